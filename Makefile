@@ -1,0 +1,44 @@
+# make demo   the main job on real speech with real weights
+# make test   lint, types and all tests
+# PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := .venv-$(VERSION)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+CORPUS ?= demo
+LANGUAGES ?=
+MODEL ?= demo
+OUT ?= out/demo
+
+.PHONY: demo test check install lock clean
+
+demo: $(VENV)/run.done
+	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
+
+test: check
+	$(BIN)/python -m pytest -q -ra
+
+check: $(VENV)/test.done
+	@mkdir -p .types/isogloss && cd .types/isogloss && for part in engine jobs kernels; do ln -sfn ../../$$part $$part; done
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
+
+$(VENV)/run.done: locks/run.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r locks/run.txt
+	$(PIP) --no-deps --no-build-isolation --editable . || $(PIP) --no-deps --editable .
+	touch $@
+
+$(VENV)/test.done: $(VENV)/run.done locks/test.txt locks/oracle.txt
+	$(PIP) --require-hashes -r locks/test.txt
+	@$(PIP) --no-deps --require-hashes -r locks/oracle.txt 2>/dev/null \
+	  || echo "No CPU build of torch 2.13.0 for Python $(VERSION) here: parity with PyTorch is skipped, parity with NumPy float64 is not."
+	touch $@
+
+# Rewrites the locks; needs uv.
+lock:
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o locks/run.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra test pyproject.toml -o locks/test.txt

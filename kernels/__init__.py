@@ -1,0 +1,1 @@
+"""Array kernels: arrays in, arrays out. Leaf package: no file, flag, log or clock."""
