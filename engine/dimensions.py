@@ -1,0 +1,151 @@
+"""Sizes of a Whisper model, and the one table of its tensors.
+
+Canonical names are those of Hugging Face's WhisperModel without the leading "model.";
+layouts are PyTorch's: linear (out, in), convolution (out, in, width). Key projections
+have no bias, and the output projection is the token embedding, so neither is listed.
+Pure arithmetic. Source: Radford et al., arXiv 2212.04356, table 1; openai/whisper.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+CONV_WIDTH = 3  # frames, both convolutions of the stem
+LISTED = 20  # tensors of one fault that a message names before it counts the rest
+
+Shape = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dimensions:
+    """What distinguishes one size of Whisper from another; fixes every tensor's shape.
+
+    Attributes:
+      mels: bins of the log-mel spectrogram, 80 or (large-v3 and later) 128.
+      features: width D of the residual stream.
+      heads: attention heads, the same in encoder and decoder.
+      encoder_layers: blocks of the encoder.
+      decoder_layers: blocks of the decoder; fewer in the distilled and turbo models.
+      positions: frames of encoder output, 20 ms each; 1500 are 30 s.
+      text_positions: tokens that the decoder can hold.
+      vocabulary: rows of the token embedding.
+      ffn: width of the feed-forward layers, 4 D in every published size.
+    """
+
+    mels: int
+    features: int
+    heads: int
+    encoder_layers: int
+    decoder_layers: int
+    positions: int
+    text_positions: int
+    vocabulary: int
+    ffn: int
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no Whisper can have."""
+        for name, value in dataclasses.asdict(self).items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.features % self.heads:
+            rule = "features must be a multiple of heads"
+            raise ValueError(f"{rule}, got {self.features} and {self.heads}")
+
+
+def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) -> Dimensions:
+    """Dimensions that a checkpoint states under keys of its own; ValueError names the file.
+
+    Args:
+      file: what states them, for messages.
+      sizes: what it states.
+      keys: for each field of `Dimensions`, its key in `sizes`.
+    """
+    numbers: dict[str, int] = {}
+    for field, key in keys.items():
+        size = sizes.get(key)
+        if type(size) is not int:
+            rule = f"{key} ({field} of the model) must be a whole number"
+            raise ValueError(f"{file}: {rule}, got {size!r}. Remedy: give a Whisper checkpoint.")
+        numbers[field] = size
+    try:
+        return Dimensions(**numbers)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}. Remedy: give a Whisper checkpoint.") from error
+
+
+def tensor_shapes(dimensions: Dimensions) -> dict[str, Shape]:
+    """Shape of every tensor of a Whisper model by canonical name, in the order of use."""
+    width = dimensions.features
+    return {
+        "encoder.conv1.weight": (width, dimensions.mels, CONV_WIDTH),
+        "encoder.conv1.bias": (width,),
+        "encoder.conv2.weight": (width, width, CONV_WIDTH),
+        "encoder.conv2.bias": (width,),
+        "encoder.embed_positions.weight": (dimensions.positions, width),
+        **_blocks("encoder", dimensions.encoder_layers, ("self_attn",), dimensions),
+        **_layer_norm("encoder.layer_norm", width),
+        "decoder.embed_tokens.weight": (dimensions.vocabulary, width),
+        "decoder.embed_positions.weight": (dimensions.text_positions, width),
+        **_blocks("decoder", dimensions.decoder_layers, ("self_attn", "encoder_attn"), dimensions),
+        **_layer_norm("decoder.layer_norm", width),
+    }
+
+
+def _blocks(
+    side: str, layers: int, attentions: tuple[str, ...], dimensions: Dimensions
+) -> dict[str, Shape]:
+    width, ffn = dimensions.features, dimensions.ffn
+    shapes: dict[str, Shape] = {}
+    for layer in range(layers):
+        block = f"{side}.layers.{layer}"
+        for attention in attentions:
+            shapes |= _layer_norm(f"{block}.{attention}_layer_norm", width)
+            for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                shapes[f"{block}.{attention}.{projection}.weight"] = (width, width)
+                if projection != "k_proj":
+                    shapes[f"{block}.{attention}.{projection}.bias"] = (width,)
+        shapes |= _layer_norm(f"{block}.final_layer_norm", width)
+        shapes |= {f"{block}.fc1.weight": (ffn, width), f"{block}.fc1.bias": (ffn,)}
+        shapes |= {f"{block}.fc2.weight": (width, ffn), f"{block}.fc2.bias": (width,)}
+    return shapes
+
+
+def _layer_norm(name: str, width: int) -> dict[str, Shape]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def check_shapes(
+    file: str,
+    expected: Mapping[str, Shape],
+    found: Mapping[str, Shape],
+    tied: Mapping[str, Shape],
+) -> None:
+    """Raise ValueError unless `found` is exactly the tensors expected, names and shapes.
+
+    Args:
+      file: what the message calls the checkpoint.
+      expected: shape of each tensor, under the names of the file's own format.
+      found: shape of each tensor in the file.
+      tied: further tensors that may be there, if of this shape: copies of expected ones.
+    """
+    missing = [f"{name} {shape}" for name, shape in expected.items() if name not in found]
+    surplus = [
+        f"{name} {shape}" for name, shape in found.items() if name not in {**expected, **tied}
+    ]
+    misshapen = [
+        f"{name} must be {shape}, is {found[name]}"
+        for name, shape in {**expected, **tied}.items()
+        if name in found and found[name] != shape
+    ]
+    faults = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
+    lines = [f"  {kind}: {_listed(names)}" for kind, names in faults.items() if names]
+    if lines:
+        raise ValueError(
+            f"{file}: a checkpoint must hold exactly the tensors of a Whisper model\n"
+            + "\n".join(lines)
+            + "\n  Remedy: fetch the checkpoint again, or give one of an unaltered Whisper model."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    rest = f"; and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return "; ".join(names[:LISTED]) + rest
