@@ -1,0 +1,215 @@
+"""From a recording's bytes to float32 mono at 16 kHz, and its exact length beforehand.
+
+`samples` reads a header (about 0.3 ms), `decode` everything; both raise AudioError for
+what must not reach the model, and they agree on the length or `decode` raises.
+libsndfile decodes, soxr resamples; the result is that of `librosa.load(path, sr=16000)`.
+libsndfile reads a truncated WAV, AIFF, AU or OGG without a word, so we read the length
+that these containers promise; a truncated MP3, FLAC or CAF is found when decoding; what
+other containers (W64, NIST, ...) promise is not checked.
+"""
+
+import abc
+import dataclasses
+import io
+import pathlib
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float
+
+SAMPLE_RATE = 16_000
+_CHANNELS = 2
+_UNKNOWN = 0x7FFFF000  # a data size from here on is what encoders write into a pipe
+_OGG_PAGE = 65_307  # bytes of the longest page
+
+
+class AudioError(ValueError):
+    """A recording that can't be used; the message holds its name, the rule, the remedy."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source(abc.ABC):
+    """Where the bytes of one recording are.
+
+    Attributes:
+      name: relative path or member name, for messages and stores; the same everywhere.
+      size: bytes; None where the file is missing or only reading it would tell.
+      promised: samples at 16 kHz as the corpus states them; None leaves the header to tell.
+    """
+
+    name: str
+    size: int | None
+    promised: int | None = None
+
+    @abc.abstractmethod
+    def open(self) -> BinaryIO:
+        """Open the recording as a seekable file; raises OSError or AudioError."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """A file of its own."""
+
+    path: pathlib.Path
+
+    @classmethod
+    def at(cls, path: pathlib.Path, name: str) -> "FileSource":
+        """Source at `path`, which may be missing: `samples` will say so."""
+        return cls(path=path, name=name, size=path.stat().st_size if path.is_file() else None)
+
+    def open(self) -> BinaryIO:
+        """Open the file."""
+        return self.path.open("rb")
+
+
+def samples(source: Source) -> int:
+    """Count the samples that `decode` will yield: as the corpus promises, else by the header."""
+    if source.promised is not None:
+        if source.promised < 1:
+            raise AudioError(
+                f"{source.name}: the corpus states {source.promised} samples. Record it again."
+            )
+        return source.promised
+    with _open(source) as file, _header(source, file) as sound:
+        return _resampled(sound.frames, sound.samplerate)
+
+
+def decode(source: Source) -> Float[np.ndarray, " time"]:
+    """Waveform at 16 kHz, channels averaged; raises AudioError for a broken recording."""
+    with _open(source) as file, _header(source, file) as sound:
+        rate, frames = sound.samplerate, sound.frames
+        try:
+            wave = sound.read(dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"{source.name}: breaks off while decoding ({error}). Copy the file again."
+            ) from error
+    if len(wave) != frames:
+        raise AudioError(
+            f"{source.name}: holds {len(wave)} of the {frames} samples that its header promises. "
+            "Copy the file again, or re-encode it as WAV or FLAC."
+        )
+    length = _resampled(frames, rate)
+    if source.promised not in (None, length):
+        raise AudioError(
+            f"{source.name}: holds {length} samples at 16 kHz, the corpus says {source.promised}. "
+            "Fetch the corpus again."
+        )
+    bad = np.count_nonzero(~np.isfinite(wave))
+    if bad:
+        raise AudioError(
+            f"{source.name}: {bad} samples are NaN or infinite. Export the recording again."
+        )
+    mono = wave.mean(axis=1)
+    if rate == SAMPLE_RATE:
+        return mono
+    return _fit(soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ"), length)
+
+
+def _resampled(frames: int, rate: int) -> int:
+    """Length at 16 kHz, rounded up as librosa does."""
+    return -(-frames * SAMPLE_RATE // rate)
+
+
+def _fit(wave: Float[np.ndarray, " before"], length: int) -> Float[np.ndarray, " after"]:
+    """Cut or padded with zeros to `length`: soxr may round the last sample away."""
+    return np.pad(wave[:length], (0, max(0, length - len(wave))))
+
+
+def _open(source: Source) -> BinaryIO:
+    try:
+        return source.open()
+    except FileNotFoundError as error:
+        raise AudioError(
+            f"{source.name}: the file is missing. Restore it, or take it out of the corpus."
+        ) from error
+    except OSError as error:
+        raise AudioError(
+            f"{source.name}: can't be opened ({error.strerror}). Check the file's permissions."
+        ) from error
+
+
+def _header(source: Source, file: BinaryIO) -> soundfile.SoundFile:
+    """Open a recording whose header is sound with libsndfile."""
+    size = file.seek(0, io.SEEK_END)
+    if size == 0:
+        raise AudioError(
+            f"{source.name}: the file is empty (0 bytes). Copy it again, or take it out."
+        )
+    missing = _missing_bytes(file, size)
+    if missing:
+        raise AudioError(f"{source.name}: truncated, {missing} is missing. Copy the file again.")
+    file.seek(0)
+    try:
+        sound = soundfile.SoundFile(file)
+    except (
+        soundfile.LibsndfileError,
+        TypeError,
+    ) as error:  # TypeError: a name in .raw, whose rate nobody knows
+        raise AudioError(
+            f"{source.name}: not audio that libsndfile reads. Convert it to WAV, FLAC, OGG or MP3."
+        ) from error
+    rule = ""
+    if not 1 <= sound.channels <= _CHANNELS:
+        rule = f"{sound.channels} channels, at most {_CHANNELS} are averaged. Mix them beforehand."
+    elif sound.frames < 1:
+        rule = "zero seconds of audio. Record it again, or take it out of the corpus."
+    if rule:
+        sound.close()
+        raise AudioError(f"{source.name}: {rule}")
+    return sound
+
+
+def _missing_bytes(file: BinaryIO, size: int) -> str:
+    """Say what a container promises and the file lacks; "" if nothing."""
+    file.seek(0)
+    magic = file.read(4)
+    if magic in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
+        promised = _data_end(file, size, magic)
+    elif magic == b".snd":
+        start, length = (int.from_bytes(file.read(4), "big") for _ in range(2))
+        promised = start + length if length < _UNKNOWN else 0
+    elif magic == b"OggS":
+        return _missing_ogg(file, size)
+    else:
+        return ""
+    return f"{promised - size} of {promised} bytes" if promised > size else ""
+
+
+def _data_end(file: BinaryIO, size: int, magic: bytes) -> int:
+    """Byte at which the samples end by their chunk's header; 0 where it does not say.
+
+    WAV's `data` and AIFF's `SSND` are chunks of (name, 32-bit size, content, pad byte);
+    RF64 keeps the size of `data` as 64 bits in a chunk `ds64` before it.
+    """
+    order = "big" if magic in (b"RIFX", b"FORM") else "little"
+    position, long_size = 12, 0
+    while position + 8 <= size:
+        file.seek(position)
+        name, length = file.read(4), int.from_bytes(file.read(4), order)
+        if name == b"ds64":
+            file.seek(8, io.SEEK_CUR)
+            long_size = int.from_bytes(file.read(8), "little")
+        elif name in (b"data", b"SSND"):
+            if magic == b"RF64" and length == 0xFFFFFFFF:
+                return position + 8 + long_size
+            return position + 8 + length if length < _UNKNOWN else 0
+        position += 8 + length + length % 2
+    return 0
+
+
+def _missing_ogg(file: BinaryIO, size: int) -> str:
+    """Say what is missing unless the last page is whole and flagged as end of stream."""
+    start = max(0, size - _OGG_PAGE)
+    file.seek(start)
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    flags, segments = tail[page + 5 : page + 6], tail[page + 26 : page + 27]
+    whole = (
+        page >= 0
+        and segments
+        and page + 27 + segments[0] + sum(tail[page + 27 :][: segments[0]]) <= len(tail)
+    )
+    return "" if whole and flags[0] & 4 else "the end of the stream"
