@@ -1,0 +1,128 @@
+"""What every kernel means, as NumPy loops in float64.
+
+Nothing here imports JAX, Numba or a kernel, so a shared bug cannot hide. Slow by intent.
+Arrays come unpadded, one pair at a time; the kernels take padded batches of the same.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def cosine(a: Float[np.ndarray, " D"], b: Float[np.ndarray, " D"]) -> float:
+    """Cosine of two vectors; 0 if either is all zeros."""
+    dot = sum(float(p) * float(q) for p, q in zip(a, b, strict=True))
+    square_a = sum(float(p) ** 2 for p in a)
+    square_b = sum(float(q) ** 2 for q in b)
+    if square_a == 0.0 or square_b == 0.0:
+        return 0.0
+    return dot / (square_a**0.5 * square_b**0.5)
+
+
+def cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
+    """Cosine of every row of x with every row of y."""
+    return np.array([[cosine(a, b) for b in y] for a in x], np.float64)
+
+
+def seqsim(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> tuple[float, float]:
+    """(precision, recall): mean over rows of the row maxima, over columns of the column maxima.
+
+    Source: Ma et al., arXiv 2407.01130, section 3.1.
+    """
+    c = cosines(x, y)
+    n, m = c.shape
+    precision = sum(max(c[i, j] for j in range(m)) for i in range(n)) / n
+    recall = sum(max(c[i, j] for i in range(n)) for j in range(m)) / m
+    return float(precision), float(recall)
+
+
+def f1(precision: float, recall: float) -> float:
+    """2PR / (P + R); 0 where P + R is exactly 0.
+
+    Cosines may be negative. Two negatives give a negative mean like any other pair; P and R of
+    opposite sign give what the formula gives, which has no bound.
+    """
+    total = precision + recall
+    return 0.0 if total == 0.0 else 2.0 * precision * recall / total
+
+
+def dtw_table(
+    distances: Float[np.ndarray, "N M"], band: int | None = None
+) -> Float[np.ndarray, "N M"]:
+    """Sum along the cheapest path from (0, 0) to each cell, both ends included.
+
+    Steps go down, right or diagonally, all of weight 1. With a band (Sakoe & Chiba, 1978) only
+    cells with |i - j| <= band may be used; the others hold infinity.
+    """
+    n, m = distances.shape
+    total = np.full((n, m), np.inf)
+    for i in range(n):
+        for j in range(m):
+            if band is not None and abs(i - j) > band:
+                continue
+            before = [total[p, q] for p, q in _before(i, j)]
+            total[i, j] = float(distances[i, j]) + min(before, default=0.0)
+    return total
+
+
+def dtw_cost(
+    distances: Float[np.ndarray, "N M"], *, normalise: bool = False, band: int | None = None
+) -> float:
+    """Sum along the cheapest path, divided by N + M if asked; infinite if the band admits none."""
+    n, m = distances.shape
+    total = float(dtw_table(distances, band)[-1, -1])
+    return total / (n + m) if normalise else total
+
+
+def dtw_path(
+    distances: Float[np.ndarray, "N M"], *, band: int | None = None
+) -> list[tuple[int, int]]:
+    """Cheapest path as (i, j), first to last; of equals the diagonal, then up, then left.
+
+    Raises:
+      ValueError: the band admits no path.
+    """
+    total = dtw_table(distances, band)
+    n, m = total.shape
+    if np.isinf(total[-1, -1]):
+        raise ValueError(f"a band of {band} admits no path from (0, 0) to ({n - 1}, {m - 1})")
+    path = [(n - 1, m - 1)]
+    while path[-1] != (0, 0):
+        path.append(
+            min(_before(*path[-1]), key=lambda cell: total[cell])
+        )  # min keeps the first of equals
+    return path[::-1]
+
+
+def _before(i: int, j: int) -> list[tuple[int, int]]:
+    """Cells from which a step leads to (i, j): diagonal, up, left."""
+    steps = ((i - 1, j - 1), (i - 1, j), (i, j - 1))
+    return [(p, q) for p, q in steps if p >= 0 and q >= 0]
+
+
+def meanpool(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, " D"]:
+    """Mean frame of an utterance."""
+    total = np.zeros(x.shape[1])
+    for frame in x:
+        total += frame.astype(np.float64)
+    return total / len(x)
+
+
+def meanpool_scores(
+    x: list[Float[np.ndarray, "_ D"]], y: list[Float[np.ndarray, "_ D"]]
+) -> Float[np.ndarray, "U V"]:
+    """Cosine of the mean frames of every utterance of x with those of y."""
+    return cosines(np.array([meanpool(a) for a in x]), np.array([meanpool(b) for b in y]))
+
+
+def language_mean(x: list[Float[np.ndarray, "_ D"]]) -> Float[np.ndarray, " D"]:
+    """Mean over utterances of each one's mean frame: long ones weigh no more than short ones."""
+    return meanpool(np.array([meanpool(utterance) for utterance in x]))
+
+
+def remove_language_mean(x: list[Float[np.ndarray, "_ D"]]) -> list[Float[np.ndarray, "_ D"]]:
+    """Every frame less the language mean.
+
+    Source: POTSA, arXiv 2511.09232, applied to every frame.
+    """
+    mean = language_mean(x)
+    return [utterance.astype(np.float64) - mean for utterance in x]
