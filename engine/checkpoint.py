@@ -8,6 +8,7 @@ before the first is used. No pickle is executed and PyTorch is not needed.
 import dataclasses
 import functools
 import hashlib
+import os
 import pathlib
 import re
 
@@ -49,9 +50,7 @@ class Checkpoint:
     def read(self, name: str) -> Float32[np.ndarray, "..."]:
         """One tensor by canonical name, in float32, dequantised, row-major."""
         if name not in self.weights.tensors:
-            raise ValueError(
-                f"{self.name}: a name of dimensions.tensor_shapes needed, got {name!r}"
-            )
+            raise ValueError(f"{self.name}: a name of dimensions.tensor_shapes needed, got {name!r}")
         return self.weights.tensors[name].read()
 
     @functools.cached_property
@@ -76,12 +75,10 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
         not hold exactly the tensors of a Whisper model.
     """
     path = pathlib.Path(model)
-    if path.exists():
+    if model and path.exists():
         if revision is not None:
-            raise ValueError(
-                f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path"
-            )
-        return Checkpoint(name=path.resolve().name, weights=_open(path))
+            raise ValueError(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
+        return Checkpoint(name=os.path.basename(os.path.abspath(path)), weights=_open(path))
     if not HUB_ID.fullmatch(model):
         raise ValueError(f"{model}: no such file or folder. Remedy: give {FORMATS}.")
     folder = huggingface.download(model, revision)

@@ -163,9 +163,7 @@ class _Reader:
         if offset + size > self.size:
             raise weights.truncated(self.file, f"{name} ends at byte {offset + size}")
         self.stream.seek(size, 1)
-        stored = StoredTensor(
-            name=name, file=self.file, offset=offset, dtype=DTYPES[code], shape=shape
-        )
+        stored = StoredTensor(name=name, file=self.file, offset=offset, dtype=DTYPES[code], shape=shape)
         return name, stored
 
     def _string(self) -> str:
@@ -193,7 +191,7 @@ def _attach_scales(variables: dict[str, StoredTensor]) -> dict[str, StoredTensor
     """Quantised variables joined to their scales, the others as they are."""
     attached = dict(variables)
     for name, stored in variables.items():
-        if stored.dtype.kind != "i":
+        if stored.dtype.kind != "i" or not stored.shape:
             continue
         scale = attached.pop(f"{name}_scale", None)
         if scale is None or scale.dtype.kind == "i" or scale.shape not in ((), stored.shape[:1]):

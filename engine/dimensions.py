@@ -90,9 +90,7 @@ def tensor_shapes(dimensions: Dimensions) -> dict[str, Shape]:
     }
 
 
-def _blocks(
-    side: str, layers: int, attentions: tuple[str, ...], dimensions: Dimensions
-) -> dict[str, Shape]:
+def _blocks(side: str, layers: int, attentions: tuple[str, ...], dimensions: Dimensions) -> dict[str, Shape]:
     width, ffn = dimensions.features, dimensions.ffn
     shapes: dict[str, Shape] = {}
     for layer in range(layers):
@@ -128,9 +126,7 @@ def check_shapes(
       tied: further tensors that may be there, if of this shape: copies of expected ones.
     """
     missing = [f"{name} {shape}" for name, shape in expected.items() if name not in found]
-    surplus = [
-        f"{name} {shape}" for name, shape in found.items() if name not in {**expected, **tied}
-    ]
+    surplus = [f"{name} {shape}" for name, shape in found.items() if name not in {**expected, **tied}]
     misshapen = [
         f"{name} must be {shape}, is {found[name]}"
         for name, shape in {**expected, **tied}.items()

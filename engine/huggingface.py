@@ -45,9 +45,7 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
       revision: commit, tag or branch; None is the main branch.
     """
     try:
-        folder = huggingface_hub.snapshot_download(
-            repository, revision=revision, allow_patterns=FETCHED
-        )
+        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=FETCHED)
     except (OSError, errors.HFValidationError) as error:  # all of the hub's are OSErrors
         at = "" if revision is None else f" at revision {revision!r}"
         raise ValueError(
@@ -99,8 +97,7 @@ def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
     for key, needed in rules.items():
         if config.get(key, needed) != needed:
             raise ValueError(
-                f"{file}: {key} must be {needed!r}, is {config[key]!r}. "
-                "Remedy: give a Whisper model."
+                f"{file}: {key} must be {needed!r}, is {config[key]!r}. Remedy: give a Whisper model."
             )
     return dimensions.from_sizes(str(file), config, KEYS)
 

@@ -7,7 +7,6 @@ uncompressed in the zip, so each tensor is read from its place in the file.
 Source: openai/whisper, model.py; pytorch, torch/serialization.py and torch/_utils.py.
 """
 
-import collections
 import io
 import math
 import pathlib
@@ -31,6 +30,7 @@ KEYS = {
     "positions": "n_audio_ctx",
     "text_positions": "n_text_ctx",
     "vocabulary": "n_vocab",
+    "ffn": "n_mlp",  # not stated in the file, see `_dimensions`
 }
 EQUAL = {"n_text_state": "n_audio_state", "n_text_head": "n_audio_head"}
 DTYPES = {
@@ -87,18 +87,34 @@ class _View(NamedTuple):
     strides: object
 
 
-class _Rebuild:
-    """Stands in for torch._utils._rebuild_tensor_v2.
+class _Dictionary(dict[object, object]):
+    """An ordered dictionary without attributes, whatever the pickle wants to set."""
 
-    A function or a plain object would do, were it not for BUILD, which lets a pickle set
-    attributes: without a __dict__ there is nothing to set.
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Drop the state: versions of modules, of no use here."""
+
+
+class _MakeDictionary:
+    """Stands in for collections.OrderedDict.
+
+    A class or a function would do, were it not that a pickle may set attributes of
+    whatever it is given (BUILD): an object without a __dict__ has none to set.
     """
 
     __slots__ = ()
 
-    def __call__(
-        self, storage: object, offset: object, shape: object, strides: object, *_: object
-    ) -> _View:
+    def __call__(self) -> _Dictionary:
+        return _Dictionary()
+
+
+class _MakeView:
+    """Stands in for torch._utils._rebuild_tensor_v2; without a __dict__ too."""
+
+    __slots__ = ()
+
+    def __call__(self, storage: object, offset: object, shape: object, strides: object, *_: object) -> _View:
         return _View(storage, offset, shape, strides)
 
 
@@ -108,9 +124,9 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         """Return the stand-in for one of the few globals that a checkpoint needs."""
         if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
+            return _MakeDictionary()
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _Rebuild()
+            return _MakeView()
         if module == "torch" and name.endswith("Storage"):
             return name
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no tensor needs")
@@ -126,13 +142,11 @@ class _Unpickler(pickle.Unpickler):
 def open_file(file: pathlib.Path) -> weights.Weights:
     """Index of a .pt file; all tensors are checked, none is read."""
     try:
-        archive = zipfile.ZipFile(file)
+        members, program = _members(file)
     except zipfile.BadZipFile as error:
-        rule = f"truncated, or not the zip that PyTorch 1.6 and later write ({error})"
+        rule = f"truncated, or not the zip that PyTorch 1.6 and later write: {error}"
         raise ValueError(f"{file}: {rule}. Remedy: fetch the checkpoint again.") from error
-    with archive:
-        members = _members(file, archive)
-        sizes, state = _unpickle(file, archive.read(members["data.pkl"]))
+    sizes, state = _unpickle(file, program)
     dims = _dimensions(file, sizes)
     found = {str(name): _stored(file, members, str(name), view) for name, view in state.items()}
     shapes = dimensions.tensor_shapes(dims)
@@ -146,21 +160,20 @@ def open_file(file: pathlib.Path) -> weights.Weights:
     return weights.Weights(dimensions=dims, tensors=tensors, files=(file,))
 
 
-def _members(file: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Members of the zip by their name below its one folder."""
-    members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
-    if "data.pkl" not in members:
-        raise _damaged(file, "it has no data.pkl")
-    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-        raise _damaged(file, "its members are compressed, which PyTorch never does")
-    if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
-        raise _damaged(file, "its numbers are not little endian")
-    return members
+def _members(file: pathlib.Path) -> tuple[dict[str, zipfile.ZipInfo], bytes]:
+    """Members of the zip by their name below its one folder, and the pickle."""
+    with zipfile.ZipFile(file) as archive:
+        members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        if "data.pkl" not in members:
+            raise _damaged(file, "it has no data.pkl")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
+            raise _damaged(file, "its members are compressed, which PyTorch never does")
+        if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
+            raise _damaged(file, "its numbers are not little endian")
+        return members, archive.read(members["data.pkl"])
 
 
-def _unpickle(
-    file: pathlib.Path, program: bytes
-) -> tuple[dict[object, object], dict[object, object]]:
+def _unpickle(file: pathlib.Path, program: bytes) -> tuple[dict[object, object], dict[object, object]]:
     """Return the dictionaries "dims" and "model_state_dict"."""
     try:
         content = _Unpickler(io.BytesIO(program)).load()
@@ -178,16 +191,14 @@ def _dimensions(file: pathlib.Path, sizes: dict[object, object]) -> dimensions.D
         if named.get(key) != named.get(twin):
             raise _damaged(file, f"{key} and {twin} differ: {named.get(key)}, {named.get(twin)}")
     if isinstance(width := named.get("n_audio_state"), int):
-        named["ffn"] = 4 * width  # by construction, in openai/whisper
+        named[KEYS["ffn"]] = 4 * width  # by construction, in openai/whisper
     return dimensions.from_sizes(str(file), named, KEYS)
 
 
-def _stored(
-    file: pathlib.Path, members: dict[str, zipfile.ZipInfo], name: str, view: object
-) -> StoredTensor:
+def _stored(file: pathlib.Path, members: dict[str, zipfile.ZipInfo], name: str, view: object) -> StoredTensor:
     """Place of a tensor in the file; ValueError if it is not inside one of its members."""
     if not isinstance(view, _View) or not isinstance(view.storage, _Storage):
-        raise _damaged(file, f"{name} must be a tensor, is {view!r}")
+        raise _damaged(file, f"{name} must be a tensor, is {repr(view)[:200]}")
     kind, key, numbers = view.storage
     member = members.get(f"data/{key}")
     if not isinstance(kind, str) or kind not in DTYPES or member is None:
@@ -197,7 +208,7 @@ def _stored(
     shape, strides = _sizes(view.shape), _sizes(view.strides)
     place = _sizes((view.offset, numbers))
     if shape is None or strides is None or place is None or len(shape) != len(strides):
-        raise _damaged(file, f"{name} has no shape: {view!r}")
+        raise _damaged(file, f"{name} has no shape: {repr(view)[:200]}")
     stored = StoredTensor(
         name=name,
         file=file,

@@ -65,7 +65,9 @@ class StoredTensor:
         values = np.ascontiguousarray(stored, np.float32).reshape(self.shape)
         if self.scale is not None:
             scale = self.scale.read()
-            values /= scale.reshape(scale.shape + (1,) * (values.ndim - scale.ndim))
+            # A scale of 0 makes numbers that are not finite, which are refused below.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values /= scale.reshape(scale.shape + (1,) * (values.ndim - scale.ndim))
         if not np.isfinite(values).all():
             wrong = values.size - np.count_nonzero(np.isfinite(values))
             raise ValueError(

@@ -1,0 +1,126 @@
+"""engine.dimensions: the table of tensors against transformers' Whisper, and its checks."""
+
+import dataclasses
+
+import pytest
+
+from isogloss.engine import dimensions
+from isogloss.engine.dimensions import Dimensions
+
+TINY = Dimensions(
+    mels=4,
+    features=6,
+    heads=2,
+    encoder_layers=2,
+    decoder_layers=1,
+    positions=7,
+    text_positions=5,
+    vocabulary=11,
+    ffn=24,
+)
+# Width, heads, encoder and decoder layers, mels, vocabulary: the published models.
+PUBLISHED = {
+    "tiny": (384, 6, 4, 4, 80, 51865),
+    "tiny.en": (384, 6, 4, 4, 80, 51864),
+    "base": (512, 8, 6, 6, 80, 51865),
+    "small": (768, 12, 12, 12, 80, 51865),
+    "medium": (1024, 16, 24, 24, 80, 51865),
+    "large-v2": (1280, 20, 32, 32, 80, 51865),
+    "large-v3": (1280, 20, 32, 32, 128, 51866),
+    "large-v3-turbo": (1280, 20, 32, 4, 128, 51866),
+}
+
+
+def published(name):
+    width, heads, encoder, decoder, mels, vocabulary = PUBLISHED[name]
+    return Dimensions(
+        mels=mels,
+        features=width,
+        heads=heads,
+        encoder_layers=encoder,
+        decoder_layers=decoder,
+        positions=1500,
+        text_positions=448,
+        vocabulary=vocabulary,
+        ffn=4 * width,
+    )
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_table_equals_transformers(name):
+    torch = pytest.importorskip("torch", reason="the oracle is a PyTorch model")
+    transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
+    sizes = published(name)
+    config = transformers.WhisperConfig(
+        d_model=sizes.features,
+        num_mel_bins=sizes.mels,
+        vocab_size=sizes.vocabulary,
+        encoder_layers=sizes.encoder_layers,
+        decoder_layers=sizes.decoder_layers,
+        encoder_attention_heads=sizes.heads,
+        decoder_attention_heads=sizes.heads,
+        encoder_ffn_dim=sizes.ffn,
+        decoder_ffn_dim=sizes.ffn,
+    )
+    with torch.device("meta"):
+        state = transformers.WhisperModel(config).state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    assert dimensions.tensor_shapes(sizes) == expected
+
+
+def test_keys_have_no_bias_and_nothing_is_tied():
+    names = dimensions.tensor_shapes(TINY)
+    assert not [name for name in names if name.endswith("k_proj.bias") or "proj_out" in name]
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Dimensions)])
+def test_zero_is_refused(field):
+    with pytest.raises(ValueError, match=f"{field} must be at least 1, got 0"):
+        dataclasses.replace(TINY, **{field: 0})
+
+
+def test_heads_must_divide_features():
+    with pytest.raises(ValueError, match="multiple of heads, got 6 and 4"):
+        dataclasses.replace(TINY, heads=4)
+
+
+FIELDS = {field.name: field.name for field in dataclasses.fields(Dimensions)}
+
+
+def test_from_sizes_reads_every_field():
+    assert dimensions.from_sizes("f", dataclasses.asdict(TINY), FIELDS) == TINY
+
+
+@pytest.mark.parametrize("size", [None, "6", 6.0, True, 0, -6])
+def test_sizes_that_are_no_sizes_name_the_file(size):
+    with pytest.raises(ValueError, match=r"a/config\.json: features"):
+        dimensions.from_sizes("a/config.json", dataclasses.asdict(TINY) | {"features": size}, FIELDS)
+
+
+def test_exactly_the_expected_tensors_pass():
+    shapes = dimensions.tensor_shapes(TINY)
+    dimensions.check_shapes("f", shapes, shapes, {})
+    dimensions.check_shapes("f", shapes, shapes | {"tied": (11, 6)}, {"tied": (11, 6)})
+
+
+def test_every_fault_is_named_in_one_message():
+    shapes = dimensions.tensor_shapes(TINY)
+    found = dict(shapes)
+    del found["encoder.conv1.bias"]
+    found |= {"extra": (3,), "encoder.layer_norm.bias": (7,), "tied": (11, 7)}
+    with pytest.raises(ValueError, match="m/model") as error:
+        dimensions.check_shapes("m/model", shapes, found, {"tied": (11, 6)})
+    for fault in (
+        "missing: encoder.conv1.bias (6,)",
+        "surplus: extra (3,)",
+        "encoder.layer_norm.bias must be (6,), is (7,)",
+        "tied must be (11, 6), is (11, 7)",
+        "Remedy",
+    ):
+        assert fault in str(error.value)
+
+
+def test_a_long_list_is_counted():
+    shapes = dimensions.tensor_shapes(TINY)
+    with pytest.raises(ValueError, match=f"and {len(shapes) - dimensions.LISTED} more"):
+        dimensions.check_shapes("f", shapes, {}, {})
