@@ -1,0 +1,300 @@
+"""Conductor of the grid: activation stores in, score matrices of every language pair and state out.
+
+The unit of work is one pair at one state. Languages are taken in blocks that fit the memory given, and each
+is loaded once per pair of blocks, not once per pair of languages; the next one is read while the kernels run.
+"""
+
+import dataclasses
+import itertools
+import logging
+import pathlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from isogloss.engine import activation_store, encoder, grid_store, plan
+from isogloss.engine.grid_store import Grid, Pair, Plan
+from isogloss.engine.member import Loaded, Member, agreement, load, open_member
+from isogloss.engine.progress import Progress
+from isogloss.kernels import frame_scores, pooling
+
+_LOG = logging.getLogger(__name__)
+_FRAME_MEASURES = ("seqsim", "precision", "recall", "dtw")
+Unit = tuple[int, int]  # (state, pair): the order of work
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the grid job was asked for; its flags say what each field means."""
+
+    store: pathlib.Path
+    grid: pathlib.Path
+    measures: tuple[str, ...]
+    pairs: tuple[str, ...]
+    states: tuple[str, ...]
+    remove_language_mean: bool
+    implementation: str
+    memory_gb: float
+    share: plan.Share
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        """Refuse measures that don't exist."""
+        unknown = [measure for measure in self.measures if measure not in grid_store.MEASURES]
+        if unknown or not self.measures or len(set(self.measures)) < len(self.measures):
+            known = ", ".join(grid_store.MEASURES)
+            raise ValueError(
+                f"--measures must name some of {known}, each once; got {','.join(self.measures)}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended; units are of this process's share.
+
+    Attributes:
+      done: units computed and written by this run.
+      skipped: units that were there already.
+      missing: by language, utterances that its store lacks; their rows and columns are NaN.
+      seconds: of the run.
+      utterance_pairs_per_second: throughput.
+      implementation: of the kernels.
+      plan: what is to do: units, FLOPs, bytes; with --dry_run the time it would take.
+    """
+
+    done: int
+    skipped: int
+    missing: Mapping[str, Sequence[str]]
+    seconds: float
+    utterance_pairs_per_second: float
+    implementation: str
+    plan: Mapping[str, float]
+
+    @property
+    def complete(self) -> bool:
+        """A run either does its whole share or raises."""
+        return True
+
+
+def run(config: Config) -> Summary:
+    """Compute the part of a grid that isn't there yet.
+
+    Raises:
+      ValueError: bad input, before any compute.
+      OSError: the grid can't be written.
+    """
+    start = time.monotonic()
+    implementation = config.implementation or frame_scores.default_implementation(jax.default_backend())
+    known = activation_store.languages(config.store)
+    if len(known) < 2:
+        raise ValueError(f"{config.store}: a grid needs two extracted languages, there are {known or 'none'}")
+    pairs = grid_store.parse_pairs(config.pairs, known)
+    members = {
+        code: open_member(activation_store.open_store(config.store, code))
+        for code in known
+        if any(code in pair for pair in pairs)
+    }
+    grid_plan = _plan(config, pairs, members, implementation)
+    for code, member in members.items():
+        if member.missing:
+            _LOG.warning("%s lacks %d utterances: %s", code, len(member.missing), ", ".join(member.missing))
+    every = list(itertools.product(range(len(grid_plan.states)), range(len(pairs))))
+    mine = config.share.of(every)
+    if config.dry_run:
+        return _dry_run(config, grid_plan, members, mine, implementation, start)
+    grid = grid_store.create_or_open(config.grid, grid_plan)
+    finished = grid.done()
+    todo = [(state, pair) for state, pair in mine if (pair, state) not in finished]
+    _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
+    progress = Progress("grid", len(todo), "units")
+    cells = 0
+    for (state, pair), scores in _computed(config, grid_plan, members, todo, implementation):
+        grid.write(pair, state, scores)
+        cells += int(np.prod([len(members[code].rows) for code in pairs[pair]]))
+        progress.advance()
+    progress.close()
+    seconds = time.monotonic() - start
+    return Summary(
+        done=len(todo),
+        skipped=len(mine) - len(todo),
+        missing={code: member.missing for code, member in members.items() if member.missing},
+        seconds=round(seconds, 3),
+        utterance_pairs_per_second=round(cells / seconds, 1),
+        implementation=implementation,
+        plan={"units": len(todo)},
+    )
+
+
+def _plan(
+    config: Config, pairs: tuple[Pair, ...], members: Mapping[str, Member], implementation: str
+) -> Plan:
+    stored = next(iter(members.values())).store.states
+    shared = agreement(members)
+    sentences = {sentence for member in members.values() for sentence in member.sentences}
+    common = [len(set(members[a].sentences) & set(members[b].sentences)) for a, b in pairs]
+    return Plan(
+        pairs=pairs,
+        states=encoder.choose_states(config.states, stored),
+        sentences=tuple(sorted(sentences, key=_natural)),
+        measures=config.measures,
+        common=tuple(common),
+        identity={
+            **shared,
+            "languages": {code: member.identity() for code, member in members.items()},
+            "remove_language_mean": config.remove_language_mean,
+            "implementation": implementation,
+        },
+        flags={"pairs": list(config.pairs), "states": list(config.states), "memory_gb": config.memory_gb},
+    )
+
+
+def _natural(sentence: str) -> tuple[bool, int, str]:
+    """Numbers by value and before words, as FLEURS's ids are numbers."""
+    return (False, int(sentence), sentence) if sentence.isdecimal() else (True, 0, sentence)
+
+
+def _computed(
+    config: Config,
+    grid_plan: Plan,
+    members: Mapping[str, Member],
+    units: Sequence[Unit],
+    implementation: str,
+) -> Iterator[tuple[Unit, dict[str, Float32[np.ndarray, "Q C"]]]]:
+    """Units with their scores, state by state and block by block."""
+    places = {sentence: i for i, sentence in enumerate(grid_plan.sentences)}
+    where = {code: np.asarray([places[s] for s in m.sentences], int) for code, m in members.items()}
+    size = len(grid_plan.sentences)
+    with ThreadPoolExecutor(1, "read") as reader:
+        for state, of_state in itertools.groupby(units, key=lambda unit: unit[0]):
+            wanted = [pair for _, pair in of_state]
+            block = _block_size(config, members)
+            visits = blocks([grid_plan.pairs[pair] for pair in wanted], block)
+            name = grid_plan.states[state]
+            for a, b, x, y in _loaded(visits, members, name, config.remove_language_mean, reader):
+                scores = score(x, y, grid_plan.measures, implementation)
+                full = {measure: np.full((size, size), np.nan, np.float32) for measure in scores}
+                for measure, matrix in scores.items():
+                    full[measure][np.ix_(where[a], where[b])] = matrix
+                yield (state, grid_plan.pairs.index((a, b))), full
+
+
+def _block_size(config: Config, members: Mapping[str, Member]) -> int:
+    """Languages in a block, so that two blocks and a pair read ahead fit the memory given."""
+    largest = max(_bytes(member, remove_mean=config.remove_language_mean) for member in members.values())
+    fit = int(config.memory_gb * 1e9 / largest)
+    if fit < 4:
+        raise ValueError(
+            f"--memory_gb={config.memory_gb} is too little: four languages of up to {largest / 1e9:.3f} GB "
+            f"at one state must fit; give at least {4 * largest / 1e9:.3f}"
+        )
+    return (fit - 2) // 2
+
+
+def _bytes(member: Member, *, remove_mean: bool) -> int:
+    frames = int(member.store.frames[list(member.rows)].sum())
+    itemsize = 4 if remove_mean else np.dtype(str(member.store.attributes["settings"]["dtype"])).itemsize
+    return max(1, int(1.1 * frames * member.store.features * itemsize))
+
+
+def blocks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, frozenset[str]]]:
+    """Pairs in an order that keeps few languages in use, each with the languages to keep until it's done.
+
+    Languages are cut into blocks of `size`; all pairs of two blocks follow each other.
+    """
+    languages = sorted({code for pair in pairs for code in pair})
+    block = {code: i // size for i, code in enumerate(languages)}
+    ordered = sorted(pairs, key=lambda pair: (sorted(block[code] for code in pair), pair))
+    for pair in ordered:
+        kept = {block[code] for code in pair}
+        yield pair, frozenset(code for code in languages if block[code] in kept)
+
+
+def _loaded(
+    visits: Iterator[tuple[Pair, frozenset[str]]],
+    members: Mapping[str, Member],
+    state: str,
+    remove_mean: bool,
+    reader: ThreadPoolExecutor,
+) -> Iterator[tuple[str, str, Loaded, Loaded]]:
+    """Pairs with their states in memory; the next pair's are read while this one's are used."""
+    order = list(visits)
+    held: dict[str, Future[Loaded]] = {}
+    for i, (pair, kept) in enumerate(order):
+        following = order[i + 1][0] if i + 1 < len(order) else pair
+        held = {code: future for code, future in held.items() if code in kept}
+        for code in (*pair, *following):
+            if code not in held:
+                held[code] = reader.submit(load, members[code], state, remove_language_mean=remove_mean)
+        yield *pair, held[pair[0]].result(), held[pair[1]].result()
+
+
+def score(
+    x: Loaded, y: Loaded, measures: Sequence[str], implementation: str
+) -> dict[str, Float32[np.ndarray, "U V"]]:
+    """Score matrices of all utterances of two languages at one state."""
+    scores = {m: np.zeros((len(x.pooled), len(y.pooled)), np.float32) for m in measures}
+    by_frame = tuple(measure for measure in measures if measure in _FRAME_MEASURES)
+    if by_frame:
+        for a, b in itertools.product(x.groups, y.groups):
+            found = frame_scores.frame_scores(
+                a.states, a.frames, b.states, b.frames, measures=by_frame, implementation=implementation
+            )
+            for measure, matrix in found.items():
+                scores[measure][np.ix_(a.where, b.where)] = matrix
+    if "meanpool" in measures:
+        scores["meanpool"] = np.asarray(pooling.cosine(x.pooled, y.pooled))
+    return scores
+
+
+def _dry_run(
+    config: Config,
+    grid_plan: Plan,
+    members: Mapping[str, Member],
+    mine: Sequence[Unit],
+    implementation: str,
+    start: float,
+) -> Summary:
+    """What a run would do; units that an existing grid has already are not counted."""
+    there = Grid(path=config.grid, measures=grid_plan.measures).done()
+    todo = [(state, pair) for state, pair in mine if (pair, state) not in there]
+    _block_size(config, members)
+    frames = {code: int(member.store.frames[list(member.rows)].sum()) for code, member in members.items()}
+    features = next(iter(members.values())).store.features
+    pairs = [grid_plan.pairs[pair] for _, pair in todo]
+    cells = float(sum(frames[a] * frames[b] for a, b in pairs))
+    by_frame = tuple(measure for measure in grid_plan.measures if measure in _FRAME_MEASURES)
+    per_cell = _seconds_per_cell(features, by_frame, implementation) if by_frame else 0.0
+    bytes_per_unit = 4 * len(grid_plan.measures) * len(grid_plan.sentences) ** 2
+    return Summary(
+        done=0,
+        skipped=len(mine) - len(todo),
+        missing={code: member.missing for code, member in members.items() if member.missing},
+        seconds=round(time.monotonic() - start, 3),
+        utterance_pairs_per_second=0.0,
+        implementation=implementation,
+        plan={
+            "units": len(todo),
+            "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
+            "flops": 2 * features * cells if by_frame else 0.0,
+            "dtw_cells": cells if "dtw" in by_frame else 0.0,
+            "bytes": len(todo) * bytes_per_unit,
+            "seconds": round(cells * per_cell, 1),
+        },
+    )
+
+
+def _seconds_per_cell(features: int, measures: tuple[str, ...], implementation: str) -> float:
+    """Time of a kernel per pair of frames on this machine, by a sample of two groups of 4 s each."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 16, 200, features)).astype(np.float32)
+    n = np.full(16, 200, np.int32)
+    seconds = []
+    for _ in range(3):  # the first one compiles
+        begin = time.perf_counter()
+        frame_scores.frame_scores(x, n, y, n, measures=measures, implementation=implementation)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds) / float(n.sum()) ** 2

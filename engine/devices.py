@@ -1,0 +1,64 @@
+"""Data-parallel execution over the devices of this host: the one module that knows `pmap`.
+
+Parameters are replicated once. A call takes any number of rows up to `capacity`, pads with zeros what is
+missing, and returns at once; `rows` waits and copies each device's own shard, never a gathered array. Every
+device runs one program of one shape, so a row's result doesn't depend on its place or its neighbours.
+"""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+from flax import nnx
+
+
+class DataParallel:
+    """A program with replicated parameters, run on rows split over devices."""
+
+    def __init__(
+        self,
+        program: Callable[..., tuple[jax.Array, ...]],
+        parameters: nnx.State,
+        *,
+        rows_per_device: int,
+        devices: int | None = None,
+    ) -> None:
+        """Replicate `parameters` to every device; nothing is compiled yet.
+
+        Args:
+          program: `program(parameters, *arrays) -> arrays`; every array has rows_per_device rows.
+          parameters: of the program.
+          rows_per_device: rows of one step on one device, at least 1.
+          devices: how many of this host's devices; all by default.
+        """
+        if rows_per_device < 1:
+            raise ValueError(f"rows per device must be at least 1, got {rows_per_device}")
+        self.devices = tuple(jax.local_devices()[:devices])
+        self.rows_per_device = rows_per_device
+        self.capacity = rows_per_device * len(self.devices)
+        replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
+        self._parameters = replicate(parameters, np.arange(len(self.devices)))
+        self._program = jax.pmap(program, devices=self.devices)
+
+    def __call__(self, *arrays: np.ndarray) -> tuple[jax.Array, ...]:
+        """Start one step on arrays of equally many rows; the result is ready when `rows` says so."""
+        count = arrays[0].shape[0]
+        if not 0 < count <= self.capacity or any(a.shape[0] != count for a in arrays):
+            shapes = [a.shape for a in arrays]
+            raise ValueError(f"a step takes 1 to {self.capacity} rows, the same of all, got {shapes}")
+        return self._program(self._parameters, *map(self._split, arrays))
+
+    def _split(self, array: np.ndarray) -> np.ndarray:
+        full = np.zeros((self.capacity, *array.shape[1:]), array.dtype)
+        full[: array.shape[0]] = array
+        return full.reshape(len(self.devices), self.rows_per_device, *array.shape[1:])
+
+    def rows(self, output: tuple[jax.Array, ...], count: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """The first `count` rows of an output, in order; waits for each device in turn."""
+        shards = [
+            sorted(array.addressable_shards, key=lambda shard: shard.index[0].start) for array in output
+        ]
+        for device in range(-(-count // self.rows_per_device)):
+            host = [np.asarray(shard[device].data)[0] for shard in shards]
+            for row in range(min(self.rows_per_device, count - device * self.rows_per_device)):
+                yield tuple(array[row] for array in host)

@@ -1,0 +1,101 @@
+"""From waveforms to encoder states: the program that every device runs.
+
+Log-mel, encoder, choice of states, cast to the stored dtype and NaN beyond an utterance's own frames, all in
+one compiled program of one shape: a waveform goes in, what a shard holds comes out. Output memory per row is
+states * positions * features * 2 bytes: 12 MB for base, 131 MB for large-v2.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from isogloss.engine import encoder, logmel, parameters
+from isogloss.engine.checkpoint import Checkpoint
+from isogloss.engine.devices import DataParallel
+from isogloss.engine.dimensions import Dimensions
+
+SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
+Program = Callable[[nnx.State, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Precision:
+    """Number formats and form of attention that suit a platform.
+
+    Attributes:
+      compute: dtype of products, "float32" or "bfloat16"; residual stream, softmax and norms stay float32.
+      attention: one of attention.FORMS.
+    """
+
+    compute: str
+    attention: str
+
+
+def precision_for(platform: str) -> Precision:
+    """float32 on CPU, bfloat16 products on GPU and TPU."""
+    if platform == "cpu":
+        return Precision(compute="float32", attention="chunked")
+    return Precision(compute="bfloat16", attention="dense")
+
+
+def rows_per_device(platform: str) -> int:
+    """Rows of a step: one fills a CPU's cores, an accelerator wants more."""
+    return 1 if platform == "cpu" else 16
+
+
+def window_samples(dimensions: Dimensions) -> int:
+    """Samples that the encoder looks at: 30 s for the published sizes."""
+    return dimensions.positions * 2 * logmel.HOP
+
+
+def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], dtype: str) -> Program:
+    """The function of (parameters, waveform, frames) that `DataParallel` runs.
+
+    It gives `stored` (B, S, N, D) in `dtype`, NaN beyond each row's frames, and `peak` (B, S) float32: the
+    largest magnitude in the frames in use, NaN or infinite where any value is.
+    """
+    names = encoder.state_names(dimensions.encoder_layers)
+    chosen = np.asarray([names.index(state) for state in states])
+
+    def run(
+        weights: nnx.State, waveform: Float[Array, "B samples"], frames: Int[Array, " B"]
+    ) -> tuple[Float[Array, "B S N D"], Float[Array, "B S"]]:
+        mel = logmel.log_mel(waveform, dimensions.mels)
+        every = nnx.merge(graph, weights)(mel)
+        wanted = every if len(chosen) == len(names) else every[chosen]
+        used = jnp.arange(dimensions.positions)[None, :] < frames[:, None]
+        peak = jnp.where(used[None, :, :, None], jnp.abs(wanted), 0.0).max(axis=(2, 3))
+        stored = jnp.where(used[None, :, :, None], wanted, jnp.nan).astype(dtype)
+        return stored.transpose(1, 0, 2, 3), peak.T
+
+    return run
+
+
+def load(
+    checkpoint: Checkpoint,
+    states: Sequence[str],
+    dtype: str,
+    precision: Precision,
+    *,
+    rows_per_device: int,
+    devices: int | None = None,
+) -> DataParallel:
+    """Read the encoder and replicate it, ready to be called with (waveforms, frames)."""
+    compute = jnp.dtype(precision.compute)
+    graph, shapes = parameters.build(checkpoint.dimensions, dtype=compute, form=precision.attention)
+    weights = parameters.cast(parameters.load(shapes, checkpoint), compute)
+    run = program(checkpoint.dimensions, graph, states, dtype)
+    return DataParallel(run, weights, rows_per_device=rows_per_device, devices=devices)
+
+
+def flops(dimensions: Dimensions) -> float:
+    """Multiplications and additions of one window through stem and blocks, norms left out."""
+    n, d = dimensions.positions, dimensions.features
+    stem = 2 * 3 * (2 * n * dimensions.mels * d + n * d * d)
+    block = 2 * n * (4 * d * d + 2 * d * dimensions.ffn) + 4 * n * n * d
+    return float(stem + dimensions.encoder_layers * block)

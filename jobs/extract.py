@@ -1,0 +1,73 @@
+"""Encode every utterance of a corpus and store every encoder state.
+
+    python -m isogloss.jobs.extract --corpus=fleurs:test --languages=en_us,fr_fr \
+        --model=openai/whisper-large-v2 --store=out/store
+
+Stop it and run it again at will: stored utterances are skipped.
+"""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from isogloss.jobs import shared_flags
+
+if TYPE_CHECKING:
+    from isogloss.engine import extract
+
+CORPUS = flags.DEFINE_string(
+    "corpus",
+    None,
+    "fleurs[:SPLIT], fleurs-dir:PATH[:SPLIT] or manifest:FILE.tsv.",
+    required=True,
+)
+MODEL = flags.DEFINE_string(
+    "model", None, "Whisper checkpoint: hub id, folder or OpenAI .pt file.", required=True
+)
+REVISION = flags.DEFINE_string("revision", None, "Commit, tag or branch of a hub id.")
+STORE = shared_flags.store()
+LANGUAGES = flags.DEFINE_list("languages", ["all"], "Languages as the corpus names them, or all.")
+STATES = shared_flags.states()
+RECORDINGS = flags.DEFINE_enum(
+    "recordings", "first", ["first", "all"], "Recordings of a sentence in a language."
+)
+DTYPE = flags.DEFINE_enum("dtype", "float16", ["float16", "float32"], "Number format on disk.")
+LONG = flags.DEFINE_enum(
+    "long", "truncate", ["truncate", "skip", "error"], "What to do with audio over 30 s."
+)
+ROWS = flags.DEFINE_integer(
+    "rows_per_device", 0, "Utterances of a step on a device; 0: 1 on CPU, 16 elsewhere.", 0
+)
+IN_FLIGHT = flags.DEFINE_integer(
+    "in_flight_mb", 4096, "Megabytes of waveforms and states that may wait at a time.", 1
+)
+SHARDING = shared_flags.sharding()
+flags.adopt_module_key_flags(shared_flags)
+
+
+def main() -> "extract.Summary":
+    """Turn flags into one configuration and run it."""
+    from isogloss.engine import extract  # noqa: PLC0415  (--help must not wait for JAX)
+
+    return extract.run(
+        extract.Config(
+            corpus=CORPUS.value,
+            model=MODEL.value,
+            revision=REVISION.value,
+            store=pathlib.Path(STORE.value),
+            languages=shared_flags.choice(LANGUAGES),
+            states=shared_flags.choice(STATES),
+            recordings=RECORDINGS.value,
+            dtype=DTYPE.value,
+            long=LONG.value,
+            rows_per_device=ROWS.value,
+            in_flight_mb=IN_FLIGHT.value,
+            share=SHARDING.share(),
+            dry_run=SHARDING.dry_run.value,
+        )
+    )
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)

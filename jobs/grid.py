@@ -1,0 +1,60 @@
+"""Compare all utterances of every pair of languages, at every encoder state.
+
+    python -m isogloss.jobs.grid --store=out/store --grid=out/grid.zarr
+    python -m isogloss.jobs.grid --store=out/store --grid=out/grid.zarr --pairs=en_us-fr_fr --states=31,32,final
+
+Stop it and run it again at will: pairs and states that are written are skipped.
+"""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from isogloss.jobs import shared_flags
+
+if TYPE_CHECKING:
+    from isogloss.engine import compare
+
+STORE = shared_flags.store()
+GRID = shared_flags.grid()
+MEASURES = flags.DEFINE_list(
+    "measures", ["seqsim", "meanpool", "dtw"], "Some of seqsim, precision, recall, meanpool, dtw."
+)
+PAIRS = flags.DEFINE_list("pairs", ["all"], "Language pairs a-b, or all of the store; each counts once.")
+STATES = shared_flags.states()
+REMOVE_MEAN = flags.DEFINE_boolean(
+    "remove_language_mean", False, "Subtract each language's mean frame from every frame first."
+)
+IMPLEMENTATION = flags.DEFINE_enum(
+    "implementation", "auto", ["auto", "xla", "numba"], "Of the frame kernels; auto: numba on CPU, else xla."
+)
+MEMORY = flags.DEFINE_float(
+    "memory_gb", 8.0, "Memory for states; languages are taken in blocks that fit.", 0.0
+)
+SHARDING = shared_flags.sharding()
+flags.adopt_module_key_flags(shared_flags)
+
+
+def main() -> "compare.Summary":
+    """Turn flags into one configuration and run it."""
+    from isogloss.engine import compare  # noqa: PLC0415  (--help must not wait for JAX)
+
+    return compare.run(
+        compare.Config(
+            store=pathlib.Path(STORE.value),
+            grid=pathlib.Path(GRID.value),
+            measures=tuple(MEASURES.value),
+            pairs=shared_flags.choice(PAIRS),
+            states=shared_flags.choice(STATES),
+            remove_language_mean=REMOVE_MEAN.value,
+            implementation="" if IMPLEMENTATION.value == "auto" else IMPLEMENTATION.value,
+            memory_gb=MEMORY.value,
+            share=SHARDING.share(),
+            dry_run=SHARDING.dry_run.value,
+        )
+    )
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)
