@@ -4,6 +4,7 @@ The file is a list of named variables, then a list of aliases for variables of e
 value. Self-attention stacks the rows of q, k and v in one matrix, cross-attention those
 of k and v; the bias that k lacks is written as zeros. Quantised rows are stored as
 round(scale * row). Source: OpenNMT/CTranslate2, python/ctranslate2/specs, model.cc.
+Files that its converter 4.8.5 writes, in every quantisation, are read as intended.
 """
 
 import dataclasses

@@ -58,8 +58,8 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
 
 def open_folder(folder: pathlib.Path) -> weights.Weights:
     """Index of a folder with config.json and safetensors; all tensors are checked."""
-    sizes = _dimensions(folder / "config.json")
     files = _files(folder)
+    sizes = _dimensions(folder / "config.json")
     found: dict[str, StoredTensor] = {}
     for file in files:
         for stored in _tensors(file):
@@ -109,8 +109,9 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
     index = folder / INDEX
     if not index.is_file():
         raise ValueError(
-            f"{folder}: neither {SINGLE} nor {INDEX} is there. Remedy: fetch the model as "
-            "safetensors, or convert it with transformers' save_pretrained."
+            f"{folder}: neither {SINGLE} nor {INDEX} is there. Remedy: name a model that has "
+            "them, convert it with transformers' save_pretrained, or fetch a CTranslate2 "
+            "folder yourself and give that."
         )
     shards = weights.json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
@@ -138,10 +139,11 @@ def _tensors(file: pathlib.Path) -> list[StoredTensor]:
     except (KeyError, TypeError, ValueError) as error:
         rule = f"not a safetensors file of float32, float16 or bfloat16: {error!r}"
         raise ValueError(f"{file}: {rule}. Remedy: fetch the checkpoint again.") from error
-    for stored in tensors:
-        end = stored.offset + math.prod(stored.shape) * stored.dtype.itemsize
-        if end > size:
-            raise weights.truncated(file, f"{stored.name} ends at byte {end}")
+    end = max((stored.offset + stored.span * stored.dtype.itemsize for stored in tensors), default=start)
+    if end > size:
+        raise weights.truncated(file, f"its tensors end at byte {end}")
+    if end < size:
+        raise ValueError(f"{file}: {size - end} bytes after its last tensor. Remedy: fetch it again.")
     return tensors
 
 

@@ -215,6 +215,13 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
             huggingface.open_folder(tmp_path)
 
 
+def test_bytes_after_the_end_are_refused(tmp_path):
+    file = write(tmp_path, make_tensors()) / "model.safetensors"
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(ValueError, match=r"model\.safetensors: 1 bytes after its last tensor"):
+        huggingface.open_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     "header",
     [
