@@ -45,9 +45,7 @@ def f1(precision: float, recall: float) -> float:
     return 0.0 if total == 0.0 else 2.0 * precision * recall / total
 
 
-def dtw_table(
-    distances: Float[np.ndarray, "N M"], band: int | None = None
-) -> Float[np.ndarray, "N M"]:
+def dtw_table(distances: Float[np.ndarray, "N M"], band: int | None = None) -> Float[np.ndarray, "N M"]:
     """Sum along the cheapest path from (0, 0) to each cell, both ends included.
 
     Steps go down, right or diagonally, all of weight 1. With a band (Sakoe & Chiba, 1978) only
@@ -73,9 +71,7 @@ def dtw_cost(
     return total / (n + m) if normalise else total
 
 
-def dtw_path(
-    distances: Float[np.ndarray, "N M"], *, band: int | None = None
-) -> list[tuple[int, int]]:
+def dtw_path(distances: Float[np.ndarray, "N M"], *, band: int | None = None) -> list[tuple[int, int]]:
     """Cheapest path as (i, j), first to last; of equals the diagonal, then up, then left.
 
     Raises:
@@ -87,9 +83,7 @@ def dtw_path(
         raise ValueError(f"a band of {band} admits no path from (0, 0) to ({n - 1}, {m - 1})")
     path = [(n - 1, m - 1)]
     while path[-1] != (0, 0):
-        path.append(
-            min(_before(*path[-1]), key=lambda cell: total[cell])
-        )  # min keeps the first of equals
+        path.append(min(_before(*path[-1]), key=lambda cell: total[cell]))  # min keeps the first of equals
     return path[::-1]
 
 

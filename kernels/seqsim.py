@@ -40,15 +40,11 @@ def f1(precision: Float[Array, "*S"], recall: Float[Array, "*S"]) -> Float[Array
     """2PR / (P + R); 0 where P + R is exactly 0. With opposite signs it has no bound."""
     total = precision + recall
     zero = total == 0
-    return jnp.where(zero, 0, 2 * precision * recall / jnp.where(zero, 1, total)).astype(
-        total.dtype
-    )
+    return jnp.where(zero, 0, 2 * precision * recall / jnp.where(zero, 1, total)).astype(total.dtype)
 
 
 def for_each_slab(
-    score: Callable[
-        [Float[Array, "N V M"], Int[Array, ""], Int[Array, " V"]], PyTree[Float[Array, " V"]]
-    ],
+    score: Callable[[Float[Array, "N V M"], Int[Array, ""], Int[Array, " V"]], PyTree[Float[Array, " V"]]],
     x: Float[Array, "U N D"],
     n: Int[Array, " U"],
     y: Float[Array, "V M D"],

@@ -1,0 +1,147 @@
+"""SeqSim and DTW of all pairs on the CPU, from one cosine tile that never leaves the cache.
+
+Sixteen utterances of B lie side by side in the lanes of a register, sorted by length so that few
+lanes idle; an utterance of A meets them tile by tile, and each tile serves the row maxima, the
+column maxima and the DTW recursion before the next overwrites it. A pair's bits depend on its
+own frames only. Memory: float32 copies of BATCH utterances of B, of one of A per thread.
+"""
+
+import concurrent.futures
+
+import numba
+import numpy as np
+from jaxtyping import Float, Int
+
+from isogloss.kernels import dtw_numba, registers_numba
+from isogloss.kernels.registers_numba import COLUMNS, LANES, PANELS, ROWS
+
+BATCH = 4 * LANES  # utterances of B packed at a time
+_TILE_ROWS = 4 * ROWS  # frames of A in a tile of at most 28 KB
+_product = registers_numba.product(ROWS, PANELS)
+
+
+def frame_scores(
+    x: Float[np.ndarray, "U N D"],
+    n: Int[np.ndarray, " U"],
+    y: Float[np.ndarray, "V M D"],
+    m: Int[np.ndarray, " V"],
+    *,
+    maxima: bool,
+    dtw: bool,
+) -> Float[np.ndarray, "3 U V"]:
+    """Precision, recall and DTW cost of every pair; NaN for what is not asked for.
+
+    NaN, too, for an utterance with a frame in use that is not finite. Lengths are in range:
+    `isogloss.kernels.frame_scores` has seen to that.
+    """
+    scores = np.full((3, len(x), len(y)), np.nan, np.float32)
+    order = np.argsort(m, kind="stable")
+    with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
+        for start in range(0, len(y), BATCH):
+            batch = order[start : start + BATCH]
+            groups = [batch[at : at + LANES] for at in range(0, len(batch), LANES)]
+            panels = list(threads.map(lambda group: _panels(y, m, group), groups))
+
+            def row(u: int, groups: list = groups, panels: list = panels) -> None:
+                slivers = _slivers(x[u, : n[u]])
+                for group, panel in zip(groups, panels, strict=True):
+                    ends = np.ones((2, LANES), np.int64)
+                    ends[0], ends[1, : len(group)] = n[u], m[group]
+                    found = _group_scores(slivers, panel, ends, x.shape[2], maxima, dtw)
+                    scores[:, u, group] = found[:, : len(group)]
+
+            for _ in threads.map(row, range(len(x))):
+                pass
+    return scores
+
+
+def _slivers(x: Float[np.ndarray, "n D"]) -> Float[np.ndarray, " size"]:
+    """One utterance of A, flat (sliver, feature, row of ROWS), frames of length 1."""
+    out = np.zeros((-(-len(x) // ROWS), x.shape[1], ROWS), np.float32)
+    _pack_slivers(np.ascontiguousarray(x, np.float32), out)
+    return out.reshape(-1)
+
+
+def _panels(
+    y: Float[np.ndarray, "V M D"], m: Int[np.ndarray, " V"], group: Int[np.ndarray, " lanes"]
+) -> Float[np.ndarray, " size"]:
+    """Up to LANES utterances of B, flat (frame, feature, lane), frames of length 1.
+
+    A lane that ends early repeats its last frame, which changes no row maximum.
+    """
+    lengths = m[group].astype(np.int64)
+    frames = -(-int(lengths.max()) // COLUMNS) * COLUMNS
+    out = np.zeros((frames, y.shape[2], LANES), np.float32)
+    _pack_panels(y[group, : lengths.max()].astype(np.float32), lengths, out)
+    return out.reshape(-1)
+
+
+@numba.njit(nogil=True)
+def _pack_slivers(x, out):
+    for i in range(len(x)):
+        factor = _factor(x[i])
+        for k in range(x.shape[1]):
+            out[i // ROWS, k, i % ROWS] = x[i, k] * factor
+
+
+@numba.njit(nogil=True)
+def _pack_panels(y, m, out):
+    for j in range(len(out)):
+        for lane in range(len(y)):
+            frame = y[lane, min(j, m[lane] - 1)]
+            factor = _factor(frame)
+            for k in range(len(frame)):
+                out[j, k, lane] = frame[k] * factor
+
+
+@numba.njit(nogil=True, fastmath={"reassoc"})
+def _factor(frame):
+    """1 / length of a frame in float64, which holds any float32 squared; 0 for an all-zero one."""
+    square = 0.0
+    for value in frame:
+        square += np.float64(value) * np.float64(value)
+    return 1.0 / np.sqrt(square) if square != 0.0 else 0.0
+
+
+@numba.njit(nogil=True)
+def _group_scores(slivers, panels, ends, depth, maxima, dtw):
+    """Precision, recall and cost by lane, of one utterance of A with a group of B."""
+    n, longest = ends[0, 0], ends[1].max()
+    scores = np.full((3, LANES), np.nan, np.float32)
+    tile = np.empty(_TILE_ROWS * COLUMNS * LANES, np.float32)
+    row_maxima = np.full(n * LANES, -np.inf, np.float32)
+    recall = np.zeros(LANES, np.float32)
+    edge, state = dtw_numba.new_state(n)
+    for column in range(0, longest, COLUMNS):
+        column_maxima = np.full(COLUMNS * LANES, -np.inf, np.float32)
+        dtw_numba.open_strip(state, column == 0)
+        for row in range(0, n, _TILE_ROWS):
+            rows = min(_TILE_ROWS, n - row)
+            _fill(tile, slivers[row * depth :], panels[column * LANES * depth :], rows, depth)
+            if maxima:
+                tops = row_maxima[row * LANES :]
+                registers_numba.raise_maxima(tile, tops, column_maxima, rows)
+            if dtw:
+                registers_numba.advance(tile, edge[row * LANES :], state, rows, -1)
+        dtw_numba.take_costs(state, n, column, ends, scores[2])
+        for c in range(COLUMNS):
+            for lane in range(LANES):
+                if column + c < ends[1, lane]:
+                    recall[lane] += column_maxima[c * LANES + lane]
+    if maxima:
+        precision = np.zeros(LANES, np.float32)
+        for r in range(n):
+            precision += row_maxima[r * LANES : (r + 1) * LANES]
+        scores[0] = precision / np.float32(n)
+        scores[1] = recall / ends[1].astype(np.float32)
+    return scores
+
+
+@numba.njit(nogil=True)
+def _fill(tile, slivers, panels, rows, depth):
+    """Cosines of the next frames of A with COLUMNS frames of every lane."""
+    for r in range(0, rows, ROWS):
+        for c in range(0, COLUMNS, PANELS):
+            at = (r * COLUMNS + c) * LANES
+            right = panels[c * LANES * depth :]
+            _product(slivers[r * depth :], right, tile[at:], COLUMNS * LANES, depth)
