@@ -12,7 +12,6 @@ import abc
 import dataclasses
 import io
 import pathlib
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -44,7 +43,7 @@ class Source(abc.ABC):
     promised: int | None = None
 
     @abc.abstractmethod
-    def open(self) -> BinaryIO:
+    def open(self) -> io.BufferedReader:
         """Open the recording as a seekable file; raises OSError or AudioError."""
 
 
@@ -59,7 +58,7 @@ class FileSource(Source):
         """Source at `path`, which may be missing: `samples` will say so."""
         return cls(path=path, name=name, size=path.stat().st_size if path.is_file() else None)
 
-    def open(self) -> BinaryIO:
+    def open(self) -> io.BufferedReader:
         """Open the file."""
         return self.path.open("rb")
 
@@ -68,9 +67,7 @@ def samples(source: Source) -> int:
     """Count the samples that `decode` will yield: as the corpus promises, else by the header."""
     if source.promised is not None:
         if source.promised < 1:
-            raise AudioError(
-                f"{source.name}: the corpus states {source.promised} samples. Record it again."
-            )
+            raise AudioError(f"{source.name}: the corpus states {source.promised} samples. Record it again.")
         return source.promised
     with _open(source) as file, _header(source, file) as sound:
         return _resampled(sound.frames, sound.samplerate)
@@ -99,9 +96,7 @@ def decode(source: Source) -> Float[np.ndarray, " time"]:
         )
     bad = np.count_nonzero(~np.isfinite(wave))
     if bad:
-        raise AudioError(
-            f"{source.name}: {bad} samples are NaN or infinite. Export the recording again."
-        )
+        raise AudioError(f"{source.name}: {bad} samples are NaN or infinite. Export the recording again.")
     mono = wave.mean(axis=1)
     if rate == SAMPLE_RATE:
         return mono
@@ -118,7 +113,7 @@ def _fit(wave: Float[np.ndarray, " before"], length: int) -> Float[np.ndarray, "
     return np.pad(wave[:length], (0, max(0, length - len(wave))))
 
 
-def _open(source: Source) -> BinaryIO:
+def _open(source: Source) -> io.BufferedReader:
     try:
         return source.open()
     except FileNotFoundError as error:
@@ -131,13 +126,11 @@ def _open(source: Source) -> BinaryIO:
         ) from error
 
 
-def _header(source: Source, file: BinaryIO) -> soundfile.SoundFile:
+def _header(source: Source, file: io.BufferedReader) -> soundfile.SoundFile:
     """Open a recording whose header is sound with libsndfile."""
     size = file.seek(0, io.SEEK_END)
     if size == 0:
-        raise AudioError(
-            f"{source.name}: the file is empty (0 bytes). Copy it again, or take it out."
-        )
+        raise AudioError(f"{source.name}: the file is empty (0 bytes). Copy it again, or take it out.")
     missing = _missing_bytes(file, size)
     if missing:
         raise AudioError(f"{source.name}: truncated, {missing} is missing. Copy the file again.")
@@ -162,7 +155,7 @@ def _header(source: Source, file: BinaryIO) -> soundfile.SoundFile:
     return sound
 
 
-def _missing_bytes(file: BinaryIO, size: int) -> str:
+def _missing_bytes(file: io.BufferedReader, size: int) -> str:
     """Say what a container promises and the file lacks; "" if nothing."""
     file.seek(0)
     magic = file.read(4)
@@ -178,7 +171,7 @@ def _missing_bytes(file: BinaryIO, size: int) -> str:
     return f"{promised - size} of {promised} bytes" if promised > size else ""
 
 
-def _data_end(file: BinaryIO, size: int, magic: bytes) -> int:
+def _data_end(file: io.BufferedReader, size: int, magic: bytes) -> int:
     """Byte at which the samples end by their chunk's header; 0 where it does not say.
 
     WAV's `data` and AIFF's `SSND` are chunks of (name, 32-bit size, content, pad byte);
@@ -200,7 +193,7 @@ def _data_end(file: BinaryIO, size: int, magic: bytes) -> int:
     return 0
 
 
-def _missing_ogg(file: BinaryIO, size: int) -> str:
+def _missing_ogg(file: io.BufferedReader, size: int) -> str:
     """Say what is missing unless the last page is whole and flagged as end of stream."""
     start = max(0, size - _OGG_PAGE)
     file.seek(start)

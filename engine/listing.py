@@ -139,5 +139,6 @@ def require(wanted: str, known: Sequence[str], what: str) -> None:
     if wanted in known:
         return
     near = difflib.get_close_matches(wanted, known, cutoff=0.5)
-    advice = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
+    there = f"There are: {', '.join(known)}." if known else "There is none."
+    advice = f"Did you mean {' or '.join(near)}?" if near else there
     raise ValueError(f"{what} {wanted!r}. {advice}")

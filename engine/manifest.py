@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from isogloss.engine import audio, listing
+from isogloss.engine import audio, listing, tsv
 
 _NEEDED = ("language", "sentence", "audio")
 _OPTIONAL = ("id", "transcription", "gender")
@@ -40,9 +40,7 @@ class Manifest:
                     f"{where}: id {name!r} of {row['language']} stands in line {first} too. "
                     "Give each recording of a language its own id."
                 )
-            source = audio.FileSource.at(
-                path.parent / row["audio"], _relative(path.parent, row["audio"])
-            )
+            source = audio.FileSource.at(path.parent / row["audio"], _relative(path.parent, row["audio"]))
             if source.size is None:
                 missing.append(f"line {line}: {row['audio']}")
             self._found.setdefault(row["language"], []).append(
@@ -66,62 +64,37 @@ class Manifest:
         """Languages in the order of their first line."""
         return tuple(self._found)
 
-    def listing(
-        self, language: str, recordings: Literal["first", "all"] = "first"
-    ) -> listing.Listing:
+    def listing(self, language: str, recordings: Literal["first", "all"] = "first") -> listing.Listing:
         """List the utterances of `language`; ranks follow the order of lines."""
         listing.require(language, self.languages(), f"{self.description} has no language")
         return listing.number(self.description, language, self._found[language], recordings)
 
 
 def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number from 1, field of each column) of every line under the header."""
-    lines = _text(path).split("\n")  # splitlines would also split at U+2028 inside a text
-    header = lines[0].rstrip("\r").split("\t")
+    """Yield (line number, field of each column) of the lines under the header."""
+    if not path.is_file():
+        raise ValueError(f"manifest {path} is not a file. Give the path of a TSV.")
+    lines = list(tsv.rows(path))
+    first, header = lines[0] if lines else (1, [])
     for column in _NEEDED:
-        listing.require(column, header, f"{path.name} line 1: the header lacks the column")
-    twice = {
-        column for column in header if header.count(column) > 1 and column in _NEEDED + _OPTIONAL
-    }
+        listing.require(column, header, f"{path.name} line {first}: the header lacks the column")
+    twice = [column for column in _NEEDED + _OPTIONAL if header.count(column) > 1]
     if twice:
-        raise ValueError(
-            f"{path.name} line 1: column {', '.join(sorted(twice))} stands twice. Keep one."
-        )
-    empty = True
-    for number, line in enumerate(lines[1:], 2):
-        if not line.rstrip("\r"):
-            continue
-        empty = False
-        fields = line.rstrip("\r").split("\t")
+        raise ValueError(f"{path.name} line {first}: column {twice[0]} stands twice. Keep one.")
+    if not lines[1:]:
+        raise ValueError(f"{path.name}: no recording under the header. Add a line for each recording.")
+    for number, fields in lines[1:]:
+        where = f"{path.name} line {number}"
         if len(fields) != len(header):
             raise ValueError(
-                f"{path.name} line {number}: {len(fields)} fields, the header has {len(header)}. "
+                f"{where}: {len(fields)} fields, the header has {len(header)}. "
                 "Separate fields by one tab each."
             )
         row = dict(zip(header, fields, strict=True))
         for column in (*_NEEDED, "id"):
             if not row.get(column, column).strip():
-                raise ValueError(
-                    f"{path.name} line {number}: {column} is empty. Fill it or take the line out."
-                )
+                raise ValueError(f"{where}: {column} is empty. Fill it or take the line out.")
         yield number, row
-    if empty:
-        raise ValueError(
-            f"{path.name}: no recording under the header. Add a line for each recording."
-        )
-
-
-def _text(path: pathlib.Path) -> str:
-    if not path.is_file():
-        raise ValueError(f"manifest {path} is not a file. Give the path of a TSV.")
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")  # some spreadsheets write a byte order mark
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ValueError(
-            f"{path.name} line {line}: not UTF-8. Save the file as UTF-8 text."
-        ) from error
 
 
 def _relative(folder: pathlib.Path, field: str) -> str:
@@ -129,8 +102,4 @@ def _relative(folder: pathlib.Path, field: str) -> str:
     path = pathlib.Path(field)
     if not path.is_absolute():
         return field
-    return (
-        str(path.relative_to(folder.absolute()))
-        if path.is_relative_to(folder.absolute())
-        else path.name
-    )
+    return str(path.relative_to(folder.absolute())) if path.is_relative_to(folder.absolute()) else path.name

@@ -1,0 +1,23 @@
+"""Lines of a tab-separated file in UTF-8 without quoting: a quote in a text is a quote.
+
+The csv module would join lines at quotes and `splitlines` would cut texts at U+2028.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+
+def rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number from 1, fields) of the lines that aren't empty.
+
+    Raises ValueError, naming the line, for what is not UTF-8.
+    """
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")  # some spreadsheets write a byte order mark
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path.name} line {line}: not UTF-8. Save the file as UTF-8 text.") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if stripped := line.removesuffix("\r"):
+            yield number, stripped.split("\t")
