@@ -113,6 +113,11 @@ class LanguageStore:
         """Width of a state."""
         return self._array.shape[3]
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Number format of the states."""
+        return self._array.dtype.numpy_dtype
+
     def coordinate(self, name: str) -> np.ndarray:
         """Values of a coordinate: sentence, rank, transcription, gender, source, duration, ..."""
         return zarr_group.read_coordinate(self.path, name)

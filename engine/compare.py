@@ -196,7 +196,7 @@ def _block_size(config: Config, members: Mapping[str, Member]) -> int:
 
 def _bytes(member: Member, *, remove_mean: bool) -> int:
     frames = int(member.store.frames[list(member.rows)].sum())
-    itemsize = 4 if remove_mean else np.dtype(str(member.store.attributes["settings"]["dtype"])).itemsize
+    itemsize = 4 if remove_mean else member.store.dtype.itemsize
     return max(1, int(1.1 * frames * member.store.features * itemsize))
 
 

@@ -88,7 +88,9 @@ def load(
     """Read the encoder and replicate it, ready to be called with (waveforms, frames)."""
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build(checkpoint.dimensions, dtype=compute, form=precision.attention)
-    weights = parameters.cast(parameters.load(shapes, checkpoint), compute)
+    weights = parameters.cast(
+        parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), compute
+    )
     run = program(checkpoint.dimensions, graph, states, dtype)
     return DataParallel(run, weights, rows_per_device=rows_per_device, devices=devices)
 

@@ -170,7 +170,8 @@ def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, 
         known = [(a, b) for a, b in cuts if a in languages and b in languages]
         if not known:
             raise ValueError(
-                f"--pairs={text}: a pair is two extracted languages, a-b; extracted are {', '.join(languages)}"
+                f"--pairs={text}: a pair is two extracted languages, a-b; "
+                f"extracted are {', '.join(languages)}"
             )
         a, b = known[0]
         if a == b:

@@ -64,8 +64,8 @@ def open_member(store: LanguageStore) -> Member:
     pending = [names[row] for row in np.flatnonzero(first & ~present) if row not in failures]
     if pending:
         raise ValueError(
-            f"{store.path}: {len(pending)} of {int(first.sum())} utterances aren't extracted yet "
-            f"({', '.join(pending[:5])}, ...). Run extract to its end, or leave {store.language} out of --pairs"
+            f"{store.path}: {len(pending)} of {int(first.sum())} utterances aren't extracted yet, "
+            f"{pending[0]} among them. Run extract to its end, or leave {store.language} out of --pairs"
         )
     rows = np.flatnonzero(first & present)
     if not rows.size:

@@ -12,7 +12,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from isogloss.engine.checkpoint import Checkpoint
 from isogloss.engine.dimensions import Dimensions
 from isogloss.engine.encoder import Encoder
 
@@ -45,13 +44,18 @@ def build(dimensions: Dimensions, *, dtype: np.dtype, form: str) -> tuple[nnx.Gr
     return nnx.split(shapes)
 
 
-def load(shapes: nnx.State, checkpoint: Checkpoint) -> nnx.State:
-    """Parameters read from `checkpoint`, as NumPy float32 arrays in the structure of `shapes`."""
+def load(shapes: nnx.State, read: Callable[[str], np.ndarray], layers: int) -> nnx.State:
+    """Parameters as NumPy float32 arrays in the structure of `shapes`.
+
+    Args:
+      shapes: from `build`.
+      read: gives a tensor by its canonical name, such as `Checkpoint.read`.
+      layers: blocks of the encoder.
+    """
     flat = nnx.to_flat_state(shapes)
-    layers = checkpoint.dimensions.encoder_layers
     filled = []
     for path, variable in flat:
-        tensor = _tensor(checkpoint.read, tensor_name(tuple(map(str, path))), layers)
+        tensor = _tensor(read, tensor_name(tuple(map(str, path))), layers)
         if tensor.shape != variable.shape:
             raise AssertionError(f"{path}: read {tensor.shape}, encoder has {variable.shape}")
         filled.append((path, variable.replace(tensor)))

@@ -148,7 +148,7 @@ class Pipeline:
             future.result()
         except (ValueError, OSError, RuntimeError) as error:
             raise StoreError(
-                f"{unit.store.path}: {unit.name} can't be written ({error}). What was written before is kept. "
+                f"{unit.store.path}: {unit.name} can't be written ({error}). What was written is kept. "
                 "Remedy: free or add space, check permissions, then run the same command again"
             ) from error
         self._done(unit)

@@ -1,7 +1,7 @@
 """Compare all utterances of every pair of languages, at every encoder state.
 
     python -m isogloss.jobs.grid --store=out/store --grid=out/grid.zarr
-    python -m isogloss.jobs.grid --store=out/store --grid=out/grid.zarr --pairs=en_us-fr_fr --states=31,32,final
+    python -m isogloss.jobs.grid --store=out/store --grid=out/grid.zarr --pairs=en_us-fr_fr --states=final
 
 Stop it and run it again at will: pairs and states that are written are skipped.
 """
@@ -27,7 +27,7 @@ REMOVE_MEAN = flags.DEFINE_boolean(
     "remove_language_mean", False, "Subtract each language's mean frame from every frame first."
 )
 IMPLEMENTATION = flags.DEFINE_enum(
-    "implementation", "auto", ["auto", "xla", "numba"], "Of the frame kernels; auto: numba on CPU, else xla."
+    "implementation", "auto", ["auto", "xla", "numba"], "Of the frame kernels."
 )
 MEMORY = flags.DEFINE_float(
     "memory_gb", 8.0, "Memory for states; languages are taken in blocks that fit.", 0.0
