@@ -1,9 +1,10 @@
 """engine.fleurs_tree on files of the published form, archive and unpacked."""
 
 import io
-import multiprocessing
 import pathlib
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -97,23 +98,18 @@ def test_both_spellings_of_dev(tmp_path, spelled, asked):
     assert len(read.listing("de_de").utterances) == 2
 
 
-def _list(root, queue):
-    queue.put(len(corpus.open_corpus(f"fleurs-dir:{root}").listing("de_de", "all").utterances))
-
-
 def test_several_processes_at_once_after_a_killed_one(tmp_path):
     put(tmp_path)
     partial = tmp_path / "de_de/audio/test.partial"
     partial.mkdir()
     (partial / "12.wav").touch()
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=_list, args=(tmp_path, queue)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    assert [queue.get(timeout=100) for _ in processes] == [4, 4, 4]
-    for process in processes:
-        process.join()
+    script = (
+        "import sys; from isogloss.engine import corpus; "
+        "print(len(corpus.open_corpus(sys.argv[1]).listing('de_de', 'all').utterances))"
+    )
+    command = [sys.executable, "-c", script, f"fleurs-dir:{tmp_path}"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=100)[0] for process in processes] == ["4\n"] * 3
     assert len(list((tmp_path / "de_de/audio/test").iterdir())) == 4
     assert not partial.exists()
 
