@@ -29,7 +29,6 @@ def prepare(cache: pathlib.Path) -> None:
     folder = cache / "demo"
     if folder.is_dir():
         return
-    print("Downloading recorded prompts in en, es, fr (61 MB) ...", file=sys.stderr)
     partial = cache / "demo.partial"
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "packages").mkdir(parents=True)
@@ -54,6 +53,7 @@ def fetch(packages: pathlib.Path, unpacked: pathlib.Path) -> None:
                 f"The demo's speech comes in Debian packages and there is no {program} here. "
                 f"Use Debian or Ubuntu. {_ELSEWHERE}"
             )
+    print("Downloading recorded prompts in en, es, fr (61 MB) ...", file=sys.stderr)
     names = [f"asterisk-core-sounds-{code}{kind}" for code in LANGUAGES for kind in ("", "-wav")]
     command = ["apt-get", "--quiet", "download", *names]
     done = subprocess.run(command, cwd=packages, capture_output=True, text=True, check=False)
@@ -87,9 +87,7 @@ def find_recordings(unpacked: pathlib.Path, language: str) -> dict[str, pathlib.
     return {str(path.relative_to(folder).with_suffix("")): path for path in folder.rglob("*.wav")}
 
 
-def select(
-    texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pathlib.Path]]
-) -> list[str]:
+def select(texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pathlib.Path]]) -> list[str]:
     """Names, sorted, of prompts that can be told apart and that every language has.
 
     At least four English words, brackets aside: they hold sound effects and notes. Under
@@ -114,9 +112,7 @@ def select(
 def spread(names: list[str], count: int) -> list[str]:
     """Take `count` names at even distances: neighbours in the alphabet resemble each other."""
     if len(names) < count:
-        raise SystemExit(
-            f"Only {len(names)} of {count} prompts are in every language. {_ELSEWHERE}"
-        )
+        raise SystemExit(f"Only {len(names)} of {count} prompts are in every language. {_ELSEWHERE}")
     return [names[i * len(names) // count] for i in range(count)]
 
 
