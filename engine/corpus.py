@@ -6,7 +6,7 @@ download, one language at a time, when its listing is asked for.
 """
 
 import pathlib
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from isogloss.engine import fleurs_languages, fleurs_parquet, fleurs_tree, manifest
 from isogloss.engine.listing import Listing, Utterance
@@ -30,7 +30,7 @@ class Corpus(Protocol):
         """Codes of the languages that a listing can be asked for."""
         ...
 
-    def listing(self, language: str, recordings: Literal["first", "all"] = "first") -> Listing:
+    def listing(self, language: str, recordings: str = "first") -> Listing:
         """Utterances of one language; ValueError if the corpus lacks it."""
         ...
 

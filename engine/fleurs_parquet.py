@@ -12,7 +12,6 @@ import io
 import pathlib
 import re
 import threading
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -95,7 +94,7 @@ class Folder:
         found = [path for name in patterns("*", self._split) for path in self._folder.glob(name)]
         return tuple(sorted({path.relative_to(self._folder).parts[0] for path in found}))
 
-    def listing(self, language: str, recordings: Literal["first", "all"] = "first") -> listing.Listing:
+    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """List a language by id, then file name; reads no audio."""
         files = " or ".join(patterns("*", self._split))
         listing.require(language, self.languages(), f"{self._folder} has no files {files} of language")
@@ -121,7 +120,7 @@ class Hub:
         """List the 102 languages."""
         return tuple(LANGUAGES)
 
-    def listing(self, language: str, recordings: Literal["first", "all"] = "first") -> listing.Listing:
+    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """List a language after fetching its files, unless the hub's cache has them."""
         listing.require(language, self.languages(), "FLEURS has no language")
         folder = Folder(_download(language, self._split), self._split, self.description, self._groups)

@@ -12,7 +12,6 @@ import pathlib
 import shutil
 import tarfile
 import zlib
-from typing import Literal
 
 from isogloss.engine import audio, listing, tsv
 from isogloss.engine.fleurs_languages import SPLITS
@@ -39,7 +38,7 @@ class Tree:
         found = {path.parent.name for name in self._spellings for path in self._folder.glob(f"*/{name}.tsv")}
         return tuple(sorted(found))
 
-    def listing(self, language: str, recordings: Literal["first", "all"] = "first") -> listing.Listing:
+    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """List a language by id, then file name; unpacks its archive if nobody has yet."""
         files = " or ".join(f"{name}.tsv" for name in self._spellings)
         listing.require(language, self.languages(), f"{self._folder} has no {files} of language")

@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from isogloss.engine import audio
 
@@ -100,7 +99,7 @@ def number(
     corpus: str,
     language: str,
     found: Iterable[Recording],
-    recordings: Literal["first", "all"] = "first",
+    recordings: str = "first",
 ) -> Listing:
     """Rank `found` and list it; "first" keeps rank 0 only.
 

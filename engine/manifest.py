@@ -8,7 +8,6 @@ line); a file that exists and is broken is found when it is probed or decoded.
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import Literal
 
 from isogloss.engine import audio, listing, tsv
 
@@ -64,7 +63,7 @@ class Manifest:
         """Languages in the order of their first line."""
         return tuple(self._found)
 
-    def listing(self, language: str, recordings: Literal["first", "all"] = "first") -> listing.Listing:
+    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """List the utterances of `language`; ranks follow the order of lines."""
         listing.require(language, self.languages(), f"{self.description} has no language")
         return listing.number(self.description, language, self._found[language], recordings)

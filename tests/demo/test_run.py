@@ -14,9 +14,7 @@ def run(tmp_path):
 
     def call(*arguments, fail="nothing"):
         python = tmp_path / "python"
-        python.write_text(
-            f'#!/bin/sh\necho "$@" >> {tmp_path}/log\ncase "$*" in *{fail}*) exit 3;; esac\n'
-        )
+        python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\ncase "$*" in *{fail}*) exit 3;; esac\n')
         python.chmod(0o755)
         (tmp_path / "log").unlink(missing_ok=True)
         done = subprocess.run(["bash", RUN, python, *arguments], cwd=tmp_path, check=False)
@@ -48,9 +46,7 @@ def test_another_corpus_and_model(run):
     )
 
 
-@pytest.mark.parametrize(
-    ("fail", "made"), [("speech", 1), ("weights", 2), ("extract", 3), ("jobs.grid", 4)]
-)
+@pytest.mark.parametrize(("fail", "made"), [("speech", 1), ("weights", 2), ("extract", 3), ("jobs.grid", 4)])
 def test_stops_at_the_first_error(run, fail, made):
     code, calls = run("demo", "", "demo", "out", fail=fail)
     assert (code, len(calls)) == (3, made)

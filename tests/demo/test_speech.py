@@ -15,9 +15,7 @@ speech = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(speech)
 
 FOLDERS = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_June"}
-COPYRIGHT = (
-    "Format: x\n\nFiles: *\nCopyright: A. Smith\n\nFiles: fr-*\nCopyright: J. W.\n\nFiles: ru-*\n"
-)
+COPYRIGHT = "Format: x\n\nFiles: *\nCopyright: A. Smith\n\nFiles: fr-*\nCopyright: J. W.\n\nFiles: ru-*\n"
 
 
 def put_recording(path: pathlib.Path, seconds: float = 0.5):
@@ -98,9 +96,7 @@ def programs(tmp_path, monkeypatch):
     put_packages(source, numbered)
     path.mkdir()
     log.touch()
-    download = (
-        f"[ ! -e {tmp_path}/lists.empty ] || {{ echo E: no package >&2; exit 100; }}; touch en.deb"
-    )
+    download = f"[ ! -e {tmp_path}/lists.empty ] || {{ echo E: no package >&2; exit 100; }}; touch en.deb"
     update = f"rm -f {tmp_path}/lists.empty"
     scripts = {
         "apt-get": f'echo "$2" >> {log}; case $2 in update) {update};; *) {download};; esac',
@@ -150,16 +146,12 @@ def test_root_refreshes_empty_package_lists(programs, monkeypatch):
 def test_others_are_told_to(programs, monkeypatch):
     (programs / "lists.empty").touch()
     monkeypatch.setattr(speech.os, "geteuid", lambda: 1000)
-    with pytest.raises(
-        SystemExit, match=r"(?s)^E: no package.*sudo apt-get update.*CORPUS=fleurs:test"
-    ):
+    with pytest.raises(SystemExit, match=r"(?s)^E: no package.*sudo apt-get update.*CORPUS=fleurs:test"):
         speech.prepare(programs / "cache")
     assert not (programs / "cache/demo").exists()
 
 
 def test_without_apt_the_alternative_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(
-        SystemExit, match=r"no apt-get here.*make demo CORPUS=fleurs:test LANGUAGES=en_us"
-    ):
+    with pytest.raises(SystemExit, match=r"no apt-get here.*make demo CORPUS=fleurs:test LANGUAGES=en_us"):
         speech.prepare(tmp_path)

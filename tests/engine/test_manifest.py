@@ -109,9 +109,7 @@ def test_one_id_in_two_languages(put):
 
 def test_all_missing_files_are_reported_at_once(put):
     lines = [f"en\t{i}\tgone{i}.wav" for i in range(12)]
-    with pytest.raises(
-        ValueError, match=r"12 audio files are missing: line 3: gone0\.wav; "
-    ) as caught:
+    with pytest.raises(ValueError, match=r"12 audio files are missing: line 3: gone0\.wav; ") as caught:
         manifest.Manifest(put(HEADER, "en\tx\ta.wav", *lines))
     assert "line 12: gone9.wav and 2 more." in str(caught.value)
     assert "gone10" not in str(caught.value)
@@ -124,9 +122,7 @@ def test_not_utf8_names_the_line(put):
 
 def test_unknown_language_and_no_file(put, tmp_path):
     read = manifest.Manifest(put(HEADER, "en_us\t1\ta.wav", "fr_fr\t1\tb.wav"))
-    with pytest.raises(
-        ValueError, match=r"list\.tsv has no language 'en_uk'\. Did you mean en_us\?"
-    ):
+    with pytest.raises(ValueError, match=r"list\.tsv has no language 'en_uk'\. Did you mean en_us\?"):
         read.listing("en_uk")
     with pytest.raises(ValueError, match="is not a file"):
         manifest.Manifest(tmp_path)
