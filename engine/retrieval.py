@@ -13,7 +13,6 @@ import functools
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
 COSTS = frozenset({"dtw"})  # smaller is better; of every other measure larger is better
 TRANSPOSED = {"precision": "recall", "recall": "precision"}  # the others are their own transpose
 FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
@@ -32,7 +31,7 @@ class Results:
     Attributes:
       pairs: (language_a, language_b), in the grid's order.
       states: names, "0" to "final".
-      measures: some of `MEASURES`, in that order.
+      measures: names, in the grid's order.
       n: sentences that both languages have.
       computed: False where the grid holds no scores yet.
       values: fractions from 0 to 1; NaN where not computed and where n is 0.
@@ -79,8 +78,7 @@ class Results:
 
 def reported(arrays: tuple[str, ...]) -> tuple[str, ...]:
     """Measures that can be judged in both directions: `arrays` holds their transpose too."""
-    both = {name for name in arrays if TRANSPOSED.get(name, name) in arrays}
-    return tuple(measure for measure in MEASURES if measure in both)
+    return tuple(name for name in arrays if TRANSPOSED.get(name, name) in arrays)
 
 
 def gold_ranks(scores: Float[np.ndarray, "Q Q"], n: int, *, cost: bool) -> Int[np.ndarray, "2 n"]:
@@ -98,9 +96,7 @@ def gold_ranks(scores: Float[np.ndarray, "Q Q"], n: int, *, cost: bool) -> Int[n
     known = ~np.isnan(scores)
     common = known.any(1) & known.any(0)
     if (found := int(common.sum())) != n:
-        raise ValueError(
-            f"both languages must have {n} sentences (n_common), scores are of {found}"
-        )
+        raise ValueError(f"both languages must have {n} sentences (n_common), scores are of {found}")
     scores = scores[common][:, common]  # np.ix_ takes six times as long
     if np.isnan(scores).any():
         raise ValueError("scores between common sentences must be numbers, there are NaN")

@@ -39,9 +39,7 @@ def test_a_cost_prefers_the_smaller():
 
 @given(
     st.integers(1, 6).flatmap(
-        lambda n: st.lists(
-            st.lists(st.integers(0, 2), min_size=n, max_size=n), min_size=n, max_size=n
-        )
+        lambda n: st.lists(st.lists(st.integers(0, 2), min_size=n, max_size=n), min_size=n, max_size=n)
     ),
     st.booleans(),
 )
@@ -52,9 +50,7 @@ def test_ranks_equal_plain_loops_on_ties(scores, cost):
 
 def test_only_sentences_of_both_languages_take_part():
     # a lacks sentence 1 (row), b lacks sentence 3 (column): 0 and 2 remain.
-    scores = np.array(
-        [[4, 9, 5, nan], [nan, nan, nan, nan], [1, 9, 6, nan], [8, 8, 8, nan]], np.float32
-    )
+    scores = np.array([[4, 9, 5, nan], [nan, nan, nan, nan], [1, 9, 6, nan], [8, 8, 8, nan]], np.float32)
     ranks = retrieval.gold_ranks(scores, 2, cost=False)
     assert ranks.tolist() == [[2, 1], [1, 1]]
 
@@ -102,7 +98,7 @@ def test_a_measure_waits_for_the_array_of_its_other_direction():
 
 
 def test_half_of_a_transposed_pair_is_not_reported():
-    assert retrieval.reported(("dtw", "precision", "seqsim")) == ("seqsim", "dtw")
+    assert retrieval.reported(("dtw", "precision", "seqsim")) == ("dtw", "seqsim")
 
 
 def test_bootstrap_equals_a_plain_loop():

@@ -1,0 +1,242 @@
+"""Conductor of the report: a grid in, retrieval table, figures and one HTML page out.
+
+The unit of work is a language pair: its scores are read, ranked and kept as a part file under
+OUT/parts. Several processes divide the pairs; the one that finds all parts there writes the
+report. Chunks that the grid lacks are reported by name and left blank, the rest goes on.
+"""
+
+import dataclasses
+import logging
+import math
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from isogloss.engine import figures, plan, report_page, retrieval, retrieval_table
+from isogloss.engine.progress import Progress
+from isogloss.engine.retrieval_table import Grid, Scored
+
+_LOG = logging.getLogger(__name__)
+_LINES = 60  # of the table on the terminal; the rest is in retrieval.csv
+_NAMES = 20  # of missing chunks that a log line shows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the report job was asked for; its flags say what each field means."""
+
+    grid: pathlib.Path
+    out: pathlib.Path
+    share: plan.Share
+    dry_run: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended; pairs are of this process's share.
+
+    Attributes:
+      done: pairs scored by this run.
+      skipped: pairs whose figures were there already.
+      waiting: pairs of other shards that aren't done; the report is written when none is left.
+      missing: chunks that the grid doesn't hold yet, counted by measure and pair.
+      failed: chunks that can't be used, each with the reason.
+      rows: of the retrieval table.
+      report: the page; None while shards are waited for.
+      seconds: of the run.
+      pairs_per_second: throughput.
+      plan: what is to do: pairs, bytes, FLOPs; with --dry_run the time it would take.
+    """
+
+    done: int
+    skipped: int
+    waiting: int
+    missing: Mapping[str, int]
+    failed: Sequence[str]
+    rows: int
+    report: str | None
+    seconds: float
+    pairs_per_second: float
+    plan: Mapping[str, int | float]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk of this share is there and good."""
+        return not self.missing and not self.failed
+
+
+def run(config: Config) -> Summary:
+    """Score what isn't scored yet, and write the report if all is.
+
+    Raises:
+      ValueError: there is no grid, or one without a measure to report.
+      OSError: the report can't be written.
+    """
+    start = time.monotonic()
+    grid = retrieval_table.open_grid(config.grid)
+    parts = config.out / "parts"
+    mine = config.share.of(range(len(grid.pairs)))
+    keys = {pair: grid.fingerprint(pair) for pair in range(len(grid.pairs))}
+    paths = {pair: retrieval_table.part(parts, grid, pair, key) for pair, key in keys.items() if key}
+    there = {pair: path for pair, path in paths.items() if path.is_file()}
+    todo = [pair for pair in mine if pair not in there]
+    if config.dry_run:
+        return _dry_run(grid, mine, todo, start)
+    parts.mkdir(parents=True, exist_ok=True)
+    scored = _score(grid, todo, paths)
+    missing, failed = _problems(grid, scored)
+    others = [pair for pair in range(len(grid.pairs)) if pair not in scored]
+    waiting = [pair for pair in others if pair not in paths or not paths[pair].is_file()]
+    rows, report = 0, None
+    if waiting:
+        _LOG.info("%d pairs of other shards aren't done yet; the report waits for them", len(waiting))
+    else:
+        every = {pair: retrieval_table.load_part(paths[pair]) for pair in others} | scored
+        rows, report = _write(config, grid, [every[pair] for pair in range(len(grid.pairs))])
+    seconds = time.monotonic() - start
+    return Summary(
+        done=len(todo),
+        skipped=len(mine) - len(todo),
+        waiting=len(waiting),
+        missing=missing,
+        failed=failed,
+        rows=rows,
+        report=report,
+        seconds=round(seconds, 3),
+        pairs_per_second=round(len(todo) / seconds, 3),
+        plan=_work(grid, len(todo)),
+    )
+
+
+def _score(grid: Grid, todo: Sequence[int], paths: Mapping[int, pathlib.Path]) -> dict[int, Scored]:
+    """Figures of the pairs of `todo`; those of complete pairs are kept as part files."""
+    progress = Progress("report", len(todo), "pairs")
+    scored = {}
+    for pair in todo:
+        scored[pair] = retrieval_table.score(grid, pair)
+        # The key was taken before the scores were read: if a chunk is rewritten in the meantime,
+        # this part isn't found again.
+        if pair in paths and scored[pair].computed.all():
+            retrieval_table.save_part(paths[pair], scored[pair])
+        progress.advance()
+    progress.close()
+    return scored
+
+
+def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int], list[str]]:
+    """Missing chunks by pair and measure, and what is wrong with broken ones; both are logged."""
+    missing: dict[str, int] = {}
+    for pair in scored.values():
+        for chunk in pair.missing:
+            what = chunk.rsplit(" state ", 1)[0]
+            missing[what] = missing.get(what, 0) + 1
+    failed = [text for pair in scored.values() for text in pair.broken]
+    if missing:
+        names = [f"{what} ({count} of {len(grid.states)} states)" for what, count in missing.items()]
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        _LOG.error(
+            "%s: %d chunks aren't computed yet: %s%s. Run the grid job to its end, then this again",
+            grid.path,
+            sum(missing.values()),
+            ", ".join(names[:_NAMES]),
+            more,
+        )
+    for text in failed:
+        _LOG.error("%s: %s", grid.path, text)
+    return missing, failed
+
+
+def _write(config: Config, grid: Grid, scored: Sequence[Scored]) -> tuple[int, str]:
+    """Write table, figures and page; the number of rows and the page's path."""
+    results = retrieval.Results(
+        pairs=grid.pairs,
+        states=grid.states,
+        measures=retrieval.reported(tuple(grid.arrays)),
+        n=grid.n,
+        computed=np.stack([pair.computed for pair in scored]),
+        values=np.stack([pair.values for pair in scored]),
+    )
+    for name in sorted(set(grid.arrays) - set(results.measures)):
+        other = retrieval.TRANSPOSED[name]
+        _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
+    table = retrieval_table.tabulate(results)
+    retrieval_table.write_table(table, config.out)
+    _draw(config.out, results)
+    page = config.out / "report.html"
+    html = report_page.render(results, grid.attributes, name=config.grid.name, sentences=grid.sentences)
+    retrieval_table.write_whole(page, lambda draft: draft.write_bytes(html.encode()))
+    _LOG.info("best state of each pair, R@1 with its 95%% interval:\n%s", best_states(results))
+    _LOG.info("report: %s", page)
+    return table.num_rows, str(page)
+
+
+def _draw(out: pathlib.Path, results: retrieval.Results) -> None:
+    """Write the PNG figures: heatmaps of each measure at its best state, and the curves."""
+    retrieval_table.write_whole(out / "curves.png", figures.curves(results).savefig)
+    for measure in results.measures:
+        state = results.best_state(measure)
+        if state is None:
+            continue
+        for clustered, order in ((False, "by_group"), (True, "clustered")):
+            drawn = figures.heatmap(results, measure, state, clustered=clustered)
+            retrieval_table.write_whole(out / f"heatmap_{measure}_{order}.png", drawn.savefig)
+
+
+def best_states(results: retrieval.Results) -> str:
+    """Text table: each pair and measure at its best state, for as many pairs as a terminal shows."""
+    pairs = range(min(len(results.pairs), max(1, _LINES // max(1, len(results.measures)))))
+    rows = [("pair", "measure", "state", "n", "chance", "R@1 a->b", "R@1 b->a", "mutual")]
+    for pair in pairs:
+        for m, measure in enumerate(results.measures):
+            name = "-".join(results.pairs[pair])
+            state = results.best_state_of_pair(pair, measure)
+            if state is None:
+                rows.append((name, measure, "-", str(results.n[pair]), "-", "-", "-", "-"))
+                continue
+            there, back = results.values[pair, state, m]
+            chance, mutual = f"{100 / results.n[pair]:.1f}%", f"{100 * there[3]:.1f}%"
+            found = (results.states[state], str(results.n[pair]), chance)
+            rows.append((name, measure, *found, _interval(there), _interval(back), mutual))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if len(pairs) < len(results.pairs):
+        lines.append(f"... and {len(results.pairs) - len(pairs):,} pairs more in retrieval.csv")
+    return "\n".join(lines)
+
+
+def _interval(values: Float[np.ndarray, " F"]) -> str:
+    recall, low, high = (
+        100 * values[retrieval.FIGURES.index(f)] for f in ("recall_at_1", "ci_low", "ci_high")
+    )
+    return f"{recall:.1f}% [{low:.1f}, {high:.1f}]"
+
+
+def _work(grid: Grid, pairs: int) -> dict[str, int | float]:
+    chunks = pairs * len(grid.states) * len(grid.arrays)
+    scores = chunks * grid.sentences**2
+    draws = pairs * len(grid.states) * len(grid.arrays) * 2 * retrieval.RESAMPLES * grid.sentences
+    # Two comparisons a score, and a multiplication and an addition a draw.
+    return {"pairs": pairs, "bytes": 4 * scores, "flops": 2 * scores + 2 * draws}
+
+
+def _dry_run(grid: Grid, mine: Sequence[int], todo: Sequence[int], start: float) -> Summary:
+    """What a run would do, timed on its first pair; nothing is written."""
+    began = time.monotonic()
+    if todo:
+        retrieval_table.score(grid, todo[0])
+    each = time.monotonic() - began
+    return Summary(
+        done=0,
+        skipped=len(mine) - len(todo),
+        waiting=0,
+        missing={},
+        failed=[],
+        rows=0,
+        report=None,
+        seconds=round(time.monotonic() - start, 3),
+        pairs_per_second=0.0,
+        plan=_work(grid, len(todo)) | {"seconds": math.ceil(10 * each * len(todo)) / 10},
+    )

@@ -1,0 +1,206 @@
+"""One HTML page for a report: opens from disk without a network, every figure of the grid inside.
+
+The template beside this file has the markup, the style and the script; here its data are packed.
+Figures travel as counts out of n in 16 bits, compressed, a block per measure: about 12 MB for 102
+languages, 34 states and 5 measures. All text that comes from a grid is escaped.
+"""
+
+import base64
+import html
+import json
+import pathlib
+import string
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from isogloss.engine import figures, language_order, retrieval
+from isogloss.engine.zarr_group import Json
+
+UNKNOWN = 65535  # of a cell that isn't computed or has n = 0
+MRR_STEPS = 65534  # an MRR is stored as this many parts; other figures as counts out of n
+PLANES = {
+    "recall_at_1": (0, 1),
+    "recall_at_5": (2, 3),
+    "mrr": (4, 5),
+    "mutual_nn": (6, 6),  # is the same in both directions
+    "ci_low": (7, 8),
+    "ci_high": (9, 10),
+}
+"""Where a figure's two directions are in a block."""
+
+_FILES = (
+    "report_page.html",
+    "report_page.css",
+    "report_page.js",
+    "report_page_map.js",
+    "report_page_view.js",
+)
+_METHOD = (
+    "A tie counts against the right answer. Only sentences that both languages have take part, so chance is "
+    f"1/n. Intervals: {retrieval.CONFIDENCE:.0%} percentile bootstrap of R@1 over sentences, "
+    f"{retrieval.RESAMPLES:,} resamples, the same for all states and measures of one n. Mutual nearest: "
+    "share of sentences that are each other's nearest neighbour. Precision from b to a is recall from a to "
+    "b, transposed. Clustering: average linkage on 1 - R@1, mean of both directions; unknown pairs count as "
+    "averagely distant."
+)
+_UNSAID = "<td>-</td>"
+
+
+def render(results: retrieval.Results, attributes: Mapping[str, Json], *, name: str, sentences: int) -> str:
+    """HTML of the whole page.
+
+    Args:
+      results: every figure.
+      attributes: of the grid; shown, and "languages" tells what each language has.
+      name: of the grid.
+      sentences: of the grid's query axis.
+    """
+    folder = pathlib.Path(__file__).parent
+    template, style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in _FILES)
+    heading = f"Retrieval across {len(results.languages)} languages"
+    model = attributes.get("model")
+    blocks = "\n".join(
+        f'<script type="application/octet-stream" id="block-{m}">{_block(results, m)}</script>'
+        for m in range(len(results.measures))
+    )
+    return string.Template(template).substitute(
+        title=html.escape(f"{heading} · {name}"),
+        heading=html.escape(heading + (f" in {model}" if isinstance(model, str) else "")),
+        sentences=html.escape(_sentences(results)),
+        alerts=_alerts(results),
+        coverage=_coverage(results.languages, attributes.get("languages"), sentences),
+        settings=_settings(attributes, name),
+        method=html.escape(_METHOD),
+        meta=json.dumps(_meta(results), separators=(",", ":")).replace("<", "\\u003c"),
+        blocks=blocks,
+        css=style,
+        script="\n".join(scripts),
+    )
+
+
+def _block(results: retrieval.Results, measure: int) -> str:
+    """Figures of a measure: uint16 little-endian (plane, state, pair), deflated, in base64."""
+    largest = int(np.max(results.n, initial=0))
+    if largest >= UNKNOWN:
+        raise ValueError(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
+    shape = (max(b for _, b in PLANES.values()) + 1, len(results.states), len(results.pairs))
+    packed = np.full(shape, UNKNOWN, "<u2")
+    for figure, planes in PLANES.items():
+        values = np.moveaxis(results.figure(figure)[:, :, measure], 0, 1)  # (state, pair, direction)
+        whole = MRR_STEPS if figure == "mrr" else results.n[None, :, None]
+        counts = np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * whole))
+        for direction, plane in enumerate(planes):
+            packed[plane] = counts[..., direction]
+    return base64.b64encode(zlib.compress(packed.tobytes(), 6)).decode()
+
+
+def _meta(results: retrieval.Results) -> dict[str, Json]:
+    """What the script needs beside the blocks."""
+    position = {language: i for i, language in enumerate(results.languages)}
+    recall = [
+        [results.matrix("recall_at_1", measure, state) for state in range(len(results.states))]
+        for measure in results.measures
+    ]
+    return {
+        "languages": [
+            {"code": code, "name": language_order.name(code), "group": language_order.group(code)}
+            for code in results.languages
+        ],
+        "pairs": [[position[a], position[b]] for a, b in results.pairs],
+        "n": results.n.tolist(),
+        "states": results.states,
+        "measures": [{"key": key, "label": figures.LABELS[key]} for key in results.measures],
+        "best": [results.best_state(measure) for measure in results.measures],
+        "byGroup": language_order.by_group(results.languages),
+        "byCluster": [[language_order.by_cluster(matrix) for matrix in row] for row in recall],
+        "planes": PLANES,
+        "unknown": UNKNOWN,
+        "mrrSteps": MRR_STEPS,
+        "palette": figures.SEQUENTIAL,
+    }
+
+
+def _sentences(results: retrieval.Results) -> str:
+    known = results.n[results.n > 0]
+    if not known.size:
+        return "No two languages here have a sentence in common."
+    low, high = int(known.min()), int(known.max())
+    count = f"{low}" if low == high else f"{low} to {high}"
+    chance = f"{1 / high:.1%}" if low == high else f"{1 / high:.1%} to {1 / low:.1%}"
+    return f"Two languages share {count} sentences, so chance is {chance}."
+
+
+def _alerts(results: retrieval.Results) -> str:
+    alerts = []
+    if missing := int((~results.computed).sum()):
+        alerts.append(
+            f"{missing:,} of {results.computed.size:,} cells aren't computed yet: they are hatched and enter "
+            "no mean. Run the grid job to its end, then the report again."
+        )
+    if empty := int((results.n == 0).sum()):
+        alerts.append(f"{empty:,} of {len(results.pairs):,} pairs have no sentence in common.")
+    return "".join(f'<p class="alert">{html.escape(text)}</p>' for text in alerts)
+
+
+def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
+    """Table of what each language has; a dash where the grid's attributes don't say."""
+    rows = []
+    for i in language_order.by_group(languages):
+        code = languages[i]
+        entry = known.get(code) if isinstance(known, Mapping) else None
+        said = entry if isinstance(entry, Mapping) else {}
+        name, group = language_order.name(code), language_order.group(code)
+        rows.append(
+            f"<tr><th scope=row>{html.escape(name)}</th>"
+            f"<td class=soft>{html.escape(code)}</td><td>{html.escape(group)}</td>"
+            f"{_present(said.get('sentences'), sentences)}{_number(said.get('truncated'))}"
+            f"{_number(said.get('seconds'), 3600)}{_left_out(said.get('missing'))}</tr>"
+        )
+    heads = ("Language", "Code", "Group", f"Sentences of {sentences:,}", "Cut at 30 s", "Hours", "Left out")
+    head = "".join(
+        f"<th scope=col{' class=number' if text in ('Cut at 30 s', 'Hours') else ''}>{text}</th>"
+        for text in heads
+    )
+    body = "".join(rows)
+    return f"<table class=coverage><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _present(count: Json, whole: int) -> str:
+    if not isinstance(count, int):
+        return _UNSAID
+    share = 100 * count / max(whole, 1)
+    return f'<td class=bar>{count:,}<i style="width:{share:.1f}%"></i></td>'
+
+
+def _number(value: Json, unit: int = 1) -> str:
+    if not isinstance(value, (int, float)):
+        return _UNSAID
+    return f"<td class=number>{value / unit:.2f}</td>" if unit > 1 else f"<td class=number>{value:,}</td>"
+
+
+def _left_out(names: Json) -> str:
+    """Cell with the number of recordings left out, which opens to their names."""
+    if not isinstance(names, Sequence) or isinstance(names, str):
+        return _UNSAID
+    if not names:
+        return "<td>none</td>"
+    listed = html.escape(", ".join(map(str, names)))
+    return f"<td><details><summary>{len(names):,}</summary>{listed}</details></td>"
+
+
+def _settings(attributes: Mapping[str, Json], name: str) -> str:
+    """Table of the grid's attributes, nested ones by dotted name, except what stands elsewhere."""
+    rows = {"grid": name}
+    elsewhere = ("languages", "pairs", "states", "measures")
+    for key, value in attributes.items():
+        inner = value if isinstance(value, Mapping) else {"": value}
+        for sub, text in inner.items() if key not in elsewhere else ():
+            label = f"{key}.{sub}" if sub else key
+            rows[label] = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    body = "".join(
+        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+        for key, value in rows.items()
+    )
+    return f"<table class=settings><tbody>{body}</tbody></table>"
