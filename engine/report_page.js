@@ -1,7 +1,7 @@
 // Data of the page: what is shown, and figures out of the packed blocks.
 const meta = JSON.parse(document.getElementById("meta").textContent);
 const L = meta.languages.length, S = meta.states.length, P = meta.pairs.length, M = meta.measures.length;
-const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn: "mutual nearest" };
+const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn: "Mutual nearest" };
 const NAMES = L <= 40; // enough room for names on the map
 const FEW = P <= 6; // each pair has a line of its own among the means
 const blocks = []; // Uint16Array (plane, state, pair) by measure

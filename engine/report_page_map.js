@@ -42,10 +42,10 @@ function measureMap(pen) {
     else groups.at(-1)[2] = at + 1;
   });
   const grouped = groups.length > 1;
-  const room = printing ? 600 : innerWidth < 1020 ? $("figures").clientWidth - 44 : Math.max(560, $("figures").clientWidth - 460);
+  const room = printing ? (NAMES ? 540 : 650) : innerWidth < 1020 ? $("figures").clientWidth - 44 : Math.max(560, $("figures").clientWidth - 460);
   let cell = 8, left = 0, font = 8;
   for (let tries = 0; tries < 3; tries++) { // label width depends on cell and the other way round
-    font = Math.max(7, Math.min(14, cell * 0.86));
+    font = Math.max(printing ? 3 : 7, Math.min(14, cell * 0.86));
     pen.font = `${font}px ${getComputedStyle(document.body).fontFamily}`;
     left = Math.ceil(Math.max(...order.map((i) => pen.measureText(label(i)).width))) + 8 + (grouped ? 44 : 0);
     const most = Math.min(132, Math.max(660 / L, 10));
@@ -122,8 +122,8 @@ function drawLabels(pen) {
     pen.fillStyle = css("--muted");
     pen.font = `10px ${family}`;
     pen.textAlign = "center";
-    const lines = wrap(pen, name, (last - first) * side + 6);
-    const fits = lines.every((line) => pen.measureText(line).width < (last - first) * side + 16);
+    const lines = wrap(pen, name, (last - first) * side);
+    const fits = lines.every((line) => pen.measureText(line).width < (last - first) * side + 2);
     if (fits) lines.forEach((line, k) => pen.fillText(line, 0, -6 - 11 * (lines.length - 1 - k)));
     pen.restore();
   }

@@ -90,7 +90,7 @@ function drawLine(svg, { values, band, dash, faint }, m, x, y) {
 function drawDetail() {
   const pair = selected(), { measure, state } = view;
   const [a, b] = pair ? [view.query, view.candidate] : [];
-  const heads = pair ? ["", `${meta.languages[a].code} → ${meta.languages[b].code}`, `${meta.languages[b].code} → ${meta.languages[a].code}`] : ["", "mean over pairs", FEW ? "lowest to highest" : "middle 80% of them"];
+  const heads = pair ? ["", `${meta.languages[a].code} → ${meta.languages[b].code}`, `${meta.languages[b].code} → ${meta.languages[a].code}`] : ["", P > 1 ? "mean over pairs" : "mean of both", FEW ? "lowest to highest" : "middle 80% of them"];
   const rows = Object.entries(FIGURES).map(([figure, name]) => {
     const text = (v) => figure === "mrr" ? (Number.isNaN(v) ? "–" : v.toFixed(3)) : percent(v);
     if (!pair) {
@@ -203,9 +203,9 @@ function drawCards() {
   const highest = Math.max(0.01, ...meta.best.map((s, m) => s === null ? 0 : overPairs("recall_at_1", m)[s].mean));
   meta.measures.forEach(({ label }, m) => {
     const best = meta.best[m], means = overPairs("recall_at_1", m).map((s) => s.mean);
-    const path = means.map((v, s) => Number.isNaN(v) ? "" : `${s && !Number.isNaN(means[s - 1]) ? "L" : "M"}${2 + 70 * s / Math.max(1, S - 1)} ${41 - 38 * v / highest}`).join("");
+    const path = means.map((v, s) => Number.isNaN(v) ? "" : `${s && !Number.isNaN(means[s - 1]) ? "L" : "M"}${3 + 67 * s / Math.max(1, S - 1)} ${41 - 38 * v / highest}`).join("");
     const spark = vector("svg", { viewBox: "0 0 74 44", "aria-hidden": "true" }, vector("path", { d: path, fill: "none", "stroke-width": 1.8, style: "stroke: var(--series)" }));
-    if (best !== null) spark.append(vector("circle", { cx: 2 + 70 * best / Math.max(1, S - 1), cy: 41 - 38 * means[best] / highest, r: 3, style: "fill: var(--series)" }));
+    if (best !== null) spark.append(vector("circle", { cx: 3 + 67 * best / Math.max(1, S - 1), cy: 41 - 38 * means[best] / highest, r: 3, style: "fill: var(--series)" }));
     const radio = node("input", { type: "radio", name: "measure", value: String(m) });
     radio.addEventListener("change", () => change({ measure: m, ...(best === null ? {} : { state: best }) }));
     $("measures").append(node("label", { class: "card", style: `--series: var(--line-${m})` }, radio, node("span", { class: "name" }, label), node("b", {}, best === null ? "–" : percent(means[best])), node("small", {}, best === null ? "nothing known" : `state ${stateName(best)}`), spark));
@@ -267,6 +267,11 @@ function pick(id, i) {
   change({ [id]: i, [other]: partner ?? -1 });
 }
 
+function print(on) {
+  printing = on;
+  document.documentElement.classList.toggle("paper", on);
+  draw();
+}
 async function start() {
   await Promise.all(meta.measures.map((_, m) => unpack(m)));
   document.querySelector("main").hidden = false;
@@ -274,8 +279,8 @@ async function start() {
   addEventListener("hashchange", () => { readAddress(); draw(); drawBest(); });
   addEventListener("resize", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  addEventListener("beforeprint", () => { printing = true; draw(); });
-  addEventListener("afterprint", () => { printing = false; draw(); });
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
 }
 start().catch((error) => {
   document.querySelector("header").append(node("p", { class: "alert" }, `The figures can't be shown (${error.message}). A browser of 2023 or later is needed; the same numbers are in retrieval.csv.`));
