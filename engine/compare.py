@@ -72,7 +72,7 @@ class Summary:
     seconds: float
     utterance_pairs_per_second: float
     implementation: str
-    plan: Mapping[str, float]
+    plan: Mapping[str, int | float]
 
     @property
     def complete(self) -> bool:

@@ -57,7 +57,7 @@ def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], 
     """The function of (parameters, waveform, frames) that `DataParallel` runs.
 
     It gives `stored` (B, S, N, D) in `dtype`, NaN beyond each row's frames, and `peak` (B, S) float32: the
-    largest magnitude in the frames in use, NaN or infinite where any value is.
+    largest magnitude in the frames in use, NaN where any value there isn't finite.
     """
     names = encoder.state_names(dimensions.encoder_layers)
     chosen = np.asarray([names.index(state) for state in states])
@@ -68,9 +68,11 @@ def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], 
         mel = logmel.log_mel(waveform, dimensions.mels)
         every = nnx.merge(graph, weights)(mel)
         wanted = every if len(chosen) == len(names) else every[chosen]
-        used = jnp.arange(dimensions.positions)[None, :] < frames[:, None]
-        peak = jnp.where(used[None, :, :, None], jnp.abs(wanted), 0.0).max(axis=(2, 3))
-        stored = jnp.where(used[None, :, :, None], wanted, jnp.nan).astype(dtype)
+        used = (jnp.arange(dimensions.positions)[None, :] < frames[:, None])[None, :, :, None]
+        sound = (jnp.isfinite(wanted) | ~used).all(axis=(2, 3))  # XLA's maximum may drop NaN on CPU
+        largest = jnp.where(used, jnp.abs(wanted), 0.0).max(axis=(2, 3))
+        peak = jnp.where(sound, largest, jnp.nan)
+        stored = jnp.where(used, wanted, jnp.nan).astype(dtype)
         return stored.transpose(1, 0, 2, 3), peak.T
 
     return run

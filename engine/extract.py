@@ -11,7 +11,6 @@ import pathlib
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 import jax
 import numpy as np
@@ -40,7 +39,7 @@ class Config:
     store: pathlib.Path
     languages: tuple[str, ...]
     states: tuple[str, ...]
-    recordings: Literal["first", "all"]
+    recordings: str
     dtype: str
     long: str
     rows_per_device: int
@@ -78,7 +77,7 @@ class Summary:
     failed: Mapping[str, str]
     seconds: float
     audio_seconds_per_second: float
-    plan: Mapping[str, float]
+    plan: Mapping[str, int | float]
 
     @property
     def complete(self) -> bool:
