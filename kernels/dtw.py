@@ -122,7 +122,8 @@ def _xla_path(
 
     def down(carry, given):  # noqa: ANN001, ANN202 one anti-diagonal, as in lanes_cost
         two_ago, one_ago = carry
-        now, source = _anti_diagonal(*given, two_ago, one_ago, band)
+        k, here = given
+        now, source = _anti_diagonal(k, here, two_ago, one_ago, band)
         return (one_ago, now), source
 
     steps = _skew(lanes)
@@ -135,7 +136,7 @@ def _xla_path(
         source = sources[jnp.clip(i + j, 0, count - 1), jnp.clip(i, 0, None), pairs]
         inside = (i >= 0) & (j >= 0)
         here = jnp.where(inside, i, -1), jnp.where(inside, j, -1)
-        return (i - (source != 2), j - (source != 1)), here
+        return (i - (source != 2).astype(i.dtype), j - (source != 1).astype(j.dtype)), here
 
     ends = (jnp.where(possible, n.astype(jnp.int32) - 1, -1), m.astype(jnp.int32) - 1)
     _, cells = jax.lax.scan(back, ends, length=count)

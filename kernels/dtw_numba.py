@@ -7,6 +7,7 @@ caller's own threads, which Numba's default threading layer is not.
 """
 
 import concurrent.futures
+import typing
 from collections.abc import Sequence
 
 import numba
@@ -34,13 +35,23 @@ def dtw_cost(
     """
     check_lengths(n, m, distances.shape)
     distances = np.ascontiguousarray(distances, np.float32)
-    order = np.lexsort((n, m)).astype(np.int64)  # neighbours of equal size leave few lanes idle
-    groups = [order[at : at + LANES] for at in range(0, len(order), LANES)]
-    costs = np.zeros(len(order), np.float32)
+    tail = np.zeros((*distances.shape[:2], COLUMNS), np.float32)
+    rest = distances.shape[2] % COLUMNS
+    tail[:, :, :rest] = distances[:, :, distances.shape[2] - rest :]
+    groups = _like_sized(n, m)
+    costs = np.zeros(len(n), np.float32)
     widest = max(distances.shape[1:]) if band is None else band
-    ends = np.stack([n, m]).astype(np.int64)
+
+    def one(group: Int[np.ndarray, " lanes"]) -> None:
+        pairs = np.resize(group, LANES)  # repeats pairs in idle lanes
+        rows, columns = n[pairs].astype(np.int64), m[pairs].astype(np.int64)
+        stops = np.union1d(rows, np.arange(_ROWS, rows.max(), _ROWS))
+        found = np.zeros(LANES, np.float32)
+        _group_costs(distances, tail, pairs, rows, columns, stops, widest, found)
+        costs[group] = found[: len(group)]
+
     with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
-        for _ in threads.map(lambda group: _group_costs(distances, group, ends, widest, costs), groups):
+        for _ in threads.map(one, groups):
             pass
     return costs / (n + m).astype(np.float32) if normalise else costs
 
@@ -73,6 +84,14 @@ def dtw_path(
     return paths, lengths
 
 
+def _like_sized(n: Int[np.ndarray, " P"], m: Int[np.ndarray, " P"]) -> list[Int[np.ndarray, " lanes"]]:
+    """Pairs in groups of LANES: sorted by n into blocks, by m within each, so that few lanes idle."""
+    block = LANES * max(1, round((len(n) / LANES) ** 0.5))
+    rank = np.argsort(np.argsort(n, kind="stable"), kind="stable")
+    order = np.lexsort((m, rank // block))
+    return [order[at : at + LANES] for at in range(0, len(order), LANES)]
+
+
 def check_lengths(n: Int[np.ndarray, " P"], m: Int[np.ndarray, " P"], shape: Sequence[int]) -> None:
     """Raise ValueError unless 1 <= n <= N and 1 <= m <= M for every pair."""
     for name, lengths, longest in (("n", n, shape[-2]), ("m", m, shape[-1])):
@@ -84,95 +103,123 @@ def check_lengths(n: Int[np.ndarray, " P"], m: Int[np.ndarray, " P"], shape: Seq
 
 
 @numba.njit(nogil=True)
-def new_state(rows):
+@typing.no_type_check
+def filled(size: int, value: float) -> Float[np.ndarray, " size"]:
+    """Flat float32 array of one value (np.full takes Numba a second to compile)."""
+    array = np.empty(size, np.float32)
+    for k in range(size):
+        array[k] = value
+    return array
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def new_state(rows: int) -> tuple[Float[np.ndarray, " edge"], Float[np.ndarray, " state"]]:
     """(edge, state) of `registers_numba.advance` for a table of so many rows."""
-    edge = np.full(rows * LANES, np.inf, np.float32)
-    return edge, np.zeros((COLUMNS + 2) * LANES, np.float32)
+    return filled(rows * LANES, np.inf), filled((COLUMNS + 1) * LANES, np.inf)
 
 
 @numba.njit(nogil=True)
-def open_strip(state, first):
+@typing.no_type_check
+def open_strip(state: Float[np.ndarray, " state"], first: bool) -> None:
     """Set what stands above a strip: the table is entered at its first cell only."""
-    state[: (COLUMNS + 1) * LANES] = np.float32(np.inf)
-    if first:
-        state[COLUMNS * LANES : (COLUMNS + 1) * LANES] = np.float32(0)
+    for k in range((COLUMNS + 1) * LANES):
+        state[k] = 0.0 if first and k >= COLUMNS * LANES else np.inf
 
 
 @numba.njit(nogil=True)
-def take_costs(state, row, column, ends, costs):
-    """Write the costs of lanes whose table ends in row - 1 and in the strip from `column`.
+@typing.no_type_check
+def take_cost(
+    state: Float[np.ndarray, " state"], lane: int, column: int, m: int, costs: Float[np.ndarray, " lanes"]
+) -> None:
+    """Take what a lane's last row in the strip from `column` says: its cost, or that it has none.
 
-    NaN if any distance so far was: every later cell's path may have passed it.
+    Once a column of the m in use has brought down a NaN, the cost is NaN; costs start as 0.
     """
-    for lane in range(LANES):
-        last = ends[1, lane] - 1 - column
-        if ends[0, lane] == row and 0 <= last < COLUMNS:
-            poisoned = np.isnan(state[(COLUMNS + 1) * LANES + lane])
-            costs[lane] = np.nan if poisoned else state[last * LANES + lane]
+    for c in range(min(COLUMNS, m - column)):
+        total = state[c * LANES + lane]
+        if np.isnan(total) or (column + c == m - 1 and not np.isnan(costs[lane])):
+            costs[lane] = total
 
 
 @numba.njit(nogil=True)
-def _group_costs(distances, group, ends, band, costs):
-    """Write to `costs` those of up to LANES pairs."""
-    lanes = np.zeros((2, LANES), np.int64)
-    lanes[:, : len(group)] = ends[:, group]
-    found = np.zeros(LANES, np.float32)
-    stops = _stops(lanes[0])
+@typing.no_type_check
+def _group_costs(
+    distances: Float[np.ndarray, "P N M"],
+    tail: Float[np.ndarray, "P N columns"],
+    pairs: Int[np.ndarray, " lanes"],
+    n: Int[np.ndarray, " lanes"],
+    m: Int[np.ndarray, " lanes"],
+    stops: Int[np.ndarray, " stops"],
+    band: int,
+    costs: Float[np.ndarray, " lanes"],
+) -> None:
+    """Write to `costs` those of LANES pairs.
+
+    tail holds the columns of `distances` that are left after whole strips; pairs, n and m are by
+    lane; stops are the rows at which a tile ends, among them every n.
+    """
+    whole = distances.shape[2] - distances.shape[2] % COLUMNS
+    longest = 0
+    for lane in range(LANES):
+        longest = max(longest, m[lane])
     edge, state = new_state(stops[-1])
-    tile = np.empty((_ROWS, COLUMNS, LANES), np.float32)
-    for column in range(0, lanes[1].max(), COLUMNS):
+    tile = np.empty(_ROWS * COLUMNS * LANES, np.float32)
+    for column in range(0, longest, COLUMNS):
         open_strip(state, column == 0)
         row = 0
         for stop in stops:
-            tile[:] = np.float32(0)
-            for lane in range(len(group)):
-                _interleave(distances[group[lane]], lanes[:, lane], row, column, lane, tile)
-            _leave_band(tile, row, stop, column, band)
-            left = edge[row * LANES :]
-            registers_numba.advance(tile.reshape(-1), left, state, stop - row, 1)
-            take_costs(state, stop, column, lanes, found)
+            rows = stop - row
+            if column < whole:
+                _interleave(distances, tile, pairs, row, column, rows)
+            else:
+                _interleave(tail, tile, pairs, row, 0, rows)
+            if band < max(stop, longest):
+                _leave_band(tile, rows, row, column, band)
+            registers_numba.advance(tile, edge[row * LANES :], state, rows, 1)
+            for lane in range(LANES):
+                if n[lane] == stop:
+                    take_cost(state, lane, column, m[lane], costs)
             row = stop
-    for lane in range(len(group)):
-        costs[group[lane]] = found[lane]
 
 
 @numba.njit(nogil=True)
-def _stops(n):
-    """Rows at which a tile ends: after _ROWS rows, and wherever a lane does."""
-    stops = np.concatenate((n, np.arange(_ROWS, n.max(), _ROWS)))
-    return np.unique(stops[stops > 0])
+@typing.no_type_check
+def _interleave(
+    distances: Float[np.ndarray, "P N M"],
+    tile: Float[np.ndarray, " tile"],
+    pairs: Int[np.ndarray, " lanes"],
+    row: int,
+    column: int,
+    rows: int,
+) -> None:
+    _, height, width = distances.shape
+    starts = pairs * (height * width)
+    flat = distances.reshape(-1)[row * width + column :]
+    registers_numba.interleave(flat, tile, starts, width, rows)
 
 
 @numba.njit(nogil=True)
-def _interleave(distances, end, row, column, lane, tile):
-    """Copy the pair's cells of this tile into its lane."""
-    rows, columns = min(_ROWS, end[0] - row), min(COLUMNS, end[1] - column)
-    if columns == COLUMNS:  # a constant number of columns, so that the loop unrolls
-        for r in range(rows):
-            for c in range(COLUMNS):
-                tile[r, c, lane] = distances[row + r, column + c]
-    else:
-        for r in range(rows):
-            for c in range(columns):
-                tile[r, c, lane] = distances[row + r, column + c]
-
-
-@numba.njit(nogil=True)
-def _leave_band(tile, row, stop, column, band):
+@typing.no_type_check
+def _leave_band(tile: Float[np.ndarray, " tile"], rows: int, row: int, column: int, band: int) -> None:
     """Make every cell with |i - j| > band impassable."""
-    for i in range(row, stop):
+    for r in range(rows):
         for c in range(COLUMNS):
-            if abs(i - column - c) > band:
-                tile[i - row, c, :] = np.float32(np.inf)
+            if abs(row + r - column - c) > band:
+                at = (r * COLUMNS + c) * LANES
+                for lane in range(LANES):
+                    tile[at + lane] = np.inf
 
 
 @numba.njit(nogil=True)
-def _one_path(distances, band, path):
+@typing.no_type_check
+def _one_path(distances: Float[np.ndarray, "n m"], band: int, path: Int[np.ndarray, "K 2"]) -> int:
     """Length of the cheapest path of one pair, written to `path`; 0 if there is none."""
     n, m = distances.shape
     steps = np.zeros((n, m), np.uint8)  # 0 diagonal, 1 up, 2 left
-    total = np.full(m + 1, np.inf, np.float32)
+    total = filled(m + 1, np.inf)
     total[0] = np.float32(0)
+    spoiled = np.float32(0)
     for i in range(n):
         diagonal, left = total[0], np.float32(np.inf)
         total[0] = left
@@ -183,15 +230,19 @@ def _one_path(distances, band, path):
                 before, step = up, 1
             if left < before:
                 before, step = left, 2
-            left = before + distances[i, j] if abs(i - j) <= band else np.float32(np.inf)
+            left = np.float32(np.inf)
+            if abs(i - j) <= band:
+                left = before + distances[i, j]
+                spoiled += distances[i, j]  # a minimum may lose a NaN, a sum does not
             steps[i, j], total[j + 1], diagonal = step, left, up
-    if not np.isfinite(total[m]):
+    if not np.isfinite(total[m]) or np.isnan(spoiled):
         return 0
     return _walk_back(steps, path)
 
 
 @numba.njit(nogil=True)
-def _walk_back(steps, path):
+@typing.no_type_check
+def _walk_back(steps: Int[np.ndarray, "n m"], path: Int[np.ndarray, "K 2"]) -> int:
     """Length of the path that `steps` leads back along from the last cell, written first to last."""
     i, j = steps.shape[0] - 1, steps.shape[1] - 1
     length = 1

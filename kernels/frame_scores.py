@@ -27,7 +27,7 @@ def default_implementation(platform: str) -> str:
 def frame_scores(
     x: Float[np.ndarray | Array, "U N D"],
     n: Int[np.ndarray, " U"],
-    y: Float[np.ndarray | Array, "V M D"],
+    y: Float[np.ndarray | Array, "V M E"],
     m: Int[np.ndarray, " V"],
     *,
     measures: Collection[str],
@@ -38,7 +38,7 @@ def frame_scores(
     Args:
       x: frames of A, any scale, any float type; padding may hold anything, NaN included.
       n: frames in use, 1 <= n <= N.
-      y: frames of B, like x.
+      y: frames of B, like x; E is D, or it is refused.
       m: frames in use, 1 <= m <= M.
       measures: of "precision", "recall", "seqsim" (their F1) and "dtw" (a cost: smaller is nearer).
       implementation: "xla" or "numba".

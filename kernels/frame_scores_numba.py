@@ -7,10 +7,11 @@ own frames only. Memory: float32 copies of BATCH utterances of B, of one of A pe
 """
 
 import concurrent.futures
+import typing
 
 import numba
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from isogloss.kernels import dtw_numba, registers_numba
 from isogloss.kernels.registers_numba import COLUMNS, LANES, PANELS, ROWS
@@ -45,14 +46,25 @@ def frame_scores(
             def row(u: int, groups: list = groups, panels: list = panels) -> None:
                 slivers = _slivers(x[u, : n[u]])
                 for group, panel in zip(groups, panels, strict=True):
-                    ends = np.ones((2, LANES), np.int64)
-                    ends[0], ends[1, : len(group)] = n[u], m[group]
-                    found = _group_scores(slivers, panel, ends, x.shape[2], maxima, dtw)
+                    lengths = np.ones(LANES, np.int64)
+                    lengths[: len(group)] = m[group]
+                    found = np.full((3, LANES), np.nan, np.float32)
+                    found[2] = 0 if dtw else np.nan  # `take_cost` keeps a NaN
+                    task = (slivers, panel, int(n[u]), lengths, x.shape[2], maxima, dtw, found)
+                    _group_scores(*task)
                     scores[:, u, group] = found[:, : len(group)]
 
             for _ in threads.map(row, range(len(x))):
                 pass
+    scores[:, ~_finite(x, n)] = np.nan  # a maximum or a minimum may lose a NaN
+    scores[:, :, ~_finite(y, m)] = np.nan
     return scores
+
+
+def _finite(x: Float[np.ndarray, "U N D"], n: Int[np.ndarray, " U"]) -> Bool[np.ndarray, " U"]:
+    """Whether all frames in use of each utterance are finite."""
+    finite = [np.isfinite(x[u, :length].astype(np.float32)).all() for u, length in enumerate(n)]
+    return np.array(finite, np.bool_)
 
 
 def _slivers(x: Float[np.ndarray, "n D"]) -> Float[np.ndarray, " size"]:
@@ -77,7 +89,8 @@ def _panels(
 
 
 @numba.njit(nogil=True)
-def _pack_slivers(x, out):
+@typing.no_type_check
+def _pack_slivers(x: Float[np.ndarray, "n D"], out: Float[np.ndarray, "slivers D rows"]) -> None:
     for i in range(len(x)):
         factor = _factor(x[i])
         for k in range(x.shape[1]):
@@ -85,7 +98,10 @@ def _pack_slivers(x, out):
 
 
 @numba.njit(nogil=True)
-def _pack_panels(y, m, out):
+@typing.no_type_check
+def _pack_panels(
+    y: Float[np.ndarray, "lanes m D"], m: Int[np.ndarray, " lanes"], out: Float[np.ndarray, "frames D 16"]
+) -> None:
     for j in range(len(out)):
         for lane in range(len(y)):
             frame = y[lane, min(j, m[lane] - 1)]
@@ -95,7 +111,8 @@ def _pack_panels(y, m, out):
 
 
 @numba.njit(nogil=True, fastmath={"reassoc"})
-def _factor(frame):
+@typing.no_type_check
+def _factor(frame: Float[np.ndarray, " D"]) -> float:
     """1 / length of a frame in float64, which holds any float32 squared; 0 for an all-zero one."""
     square = 0.0
     for value in frame:
@@ -104,41 +121,59 @@ def _factor(frame):
 
 
 @numba.njit(nogil=True)
-def _group_scores(slivers, panels, ends, depth, maxima, dtw):
-    """Precision, recall and cost by lane, of one utterance of A with a group of B."""
-    n, longest = ends[0, 0], ends[1].max()
-    scores = np.full((3, LANES), np.nan, np.float32)
+@typing.no_type_check
+def _group_scores(
+    slivers: Float[np.ndarray, " A"],
+    panels: Float[np.ndarray, " B"],
+    n: int,
+    m: Int[np.ndarray, " lanes"],
+    depth: int,
+    maxima: bool,
+    dtw: bool,
+    scores: Float[np.ndarray, "3 lanes"],
+) -> None:
+    """Write to `scores` precision, recall and cost by lane: one utterance of A, a group of B."""
     tile = np.empty(_TILE_ROWS * COLUMNS * LANES, np.float32)
-    row_maxima = np.full(n * LANES, -np.inf, np.float32)
-    recall = np.zeros(LANES, np.float32)
+    row_maxima = dtw_numba.filled(n * LANES, -np.inf)
+    column_maxima = dtw_numba.filled(len(panels) // depth, -np.inf)
     edge, state = dtw_numba.new_state(n)
-    for column in range(0, longest, COLUMNS):
-        column_maxima = np.full(COLUMNS * LANES, -np.inf, np.float32)
+    for column in range(0, len(panels) // (depth * LANES), COLUMNS):
         dtw_numba.open_strip(state, column == 0)
         for row in range(0, n, _TILE_ROWS):
             rows = min(_TILE_ROWS, n - row)
             _fill(tile, slivers[row * depth :], panels[column * LANES * depth :], rows, depth)
             if maxima:
-                tops = row_maxima[row * LANES :]
-                registers_numba.raise_maxima(tile, tops, column_maxima, rows)
+                tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
+                registers_numba.raise_maxima(tile, tops[0], tops[1], rows)
             if dtw:
                 registers_numba.advance(tile, edge[row * LANES :], state, rows, -1)
-        dtw_numba.take_costs(state, n, column, ends, scores[2])
-        for c in range(COLUMNS):
+        if dtw:
             for lane in range(LANES):
-                if column + c < ends[1, lane]:
-                    recall[lane] += column_maxima[c * LANES + lane]
+                dtw_numba.take_cost(state, lane, column, m[lane], scores[2])
     if maxima:
-        precision = np.zeros(LANES, np.float32)
-        for r in range(n):
-            precision += row_maxima[r * LANES : (r + 1) * LANES]
-        scores[0] = precision / np.float32(n)
-        scores[1] = recall / ends[1].astype(np.float32)
-    return scores
+        for lane in range(LANES):
+            scores[0, lane] = _lane_mean(row_maxima, lane, n)
+            scores[1, lane] = _lane_mean(column_maxima, lane, m[lane])
 
 
 @numba.njit(nogil=True)
-def _fill(tile, slivers, panels, rows, depth):
+@typing.no_type_check
+def _lane_mean(values: Float[np.ndarray, " size"], lane: int, count: int) -> float:
+    total = np.float32(0)
+    for k in range(count):
+        total += values[k * LANES + lane]
+    return total / np.float32(count)
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _fill(
+    tile: Float[np.ndarray, " tile"],
+    slivers: Float[np.ndarray, " A"],
+    panels: Float[np.ndarray, " B"],
+    rows: int,
+    depth: int,
+) -> None:
     """Cosines of the next frames of A with COLUMNS frames of every lane."""
     for r in range(0, rows, ROWS):
         for c in range(0, COLUMNS, PANELS):

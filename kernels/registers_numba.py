@@ -22,7 +22,8 @@ COLUMNS = 8  # frames of B in a tile: a row of the DTW table stays in registers
 _HOST = llvmlite.binding.get_host_cpu_features()
 ROWS, PANELS = (14, 2) if _HOST.get("avx512f", False) else (6, 1)
 
-_FLOATS = types.Array(types.float32, 1, "C")
+_FLOATS, _INTS = types.Array(types.float32, 1, "C"), types.Array(types.int64, 1, "C")
+_ARRAYS, _INT = (_FLOATS, _INTS), types.intp
 _F32, _I32, _I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_F32, LANES)
 _ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
@@ -41,7 +42,7 @@ def product(rows: int, panels: int) -> Callable[..., None]:
         def body(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
             _emit_product(builder, given, rows, panels)
 
-        return _routine(f"isogloss_product_{rows}_{panels}", arrays=3, integers=2, body=body)
+        return _routine(f"isogloss_product_{rows}_{panels}", [*[_FLOATS] * 3, *[_INT] * 2], body)
 
     return kernel
 
@@ -52,7 +53,7 @@ def raise_maxima(typing, tile, row_maxima, column_maxima, rows):  # noqa: ANN001
 
     tile (row, column, lane) has COLUMNS columns. All flat float32; NaN raises nothing.
     """
-    return _routine("isogloss_maxima", arrays=3, integers=1, body=_emit_maxima)
+    return _routine("isogloss_maxima", [*[_FLOATS] * 3, _INT], _emit_maxima)
 
 
 @intrinsic
@@ -61,14 +62,22 @@ def advance(typing, tile, edge, state, rows, slope):  # noqa: ANN001, ANN201
 
     The distance is the entry itself for slope 1 and 1 - entry for slope -1.
 
-    Args:
-      edge: (row, lane), sums along the cheapest paths to the column left of the tile; on return
-        to the tile's last column.
-      state: COLUMNS vectors, the sums in the row above, on return in the last row; one vector,
-        the sum at the corner above and left; one vector to which all distances are added, so
-        that a NaN among them is not lost to a minimum.
+    edge (row, lane) holds the sums along the cheapest paths to the column left of the tile, on
+    return to its last column; state, COLUMNS vectors, those in the row above, on return in the
+    last row, then one vector, that of the corner above and left, on return below and left. A NaN
+    sinks to the last row of its column, but may be lost to a minimum further right.
     """
-    return _routine("isogloss_advance", arrays=3, integers=2, body=_emit_advance)
+    return _routine("isogloss_advance", [*[_FLOATS] * 3, *[_INT] * 2], _emit_advance)
+
+
+@intrinsic
+def interleave(typing, distances, tile, starts, stride, rows):  # noqa: ANN001, ANN201
+    """Bring LANES pairs side by side: tile (row, column, lane), COLUMNS columns.
+
+    tile[r, c, l] = distances[starts[l] + r * stride + c]; distances and tile are flat float32,
+    starts int64.
+    """
+    return _routine("isogloss_interleave", [_FLOATS, _FLOATS, _INTS, _INT, _INT], _emit_interleave)
 
 
 def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, panels: int) -> None:
@@ -78,14 +87,12 @@ def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, p
         fma = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f32"
         )
-        panel = [builder.mul(depth, _int(p)) for p in range(panels)]
-        right = [_load(builder, b, builder.add(at, loop.index)) for at in panel]
-        left_at = builder.mul(loop.index, _int(rows))
+        right = [_load(builder, b, _index(builder, depth, p, loop.index)) for p in range(panels)]
+        sums = iter(loop.carried)
         totals = []
-        for (r, p), total in zip(cells, loop.carried, strict=True):
-            if p == 0:  # loaded when needed: all at once, they would push sums out to memory
-                left = _spread(builder, a, builder.add(left_at, _int(r)))
-            totals.append(builder.call(fma, [left, right[p], total]))
+        for r in range(rows):  # one operand at a time: all at once, they push sums out to memory
+            left = _spread(builder, a, _index(builder, loop.index, rows, _int(r)))
+            totals += [builder.call(fma, [left, right[p], next(sums)]) for p in range(panels)]
         loop.carry(totals)
     for (r, p), total in zip(cells, loop.results, strict=True):
         row = builder.gep(c, [builder.mul(stride, _int(r))], source_etype=_F32)
@@ -96,13 +103,13 @@ def _emit_maxima(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
     tile, row_maxima, column_maxima, rows = given
     highest = [_load(builder, column_maxima, _int(c)) for c in range(COLUMNS)]
     with _Loop(builder, rows, highest) as loop:
-        at = builder.mul(loop.index, _int(COLUMNS))
-        cells = [_load(builder, tile, builder.add(at, _int(c))) for c in range(COLUMNS)]
+        cells = [_load(builder, tile, _cell(builder, loop.index, c)) for c in range(COLUMNS)]
         in_row = _load(builder, row_maxima, loop.index)
         for cell in cells:
             in_row = _choose(builder, ">", cell, in_row)
         _store(builder, in_row, row_maxima, loop.index)
-        loop.carry(_choose(builder, ">", cell, top) for cell, top in zip(cells, loop.carried, strict=True))
+        pairs = zip(cells, loop.carried, strict=True)
+        loop.carry([_choose(builder, ">", cell, top) for cell, top in pairs])
     for c, top in enumerate(loop.results):
         _store(builder, top, column_maxima, _int(c))
 
@@ -111,23 +118,44 @@ def _emit_advance(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
     tile, edge, state, rows, slope = given
     one = ir.Constant(_VECTOR, [1.0] * LANES)
     falling = builder.icmp_signed("<", slope, _int(0))
-    with _Loop(builder, rows, [_load(builder, state, _int(k)) for k in range(COLUMNS + 2)]) as loop:
-        *above, diagonal, total = loop.carried
+    with _Loop(builder, rows, [_load(builder, state, _int(k)) for k in range(COLUMNS + 1)]) as loop:
+        *above, diagonal = loop.carried
         left = corner = _load(builder, edge, loop.index)
         row = []
         for c, up in enumerate(above):
-            at = builder.add(builder.mul(loop.index, _int(COLUMNS)), _int(c))
-            entry = _load(builder, tile, at)
+            entry = _load(builder, tile, _cell(builder, loop.index, c))
             distance = builder.select(falling, builder.fsub(one, entry), entry)
-            before = _choose(builder, "<", diagonal, up)  # off the chain through `left`
-            left = builder.fadd(distance, _choose(builder, "<", left, before))
-            total = builder.fadd(total, distance)
+            before = _choose(builder, "<", diagonal, up)  # if one is NaN, `up`; off `left`'s chain
+            left = _value(builder.fadd(distance, _choose(builder, "<", left, before)))
             diagonal = up
             row.append(left)
         _store(builder, left, edge, loop.index)
-        loop.carry([*row, corner, total])
+        loop.carry([*row, corner])
     for k, value in enumerate(loop.results):
         _store(builder, value, state, _int(k))
+
+
+def _emit_interleave(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
+    distances, tile, starts, stride, rows = given
+    half = ir.VectorType(_F32, COLUMNS)
+    places = [builder.gep(starts, [_int(k)], source_etype=_I64) for k in range(LANES)]
+    first = [builder.load(place, typ=_I64) for place in places]
+    with _Loop(builder, rows, []) as loop:
+        below = builder.mul(loop.index, stride)
+        lanes = []
+        for start in first:
+            at = builder.gep(distances, [builder.add(start, below)], source_etype=_F32)
+            lanes.append(builder.load(builder.bitcast(at, half.as_pointer()), align=4, typ=half))
+        both = [*range(2 * COLUMNS)]  # lane k and lane k + COLUMNS side by side
+        block = [_shuffle(builder, lanes[k], lanes[k + COLUMNS], both) for k in range(COLUMNS)]
+        for step in (4, 2, 1):  # transposes both halves, swapping ever smaller blocks
+            low = [k if not k & step else LANES + k - step for k in range(LANES)]
+            high = [k + step if not k & step else LANES + k for k in range(LANES)]
+            for k in [k for k in range(COLUMNS) if not k & step]:
+                pair = block[k], block[k + step]
+                block[k], block[k + step] = (_shuffle(builder, *pair, m) for m in (low, high))
+        for c, column in enumerate(block):
+            _store(builder, column, tile, _cell(builder, loop.index, c))
 
 
 class _Loop:
@@ -164,17 +192,20 @@ class _Loop:
         self._builder.position_at_end(after)
 
 
-def _routine(name: str, *, arrays: int, integers: int, body: _Body) -> tuple:
+def _routine(name: str, kinds: Sequence[types.Type], body: _Body) -> tuple:
     """Signature and code generator of an intrinsic on flat arrays and integers.
 
     The body stands in a function of its own that is never inlined: inlined, the optimiser was
     seen to spill the product's sums, at half the speed.
     """
-    signature = types.void(*[_FLOATS] * arrays, *[types.intp] * integers)
-    pointer = _F32.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [pointer] * arrays + [_I64] * integers)
+    signature = types.void(*kinds)
 
     def call(context, builder, signature, arguments):  # noqa: ANN001, ANN202 llvmlite's own types
+        given = [
+            context.make_array(kind)(context, builder, value).data if kind in _ARRAYS else value
+            for kind, value in zip(kinds, arguments, strict=True)
+        ]
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
         routine = cgutils.get_or_insert_function(builder.module, kind, name)
         if not routine.blocks:
             routine.linkage = "linkonce_odr"
@@ -182,8 +213,7 @@ def _routine(name: str, *, arrays: int, integers: int, body: _Body) -> tuple:
             inside = ir.IRBuilder(routine.append_basic_block())
             body(inside, routine.args)
             inside.ret_void()
-        data = [context.make_array(_FLOATS)(context, builder, v).data for v in arguments[:arrays]]
-        builder.call(routine, [*data, *arguments[arrays:]])
+        builder.call(routine, given)
         return context.get_dummy_value()
 
     return signature, call
@@ -193,14 +223,29 @@ def _int(value: int) -> ir.Constant:
     return ir.Constant(_I64, value)
 
 
+def _value(made: object) -> ir.Value:
+    """What llvmlite made, under the type that its annotations leave out."""
+    assert isinstance(made, ir.Value)
+    return made
+
+
+def _index(builder: ir.IRBuilder, base: ir.Value, times: int, plus: ir.Value) -> ir.Value:
+    return _value(builder.add(builder.mul(base, _int(times)), plus))
+
+
+def _cell(builder: ir.IRBuilder, row: ir.Value, column: int) -> ir.Value:
+    """Which vector of a tile is (row, column)."""
+    return _index(builder, row, COLUMNS, _int(column))
+
+
 def _choose(builder: ir.IRBuilder, order: str, a: ir.Value, b: ir.Value) -> ir.Value:
     """`a` where a `order` b, else b: one instruction of the machine, unlike a minimum of NaNs."""
-    return builder.select(builder.fcmp_ordered(order, a, b), a, b)
+    return _value(builder.select(builder.fcmp_ordered(order, a, b), a, b))
 
 
 def _place(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
     at = builder.gep(array, [builder.mul(vector, _int(LANES))], source_etype=_F32)
-    return builder.bitcast(at, _VECTOR.as_pointer())
+    return _value(builder.bitcast(at, _VECTOR.as_pointer()))
 
 
 def _load(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
@@ -216,5 +261,10 @@ def _spread(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
     scalar = builder.load(builder.gep(array, [at], source_etype=_F32), typ=_F32)
     anything = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(anything, scalar, ir.Constant(_I32, 0))
-    mask = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
-    return builder.shuffle_vector(first, anything, mask)
+    return _shuffle(builder, first, anything, [0] * LANES)
+
+
+def _shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, order: Sequence[int]) -> ir.Value:
+    """Vector of the entries of a and b, counted through, in that order."""
+    mask = ir.Constant(ir.VectorType(_I32, len(order)), list(order))
+    return builder.shuffle_vector(a, b, mask)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from isogloss.kernels import reference, seqsim
+from isogloss.kernels import frame_scores, reference, seqsim
 
 N, M, D = 5, 6, 4  # one padded shape, so that a kernel compiles once
 EPS = float(np.finfo(np.float32).eps)
@@ -24,9 +24,7 @@ def bound(frames, features):
 
 def utterances(longest, elements):
     """List unpadded utterances of small integers: ties and all-zero frames are common."""
-    frames = st.integers(1, longest).flatmap(
-        lambda n: arrays(np.float32, (n, D), elements=elements)
-    )
+    frames = st.integers(1, longest).flatmap(lambda n: arrays(np.float32, (n, D), elements=elements))
     return st.lists(frames, min_size=3, max_size=3)
 
 
@@ -43,16 +41,24 @@ def expected(xs, ys):
     return scores[..., 0], scores[..., 1]
 
 
-class SeqSimTests:
-    """What every implementation must pass. A subclass says how it is called."""
+def from_frame_scores(implementation):
+    def scores(x, n, y, m):
+        options = {"measures": ("precision", "recall"), "implementation": implementation}
+        found = frame_scores.frame_scores(x, n, y, m, **options)
+        return found["precision"], found["recall"]
 
-    def scores(self, x, n, y, m):
-        raise NotImplementedError
+    return pytest.param(scores, id=f"frame_scores-{implementation}")
 
-    def check(self, xs, ys, dtype=np.float32, longest=(N, M)):
+
+EVERY = [pytest.param(seqsim.seqsim, id="seqsim"), *map(from_frame_scores, frame_scores.IMPLEMENTATIONS)]
+
+
+@pytest.mark.parametrize("scores", EVERY)
+class TestEveryImplementation:
+    def check(self, scores, xs, ys, dtype=np.float32, longest=(N, M)):
         x, n = padded(xs, longest[0], dtype)
         y, m = padded(ys, longest[1], dtype)
-        got = self.scores(x, n, y, m)
+        got = scores(x, n, y, m)
         tolerance = bound(max(longest), x.shape[2])
         for ours, theirs in zip(got, expected(xs, ys), strict=True):
             assert np.asarray(ours).dtype == np.float32
@@ -60,60 +66,58 @@ class SeqSimTests:
 
     @settings(max_examples=40)
     @given(utterances(N, st.integers(-2, 2)), utterances(M, st.integers(-2, 2)))
-    def test_small_integers(self, xs, ys):
-        self.check(xs, ys)
+    def test_small_integers(self, scores, xs, ys):
+        self.check(scores, xs, ys)
 
     @settings(max_examples=20)
     @given(utterances(N, st.integers(-1, 0)), utterances(M, st.integers(0, 1)))
-    def test_no_positive_cosine(self, xs, ys):
+    def test_no_positive_cosine(self, scores, xs, ys):
         """A maximum that starts from 0, or from padding, would be too large."""
-        self.check(xs, ys)
+        self.check(scores, xs, ys)
 
     @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, jnp.bfloat16])
-    def test_float_types(self, dtype):
+    def test_float_types(self, scores, dtype):
         rng = np.random.default_rng(0)
         draw = lambda n: rng.integers(-9, 10, (n, D)).astype(np.float32)  # noqa: E731 exact in all
-        self.check([draw(3), draw(1), draw(N)], [draw(M), draw(2), draw(1)], dtype)
+        self.check(scores, [draw(3), draw(1), draw(N)], [draw(M), draw(2), draw(1)], dtype)
 
-    def test_real_sizes(self):
+    def test_real_sizes(self, scores):
         """More utterances than a block, more frames than a tile, an odd number of features."""
         rng = np.random.default_rng(1)
         draw = lambda n: rng.standard_normal((n, 37)).astype(np.float32)  # noqa: E731
         xs, ys = [draw(n) for n in (1, 13, 26)], [draw(1 + v % 19) for v in range(35)]
-        self.check(xs, ys, longest=(26, 19))
+        self.check(scores, xs, ys, longest=(26, 19))
 
-    def test_scale_does_not_matter(self):
+    def test_scale_does_not_matter(self, scores):
         """Squares of 1e30 and of 1e-30 leave the range of float32."""
         x = np.float32([[3, 4, 0, 0], [0, 0, 0, 0]])
         self.check(
-            [x * np.float32(1e30), x * np.float32(1e-30), x], [x, x[:1], x * np.float32(1e-30)]
+            scores, [x * np.float32(1e30), x * np.float32(1e-30), x], [x, x[:1], x * np.float32(1e-30)]
         )
 
-    def test_zero_frames(self):
+    def test_zero_frames(self, scores):
         zero, one = np.zeros((2, D), np.float32), np.ones((1, D), np.float32)
         x, n = padded([zero, one, -one], N)
-        precision, recall = self.scores(x, n, x, n)
+        precision, recall = scores(x, n, x, n)
         np.testing.assert_array_equal(precision, recall.T)
-        np.testing.assert_allclose(
-            precision, [[0, 0, 0], [0, 1, -1], [0, -1, 1]], rtol=0, atol=4 * EPS
-        )
+        np.testing.assert_allclose(precision, [[0, 0, 0], [0, 1, -1], [0, -1, 1]], rtol=0, atol=4 * EPS)
 
-    def test_transpose_is_the_other_direction(self):
+    def test_transpose_is_the_other_direction(self, scores):
         rng = np.random.default_rng(2)
         x, n = padded([rng.standard_normal((k, D)).astype(np.float32) for k in (2, 5)], N)
         y, m = padded([rng.standard_normal((k, D)).astype(np.float32) for k in (1, 4, 6)], M)
-        (p, r), (q, s) = self.scores(x, n, y, m), self.scores(y, m, x, n)
+        (p, r), (q, s) = scores(x, n, y, m), scores(y, m, x, n)
         np.testing.assert_allclose(p, np.transpose(s), rtol=0, atol=bound(M, D))
         np.testing.assert_allclose(r, np.transpose(q), rtol=0, atol=bound(M, D))
 
-    def test_frame_in_use_that_is_not_finite(self):
+    def test_frame_in_use_that_is_not_finite(self, scores):
         x = np.ones((3, N, D), np.float32)
         x[1, 2, 0], x[2, 0, 1] = np.nan, np.inf
         full = np.full(3, N, np.int32)
-        for scores in self.scores(x, full, x, full):
-            np.testing.assert_array_equal(np.isnan(scores), [[0, 1, 1], [1, 1, 1], [1, 1, 1]])
+        for found in scores(x, full, x, full):
+            np.testing.assert_array_equal(np.isnan(found), [[0, 1, 1], [1, 1, 1], [1, 1, 1]])
 
-    def test_alone_or_among_others(self):
+    def test_alone_or_among_others(self, scores):
         """The same bits for a pair whatever else is in the batch, and wherever it stands in it."""
         rng = np.random.default_rng(3)
         x, n = rng.standard_normal((3, 70, 64)).astype(np.float32), np.int32([70, 41, 3])
@@ -121,17 +125,14 @@ class SeqSimTests:
             rng.standard_normal((35, 66, 64)).astype(np.float32),
             rng.integers(1, 67, 35).astype(np.int32),
         )
-        together = self.scores(x, n, y, m)
+        together = scores(x, n, y, m)
         for u, v in [(0, 0), (1, 34), (2, 17), (0, 31), (1, 32)]:
-            alone = self.scores(x[u : u + 1], n[u : u + 1], y[v : v + 1], m[v : v + 1])
+            alone = scores(x[u : u + 1], n[u : u + 1], y[v : v + 1], m[v : v + 1])
             for one, all_of_them in zip(alone, together, strict=True):
                 assert np.asarray(one)[0, 0] == np.asarray(all_of_them)[u, v]
 
 
-class TestXla(SeqSimTests):
-    def scores(self, x, n, y, m):
-        return seqsim.seqsim(x, n, y, m)
-
+class TestXla:
     @pytest.mark.parametrize("bad", [-1, 0, N + 1])
     def test_impossible_lengths_give_nan(self, bad):
         x = np.ones((2, N, D), np.float32)
