@@ -5,12 +5,12 @@ PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv-$(VERSION)
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
 CORPUS ?= demo
 LANGUAGES ?=
 MODEL ?= demo
-OUT ?= out/demo
+OUT ?= out/$(subst :,-,$(notdir $(CORPUS)))
 
 .PHONY: demo test check install lock clean
 
@@ -29,7 +29,7 @@ check: $(VENV)/test.done
 $(VENV)/run.done: locks/run.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r locks/run.txt
-	$(PIP) --no-deps --no-build-isolation --editable . || $(PIP) --no-deps --editable .
+	$(PIP) --no-deps --editable .
 	touch $@
 
 $(VENV)/test.done: $(VENV)/run.done locks/test.txt locks/oracle.txt
