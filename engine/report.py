@@ -174,8 +174,10 @@ def _write(config: Config, grid: Grid, scored: Sequence[Scored]) -> tuple[int, s
 
 
 def _draw(out: pathlib.Path, results: retrieval.Results) -> None:
-    """Write the PNG figures: heatmaps of each measure at its best state, and the curves."""
-    retrieval_table.write_whole(out / "curves.png", figures.curves(results).savefig)
+    """Write the figures: heatmaps of each measure at its best state, and the curves, for papers as SVG too."""
+    curves = figures.curves(results)
+    for kind in ("png", "svg"):
+        retrieval_table.write_whole(out / f"curves.{kind}", curves.savefig)
     for measure in results.measures:
         state = results.best_state(measure)
         if state is None:
