@@ -34,7 +34,7 @@ def dtw_cost(
       ValueError: a length is out of range.
     """
     check_lengths(n, m, distances.shape)
-    distances = np.ascontiguousarray(distances, np.float32)
+    distances = np.require(distances, np.float32, ["C", "W"])  # writeable, or it is another type to Numba
     tail = np.zeros((*distances.shape[:2], COLUMNS), np.float32)
     rest = distances.shape[2] % COLUMNS
     tail[:, :, :rest] = distances[:, :, distances.shape[2] - rest :]
@@ -70,13 +70,13 @@ def dtw_path(
     """
     check_lengths(n, m, distances.shape)
     pairs, rows, columns = distances.shape
-    distances = np.ascontiguousarray(distances, np.float32)
+    distances = np.require(distances, np.float32, ["C", "W"])  # writeable, or it is another type to Numba
     paths = np.full((pairs, rows + columns - 1, 2), -1, np.int32)
     lengths = np.zeros(pairs, np.int32)
     widest = max(rows, columns) if band is None else band
 
     def one(p: int) -> None:
-        lengths[p] = _one_path(distances[p, : n[p], : m[p]], widest, paths[p])
+        lengths[p] = _one_path(distances[p], int(n[p]), int(m[p]), widest, paths[p])
 
     with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
         for _ in threads.map(one, range(pairs)):
@@ -213,9 +213,10 @@ def _leave_band(tile: Float[np.ndarray, " tile"], rows: int, row: int, column: i
 
 @numba.njit(nogil=True)
 @typing.no_type_check
-def _one_path(distances: Float[np.ndarray, "n m"], band: int, path: Int[np.ndarray, "K 2"]) -> int:
+def _one_path(
+    distances: Float[np.ndarray, "N M"], n: int, m: int, band: int, path: Int[np.ndarray, "K 2"]
+) -> int:
     """Length of the cheapest path of one pair, written to `path`; 0 if there is none."""
-    n, m = distances.shape
     steps = np.zeros((n, m), np.uint8)  # 0 diagonal, 1 up, 2 left
     total = filled(m + 1, np.inf)
     total[0] = np.float32(0)

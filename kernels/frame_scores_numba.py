@@ -70,7 +70,7 @@ def _finite(x: Float[np.ndarray, "U N D"], n: Int[np.ndarray, " U"]) -> Bool[np.
 def _slivers(x: Float[np.ndarray, "n D"]) -> Float[np.ndarray, " size"]:
     """One utterance of A, flat (sliver, feature, row of ROWS), frames of length 1."""
     out = np.zeros((-(-len(x) // ROWS), x.shape[1], ROWS), np.float32)
-    _pack_slivers(np.ascontiguousarray(x, np.float32), out)
+    _pack_slivers(x.astype(np.float32), out)
     return out.reshape(-1)
 
 

@@ -7,6 +7,7 @@ import concurrent.futures
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -73,8 +74,8 @@ class TestScores:
 
     def test_more_than_a_tile_and_a_block(self, implementation):
         rng = np.random.default_rng(0)
-        xs = [rng.standard_normal((n, 7)) for n in (1, 60, 15)]
-        ys = [rng.standard_normal((1 + v % 18, 7)) for v in range(70)]
+        xs = [rng.standard_normal((n, 5)) for n in (1, 60, 15)]
+        ys = [rng.standard_normal((1 + v % 11, 5)) for v in range(70)]
         self.check(xs, ys, 60, implementation)
 
     def test_dtw_alone_or_among_others(self, implementation):
@@ -110,6 +111,14 @@ class TestScores:
         )
         for scores in got.values():
             np.testing.assert_array_equal(np.isnan(scores), [[0, 1], [1, 1]])
+
+    def test_arrays_of_jax(self, implementation):
+        rng = np.random.default_rng(4)
+        x, n = batch(rng, 2, 9, 8)
+        options = {"measures": ("seqsim", "dtw"), "implementation": implementation}
+        expected = frame_scores.frame_scores(x, n, x, n, **options)
+        for measure, scores in frame_scores.frame_scores(jnp.array(x), n, jnp.array(x), n, **options).items():
+            np.testing.assert_array_equal(scores, expected[measure])
 
     def test_from_several_threads(self, implementation):
         """A conductor may score the next chunk while the last one is written."""
