@@ -174,7 +174,7 @@ def _write(config: Config, grid: Grid, scored: Sequence[Scored]) -> tuple[int, s
 
 
 def _draw(out: pathlib.Path, results: retrieval.Results) -> None:
-    """Write the figures: heatmaps of each measure at its best state, and the curves, for papers as SVG too."""
+    """Write the figures: heatmaps of each measure at its best state, and the curves, as SVG too."""
     curves = figures.curves(results)
     for kind in ("png", "svg"):
         retrieval_table.write_whole(out / f"curves.{kind}", curves.savefig)

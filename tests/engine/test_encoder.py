@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import transformers
 from flax import nnx
 from scipy.special import erf
 
@@ -20,8 +21,8 @@ TOLERANCE = 26 * np.sqrt(384) * 2.0**-24
 class RandomCheckpoint:
     """Tensors of given sizes from a seed; stands in for a Checkpoint on disk."""
 
-    def __init__(self, sizes, seed=0):
-        rng = np.random.default_rng(seed)
+    def __init__(self, sizes):
+        rng = np.random.default_rng(0)
         self.dimensions = sizes
         self.tensors = {
             name: (("norm.weight" in name) + rng.standard_normal(shape) / np.sqrt(max(shape[-1], 16))).astype(
@@ -103,8 +104,6 @@ def float64_states(checkpoint, mel):
 
 def pytorch_states(checkpoint, mel):
     torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
-    import transformers
-
     sizes = checkpoint.dimensions
     config = transformers.WhisperConfig(
         vocab_size=sizes.vocabulary,

@@ -25,8 +25,10 @@ def waveforms():
 @pytest.mark.parametrize("mels", [80, 128])
 @pytest.mark.parametrize("name", waveforms())
 def test_equals_transformers(name, mels):
-    """Powers carry a relative error of some 1e-6 from a float32 transform; log10 / 4 makes 1e-7 of it,
-    but where a bin is 1e-8 of the loudest, the floor of the clamp, float32 leaves 1e-3 of its power."""
+    """Powers carry a relative error of 1e-6 from a float32 transform, and log10 / 4 makes 1e-7 of it.
+
+    Where a bin has 1e-8 of the loudest's power, the floor of the clamp, float32 leaves 1e-3 of that power.
+    """
     wave = waveforms()[name].astype(np.float32)
     extractor = transformers.WhisperFeatureExtractor(feature_size=mels)
     expected = extractor(wave, sampling_rate=16_000, return_tensors="np").input_features[0].T

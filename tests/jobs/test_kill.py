@@ -82,7 +82,7 @@ def leftovers(root):
 
 
 def killed_until_done(command, root, pattern, units):
-    """Kill a command KILLS times, evenly over its work, then let it end; its summary and the kills that hit."""
+    """Kill a command KILLS times over its work, then let it end; its summary and how many kills hit."""
     rng = random.Random(5)
     hits = 0
     for kill in range(KILLS):
