@@ -46,5 +46,6 @@ def _one(
     hann = jnp.asarray(np.hanning(WINDOW + 1)[:-1], jnp.float32)
     spectrum = jnp.fft.rfft(frames * hann[None, :], axis=-1)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-    log = jnp.log10(jnp.maximum(power @ jnp.asarray(filters), 1e-10))
+    mel = jnp.matmul(power, jnp.asarray(filters), precision=jax.lax.Precision.HIGHEST)  # no TF32
+    log = jnp.log10(jnp.maximum(mel, 1e-10))
     return (jnp.maximum(log, log.max() - 8.0) + 4.0) / 4.0

@@ -23,6 +23,11 @@ class Summary(Protocol):
     """What an engine's conductor returns: a dataclass that knows whether all is done."""
 
     @property
+    def plan(self) -> Mapping[str, int | float]:
+        """What is to do, and with --dry_run what it would cost."""
+        ...
+
+    @property
     def complete(self) -> bool:
         """Whether the exit code is 0."""
         ...
@@ -122,6 +127,9 @@ def run(main: Callable[[], Summary]) -> None:
             log.debug("raised here", exc_info=error)
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        if flags.FLAGS.dry_run:
+            for what, amount in summary.plan.items():
+                print(f"{what:>24}: {amount:,}", file=sys.stderr)
         print(json.dumps(dataclasses.asdict(summary), ensure_ascii=False))  # pyright: ignore[reportArgumentType]
         sys.exit(0 if summary.complete else 1)
 
