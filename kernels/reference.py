@@ -26,7 +26,8 @@ def cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[n
 def seqsim(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> tuple[float, float]:
     """(precision, recall): mean over rows of the row maxima, over columns of the column maxima.
 
-    Source: Ma et al., arXiv 2407.01130, section 3.1.
+    Source: Ma et al., arXiv 2407.01130, as the retrieval code of kalvinchang/yubao, which cites
+    it, has it; SpeechBERTScore has the same formula.
     """
     c = cosines(x, y)
     n, m = c.shape

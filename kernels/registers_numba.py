@@ -60,7 +60,7 @@ def raise_maxima(typing, tile, row_maxima, column_maxima, rows):  # noqa: ANN001
 def advance(typing, tile, edge, state, rows, slope):  # noqa: ANN001, ANN201
     """Run the DTW recursion down a tile (row, column, lane) of COLUMNS columns.
 
-    The distance is the entry itself for slope 1 and 1 - entry for slope -1.
+    The distance is the entry itself for slope 1 and 1 - entry for slope -1. All flat float32.
 
     edge (row, lane) holds the sums along the cheapest paths to the column left of the tile, on
     return to its last column; state, COLUMNS vectors, those in the row above, on return in the
