@@ -84,7 +84,7 @@ class TestEveryImplementation:
     def test_real_sizes(self, scores):
         """More utterances than a block, more frames than a tile, an odd number of features."""
         rng = np.random.default_rng(1)
-        draw = lambda n: rng.standard_normal((n, 37)).astype(np.float32)  # noqa: E731
+        draw = lambda n: rng.standard_normal((n, 17)).astype(np.float32)  # noqa: E731
         xs, ys = [draw(n) for n in (1, 13, 26)], [draw(1 + v % 19) for v in range(35)]
         self.check(scores, xs, ys, longest=(26, 19))
 
