@@ -8,16 +8,16 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float, Float32, Int, Int32
 
 from isogloss.engine import zarr_group
 from isogloss.engine.zarr_group import Array, Coordinate, Json
 
-FORMAT = 1
+KIND, FORMAT = "grid", 1
 AXES = ("pair", "state", "query", "candidate")
 MEASURES = {
     "seqsim": "F1 of precision and recall; larger is closer",
@@ -63,15 +63,30 @@ class Plan:
             "states": list(self.states),
             "measures": list(self.measures),
         }
-        return {"format": FORMAT, **axes, **self.identity, "flags": self.flags}
+        return {"kind": KIND, "format": FORMAT, **axes, **self.identity, "flags": self.flags}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grid:
-    """An open grid."""
+    """An open grid.
+
+    Attributes:
+      path: of the Zarr group.
+      attributes: of the group.
+      pairs: language pairs.
+      states: names of encoder states.
+      sentences: of the query and of the candidate axis.
+      measures: names of the arrays.
+      common: sentences that both languages of each pair have.
+    """
 
     path: pathlib.Path
+    attributes: Mapping[str, Json]
+    pairs: tuple[Pair, ...]
+    states: tuple[str, ...]
+    sentences: tuple[str, ...]
     measures: tuple[str, ...]
+    common: Int[np.ndarray, " P"]
 
     @functools.cached_property
     def _arrays(self) -> dict[str, ts.TensorStore]:
@@ -88,11 +103,21 @@ class Grid:
             raise ValueError(f"{self.path}: a unit has {self.measures}, got {tuple(scores)}")
         writes = [self._arrays[measure][pair, state].write(matrix) for measure, matrix in scores.items()]
         for write in writes:
-            write.result()
+            zarr_group.finish(write, f"{self.path}: pair {pair}, state {state}")
 
     def read(self, measure: str, pair: int, state: int) -> Float[np.ndarray, "Q C"]:
         """One score matrix; NaN all over if it isn't computed yet."""
-        return self._arrays[measure][pair, state].read().result()
+        return self.reading(measure, pair, state).result()
+
+    def reading(self, measure: str, pair: int, state: int) -> ts.Future:
+        """What `read` waits for; many may be under way. ValueError from it if the chunk is damaged."""
+        return self._arrays[measure][pair, state].read()
+
+    def chunk_files(self, pair: int) -> Iterator[pathlib.Path]:
+        """Files of the score matrices of a pair, by measure and state, whether they are there or not."""
+        for measure in self.measures:
+            for state in range(len(self.states)):
+                yield zarr_group.chunk_file(self.path, measure, (pair, state, 0, 0))
 
 
 def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
@@ -115,20 +140,34 @@ def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
         )
         for measure in plan.measures
     ]
-    attributes = plan.attributes()
-    if not zarr_group.create(path, attributes, _coordinates(plan), arrays):
-        found, wanted = zarr_group.read_attributes(path), json.loads(json.dumps(attributes))
-        differing = [key for key in wanted if key != "flags" and found.get(key) != wanted[key]]
-        if differing:
-            lines = "".join(
-                f"\n  {key}: there {_brief(found.get(key))}, asked for {_brief(wanted[key])}"
-                for key in differing
-            )
-            raise ValueError(
-                f"{path}: a grid of something else is there{lines}\n"
-                "  Remedy: another --grid, or the flags and stores it was made with."
-            )
+    if not zarr_group.create(path, plan.attributes(), _coordinates(plan), arrays):
+        _check_plan(path, plan)
     return Grid(path=path, measures=plan.measures)
+
+
+def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
+    """(pair, state) indices that the grid at `path` has, none if there is no grid; writes nothing.
+
+    Raises:
+      ValueError: there is a grid of another plan.
+    """
+    if not zarr_group.exists(path):
+        return set()
+    _check_plan(path, plan)
+    return Grid(path=path, measures=plan.measures).done()
+
+
+def _check_plan(path: pathlib.Path, plan: Plan) -> None:
+    found, wanted = zarr_group.read_attributes(path), json.loads(json.dumps(plan.attributes()))
+    differing = [key for key in wanted if key != "flags" and found.get(key) != wanted[key]]
+    if differing:
+        lines = "".join(
+            f"\n  {key}: there {_brief(found.get(key))}, asked for {_brief(wanted[key])}" for key in differing
+        )
+        raise ValueError(
+            f"{path}: a grid of something else is there{lines}\n"
+            "  Remedy: another --grid, or the flags and stores it was made with."
+        )
 
 
 def _brief(value: Json) -> str:

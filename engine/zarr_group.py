@@ -99,11 +99,16 @@ def create(
     Raises:
       ValueError: something that isn't a Zarr group is in the way.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     if exists(path):
         return False
     workshop = path.parent / ".creating"
-    workshop.mkdir(exist_ok=True)
+    try:
+        workshop.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        rule = f"{error.strerror}: {error.filename}"
+        raise ValueError(
+            f"{path}: no folder can be made there ({rule}); name a place you may write"
+        ) from error
     _sweep(workshop)
     draft = workshop / f"{path.name}~{socket.gethostname()}~{os.getpid()}"
     try:
@@ -201,9 +206,35 @@ def open_array(path: pathlib.Path, name: str, *, keep_fill: bool = False) -> ts.
     return ts.open(spec, context=_CONTEXT).result()
 
 
+class StoreError(OSError):
+    """A store couldn't be written; what was written before stays."""
+
+
+def finish(write: ts.WriteFutures, what: str) -> None:
+    """Wait until a chunk is on disk; StoreError, naming `what`, if it can't be written."""
+    try:
+        write.result()
+    except (ValueError, OSError, RuntimeError) as error:
+        raise StoreError(
+            f"{what}: can't be written ({error}). What was written is kept. "
+            "Remedy: free or add space, check permissions, then run the same command again"
+        ) from error
+
+
 def read_attributes(path: pathlib.Path) -> dict[str, Json]:
     """Attributes of the group at `path`."""
-    return json.loads((path / "zarr.json").read_text())["attributes"]
+    return json.loads((path / "zarr.json").read_text("utf-8")).get("attributes", {})
+
+
+def check_kind(path: pathlib.Path, kind: str, version: int) -> None:
+    """Refuse a group that isn't ours, or of another format; ValueError."""
+    attributes = read_attributes(path)
+    found = attributes.get("kind"), attributes.get("format")
+    if found != (kind, version):
+        raise ValueError(
+            f"{path}: holds {found[0]!r} of format {found[1]!r}, needed is {kind!r} of format {version}; "
+            "name another folder, or make it anew with this version"
+        )
 
 
 def read_coordinate(path: pathlib.Path, name: str) -> np.ndarray:
@@ -212,6 +243,11 @@ def read_coordinate(path: pathlib.Path, name: str) -> np.ndarray:
 
     values = np.asarray(zarr.open_array(path / name, mode="r"))
     return values.astype(object) if values.dtype.kind in "OT" else values
+
+
+def chunk_file(path: pathlib.Path, name: str, index: Sequence[int]) -> pathlib.Path:
+    """Where the chunk of an array at `index`, one number an axis, is or will be."""
+    return (path / name / "c").joinpath(*map(str, index))
 
 
 def chunks_present(path: pathlib.Path, name: str, leading: int) -> set[tuple[int, ...]]:

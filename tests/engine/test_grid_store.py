@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from isogloss.engine import grid_store
 from isogloss.engine.grid_store import Plan
@@ -101,3 +102,38 @@ def test_a_pair_has_one_order_and_languages_may_hold_hyphens(text):
 def test_pairs_that_are_none(wanted, message):
     with pytest.raises(ValueError, match=message):
         grid_store.parse_pairs(wanted, LANGUAGES)
+
+
+def test_opened_again_it_says_what_it_is_of(tmp_path):
+    grid_store.create_or_open(tmp_path / "g.zarr", PLAN).write(1, 0, unit(5))
+    grid = grid_store.open_grid(tmp_path / "g.zarr")
+    assert (grid.pairs, grid.states, grid.sentences) == (PLAN.pairs, PLAN.states, PLAN.sentences)
+    assert (grid.measures, tuple(grid.common)) == (PLAN.measures, PLAN.common)
+    assert grid.attributes["weights_sha256"] == "00ff"
+    np.testing.assert_array_equal(grid.read("dtw", 1, 0), unit(5)["dtw"])
+    there = [file.is_file() for file in grid.chunk_files(1)]
+    assert there == [True, False, True, False]  # of each measure, state 0 and final
+    assert not any(file.exists() for file in grid.chunk_files(0))
+
+
+def test_what_is_no_grid_is_not_opened(tmp_path):
+    with pytest.raises(ValueError, match="there is no grid; make one"):
+        grid_store.open_grid(tmp_path / "none.zarr")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file: exists, but isn't a Zarr v3 group"):
+        grid_store.open_grid(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({}, "None of format None, needed is 'grid' of format 1; name another folder"),
+        ({"kind": "activations", "format": 1}, "holds 'activations' of format 1"),
+        ({"kind": "grid", "format": 2}, "holds 'grid' of format 2"),
+    ],
+)
+def test_another_kind_or_format_is_not_opened(tmp_path, attributes, message):
+    zarr.create_group(tmp_path / "g.zarr", attributes=attributes)
+    with pytest.raises(ValueError, match=message) as error:
+        grid_store.open_grid(tmp_path / "g.zarr")
+    assert str(error.value).startswith(str(tmp_path / "g.zarr"))
