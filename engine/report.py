@@ -1,23 +1,36 @@
 """Conductor of the report: a grid in, retrieval table, figures and one HTML page out.
 
 The unit of work is a language pair: its scores are read, ranked and kept as a part file under
-OUT/parts. Several processes divide the pairs; the one that finds all parts there writes the
-report. Chunks that the grid lacks are reported by name and left blank, the rest goes on.
+OUT/parts. Several processes divide the pairs; one that waits for no other's part writes the
+report. Chunks that the grid lacks are reported by name and left blank, the rest goes on; a pair
+that lacks some is scored by whoever writes the report, because it has no part.
 """
 
 import dataclasses
 import logging
 import math
+import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from isogloss.engine import figures, plan, report_page, retrieval, retrieval_table
+from isogloss.engine import (
+    draft,
+    figures,
+    grid_store,
+    plan,
+    report_page,
+    retrieval,
+    retrieval_pair,
+    retrieval_parts,
+    retrieval_table,
+)
+from isogloss.engine.grid_store import Grid
 from isogloss.engine.progress import Progress
-from isogloss.engine.retrieval_table import Grid, Scored
+from isogloss.engine.retrieval_pair import Scored
 
 _LOG = logging.getLogger(__name__)
 _LINES = 60  # of the table on the terminal; the rest is in retrieval.csv
@@ -36,14 +49,16 @@ class Config:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a run ended; pairs are of this process's share.
+    """How a run ended; `done` and `skipped` are of this process's share.
 
     Attributes:
       done: pairs scored by this run.
       skipped: pairs whose figures were there already.
-      waiting: pairs of other shards that aren't done; the report is written when none is left.
-      missing: chunks that the grid doesn't hold yet, counted by measure and pair.
-      failed: chunks that can't be used, each with the reason.
+      waiting: pairs of other shards, with every chunk there, that aren't done; the report is written when
+        none is left.
+      missing: chunks that the grid doesn't hold yet, counted by measure and pair; of every share where the
+        report was written, otherwise of this one.
+      failed: chunks that can't be used, each with the reason; of the same pairs.
       rows: of the retrieval table.
       report: the page; None while shards are waited for.
       seconds: of the run.
@@ -64,7 +79,7 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every chunk of this share is there and good."""
+        """Whether every chunk that was looked for is there and good."""
         return not self.missing and not self.failed
 
 
@@ -72,30 +87,30 @@ def run(config: Config) -> Summary:
     """Score what isn't scored yet, and write the report if all is.
 
     Raises:
-      ValueError: there is no grid, or one without a measure to report.
+      ValueError: there is no grid, or one without a measure to report; nothing can be written to OUT.
       OSError: the report can't be written.
     """
     start = time.monotonic()
-    grid = retrieval_table.open_grid(config.grid)
-    parts = config.out / "parts"
+    grid = _open_grid(config.grid)
+    parts = retrieval_parts.open_parts(config.out / "parts", grid)
     mine = config.share.of(range(len(grid.pairs)))
-    keys = {pair: grid.fingerprint(pair) for pair in range(len(grid.pairs))}
-    paths = {pair: retrieval_table.part(parts, grid, pair, key) for pair, key in keys.items() if key}
-    there = {pair: path for pair, path in paths.items() if path.is_file()}
-    todo = [pair for pair in mine if pair not in there]
+    todo = [pair for pair in mine if not parts.kept(pair)]
     if config.dry_run:
         return _dry_run(grid, mine, todo, start)
-    parts.mkdir(parents=True, exist_ok=True)
-    scored = _score(grid, todo, paths)
-    missing, failed = _problems(grid, scored)
-    others = [pair for pair in range(len(grid.pairs)) if pair not in scored]
-    waiting = [pair for pair in others if pair not in paths or not paths[pair].is_file()]
-    rows, report = 0, None
+    for folder in (config.out, parts.folder):
+        draft.make_folder(folder)
+    scored = _score(grid, todo, parts.save)
+    others = sorted(set(range(len(grid.pairs))) - set(mine))
+    waiting = [pair for pair in others if parts.awaited(pair)]
     if waiting:
         _LOG.info("%d pairs of other shards aren't done yet; the report waits for them", len(waiting))
     else:
-        every = {pair: retrieval_table.load_part(paths[pair]) for pair in others} | scored
-        rows, report = _write(config, grid, [every[pair] for pair in range(len(grid.pairs))])
+        scored |= _score(grid, [pair for pair in others if not parts.kept(pair)])
+    missing, failed = _problems(grid, dict(sorted(scored.items())))
+    rows, report = 0, None
+    if not waiting:
+        every = [scored.get(pair) or parts.load(pair) for pair in range(len(grid.pairs))]
+        rows, report = _write(config, grid, every)
     seconds = time.monotonic() - start
     return Summary(
         done=len(todo),
@@ -111,16 +126,26 @@ def run(config: Config) -> Summary:
     )
 
 
-def _score(grid: Grid, todo: Sequence[int], paths: Mapping[int, pathlib.Path]) -> dict[int, Scored]:
-    """Figures of the pairs of `todo`; those of complete pairs are kept as part files."""
-    progress = Progress("report", len(todo), "pairs")
+def _open_grid(path: pathlib.Path) -> Grid:
+    grid = grid_store.open_grid(path)
+    if not retrieval.reported(grid.measures):
+        raise ValueError(
+            f"{path}: needs seqsim, meanpool, dtw, or precision together with recall; it has "
+            f"{grid.measures}. Run isogloss.jobs.grid with more --measures"
+        )
+    return grid
+
+
+def _score(
+    grid: Grid, pairs: Sequence[int], keep: Callable[[int, Scored], None] | None = None
+) -> dict[int, Scored]:
+    """Figures of some pairs, each handed to `keep` at once."""
+    progress = Progress("report", len(pairs), "pairs")
     scored = {}
-    for pair in todo:
-        scored[pair] = retrieval_table.score(grid, pair)
-        # The key was taken before the scores were read: if a chunk is rewritten in the meantime,
-        # this part isn't found again.
-        if pair in paths and scored[pair].computed.all():
-            retrieval_table.save_part(paths[pair], scored[pair])
+    for pair in pairs:
+        scored[pair] = retrieval_pair.score(grid, pair)
+        if keep:
+            keep(pair, scored[pair])
         progress.advance()
     progress.close()
     return scored
@@ -154,37 +179,46 @@ def _write(config: Config, grid: Grid, scored: Sequence[Scored]) -> tuple[int, s
     results = retrieval.Results(
         pairs=grid.pairs,
         states=grid.states,
-        measures=retrieval.reported(tuple(grid.arrays)),
-        n=grid.n,
+        measures=retrieval.reported(grid.measures),
+        n=grid.common,
         computed=np.stack([pair.computed for pair in scored]),
         values=np.stack([pair.values for pair in scored]),
     )
-    for name in sorted(set(grid.arrays) - set(results.measures)):
+    for name in sorted(set(grid.measures) - set(results.measures)):
         other = retrieval.TRANSPOSED[name]
         _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
     table = retrieval_table.tabulate(results)
     retrieval_table.write_table(table, config.out)
     _draw(config.out, results)
     page = config.out / "report.html"
-    html = report_page.render(results, grid.attributes, name=config.grid.name, sentences=grid.sentences)
-    retrieval_table.write_whole(page, lambda draft: draft.write_bytes(html.encode()))
+    name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # whatever the locale made of it
+    html = report_page.render(results, grid.attributes, name=name, sentences=len(grid.sentences))
+    draft.write_whole(page, lambda file: file.write_text(html, "utf-8"))
     _LOG.info("best state of each pair, R@1 with its 95%% interval:\n%s", best_states(results))
     _LOG.info("report: %s", page)
     return table.num_rows, str(page)
 
 
 def _draw(out: pathlib.Path, results: retrieval.Results) -> None:
-    """Write the figures: heatmaps of each measure at its best state, and the curves, as SVG too."""
+    """Write the figures: heatmaps of each measure at its best state, and the curves, as SVG too.
+
+    Heatmaps that an earlier report left here and this one doesn't have are removed.
+    """
     curves = figures.curves(results)
     for kind in ("png", "svg"):
-        retrieval_table.write_whole(out / f"curves.{kind}", curves.savefig)
+        draft.write_whole(out / f"curves.{kind}", curves.savefig)
+    heatmaps = set()
     for measure in results.measures:
         state = results.best_state(measure)
         if state is None:
             continue
         for clustered, order in ((False, "by_group"), (True, "clustered")):
             drawn = figures.heatmap(results, measure, state, clustered=clustered)
-            retrieval_table.write_whole(out / f"heatmap_{measure}_{order}.png", drawn.savefig)
+            path = out / f"heatmap_{measure}_{order}.png"
+            draft.write_whole(path, drawn.savefig)
+            heatmaps.add(path)
+    for old in set(out.glob("heatmap_*.png")) - heatmaps:
+        old.unlink(missing_ok=True)
 
 
 def best_states(results: retrieval.Results) -> str:
@@ -217,9 +251,9 @@ def _interval(values: Float[np.ndarray, " F"]) -> str:
 
 
 def _work(grid: Grid, pairs: int) -> dict[str, int | float]:
-    chunks = pairs * len(grid.states) * len(grid.arrays)
-    scores = chunks * grid.sentences**2
-    draws = pairs * len(grid.states) * len(grid.arrays) * 2 * retrieval.RESAMPLES * grid.sentences
+    chunks = pairs * len(grid.states) * len(grid.measures)
+    scores = chunks * len(grid.sentences) ** 2
+    draws = pairs * len(grid.states) * len(grid.measures) * 2 * retrieval.RESAMPLES * len(grid.sentences)
     # Two comparisons a score, and a multiplication and an addition a draw.
     return {"pairs": pairs, "bytes": 4 * scores, "flops": 2 * scores + 2 * draws}
 
@@ -228,7 +262,7 @@ def _dry_run(grid: Grid, mine: Sequence[int], todo: Sequence[int], start: float)
     """What a run would do, timed on its first pair; nothing is written."""
     began = time.monotonic()
     if todo:
-        retrieval_table.score(grid, todo[0])
+        retrieval_pair.score(grid, todo[0])
     each = time.monotonic() - began
     return Summary(
         done=0,

@@ -15,13 +15,14 @@ DISK = {"tensorstore", "zarr", "soundfile", "safetensors", "pyarrow", "huggingfa
 MAY_TOUCH_DISK = {
     "engine/activation_store.py",  # types of TensorStore's futures
     "engine/audio.py",
+    "engine/bench_store.py",  # zarr-python and TensorStore alone, to be compared with
     "engine/extract.py",  # free space
     "engine/fleurs_parquet.py",
     "engine/fleurs_tree.py",
     "engine/grid_store.py",  # types of TensorStore's handles
     "engine/huggingface.py",
     "engine/pipeline.py",  # types of TensorStore's futures
-    "engine/retrieval_table.py",
+    "engine/retrieval_table.py",  # the report's Parquet
     "engine/zarr_group.py",
 }
 FILES = [path for part in PARTS for path in sorted((ROOT / part).rglob("*.py"))]

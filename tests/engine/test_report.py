@@ -12,7 +12,7 @@ import pytest
 import zarr
 from pyarrow import parquet
 
-from isogloss.engine import plan, report, retrieval, retrieval_table
+from isogloss.engine import draft, plan, report, retrieval
 
 nan = np.nan
 COLUMNS = (
@@ -41,14 +41,16 @@ def scores(seed=0, measures=("seqsim", "precision", "recall", "dtw")):
 
 def write_grid(path, arrays, attributes=()):
     """Grid of the published layout. Chunks of NaN alone are left out, as zarr-python does by itself."""
-    names = {"measures": list(arrays), "model": "made-up", "languages": {"en": {"sentences": 4}}}
-    group = zarr.create_group(path, attributes={**names, **dict(attributes)})
+    kind = {"kind": "grid", "format": 1, "measures": list(arrays)}
+    names = {"model": "made-up", "languages": {"en": {"sentences": 4}}}
+    group = zarr.create_group(path, attributes={**kind, **names, **dict(attributes)})
     common = [int(np.sum(np.array(HAS[a]) & np.array(HAS[b]))) for a, b in PAIRS]
     coordinates = {
         "pair": ("pair", ["-".join(pair) for pair in PAIRS]),
         "language_a": ("pair", [a for a, _ in PAIRS]),
         "language_b": ("pair", [b for _, b in PAIRS]),
         "state": ("state", STATES),
+        "sentence": ("sentence", SENTENCES),
         "query": ("query", SENTENCES),
         "candidate": ("candidate", SENTENCES),
     }
@@ -165,7 +167,15 @@ def test_everything_is_written_and_no_draft_is_left(grid, draw, monkeypatch):
     measures = ("seqsim", "precision", "recall", "dtw")
     pictures = {f"heatmap_{m}_{order}.png" for m in measures for order in ("by_group", "clustered")}
     names = {path.name for path in (grid.parent / "out").iterdir()}
-    assert names == {*pictures, "curves.png", "retrieval.csv", "retrieval.parquet", "report.html", "parts"}
+    assert names == {
+        *pictures,
+        "curves.png",
+        "curves.svg",
+        "retrieval.csv",
+        "retrieval.parquet",
+        "report.html",
+        "parts",
+    }
     assert done.report == str(grid.parent / "out" / "report.html")
     assert "made-up" in pathlib.Path(done.report).read_text()
 
@@ -254,6 +264,53 @@ def test_shards_divide_the_pairs_and_the_last_writes_the_report(grid):
     assert whole.done == 3
 
 
+def test_shards_of_an_incomplete_grid_write_the_report_too(grid):
+    chunk(grid, "seqsim", 0, 1).unlink()
+    chunk(grid, "dtw", 1, 0).unlink()
+    first = report.run(config(grid, share=share(0, 2)))  # has one pair, and can't know of the other shard's
+    second = report.run(config(grid, share=share(1, 2)))
+    assert (first.waiting, second.waiting) in {(0, 0), (1, 0)}
+    again = report.run(config(grid, share=share(0, 2)))
+    whole = report.run(config(grid, out=grid.parent / "whole"))
+    for done in (second, again):
+        assert done.report == str(grid.parent / "out" / "report.html")
+        assert (done.missing, done.complete, done.rows) == (whole.missing, False, whole.rows)
+    assert whole.missing == {"en-fr seqsim": 1, "en-es dtw": 1}
+    assert len(list((grid.parent / "out" / "parts").iterdir())) == 1  # incomplete pairs are never kept
+    same = [(grid.parent / out / "retrieval.csv").read_bytes() for out in ("out", "whole")]
+    assert same[0] == same[1]
+
+
+def test_what_others_lack_is_not_named_while_complete_pairs_are_waited_for(grid):
+    chunk(grid, "dtw", 1, 0).unlink()
+    shares = {pair: index for index in (0, 1) for pair in share(index, 2).of(range(3))}
+    done = report.run(config(grid, share=share(1 - shares[2], 2)))
+    assert done.report is None
+    assert done.waiting >= 1
+    assert done.missing == ({} if shares[1] == shares[2] else {"en-es dtw": 1})
+
+
+def test_nobody_waits_for_a_pair_whose_chunk_is_broken(grid):
+    for pair in (0, 1):
+        chunk(grid, "seqsim", pair, 0).write_bytes(b"no Zstandard")
+    report.run(config(grid, share=share(0, 2)))
+    for index in (1, 0):
+        done = report.run(config(grid, share=share(index, 2)))
+        assert len(done.failed) == 2
+        assert done.rows == (3 * 8 - 2) * 2
+        assert not done.complete
+    notes = sorted((grid.parent / "out" / "parts").glob("*.txt"))
+    assert [note.name.split(".")[0] for note in notes] == ["en-es", "en-fr"]
+    assert "en-es seqsim state 0" in notes[0].read_text()
+    group = zarr.open_group(grid)
+    for pair in (0, 1):
+        group["seqsim"][pair, 0] = scores()["seqsim"][pair, 0]
+        assert report.run(config(grid, share=share(pair, 2))).failed == ([] if pair else done.failed[1:])
+    report.run(config(grid))
+    assert len(list((grid.parent / "out" / "parts").glob("*.npy"))) == 3
+    assert not list((grid.parent / "out" / "parts").glob("*.txt"))
+
+
 def test_dry_run_writes_nothing(grid):
     planned = report.run(config(grid, dry_run=True))
     assert planned.plan["pairs"] == 3
@@ -278,7 +335,7 @@ def test_no_grid_and_something_else_are_refused(tmp_path):
     with pytest.raises(ValueError, match="there is no grid"):
         report.run(config(tmp_path / "none.zarr"))
     zarr.create_group(tmp_path / "store.zarr")
-    with pytest.raises(ValueError, match="not a grid"):
+    with pytest.raises(ValueError, match="needed is 'grid'"):
         report.run(config(tmp_path / "store.zarr"))
     assert not (tmp_path / "out").exists()
 
@@ -323,5 +380,5 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        retrieval_table.write_whole(path, full)
+        draft.write_whole(path, full)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
