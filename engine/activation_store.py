@@ -2,7 +2,7 @@
 
 One shard holds one utterance with all its states and is one file, renamed into place whole: its existence
 is the commit mark. Everything else in the group is a function of the listing, written when it is made. An
-utterance that can't be used has no shard but a note in STORE/failed/<language>/, so that an analysis can
+utterance that can't be used has no shard but a note in <language>.zarr/failed/, so that an analysis can
 tell a broken recording from an extraction that hasn't come there yet.
 """
 
@@ -19,17 +19,12 @@ from jaxtyping import Bool, Float, Int32
 
 from isogloss.engine import zarr_group
 from isogloss.engine.listing import Listing
+from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from isogloss.engine.zarr_group import Array, Coordinate, Json
 
-FORMAT = 1
-SAMPLES_PER_FRAME = 320  # 20 ms at 16 kHz
+KIND, FORMAT = "activations", 1
 INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second a clip
 _IDENTITY = {"format": "", "weights_sha256": "model", "corpus_sha256": "corpus", "settings": ""}
-
-
-def frame_count(samples: int, positions: int) -> int:
-    """Frames of real audio, ceil(samples / 320), at most the `positions` of the window."""
-    return min(-(-samples // SAMPLES_PER_FRAME), positions)
 
 
 def _inner_frames(positions: int) -> int:
@@ -66,7 +61,7 @@ class Identity:
 
     def attributes(self) -> dict[str, Json]:
         """As group attributes."""
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        return {"kind": KIND, "format": FORMAT, **dataclasses.asdict(self)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,19 +138,19 @@ class LanguageStore:
 
     @property
     def _notes(self) -> pathlib.Path:
-        return self.path.parent / "failed" / self.language
+        return self.path / "failed"
 
     def failures(self) -> dict[int, str]:
         """Why utterances have no shard, by row, as the last run that tried them found."""
         notes = self._notes.glob("*.json") if self._notes.is_dir() else ()
-        return {int(note.stem): json.loads(note.read_text())["error"] for note in sorted(notes)}
+        return {int(note.stem): json.loads(note.read_text("utf-8"))["error"] for note in sorted(notes)}
 
     def note_failure(self, utterance: int, error: str) -> None:
         """Keep why an utterance can't be used."""
         self._notes.mkdir(parents=True, exist_ok=True)
         draft = self._notes / f".{utterance}~{os.getpid()}"
         text = {"utterance": self.names[utterance], "error": error}
-        draft.write_text(json.dumps(text, ensure_ascii=False) + "\n")
+        draft.write_text(json.dumps(text, ensure_ascii=False) + "\n", "utf-8")
         draft.replace(self._notes / f"{utterance}.json")
 
     def forget_failure(self, utterance: int) -> None:
@@ -172,15 +167,14 @@ def open_store(root: pathlib.Path, language: str) -> LanguageStore:
             f"{root}: {language!r} isn't extracted (there: {known}); run extract with --languages={language}"
         )
     store = LanguageStore(path=path)
-    if store.attributes.get("format") != FORMAT:
-        found = store.attributes.get("format")
-        raise ValueError(f"{path}: format {found}, this version reads format {FORMAT}; extract it anew")
+    zarr_group.check_kind(path, KIND, FORMAT)
     return store
 
 
 def languages(root: pathlib.Path) -> tuple[str, ...]:
     """Languages that have a store under `root`, sorted."""
-    return tuple(sorted(path.stem for path in root.glob("*.zarr") if zarr_group.exists(path)))
+    stores = (path for path in root.glob("*.zarr") if (path / "zarr.json").is_file())
+    return tuple(sorted(path.stem for path in stores if zarr_group.read_attributes(path).get("kind") == KIND))
 
 
 def create(
@@ -216,7 +210,7 @@ def create(
         chunk=(1, *shape[1:]),
         inner=(1, 1, _inner_frames(positions), features),
         dtype=dtype,
-        attributes={"long_name": "encoder state", "frame_seconds": 0.02, "units": "1"},
+        attributes={"long_name": "encoder state", "frame_seconds": FRAME_SECONDS, "units": "1"},
     )
     coordinates = _coordinates(listing, samples, frames, states, positions)
     zarr_group.create(path, identity.attributes(), coordinates, [array])
@@ -231,7 +225,7 @@ def _coordinates(
     positions: int,
 ) -> list[Coordinate]:
     rows = listing.utterances
-    seconds = np.asarray([count / 16_000 if count else np.nan for count in samples])
+    seconds = np.asarray([count / SAMPLE_RATE if count else np.nan for count in samples])
     long = np.asarray([count > positions * SAMPLES_PER_FRAME for count in samples])
     columns: dict[str, tuple[np.ndarray | Sequence[str], dict[str, Json]]] = {
         "utterance": ([u.name for u in rows], {}),

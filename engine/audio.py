@@ -18,8 +18,10 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
-SAMPLE_RATE = 16_000
+from isogloss.engine.time_axis import SAMPLE_RATE
+
 _CHANNELS = 2
+_MARGIN = 1_600  # samples read beyond a window, so that the resampler's filter doesn't see the cut
 _UNKNOWN = 0x7FFFF000  # a data size from here on is what encoders write into a pipe
 _OGG_PAGE = 65_307  # bytes of the longest page
 
@@ -73,12 +75,18 @@ def samples(source: Source) -> int:
         return _resampled(sound.frames, sound.samplerate)
 
 
-def decode(source: Source) -> Float[np.ndarray, " time"]:
-    """Waveform at 16 kHz, channels averaged; raises AudioError for a broken recording."""
+def decode(source: Source, window: int | None = None) -> Float[np.ndarray, " time"]:
+    """Waveform at 16 kHz, channels averaged; raises AudioError for a broken recording.
+
+    Args:
+      source: where the recording is.
+      window: samples wanted; what lies beyond isn't read, so memory is bounded however long it is.
+    """
     with _open(source) as file, _header(source, file) as sound:
-        rate, frames = sound.samplerate, sound.frames
+        rate, whole = sound.samplerate, sound.frames
+        frames = whole if window is None else min(whole, -(-(window + _MARGIN) * rate // SAMPLE_RATE))
         try:
-            wave = sound.read(dtype="float32", always_2d=True)
+            wave = sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 f"{source.name}: breaks off while decoding ({error}). Copy the file again."
@@ -88,7 +96,7 @@ def decode(source: Source) -> Float[np.ndarray, " time"]:
             f"{source.name}: holds {len(wave)} of the {frames} samples that its header promises. "
             "Copy the file again, or re-encode it as WAV or FLAC."
         )
-    length = _resampled(frames, rate)
+    length = _resampled(whole, rate)
     if source.promised not in (None, length):
         raise AudioError(
             f"{source.name}: holds {length} samples at 16 kHz, the corpus says {source.promised}. "
@@ -98,9 +106,9 @@ def decode(source: Source) -> Float[np.ndarray, " time"]:
     if bad:
         raise AudioError(f"{source.name}: {bad} samples are NaN or infinite. Export the recording again.")
     mono = wave.mean(axis=1)
-    if rate == SAMPLE_RATE:
-        return mono
-    return _fit(soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ"), length)
+    if rate != SAMPLE_RATE:
+        mono = _fit(soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ"), _resampled(frames, rate))
+    return mono[:window]
 
 
 def _resampled(frames: int, rate: int) -> int:

@@ -7,6 +7,7 @@ is loaded once per pair of blocks, not once per pair of languages; the next one 
 import dataclasses
 import itertools
 import logging
+import math
 import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine import activation_store, encoder, grid_store, plan
-from isogloss.engine.grid_store import Grid, Pair, Plan
-from isogloss.engine.member import Loaded, Member, agreement, load, open_member
+from isogloss.engine.grid_store import Pair, Plan
+from isogloss.engine.member import DamagedError, Loaded, Member, agreement, load, open_member
 from isogloss.engine.progress import Progress
 from isogloss.kernels import frame_scores, pooling
 
@@ -34,6 +35,7 @@ class Config:
     store: pathlib.Path
     grid: pathlib.Path
     measures: tuple[str, ...]
+    languages: tuple[str, ...]
     pairs: tuple[str, ...]
     states: tuple[str, ...]
     remove_language_mean: bool
@@ -43,7 +45,9 @@ class Config:
     dry_run: bool
 
     def __post_init__(self) -> None:
-        """Refuse measures that don't exist."""
+        """Refuse measures that don't exist and memory that isn't an amount."""
+        if not 0 < self.memory_gb < float("inf"):
+            raise ValueError(f"--memory_gb must be a positive number, got {self.memory_gb}")
         unknown = [measure for measure in self.measures if measure not in grid_store.MEASURES]
         if unknown or not self.measures or len(set(self.measures)) < len(self.measures):
             known = ", ".join(grid_store.MEASURES)
@@ -59,6 +63,7 @@ class Summary:
     Attributes:
       done: units computed and written by this run.
       skipped: units that were there already.
+      failed: reason by unit that couldn't be computed.
       missing: by language, utterances that its store lacks; their rows and columns are NaN.
       seconds: of the run.
       utterance_pairs_per_second: throughput.
@@ -68,6 +73,7 @@ class Summary:
 
     done: int
     skipped: int
+    failed: Mapping[str, str]
     missing: Mapping[str, Sequence[str]]
     seconds: float
     utterance_pairs_per_second: float
@@ -76,8 +82,8 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """A run either does its whole share or raises."""
-        return True
+        """Whether every unit is there, of every recording that was meant to be."""
+        return not self.failed and not any(self.missing.values())
 
 
 def run(config: Config) -> Summary:
@@ -89,44 +95,93 @@ def run(config: Config) -> Summary:
     """
     start = time.monotonic()
     implementation = config.implementation or frame_scores.default_implementation(jax.default_backend())
-    known = activation_store.languages(config.store)
-    if len(known) < 2:
-        raise ValueError(f"{config.store}: a grid needs two extracted languages, there are {known or 'none'}")
-    pairs = grid_store.parse_pairs(config.pairs, known)
+    pairs = grid_store.parse_pairs(config.pairs, _languages(config))
     members = {
         code: open_member(activation_store.open_store(config.store, code))
-        for code in known
-        if any(code in pair for pair in pairs)
+        for code in sorted({code for pair in pairs for code in pair})
     }
     grid_plan = _plan(config, pairs, members, implementation)
+    _warn(grid_plan, members)
+    every = list(itertools.product(range(len(grid_plan.states)), range(len(pairs))))
+    mine = config.share.of(every)
+    block = _block_size(config, members)
+    if config.dry_run:
+        there = grid_store.existing(config.grid, grid_plan)
+        todo = [unit for unit in mine if unit[::-1] not in there]
+        cost = _estimate(grid_plan, members, todo, implementation)
+        return _summary(_Tally(), members, implementation, start, {**cost, "skipped": len(mine) - len(todo)})
+    grid = grid_store.create_or_open(config.grid, grid_plan)
+    finished = grid.done()
+    todo = [unit for unit in mine if unit[::-1] not in finished]
+    _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
+    tally = _Tally(skipped=len(mine) - len(todo))
+    progress = Progress("grid", len(todo), "units")
+    for (state, pair), scores in _computed(config, grid_plan, members, todo, implementation, block):
+        if isinstance(scores, DamagedError):
+            what = f"{grid_store.pair_name(pairs[pair])} state {grid_plan.states[state]}"
+            _LOG.error("%s: %s", what, scores)
+            tally.failed[what] = str(scores)
+        else:
+            grid.write(pair, state, scores)
+            tally.done += 1
+            tally.utterance_pairs += math.prod(len(members[code].rows) for code in pairs[pair])
+        progress.advance()
+    progress.close()
+    return _summary(tally, members, implementation, start, {"units": len(todo)})
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Tally:
+    """Counts of a run under way."""
+
+    done: int = 0
+    skipped: int = 0
+    utterance_pairs: int = 0
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _summary(
+    tally: _Tally,
+    members: Mapping[str, Member],
+    implementation: str,
+    start: float,
+    cost: Mapping[str, int | float],
+) -> Summary:
+    seconds = time.monotonic() - start
+    return Summary(
+        done=tally.done,
+        skipped=tally.skipped,
+        failed=tally.failed,
+        missing={code: member.missing for code, member in members.items() if member.missing},
+        seconds=round(seconds, 3),
+        utterance_pairs_per_second=round(tally.utterance_pairs / seconds, 1),
+        implementation=implementation,
+        plan=cost,
+    )
+
+
+def _warn(grid_plan: Plan, members: Mapping[str, Member]) -> None:
+    """Say what will be NaN, and which pairs have nothing to retrieve."""
     for code, member in members.items():
         if member.missing:
             _LOG.warning("%s lacks %d utterances: %s", code, len(member.missing), ", ".join(member.missing))
-    every = list(itertools.product(range(len(grid_plan.states)), range(len(pairs))))
-    mine = config.share.of(every)
-    if config.dry_run:
-        return _dry_run(config, grid_plan, members, mine, implementation, start)
-    grid = grid_store.create_or_open(config.grid, grid_plan)
-    finished = grid.done()
-    todo = [(state, pair) for state, pair in mine if (pair, state) not in finished]
-    _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
-    progress = Progress("grid", len(todo), "units")
-    cells = 0
-    for (state, pair), scores in _computed(config, grid_plan, members, todo, implementation):
-        grid.write(pair, state, scores)
-        cells += int(np.prod([len(members[code].rows) for code in pairs[pair]]))
-        progress.advance()
-    progress.close()
-    seconds = time.monotonic() - start
-    return Summary(
-        done=len(todo),
-        skipped=len(mine) - len(todo),
-        missing={code: member.missing for code, member in members.items() if member.missing},
-        seconds=round(seconds, 3),
-        utterance_pairs_per_second=round(cells / seconds, 1),
-        implementation=implementation,
-        plan={"units": len(todo)},
-    )
+    strangers = [
+        grid_store.pair_name(p) for p, n in zip(grid_plan.pairs, grid_plan.common, strict=True) if not n
+    ]
+    if strangers:
+        _LOG.warning("no sentence in common: %s; is `sentence` the same in both?", ", ".join(strangers))
+
+
+def _languages(config: Config) -> tuple[str, ...]:
+    """Languages to be compared: those asked for, or all that are extracted."""
+    extracted = activation_store.languages(config.store)
+    for code in config.languages:
+        activation_store.open_store(config.store, code)  # says what there is, if this isn't
+    languages = tuple(code for code in extracted if not config.languages or code in config.languages)
+    if len(languages) < 2:
+        names = ", ".join(languages) or "none"
+        raise ValueError(f"{config.store}: a grid needs two extracted languages, to compare are: {names}")
+    return languages
 
 
 def _plan(
@@ -148,7 +203,12 @@ def _plan(
             "remove_language_mean": config.remove_language_mean,
             "implementation": implementation,
         },
-        flags={"pairs": list(config.pairs), "states": list(config.states), "memory_gb": config.memory_gb},
+        flags={
+            "languages": list(config.languages),
+            "pairs": list(config.pairs),
+            "states": list(config.states),
+            "memory_gb": config.memory_gb,
+        },
     )
 
 
@@ -163,23 +223,30 @@ def _computed(
     members: Mapping[str, Member],
     units: Sequence[Unit],
     implementation: str,
-) -> Iterator[tuple[Unit, dict[str, Float32[np.ndarray, "Q C"]]]]:
-    """Units with their scores, state by state and block by block."""
+    block: int,
+) -> Iterator[tuple[Unit, dict[str, Float32[np.ndarray, "Q C"]] | DamagedError]]:
+    """Units with their scores, or why they have none, state by state and block by block."""
     places = {sentence: i for i, sentence in enumerate(grid_plan.sentences)}
     where = {code: np.asarray([places[s] for s in m.sentences], int) for code, m in members.items()}
     size = len(grid_plan.sentences)
     with ThreadPoolExecutor(1, "read") as reader:
         for state, of_state in itertools.groupby(units, key=lambda unit: unit[0]):
             wanted = [pair for _, pair in of_state]
-            block = _block_size(config, members)
             visits = blocks([grid_plan.pairs[pair] for pair in wanted], block)
             name = grid_plan.states[state]
             for a, b, x, y in _loaded(visits, members, name, config.remove_language_mean, reader):
+                unit = (state, grid_plan.pairs.index((a, b)))
+                if isinstance(x, DamagedError):
+                    yield unit, x
+                    continue
+                if isinstance(y, DamagedError):
+                    yield unit, y
+                    continue
                 scores = score(x, y, grid_plan.measures, implementation)
                 full = {measure: np.full((size, size), np.nan, np.float32) for measure in scores}
                 for measure, matrix in scores.items():
                     full[measure][np.ix_(where[a], where[b])] = matrix
-                yield (state, grid_plan.pairs.index((a, b))), full
+                yield unit, full
 
 
 def _block_size(config: Config, members: Mapping[str, Member]) -> int:
@@ -219,17 +286,24 @@ def _loaded(
     state: str,
     remove_mean: bool,
     reader: ThreadPoolExecutor,
-) -> Iterator[tuple[str, str, Loaded, Loaded]]:
+) -> Iterator[tuple[str, str, Loaded | DamagedError, Loaded | DamagedError]]:
     """Pairs with their states in memory; the next pair's are read while this one's are used."""
     order = list(visits)
-    held: dict[str, Future[Loaded]] = {}
+    held: dict[str, Future[Loaded | DamagedError]] = {}
     for i, (pair, kept) in enumerate(order):
         following = order[i + 1][0] if i + 1 < len(order) else pair
         held = {code: future for code, future in held.items() if code in kept}
         for code in (*pair, *following):
             if code not in held:
-                held[code] = reader.submit(load, members[code], state, remove_language_mean=remove_mean)
+                held[code] = reader.submit(_load, members[code], state, remove_mean)
         yield *pair, held[pair[0]].result(), held[pair[1]].result()
+
+
+def _load(member: Member, state: str, remove_mean: bool) -> Loaded | DamagedError:
+    try:
+        return load(member, state, remove_language_mean=remove_mean)
+    except DamagedError as error:
+        return error
 
 
 def score(
@@ -250,41 +324,24 @@ def score(
     return scores
 
 
-def _dry_run(
-    config: Config,
-    grid_plan: Plan,
-    members: Mapping[str, Member],
-    mine: Sequence[Unit],
-    implementation: str,
-    start: float,
-) -> Summary:
-    """What a run would do; units that an existing grid has already are not counted."""
-    there = Grid(path=config.grid, measures=grid_plan.measures).done()
-    todo = [(state, pair) for state, pair in mine if (pair, state) not in there]
-    _block_size(config, members)
+def _estimate(
+    grid_plan: Plan, members: Mapping[str, Member], todo: Sequence[Unit], implementation: str
+) -> dict[str, int | float]:
+    """Work, bytes and time of units, by a sample of the kernels timed on the spot."""
     frames = {code: int(member.store.frames[list(member.rows)].sum()) for code, member in members.items()}
     features = next(iter(members.values())).store.features
     pairs = [grid_plan.pairs[pair] for _, pair in todo]
     cells = float(sum(frames[a] * frames[b] for a, b in pairs))
     by_frame = tuple(measure for measure in grid_plan.measures if measure in _FRAME_MEASURES)
     per_cell = _seconds_per_cell(features, by_frame, implementation) if by_frame else 0.0
-    bytes_per_unit = 4 * len(grid_plan.measures) * len(grid_plan.sentences) ** 2
-    return Summary(
-        done=0,
-        skipped=len(mine) - len(todo),
-        missing={code: member.missing for code, member in members.items() if member.missing},
-        seconds=round(time.monotonic() - start, 3),
-        utterance_pairs_per_second=0.0,
-        implementation=implementation,
-        plan={
-            "units": len(todo),
-            "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
-            "flops": 2 * features * cells if by_frame else 0.0,
-            "dtw_cells": cells if "dtw" in by_frame else 0.0,
-            "bytes": len(todo) * bytes_per_unit,
-            "seconds": round(cells * per_cell, 1),
-        },
-    )
+    return {
+        "units": len(todo),
+        "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
+        "flops": 2 * features * cells if by_frame else 0.0,
+        "dtw_cells": cells if "dtw" in by_frame else 0.0,
+        "bytes": len(todo) * 4 * len(grid_plan.measures) * len(grid_plan.sentences) ** 2,
+        "seconds": round(cells * per_cell, 1),
+    }
 
 
 def _seconds_per_cell(features: int, measures: tuple[str, ...], implementation: str) -> float:

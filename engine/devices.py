@@ -49,8 +49,10 @@ class DataParallel:
         return self._program(self._parameters, *map(self._split, arrays))
 
     def _split(self, array: np.ndarray) -> np.ndarray:
-        full = np.zeros((self.capacity, *array.shape[1:]), array.dtype)
-        full[: array.shape[0]] = array
+        full = array
+        if len(array) < self.capacity:
+            full = np.zeros((self.capacity, *array.shape[1:]), array.dtype)
+            full[: len(array)] = array
         return full.reshape(len(self.devices), self.rows_per_device, *array.shape[1:])
 
     def rows(self, output: tuple[jax.Array, ...], count: int) -> Iterator[tuple[np.ndarray, ...]]:

@@ -19,6 +19,7 @@ from isogloss.engine.checkpoint import Checkpoint
 from isogloss.engine.devices import DataParallel
 from isogloss.engine.dimensions import Dimensions
 
+COMPUTE = ("auto", "float32", "bfloat16")
 SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
 Program = Callable[[nnx.State, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
@@ -36,11 +37,13 @@ class Precision:
     attention: str
 
 
-def precision_for(platform: str) -> Precision:
-    """float32 on CPU, bfloat16 products on GPU and TPU."""
-    if platform == "cpu":
-        return Precision(compute="float32", attention="chunked")
-    return Precision(compute="bfloat16", attention="dense")
+def precision_for(platform: str, compute: str = "auto") -> Precision:
+    """By default float32 products on CPU, bfloat16 ones on GPU and TPU."""
+    usual = "float32" if platform == "cpu" else "bfloat16"
+    return Precision(
+        compute=usual if compute == "auto" else compute,
+        attention="chunked" if platform == "cpu" else "dense",
+    )
 
 
 def rows_per_device(platform: str) -> int:
@@ -94,6 +97,8 @@ def load(
         parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), compute
     )
     run = program(checkpoint.dimensions, graph, states, dtype)
+    if compute == jnp.float32:
+        run = jax.default_matmul_precision("highest")(run)  # accelerators would round the factors
     return DataParallel(run, weights, rows_per_device=rows_per_device, devices=devices)
 
 

@@ -10,22 +10,20 @@ import logging
 import pathlib
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
-from isogloss.engine import activation_store, corpus, encode, encoder, pipeline, plan, survey
-from isogloss.engine.activation_store import Identity
-from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine import activation_store, corpus, encode, encoder, pipeline, plan, survey, time_axis
+from isogloss.engine.activation_store import Identity, LanguageStore
+from isogloss.engine.checkpoint import load_checkpoint
 from isogloss.engine.listing import Listing
 from isogloss.engine.progress import Progress
+from isogloss.engine.recipe import Recipe
 from isogloss.engine.tally import Tally
-from isogloss.engine.zarr_group import Json
 
 DTYPES = ("float16", "float32")
-_THREADS = 4  # decoding takes milliseconds a recording, an encoder step far longer
-_AHEAD = 2  # steps of waveforms decoded beforehand
 _LOG = logging.getLogger(__name__)
 
 
@@ -43,13 +41,19 @@ class Config:
     dtype: str
     long: str
     rows_per_device: int
+    compute: str
     in_flight_mb: int
     share: plan.Share
     dry_run: bool
 
     def __post_init__(self) -> None:
         """Refuse words that aren't among the choices."""
-        choices = {"dtype": DTYPES, "long": survey.LONG, "recordings": ("first", "all")}
+        choices = {
+            "dtype": DTYPES,
+            "long": survey.LONG,
+            "recordings": ("first", "all"),
+            "compute": encode.COMPUTE,
+        }
         for field, allowed in choices.items():
             if getattr(self, field) not in allowed:
                 raise ValueError(f"--{field} must be one of {allowed}, got {getattr(self, field)!r}")
@@ -90,40 +94,36 @@ def run(config: Config) -> Summary:
 
     Raises:
       ValueError: bad input, before any compute.
-      OSError: the store can't be written, see pipeline.StoreError.
+      OSError: the store can't be written, see zarr_group.StoreError.
     """
     start = time.monotonic()
     checkpoint = load_checkpoint(config.model, config.revision)
     names = encoder.state_names(checkpoint.dimensions.encoder_layers)
-    states = encoder.choose_states(config.states, names)
-    precision = encode.precision_for(jax.default_backend())
-    listings = _listings(config)
-    settings: dict[str, Json] = {
-        "states": list(states),
-        "dtype": config.dtype,
-        "compute": precision.compute,
-        "recordings": config.recordings,
-        "long": config.long,
-    }
-    if config.dry_run:
-        return _dry_run(config, checkpoint, listings, states)
-    stores = [
-        survey.open_or_create(
-            config.store,
-            listing,
-            states=states,
-            positions=checkpoint.dimensions.positions,
-            features=checkpoint.dimensions.features,
-            long=config.long,
-            identity=_identity(config, checkpoint, listing, settings),
-        )
-        for listing in listings
+    recipe = Recipe(
+        checkpoint=checkpoint,
+        states=encoder.choose_states(config.states, names),
+        dtype=config.dtype,
+        precision=encode.precision_for(jax.default_backend(), config.compute),
+        rows_per_device=config.rows_per_device or encode.rows_per_device(jax.default_backend()),
+        recordings=config.recordings,
+        long=config.long,
+    )
+    limits = recipe.limits(config.in_flight_mb)
+    surveys = [
+        survey.look(config.store, listing, _identity(config, recipe, listing), recipe.positions, config.long)
+        for listing in _listings(config)
     ]
-    tally = Tally(stores, listings, config.share, checkpoint.dimensions.positions)
-    _check_disk(config, tally.todo, states, checkpoint)
+    rows = [row for found in surveys for row in zip(found.present, found.frames, strict=True)]
+    todo = [frames for present, frames in config.share.of(rows) if frames and not present]
+    cost = {"utterances": len(todo), "bytes": recipe.shard_bytes(todo)}
+    if config.dry_run:
+        return _summary(None, start, {**cost, **_estimate(recipe, todo)})
+    _check_disk(config.store, cost)
+    stores = [_store(config.store, found, recipe) for found in surveys]
+    tally = Tally(stores, [found.listing for found in surveys], config.share, recipe.positions)
     if tally.todo:
-        _encode(config, checkpoint, states, precision, tally)
-    return _summary(tally, start)
+        _encode(recipe, limits, tally)
+    return _summary(tally, start, cost)
 
 
 def _listings(config: Config) -> list[Listing]:
@@ -135,84 +135,86 @@ def _listings(config: Config) -> list[Listing]:
     return [opened.listing(language, config.recordings) for language in languages]
 
 
-def _identity(
-    config: Config, checkpoint: Checkpoint, listing: Listing, settings: Mapping[str, Json]
-) -> Identity:
+def _identity(config: Config, recipe: Recipe, listing: Listing) -> Identity:
     flags = {
         field.name: str(getattr(config, field.name))
         for field in dataclasses.fields(config)
         if field.name not in ("share", "dry_run", "store", "model")  # places, or without effect on the data
     }
     return Identity(
-        model=checkpoint.name,
-        weights_sha256=checkpoint.sha256,
+        model=recipe.checkpoint.name,
+        weights_sha256=recipe.checkpoint.sha256,
         corpus=listing.corpus,
         corpus_sha256=listing.sha256(),
-        settings=settings,
+        settings=recipe.settings(),
         flags=flags,
     )
 
 
-def _bytes(frames: Iterable[int], states: Sequence[str], checkpoint: Checkpoint, dtype: str) -> int:
-    """Bytes of the shards of utterances of so many frames."""
-    sizes = checkpoint.dimensions
-    return sum(
-        activation_store.shard_bytes(n, len(states), sizes.positions, sizes.features, dtype) for n in frames
+def _store(root: pathlib.Path, found: survey.Survey, recipe: Recipe) -> LanguageStore:
+    """The store of a surveyed language, made now if there is none."""
+    if not found.samples:
+        return activation_store.open_store(root, found.listing.language)
+    store = activation_store.create(
+        root,
+        found.listing,
+        found.samples,
+        found.frames,
+        states=recipe.states,
+        positions=recipe.positions,
+        features=recipe.checkpoint.dimensions.features,
+        identity=found.identity,
     )
+    activation_store.check_identity(store, found.identity)  # another process may have made it meanwhile
+    return store
 
 
-def _check_disk(
-    config: Config, todo: Sequence[pipeline.Unit], states: Sequence[str], checkpoint: Checkpoint
-) -> None:
-    need = _bytes([unit.frames for unit in todo], states, checkpoint, config.dtype)
-    free = shutil.disk_usage(config.store).free
-    if need > free:
+def _check_disk(store: pathlib.Path, cost: Mapping[str, int]) -> None:
+    there = next(path for path in (store, *store.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if cost["bytes"] > free:
         raise ValueError(
-            f"{config.store}: {len(todo)} utterances need {need / 1e9:.2f} GB, {free / 1e9:.2f} GB are free. "
-            "Free space, name another --store, or store fewer --states"
+            f"{store}: {cost['utterances']} utterances need {cost['bytes'] / 1e9:.2f} GB, "
+            f"{free / 1e9:.2f} GB are free. Free space, name another --store, or store fewer --states"
         )
 
 
-def _summary(tally: Tally, start: float) -> Summary:
-    seconds = time.monotonic() - start
-    return Summary(
-        done=tally.done,
-        skipped=tally.skipped,
-        left_out=tally.left_out,
-        truncated=tally.truncated,
-        failed=tally.failed,
-        seconds=round(seconds, 3),
-        audio_seconds_per_second=round(tally.audio_seconds / seconds, 3),
-        plan={"utterances": len(tally.todo)},
-    )
+def _estimate(recipe: Recipe, frames: Sequence[int]) -> dict[str, int | float]:
+    """Work and time of encoding utterances of so many frames here, by a product timed on the spot."""
+    speed = plan.product_flops(jax.default_backend()) * jax.local_device_count()
+    work = len(frames) * encode.flops(recipe.checkpoint.dimensions)
+    return {
+        "audio_hours": round(sum(frames) * time_axis.FRAME_SECONDS / 3600, 4),
+        "flops": work,
+        "peak_flops_per_second": speed,
+        "seconds": round(work / (encode.SHARE_OF_PEAK * speed), 1),
+    }
 
 
-def _encode(
-    config: Config,
-    checkpoint: Checkpoint,
-    states: tuple[str, ...],
-    precision: encode.Precision,
-    tally: Tally,
-) -> None:
+def _encode(recipe: Recipe, limits: pipeline.Limits, tally: Tally) -> None:
     """Load the encoder and stream the tally's units through it."""
-    per_device = config.rows_per_device or encode.rows_per_device(jax.default_backend())
-    limits = _limits(config, per_device * jax.local_device_count(), states, checkpoint)
-    loaded = encode.load(checkpoint, states, config.dtype, precision, rows_per_device=per_device)
+    loaded = encode.load(
+        recipe.checkpoint,
+        recipe.states,
+        recipe.dtype,
+        recipe.precision,
+        rows_per_device=recipe.rows_per_device,
+    )
     _LOG.info(
         "%s on %d %s device(s), %d row(s) each, products in %s, %s attention",
-        checkpoint.name,
+        recipe.checkpoint.name,
         len(loaded.devices),
         jax.default_backend(),
-        per_device,
-        precision.compute,
-        precision.attention,
+        recipe.rows_per_device,
+        recipe.precision.compute,
+        recipe.precision.attention,
     )
     tally.progress = Progress("extract", len(tally.todo), "utterances")
     pipeline.Pipeline(
         loaded,
-        samples=encode.window_samples(checkpoint.dimensions),
-        states=states,
-        largest=float(np.finfo(config.dtype).max),
+        samples=encode.window_samples(recipe.checkpoint.dimensions),
+        states=recipe.states,
+        largest=float(np.finfo(recipe.dtype).max),
         limits=limits,
         done=tally.finish,
         failed=tally.fail,
@@ -220,54 +222,16 @@ def _encode(
     tally.progress.close()
 
 
-def _limits(config: Config, capacity: int, states: Sequence[str], checkpoint: Checkpoint) -> pipeline.Limits:
-    """Divide --in_flight_mb: waveforms ahead and steps on the devices first, the rest to writing."""
-    row = _bytes([checkpoint.dimensions.positions], states, checkpoint, config.dtype)
-    wave = 4 * encode.window_samples(checkpoint.dimensions)
-    ahead = max(_THREADS, _AHEAD * capacity)
-    fixed = ahead * wave + pipeline.STEPS * capacity * row
-    writing = (config.in_flight_mb * 1_000_000 - fixed) // row
-    if writing < 1:
-        least = -(-(fixed + row) // 1_000_000)
-        raise ValueError(
-            f"--in_flight_mb={config.in_flight_mb} is too little for {capacity} rows a step; "
-            f"give at least {least}, or a smaller --rows_per_device"
-        )
-    return pipeline.Limits(rows_ahead=ahead, rows_writing=int(writing), threads=_THREADS)
-
-
-def _dry_run(
-    config: Config, checkpoint: Checkpoint, listings: Sequence[Listing], states: Sequence[str]
-) -> Summary:
-    """What a run would do: nothing is written, headers are read for languages that have no store yet."""
-    start = time.monotonic()
-    sizes = checkpoint.dimensions
-    rows: list[tuple[bool, int]] = []  # (stored already, frames)
-    for listing in listings:
-        if listing.language in activation_store.languages(config.store):
-            store = activation_store.open_store(config.store, listing.language)
-            rows += zip(store.present().tolist(), store.frames.tolist(), strict=True)
-        else:
-            found = survey.survey(listing, sizes.positions, config.long)
-            rows += [(False, frames) for frames in found.frames]
-    mine = config.share.of(rows)
-    frames = [count for stored, count in mine if count and not stored]
-    speed = plan.product_flops(jax.default_backend()) * jax.local_device_count()
-    work = len(frames) * encode.flops(sizes)
+def _summary(tally: Tally | None, start: float, cost: Mapping[str, int | float]) -> Summary:
+    """Counts and rates; a dry run has no tally."""
+    seconds = time.monotonic() - start
     return Summary(
-        done=0,
-        skipped=sum(stored for stored, _ in mine),
-        left_out=0,
-        truncated=0,
-        failed={},
-        seconds=round(time.monotonic() - start, 3),
-        audio_seconds_per_second=0.0,
-        plan={
-            "utterances": len(frames),
-            "audio_hours": round(sum(frames) * 0.02 / 3600, 4),
-            "flops": work,
-            "bytes": _bytes(frames, states, checkpoint, config.dtype),
-            "peak_flops_per_second": speed,
-            "seconds": round(work / (encode.SHARE_OF_PEAK * speed), 1),
-        },
+        done=tally.done if tally else 0,
+        skipped=tally.skipped if tally else 0,
+        left_out=tally.left_out if tally else 0,
+        truncated=tally.truncated if tally else 0,
+        failed=tally.failed if tally else {},
+        seconds=round(seconds, 3),
+        audio_seconds_per_second=round(tally.audio_seconds / seconds, 3) if tally else 0.0,
+        plan=cost,
     )

@@ -142,7 +142,32 @@ def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
     ]
     if not zarr_group.create(path, plan.attributes(), _coordinates(plan), arrays):
         _check_plan(path, plan)
-    return Grid(path=path, measures=plan.measures)
+    return open_grid(path)
+
+
+def open_grid(path: pathlib.Path) -> Grid:
+    """The grid that a grid job made at `path`, for reading.
+
+    Raises:
+      ValueError: there is none, or it's something else or of another format.
+    """
+    if not zarr_group.exists(path):
+        raise ValueError(f"{path}: there is no grid; make one with the grid job, or name another --grid")
+    zarr_group.check_kind(path, KIND, FORMAT)
+    labels = {
+        name: tuple(zarr_group.read_coordinate(path, name))
+        for name in ("language_a", "language_b", "state", "sentence")
+    }
+    attributes = zarr_group.read_attributes(path)
+    return Grid(
+        path=path,
+        attributes=attributes,
+        pairs=tuple(zip(labels["language_a"], labels["language_b"], strict=True)),
+        states=labels["state"],
+        sentences=labels["sentence"],
+        measures=tuple(name for name in MEASURES if (path / name).is_dir()),
+        common=zarr_group.read_coordinate(path, "n_common"),
+    )
 
 
 def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
@@ -154,7 +179,7 @@ def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
     if not zarr_group.exists(path):
         return set()
     _check_plan(path, plan)
-    return Grid(path=path, measures=plan.measures).done()
+    return open_grid(path).done()
 
 
 def _check_plan(path: pathlib.Path, plan: Plan) -> None:

@@ -15,7 +15,11 @@ from isogloss.engine.activation_store import LanguageStore
 from isogloss.engine.zarr_group import Json
 from isogloss.kernels import pooling
 
-GROUP = 32  # utterances that share a padded length
+GROUP = 64  # utterances that share a padded length
+
+
+class DamagedError(ValueError):
+    """A shard can't be read; the message names it and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,13 +69,13 @@ def open_member(store: LanguageStore) -> Member:
     if pending:
         raise ValueError(
             f"{store.path}: {len(pending)} of {int(first.sum())} utterances aren't extracted yet, "
-            f"{pending[0]} among them. Run extract to its end, or leave {store.language} out of --pairs"
+            f"{pending[0]} among them. Run extract to its end, or leave {store.language} out by --languages"
         )
     rows = np.flatnonzero(first & present)
     if not rows.size:
         raise ValueError(
             f"{store.path}: no utterance is stored, every recording is broken or left out. "
-            f"Leave {store.language} out of --pairs"
+            f"Leave {store.language} out by --languages"
         )
     sentences = store.coordinate("sentence")
     return Member(
@@ -111,8 +115,14 @@ class Loaded:
 
 
 def load(member: Member, state: str, *, remove_language_mean: bool) -> Loaded:
-    """Read one state of all the member's utterances."""
-    utterances = member.store.read(state, member.rows)
+    """Read one state of all the member's utterances; DamagedError if a shard is damaged."""
+    try:
+        utterances = member.store.read(state, member.rows)
+    except ValueError as error:
+        raise DamagedError(
+            f"{member.store.path}: state {state} can't be read ({error}). "
+            "Remedy: delete that file, run extract again, then this"
+        ) from error
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
     order = np.argsort(lengths, kind="stable")
     groups = [_group(utterances, order[i : i + GROUP]) for i in range(0, len(order), GROUP)]
@@ -151,6 +161,6 @@ def agreement(members: Mapping[str, Member]) -> dict[str, Json]:
             if ours != theirs:
                 raise ValueError(
                     f"languages of a grid must share {key}: {first.path} has {ours!r}, {member.store.path} "
-                    f"has {theirs!r}. Extract one of them anew, or leave it out of --pairs"
+                    f"has {theirs!r}. Extract one of them anew, or leave it out by --languages"
                 )
     return {key: first.attributes[key] for key in keys}

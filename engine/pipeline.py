@@ -16,16 +16,12 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Float
 
-from isogloss.engine import audio
+from isogloss.engine import audio, zarr_group
 from isogloss.engine.activation_store import LanguageStore
 from isogloss.engine.devices import DataParallel
 from isogloss.engine.listing import Utterance
 
 STEPS = 2  # on the devices: one computing, one waiting for the host
-
-
-class StoreError(OSError):
-    """A shard couldn't be written; what was written before stays."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,14 +84,12 @@ class Pipeline:
         self._writing: collections.deque[tuple[Unit, ts.WriteFutures]] = collections.deque()
 
     def run(self, units: Iterable[Unit]) -> None:
-        """Bring every unit to disk or report it; raises StoreError if the store can't be written."""
+        """Bring every unit to disk or report it; zarr_group.StoreError if the store can't be written."""
         steps: collections.deque = collections.deque()
         with ThreadPoolExecutor(self._limits.threads, "decode") as pool:
-            for step in _batched(self._decoded(units, pool), self._encode.capacity):
-                waves = np.stack([wave for _, wave in step])
-                batch = [unit for unit, _ in step]
+            for batch, waves in self._batches(self._decoded(units, pool)):
                 frames = np.asarray([unit.frames for unit in batch], np.int32)
-                steps.append((batch, self._encode(waves, frames)))
+                steps.append((batch, self._encode(waves[: len(batch)], frames)))
                 if len(steps) == STEPS:
                     self._write(*steps.popleft())
             while steps:
@@ -106,7 +100,7 @@ class Pipeline:
     def _decoded(
         self, units: Iterable[Unit], pool: ThreadPoolExecutor
     ) -> Iterator[tuple[Unit, Float[np.ndarray, " samples"]]]:
-        """Units in order with their padded waveforms, `rows_ahead` of them decoded beforehand."""
+        """Units in order with their waveforms, `rows_ahead` of them decoded beforehand."""
         ahead: collections.deque[tuple[Unit, Future]] = collections.deque()
         source = iter(units)
         for unit in itertools.islice(source, self._limits.rows_ahead):
@@ -123,8 +117,18 @@ class Pipeline:
                 ahead.append((following, pool.submit(self._waveform, following)))
 
     def _waveform(self, unit: Unit) -> Float[np.ndarray, " samples"]:
-        wave = audio.decode(unit.utterance.source)[: self._samples]
-        return np.pad(wave, (0, self._samples - len(wave)))
+        return audio.decode(unit.utterance.source, self._samples)
+
+    def _batches(
+        self, decoded: Iterable[tuple[Unit, Float[np.ndarray, " samples"]]]
+    ) -> Iterator[tuple[list[Unit], Float[np.ndarray, "B window"]]]:
+        """Steps of up to `capacity` units, their waveforms padded with silence in one array."""
+        source = iter(decoded)
+        while step := list(itertools.islice(source, self._encode.capacity)):
+            waves = np.zeros((self._encode.capacity, self._samples), np.float32)
+            for row, (_, wave) in zip(waves, step, strict=False):
+                row[: len(wave)] = wave
+            yield [unit for unit, _ in step], waves
 
     def _write(self, batch: list[Unit], output: tuple) -> None:
         rows = self._encode.rows(output, len(batch))
@@ -144,18 +148,5 @@ class Pipeline:
 
     def _finish_oldest(self) -> None:
         unit, future = self._writing.popleft()
-        try:
-            future.result()
-        except (ValueError, OSError, RuntimeError) as error:
-            raise StoreError(
-                f"{unit.store.path}: {unit.name} can't be written ({error}). What was written is kept. "
-                "Remedy: free or add space, check permissions, then run the same command again"
-            ) from error
+        zarr_group.finish(future, f"{unit.store.path}: {unit.name}")
         self._done(unit)
-
-
-def _batched(items: Iterable, size: int) -> Iterator[list]:
-    """Lists of `size` consecutive items, the last one shorter."""
-    source = iter(items)
-    while batch := list(itertools.islice(source, size)):
-        yield batch

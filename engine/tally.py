@@ -6,7 +6,7 @@ Sorts a share's utterances by what the stores hold: on disk already, to encode, 
 import logging
 from collections.abc import Sequence
 
-from isogloss.engine import pipeline, plan, survey
+from isogloss.engine import pipeline, plan, survey, time_axis
 from isogloss.engine.activation_store import LanguageStore
 from isogloss.engine.listing import Listing
 from isogloss.engine.progress import Progress
@@ -79,7 +79,7 @@ class Tally:
         """Note an utterance that is on disk."""
         unit.store.forget_failure(unit.row)
         self.done += 1
-        self.audio_seconds += unit.frames * 0.02
+        self.audio_seconds += unit.frames * time_axis.FRAME_SECONDS
         self._advance()
 
     def _advance(self) -> None:

@@ -6,7 +6,6 @@
 Stop it and run it again at will: stored utterances are skipped.
 """
 
-import pathlib
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -39,8 +38,14 @@ LONG = flags.DEFINE_enum(
 ROWS = flags.DEFINE_integer(
     "rows_per_device", 0, "Utterances of a step on a device; 0: 1 on CPU, 16 elsewhere.", 0
 )
+COMPUTE = flags.DEFINE_enum(
+    "compute", "auto", ["auto", "float32", "bfloat16"], "Products; auto: float32 on CPU, else bfloat16."
+)
 IN_FLIGHT = flags.DEFINE_integer(
-    "in_flight_mb", 4096, "Megabytes of waveforms and states that may wait at a time.", 1
+    "in_flight_mb",
+    0,
+    "Megabytes of host memory for waveforms and states under way; 0: what keeps the devices busy.",
+    0,
 )
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
@@ -55,13 +60,14 @@ def main() -> "extract.Summary":
             corpus=CORPUS.value,
             model=MODEL.value,
             revision=REVISION.value,
-            store=pathlib.Path(STORE.value),
+            store=shared_flags.path(STORE),
             languages=shared_flags.choice(LANGUAGES),
             states=shared_flags.choice(STATES),
             recordings=RECORDINGS.value,
             dtype=DTYPE.value,
             long=LONG.value,
             rows_per_device=ROWS.value,
+            compute=COMPUTE.value,
             in_flight_mb=IN_FLIGHT.value,
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,

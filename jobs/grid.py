@@ -6,7 +6,6 @@
 Stop it and run it again at will: pairs and states that are written are skipped.
 """
 
-import pathlib
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -21,7 +20,8 @@ GRID = shared_flags.grid()
 MEASURES = flags.DEFINE_list(
     "measures", ["seqsim", "meanpool", "dtw"], "Some of seqsim, precision, recall, meanpool, dtw."
 )
-PAIRS = flags.DEFINE_list("pairs", ["all"], "Language pairs a-b, or all of the store; each counts once.")
+LANGUAGES = flags.DEFINE_list("languages", ["all"], "Languages to compare, or all of the store.")
+PAIRS = flags.DEFINE_list("pairs", ["all"], "Language pairs a-b, or all; each counts once.")
 STATES = shared_flags.states()
 REMOVE_MEAN = flags.DEFINE_boolean(
     "remove_language_mean", False, "Subtract each language's mean frame from every frame first."
@@ -42,9 +42,10 @@ def main() -> "compare.Summary":
 
     return compare.run(
         compare.Config(
-            store=pathlib.Path(STORE.value),
-            grid=pathlib.Path(GRID.value),
+            store=shared_flags.path(STORE),
+            grid=shared_flags.path(GRID),
             measures=tuple(MEASURES.value),
+            languages=shared_flags.choice(LANGUAGES),
             pairs=shared_flags.choice(PAIRS),
             states=shared_flags.choice(STATES),
             remove_language_mean=REMOVE_MEAN.value,

@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import os
+import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -45,7 +46,10 @@ class Sharding:
         """Share of this process; ValueError if the index is out of range."""
         from isogloss.engine import plan  # noqa: PLC0415
 
-        return plan.Share(index=self.shard_index.value, count=self.num_shards.value)
+        count, index = self.num_shards.value, self.shard_index.value
+        if index >= count and "JOB_COMPLETION_INDEX" in os.environ:
+            raise ValueError(f"shard {index} of {count}: Kubernetes doesn't tell how many; give --num_shards")
+        return plan.Share(index=index, count=count)
 
 
 def scheduler_shard(environment: Mapping[str, str]) -> tuple[int, int]:
@@ -105,7 +109,16 @@ def states() -> flags.FlagHolder[list[str]]:
 def choice(holder: flags.FlagHolder[list[str]]) -> tuple[str, ...]:
     """Values of a list flag; none where it says "all"."""
     values = tuple(holder.value or ())
+    if not values:
+        raise ValueError(f"--{holder.name} is empty; name some, or all")
     return () if values == ("all",) else values
+
+
+def path(holder: flags.FlagHolder[str]) -> pathlib.Path:
+    """A flag's file or folder, "~" expanded; ValueError if it's empty."""
+    if not holder.value:
+        raise ValueError(f"--{holder.name} is empty; name a path")
+    return pathlib.Path(holder.value).expanduser()
 
 
 def run(main: Callable[[], Summary]) -> None:
@@ -130,7 +143,7 @@ def run(main: Callable[[], Summary]) -> None:
         if flags.FLAGS.dry_run:
             for what, amount in summary.plan.items():
                 print(f"{what:>24}: {amount:,}", file=sys.stderr)
-        print(json.dumps(dataclasses.asdict(summary), ensure_ascii=False))  # pyright: ignore[reportArgumentType]
+        print(json.dumps(dataclasses.asdict(summary)))  # pyright: ignore[reportArgumentType]
         sys.exit(0 if summary.complete else 1)
 
     app.run(absl_main)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from isogloss.engine import activation_store, corpus
+from isogloss.engine import activation_store, corpus, time_axis
 from isogloss.engine.activation_store import Identity
 
 IDENTITY = Identity(
@@ -25,7 +25,7 @@ def store(tmp_path, speech):
     listing = corpus.open_corpus(f"manifest:{speech}").listing("aa")
     samples = [4000 * (1 + i) for i in range(len(listing.utterances))]
     samples[2] = 0
-    frames = [activation_store.frame_count(n, POSITIONS) for n in samples]
+    frames = [time_axis.frame_count(n, POSITIONS) for n in samples]
     return activation_store.create(
         tmp_path,
         listing,
@@ -48,7 +48,7 @@ def states_of(frames, seed=0):
     ("samples", "frames"), [(0, 0), (1, 1), (319, 1), (320, 1), (321, 2), (480_000, 1500), (480_001, 1500)]
 )
 def test_frames_are_counted_up(samples, frames):
-    assert activation_store.frame_count(samples, 1500) == frames
+    assert time_axis.frame_count(samples, 1500) == frames
 
 
 def test_xarray_sees_names_units_and_nan(store):

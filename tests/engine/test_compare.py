@@ -30,7 +30,8 @@ def store(tmp_path_factory, speech, model_folder):
         dtype="float16",
         long="truncate",
         rows_per_device=0,
-        in_flight_mb=512,
+        compute="auto",
+        in_flight_mb=0,
         share=plan.Share(),
         dry_run=False,
     )
@@ -44,6 +45,7 @@ def config(tmp_path, store):
         store=store,
         grid=tmp_path / "grid.zarr",
         measures=MEASURES,
+        languages=(),
         pairs=(),
         states=(),
         remove_language_mean=False,
@@ -122,7 +124,7 @@ def test_every_score_equals_the_reference(config, store, implementation, centred
 
 def test_nan_exactly_where_a_language_lacks_a_sentence(config):
     summary = compare.run(config)
-    assert summary.complete
+    assert not summary.complete
     assert summary.missing == {"bb": ("s2.0",)}
     dataset = xr.open_zarr(config.grid)
     assert dataset.sentence.values.tolist() == [f"s{i}" for i in range(7)]
@@ -170,12 +172,21 @@ def test_little_memory_shares_and_order_change_nothing(config, tmp_path):
         ({"pairs": ("aa-aa",)}, "compared with itself"),
         ({"states": ("7",)}, "0, final"),
         ({"memory_gb": 1e-9}, "too little"),
+        ({"languages": ("aa",)}, "needs two extracted languages, to compare are: aa"),
+        ({"languages": ("aa", "zz")}, "'zz' isn't extracted"),
+        ({"languages": ("aa", "bb"), "pairs": ("aa-cc",)}, "extracted are aa, bb"),
     ],
 )
 def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, message):
     monkeypatch.setattr(compare.frame_scores, "frame_scores", lambda *a, **k: pytest.fail("computed"))
     with pytest.raises(ValueError, match=message):
         compare.run(dataclasses.replace(config, **change))
+
+
+@pytest.mark.parametrize("memory", [0.0, -1.0, float("nan"), float("inf")])
+def test_memory_that_is_no_amount(config, memory):
+    with pytest.raises(ValueError, match="positive number"):
+        dataclasses.replace(config, memory_gb=memory)
 
 
 def test_measures_that_do_not_exist(config):
@@ -208,7 +219,8 @@ def test_languages_of_different_models_are_refused(config, store, tmp_path, othe
             dtype=attributes["dtype"],
             long=attributes["long"],
             rows_per_device=0,
-            in_flight_mb=512,
+            compute="auto",
+            in_flight_mb=0,
             share=plan.Share(),
             dry_run=False,
         )
@@ -230,6 +242,42 @@ def test_dry_run_writes_nothing_and_counts(config):
     assert summary.plan["utterance_pairs"] == 2 * (7 * 6 + 7 * 6 + 6 * 6)
     assert summary.plan["bytes"] == 6 * 5 * 4 * 7 * 7
     assert summary.plan["seconds"] >= 0
+
+
+def test_a_dry_run_refuses_another_plan_and_counts_what_is_there(config):
+    compare.run(dataclasses.replace(config, pairs=("aa-bb",)))
+    dry = dataclasses.replace(config, dry_run=True)
+    with pytest.raises(ValueError, match="grid of something else"):
+        compare.run(dataclasses.replace(dry, pairs=("bb-cc",)))
+    assert compare.run(dataclasses.replace(dry, pairs=("aa-bb",))).plan["units"] == 0
+
+
+def test_a_damaged_shard_is_named_and_the_rest_goes_on(config, store, tmp_path):
+    shutil.copytree(store, tmp_path / "store")
+    shard = tmp_path / "store" / "cc.zarr" / "states" / "c" / "1" / "0" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    data[10] ^= 255  # in a chunk of the first state
+    shard.write_bytes(data)
+    config = dataclasses.replace(config, store=tmp_path / "store")
+    summary = compare.run(config)
+    assert (summary.done, summary.complete) == (4, False)
+    assert set(summary.failed) == {"aa-cc state 0", "bb-cc state 0"}
+    assert all("cc.zarr" in reason and "run extract again" in reason for reason in summary.failed.values())
+    shutil.copy(store / "cc.zarr" / "states" / "c" / "1" / "0" / "0" / "0", shard)
+    assert compare.run(config).done == 2
+
+
+def test_a_language_is_loaded_once_per_pair_of_blocks(config, monkeypatch):
+    loads = []
+    load = compare.load
+
+    def counted(member, state, **options):
+        loads.append((member.language, state))
+        return load(member, state, **options)
+
+    monkeypatch.setattr(compare, "load", counted)
+    compare.run(config)
+    assert len(loads) == len(set(loads)) == 3 * 2
 
 
 def test_blocks_visit_every_pair_and_keep_few_languages():

@@ -1,8 +1,7 @@
 """engine.extract: what reaches the store, what doesn't, and what is refused before any compute."""
 
+import collections
 import dataclasses
-import os
-import pathlib
 import shutil
 
 import numpy as np
@@ -13,6 +12,8 @@ import xarray as xr
 
 from isogloss.engine import activation_store, audio, extract, plan
 from isogloss.engine.checkpoint import load_checkpoint
+
+Disk = collections.namedtuple("Disk", ["total", "used", "free"])
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def config(tmp_path, speech, model_folder):
         dtype="float16",
         long="truncate",
         rows_per_device=0,
-        in_flight_mb=512,
+        compute="auto",
+        in_flight_mb=0,
         share=plan.Share(),
         dry_run=False,
     )
@@ -162,7 +164,7 @@ def test_neighbours_of_broken_recordings_are_as_if_alone(config, broken):
 
 def test_states_dtype_and_memory_are_choices(config):
     config = dataclasses.replace(
-        config, states=("final", "0"), dtype="float32", in_flight_mb=3, languages=("bb",)
+        config, states=("final", "0"), dtype="float32", in_flight_mb=5, languages=("bb",)
     )
     extract.run(config)
     dataset = xr.open_zarr(config.store / "bb.zarr")
@@ -192,7 +194,7 @@ def test_float16_that_overflows_is_named(config, tmp_path, model_folder, sizes):
         ({"states": ("9",)}, "0, 1, 2, final"),
         ({"corpus": "fleurz:test"}, "fleurs-dir"),
         ({"model": "no/such/folder/here"}, "no such file or folder"),
-        ({"in_flight_mb": 0}, "too little"),
+        ({"in_flight_mb": 1}, "too little"),
     ],
 )
 def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, message):
@@ -202,9 +204,10 @@ def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, mes
     monkeypatch.setattr(extract.encode, "load", never)
     with pytest.raises(ValueError, match=message):
         extract.run(dataclasses.replace(config, **change))
+    assert not config.store.exists()
 
 
-@pytest.mark.parametrize("field", ["dtype", "long", "recordings"])
+@pytest.mark.parametrize("field", ["dtype", "long", "recordings", "compute"])
 def test_words_that_are_no_choices(config, field):
     with pytest.raises(ValueError, match=f"--{field} must be one of"):
         dataclasses.replace(config, **{field: "maybe"})
@@ -230,14 +233,11 @@ def test_resuming_with_another_corpus_is_refused(config, tmp_path, speech):
 
 
 def test_disk_that_is_too_small_is_refused_beforehand(config, monkeypatch):
-    monkeypatch.setattr(extract.shutil, "disk_usage", lambda path: os.terminal_size((0, 0)) and Free())
+    monkeypatch.setattr(extract.shutil, "disk_usage", lambda path: Disk(10, 0, 10))
     monkeypatch.setattr(extract.encode, "load", lambda *a, **k: pytest.fail("the encoder was run"))
     with pytest.raises(ValueError, match=r"20 utterances need 0\.00 GB, 0\.00 GB are free"):
         extract.run(config)
-
-
-class Free:
-    free = 10
+    assert not config.store.exists()
 
 
 def test_dry_run_writes_nothing_and_counts(config):
@@ -256,10 +256,10 @@ def test_truth_of_the_audio_is_what_counts(config, speech, monkeypatch):
     """A source that changes between listing and decoding is found by its length."""
     decode = audio.decode
 
-    def shorter(source):
+    def shorter(source, window):
         if source.name.endswith("bb-3.wav"):
             raise audio.AudioError(f"{source.name}: holds less than promised")
-        return decode(source)
+        return decode(source, window)
 
     monkeypatch.setattr(audio, "decode", shorter)
     summary = extract.run(config)
@@ -269,4 +269,43 @@ def test_truth_of_the_audio_is_what_counts(config, speech, monkeypatch):
     again = extract.run(config)
     assert (again.done, again.failed) == (1, {})
     assert activation_store.open_store(config.store, "bb").failures() == {}
-    assert not (pathlib.Path(config.store) / "bb.zarr" / "failed").exists()
+
+
+@pytest.mark.parametrize("change", [{"long": "error"}, {"model": "other"}])
+def test_a_refusal_leaves_nothing_behind(config, change, other_model_folder):
+    """The first language could be made, the last one is refused: none is."""
+    change = {"model": str(other_model_folder)} if "model" in change else change
+    extract.run(dataclasses.replace(config, languages=("cc",)))
+    before = sorted(config.store.rglob("*"))
+    with pytest.raises(ValueError, match=r"longer than 2 s|weights_sha256"):
+        extract.run(dataclasses.replace(config, languages=("aa", "cc"), **change))
+    assert sorted(config.store.rglob("*")) == before
+    assert extract.run(config).complete
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(config, other_model_folder):
+    extract.run(dataclasses.replace(config, languages=("aa",)))
+    other = dataclasses.replace(config, model=str(other_model_folder), dry_run=True)
+    with pytest.raises(ValueError, match="weights_sha256"):
+        extract.run(other)
+
+
+def test_notes_go_with_their_store(config, broken):
+    """A store made anew knows nothing of failures of the one before."""
+    config = dataclasses.replace(config, corpus=f"manifest:{broken[0]}", languages=("aa",))
+    extract.run(config)
+    assert activation_store.open_store(config.store, "aa").failures()
+    shutil.rmtree(config.store / "aa.zarr")
+    extract.run(dataclasses.replace(config, share=plan.Share(index=0, count=13)))
+    assert not activation_store.open_store(config.store, "aa").failures()
+
+
+def test_a_grid_beside_the_languages_is_no_language(config):
+    extract.run(dataclasses.replace(config, languages=("aa",)))
+    (config.store / "grid.zarr").mkdir()
+    (config.store / "grid.zarr" / "zarr.json").write_text('{"attributes": {"kind": "grid", "format": 1}}')
+    (config.store / "odd.zarr").mkdir()
+    (config.store / "odd.zarr" / "zarr.json").write_text("{}")
+    assert activation_store.languages(config.store) == ("aa",)
+    with pytest.raises(ValueError, match="needed is 'activations'"):
+        activation_store.open_store(config.store, "odd")
