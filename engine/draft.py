@@ -19,7 +19,7 @@ def name(what: str) -> str:
 def abandoned(named: str) -> bool:
     """Whether `named`, made by `name`, is the draft of a process of this machine that has ended."""
     _, host, pid = named.rsplit("~", 2)
-    return host == socket.gethostname() and not _alive(int(pid))
+    return host == socket.gethostname() and pid.isdecimal() and not _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:

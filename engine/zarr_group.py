@@ -12,12 +12,13 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
+
+from isogloss.engine import draft
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -110,12 +111,12 @@ def create(
             f"{path}: no folder can be made there ({rule}); name a place you may write"
         ) from error
     _sweep(workshop)
-    draft = workshop / f"{path.name}~{socket.gethostname()}~{os.getpid()}"
+    unfinished = workshop / draft.name(path.name)
     try:
-        _fill(draft, attributes, coordinates, arrays)
-        os.rename(draft, path)
+        _fill(unfinished, attributes, coordinates, arrays)
+        os.rename(unfinished, path)
     except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and exists(path):
             return False  # another process was faster; the caller checks that it made the same
         raise
@@ -136,7 +137,7 @@ def exists(path: pathlib.Path) -> bool:
 
 
 def _fill(
-    draft: pathlib.Path,
+    path: pathlib.Path,
     attributes: Mapping[str, Json],
     coordinates: Sequence[Coordinate],
     arrays: Sequence[Array],
@@ -144,7 +145,7 @@ def _fill(
     import zarr  # noqa: PLC0415  (half a second; only creation needs it)
     from zarr import errors  # noqa: PLC0415
 
-    group = zarr.create_group(draft, attributes=dict(attributes))
+    group = zarr.create_group(path, attributes=dict(attributes))
     for coordinate in coordinates:
         values = coordinate.values
         text = not isinstance(values, np.ndarray)
@@ -158,35 +159,24 @@ def _fill(
         labels = [c.name for c in coordinates if c.axis in array.axes and c.name != c.axis]
         spec = {
             "driver": "zarr3",
-            "kvstore": _files(draft / array.name),
+            "kvstore": _files(path / array.name),
             "metadata": array.metadata(labels),
         }
         ts.open(spec, create=True, context=_CONTEXT).result()
     with warnings.catch_warnings():  # every reader of ours knows consolidated metadata
         warnings.filterwarnings("ignore", "Consolidated metadata", errors.ZarrUserWarning)
-        zarr.consolidate_metadata(draft)
+        zarr.consolidate_metadata(path)
 
 
 def _sweep(workshop: pathlib.Path) -> None:
     """Remove drafts of killed processes of this machine, and the workshop once it's empty."""
-    for draft in workshop.glob("*~*~*") if workshop.is_dir() else ():
-        _, host, pid = draft.name.rsplit("~", 2)
-        if host == socket.gethostname() and not _alive(int(pid)):
-            shutil.rmtree(draft, ignore_errors=True)
+    for old in workshop.glob("*~*~*") if workshop.is_dir() else ():
+        if draft.abandoned(old.name):
+            shutil.rmtree(old, ignore_errors=True)
     try:
         workshop.rmdir()
     except OSError:
         return  # somebody else's draft is in it, or it's gone
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's process
-    return True
 
 
 def _files(path: pathlib.Path) -> dict[str, str]:
