@@ -1,0 +1,63 @@
+"""Benchmark of the log-mel: whole 30 s windows, against the dense product and transformers' extractor.
+
+Useful operations of a frame are a real transform of 400 samples, 2.5 n log2 n, and its product with the
+filters. The waveform is noise, whose spectrum is flat: no bin is near the floor.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isogloss.engine import bench_data, bench_oracle, logmel
+from isogloss.engine.bench_setting import Planned, Setting, peer
+from isogloss.engine.bench_timing import Case, Check, Task
+
+PEERS = ("torch", "transformers")
+_UNIT = "audio s/s"
+
+
+def cases(setting: Setting) -> list[Planned]:
+    """Both numbers of bins."""
+    rows = 1 if setting.quick else 4 if setting.device == "cpu" else 64
+    seconds = 2 if setting.quick else 30
+    titles = {mels: f"{mels} bins, {rows} x {seconds} s" for mels in (80, 128)}
+    return [
+        Planned(title=title, build=functools.partial(_case, setting, title, mels, rows, seconds))
+        for mels, title in titles.items()
+    ]
+
+
+def _case(setting: Setting, title: str, mels: int, rows: int, seconds: int) -> Case:
+    samples = seconds * logmel.SAMPLE_RATE
+    waveform = 0.1 * bench_data.rng(5).standard_normal((rows, samples), np.float32)
+    placed = jnp.asarray(waveform)
+    run = jax.jit(functools.partial(logmel.log_mel, mels=mels))
+    filters = logmel.mel_filters(mels)
+    transform = 2.5 * logmel.WINDOW * math.log2(logmel.WINDOW)
+    flops = rows * samples / logmel.HOP * (transform + 2 * filters.size)
+
+    def check(result: object) -> Check:
+        """Log10 of a power off by a relative e is off by e / 2.3, and a quarter of that after scaling.
+
+        A float32 transform is off by some log2(400) roundings of the largest amplitude, and in noise the
+        weakest bin has at least 1 / 1000 of it: e below 2 * 9 * 1000 * 2**-24.
+        """
+        first = np.asarray(result)[0]
+        error = np.abs(first - bench_oracle.log_mel(waveform[0], filters)).max()
+        return Check(error=float(error), bound=2 * 9 * 1000 * bench_oracle.UNIT_ROUNDOFF / 2.3 / 4)
+
+    work = {"work": float(rows * seconds), "unit": _UNIT, "effort": flops / 1e9}
+    tasks = [Task(name="isogloss", call=lambda: run(placed), check=check, **work)]
+    if {"torch", "transformers"} <= setting.peers:
+        extractor = peer("transformers").WhisperFeatureExtractor(feature_size=mels, chunk_length=seconds)
+        clips = list(waveform)
+
+        def extract() -> np.ndarray:
+            found = extractor(clips, sampling_rate=logmel.SAMPLE_RATE, return_tensors="np")
+            return found["input_features"].transpose(0, 2, 1)
+
+        tasks.append(Task(name="transformers (CPU)", call=extract, check=check, **work))
+    return Case(title=title, tasks=tuple(tasks), yardstick=setting.product)
