@@ -50,8 +50,13 @@ def _labels(names: Sequence[str], index: Int[np.ndarray, " R"]) -> pa.Array:
 
 def write_table(table: pa.Table, out: pathlib.Path) -> None:
     """Write retrieval.parquet and retrieval.csv: the same rows in the same order, NaN as "nan"."""
-    draft.write_whole(out / "retrieval.parquet", lambda file: parquet.write_table(table, file))
+    draft.write_whole(out / "retrieval.parquet", lambda file: _write_parquet(table, file))
     draft.write_whole(out / "retrieval.csv", lambda file: _write_csv(table, file))
+
+
+def _write_parquet(table: pa.Table, path: pathlib.Path) -> None:
+    with path.open("wb") as file:  # pyarrow itself can't open every path that a locale of ASCII names
+        parquet.write_table(table, file)
 
 
 def _write_csv(table: pa.Table, path: pathlib.Path) -> None:

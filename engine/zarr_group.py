@@ -180,7 +180,8 @@ def _sweep(workshop: pathlib.Path) -> None:
 
 
 def _files(path: pathlib.Path) -> dict[str, str]:
-    return {"driver": "file", "path": f"{path}{os.sep}"}
+    # TensorStore takes UTF-8, whatever the locale has made of the path.
+    return {"driver": "file", "path": os.fsencode(path).decode("utf-8") + os.sep}
 
 
 def open_array(path: pathlib.Path, name: str, *, keep_fill: bool = False) -> ts.TensorStore:

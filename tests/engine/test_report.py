@@ -12,7 +12,7 @@ import pytest
 import zarr
 from pyarrow import parquet
 
-from isogloss.engine import draft, plan, report, retrieval
+from isogloss.engine import plan, report, retrieval, retrieval_pair
 
 nan = np.nan
 COLUMNS = (
@@ -371,14 +371,25 @@ def test_the_terminal_table_names_the_best_state(grid):
     assert lines[3] == ["fr-es", "dtw", "-", "0", "-", "-", "-", "-"]
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text("old")
+def test_heatmaps_of_an_older_report_are_removed(grid, draw, monkeypatch):
+    monkeypatch.setattr(report, "_draw", draw)
+    out = grid.parent / "out"
+    out.mkdir()
+    for name in ("heatmap_meanpool_by_group.png", "heatmap_dtw_clustered.png", "mine.png"):
+        (out / name).write_text("old")
+    shutil.rmtree(grid)
+    write_grid(grid, scores(measures=("dtw",)))
+    report.run(config(grid))
+    pictures = {path.name for path in out.glob("*.png")}
+    assert pictures == {"heatmap_dtw_by_group.png", "heatmap_dtw_clustered.png", "curves.png", "mine.png"}
+    assert (out / "heatmap_dtw_clustered.png").read_bytes() != b"old"
 
-    def full(draft):
-        draft.write_text("half")
-        raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
-        draft.write_whole(path, full)
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+@pytest.mark.parametrize("out", ["file", "file/x", "taken"])
+def test_out_is_tried_before_any_score_is_read(grid, monkeypatch, out):
+    (grid.parent / "file").write_text("")
+    (grid.parent / "taken").mkdir()
+    (grid.parent / "taken" / "parts").write_text("")
+    monkeypatch.delattr(retrieval_pair, "score")
+    with pytest.raises(ValueError, match="must be a folder to write to"):
+        report.run(config(grid, out=grid.parent / out))

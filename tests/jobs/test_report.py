@@ -1,6 +1,7 @@
 """jobs.report, run as a user runs it, on a grid that the engine makes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -31,9 +32,9 @@ def grid(tmp_path):
     return tmp_path / "grid.zarr"
 
 
-def run(*flags):
+def run(*flags, env=None):
     command = [sys.executable, "-m", "isogloss.jobs.report", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, env=env)
 
 
 def test_ends_with_one_line_of_json_and_prints_the_table_aside(grid):
@@ -62,6 +63,44 @@ def test_what_is_not_a_grid_is_said_without_a_traceback(tmp_path):
     done = run(f"--grid={tmp_path}", f"--out={tmp_path / 'out'}")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path}: there is no grid")
+
+
+def test_out_inside_a_file_is_said_without_a_traceback(grid):
+    (grid.parent / "file").write_text("")
+    done = run(f"--grid={grid}", f"--out={grid.parent / 'file' / 'x'}")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"error: {grid.parent / 'file' / 'x'}: must be a folder to write to")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_locale_of_ascii_changes_nothing(tmp_path):
+    """Languages, sentences and paths that ASCII can't say, one pair complete and one not."""
+    folder = tmp_path / "språk"
+    made = grid_store.create_or_open(
+        folder / "gitter-é.zarr",
+        grid_store.Plan(
+            pairs=(("en", "føroyskt"), ("en", "èdè")),
+            states=("final",),
+            sentences=("smørrebrød", "b"),
+            measures=("dtw",),
+            common=(2, 2),
+            identity={"model": "modèle", "languages": {"èdè": {"missing": ["smørrebrød.0"]}}},
+            flags={},
+        ),
+    )
+    made.write(0, 0, {"dtw": 1 - np.eye(2, dtype=np.float32)})
+    plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = run(f"--grid={made.path}", f"--out={folder / 'plain'}", env=os.environ | plain)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert json.loads(done.stdout)["missing"] == {"en-èdè dtw": 1}
+    usual = run(f"--grid={made.path}", f"--out={folder / 'usual'}", env=os.environ | {"PYTHONUTF8": "1"})
+    assert usual.returncode == 1, usual.stderr
+    for name in ("retrieval.csv", "retrieval.parquet", "report.html"):
+        assert (folder / "plain" / name).read_bytes() == (folder / "usual" / name).read_bytes()
+    page = (folder / "plain" / "report.html").read_text("utf-8")
+    assert all(text in page for text in ("modèle", "føroyskt", "smørrebrød", "gitter-é.zarr"))
 
 
 def test_missing_flag_is_named():
