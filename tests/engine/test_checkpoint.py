@@ -8,19 +8,7 @@ import pytest
 import safetensors.numpy
 
 from isogloss.engine import checkpoint, dimensions
-from isogloss.engine.dimensions import Dimensions
 
-SIZES = Dimensions(
-    mels=4,
-    features=6,
-    heads=2,
-    encoder_layers=2,
-    decoder_layers=1,
-    positions=7,
-    text_positions=5,
-    vocabulary=11,
-    ffn=24,
-)
 CONFIG = {
     "model_type": "whisper",
     "num_mel_bins": 4,
@@ -36,12 +24,12 @@ CONFIG = {
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, tiny):
     """Model in two shards; the tensors' values are their place in the table."""
     folder = tmp_path / "whisper-nano"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIG))
-    shapes = dimensions.tensor_shapes(SIZES)
+    shapes = dimensions.tensor_shapes(tiny)
     tensors = {n: np.full(s, i, np.float32) for i, (n, s) in enumerate(shapes.items())}
     shards = {n: f"model-0000{1 + n.startswith('d')}-of-00002.safetensors" for n in shapes}
     for shard in set(shards.values()):
@@ -52,11 +40,11 @@ def folder(tmp_path):
     return folder
 
 
-def test_reads_by_canonical_name(folder):
+def test_reads_by_canonical_name(folder, tiny):
     model = checkpoint.load_checkpoint(str(folder))
-    assert model.dimensions == SIZES
+    assert model.dimensions == tiny
     assert model.alignment_heads is None
-    for place, (name, shape) in enumerate(dimensions.tensor_shapes(SIZES).items()):
+    for place, (name, shape) in enumerate(dimensions.tensor_shapes(tiny).items()):
         np.testing.assert_array_equal(model.read(name), np.full(shape, place, np.float32))
 
 
@@ -87,7 +75,7 @@ def test_hash_is_that_of_the_files_in_the_order_of_their_names(folder):
     assert checkpoint.load_checkpoint(str(folder)).sha256 == expected
 
 
-def test_the_encoder_is_read_without_the_decoders_data(folder):
+def test_the_encoder_is_read_without_the_decoders_data(folder, tiny):
     """Only the decoder's header is needed: its numbers are made NaN, then cut off."""
     shard = folder / "model-00002-of-00002.safetensors"
     whole = bytearray(shard.read_bytes())
@@ -96,7 +84,7 @@ def test_the_encoder_is_read_without_the_decoders_data(folder):
     shard.write_bytes(whole)
     model = checkpoint.load_checkpoint(str(folder))
     shard.write_bytes(whole[:start])
-    for name in dimensions.tensor_shapes(SIZES):
+    for name in dimensions.tensor_shapes(tiny):
         if name.startswith("encoder."):
             model.read(name)
     with pytest.raises(ValueError, match="truncated"):

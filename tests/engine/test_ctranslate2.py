@@ -12,27 +12,15 @@ import numpy as np
 import pytest
 
 from isogloss.engine import ctranslate2, dimensions
-from isogloss.engine.dimensions import Dimensions
 
-SIZES = Dimensions(
-    mels=4,
-    features=6,
-    heads=2,
-    encoder_layers=2,
-    decoder_layers=1,
-    positions=7,
-    text_positions=5,
-    vocabulary=11,
-    ffn=24,
-)
 TYPES = [np.float32, np.int8, np.int16, np.int32, np.float16, ml_dtypes.bfloat16]
 HEADER = (6, "WhisperSpec", 3)
 
 
-def make_tensors():
+def make_tensors(tiny):
     """One model by canonical name; some tensors are equal, so that aliases arise."""
     draw = np.random.default_rng(0)
-    shapes = dimensions.tensor_shapes(SIZES)
+    shapes = dimensions.tensor_shapes(tiny)
     tensors = {n: np.float32(draw.integers(-9, 10, s) / 8) for n, s in shapes.items()}
     for kind in ("weight", "bias"):
         layer = "encoder.layers.{}.fc1." + kind
@@ -41,13 +29,13 @@ def make_tensors():
     return tensors
 
 
-def convert(tensors):
+def convert(tiny, tensors):
     """Variables of the converter: rows fused, absent biases zero, scalars added."""
     out = {}
 
     def linear(target, *sources):
         out[f"{target}/weight"] = np.concatenate([tensors[f"{s}.weight"] for s in sources])
-        absent = np.zeros(SIZES.features, np.float32)
+        absent = np.zeros(tiny.features, np.float32)
         biases = [tensors.get(f"{s}.bias", absent) for s in sources]
         out[f"{target}/bias"] = np.concatenate(biases)
 
@@ -70,13 +58,13 @@ def convert(tensors):
         linear(f"{target}/ffn/linear_1", f"{source}.fc2")
         norm(f"{target}/ffn/layer_norm", f"{source}.final_layer_norm")
 
-    for side, count in (("encoder", SIZES.encoder_layers), ("decoder", SIZES.decoder_layers)):
+    for side, count in (("encoder", tiny.encoder_layers), ("decoder", tiny.decoder_layers)):
         for index in range(count):
             layer(f"{side}/layer_{index}", f"{side}.layers.{index}", side == "decoder")
         norm(f"{side}/layer_norm", f"{side}.layer_norm")
         positions = f"{side}.embed_positions.weight"
         out[f"{side}/position_encodings/encodings"] = tensors[positions]
-        out[f"{side}/num_heads"] = np.int16(SIZES.heads)
+        out[f"{side}/num_heads"] = np.int16(tiny.heads)
     linear("encoder/conv1", "encoder.conv1")
     linear("encoder/conv2", "encoder.conv2")
     out["decoder/embeddings/weight"] = tensors["decoder.embed_tokens.weight"]
@@ -141,9 +129,9 @@ def write(folder, variables, aliases=None, header=HEADER):
     return folder
 
 
-def write_as(folder, tensors, weight_type, other_type):
+def write_as(tiny, folder, tensors, weight_type, other_type):
     """Write model.bin as `ct2-transformers-converter --quantization` does."""
-    variables = convert(tensors)
+    variables = convert(tiny, tensors)
     aliases = find_aliases(variables)
     assert len(aliases) >= 3  # projection and embedding, fc1 twice
     kept = {name: value for name, value in variables.items() if name not in aliases}
@@ -151,10 +139,10 @@ def write_as(folder, tensors, weight_type, other_type):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
-def test_float_files_are_read_exactly(tmp_path, dtype):
-    tensors = make_tensors()
-    weights = ctranslate2.open_folder(write_as(tmp_path, tensors, dtype, dtype))
-    assert weights.dimensions == SIZES
+def test_float_files_are_read_exactly(tmp_path, dtype, tiny):
+    tensors = make_tensors(tiny)
+    weights = ctranslate2.open_folder(write_as(tiny, tmp_path, tensors, dtype, dtype))
+    assert weights.dimensions == tiny
     assert set(weights.tensors) == set(tensors)
     for name, expected in tensors.items():
         np.testing.assert_array_equal(weights.tensors[name].read(), expected, name)
@@ -163,9 +151,9 @@ def test_float_files_are_read_exactly(tmp_path, dtype):
 
 @pytest.mark.parametrize("other", [np.float32, np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize(("integer", "steps"), [(np.int8, 127), (np.int16, 1024)])
-def test_quantised_files_are_read_within_half_a_step(tmp_path, integer, steps, other):
-    tensors = make_tensors()
-    weights = ctranslate2.open_folder(write_as(tmp_path, tensors, integer, other))
+def test_quantised_files_are_read_within_half_a_step(tmp_path, integer, steps, other, tiny):
+    tensors = make_tensors(tiny)
+    weights = ctranslate2.open_folder(write_as(tiny, tmp_path, tensors, integer, other))
     coarse = 0
     for name, expected in tensors.items():
         found = weights.tensors[name].read()
@@ -178,30 +166,30 @@ def test_quantised_files_are_read_within_half_a_step(tmp_path, integer, steps, o
     assert coarse == 2 * 6 + 10 + 1  # linear layers of 2 + 1 blocks, and the embedding
 
 
-def test_scales_belong_to_their_rows(tmp_path):
-    tensors = make_tensors()
+def test_scales_belong_to_their_rows(tmp_path, tiny):
+    tensors = make_tensors(tiny)
     # Whole numbers up to 127 with 127 in each row: scale 1 / 2^row, exact.
     for part in ("q", "k", "v"):
         name = f"encoder.layers.0.self_attn.{part}_proj.weight"
         tensors[name] = np.float32(np.random.default_rng(ord(part)).integers(-127, 128, (6, 6)))
         tensors[name][:, 0] = 127
         tensors[name] *= np.float32(2) ** np.arange(6, dtype=np.float32)[:, None]
-    weights = ctranslate2.open_folder(write_as(tmp_path, tensors, np.int8, np.float32))
+    weights = ctranslate2.open_folder(write_as(tiny, tmp_path, tensors, np.int8, np.float32))
     for part in ("q", "k", "v"):
         name = f"encoder.layers.0.self_attn.{part}_proj.weight"
         np.testing.assert_array_equal(weights.tensors[name].read(), tensors[name])
 
 
-def test_alignment_heads_come_from_the_config(tmp_path):
-    write(tmp_path, convert(make_tensors()))
+def test_alignment_heads_come_from_the_config(tmp_path, tiny):
+    write(tmp_path, convert(tiny, make_tensors(tiny)))
     assert ctranslate2.open_folder(tmp_path).alignment_heads is None
     (tmp_path / "config.json").write_text(json.dumps({"alignment_heads": [[0, 1], [0, 0]]}))
     assert ctranslate2.open_folder(tmp_path).alignment_heads == ((0, 1), (0, 0))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"alignment_heads": [[1]]}', '{"alignment_heads": 3}'])
-def test_a_damaged_config_is_named(tmp_path, text):
-    write(tmp_path, convert(make_tensors()))
+def test_a_damaged_config_is_named(tmp_path, text, tiny):
+    write(tmp_path, convert(tiny, make_tensors(tiny)))
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json: .*Remedy"):
         ctranslate2.open_folder(tmp_path)
@@ -216,14 +204,14 @@ def test_a_damaged_config_is_named(tmp_path, text):
         ((6, "TransformerSpec", 7), "TransformerSpec"),
     ],
 )
-def test_other_versions_are_refused_by_number(tmp_path, header, message):
-    write(tmp_path, convert(make_tensors()), header=header)
+def test_other_versions_are_refused_by_number(tmp_path, header, message, tiny):
+    write(tmp_path, convert(tiny, make_tensors(tiny)), header=header)
     with pytest.raises(ValueError, match=message):
         ctranslate2.open_folder(tmp_path)
 
 
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
-    variables = convert(make_tensors())
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, tiny):
+    variables = convert(tiny, make_tensors(tiny))
     whole = binary(variables, {"a": "encoder/conv1/bias"})
     for size in [*range(0, len(whole), len(whole) // 97), len(whole) - 1]:
         (tmp_path / "model.bin").write_bytes(whole[:size])
@@ -231,14 +219,14 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
             ctranslate2.open_folder(tmp_path)
 
 
-def test_bytes_after_the_end_are_refused(tmp_path):
-    (tmp_path / "model.bin").write_bytes(binary(convert(make_tensors()), {}) + b"\0")
+def test_bytes_after_the_end_are_refused(tmp_path, tiny):
+    (tmp_path / "model.bin").write_bytes(binary(convert(tiny, make_tensors(tiny)), {}) + b"\0")
     with pytest.raises(ValueError, match="1 bytes after its end"):
         ctranslate2.open_folder(tmp_path)
 
 
-def test_an_alias_of_nothing_is_refused(tmp_path):
-    write(tmp_path, convert(make_tensors()), {"decoder/x": "decoder/y"})
+def test_an_alias_of_nothing_is_refused(tmp_path, tiny):
+    write(tmp_path, convert(tiny, make_tensors(tiny)), {"decoder/x": "decoder/y"})
     with pytest.raises(ValueError, match="alias decoder/x of decoder/y"):
         ctranslate2.open_folder(tmp_path)
 
@@ -283,46 +271,46 @@ FUSED = "decoder/layer_0/self_attention/linear_0"
         ),
     ],
 )
-def test_another_model_is_refused(tmp_path, change, message):
-    variables = convert(make_tensors()) | change
+def test_another_model_is_refused(tmp_path, change, message, tiny):
+    variables = convert(tiny, make_tensors(tiny)) | change
     write(tmp_path, {name: value for name, value in variables.items() if value is not None})
     with pytest.raises(ValueError, match=rf"model\.bin: [\s\S]*{message}[\s\S]*Remedy"):
         ctranslate2.open_folder(tmp_path)
 
 
-def test_the_projection_may_be_left_out(tmp_path):
-    variables = convert(make_tensors())
+def test_the_projection_may_be_left_out(tmp_path, tiny):
+    variables = convert(tiny, make_tensors(tiny))
     del variables["decoder/projection/weight"]
-    assert ctranslate2.open_folder(write(tmp_path, variables)).dimensions == SIZES
+    assert ctranslate2.open_folder(write(tmp_path, variables)).dimensions == tiny
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, wrong):
-    tensors = make_tensors()
+def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, wrong, tiny):
+    tensors = make_tensors(tiny)
     tensors["decoder.layer_norm.bias"][0] = wrong
-    weights = ctranslate2.open_folder(write(tmp_path, convert(tensors)))
+    weights = ctranslate2.open_folder(write(tmp_path, convert(tiny, tensors)))
     weights.tensors["encoder.conv1.weight"].read()  # the others stay readable
     with pytest.raises(ValueError, match=r"model\.bin: .*1 of 6 numbers of tensor .*layer_norm/beta"):
         weights.tensors["decoder.layer_norm.bias"].read()
 
 
-def test_a_scale_of_zero_is_an_error_when_read(tmp_path):
-    variables = quantize(convert(make_tensors()), np.int8, np.float32)
+def test_a_scale_of_zero_is_an_error_when_read(tmp_path, tiny):
+    variables = quantize(convert(tiny, make_tensors(tiny)), np.int8, np.float32)
     variables["decoder/embeddings/weight_scale"][3] = 0
     weights = ctranslate2.open_folder(write(tmp_path, variables))
     with pytest.raises(ValueError, match="finite"):
         weights.tensors["decoder.embed_tokens.weight"].read()
 
 
-def test_a_file_cut_after_opening_is_an_error_when_read(tmp_path):
-    weights = ctranslate2.open_folder(write(tmp_path, convert(make_tensors())))
+def test_a_file_cut_after_opening_is_an_error_when_read(tmp_path, tiny):
+    weights = ctranslate2.open_folder(write(tmp_path, convert(tiny, make_tensors(tiny))))
     (tmp_path / "model.bin").write_bytes((tmp_path / "model.bin").read_bytes()[:3000])
     with pytest.raises(ValueError, match="truncated at 3000 bytes: tensor encoder/layer_norm/beta"):
         weights.tensors["encoder.layer_norm.bias"].read()
 
 
-def test_more_layers_than_the_decoder_has(tmp_path):
+def test_more_layers_than_the_decoder_has(tmp_path, tiny):
     """Encoder and decoder may differ in depth, as in turbo."""
-    write(tmp_path, convert(make_tensors()))
+    write(tmp_path, convert(tiny, make_tensors(tiny)))
     sizes = ctranslate2.open_folder(tmp_path).dimensions
-    assert sizes == dataclasses.replace(SIZES, encoder_layers=2, decoder_layers=1)
+    assert sizes == dataclasses.replace(tiny, encoder_layers=2, decoder_layers=1)

@@ -7,17 +7,6 @@ import pytest
 from isogloss.engine import dimensions
 from isogloss.engine.dimensions import Dimensions
 
-TINY = Dimensions(
-    mels=4,
-    features=6,
-    heads=2,
-    encoder_layers=2,
-    decoder_layers=1,
-    positions=7,
-    text_positions=5,
-    vocabulary=11,
-    ffn=24,
-)
 # Width, heads, encoder and decoder layers, mels, vocabulary: the published models.
 PUBLISHED = {
     "tiny": (384, 6, 4, 4, 80, 51865),
@@ -68,43 +57,43 @@ def test_table_equals_transformers(name):
     assert dimensions.tensor_shapes(sizes) == expected
 
 
-def test_keys_have_no_bias_and_nothing_is_tied():
-    names = dimensions.tensor_shapes(TINY)
+def test_keys_have_no_bias_and_nothing_is_tied(tiny):
+    names = dimensions.tensor_shapes(tiny)
     assert not [name for name in names if name.endswith("k_proj.bias") or "proj_out" in name]
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Dimensions)])
-def test_zero_is_refused(field):
+def test_zero_is_refused(field, tiny):
     with pytest.raises(ValueError, match=f"{field} must be at least 1, got 0"):
-        dataclasses.replace(TINY, **{field: 0})
+        dataclasses.replace(tiny, **{field: 0})
 
 
-def test_heads_must_divide_features():
+def test_heads_must_divide_features(tiny):
     with pytest.raises(ValueError, match="multiple of heads, got 6 and 4"):
-        dataclasses.replace(TINY, heads=4)
+        dataclasses.replace(tiny, heads=4)
 
 
 FIELDS = {field.name: field.name for field in dataclasses.fields(Dimensions)}
 
 
-def test_from_sizes_reads_every_field():
-    assert dimensions.from_sizes("f", dataclasses.asdict(TINY), FIELDS) == TINY
+def test_from_sizes_reads_every_field(tiny):
+    assert dimensions.from_sizes("f", dataclasses.asdict(tiny), FIELDS) == tiny
 
 
 @pytest.mark.parametrize("size", [None, "6", 6.0, True, 0, -6])
-def test_sizes_that_are_no_sizes_name_the_file(size):
+def test_sizes_that_are_no_sizes_name_the_file(size, tiny):
     with pytest.raises(ValueError, match=r"a/config\.json: features"):
-        dimensions.from_sizes("a/config.json", dataclasses.asdict(TINY) | {"features": size}, FIELDS)
+        dimensions.from_sizes("a/config.json", dataclasses.asdict(tiny) | {"features": size}, FIELDS)
 
 
-def test_exactly_the_expected_tensors_pass():
-    shapes = dimensions.tensor_shapes(TINY)
+def test_exactly_the_expected_tensors_pass(tiny):
+    shapes = dimensions.tensor_shapes(tiny)
     dimensions.check_shapes("f", shapes, shapes, {})
     dimensions.check_shapes("f", shapes, shapes | {"tied": (11, 6)}, {"tied": (11, 6)})
 
 
-def test_every_fault_is_named_in_one_message():
-    shapes = dimensions.tensor_shapes(TINY)
+def test_every_fault_is_named_in_one_message(tiny):
+    shapes = dimensions.tensor_shapes(tiny)
     found = dict(shapes)
     del found["encoder.conv1.bias"]
     found |= {"extra": (3,), "encoder.layer_norm.bias": (7,), "tied": (11, 7)}
@@ -120,7 +109,7 @@ def test_every_fault_is_named_in_one_message():
         assert fault in str(error.value)
 
 
-def test_a_long_list_is_counted():
-    shapes = dimensions.tensor_shapes(TINY)
+def test_a_long_list_is_counted(tiny):
+    shapes = dimensions.tensor_shapes(tiny)
     with pytest.raises(ValueError, match=f"and {len(shapes) - dimensions.LISTED} more"):
         dimensions.check_shapes("f", shapes, {}, {})

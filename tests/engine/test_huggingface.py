@@ -3,6 +3,7 @@
 Values are eighths, which every float type holds, so all files must be read equal.
 """
 
+import dataclasses
 import json
 import struct
 
@@ -14,19 +15,7 @@ import safetensors.numpy
 from huggingface_hub import errors
 
 from isogloss.engine import checkpoint, dimensions, huggingface
-from isogloss.engine.dimensions import Dimensions
 
-SIZES = Dimensions(
-    mels=4,
-    features=6,
-    heads=2,
-    encoder_layers=2,
-    decoder_layers=1,
-    positions=7,
-    text_positions=5,
-    vocabulary=11,
-    ffn=20,
-)
 CONFIG = {
     "model_type": "whisper",
     "activation_function": "gelu",
@@ -46,9 +35,15 @@ CONV = "model.encoder.conv1.weight"
 TIED = "proj_out.weight"
 
 
-def make_tensors(prefix="model."):
+@pytest.fixture(scope="session")
+def tiny(tiny):
+    """Its feed-forward width is its own, as the config may say."""
+    return dataclasses.replace(tiny, ffn=20)
+
+
+def make_tensors(tiny, prefix="model."):
     draw = np.random.default_rng(0)
-    shapes = dimensions.tensor_shapes(SIZES)
+    shapes = dimensions.tensor_shapes(tiny)
     return {prefix + n: np.float32(draw.integers(-9, 10, s) / 8) for n, s in shapes.items()}
 
 
@@ -71,9 +66,9 @@ def write_shards(folder, tensors, count):
     return names
 
 
-def assert_holds(weights, tensors, prefix="model."):
-    assert weights.dimensions == SIZES
-    assert list(weights.tensors) == list(dimensions.tensor_shapes(SIZES))
+def assert_holds(tiny, weights, tensors, prefix="model."):
+    assert weights.dimensions == tiny
+    assert list(weights.tensors) == list(dimensions.tensor_shapes(tiny))
     for name, stored in weights.tensors.items():
         values = stored.read()
         assert values.dtype == np.float32
@@ -82,38 +77,38 @@ def assert_holds(weights, tensors, prefix="model."):
 
 @pytest.mark.parametrize("prefix", ["model.", ""])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
-def test_a_single_file(tmp_path, dtype, prefix):
-    tensors = {name: value.astype(dtype) for name, value in make_tensors(prefix).items()}
-    assert_holds(huggingface.open_folder(write(tmp_path, tensors)), tensors, prefix)
+def test_a_single_file(tmp_path, dtype, prefix, tiny):
+    tensors = {name: value.astype(dtype) for name, value in make_tensors(tiny, prefix).items()}
+    assert_holds(tiny, huggingface.open_folder(write(tmp_path, tensors)), tensors, prefix)
 
 
-def test_shards(tmp_path):
-    tensors = make_tensors()
+def test_shards(tmp_path, tiny):
+    tensors = make_tensors(tiny)
     names = write_shards(tmp_path, tensors, 3)
     weights = huggingface.open_folder(tmp_path)
-    assert_holds(weights, tensors)
+    assert_holds(tiny, weights, tensors)
     assert [file.name for file in weights.files] == names
 
 
-def test_files_that_do_not_belong_to_the_model_are_left_alone(tmp_path):
+def test_files_that_do_not_belong_to_the_model_are_left_alone(tmp_path, tiny):
     """Hub folders hold the model in other precisions too: model.fp32-00001-of-00002..."""
-    tensors = make_tensors()
+    tensors = make_tensors(tiny)
     write(tmp_path, tensors)
     (tmp_path / "model.fp32-00001-of-00002.safetensors").write_bytes(b"")
-    assert_holds(huggingface.open_folder(tmp_path), tensors)
+    assert_holds(tiny, huggingface.open_folder(tmp_path), tensors)
 
 
-def test_the_tied_projection_is_accepted_in_its_shape_only(tmp_path):
-    tensors = make_tensors()
+def test_the_tied_projection_is_accepted_in_its_shape_only(tmp_path, tiny):
+    tensors = make_tensors(tiny)
     tensors[TIED] = tensors["model.decoder.embed_tokens.weight"]
-    assert_holds(huggingface.open_folder(write(tmp_path, tensors)), tensors)
+    assert_holds(tiny, huggingface.open_folder(write(tmp_path, tensors)), tensors)
     tensors[TIED] = tensors[TIED][:-1]
     with pytest.raises(ValueError, match=r"proj_out.weight must be \(11, 6\), is \(10, 6\)"):
         huggingface.open_folder(write(tmp_path, tensors))
 
 
-def test_alignment_heads_come_from_the_generation_config(tmp_path):
-    write(tmp_path, make_tensors())
+def test_alignment_heads_come_from_the_generation_config(tmp_path, tiny):
+    write(tmp_path, make_tensors(tiny))
     assert huggingface.open_folder(tmp_path).alignment_heads is None
     (tmp_path / "generation_config.json").write_text('{"alignment_heads": [[0, 1]]}')
     assert huggingface.open_folder(tmp_path).alignment_heads == ((0, 1),)
@@ -130,8 +125,8 @@ def test_alignment_heads_come_from_the_generation_config(tmp_path):
     ],
 )
 @pytest.mark.parametrize("sharded", [False, True])
-def test_other_tensors_are_refused(tmp_path, change, message, sharded):
-    tensors = {n: v for n, v in (make_tensors() | change).items() if v is not None}
+def test_other_tensors_are_refused(tmp_path, change, message, sharded, tiny):
+    tensors = {n: v for n, v in (make_tensors(tiny) | change).items() if v is not None}
     if sharded:
         write_shards(tmp_path, tensors, 2)
     else:
@@ -152,45 +147,45 @@ def test_other_tensors_are_refused(tmp_path, change, message, sharded):
         ({"encoder_attention_heads": 4, "decoder_attention_heads": 4}, "multiple of heads"),
     ],
 )
-def test_a_config_of_another_model_is_refused(tmp_path, change, message):
-    write(tmp_path, make_tensors(), CONFIG | change)
+def test_a_config_of_another_model_is_refused(tmp_path, change, message, tiny):
+    write(tmp_path, make_tensors(tiny), CONFIG | change)
     with pytest.raises(ValueError, match=rf"config\.json: .*{message}.*Remedy"):
         huggingface.open_folder(tmp_path)
 
 
-def test_a_missing_config_is_named(tmp_path):
-    write(tmp_path, make_tensors())
+def test_a_missing_config_is_named(tmp_path, tiny):
+    write(tmp_path, make_tensors(tiny))
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"config\.json: missing"):
         huggingface.open_folder(tmp_path)
 
 
-def test_a_folder_without_safetensors_is_refused(tmp_path):
-    write(tmp_path, make_tensors())
+def test_a_folder_without_safetensors_is_refused(tmp_path, tiny):
+    write(tmp_path, make_tensors(tiny))
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"neither model\.safetensors nor .* Remedy"):
         huggingface.open_folder(tmp_path)
 
 
-def test_missing_shards_are_named(tmp_path):
-    names = write_shards(tmp_path, make_tensors(), 3)
+def test_missing_shards_are_named(tmp_path, tiny):
+    names = write_shards(tmp_path, make_tensors(tiny), 3)
     (tmp_path / names[1]).unlink()
     with pytest.raises(ValueError, match=rf"index\.json: .*not there: \['{names[1]}'\].*Remedy"):
         huggingface.open_folder(tmp_path)
 
 
 @pytest.mark.parametrize("index", ["{}", '{"weight_map": {}}', '{"weight_map": ["a"]}', "no"])
-def test_a_damaged_index_is_named(tmp_path, index):
-    write_shards(tmp_path, make_tensors(), 2)
+def test_a_damaged_index_is_named(tmp_path, index, tiny):
+    write_shards(tmp_path, make_tensors(tiny), 2)
     (tmp_path / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ValueError, match=r"index\.json: .*Remedy"):
         huggingface.open_folder(tmp_path)
 
 
-def test_an_index_cannot_leave_its_folder(tmp_path):
+def test_an_index_cannot_leave_its_folder(tmp_path, tiny):
     folder = tmp_path / "model"
     folder.mkdir()
-    names = write_shards(folder, make_tensors(), 2)
+    names = write_shards(folder, make_tensors(tiny), 2)
     (folder / names[0]).rename(tmp_path / names[0])
     index = folder / "model.safetensors.index.json"
     index.write_text(index.read_text().replace(names[0], f"../{names[0]}"))
@@ -198,16 +193,16 @@ def test_an_index_cannot_leave_its_folder(tmp_path):
         huggingface.open_folder(folder)
 
 
-def test_a_tensor_in_two_shards_is_refused(tmp_path):
-    tensors = make_tensors()
+def test_a_tensor_in_two_shards_is_refused(tmp_path, tiny):
+    tensors = make_tensors(tiny)
     names = write_shards(tmp_path, tensors, 2)
     safetensors.numpy.save_file(tensors, tmp_path / names[1])
     with pytest.raises(ValueError, match=rf" is in {names[0]} and {names[1]}\. Remedy"):
         huggingface.open_folder(tmp_path)
 
 
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
-    file = write(tmp_path, make_tensors()) / "model.safetensors"
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, tiny):
+    file = write(tmp_path, make_tensors(tiny)) / "model.safetensors"
     whole = file.read_bytes()
     for size in [*range(0, len(whole), len(whole) // 97), len(whole) - 1]:
         file.write_bytes(whole[:size])
@@ -215,8 +210,8 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
             huggingface.open_folder(tmp_path)
 
 
-def test_bytes_after_the_end_are_refused(tmp_path):
-    file = write(tmp_path, make_tensors()) / "model.safetensors"
+def test_bytes_after_the_end_are_refused(tmp_path, tiny):
+    file = write(tmp_path, make_tensors(tiny)) / "model.safetensors"
     file.write_bytes(file.read_bytes() + b"\0")
     with pytest.raises(ValueError, match=r"model\.safetensors: 1 bytes after its last tensor"):
         huggingface.open_folder(tmp_path)
@@ -235,15 +230,15 @@ def test_bytes_after_the_end_are_refused(tmp_path):
         '{"a": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}',
     ],
 )
-def test_a_damaged_header_is_refused(tmp_path, header):
-    file = write(tmp_path, make_tensors()) / "model.safetensors"
+def test_a_damaged_header_is_refused(tmp_path, header, tiny):
+    file = write(tmp_path, make_tensors(tiny)) / "model.safetensors"
     file.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(8))
     with pytest.raises(ValueError, match=r"model\.safetensors: .*not a safetensors file.*Remedy"):
         huggingface.open_folder(tmp_path)
 
 
-def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path):
-    tensors = make_tensors()
+def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, tiny):
+    tensors = make_tensors(tiny)
     tensors["model.decoder.layer_norm.bias"][2] = np.nan
     weights = huggingface.open_folder(write(tmp_path, tensors))
     weights.tensors["encoder.conv1.weight"].read()  # the others stay readable
@@ -251,17 +246,17 @@ def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path):
         weights.tensors["decoder.layer_norm.bias"].read()
 
 
-def test_download_asks_for_config_and_safetensors_only(tmp_path, monkeypatch):
+def test_download_asks_for_config_and_safetensors_only(tmp_path, monkeypatch, tiny):
     asked = {}
 
     def snapshot_download(repository, *, revision, allow_patterns):
         asked.update(repository=repository, revision=revision, patterns=allow_patterns)
-        return str(write(tmp_path, make_tensors()))
+        return str(write(tmp_path, make_tensors(tiny)))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     model = checkpoint.load_checkpoint("openai/whisper-nano", revision="abc")
     assert model.name == "openai/whisper-nano"
-    assert_holds(model.weights, make_tensors())
+    assert_holds(tiny, model.weights, make_tensors(tiny))
     assert (asked["repository"], asked["revision"]) == ("openai/whisper-nano", "abc")
     listed = [
         "config.json",
@@ -309,7 +304,7 @@ def test_every_error_of_the_hub_is_caught():
 
 
 @pytest.mark.parametrize("shard", ["10GB", "2KB"])
-def test_what_transformers_saves(tmp_path, shard):
+def test_what_transformers_saves(tmp_path, shard, tiny):
     torch = pytest.importorskip("torch", reason="transformers' Whisper is a PyTorch model")
     transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
     config = transformers.WhisperConfig(
@@ -321,4 +316,4 @@ def test_what_transformers_saves(tmp_path, shard):
     weights = huggingface.open_folder(tmp_path)
     assert (len(weights.files) > 1) == (shard == "2KB")
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    assert_holds(weights, state)
+    assert_holds(tiny, weights, state)

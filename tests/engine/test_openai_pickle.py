@@ -15,19 +15,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from isogloss.engine import dimensions, openai_pickle
-from isogloss.engine.dimensions import Dimensions
 
-SIZES = Dimensions(
-    mels=4,
-    features=6,
-    heads=2,
-    encoder_layers=2,
-    decoder_layers=1,
-    positions=7,
-    text_positions=5,
-    vocabulary=11,
-    ffn=24,
-)
 DIMS = {
     "n_mels": 4,
     "n_vocab": 11,
@@ -64,10 +52,10 @@ KEY = "encoder.blocks.0.attn.key.weight"
 ORDERED = b"ccollections\nOrderedDict\n)R"
 
 
-def make_tensors():
+def make_tensors(tiny):
     """One model, by canonical name."""
     draw = np.random.default_rng(0)
-    shapes = dimensions.tensor_shapes(SIZES)
+    shapes = dimensions.tensor_shapes(tiny)
     return {n: np.float32(draw.integers(-9, 10, s) / 8) for n, s in shapes.items()}
 
 
@@ -130,8 +118,8 @@ def program(views, dims=DIMS):
     return b"\x80\x02" + opcodes({"dims": dims, "model_state_dict": state}) + b"."
 
 
-def assert_holds(weights, tensors):
-    assert weights.dimensions == SIZES
+def assert_holds(tiny, weights, tensors):
+    assert weights.dimensions == tiny
     assert list(weights.tensors) == list(tensors)
     for name, expected in tensors.items():
         values = weights.tensors[name].read()
@@ -140,11 +128,11 @@ def assert_holds(weights, tensors):
 
 
 @pytest.mark.parametrize("dtype", KINDS)
-def test_every_type_is_read_exactly(tmp_path, dtype):
-    views, storages = store(make_tensors(), dtype)
+def test_every_type_is_read_exactly(tmp_path, dtype, tiny):
+    views, storages = store(make_tensors(tiny), dtype)
     file = write(tmp_path, program(views), storages, version="3\n", byteorder="little")
     weights = openai_pickle.open_file(file)
-    assert_holds(weights, make_tensors())
+    assert_holds(tiny, weights, make_tensors(tiny))
     assert weights.files == (file,)
 
 
@@ -165,9 +153,9 @@ def test_names_are_openais():
     assert {name: openai_name(name) for name in expected} == expected
 
 
-def test_strides_and_offsets_are_honoured(tmp_path):
+def test_strides_and_offsets_are_honoured(tmp_path, tiny):
     """Two tensors in one storage, the second transposed, with unused numbers around."""
-    tensors = make_tensors()
+    tensors = make_tensors(tiny)
     views, storages = store(tensors)
     first = tensors["encoder.layers.0.fc1.weight"]  # (24, 6)
     second = tensors["encoder.layers.0.fc2.weight"]  # (6, 24), stored as (24, 6)
@@ -179,12 +167,12 @@ def test_strides_and_offsets_are_honoured(tmp_path):
     views["encoder.blocks.0.mlp.2.weight"] = view(
         "Float", "shared", numbers, (6, 24), offset=5 + 144 + 5, strides=(1, 6)
     )
-    assert_holds(openai_pickle.open_file(write(tmp_path, program(views), storages)), tensors)
+    assert_holds(tiny, openai_pickle.open_file(write(tmp_path, program(views), storages)), tensors)
 
 
-def test_what_pytorch_saves(tmp_path):
+def test_what_pytorch_saves(tmp_path, tiny):
     torch = pytest.importorskip("torch", reason="writes the file as OpenAI did")
-    tensors = make_tensors()
+    tensors = make_tensors(tiny)
     state = collections.OrderedDict(
         (openai_name(name), torch.from_numpy(value).half()) for name, value in tensors.items()
     )
@@ -192,7 +180,7 @@ def test_what_pytorch_saves(tmp_path):
     rows = torch.from_numpy(np.tile(tensors["encoder.layers.0.fc1.weight"].T, (2, 1))).half()
     state["encoder.blocks.0.mlp.0.weight"] = rows[6:].T  # a transposed view at an offset
     torch.save({"dims": DIMS, "model_state_dict": state}, tmp_path / "nano.pt")
-    assert_holds(openai_pickle.open_file(tmp_path / "nano.pt"), tensors)
+    assert_holds(tiny, openai_pickle.open_file(tmp_path / "nano.pt"), tensors)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +201,8 @@ def test_what_pytorch_saves(tmp_path):
         ({KEY: view("Float", "0", 72, (6, 6), strides=(6,))}, f"{KEY} has no shape"),
     ],
 )
-def test_other_tensors_are_refused(tmp_path, change, message):
-    views, storages = store(make_tensors())
+def test_other_tensors_are_refused(tmp_path, change, message, tiny):
+    views, storages = store(make_tensors(tiny))
     views = {name: part for name, part in (views | change).items() if part is not None}
     file = write(tmp_path, program(views), storages)
     with pytest.raises(ValueError, match=rf"nano\.pt: [\s\S]*{message}[\s\S]*Remedy"):
@@ -231,8 +219,8 @@ def test_other_tensors_are_refused(tmp_path, change, message):
         ({"n_audio_head": 4, "n_text_head": 4}, "multiple of heads"),
     ],
 )
-def test_other_sizes_are_refused(tmp_path, change, message):
-    views, storages = store(make_tensors())
+def test_other_sizes_are_refused(tmp_path, change, message, tiny):
+    views, storages = store(make_tensors(tiny))
     file = write(tmp_path, program(views, DIMS | change), storages)
     with pytest.raises(ValueError, match=rf"nano\.pt: .*{message}.*Remedy"):
         openai_pickle.open_file(file)
@@ -292,8 +280,8 @@ def test_anything_but_tensors_is_refused_by_name(tmp_path, attack, message):
 
 
 @given(st.data())
-def test_a_damaged_pickle_is_a_value_error(tmp_path_factory, data):
-    views, storages = store(make_tensors())
+def test_a_damaged_pickle_is_a_value_error(tmp_path_factory, tiny, data):
+    views, storages = store(make_tensors(tiny))
     whole = program(views)
     at = data.draw(st.integers(0, len(whole) - 1))
     damaged = whole[:at] + bytes([data.draw(st.integers(0, 255))]) + whole[at + 1 :]
@@ -303,11 +291,11 @@ def test_a_damaged_pickle_is_a_value_error(tmp_path_factory, data):
     except ValueError as error:
         assert "nano.pt" in str(error)  # noqa: PT017 - it need not fail
     else:
-        assert weights.dimensions == SIZES
+        assert weights.dimensions == tiny
 
 
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
-    file = write(tmp_path, program(store(make_tensors())[0]), store(make_tensors())[1])
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, tiny):
+    file = write(tmp_path, program(store(make_tensors(tiny))[0]), store(make_tensors(tiny))[1])
     whole = file.read_bytes()
     for size in [*range(0, len(whole), len(whole) // 97), len(whole) - 1]:
         file.write_bytes(whole[:size])
@@ -315,8 +303,8 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
             openai_pickle.open_file(file)
 
 
-def test_a_damaged_checksum_is_refused(tmp_path):
-    file = write(tmp_path, program(store(make_tensors())[0]), store(make_tensors())[1])
+def test_a_damaged_checksum_is_refused(tmp_path, tiny):
+    file = write(tmp_path, program(store(make_tensors(tiny))[0]), store(make_tensors(tiny))[1])
     whole = bytearray(file.read_bytes())
     whole[300] ^= 1  # inside data.pkl
     file.write_bytes(whole)
@@ -331,8 +319,8 @@ def test_a_damaged_checksum_is_refused(tmp_path):
         ({"byteorder": "big"}, "not little endian"),
     ],
 )
-def test_zips_that_pytorch_does_not_write_are_refused(tmp_path, options, message):
-    views, storages = store(make_tensors())
+def test_zips_that_pytorch_does_not_write_are_refused(tmp_path, options, message, tiny):
+    views, storages = store(make_tensors(tiny))
     with pytest.raises(ValueError, match=rf"nano\.pt: .*{message}.*Remedy"):
         openai_pickle.open_file(write(tmp_path, program(views), storages, **options))
 
@@ -344,8 +332,8 @@ def test_a_zip_without_a_pickle_is_refused(tmp_path):
         openai_pickle.open_file(tmp_path / "nano.pt")
 
 
-def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path):
-    tensors = make_tensors()
+def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, tiny):
+    tensors = make_tensors(tiny)
     tensors["decoder.layer_norm.bias"][2] = np.inf
     views, storages = store(tensors)
     weights = openai_pickle.open_file(write(tmp_path, program(views), storages))
