@@ -26,7 +26,7 @@ MODEL = flags.DEFINE_string(
 )
 REVISION = flags.DEFINE_string("revision", None, "Commit, tag or branch of a hub id.")
 STORE = shared_flags.store()
-LANGUAGES = flags.DEFINE_list("languages", ["all"], "Languages as the corpus names them, or all.")
+LANGUAGES = shared_flags.languages()
 STATES = shared_flags.states()
 RECORDINGS = flags.DEFINE_enum(
     "recordings", "first", ["first", "all"], "Recordings of a sentence in a language."

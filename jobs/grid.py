@@ -20,7 +20,7 @@ GRID = shared_flags.grid()
 MEASURES = flags.DEFINE_list(
     "measures", ["seqsim", "meanpool", "dtw"], "Some of seqsim, precision, recall, meanpool, dtw."
 )
-LANGUAGES = flags.DEFINE_list("languages", ["all"], "Languages to compare, or all of the store.")
+LANGUAGES = shared_flags.languages()
 PAIRS = flags.DEFINE_list("pairs", ["all"], "Language pairs a-b, or all; each counts once.")
 STATES = shared_flags.states()
 REMOVE_MEAN = flags.DEFINE_boolean(

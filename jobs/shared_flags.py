@@ -101,6 +101,12 @@ def grid() -> flags.FlagHolder[str]:
 
 
 @functools.cache
+def languages() -> flags.FlagHolder[list[str]]:
+    """--languages."""
+    return flags.DEFINE_list("languages", ["all"], "Languages by their codes, or all there are.")
+
+
+@functools.cache
 def states() -> flags.FlagHolder[list[str]]:
     """--states."""
     return flags.DEFINE_list("states", ["all"], "Encoder states: all, or some of 0,1,...,final.")
