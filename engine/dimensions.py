@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 CONV_WIDTH = 3  # frames, both convolutions of the stem
 LISTED = 20  # tensors of one fault that a message names before it counts the rest
+MOST_LAYERS = 1000  # the largest Whisper has 32; a damaged file may state 2^31, a list of as many names
 
 Shape = tuple[int, ...]
 
@@ -46,6 +47,9 @@ class Dimensions:
         for name, value in dataclasses.asdict(self).items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        for name in ("encoder_layers", "decoder_layers"):
+            if (layers := getattr(self, name)) > MOST_LAYERS:
+                raise ValueError(f"{name} must be at most {MOST_LAYERS}, got {layers}")
         if self.features % self.heads:
             rule = "features must be a multiple of heads"
             raise ValueError(f"{rule}, got {self.features} and {self.heads}")

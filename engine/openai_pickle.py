@@ -11,6 +11,7 @@ import io
 import math
 import pathlib
 import pickle
+import pickletools
 import re
 import struct
 import zipfile
@@ -176,6 +177,7 @@ def _members(file: pathlib.Path) -> tuple[dict[str, zipfile.ZipInfo], bytes]:
 def _unpickle(file: pathlib.Path, program: bytes) -> tuple[dict[object, object], dict[object, object]]:
     """Return the dictionaries "dims" and "model_state_dict"."""
     try:
+        _check_memo(program)
         content = _Unpickler(io.BytesIO(program)).load()
     except UNREADABLE as error:
         raise _damaged(file, f"its pickle must make tensors only: {error}") from error
@@ -183,6 +185,18 @@ def _unpickle(file: pathlib.Path, program: bytes) -> tuple[dict[object, object],
         case {"dims": dict() as sizes, "model_state_dict": dict() as state}:
             return sizes, state
     raise _damaged(file, 'it must hold the dictionaries "dims" and "model_state_dict"')
+
+
+def _check_memo(program: bytes) -> None:
+    """Refuse to number a remembered value higher than there are bytes.
+
+    Picklers count from 0; CPython's unpickler makes room for as many as the number says, up to 64 GB.
+    """
+    for opcode, number, _ in pickletools.genops(program):
+        if not opcode.name.endswith("PUT") or not isinstance(number, int):
+            continue
+        if number >= len(program):
+            raise pickle.UnpicklingError(f"it numbers a value {number}, but has {len(program)} bytes")
 
 
 def _dimensions(file: pathlib.Path, sizes: dict[object, object]) -> dimensions.Dimensions:

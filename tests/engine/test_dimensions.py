@@ -68,6 +68,12 @@ def test_zero_is_refused(field, tiny):
         dataclasses.replace(tiny, **{field: 0})
 
 
+@pytest.mark.parametrize("field", ["encoder_layers", "decoder_layers"])
+def test_a_model_without_end_is_refused(tiny, field):
+    with pytest.raises(ValueError, match=f"{field} must be at most 1000, got 16777218"):
+        dataclasses.replace(tiny, **{field: 2**24 + 2})
+
+
 def test_heads_must_divide_features(tiny):
     with pytest.raises(ValueError, match="multiple of heads, got 6 and 4"):
         dataclasses.replace(tiny, heads=4)

@@ -268,6 +268,9 @@ def test_a_malicious_pickle_is_not_executed(tmp_path, protocol):
         (b"ccollections\nOrderedDict\nN}X\x01\x00\x00\x00aK\x01s\x86b.", "no attribute"),
         (b"ctorch._utils\n_rebuild_tensor_v2\nN}X\x01\x00\x00\x00aK\x01s\x86b.", "no attribute"),
         (b"ctorch\nFloatStorage\n)R.", "not callable"),
+        # CPython would make room for as many values: gigabytes.
+        (b"\x80\x02}r\x00\x00\x00\x08.", "numbers a value 134217728"),
+        (b"}p134217728\n.", "numbers a value 134217728"),
         (b"", ""),
         (b"}", ""),
         (b"\x80\x02K\x01.", "must hold the dictionaries"),
