@@ -9,7 +9,6 @@ tell a broken recording from an extraction that hasn't come there yet.
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,7 +16,7 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Bool, Float, Int32
 
-from isogloss.engine import zarr_group
+from isogloss.engine import draft, zarr_group
 from isogloss.engine.listing import Listing
 from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from isogloss.engine.zarr_group import Array, Coordinate, Json
@@ -142,16 +141,15 @@ class LanguageStore:
 
     def failures(self) -> dict[int, str]:
         """Why utterances have no shard, by row, as the last run that tried them found."""
-        notes = self._notes.glob("*.json") if self._notes.is_dir() else ()
+        notes = self._notes.glob("[0-9]*.json") if self._notes.is_dir() else ()
         return {int(note.stem): json.loads(note.read_text("utf-8"))["error"] for note in sorted(notes)}
 
     def note_failure(self, utterance: int, error: str) -> None:
         """Keep why an utterance can't be used."""
-        self._notes.mkdir(parents=True, exist_ok=True)
-        draft = self._notes / f".{utterance}~{os.getpid()}"
-        text = {"utterance": self.names[utterance], "error": error}
-        draft.write_text(json.dumps(text, ensure_ascii=False) + "\n", "utf-8")
-        draft.replace(self._notes / f"{utterance}.json")
+        draft.make_folder(self._notes)
+        text = json.dumps({"utterance": self.names[utterance], "error": error}, ensure_ascii=False) + "\n"
+        note = self._notes / f"{utterance}.json"
+        draft.write_whole(note, lambda path: path.write_text(text, "utf-8"))
 
     def forget_failure(self, utterance: int) -> None:
         """Drop the note on an utterance that has been stored after all."""

@@ -64,7 +64,7 @@ class Summary:
       done: units computed and written by this run.
       skipped: units that were there already.
       failed: reason by unit that couldn't be computed.
-      missing: by language, utterances that its store lacks; their rows and columns are NaN.
+      missing: by language, broken utterances that its store lacks; their rows and columns are NaN.
       seconds: of the run.
       utterance_pairs_per_second: throughput.
       implementation: of the kernels.
@@ -152,7 +152,7 @@ def _summary(
         done=tally.done,
         skipped=tally.skipped,
         failed=tally.failed,
-        missing={code: member.missing for code, member in members.items() if member.missing},
+        missing={code: member.broken for code, member in members.items() if member.broken},
         seconds=round(seconds, 3),
         utterance_pairs_per_second=round(tally.utterance_pairs / seconds, 1),
         implementation=implementation,

@@ -31,12 +31,14 @@ class Member:
       rows: of the utterances in the store, in the order of their sentences there.
       sentences: of the utterances.
       missing: names of first recordings that the store doesn't hold, because they're broken or left out.
+      broken: those of them that nobody asked to leave out.
     """
 
     store: LanguageStore
     rows: tuple[int, ...]
     sentences: tuple[str, ...]
     missing: tuple[str, ...]
+    broken: tuple[str, ...]
 
     @property
     def language(self) -> str:
@@ -78,11 +80,14 @@ def open_member(store: LanguageStore) -> Member:
             f"Leave {store.language} out by --languages"
         )
     sentences = store.coordinate("sentence")
+    absent = first & ~present
+    skipped = store.coordinate("truncated") & (store.frames == 0)  # by --long=skip
     return Member(
         store=store,
         rows=tuple(map(int, rows)),
         sentences=tuple(sentences[rows]),
-        missing=tuple(names[row] for row in np.flatnonzero(first & ~present)),
+        missing=tuple(names[row] for row in np.flatnonzero(absent)),
+        broken=tuple(names[row] for row in np.flatnonzero(absent & ~skipped)),
     )
 
 

@@ -13,17 +13,13 @@ from isogloss.kernels import reference
 MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, speech, model_folder):
-    """Activations of the small corpus; one recording of "bb" is broken."""
-    folder = tmp_path_factory.mktemp("compare")
-    shutil.copytree(speech.parent, folder / "speech")
-    (folder / "speech" / "bb-2.wav").write_bytes(b"")
+def extraction(corpus, model, store, **change):
+    """What the extract job would be asked for, in float16 and two states unless changed."""
     config = extract.Config(
-        corpus=f"manifest:{folder}/speech/speech.tsv",
-        model=str(model_folder),
+        corpus=f"manifest:{corpus}",
+        model=str(model),
         revision=None,
-        store=folder / "store",
+        store=store,
         languages=(),
         states=("0", "final"),
         recordings="first",
@@ -35,6 +31,16 @@ def store(tmp_path_factory, speech, model_folder):
         share=plan.Share(),
         dry_run=False,
     )
+    return dataclasses.replace(config, **change)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, speech, model_folder):
+    """Activations of the small corpus; one recording of "bb" is broken."""
+    folder = tmp_path_factory.mktemp("compare")
+    shutil.copytree(speech.parent, folder / "speech")
+    (folder / "speech" / "bb-2.wav").write_bytes(b"")
+    config = extraction(folder / "speech" / "speech.tsv", model_folder, folder / "store")
     assert list(extract.run(config).failed) == ["bb s2.0"]
     return config.store
 
@@ -141,6 +147,16 @@ def test_nan_exactly_where_a_language_lacks_a_sentence(config):
                 np.testing.assert_array_equal(np.isfinite(matrix), np.outer(rows, columns))
 
 
+def test_what_was_asked_to_be_left_out_is_no_failure(config, tmp_path, speech, model_folder):
+    change = {"languages": ("aa", "bb"), "states": ("final",), "dtype": "float32", "long": "skip"}
+    skipping = extraction(speech, model_folder, tmp_path / "skipping", **change)
+    assert extract.run(skipping).left_out == 4
+    summary = compare.run(dataclasses.replace(config, store=skipping.store))
+    assert (summary.complete, summary.missing, summary.done) == (True, {}, 1)
+    dataset = xr.open_zarr(config.grid)
+    assert dataset.attrs["languages"]["aa"]["missing"] == ["s5.0", "s6.0"]
+
+
 def test_resumes_to_the_same_bytes(config):
     compare.run(config)
     chunks = {path: path.read_bytes() for path in config.grid.glob("*/c/*/*/*/*")}
@@ -206,25 +222,7 @@ def test_unfinished_extraction_is_refused(config, store, tmp_path):
 def test_languages_of_different_models_are_refused(config, store, tmp_path, other_model_folder, speech):
     shutil.copytree(store, tmp_path / "store")
     shutil.rmtree(tmp_path / "store" / "cc.zarr")
-    attributes = activation_store.open_store(store, "cc").attributes["flags"]
-    extract.run(
-        extract.Config(
-            corpus=f"manifest:{speech}",
-            model=str(other_model_folder),
-            revision=None,
-            store=tmp_path / "store",
-            languages=("cc",),
-            states=("0", "final"),
-            recordings=attributes["recordings"],
-            dtype=attributes["dtype"],
-            long=attributes["long"],
-            rows_per_device=0,
-            compute="auto",
-            in_flight_mb=0,
-            share=plan.Share(),
-            dry_run=False,
-        )
-    )
+    extract.run(extraction(speech, other_model_folder, tmp_path / "store", languages=("cc",)))
     with pytest.raises(ValueError, match="must share weights_sha256"):
         compare.run(dataclasses.replace(config, store=tmp_path / "store"))
 
