@@ -1,7 +1,9 @@
 """engine.zarr_group: made whole or not at all, and read by zarr-python and xarray."""
 
-import multiprocessing
 import os
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -60,18 +62,35 @@ def test_second_creation_leaves_the_first_alone(tmp_path):
 
 def test_many_processes_at_once_make_one_group(tmp_path):
     """All but one lose the race, and none leaves anything behind."""
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        made = pool.map(make, [tmp_path / "g.zarr"] * 8)
-    assert sum(made) == 1
+    code = textwrap.dedent("""
+        import pathlib, sys
+        import numpy as np
+        from isogloss.engine import zarr_group
+        from isogloss.engine.zarr_group import Coordinate
+
+        print("ready", flush=True)
+        sys.stdin.readline()
+        n = Coordinate(name="n", axis="pair", values=np.int32([3, 2, 1]))
+        print(zarr_group.create(pathlib.Path(sys.argv[1]), {"format": 1}, [n], []))
+    """)
+    command = [sys.executable, "-c", code, str(tmp_path / "g.zarr")]
+    pipe = subprocess.PIPE
+    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    for racer in racers:
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    made = [racer.communicate(timeout=60)[0] for racer in racers]
+    assert sorted(made) == ["False\n"] * 3 + ["True\n"]
     assert [path.name for path in tmp_path.iterdir()] == ["g.zarr"]
     assert zarr.open_group(tmp_path / "g.zarr", mode="r").attrs["format"] == 1
 
 
 def test_draft_of_a_killed_process_is_swept(tmp_path):
-    pid = multiprocessing.get_context("spawn").Process(target=os.getpid)
-    pid.start()
-    pid.join()
-    draft = tmp_path / ".creating" / f"g.zarr~{os.uname().nodename}~{pid.pid}"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(timeout=60)
+    draft = tmp_path / ".creating" / f"g.zarr~{os.uname().nodename}~{gone.pid}"
     draft.mkdir(parents=True)
     assert make(tmp_path / "h.zarr")
     assert not draft.exists()
