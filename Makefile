@@ -34,8 +34,9 @@ $(VENV)/run.done: locks/run.txt pyproject.toml
 
 $(VENV)/test.done: $(VENV)/run.done locks/test.txt locks/oracle.txt
 	$(PIP) --require-hashes -r locks/test.txt
-	@$(PIP) --no-deps --require-hashes -r locks/oracle.txt 2>/dev/null \
-	  || echo "No CPU build of torch 2.13.0 for Python $(VERSION) here: parity with PyTorch is skipped, parity with NumPy float64 is not."
+	@$(PIP) --no-deps --no-build-isolation --require-hashes -r locks/oracle.txt 2>/dev/null \
+	  || echo "The oracles (torch 2.13.0 for the CPU and what needs it) can't be installed for Python $(VERSION) here:" \
+	    "tests against PyTorch, openai-whisper and sentence-transformers are skipped, those against NumPy float64 are not."
 	touch $@
 
 # Rewrites the locks; needs uv.
