@@ -55,14 +55,24 @@ def look(root: pathlib.Path, listing: Listing, identity: Identity, positions: in
         samples, frames = (), tuple(store.frames.tolist())
         present = tuple(store.present().tolist())
     else:
-        with ThreadPoolExecutor(_THREADS, "probe") as pool:
-            samples = tuple(pool.map(_samples, listing.utterances))
-        frames = _frames(listing, samples, positions, long)
+        samples = lengths(listing)
+        frames = frames_in_use(listing, samples, positions, long)
         present = (False,) * len(frames)
     return Survey(listing=listing, identity=identity, samples=samples, frames=frames, present=present)
 
 
-def _frames(listing: Listing, samples: Sequence[int], positions: int, long: str) -> tuple[int, ...]:
+def lengths(listing: Listing) -> tuple[int, ...]:
+    """Samples at 16 kHz of every recording, 0 where its header can't be read."""
+    with ThreadPoolExecutor(_THREADS, "probe") as pool:
+        return tuple(pool.map(_samples, listing.utterances))
+
+
+def frames_in_use(listing: Listing, samples: Sequence[int], positions: int, long: str) -> tuple[int, ...]:
+    """Frames that each recording gives, 0 for what can't be read and what --long=skip leaves out.
+
+    Raises:
+      ValueError: long is "error" and a recording exceeds the window.
+    """
     window = positions * time_axis.SAMPLES_PER_FRAME
     too_long = [u.source.name for u, n in zip(listing.utterances, samples, strict=True) if n > window]
     if too_long and long == "error":

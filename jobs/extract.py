@@ -15,32 +15,17 @@ from isogloss.jobs import shared_flags
 if TYPE_CHECKING:
     from isogloss.engine import extract
 
-CORPUS = flags.DEFINE_string(
-    "corpus",
-    None,
-    "fleurs[:SPLIT], fleurs-dir:PATH[:SPLIT] or manifest:FILE.tsv.",
-    required=True,
-)
-MODEL = flags.DEFINE_string(
-    "model", None, "Whisper checkpoint: hub id, folder or OpenAI .pt file.", required=True
-)
-REVISION = flags.DEFINE_string("revision", None, "Commit, tag or branch of a hub id.")
+CORPUS = shared_flags.corpus()
+MODEL = shared_flags.model()
+REVISION = shared_flags.revision()
 STORE = shared_flags.store()
 LANGUAGES = shared_flags.languages()
 STATES = shared_flags.states()
-RECORDINGS = flags.DEFINE_enum(
-    "recordings", "first", ["first", "all"], "Recordings of a sentence in a language."
-)
+RECORDINGS = shared_flags.recordings()
 DTYPE = flags.DEFINE_enum("dtype", "float16", ["float16", "float32"], "Number format on disk.")
-LONG = flags.DEFINE_enum(
-    "long", "truncate", ["truncate", "skip", "error"], "What to do with audio over 30 s."
-)
-ROWS = flags.DEFINE_integer(
-    "rows_per_device", 0, "Utterances of a step on a device; 0: 1 on CPU, 16 elsewhere.", 0
-)
-COMPUTE = flags.DEFINE_enum(
-    "compute", "auto", ["auto", "float32", "bfloat16"], "Products; auto: float32 on CPU, else bfloat16."
-)
+LONG = shared_flags.long()
+ROWS = shared_flags.rows_per_device()
+COMPUTE = shared_flags.compute()
 IN_FLIGHT = flags.DEFINE_integer(
     "in_flight_mb",
     0,
@@ -57,7 +42,7 @@ def main() -> "extract.Summary":
 
     return extract.run(
         extract.Config(
-            corpus=CORPUS.value,
+            corpus=shared_flags.text(CORPUS),
             model=MODEL.value,
             revision=REVISION.value,
             store=shared_flags.path(STORE),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from isogloss.engine import report
 
 GRID = shared_flags.grid()
-OUT = flags.DEFINE_string("out", None, "Folder to write the report to.", required=True)
+OUT = shared_flags.out()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 

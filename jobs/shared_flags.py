@@ -87,10 +87,76 @@ def sharding() -> Sharding:
 
 
 @functools.cache
-def store() -> flags.FlagHolder[str]:
-    """--store, required."""
+def corpus() -> flags.FlagHolder[str | None]:
+    """--corpus; a job that can't do without asks for it by `text`."""
     return flags.DEFINE_string(
-        "store", None, "Folder of activation stores, one <language>.zarr each.", required=True
+        "corpus", None, "fleurs[:SPLIT], fleurs-dir:PATH[:SPLIT] or manifest:FILE.tsv."
+    )
+
+
+@functools.cache
+def model() -> flags.FlagHolder[str]:
+    """--model, required."""
+    return flags.DEFINE_string(
+        "model", None, "Whisper checkpoint: hub id, folder or OpenAI .pt file.", required=True
+    )
+
+
+@functools.cache
+def revision() -> flags.FlagHolder[str | None]:
+    """--revision."""
+    return flags.DEFINE_string("revision", None, "Commit, tag or branch of a hub id.")
+
+
+@functools.cache
+def store() -> flags.FlagHolder[str | None]:
+    """--store; a job that can't do without asks for it by `path`."""
+    return flags.DEFINE_string("store", None, "Folder of activation stores, one <language>.zarr each.")
+
+
+@functools.cache
+def out() -> flags.FlagHolder[str]:
+    """--out, required."""
+    return flags.DEFINE_string("out", None, "Folder to write to.", required=True)
+
+
+@functools.cache
+def recordings() -> flags.FlagHolder[str]:
+    """--recordings."""
+    return flags.DEFINE_enum(
+        "recordings", "first", ["first", "all"], "Recordings of a sentence in a language."
+    )
+
+
+@functools.cache
+def long() -> flags.FlagHolder[str]:
+    """--long."""
+    return flags.DEFINE_enum(
+        "long", "truncate", ["truncate", "skip", "error"], "What to do with audio over 30 s."
+    )
+
+
+@functools.cache
+def rows_per_device() -> flags.FlagHolder[int]:
+    """--rows_per_device."""
+    return flags.DEFINE_integer(
+        "rows_per_device", 0, "Utterances of an encoder's step on a device; 0: 1 on CPU, 16 elsewhere.", 0
+    )
+
+
+@functools.cache
+def compute() -> flags.FlagHolder[str]:
+    """--compute."""
+    return flags.DEFINE_enum(
+        "compute", "auto", ["auto", "float32", "bfloat16"], "Products; auto: float32 on CPU, else bfloat16."
+    )
+
+
+@functools.cache
+def tokenizer() -> flags.FlagHolder[str | None]:
+    """--tokenizer."""
+    return flags.DEFINE_string(
+        "tokenizer", None, "Folder or hub id that holds the tokenizer; default: the model's own."
     )
 
 
@@ -120,10 +186,17 @@ def choice(holder: flags.FlagHolder[list[str]]) -> tuple[str, ...]:
     return () if values == ("all",) else values
 
 
-def path(holder: flags.FlagHolder[str]) -> pathlib.Path:
-    """A flag's file or folder, "~" expanded; ValueError if it's empty."""
+def text(holder: flags.FlagHolder[str | None]) -> str:
+    """A flag's value; ValueError if it wasn't given or is empty."""
     if not holder.value:
-        raise ValueError(f"--{holder.name} is empty; name a path")
+        raise ValueError(f"--{holder.name} is missing or empty; --help says what it takes")
+    return holder.value
+
+
+def path(holder: flags.FlagHolder[str] | flags.FlagHolder[str | None]) -> pathlib.Path:
+    """A flag's file or folder, "~" expanded; ValueError if it wasn't given or is empty."""
+    if not holder.value:
+        raise ValueError(f"--{holder.name} is missing or empty; name a path")
     return pathlib.Path(holder.value).expanduser()
 
 

@@ -1,0 +1,124 @@
+"""Where a decoder's input comes from: recordings through the encoder, or activation stores.
+
+Both list utterances before anything is computed and give float32 states row by row, in bounded memory. One
+pass of the encoder gives all states asked for. A recording is seen with its whole window, silence included,
+as Whisper was trained; a store keeps an utterance's own frames only, so cross-attention sees no others.
+Memory: a step's states, states * positions * features * 4 bytes a row (large-v2: 8 MB a state).
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+import jax
+
+from isogloss.engine import activation_store, corpus, encode, spoken, survey
+from isogloss.engine.activation_store import LanguageStore
+from isogloss.engine.checkpoint import Checkpoint
+from isogloss.engine.recorded_states import Recorded
+from isogloss.engine.spoken import Broken, Encoded, Source, Spoken
+from isogloss.engine.stored_states import Stored
+
+__all__ = ["Broken", "Encoded", "Source", "Spoken", "open_audio", "open_store"]
+
+
+def open_audio(
+    spec: str,
+    checkpoint: Checkpoint,
+    states: Sequence[str],
+    *,
+    languages: Sequence[str] = (),
+    recordings: str = "first",
+    long: str = "truncate",
+    compute: str = "auto",
+    rows_per_device: int = 0,
+    devices: int | None = None,
+) -> Source:
+    """Source of the recordings that `--corpus=spec` names; nothing is decoded, no weight is read.
+
+    Args:
+      spec: see `corpus.open_corpus`.
+      checkpoint: whose encoder is run.
+      states: names among "1" .. "final"; `Source.states` has them in the order of the encoder.
+      languages: codes; all of the corpus by default.
+      recordings: "first" or "all" of a sentence.
+      long: what happens to recordings beyond the window, one of survey.LONG.
+      compute: one of encode.COMPUTE.
+      rows_per_device: of an encoder's step; 0 is the platform's usual number.
+      devices: how many of this host's; all by default.
+
+    Raises:
+      ValueError: nonsense in any of them.
+    """
+    layers = checkpoint.dimensions.encoder_layers
+    spoken.check_states(states, layers)
+    if long not in survey.LONG:
+        raise ValueError(f"--long must be one of {survey.LONG}, got {long!r}")
+    opened = corpus.open_corpus(spec)
+    wanted = tuple(languages) or opened.languages()
+    _check_once(wanted)
+    platform = jax.default_backend()
+    return Recorded(
+        checkpoint=checkpoint,
+        states=spoken.in_order(states, layers),
+        listings={language: opened.listing(language, recordings) for language in wanted},
+        long=long,
+        precision=encode.precision_for(platform, compute),
+        rows_per_device=rows_per_device or encode.rows_per_device(platform),
+        devices=devices,
+    )
+
+
+def _check_once(languages: Sequence[str]) -> None:
+    if len(set(languages)) < len(languages):
+        raise ValueError(f"--languages names a language twice: {','.join(languages)}")
+
+
+def open_store(
+    root: pathlib.Path, checkpoint: Checkpoint, states: Sequence[str], *, languages: Sequence[str] = ()
+) -> Source:
+    """Source of the activation stores under `root`; no state is read yet.
+
+    "final" out of a store that lacks it is made of the last block's output, see `Source.apply_norm`.
+
+    Args:
+      root: folder of all languages' stores.
+      checkpoint: the model whose encoder made them.
+      states: names among "1" .. "final".
+      languages: codes; all that are there by default.
+
+    Raises:
+      ValueError: no store, one of another model, or one without a state that is asked for.
+    """
+    layers = checkpoint.dimensions.encoder_layers
+    spoken.check_states(states, layers)
+    wanted = tuple(languages) or activation_store.languages(root)
+    if not wanted:
+        raise ValueError(f"{root}: there is no activation store; run isogloss.jobs.extract first")
+    _check_once(wanted)
+    stores = {language: activation_store.open_store(root, language) for language in wanted}
+    ordered = spoken.in_order(states, layers)
+    chosen = {_taken(store, ordered, checkpoint) for store in stores.values()}
+    if len(chosen) > 1:
+        held = "; ".join(f"{language} {','.join(store.states)}" for language, store in stores.items())
+        raise ValueError(f"{root}: languages hold different states ({held}); name some by --languages")
+    [taken] = chosen
+    return Stored(stores=stores, states=ordered, taken=taken, positions=checkpoint.dimensions.positions)
+
+
+def _taken(store: LanguageStore, states: Sequence[str], checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The state of a store behind each that is asked for."""
+    made_by = store.attributes["weights_sha256"]
+    if made_by != checkpoint.sha256:
+        raise ValueError(
+            f"{store.path}: made with weights {made_by} ({store.attributes['model']}), asked for are "
+            f"{checkpoint.sha256} ({checkpoint.name}). Name the --model that the store was made with"
+        )
+    last = str(checkpoint.dimensions.encoder_layers)
+    taken = [last if s == spoken.FINAL and spoken.FINAL not in store.states else s for s in states]
+    missing = [s for s, t in zip(states, taken, strict=True) if t not in store.states]
+    if missing:
+        raise ValueError(
+            f"{store.path}: holds no state {', '.join(missing)}, it holds {', '.join(store.states)}. "
+            "Ask for those, or run extract with more --states into another store"
+        )
+    return tuple(taken)

@@ -1,0 +1,92 @@
+"""States out of activation stores: no encoder runs, and an utterance has its own frames only.
+
+So cross-attention sees no others, where Whisper was trained to see the whole window. One utterance is read
+at a time; a damaged shard is reported and the rest goes on.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from isogloss.engine.activation_store import LanguageStore
+from isogloss.engine.spoken import Broken, Encoded, Spoken
+from isogloss.engine.zarr_group import Json
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Source of activation stores, see `spoken.Source`.
+
+    Attributes:
+      stores: by language.
+      states: names, in the order of the encoder.
+      taken: state of the stores behind each of them.
+      positions: frames of the model's window.
+    """
+
+    stores: dict[str, LanguageStore]
+    states: tuple[str, ...]
+    taken: tuple[str, ...]
+    positions: int
+
+    whole_window = False
+
+    @property
+    def apply_norm(self) -> tuple[bool, ...]:
+        """Which states still need the final LayerNorm."""
+        return tuple(taken != state for taken, state in zip(self.taken, self.states, strict=True))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes, in order."""
+        return tuple(self.stores)
+
+    def utterances(self, language: str) -> tuple[Spoken, ...]:
+        """All utterances of a language."""
+        store = self.stores[language]
+        columns = (store.coordinate(name) for name in ("sentence", "transcription", "duration", "truncated"))
+        rows = zip(store.names, *columns, store.frames, strict=True)
+        return tuple(
+            Spoken(
+                row=row,
+                name=str(name),
+                sentence=str(sentence),
+                transcription=str(transcription),
+                seconds=float(seconds),
+                frames=int(frames),
+                truncated=bool(truncated),
+            )
+            for row, (name, sentence, transcription, seconds, truncated, frames) in enumerate(rows)
+        )
+
+    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Broken]:
+        """States of some utterances, in the order of `rows`."""
+        store = self.stores[language]
+        present, failures = store.present(), store.failures()
+        for row in rows:
+            yield self._read(store, row) if present[row] else self._absent(store, row, failures)
+
+    def _read(self, store: LanguageStore, row: int) -> Encoded | Broken:
+        frames = int(store.frames[row])
+        states = np.full((len(self.taken), self.positions, store.features), np.nan, np.float32)
+        for state, taken in zip(states, self.taken, strict=True):
+            try:
+                [stored] = store.read(taken, [row])
+            except ValueError as error:
+                reason = f"{store.path.name}: {store.names[row]}: state {taken} can't be read ({error})"
+                remedy = "Delete that file, run extract again, then this"
+                return Broken(row=row, reason=f"{reason}. {remedy}")
+            state[:frames] = stored
+        return Encoded(row=row, states=states, visible=frames)
+
+    def _absent(self, store: LanguageStore, row: int, failures: dict[int, str]) -> Broken:
+        left_out = bool(store.coordinate("truncated")[row]) and not store.frames[row]  # by --long=skip
+        unfinished = f"{store.path.name}: {store.names[row]} isn't extracted yet. Run extract to its end"
+        return Broken(row=row, reason=failures.get(row, unfinished), asked_for=left_out and row in failures)
+
+    def identity(self, language: str) -> dict[str, Json]:
+        """All, beside the weights, that decides a language's states."""
+        attributes = self.stores[language].attributes
+        keys = ("corpus", "corpus_sha256", "settings")
+        return {"whole_window": False, **{key: attributes[key] for key in keys}}
