@@ -1,4 +1,4 @@
-"""Unmasked multi-head attention, in two forms chosen by name.
+"""Multi-head attention: unmasked in two forms chosen by name, and masked with its scores.
 
 "dense" is one batched product a step, for GPU and TPU: scores take B * H * N * N floats. "chunked" goes
 over heads and slabs of queries one after the other and divides by the softmax sum last: a slab's scores
@@ -7,7 +7,7 @@ stay in cache, which is some 1.7 times faster on a CPU at 1500 frames. Softmax i
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 FORMS = ("dense", "chunked")
 SLAB = 250  # queries at a time; divides Whisper's 1500 frames
@@ -62,3 +62,20 @@ def _chunked(
 
     mixed = jax.lax.map(one_head, (heads_first(query), heads_first(key), heads_first(value)))
     return mixed.reshape(rows, heads, frames, width).transpose(0, 2, 1, 3)
+
+
+def masked_attention(
+    query: Float[Array, "B H N K"],
+    key: Float[Array, "B H M K"],
+    value: Float[Array, "B H M K"],
+    seen: Bool[Array, "#B #N M"],
+) -> tuple[Float[Array, "B H N K"], Float[Array, "B H N M"]]:
+    """Attention to the positions seen, NaN where there are none; and its scores, -inf where not seen.
+
+    What isn't seen has weight 0 exactly, but must be finite in `value`.
+    """
+    query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
+    scores = jnp.einsum("bhnk,bhmk->bhnm", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.where(seen[:, None], scores, -jnp.inf)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("bhnm,bhmk->bhnk", weights, value), scores

@@ -39,11 +39,13 @@ def choose_states(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...
     return tuple(name for name in names if not wanted or name in wanted)
 
 
-def _norm(features: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+def layer_norm(features: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """Whisper's LayerNorm, float32."""
     return nnx.LayerNorm(features, epsilon=1e-5, dtype=jnp.float32, rngs=rngs)
 
 
-def _gelu(x: Array) -> Array:
+def gelu(x: Array) -> Array:
+    """Exact GELU."""
     return jax.nn.gelu(x, approximate=False)
 
 
@@ -72,9 +74,9 @@ class Block(nnx.Module):
     def __init__(self, dimensions: Dimensions, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
         """Parameters of one block."""
         width = dimensions.features
-        self.attention_norm = _norm(width, rngs)
+        self.attention_norm = layer_norm(width, rngs)
         self.attention = SelfAttention(width, dimensions.heads, dtype, form, rngs)
-        self.mlp_norm = _norm(width, rngs)
+        self.mlp_norm = layer_norm(width, rngs)
         self.mlp_in = nnx.Linear(width, dimensions.ffn, dtype=dtype, rngs=rngs)
         self.mlp_out = nnx.Linear(dimensions.ffn, width, dtype=dtype, rngs=rngs)
         self.dtype = dtype
@@ -83,7 +85,7 @@ class Block(nnx.Module):
         """The residual stream after this block, float32."""
         mixed = self.attention(self.attention_norm(x).astype(self.dtype))
         x = x + mixed.astype(jnp.float32)
-        hidden = _gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
+        hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
         return x + self.mlp_out(hidden).astype(jnp.float32)
 
 
@@ -110,7 +112,7 @@ class Encoder(nnx.Module):
             return Block(dimensions, dtype, form, rngs)
 
         self.blocks = stacked(rngs)
-        self.norm = _norm(width, rngs)
+        self.norm = layer_norm(width, rngs)
         self.dtype = dtype
 
     def __call__(self, mel: Float[Array, "B T mels"]) -> Float[Array, "S B N D"]:
@@ -119,8 +121,8 @@ class Encoder(nnx.Module):
         Args:
           mel: log-mel of a whole window, T = 2 * positions frames of 10 ms.
         """
-        x = _gelu(self.conv1(mel.astype(self.dtype)))
-        x = _gelu(self.conv2(x)).astype(jnp.float32) + self.positions[None]
+        x = gelu(self.conv1(mel.astype(self.dtype)))
+        x = gelu(self.conv2(x)).astype(jnp.float32) + self.positions[None]
 
         @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))
         def scanned(x: Array, block: Block) -> tuple[Array, Array]:

@@ -1,41 +1,54 @@
-"""From a checkpoint's tensors to the encoder's Flax parameters.
+"""From a checkpoint's tensors to Flax parameters, of the encoder or of the decoder.
 
-One table says which tensor feeds which parameter; a checkpoint holds PyTorch layouts (out, in), Flax wants
-(in, out). Blocks are stacked along a leading axis. Holds one copy of the encoder in float32 at a time.
+A table says which tensor feeds which parameter; a checkpoint holds PyTorch layouts (out, in), Flax wants
+(in, out). Blocks are stacked along a leading axis. Holds one copy of the side in float32 at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
+from isogloss.engine.decoder import Decoder
 from isogloss.engine.dimensions import Dimensions
 from isogloss.engine.encoder import Encoder
 
-_MODULE = {  # Flax module -> tensor prefix
+Path = tuple[str, ...]
+
+
+def _attention(flax: str, tensor: str) -> dict[Path, str]:
+    projections = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "out": "out_proj"}
+    named = {("blocks", flax, ours): f"layers.{{}}.{tensor}.{theirs}" for ours, theirs in projections.items()}
+    return {("blocks", f"{flax}_norm"): f"layers.{{}}.{tensor}_layer_norm", **named}
+
+
+_SHARED = {  # Flax module -> tensor prefix after "encoder." or "decoder."; "{}" stands for the block
+    ("norm",): "layer_norm",
+    **_attention("attention", "self_attn"),
+    ("blocks", "mlp_norm"): "layers.{}.final_layer_norm",
+    ("blocks", "mlp_in"): "layers.{}.fc1",
+    ("blocks", "mlp_out"): "layers.{}.fc2",
+}
+ENCODER: Mapping[Path, str] = {
     ("conv1",): "encoder.conv1",
     ("conv2",): "encoder.conv2",
-    ("norm",): "encoder.layer_norm",
-    ("blocks", "attention_norm"): "encoder.layers.{}.self_attn_layer_norm",
-    ("blocks", "attention", "query"): "encoder.layers.{}.self_attn.q_proj",
-    ("blocks", "attention", "key"): "encoder.layers.{}.self_attn.k_proj",
-    ("blocks", "attention", "value"): "encoder.layers.{}.self_attn.v_proj",
-    ("blocks", "attention", "out"): "encoder.layers.{}.self_attn.out_proj",
-    ("blocks", "mlp_norm"): "encoder.layers.{}.final_layer_norm",
-    ("blocks", "mlp_in"): "encoder.layers.{}.fc1",
-    ("blocks", "mlp_out"): "encoder.layers.{}.fc2",
+    ("positions",): "encoder.embed_positions.weight",
+    **{path: f"encoder.{name}" for path, name in _SHARED.items()},
+}
+DECODER: Mapping[Path, str] = {
+    ("embedding",): "decoder.embed_tokens.weight",
+    ("positions",): "decoder.embed_positions.weight",
+    ("exit_norm",): "encoder.layer_norm",  # lets any encoder state enter
+    **{path: f"decoder.{name}" for path, name in {**_SHARED, **_attention("cross", "encoder_attn")}.items()},
 }
 _LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
-def tensor_name(path: tuple[str, ...]) -> str:
+def tensor_name(path: Path, table: Mapping[Path, str]) -> str:
     """Name of the tensor behind a Flax path; "{}" stands for the block."""
-    if path == ("positions",):
-        return "encoder.embed_positions.weight"
-    return f"{_MODULE[path[:-1]]}.{_LEAF[path[-1]]}"
+    return table[path] if path in table else f"{table[path[:-1]]}.{_LEAF[path[-1]]}"
 
 
 def build(dimensions: Dimensions, *, dtype: np.dtype, form: str) -> tuple[nnx.GraphDef, nnx.State]:
@@ -44,20 +57,31 @@ def build(dimensions: Dimensions, *, dtype: np.dtype, form: str) -> tuple[nnx.Gr
     return nnx.split(shapes)
 
 
-def load(shapes: nnx.State, read: Callable[[str], np.ndarray], layers: int) -> nnx.State:
+def build_decoder(dimensions: Dimensions, *, dtype: np.dtype) -> tuple[nnx.GraphDef, nnx.State]:
+    """The decoder's structure and the shapes of its parameters, nothing allocated."""
+    return nnx.split(nnx.eval_shape(lambda: Decoder(dimensions, dtype=dtype, rngs=nnx.Rngs(0))))
+
+
+def load(
+    shapes: nnx.State,
+    read: Callable[[str], np.ndarray],
+    layers: int,
+    table: Mapping[Path, str] = ENCODER,
+) -> nnx.State:
     """Parameters as NumPy float32 arrays in the structure of `shapes`.
 
     Args:
-      shapes: from `build`.
+      shapes: from `build` or `build_decoder`.
       read: gives a tensor by its canonical name, such as `Checkpoint.read`.
-      layers: blocks of the encoder.
+      layers: blocks of that side.
+      table: ENCODER or DECODER.
     """
     flat = nnx.to_flat_state(shapes)
     filled = []
     for path, variable in flat:
-        tensor = _tensor(read, tensor_name(tuple(map(str, path))), layers)
+        tensor = _tensor(read, tensor_name(tuple(map(str, path)), table), layers)
         if tensor.shape != variable.shape:
-            raise AssertionError(f"{path}: read {tensor.shape}, encoder has {variable.shape}")
+            raise AssertionError(f"{path}: read {tensor.shape}, the model has {variable.shape}")
         filled.append((path, variable.replace(tensor)))
     return nnx.from_flat_state(filled)
 
@@ -69,10 +93,17 @@ def _tensor(read: Callable[[str], np.ndarray], name: str, layers: int) -> Float[
 
 
 def _flax_layout(tensor: Float[np.ndarray, "..."], name: str) -> Float[np.ndarray, "..."]:
-    """(out, in[, taps]) to ([taps, ]in, out); vectors and positions stay as they are."""
-    return tensor if name.endswith("positions.weight") or tensor.ndim == 1 else tensor.T
+    """(out, in[, taps]) to ([taps, ]in, out); vectors, positions and the embedding stay as they are."""
+    return tensor if tensor.ndim == 1 or ".embed_" in name else tensor.T
 
 
 def cast(state: nnx.State, dtype: np.dtype) -> nnx.State:
-    """Kernels in the compute dtype, so that no step casts them; vectors and positions in float32."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype) if leaf.ndim > 2 else jnp.asarray(leaf), state)
+    """Factors of products in the compute dtype, so that no step casts them; the rest in float32."""
+    return nnx.from_flat_state(
+        (path, variable.replace(jnp.asarray(variable[...], dtype if _is_factor(path) else jnp.float32)))
+        for path, variable in nnx.to_flat_state(state)
+    )
+
+
+def _is_factor(path: tuple[str | int, ...]) -> bool:
+    return path[-1] in ("kernel", "embedding")
