@@ -7,22 +7,17 @@ nobody waits for its part. Costs a `stat` a chunk; a part of 34 states and 5 mea
 """
 
 import dataclasses
-import glob
-import hashlib
-import json
 import os
 import pathlib
-import urllib.parse
-from collections.abc import Mapping
 
 import numpy as np
 
-from isogloss.engine import draft, grid_store, retrieval
+from isogloss.engine import grid_store, part_files, retrieval
 from isogloss.engine.grid_store import Grid
+from isogloss.engine.part_files import PartFiles
 from isogloss.engine.retrieval_pair import Scored
 
 _LAYOUT = 1  # of a part file; another number makes older parts unfindable
-_KEY = 16  # letters of a fingerprint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,61 +25,60 @@ class Parts:
     """Part files of a grid.
 
     Attributes:
-      folder: that holds them.
+      files: of the pairs whose every chunk file is there.
       grid: of which they are.
-      keys: fingerprint of each pair whose every chunk file is there.
     """
 
-    folder: pathlib.Path
+    files: PartFiles
     grid: Grid
-    keys: Mapping[int, str]
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where they are."""
+        return self.files.folder
 
     def kept(self, pair: int) -> bool:
         """Whether the pair's figures are there."""
-        return pair in self.keys and self._path(pair, "npy").is_file()
+        return self.files.there(self._name(pair), "npy")
 
     def awaited(self, pair: int) -> bool:
         """Whether every chunk of the pair is there but nobody has scored it yet."""
-        return pair in self.keys and not any(self._path(pair, kind).is_file() for kind in ("npy", "txt"))
+        name = self._name(pair)
+        return name in self.files.keys and not self.files.there(name, "npy", "txt")
 
     def load(self, pair: int) -> Scored:
         """Figures of a pair that is kept."""
-        values = np.load(self._path(pair, "npy"), allow_pickle=False)
+        values = np.load(self.files.path(self._name(pair), "npy"), allow_pickle=False)
         return Scored(values=values, computed=np.ones(values.shape[:2], bool))
 
     def save(self, pair: int, scored: Scored) -> None:
         """Keep a pair's figures, or a note of what is wrong with its chunks, and drop what was before."""
         # The key was taken before the scores were read: if a chunk is rewritten in the meantime,
         # this part isn't found again.
-        if pair not in self.keys:
+        name = self._name(pair)
+        if name not in self.files.keys:
             return
         if scored.computed.all():
-            path = self._path(pair, "npy")
-            draft.write_whole(path, lambda file: np.save(file, scored.values))
+            self.files.save(name, "npy", lambda file: np.save(file, scored.values))
         else:
-            path = self._path(pair, "txt")
             text = "\n".join((*scored.missing, *scored.broken, ""))
-            draft.write_whole(path, lambda file: file.write_text(text, "utf-8"))
-        older = f"{glob.escape(self._stem(pair))}.{'[0-9a-f]' * _KEY}.*"
-        for old in self.folder.glob(older):
-            if old != path:
-                old.unlink(missing_ok=True)
+            self.files.save(name, "txt", lambda file: file.write_text(text, "utf-8"))
 
-    def _path(self, pair: int, kind: str) -> pathlib.Path:
-        return self.folder / f"{self._stem(pair)}.{self.keys[pair]}.{kind}"
-
-    def _stem(self, pair: int) -> str:
-        """The pair's name in ASCII, so that any locale can make the file."""
-        return urllib.parse.quote(grid_store.pair_name(self.grid.pairs[pair]), safe="")
+    def _name(self, pair: int) -> str:
+        return grid_store.pair_name(self.grid.pairs[pair])
 
 
 def open_parts(folder: pathlib.Path, grid: Grid) -> Parts:
     """Parts of `grid` in a folder, which needn't be there yet."""
     bootstrap = [retrieval.RESAMPLES, retrieval.CONFIDENCE, retrieval.SEED]
     described = [_LAYOUT, bootstrap, grid.attributes, grid.measures, grid.states, grid.sentences]
-    description = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-    found = {pair: _fingerprint(grid, description, pair) for pair in range(len(grid.pairs))}
-    return Parts(folder=folder, grid=grid, keys={pair: key for pair, key in found.items() if key})
+    description = part_files.fingerprint(described)
+    found = {
+        grid_store.pair_name(grid.pairs[pair]): _fingerprint(grid, description, pair)
+        for pair in range(len(grid.pairs))
+    }
+    keys = {name: key for name, key in found.items() if key}
+    return Parts(files=PartFiles(folder=folder, keys=keys), grid=grid)
 
 
 def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
@@ -95,5 +89,4 @@ def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
             chunks = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, grid.chunk_files(pair))]
         except FileNotFoundError:
             return None
-    described = [description, grid.pairs[pair], n, chunks]
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:_KEY]
+    return part_files.fingerprint([description, grid.pairs[pair], n, chunks])
