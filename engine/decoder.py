@@ -1,8 +1,8 @@
 """Whisper's decoder in Flax NNX: teacher-forced logits, cross-attention scores, cached steps.
 
-One block serves all three: it writes T new keys into a cache and attends to what is cached so far, whether T is
-a whole text, a prompt or one token. The residual stream, LayerNorm, softmax and logits are float32 whatever the
-compute dtype. `exit_norm` is the ENCODER's final LayerNorm: it lets any encoder state enter (early exit).
+One block serves all three: it writes T new keys into a cache and attends to what is cached so far, whether
+T is a whole text, a prompt or one token. The residual stream, LayerNorm, softmax and logits are float32
+whatever the compute dtype. `exit_norm` is the ENCODER's final LayerNorm, which lets any of its states enter.
 
 Source: Radford et al., arXiv 2212.04356, section 2.2; the output projection is the token embedding.
 """

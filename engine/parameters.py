@@ -43,6 +43,7 @@ DECODER: Mapping[Path, str] = {
     ("exit_norm",): "encoder.layer_norm",  # lets any encoder state enter
     **{path: f"decoder.{name}" for path, name in {**_SHARED, **_attention("cross", "encoder_attn")}.items()},
 }
+_FACTORS = ("kernel", "embedding")  # of products
 _LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
@@ -100,10 +101,6 @@ def _flax_layout(tensor: Float[np.ndarray, "..."], name: str) -> Float[np.ndarra
 def cast(state: nnx.State, dtype: np.dtype) -> nnx.State:
     """Factors of products in the compute dtype, so that no step casts them; the rest in float32."""
     return nnx.from_flat_state(
-        (path, variable.replace(jnp.asarray(variable[...], dtype if _is_factor(path) else jnp.float32)))
+        (path, variable.replace(jnp.asarray(variable[...], dtype if path[-1] in _FACTORS else jnp.float32)))
         for path, variable in nnx.to_flat_state(state)
     )
-
-
-def _is_factor(path: tuple[str | int, ...]) -> bool:
-    return path[-1] in ("kernel", "embedding")
