@@ -1,0 +1,94 @@
+"""What words mean, as unit vectors of a sentence encoder: any model of sentence-transformers.
+
+Needs the extra `meaning`, which brings PyTorch, and the model's weights: LaBSE, the default, is 1.9 GB and
+knows 109 languages. Each word is encoded once per run, in sorted batches, so that the same words give the
+same bits.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+DEFAULT = "sentence-transformers/LaBSE"
+NONE = "none"
+_BATCH = 64
+
+Encode = Callable[[list[str]], Float[np.ndarray, "W D"]]
+
+
+class Encoder:
+    """A sentence encoder by name, and the vectors of the words it has read."""
+
+    def __init__(self, name: str, encode: Encode) -> None:
+        """Wrap a function from words to vectors.
+
+        Args:
+          name: for tables and figures, without a path of the machine.
+          encode: vectors of any length but zero, one a word.
+        """
+        self.name = name
+        self._encode = encode
+        self._known: dict[str, Float[np.ndarray, " D"]] = {}
+
+    def of(self, words: Iterable[str]) -> Mapping[str, Float[np.ndarray, " D"]]:
+        """Unit vectors by word.
+
+        Raises:
+          ValueError: the encoder gives a vector that is zero or not finite.
+        """
+        wanted = sorted(set(words))
+        new = [word for word in wanted if word not in self._known]
+        if new:
+            vectors = np.asarray(self._encode(new), np.float64)
+            lengths = np.linalg.norm(vectors, axis=1)
+            bad = [word for word, length in zip(new, lengths, strict=True) if not 0 < length < np.inf]
+            if bad:
+                raise ValueError(
+                    f"--sentence_encoder={self.name}: the vector of {bad[0]!r} is zero or not finite, as of "
+                    f"{len(bad)} of {len(new)} words; take another model, or --sentence_encoder={NONE}"
+                )
+            self._known |= dict(zip(new, vectors / lengths[:, None], strict=True))
+        return {word: self._known[word] for word in wanted}
+
+
+def load(name: str) -> Encoder | None:
+    """Encoder of --sentence_encoder; None for "none".
+
+    Args:
+      name: a model of the Hugging Face hub or a folder in the format of sentence-transformers.
+
+    Raises:
+      ValueError: the extra isn't installed, or the model can't be had or isn't one.
+    """
+    if name == NONE:
+        return None
+    try:
+        import sentence_transformers  # noqa: PLC0415 - an extra that takes seconds
+    except ImportError as error:
+        raise ValueError(
+            f"--sentence_encoder={name} needs sentence-transformers, and {error.name} isn't installed: run "
+            "`pip install 'isogloss[meaning]'`, or leave the check of meaning out with "
+            f"--sentence_encoder={NONE}"
+        ) from error
+    try:
+        model = sentence_transformers.SentenceTransformer(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--sentence_encoder={name}: no model of sentence-transformers can be had there "
+            f"({str(error).strip().splitlines()[0]}). Check the name and the network, name a folder that "
+            f"holds one, or leave the check of meaning out with --sentence_encoder={NONE}"
+        ) from error
+
+    def encode(words: list[str]) -> Float[np.ndarray, "W D"]:
+        return model.encode(words, batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)
+
+    return Encoder(name.rstrip("/").split("/")[-1], encode)
+
+
+def cosine(
+    vectors: Mapping[str, Float[np.ndarray, " D"]], a: Iterable[str], b: Iterable[str]
+) -> Float[np.ndarray, " P"]:
+    """Cosine of each word of `a` with the word of `b` at the same place."""
+    pairs = list(zip(a, b, strict=True))
+    return np.fromiter((vectors[x] @ vectors[y] for x, y in pairs), np.float64, len(pairs))

@@ -1,0 +1,258 @@
+"""Do matched words mean the same, or sound the same? Statistics of word matches against random word pairs.
+
+Meaning is the cosine of a sentence encoder, sound the normalised phone edit distance. The random pairs of a
+sentence pair are DRAWS word pairs, drawn with replacement and evenly from the words of the same two sentences
+(matches may be among them, which makes the tests conservative), and are the same for every state. The unit
+of all tests is the sentence pair, because matches within one aren't independent: the mean over its matches
+against the mean over its random pairs. p values are two-sided and not corrected for the number of tests.
+
+Source of the check of meaning: Shim et al., arXiv 2505.19606, who test matches against random words.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+from isogloss.engine import meaning, phones
+
+DRAWS = 64
+"""Random word pairs of a sentence pair."""
+FLIPS = 9_999
+"""Random sign flips of a permutation test; with up to EXACT sentence pairs all flips are tried instead."""
+EXACT = 13
+TAIL = 0.05
+"""A match is alike in meaning or sound if fewer than this share of random word pairs are as alike."""
+KINDS = {"mutual": "mutual", "transport": "transported"}
+"""Kinds of matches, and the Boolean column that marks them."""
+CHECKS = ("meaning", "sound_distance")
+
+_PAIR = ["language_a", "language_b"]
+_SENTENCES = [*_PAIR, "utterance_a", "utterance_b"]
+
+
+class Checked(NamedTuple):
+    """What `check` finds.
+
+    Attributes:
+      pairs: as given, with `meaning` (cosine), `sound_distance` (0 to 1; NaN where a word has no phones) and
+        `alike`: "both", "meaning", "sound", "neither", or null where one of the two isn't known.
+      random: `language_a, language_b, utterance_a, utterance_b, meaning, sound_distance`, DRAWS rows for each
+        sentence pair.
+      tests: a row per language pair, state, kind of match and check: n (sentence pairs), matches, matched,
+        random and difference (means over sentence pairs), low and high (95% t interval of the difference), t,
+        p_t (paired t-test), p_permutation (sign flips), d_z (Cohen's, of the differences).
+      plane: a row per language pair, state and kind: matches by `alike`, and the two limits between them.
+    """
+
+    pairs: pd.DataFrame
+    random: pd.DataFrame
+    tests: pd.DataFrame
+    plane: pd.DataFrame
+
+
+def check(
+    pairs: pd.DataFrame,
+    words: pd.DataFrame,
+    *,
+    encoder: meaning.Encoder | None,
+    voices: phones.Phones | None,
+    seed: int,
+) -> Checked:
+    """Meaning and sound of word pairs, and tests of the matches among them.
+
+    Args:
+      pairs: `language_a, language_b, state, utterance_a, utterance_b, word_a, word_b` (null where
+        frames of no word stand for one), `mutual` and `transported` (Boolean).
+      words: `language, utterance, word` of every word of these utterances.
+      encoder: of meaning; None leaves the check out, its column is NaN.
+      voices: of phones; None leaves the check out, its column is NaN.
+      seed: of random pairs and permutations; results don't depend on the order of rows.
+    """
+    distance = _Distance(pairs, words, encoder, voices)
+    random = _draw(pairs, words, distance, seed)
+    found = pairs.assign(**distance.of(pairs))
+    limits = {key: _limits(part) for key, part in _groups(random, _PAIR)}
+    found = found.assign(alike=_alike(found, limits))
+    means = pd.DataFrame(random.groupby(_SENTENCES)[list(CHECKS)].mean())
+    tests = [
+        {"language_a": a, "language_b": b, "state": state, "kind": kind, "check": name}
+        | compare(*_means(part.loc[part[column]], means, name), seed=_seed(seed, a, b, state, kind, name))
+        | {"matches": int(part.loc[part[column], name].notna().sum())}
+        for (a, b, state), part in _groups(found, [*_PAIR, "state"])
+        for kind, column in KINDS.items()
+        for name in CHECKS
+    ]
+    return Checked(found, random, pd.DataFrame(tests), _planes(found, limits))
+
+
+def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Rows by the text in some columns, in order of that text."""
+    for key, part in table.groupby(columns, sort=True):
+        assert isinstance(key, tuple)
+        yield tuple(map(str, key)), part
+
+
+class _Distance:
+    """Meaning and sound of word pairs out of what is known of each word."""
+
+    def __init__(
+        self,
+        pairs: pd.DataFrame,
+        words: pd.DataFrame,
+        encoder: meaning.Encoder | None,
+        voices: phones.Phones | None,
+    ) -> None:
+        spoken = words.groupby("language")["word"].agg(set)
+        for language, word in (("language_a", "word_a"), ("language_b", "word_b")):
+            for code, more in pairs.dropna(subset=[word]).groupby(language)[word]:
+                spoken[code] = spoken.get(code, set()) | set(more)
+        self._vectors = None if encoder is None else encoder.of(set().union(*spoken))
+        self._phones: Mapping[str, Mapping[str, phones.Phonemes | None]] = (
+            {}
+            if voices is None
+            else {str(code): voices.of(str(code), known) for code, known in spoken.items()}
+        )
+
+    def of(self, pairs: pd.DataFrame) -> dict[str, Float[np.ndarray, " P"]]:
+        """Columns `meaning` and `sound_distance`."""
+        values = {name: np.full(len(pairs), np.nan) for name in CHECKS}
+        real = np.flatnonzero(pairs[["word_a", "word_b"]].notna().to_numpy().all(axis=1))
+        known = pairs.iloc[real]
+        a, b = list(known["word_a"]), list(known["word_b"])
+        if self._vectors is not None:
+            values["meaning"][real] = meaning.cosine(self._vectors, a, b)
+        if self._phones:
+            sides = zip(known["language_a"], a, known["language_b"], b, strict=True)
+            sounds = [(self._phones[s][x], self._phones[t][y]) for s, x, t, y in sides]
+            values["sound_distance"][real] = phones.distances(sounds)
+        return values
+
+
+def _draw(pairs: pd.DataFrame, words: pd.DataFrame, distance: _Distance, seed: int) -> pd.DataFrame:
+    """Random word pairs of each sentence pair; none where a sentence has no words."""
+    spoken = {key: part.to_numpy() for key, part in words.groupby(["language", "utterance"])["word"]}
+    keys = sorted(set(pairs[_SENTENCES].itertuples(index=False, name=None)))
+    drawn = []
+    for language_a, language_b, utterance_a, utterance_b in keys:
+        a, b = spoken.get((language_a, utterance_a)), spoken.get((language_b, utterance_b))
+        if a is None or b is None:
+            continue
+        rng = np.random.default_rng(_seed(seed, language_a, language_b, utterance_a, utterance_b))
+        sides = (a[rng.integers(len(a), size=DRAWS)], b[rng.integers(len(b), size=DRAWS)])
+        names = dict(zip(_SENTENCES, (language_a, language_b, utterance_a, utterance_b), strict=True))
+        drawn.append(pd.DataFrame(names | dict(zip(("word_a", "word_b"), sides, strict=True))))
+    if not drawn:
+        return pd.DataFrame({name: pd.Series(dtype=str) for name in _SENTENCES}).assign(
+            **{name: pd.Series(dtype=float) for name in CHECKS}
+        )
+    table = pd.concat(drawn, ignore_index=True)
+    return table[_SENTENCES].assign(**distance.of(table))
+
+
+def _seed(seed: int, *names: object) -> list[int]:
+    """Entropy of a generator for `names`, the same in every process."""
+    return [seed, zlib.crc32("\t".join(map(str, names)).encode())]
+
+
+def _means(
+    matches: pd.DataFrame, random: pd.DataFrame, name: str
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Of each sentence pair that has both: mean over matches, and over random pairs."""
+    found = pd.DataFrame({"matched": matches.groupby(_SENTENCES)[name].mean()})
+    both = found.join(pd.DataFrame({"random": random[name]})).dropna()
+    return both["matched"].to_numpy(), both["random"].to_numpy()
+
+
+def compare(
+    matched: Float[np.ndarray, " K"], random: Float[np.ndarray, " K"], *, seed: int | list[int]
+) -> dict[str, float]:
+    """Figures of one comparison of K sentence pairs; those that K is too small for are NaN.
+
+    Args:
+      matched: mean over the matches of each sentence pair.
+      random: mean over its random pairs.
+      seed: of the sign flips.
+    """
+    differences = matched - random
+    n = len(differences)
+    mean = float(differences.mean()) if n else np.nan
+    spread = float(differences.std(ddof=1)) if n > 1 else np.nan
+    figures = dict.fromkeys(("low", "high", "t", "p_t", "d_z"), np.nan)
+    if spread > 1e-12:
+        t, half = mean / (spread / np.sqrt(n)), stats.t.ppf(0.975, n - 1) * spread / np.sqrt(n)
+        p = 2 * float(stats.t.sf(abs(t), n - 1))
+        figures = {"low": mean - half, "high": mean + half, "t": t, "p_t": p, "d_z": mean / spread}
+    return {
+        "n": n,
+        "matched": float(matched.mean()) if n else np.nan,
+        "random": float(random.mean()) if n else np.nan,
+        "difference": mean,
+        **{name: float(value) for name, value in figures.items()},
+        "p_permutation": sign_flip_p(differences, seed=seed) if n else np.nan,
+    }
+
+
+def sign_flip_p(differences: Float[np.ndarray, " K"], *, seed: int | list[int]) -> float:
+    """Two-sided p of a permutation test that flips the signs of differences.
+
+    Exact for few; of random flips, the data's own signs count as one more (Phipson and Smyth 2010), so
+    that p is never 0.
+    """
+    n = len(differences)
+    least = abs(differences.sum()) * (1 - 1e-12)  # the same sum in another order counts as equal
+    if n <= EXACT:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return float(np.mean(np.abs(signs @ differences) >= least))
+    rng = np.random.default_rng(seed)
+    as_far = sum(
+        int(np.sum(np.abs((1 - 2 * rng.integers(2, size=(size, n), dtype=np.int8)) @ differences) >= least))
+        for size in _blocks(FLIPS, max(1, 4_000_000 // n))
+    )
+    return (1 + as_far) / (1 + FLIPS)
+
+
+def _blocks(total: int, largest: int) -> Iterator[int]:
+    for start in range(0, total, largest):
+        yield min(largest, total - start)
+
+
+def _limits(random: pd.DataFrame) -> tuple[float, float]:
+    """Cosine above which, and distance below which, only TAIL of the random word pairs are."""
+    cosines, distances = (random[name].dropna().to_numpy(float) for name in CHECKS)
+    return (
+        float(np.quantile(cosines, 1 - TAIL)) if cosines.size else np.nan,
+        float(np.quantile(distances, TAIL)) if distances.size else np.nan,
+    )
+
+
+def _alike(pairs: pd.DataFrame, limits: Mapping[tuple[str, ...], tuple[float, float]]) -> pd.Series:
+    """In what each word pair is alike, by its language pair's limits."""
+    alike = pd.Series(None, index=pairs.index, dtype=object)
+    for key, part in _groups(pairs, _PAIR):
+        least, most = limits.get(key, (np.nan, np.nan))
+        known = part.dropna(subset=list(CHECKS))
+        if np.isnan(least) or np.isnan(most):
+            continue
+        names = np.array(["neither", "sound", "meaning", "both"], object)
+        which = 2 * (known["meaning"] > least) + (known["sound_distance"] < most)
+        alike[known.index] = names[which.to_numpy(int)]
+    return alike
+
+
+def _planes(pairs: pd.DataFrame, limits: Mapping[tuple[str, ...], tuple[float, float]]) -> pd.DataFrame:
+    rows = []
+    for (a, b, state), part in _groups(pairs, [*_PAIR, "state"]):
+        least, most = limits.get((a, b), (np.nan, np.nan))
+        for kind, column in KINDS.items():
+            counts = part.loc[part[column], "alike"].value_counts()
+            rows.append(
+                {"language_a": a, "language_b": b, "state": state, "kind": kind}
+                | {name: int(counts.get(name, 0)) for name in ("both", "meaning", "sound", "neither")}
+                | {"meaning_limit": least, "sound_limit": most}
+            )
+    return pd.DataFrame(rows)
