@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine import (
+    bootstrap,
     draft,
     figures,
     grid_store,
@@ -253,7 +254,7 @@ def _interval(values: Float[np.ndarray, " F"]) -> str:
 def _work(grid: Grid, pairs: int) -> dict[str, int | float]:
     chunks = pairs * len(grid.states) * len(grid.measures)
     scores = chunks * len(grid.sentences) ** 2
-    draws = pairs * len(grid.states) * len(grid.measures) * 2 * retrieval.RESAMPLES * len(grid.sentences)
+    draws = pairs * len(grid.states) * len(grid.measures) * 2 * bootstrap.RESAMPLES * len(grid.sentences)
     # Two comparisons a score, and a multiplication and an addition a draw.
     return {"pairs": pairs, "bytes": 4 * scores, "flops": 2 * scores + 2 * draws}
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isogloss.engine import figures, language_order, retrieval
+from isogloss.engine import bootstrap, figures, language_order, retrieval
 from isogloss.engine.zarr_group import Json
 
 UNKNOWN = 65535  # of a cell that isn't computed or has n = 0
@@ -39,8 +39,8 @@ _FILES = (
 )
 _METHOD = (
     "A tie counts against the right answer. Only sentences that both languages have take part, so chance is "
-    f"1/n. Intervals: {retrieval.CONFIDENCE:.0%} percentile bootstrap of R@1 over sentences, "
-    f"{retrieval.RESAMPLES:,} resamples, the same for all states and measures of one n. Mutual nearest: "
+    f"1/n. Intervals: {bootstrap.CONFIDENCE:.0%} percentile bootstrap of R@1 over sentences, "
+    f"{bootstrap.RESAMPLES:,} resamples, the same for all states and measures of one n. Mutual nearest: "
     "share of sentences that are each other's nearest neighbour. Precision from b to a is recall from a to "
     "b, transposed. Clustering: average linkage on 1 - R@1, mean of both directions; unknown pairs count as "
     "averagely distant."

@@ -8,18 +8,15 @@ to a, see `directed`.
 """
 
 import dataclasses
-import functools
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Int
+
+from isogloss.engine import bootstrap
 
 COSTS = frozenset({"dtw"})  # smaller is better; of every other measure larger is better
 TRANSPOSED = {"precision": "recall", "recall": "precision"}  # the others are their own transpose
 FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
-
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-SEED = 20240701
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,26 +143,15 @@ def figures(ranks: Int[np.ndarray, "S M 2 n"]) -> Float[np.ndarray, "S M 2 F"]:
 def interval(
     hits: Bool[np.ndarray, "K n"],
 ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
-    """Percentile bootstrap interval of each row's mean, over `RESAMPLES` draws of n sentences.
+    """Percentile bootstrap interval of each row's mean, over `bootstrap.RESAMPLES` draws of n sentences.
 
     Rows share their draws, so states and measures are compared on equal ones. The ends are
     attained values k / n (NumPy's quantile method "inverted_cdf"). Where all or no sentences
     hit, a bootstrap has nothing to vary and the interval is a point.
     """
     n = hits.shape[1]
-    counts = np.sort(_resamples(n) @ hits.T.astype(np.float32), axis=0)  # < 2^24: exact
-    low = counts[round(RESAMPLES * (1 - CONFIDENCE) / 2) - 1]
-    high = counts[round(RESAMPLES * (1 + CONFIDENCE) / 2) - 1]
+    low, high = bootstrap.ends(bootstrap.resamples(n) @ hits.T.astype(np.float32))  # < 2^24: exact
     return low.astype(np.float64) / n, high.astype(np.float64) / n
-
-
-@functools.lru_cache(maxsize=16)
-def _resamples(n: int) -> Float32[np.ndarray, "R n"]:
-    """How often each of n sentences is drawn in each resample, n draws with replacement a row."""
-    drawn = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
-    cells = drawn + n * np.arange(RESAMPLES)[:, None]
-    counts = np.bincount(cells.ravel(), minlength=RESAMPLES * n)
-    return counts.reshape(RESAMPLES, n).astype(np.float32)
 
 
 def known_mean(values: Float[np.ndarray, "*K n"]) -> Float[np.ndarray, "*K"]:

@@ -12,7 +12,7 @@ import pathlib
 
 import numpy as np
 
-from isogloss.engine import grid_store, part_files, retrieval
+from isogloss.engine import bootstrap, grid_store, part_files
 from isogloss.engine.grid_store import Grid
 from isogloss.engine.part_files import PartFiles
 from isogloss.engine.retrieval_pair import Scored
@@ -70,8 +70,8 @@ class Parts:
 
 def open_parts(folder: pathlib.Path, grid: Grid) -> Parts:
     """Parts of `grid` in a folder, which needn't be there yet."""
-    bootstrap = [retrieval.RESAMPLES, retrieval.CONFIDENCE, retrieval.SEED]
-    described = [_LAYOUT, bootstrap, grid.attributes, grid.measures, grid.states, grid.sentences]
+    draws = [bootstrap.RESAMPLES, bootstrap.CONFIDENCE, bootstrap.SEED]
+    described = [_LAYOUT, draws, grid.attributes, grid.measures, grid.states, grid.sentences]
     description = part_files.fingerprint(described)
     found = {
         grid_store.pair_name(grid.pairs[pair]): _fingerprint(grid, description, pair)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from isogloss.engine import retrieval
+from isogloss.engine import bootstrap, retrieval
 
 nan = np.nan
 
@@ -105,7 +105,7 @@ def test_bootstrap_equals_a_plain_loop():
     rng = np.random.default_rng(1)
     hits = rng.random((3, 11)) < np.array([[0.2], [0.5], [0.9]])
     low, high = retrieval.interval(hits)
-    drawn = np.random.default_rng(retrieval.SEED).integers(11, size=(retrieval.RESAMPLES, 11))
+    drawn = np.random.default_rng(bootstrap.SEED).integers(11, size=(bootstrap.RESAMPLES, 11))
     for row in range(3):
         means = sorted(np.mean([hits[row, i] for i in resample]) for resample in drawn)
         assert low[row] == pytest.approx(means[50 - 1])  # the 2.5% point of 2000
@@ -119,7 +119,7 @@ def test_bootstrap_tends_to_the_binomial_law(hit, n):
     The empirical quantile of 2000 draws misses probability 0.025 by under five standard errors.
     """
     low, high = (end[0] for end in retrieval.interval(np.arange(n)[None] < hit))
-    slack = 5 * np.sqrt(0.025 * 0.975 / retrieval.RESAMPLES)
+    slack = 5 * np.sqrt(0.025 * 0.975 / bootstrap.RESAMPLES)
     for tail, end in ((0.025, low), (0.975, high)):
         bounds = stats.binom.ppf([max(tail - slack, 0), min(tail + slack, 1)], n, hit / n)
         assert bounds[0] <= round(end * n) <= bounds[1]

@@ -1,0 +1,31 @@
+"""Bootstrap: resamples that all figures of equally many things share, so that their differences are paired.
+
+A resample is n draws with replacement, kept as how often each thing is drawn, so that sums over resamples are
+one matrix product. Memory: 8 kB a thing.
+"""
+
+import functools
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+SEED = 20240701
+
+
+@functools.lru_cache(maxsize=16)
+def resamples(n: int) -> Float32[np.ndarray, "R n"]:
+    """How often each of n things is drawn in each resample, n draws with replacement a row."""
+    drawn = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
+    cells = drawn + n * np.arange(RESAMPLES)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=RESAMPLES * n)
+    return counts.reshape(RESAMPLES, n).astype(np.float32)
+
+
+def ends(values: Float[np.ndarray, "R ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """Percentile interval of figures of the resamples: attained values, NumPy's "inverted_cdf"."""
+    ordered = np.sort(values, axis=0)
+    low = ordered[round(RESAMPLES * (1 - CONFIDENCE) / 2) - 1]
+    high = ordered[round(RESAMPLES * (1 + CONFIDENCE) / 2) - 1]
+    return low, high
