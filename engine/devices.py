@@ -5,6 +5,7 @@ missing, and returns at once; `rows` waits and copies each device's own shard, n
 device runs one program of one shape, so a row's result doesn't depend on its place or its neighbours.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
 import jax
@@ -39,6 +40,16 @@ class DataParallel:
         replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
         self._parameters = replicate(parameters, np.arange(len(self.devices)))
         self._program = jax.pmap(program, devices=self.devices)
+
+    def sharing(self, program: Callable[..., tuple[jax.Array, ...]], rows_per_device: int) -> "DataParallel":
+        """Another program over the same parameters on the same devices; they aren't copied."""
+        if rows_per_device < 1:
+            raise ValueError(f"rows per device must be at least 1, got {rows_per_device}")
+        other = copy.copy(self)
+        other.rows_per_device = rows_per_device
+        other.capacity = rows_per_device * len(self.devices)
+        other._program = jax.pmap(program, devices=self.devices)
+        return other
 
     def __call__(self, *arrays: np.ndarray) -> tuple[jax.Array, ...]:
         """Start one step on arrays of equally many rows; the result is ready when `rows` says so."""

@@ -1,0 +1,304 @@
+"""From encoder states to tokens: checkpoint, vocabulary, precision and devices put together.
+
+Host arrays in and out, any number of rows. Each row goes to one of few compiled programs by its own frames,
+limit and prompt, never by its neighbours', and is batched with others of that program: a row's result is a
+function of the row. A program takes seconds to compile and is kept. Padding never shows.
+"""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Bool, Float, Float32, Int
+
+from isogloss.engine import align_scores, beam, generate, parameters
+from isogloss.engine.checkpoint import Checkpoint
+from isogloss.engine.decoder import Heads
+from isogloss.engine.devices import DataParallel
+from isogloss.engine.dimensions import Dimensions
+from isogloss.engine.encode import Precision
+from isogloss.engine.generate import Program
+from isogloss.engine.tokens import Tokens
+
+FRAMES_STEP = 500  # memories are rounded up to a multiple of it
+TEXT_STEPS = (32, 64, 128, 256)  # tokens: texts are rounded up to one of these, or to the longest text
+States = Float[np.ndarray, "B N D"]  # of any float type, NaN or anything beyond the visible frames
+Counts = Int[np.ndarray, " B"]
+Flags = Bool[np.ndarray, " B"]
+Kind = TypeVar("Kind", bound=tuple[int, ...])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What was made of one row.
+
+    Attributes:
+      tokens: without prompt and end; none where the states aren't finite.
+      log_probability: sum over tokens and end, before suppression; NaN where the states aren't finite.
+      cut: whether the limit ended it.
+    """
+
+    tokens: tuple[int, ...]
+    log_probability: float
+    cut: bool
+
+
+class Decoding:
+    """A decoder on this host's devices; `load` makes it.
+
+    Everywhere: `states` of B utterances, how many of their frames are `visible`, at least 1, and whether the
+    encoder's final LayerNorm is still to be applied, `apply_norm` (False for state "final").
+    """
+
+    def __init__(
+        self, tokens: Tokens, sizes: Dimensions, graph: nnx.GraphDef, parallel: DataParallel, exact: bool
+    ) -> None:
+        """Nothing is compiled yet.
+
+        Args:
+          tokens: the model's vocabulary.
+          sizes: of the model.
+          graph: of its decoder.
+          parallel: over its parameters.
+          exact: whether products of float32 must not be rounded, which accelerators do.
+        """
+        self.tokens = tokens
+        self.sizes = sizes
+        self._graph = graph
+        self._parallel = parallel
+        self._exact = exact
+        self._rules = generate.Rules.of(tokens)
+        self._programs: dict[Hashable, DataParallel] = {}
+
+    def generate(
+        self,
+        states: States,
+        visible: Counts,
+        apply_norm: Flags,
+        prompts: Sequence[Sequence[int]],
+        limits: Counts,
+        num_beams: int = 1,
+        length_penalty: float = 1.0,
+        early_stopping: beam.EarlyStopping = False,
+    ) -> list[Decoded]:
+        """What each row says after its prompt.
+
+        Args:
+          states: of the rows.
+          visible: of the rows.
+          apply_norm: of the rows.
+          prompts: tokens to start from, such as `Tokens.prompt`.
+          limits: most new tokens of each row, the end included.
+          num_beams: 1 is greedy, and knows no penalty.
+          length_penalty: see `beam.Search`.
+          early_stopping: see `beam.Search`.
+
+        Raises:
+          ValueError: a number is out of range.
+        """
+        search = beam.Search(beams=num_beams, length_penalty=length_penalty, early_stopping=early_stopping)
+        self._check(states, visible)
+        lengths = [len(prompt) for prompt in prompts]
+        for length, limit in zip(lengths, limits, strict=True):
+            self._check_room(length, int(limit))
+
+        def kind(row: int) -> tuple[int, int, int]:
+            longest = _text(int(limits[row]), self.sizes.text_positions - lengths[row])
+            return self._frames(int(visible[row])), lengths[row], longest
+
+        def make(longest: int) -> Program:
+            if num_beams == 1:
+                return generate.greedy(self._graph, self._rules, self.sizes.vocabulary, longest)
+            return beam.beam_search(self._graph, self._rules, self.sizes.vocabulary, longest, search)
+
+        decoded: dict[int, Decoded] = {}
+        for (frames, _, longest), some in self._batches(visible, kind):
+            run = self._program((longest, search), lambda longest=longest: make(longest))
+            prompt = np.asarray([prompts[row] for row in some], np.int32)
+            heard = _heard(states, visible, apply_norm, some, frames)
+            out = run.rows(run(*heard, prompt, limits[some].astype(np.int32)), len(some))
+            for row, (said, length, total, cut) in zip(some, out, strict=True):
+                ids = tuple(said[:length].tolist())
+                decoded[row] = Decoded(tokens=ids, log_probability=float(total), cut=bool(cut))
+        return [decoded[row] for row in range(len(visible))]
+
+    def detect(
+        self, states: States, visible: Counts, apply_norm: Flags
+    ) -> tuple[list[str], Float32[np.ndarray, " B"]]:
+        """Each row's likeliest language, by Whisper's code, and its probability among the languages.
+
+        Both are of no use where the states aren't finite: the probability is NaN there.
+
+        Raises:
+          ValueError: the model is English-only.
+        """
+        if not self.tokens.multilingual or not self.tokens.languages:
+            raise ValueError("an English-only model detects no language. Remedy: give a multilingual model.")
+        self._check(states, visible)
+        code = {id: language for language, id in self.tokens.languages.items()}
+
+        def make() -> Program:
+            return generate.detection(self._graph, self.tokens.sot, tuple(self.tokens.languages.values()))
+
+        languages, probabilities = [""] * len(visible), np.zeros(len(visible), np.float32)
+        for (frames,), some in self._batches(visible, lambda row: (self._frames(int(visible[row])),)):
+            run = self._program("detect", make)
+            out = run.rows(run(*_heard(states, visible, apply_norm, some, frames)), len(some))
+            for row, (id, probability) in zip(some, out, strict=True):
+                languages[row], probabilities[row] = code[int(id)], probability
+        return languages, probabilities
+
+    def align(
+        self,
+        states: States,
+        visible: Counts,
+        apply_norm: Flags,
+        tokens: Int[np.ndarray, "B T"],
+        lengths: Counts,
+        heads: Heads,
+    ) -> tuple[Float32[np.ndarray, "B A T N"], Float32[np.ndarray, "B T"]]:
+        """Cross-attention scores of chosen heads while each row says its tokens, and their probabilities.
+
+        Args:
+          states: of the rows.
+          visible: of the rows.
+          apply_norm: of the rows.
+          tokens: of each row, from the prompt on, as many as `lengths` says; the rest may be anything.
+          lengths: tokens of each row, at least 1.
+          heads: (layer, head) of the decoder, both from 0.
+
+        Returns:
+          Scores before the softmax, scaled, at [b, a, t] those of the step that reads token t and foretells
+          token t + 1: -inf where not visible, NaN beyond the row's tokens. Probabilities, at [b, t] that of
+          token t given those before it, over the whole vocabulary; NaN at t = 0 and beyond the row's tokens.
+
+        Raises:
+          ValueError: a number is out of range.
+        """
+        self._check(states, visible)
+        for length in map(int, lengths):
+            self._check_room(length, 0)
+            if not 1 <= length <= tokens.shape[1]:
+                raise ValueError(f"a row has 1 to the {tokens.shape[1]} tokens given, got {length}")
+        scores = np.full((len(visible), len(heads), tokens.shape[1], states.shape[1]), np.nan, np.float32)
+        probabilities = np.full(tokens.shape, np.nan, np.float32)
+
+        def kind(row: int) -> tuple[int, int]:
+            return self._frames(int(visible[row])), _text(int(lengths[row]), self.sizes.text_positions)
+
+        for (frames, longest), some in self._batches(visible, kind):
+            run = self._program(("align", tuple(heads)), lambda: align_scores.scores(self._graph, heads))
+            text = np.full((len(some), longest), self.tokens.eot, np.int32)
+            for place, row in enumerate(some):
+                text[place, : lengths[row]] = tokens[row, : lengths[row]]
+            out = run.rows(run(*_heard(states, visible, apply_norm, some, frames), text), len(some))
+            for row, (found, likely) in zip(some, out, strict=True):
+                seen, used = visible[row], lengths[row]
+                scores[row, :, :used] = -np.inf
+                scores[row, :, :used, :seen] = found[:, :used, :seen]
+                probabilities[row, 1:used] = likely[1:used]
+        return scores, probabilities
+
+    def _check(self, states: States, visible: Counts) -> None:
+        wrong = [int(n) for n in visible if not 1 <= n <= states.shape[1]]
+        if wrong or states.shape[1] > self.sizes.positions:
+            most = min(states.shape[1], self.sizes.positions)
+            raise ValueError(f"visible frames must be 1 to {most}, got {wrong} of {states.shape[1]} frames")
+
+    def _check_room(self, start: int, limit: int) -> None:
+        room = self.sizes.text_positions
+        if start < 1 or limit < 0 or start + limit > room:
+            rule = f"a prompt of at least 1 token and the new ones must fit the model's {room} positions"
+            raise ValueError(f"{rule}, got {start} and {limit}")
+
+    def _frames(self, visible: int) -> int:
+        return min(-(-visible // FRAMES_STEP) * FRAMES_STEP, self.sizes.positions)
+
+    def _batches(self, visible: Counts, kind: Callable[[int], Kind]) -> Iterator[tuple[Kind, list[int]]]:
+        """Rows of one kind, as many as a step takes; shorter ones together, as they end together."""
+        kinds: dict[Kind, list[int]] = {}
+        for row in sorted(range(len(visible)), key=lambda row: int(visible[row])):
+            kinds.setdefault(kind(row), []).append(row)
+        for key, rows in kinds.items():
+            for start in range(0, len(rows), self._parallel.capacity):
+                yield key, rows[start : start + self._parallel.capacity]
+
+    def _program(self, key: Hashable, make: Callable[[], Program]) -> DataParallel:
+        if key not in self._programs:
+            program = make()
+            if self._exact:
+                program = jax.default_matmul_precision("highest")(program)
+            self._programs[key] = self._parallel.sharing(program, self._parallel.rows_per_device)
+        return self._programs[key]
+
+
+def _text(length: int, most: int) -> int:
+    return next((step for step in TEXT_STEPS if length <= step < most), most)
+
+
+def _heard(
+    states: States, visible: Counts, apply_norm: Flags, rows: list[int], frames: int
+) -> tuple[States, Counts, Flags]:
+    """Some rows, brought to a number of frames."""
+    cropped = states[rows, :frames]
+    if cropped.shape[1] < frames:
+        cropped = np.pad(cropped, ((0, 0), (0, frames - cropped.shape[1]), (0, 0)))
+    return cropped, visible[rows].astype(np.int32), apply_norm[rows]
+
+
+def load(
+    checkpoint: Checkpoint,
+    tokens: Tokens,
+    precision: Precision,
+    *,
+    rows_per_device: int,
+    devices: int | None = None,
+) -> Decoding:
+    """Read the decoder and replicate it.
+
+    Args:
+      checkpoint: of the model.
+      tokens: of the same model.
+      precision: as of the encoder; `attention` plays no part.
+      rows_per_device: utterances of one step on one device; a step reads all weights once.
+      devices: how many of this host's devices; all by default.
+
+    Raises:
+      ValueError: the vocabulary isn't the model's.
+    """
+    sizes = checkpoint.dimensions
+    generate.Rules.of(tokens).allowed(sizes.vocabulary)
+    compute = jnp.dtype(precision.compute)
+    graph, shapes = parameters.build_decoder(sizes, dtype=compute)
+    read = parameters.load(shapes, checkpoint.read, sizes.decoder_layers, parameters.DECODER)
+    parallel = DataParallel(
+        align_scores.scores(graph, ()),
+        parameters.cast(read, compute),
+        rows_per_device=rows_per_device,
+        devices=devices,
+    )
+    return Decoding(tokens, sizes, graph, parallel, exact=compute == jnp.float32)
+
+
+def rows_per_device(platform: str) -> int:
+    """Utterances of a step: enough that reading the weights is a small part of it."""
+    return 8 if platform == "cpu" else 64
+
+
+def flops(dimensions: Dimensions, frames: int, tokens: int, beams: int = 1) -> float:
+    """Multiplications and additions of one utterance, norms left out.
+
+    Args:
+      dimensions: of the model.
+      frames: of memory.
+      tokens: of prompt and text.
+      beams: hypotheses.
+    """
+    d, layers = dimensions.features, dimensions.decoder_layers
+    memory = layers * 4 * frames * d * d
+    token = layers * (12 * d * d + 4 * d * dimensions.ffn + 4 * d * (frames + tokens / 2))
+    return float(memory + beams * tokens * (token + 2 * d * dimensions.vocabulary))
