@@ -23,7 +23,7 @@ def resamples(n: int) -> Float32[np.ndarray, "R n"]:
     return counts.reshape(RESAMPLES, n).astype(np.float32)
 
 
-def ends(values: Float[np.ndarray, "R ..."]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+def ends(values: Float[np.ndarray, "R K"]) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
     """Percentile interval of figures of the resamples: attained values, NumPy's "inverted_cdf"."""
     ordered = np.sort(values, axis=0)
     low = ordered[round(RESAMPLES * (1 - CONFIDENCE) / 2) - 1]
