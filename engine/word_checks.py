@@ -107,16 +107,14 @@ class _Distance:
         encoder: meaning.Encoder | None,
         voices: phones.Phones | None,
     ) -> None:
-        spoken = words.groupby("language")["word"].agg(set)
+        spoken = {str(code): set(known) for code, known in words.groupby("language")["word"]}
         for language, word in (("language_a", "word_a"), ("language_b", "word_b")):
             for code, more in pairs.dropna(subset=[word]).groupby(language)[word]:
-                spoken[code] = spoken.get(code, set()) | set(more)
-        self._vectors = None if encoder is None else encoder.of(set().union(*spoken))
-        self._phones: Mapping[str, Mapping[str, phones.Phonemes | None]] = (
-            {}
-            if voices is None
-            else {str(code): voices.of(str(code), known) for code, known in spoken.items()}
-        )
+                spoken.setdefault(str(code), set()).update(more)
+        self._vectors = None if encoder is None else encoder.of(set().union(*spoken.values()))
+        self._phones: dict[str, Mapping[str, phones.Phonemes | None]] = {}
+        if voices is not None:
+            self._phones = {code: voices.of(code, known) for code, known in spoken.items()}
 
     def of(self, pairs: pd.DataFrame) -> dict[str, Float[np.ndarray, " P"]]:
         """Columns `meaning` and `sound_distance`."""
