@@ -1,0 +1,164 @@
+"""From cross-attention scores to the frame at which each token begins; `alignment_reference` defines it.
+
+Softmax over the frames in use, standardised over tokens, a median filter along frames, the mean over heads;
+`dtw.dtw_path` of the negative. Heads go one after the other, so memory is the scores once and a head's worth
+of work. Padding may hold anything, NaN included. All runs under jit, on any device.
+
+Source: openai/whisper, timing.py, find_alignment, whose dynamic time warping is wrong on ties; ours isn't.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from isogloss.kernels import dtw
+
+WIDTH = 7  # frames of the median filter
+_REACH = WIDTH // 2
+# Exchanges that bring the median of seven to place 3; every input of zeros and ones is tested.
+_EXCHANGES = (
+    *((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6)),
+    *((2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)),
+)
+
+
+@jax.jit
+def median_filter(values: Float[Array, "B T N"], frames: Int[Array, " B"]) -> Float[Array, "B T N"]:
+    """Median of each value and the three on either side, reflected at both ends of the frames in use.
+
+    Beyond them the values mean nothing. A row of at most three frames stays as it is.
+    """
+    if values.shape[2] <= _REACH:
+        return values
+    inside = values.shape[2] - 1
+    before = values[:, :, _REACH:0:-1]
+    padded = jnp.concatenate([before, values, jnp.zeros_like(before)], axis=2)
+    place = jnp.arange(padded.shape[2])[None, :] - _REACH
+    for beyond in range(1, _REACH + 1):
+        mirrored = jnp.clip(frames - 1 - beyond, 0, inside)[:, None, None]
+        value = jnp.take_along_axis(values, mirrored, axis=2)
+        padded = jnp.where((place == frames[:, None] - 1 + beyond)[:, None, :], value, padded)
+    near = [padded[:, :, offset : offset + inside + 1] for offset in range(WIDTH)]
+    for low, high in _EXCHANGES:
+        near[low], near[high] = jnp.minimum(near[low], near[high]), jnp.maximum(near[low], near[high])
+    return jnp.where((frames > _REACH)[:, None, None], near[_REACH], values)
+
+
+@jax.jit
+def attention_matrix(
+    scores: Float[np.ndarray | Array, "B A T N"],
+    tokens: Int[np.ndarray | Array, " B"],
+    frames: Int[np.ndarray | Array, " B"],
+) -> Float[Array, "B T N"]:
+    """How much each token attends to each frame: mean over heads of sharpened, smoothed attention.
+
+    Args:
+      scores: of A heads before the softmax, scaled; any float type, computed in float32.
+      tokens: rows in use, 1 <= tokens <= T; they are what the standardisation runs over.
+      frames: columns in use, 1 <= frames <= N.
+
+    Returns:
+      Zeros where all tokens attend equally; NaN beyond tokens and frames, and everywhere in a row of the
+      batch whose lengths are out of range or whose scores in use aren't finite.
+    """
+    batch, heads, rows, columns = scores.shape
+    row, column = jnp.arange(rows)[None, :, None], jnp.arange(columns)[None, None, :]
+    used = (row < tokens[:, None, None]) & (column < frames[:, None, None])
+    count = jnp.maximum(tokens, 1).astype(jnp.float32)[:, None, None]
+
+    def add(
+        carry: tuple[Float[Array, "B T N"], Bool[Array, " B"]], head: Float[Array, "B T N"]
+    ) -> tuple[tuple[Float[Array, "B T N"], Bool[Array, " B"]], None]:
+        total, sound = carry
+        sound &= (jnp.isfinite(head) | ~used).all(axis=(1, 2))  # a maximum may lose a NaN
+        # Standardising ignores a frame's scale, so it is taken out before anything can underflow.
+        shares = jax.nn.log_softmax(jnp.where(used, head.astype(jnp.float32), -jnp.inf), axis=2)
+        most = jnp.where(used, shares, -jnp.inf).max(axis=1, keepdims=True)
+        weights = jnp.where(used, jnp.exp(shares - most), 0.0)
+        off = jnp.where(used, weights - weights.sum(axis=1, keepdims=True) / count, 0.0)
+        deviation = jnp.sqrt(jnp.square(off).sum(axis=1, keepdims=True) / count)
+        standard = off / jnp.where(deviation > 0, deviation, 1.0)
+        return (total + median_filter(standard, frames), sound), None
+
+    start = jnp.zeros((batch, rows, columns), jnp.float32), jnp.ones(batch, bool)
+    (total, sound), _ = jax.lax.scan(add, start, jnp.asarray(scores).swapaxes(0, 1))
+    sound &= (tokens >= 1) & (tokens <= rows) & (frames >= 1) & (frames <= columns)
+    return jnp.where(used & sound[:, None, None], total / heads, jnp.nan)
+
+
+@functools.partial(jax.jit, static_argnames="skip")
+def first_frames(
+    matrix: Float[np.ndarray | Array, "B T N"],
+    tokens: Int[np.ndarray | Array, " B"],
+    frames: Int[np.ndarray | Array, " B"],
+    *,
+    skip: int = 0,
+) -> tuple[Int[Array, "B R"], Bool[Array, " B"]]:
+    """(first, tied): the frame at which the best path meets each token, and whether another is as good.
+
+    Args:
+      matrix: from `attention_matrix`.
+      tokens: rows in use.
+      frames: columns in use.
+      skip: rows at the front that the path leaves out, a prompt's; R = T - skip.
+
+    Returns:
+      first: rows skip .. tokens - 1 of the matrix, -1 beyond, and everywhere if there is no path: a matrix
+        in use that isn't finite, lengths out of range, no row left.
+      tied: whether two or more paths have the smallest float32 sum; then which of them is taken is a rule
+        (diagonal, up, left) and not a finding.
+    """
+    cost = -jnp.asarray(matrix)[:, skip:].astype(jnp.float32)
+    rows = tokens - skip
+    path, length = dtw.dtw_path(cost, rows, frames)
+    batch, steps, _ = path.shape
+    beyond = cost.shape[2]
+    row = jnp.where(jnp.arange(steps)[None, :] < length[:, None], path[:, :, 0], cost.shape[1])
+    first = jnp.full((batch, cost.shape[1]), beyond, jnp.int32)
+    first = first.at[jnp.arange(batch)[:, None], row].min(path[:, :, 1].astype(jnp.int32), mode="drop")
+    return jnp.where(first == beyond, -1, first), tied(cost, rows, frames) & (length > 0)
+
+
+@jax.jit
+def tied(
+    distances: Float[np.ndarray | Array, "P N M"],
+    n: Int[np.ndarray | Array, " P"],
+    m: Int[np.ndarray | Array, " P"],
+) -> Bool[Array, " P"]:
+    """Whether more than one warping path has the smallest sum, in float32 sums as `dtw.dtw_cost` takes them.
+
+    Paths are counted with the cost, one anti-diagonal after the other, up to two. False where there is no
+    path at all.
+    """
+    rows, columns = distances.shape[1:]
+    padded = jnp.pad(
+        jnp.asarray(distances).astype(jnp.float32), ((0, 0), (0, 0), (0, rows)), constant_values=jnp.inf
+    )
+    # Rows padded by N, read as one flat row of N cells less, begin one column later each: entry [k, p, i]
+    # is distances[p, i, k - i].
+    flat = padded.reshape(-1, rows * (columns + rows))[:, : rows * (columns + rows - 1)]
+    skewed = flat.reshape(-1, rows, columns + rows - 1).transpose(2, 0, 1)
+
+    def step(carry, given):  # noqa: ANN001, ANN202 sums and counts of two anti-diagonals; lane 0 is outside
+        (two_ago, many_two_ago), (one_ago, many_one_ago), found = carry
+        k, here = given
+        before = (two_ago[:, :-1], one_ago[:, :-1], one_ago[:, 1:])
+        many = (many_two_ago[:, :-1], many_one_ago[:, :-1], many_one_ago[:, 1:])
+        least = jnp.minimum(jnp.minimum(before[0], before[1]), before[2])
+        ways = sum(jnp.where(b == least, c, 0) for b, c in zip(before, many, strict=True))
+        now = jnp.pad(here + least, ((0, 0), (1, 0)), constant_values=jnp.inf)
+        many_now = jnp.pad(jnp.minimum(ways, 2), ((0, 0), (1, 0)))
+        last = jnp.take_along_axis(many_now, n[:, None], axis=1, mode="clip")[:, 0]
+        found = jnp.where(k == n + m - 2, last, found)
+        return ((one_ago, many_one_ago), (now, many_now), found), None
+
+    pairs = distances.shape[0]
+    off = jnp.full((pairs, rows + 1), jnp.inf, jnp.float32), jnp.zeros((pairs, rows + 1), jnp.int32)
+    enter = off[0].at[:, 0].set(0), off[1].at[:, 0].set(1)  # (-1, -1), the only way in
+    start = enter, off, jnp.zeros(pairs, jnp.int32)
+    (_, _, found), _ = jax.lax.scan(step, start, (jnp.arange(skewed.shape[0]), skewed))
+    possible = (n >= 1) & (n <= rows) & (m >= 1) & (m <= columns)
+    return possible & (found > 1)

@@ -1,0 +1,241 @@
+"""kernels.alignment against kernels.alignment_reference."""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra.numpy import arrays
+
+from isogloss.kernels import alignment, alignment_reference, dtw, reference
+
+A, T, N = 2, 5, 9  # one padded shape, so that a kernel compiles once
+EPS = float(np.finfo(np.float32).eps)
+# Small integers tie often, which random floats never do; lengths of one and runs of equal scores with them.
+scores_of = st.tuples(st.just(A), st.integers(1, T), st.integers(1, N)).flatmap(
+    lambda shape: arrays(np.float32, shape, elements=st.integers(-2, 2))
+)
+utterances = st.lists(scores_of, min_size=3, max_size=3)
+# A frame's weights, the largest taken as 1, are off by 16 EPS (log-softmax of scores up to 2 in magnitude,
+# exp, mean); the deviation they are divided by magnifies that. Frames of a smaller deviation are left out.
+SPREAD = 0.02
+ATOL = 16 * EPS / SPREAD
+
+
+def padded(arrays_, shape, dtype=np.float32):
+    """Stack over NaN: a kernel that reads padding cannot pass."""
+    out = np.full((len(arrays_), *shape), np.nan, dtype)
+    for b, array in enumerate(arrays_):
+        out[(b, *map(slice, array.shape))] = array
+    return out
+
+
+def lengths(scores):
+    tokens, frames = np.array([s.shape[1:] for s in scores], np.int32).T
+    return tokens, frames
+
+
+@pytest.mark.parametrize("bits", [range(128)])
+def test_median_of_every_zero_and_one(bits):
+    """A network of exchanges that orders every input of zeros and ones orders every input."""
+    values = np.array([[int(bit) for bit in f"{b:07b}"] for b in bits], np.float32)[:, None]
+    middle = alignment.median_filter(jnp.asarray(values), jnp.full(128, 7, jnp.int32))[:, 0, 3]
+    np.testing.assert_array_equal(middle, np.median(values[:, 0], axis=1))
+
+
+@settings(max_examples=30)
+@given(st.lists(arrays(np.float32, st.integers(1, N), elements=st.integers(-3, 3)), min_size=4, max_size=4))
+def test_median_filter_equals_reference(rows):
+    frames = np.array([len(row) for row in rows], np.int32)
+    filtered = alignment.median_filter(jnp.asarray(padded(rows, (N,)))[:, None], jnp.asarray(frames))
+    for row, got, n in zip(rows, np.asarray(filtered)[:, 0], frames, strict=True):
+        np.testing.assert_array_equal(got[:n], alignment_reference.median_filter(row, alignment.WIDTH))
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_median_filter_of_a_short_array(columns):
+    values = jnp.arange(columns, dtype=jnp.float32)[None, None]
+    np.testing.assert_array_equal(alignment.median_filter(values, jnp.array([columns])), values)
+
+
+def test_median_filter_equals_openai():
+    timing = pytest.importorskip("whisper.timing", reason="openai-whisper isn't installed")
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for frames in (1, 3, 4, 5, 7, 30):
+        values = rng.integers(-5, 5, (2, 3, frames)).astype(np.float32)
+        got = alignment.median_filter(jnp.asarray(values), jnp.full(2, frames, jnp.int32))
+        np.testing.assert_array_equal(got, timing.median_filter(torch.tensor(values), 7).numpy())
+
+
+def far_from_equal(scores):
+    """Whether in every head every frame's attention differs enough among tokens, or not at all."""
+    for head in scores:
+        weights = np.array([alignment_reference.softmax(row) for row in head])
+        spread = (weights / weights.max(axis=0)).std(axis=0)
+        if ((spread > 1e-12) & (spread < SPREAD)).any():
+            return False
+    return True
+
+
+@settings(max_examples=30)
+@given(utterances)
+def test_matrix_equals_reference(scores):
+    scores = [s if far_from_equal(s) else np.zeros_like(s) for s in scores]
+    tokens, frames = lengths(scores)
+    got = np.asarray(alignment.attention_matrix(padded(scores, (A, T, N)), tokens, frames))
+    for matrix, s, t, n in zip(got, scores, tokens, frames, strict=True):
+        expected = alignment_reference.attention_matrix(s, alignment.WIDTH)
+        np.testing.assert_allclose(matrix[:t, :n], expected, rtol=0, atol=ATOL)
+        assert np.isnan(matrix[t:]).all()
+        assert np.isnan(matrix[:, n:]).all()
+
+
+def test_matrix_of_large_scores():
+    """Scores of real models reach tens: exponentials overflow, and squares of what is left vanish."""
+    scores = np.float32([[[[90, 0, -90], [0, 90, 90]]]])
+    got = alignment.attention_matrix(scores, np.int32([2]), np.int32([3]))
+    np.testing.assert_allclose(got, [[[1, -1, -1], [-1, 1, 1]]], atol=ATOL)
+
+
+def test_one_token_attends_like_all():
+    """Nothing to tell tokens apart: zeros, not a division by zero."""
+    scores = np.random.default_rng(1).standard_normal((1, A, 1, N)).astype(np.float32)
+    np.testing.assert_array_equal(
+        alignment.attention_matrix(scores, np.int32([1]), np.int32([N])), np.zeros((1, 1, N))
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_give_nan(bad):
+    scores = np.ones((2, A, T, N), np.float32)
+    scores[0, 1, 2, 3] = bad
+    got = alignment.attention_matrix(scores, np.int32([T, T]), np.int32([N, N]))
+    np.testing.assert_array_equal(np.isnan(got).all(axis=(1, 2)), [True, False])
+    first, tied = alignment.first_frames(got, np.int32([T, T]), np.int32([N, N]))
+    assert (np.asarray(first)[0] == -1).all()
+    assert not tied[0]
+
+
+@pytest.mark.parametrize(("tokens", "frames"), [(0, 2), (2, 0), (T + 1, 1), (1, N + 1), (-1, 1)])
+def test_impossible_lengths_give_nan_and_no_frames(tokens, frames):
+    scores = np.zeros((2, A, T, N), np.float32)
+    given_ = np.int32([tokens, T]), np.int32([frames, N])
+    matrix = alignment.attention_matrix(scores, *given_)
+    np.testing.assert_array_equal(np.isnan(matrix).all(axis=(1, 2)), [True, False])
+    first, tied = alignment.first_frames(matrix, *given_)
+    np.testing.assert_array_equal((np.asarray(first) == -1).all(axis=1), [True, False])
+    np.testing.assert_array_equal(tied, [False, True])
+
+
+matrices = arrays(np.float32, st.tuples(st.integers(1, T), st.integers(1, N)), elements=st.integers(-3, 3))
+batches = st.lists(matrices, min_size=4, max_size=4)
+
+
+@settings(max_examples=30)
+@given(batches)
+def test_first_frames_equal_reference(many):
+    rows, frames = np.array([m.shape for m in many], np.int32).T
+    first, _ = alignment.first_frames(padded(many, (T, N)), rows, frames)
+    for matrix, got in zip(many, np.asarray(first), strict=True):
+        expected = alignment_reference.first_frames(reference.dtw_path(-matrix))
+        assert got.tolist() == expected + [-1] * (T - len(expected))
+
+
+@settings(max_examples=20)
+@given(batches, st.integers(1, 3))
+def test_rows_that_are_skipped(many, skip):
+    """The same as without them, whatever stands there."""
+    rows, frames = np.array([m.shape for m in many], np.int32).T
+    front = np.full((len(many), skip, N), np.nan, np.float32)
+    whole = np.concatenate([front, padded(many, (T, N))], axis=1)
+    skipped = alignment.first_frames(whole, rows + np.int32(skip), frames, skip=skip)
+    for got, expected in zip(
+        skipped, alignment.first_frames(padded(many, (T, N)), rows, frames), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_nothing_but_the_skipped_rows():
+    first, tied = alignment.first_frames(
+        np.zeros((1, 3, 4), np.float32), np.int32([2]), np.int32([4]), skip=2
+    )
+    assert (np.asarray(first) == -1).all()
+    assert not tied[0]
+
+
+@settings(max_examples=30)
+@given(batches)
+def test_ties_equal_reference(many):
+    """Every path walked one by one: integers sum exactly, so counts are exact."""
+    many = [m[:, :6] for m in many]  # 6 x 5 cells have 681 paths
+    n, m = np.array([d.shape for d in many], np.int32).T
+    expected = [alignment_reference.count_cheapest_paths(d) > 1 for d in many]
+    np.testing.assert_array_equal(alignment.tied(padded(many, (T, N)), n, m), expected)
+
+
+@settings(max_examples=20)
+@given(batches)
+def test_tied_where_the_path_has_a_choice(many):
+    """By another definition: some cell of dtw_path has two predecessors of the least sum."""
+    n, m = np.array([d.shape for d in many], np.int32).T
+    path, length = dtw.dtw_path(padded(many, (T, N)), n, m)
+    for d, cells, used, got in zip(
+        many, np.asarray(path), length, alignment.tied(padded(many, (T, N)), n, m), strict=True
+    ):
+        total = reference.dtw_table(d)
+        choice = False
+        for i, j in cells[:used].tolist():
+            before = [(p, q) for p, q in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if min(p, q) >= 0]
+            sums = sorted(total[cell] for cell in before)
+            choice |= len(sums) > 1 and sums[0] == sums[1]
+        assert got == choice
+
+
+def test_a_tie_off_the_path_does_not_count():
+    d = np.float32([[[0, 9, 9, 9], [9, 0, 9, 9], [9, 9, 0, 9], [9, 9, 9, 0]]])
+    assert not alignment.tied(d, np.int32([4]), np.int32([4]))[0]
+
+
+def test_ties_that_float32_makes():
+    """Sums that differ in float64 but not as the path adds them are a tie of the path."""
+    exact = np.float32([[[1, 1], [2, 7]]])
+    assert not alignment.tied(exact, np.int32([2]), np.int32([2]))[0]
+    wide = np.float32([[[1e8, 1], [2, 7]]])  # 1e8 + 1 == 1e8 + 2 == 1e8 in float32
+    assert alignment.tied(wide, np.int32([2]), np.int32([2]))[0]
+
+
+def test_random_floats_hardly_tie():
+    rng = np.random.default_rng(2)
+    d = rng.standard_normal((50, 20, 60)).astype(np.float32)
+    n, m = rng.integers(1, 21, 50).astype(np.int32), rng.integers(1, 61, 50).astype(np.int32)
+    assert not np.asarray(alignment.tied(d, n, m)).any()
+
+
+def test_whatever_the_neighbours():
+    """The same bits for an utterance at another place among others, in a batch of the same shape."""
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal((6, A, T, N)).astype(np.float32)
+    tokens = rng.integers(2, T + 1, 6).astype(np.int32)
+    frames = rng.integers(2, N + 1, 6).astype(np.int32)
+    matrix = np.asarray(alignment.attention_matrix(scores, tokens, frames))
+    moved = scores[[3, 0, 5, 5, 1, 2]], tokens[[3, 0, 5, 5, 1, 2]], frames[[3, 0, 5, 5, 1, 2]]
+    np.testing.assert_array_equal(alignment.attention_matrix(*moved), matrix[[3, 0, 5, 5, 1, 2]])
+
+
+def test_reference_counts_paths():
+    """As many as there are: the Delannoy numbers, when all cells are equal."""
+    for (n, m), paths in {(1, 4): 1, (2, 2): 3, (3, 3): 13, (3, 4): 25}.items():
+        assert alignment_reference.count_cheapest_paths(np.zeros((n, m))) == paths
+    assert alignment_reference.count_cheapest_paths(1.0 - np.eye(3)) == 1
+
+
+def test_reference_of_a_hand_made_case():
+    assert alignment_reference.first_frames([(0, 0), (0, 1), (1, 2), (2, 2), (2, 3)]) == [0, 2, 2]
+    np.testing.assert_array_equal(alignment_reference.standardise(np.array([1.0, 3.0])), [-1, 1])
+    np.testing.assert_array_equal(
+        alignment_reference.median_filter(np.array([9.0, 0, 0, 5, 1]), 7), [0, 0, 1, 1, 0]
+    )
+    steps = itertools.pairwise(alignment_reference.softmax(np.array([0.0, 0.0, np.log(2)])))
+    assert [round(b / a, 12) for a, b in steps] == [1, 2]
