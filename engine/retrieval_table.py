@@ -4,16 +4,14 @@ One row per pair, state, measure and direction: 1.75 million of 102 languages, 3
 failed write leaves the older table.
 """
 
-import csv
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
-from pyarrow import parquet
 
-from isogloss.engine import draft, retrieval
+from isogloss.engine import draft, retrieval, table_files
 
 
 def tabulate(results: retrieval.Results) -> pa.Table:
@@ -50,19 +48,5 @@ def _labels(names: Sequence[str], index: Int[np.ndarray, " R"]) -> pa.Array:
 
 def write_table(table: pa.Table, out: pathlib.Path) -> None:
     """Write retrieval.parquet and retrieval.csv: the same rows in the same order, NaN as "nan"."""
-    draft.write_whole(out / "retrieval.parquet", lambda file: _write_parquet(table, file))
-    draft.write_whole(out / "retrieval.csv", lambda file: _write_csv(table, file))
-
-
-def _write_parquet(table: pa.Table, path: pathlib.Path) -> None:
-    with path.open("wb") as file:  # pyarrow itself can't open every path that a locale of ASCII names
-        parquet.write_table(table, file)
-
-
-def _write_csv(table: pa.Table, path: pathlib.Path) -> None:
-    # The csv module quotes only what needs it; its floats read back equal.
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.column_names)
-        for batch in table.to_batches(max_chunksize=65536):
-            writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    draft.write_whole(out / "retrieval.parquet", lambda file: table_files.write_parquet(table, file))
+    draft.write_whole(out / "retrieval.csv", lambda file: table_files.write_csv(table, file))

@@ -23,6 +23,8 @@ MAY_TOUCH_DISK = {
     "engine/huggingface.py",
     "engine/pipeline.py",  # types of TensorStore's futures
     "engine/retrieval_table.py",  # the report's Parquet
+    "engine/table_files.py",
+    "engine/transcript_table.py",  # types of Arrow's tables
     "engine/zarr_group.py",
 }
 FILES = [path for part in PARTS for path in sorted((ROOT / part).rglob("*.py"))]

@@ -111,7 +111,9 @@ def test_a_gain_is_paired():
     back = other.gain_over(one, smaller_is_better=True)
     assert back.value == -gain.value
     assert back.low < 0 and back.high < 0  # noqa: PT018
-    assert one.gain_over(one, smaller_is_better=True) == transcript_scores.Figure(value=0, low=0, high=0)
+    assert one.gain_over(one, smaller_is_better=True) == transcript_scores.Figure(
+        value=0.0, low=0.0, high=0.0
+    )
     assert one.gain_over(other, smaller_is_better=False).value == -gain.value
 
 

@@ -1,0 +1,36 @@
+"""Tables on disk: Parquet for programs, CSV for eyes; the same rows in the same order, NaN as "nan"."""
+
+import csv
+import pathlib
+from collections.abc import Iterable
+
+import pyarrow as pa
+from pyarrow import parquet
+
+
+def write_parquet(table: pa.Table, path: pathlib.Path) -> None:
+    """Write a table whole."""
+    with path.open("wb") as file:  # pyarrow itself can't open every path that a locale of ASCII names
+        parquet.write_table(table, file)
+
+
+def write_parquet_in_pieces(schema: pa.Schema, tables: Iterable[pa.Table], path: pathlib.Path) -> None:
+    """Write tables one after the other, a row group each, so that only one is in memory."""
+    with path.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def read_parquet(path: pathlib.Path) -> pa.Table:
+    """A table that `write_parquet` wrote."""
+    with path.open("rb") as file:
+        return parquet.read_table(file)
+
+
+def write_csv(table: pa.Table, path: pathlib.Path) -> None:
+    """Write a table without lists; the csv module quotes only what needs it, its floats read back equal."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.column_names)
+        for batch in table.to_batches(max_chunksize=65536):
+            writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
