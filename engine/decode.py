@@ -62,13 +62,13 @@ class Decoding:
         Args:
           tokens: the model's vocabulary.
           sizes: of the model.
-          graph: of its decoder.
+          graph: of its decoder; with `program` and `batches` it makes programs of other modules.
           parallel: over its parameters.
           exact: whether products of float32 must not be rounded, which accelerators do.
         """
         self.tokens = tokens
         self.sizes = sizes
-        self._graph = graph
+        self.graph = graph
         self._parallel = parallel
         self._exact = exact
         self._rules = generate.Rules.of(tokens)
@@ -101,26 +101,26 @@ class Decoding:
           ValueError: a number is out of range.
         """
         search = beam.Search(beams=num_beams, length_penalty=length_penalty, early_stopping=early_stopping)
-        self._check(states, visible)
+        self.check(states, visible)
         lengths = [len(prompt) for prompt in prompts]
         for length, limit in zip(lengths, limits, strict=True):
             self._check_room(length, int(limit))
 
         def kind(row: int) -> tuple[int, int, int]:
-            longest = _text(int(limits[row]), self.sizes.text_positions - lengths[row])
-            return self._frames(int(visible[row])), lengths[row], longest
+            longest = text_step(int(limits[row]), self.sizes.text_positions - lengths[row])
+            return self.frames_step(int(visible[row])), lengths[row], longest
 
         def make(longest: int) -> Program:
             if num_beams == 1:
-                return generate.greedy(self._graph, self._rules, self.sizes.vocabulary, longest)
-            return beam.beam_search(self._graph, self._rules, self.sizes.vocabulary, longest, search)
+                return generate.greedy(self.graph, self._rules, self.sizes.vocabulary, longest)
+            return beam.beam_search(self.graph, self._rules, self.sizes.vocabulary, longest, search)
 
         decoded: dict[int, Decoded] = {}
-        for (frames, _, longest), some in self._batches(visible, kind):
-            run = self._program((longest, search), lambda longest=longest: make(longest))
+        for (frames, _, longest), some in self.batches(visible, kind):
+            run = self.program((longest, search), lambda longest=longest: make(longest))
             prompt = np.asarray([prompts[row] for row in some], np.int32)
-            heard = _heard(states, visible, apply_norm, some, frames)
-            out = run.rows(run(*heard, prompt, limits[some].astype(np.int32)), len(some))
+            spoken = heard(states, visible, apply_norm, some, frames)
+            out = run.rows(run(*spoken, prompt, limits[some].astype(np.int32)), len(some))
             for row, (said, length, total, cut) in zip(some, out, strict=True):
                 ids = tuple(said[:length].tolist())
                 decoded[row] = Decoded(tokens=ids, log_probability=float(total), cut=bool(cut))
@@ -138,16 +138,16 @@ class Decoding:
         """
         if not self.tokens.multilingual or not self.tokens.languages:
             raise ValueError("an English-only model detects no language. Remedy: give a multilingual model.")
-        self._check(states, visible)
+        self.check(states, visible)
         code = {id: language for language, id in self.tokens.languages.items()}
 
         def make() -> Program:
-            return generate.detection(self._graph, self.tokens.sot, tuple(self.tokens.languages.values()))
+            return generate.detection(self.graph, self.tokens.sot, tuple(self.tokens.languages.values()))
 
         languages, probabilities = [""] * len(visible), np.zeros(len(visible), np.float32)
-        for (frames,), some in self._batches(visible, lambda row: (self._frames(int(visible[row])),)):
-            run = self._program("detect", make)
-            out = run.rows(run(*_heard(states, visible, apply_norm, some, frames)), len(some))
+        for (frames,), some in self.batches(visible, lambda row: (self.frames_step(int(visible[row])),)):
+            run = self.program("detect", make)
+            out = run.rows(run(*heard(states, visible, apply_norm, some, frames)), len(some))
             for row, (id, probability) in zip(some, out, strict=True):
                 languages[row], probabilities[row] = code[int(id)], probability
         return languages, probabilities
@@ -179,7 +179,7 @@ class Decoding:
         Raises:
           ValueError: a number is out of range.
         """
-        self._check(states, visible)
+        self.check(states, visible)
         for length in map(int, lengths):
             self._check_room(length, 0)
             if not 1 <= length <= tokens.shape[1]:
@@ -188,14 +188,16 @@ class Decoding:
         probabilities = np.full(tokens.shape, np.nan, np.float32)
 
         def kind(row: int) -> tuple[int, int]:
-            return self._frames(int(visible[row])), _text(int(lengths[row]), self.sizes.text_positions)
+            return self.frames_step(int(visible[row])), text_step(
+                int(lengths[row]), self.sizes.text_positions
+            )
 
-        for (frames, longest), some in self._batches(visible, kind):
-            run = self._program(("align", tuple(heads)), lambda: align_scores.scores(self._graph, heads))
+        for (frames, longest), some in self.batches(visible, kind):
+            run = self.program(("align", tuple(heads)), lambda: align_scores.scores(self.graph, heads))
             text = np.full((len(some), longest), self.tokens.eot, np.int32)
             for place, row in enumerate(some):
                 text[place, : lengths[row]] = tokens[row, : lengths[row]]
-            out = run.rows(run(*_heard(states, visible, apply_norm, some, frames), text), len(some))
+            out = run.rows(run(*heard(states, visible, apply_norm, some, frames), text), len(some))
             for row, (found, likely) in zip(some, out, strict=True):
                 seen, used = visible[row], lengths[row]
                 scores[row, :, :used] = -np.inf
@@ -203,7 +205,8 @@ class Decoding:
                 probabilities[row, 1:used] = likely[1:used]
         return scores, probabilities
 
-    def _check(self, states: States, visible: Counts) -> None:
+    def check(self, states: States, visible: Counts) -> None:
+        """Refuse impossible numbers of visible frames; ValueError."""
         wrong = [int(n) for n in visible if not 1 <= n <= states.shape[1]]
         if wrong or states.shape[1] > self.sizes.positions:
             most = min(states.shape[1], self.sizes.positions)
@@ -215,10 +218,11 @@ class Decoding:
             rule = f"a prompt of at least 1 token and the new ones must fit the model's {room} positions"
             raise ValueError(f"{rule}, got {start} and {limit}")
 
-    def _frames(self, visible: int) -> int:
+    def frames_step(self, visible: int) -> int:
+        """Frames of memory of the program that a row with so many visible ones goes to."""
         return min(-(-visible // FRAMES_STEP) * FRAMES_STEP, self.sizes.positions)
 
-    def _batches(self, visible: Counts, kind: Callable[[int], Kind]) -> Iterator[tuple[Kind, list[int]]]:
+    def batches(self, visible: Counts, kind: Callable[[int], Kind]) -> Iterator[tuple[Kind, list[int]]]:
         """Rows of one kind, as many as a step takes; shorter ones together, as they end together."""
         kinds: dict[Kind, list[int]] = {}
         for row in sorted(range(len(visible)), key=lambda row: int(visible[row])):
@@ -227,7 +231,8 @@ class Decoding:
             for start in range(0, len(rows), self._parallel.capacity):
                 yield key, rows[start : start + self._parallel.capacity]
 
-    def _program(self, key: Hashable, make: Callable[[], Program]) -> DataParallel:
+    def program(self, key: Hashable, make: Callable[[], Program]) -> DataParallel:
+        """The program of this key over the decoder's parameters, made when first asked for."""
         if key not in self._programs:
             program = make()
             if self._exact:
@@ -236,11 +241,12 @@ class Decoding:
         return self._programs[key]
 
 
-def _text(length: int, most: int) -> int:
+def text_step(length: int, most: int) -> int:
+    """Tokens of the program that a text of this length goes to; `most` is the longest there is."""
     return next((step for step in TEXT_STEPS if length <= step < most), most)
 
 
-def _heard(
+def heard(
     states: States, visible: Counts, apply_norm: Flags, rows: list[int], frames: int
 ) -> tuple[States, Counts, Flags]:
     """Some rows, brought to a number of frames."""
