@@ -148,7 +148,7 @@ def tied(
         before = (two_ago[:, :-1], one_ago[:, :-1], one_ago[:, 1:])
         many = (many_two_ago[:, :-1], many_one_ago[:, :-1], many_one_ago[:, 1:])
         least = jnp.minimum(jnp.minimum(before[0], before[1]), before[2])
-        ways = sum(jnp.where(b == least, c, 0) for b, c in zip(before, many, strict=True))
+        ways = jnp.stack([jnp.where(b == least, c, 0) for b, c in zip(before, many, strict=True)]).sum(axis=0)
         now = jnp.pad(here + least, ((0, 0), (1, 0)), constant_values=jnp.inf)
         many_now = jnp.pad(jnp.minimum(ways, 2), ((0, 0), (1, 0)))
         last = jnp.take_along_axis(many_now, n[:, None], axis=1, mode="clip")[:, 0]
@@ -161,4 +161,4 @@ def tied(
     start = enter, off, jnp.zeros(pairs, jnp.int32)
     (_, _, found), _ = jax.lax.scan(step, start, (jnp.arange(skewed.shape[0]), skewed))
     possible = (n >= 1) & (n <= rows) & (m >= 1) & (m <= columns)
-    return possible & (found > 1)
+    return jnp.asarray(possible & (found > 1))
