@@ -22,6 +22,7 @@ SECONDS = 0.02  # of a frame
 MUTUAL, TRANSPORT = "#d55e00", "#b0307f"
 _INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _MATCHED, _PLAIN = "#f4b183", "#dfe3e7"  # grounds of words under the waveforms
+_DASHES = (0, (2.2, 1.2))
 _STRIP = 0.5  # inches of a waveform
 
 
@@ -171,7 +172,7 @@ def _frame_matches(axes: Axes, a: Side, b: Side, matches: Sequence[Match]) -> No
     for match in sorted(matches, key=lambda match: match.mutual):
         x, y = b.start[match.b], a.start[match.a]
         size = (max(b.end[match.b] - x, SECONDS), max(a.end[match.a] - y, SECONDS))
-        color, style = (MUTUAL, "-") if match.mutual else (TRANSPORT, (0, (2.2, 1.2)))
+        color, style = (MUTUAL, "-") if match.mutual else (TRANSPORT, _DASHES)
         for ink, width in (("white", 2.4), (color, 1.3)):
             solid = "-" if ink == "white" else style
             frame = patches.Rectangle(
@@ -253,13 +254,11 @@ def _head(figure: Figure, title: str, note: str) -> None:
 
 
 def _legend(figure: Figure, matches: Sequence[Match]) -> None:
-    kinds = [("mutual best match", MUTUAL, "-", any(match.mutual for match in matches))]
-    only = any(match.transported and not match.mutual for match in matches)
-    kinds.append(("optimal transport only", TRANSPORT, (0, (2.2, 1.2)), only))
-    boxes = [
-        patches.Patch(fill=False, ec=ink, ls=style, lw=1.3, label=name)
-        for name, ink, style, any_ in kinds
-        if any_
-    ]
+    boxes = []
+    if any(match.mutual for match in matches):
+        boxes.append(patches.Patch(fill=False, ec=MUTUAL, lw=1.3, label="mutual best match"))
+    if any(match.transported and not match.mutual for match in matches):
+        dashed = {"fill": False, "ec": TRANSPORT, "ls": _DASHES, "lw": 1.3}
+        boxes.append(patches.Patch(label="optimal transport only", **dashed))
     if boxes:
         figure.legend(handles=boxes, loc="lower left", ncols=2, frameon=False, fontsize=8, labelcolor=_INK)

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ _COLORS = {"both": "#009e73", "meaning": "#0072b2", "sound": "#d55e00", "neither
 _NAMES = {"mutual": "Mutual best matches", "transport": "Matches by optimal transport"}
 _MASSES = (0.95, 0.8, 0.5)
 _GREYS = ("#eef0f2", "#dfe3e7", "#cdd3d9")
+_HALO = patheffects.withStroke(linewidth=1.8, foreground="white")
 _LABELS = 16  # most word pairs named in a panel
 
 
@@ -38,10 +40,10 @@ def plane(checked: word_checks.Checked, language_a: str, language_b: str, state:
         figure = Figure(figsize=(10.4, 5.9), dpi=200, facecolor="white")
         backend_agg.FigureCanvasAgg(figure)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
-        low = min(float(random["meaning"].min()), float(found["meaning"].min()), 0.0)
+        low = min(0.0, *(float(np.min(table["meaning"].to_numpy(float))) for table in (random, found)))
         for panel, kind in zip(panels, word_checks.KINDS, strict=True):
             _chance(panel, random, low)
-            panel.set(xlim=(-0.06, 1.06), ylim=(low - 0.05, 1.06))
+            panel.set(xlim=(-0.06, 1.06), ylim=(low - 0.06, 1.1))
             panel.set_title(_NAMES[kind], loc="left", size=10, weight="bold", color=_INK, pad=34)
             names = pair | {"state": state, "kind": kind}
             panel.text(0, 1.025, _says(_where(checked.tests, names)), **_small(panel))
@@ -49,7 +51,7 @@ def plane(checked: word_checks.Checked, language_a: str, language_b: str, state:
             _axes(panel)
         figure.subplots_adjust(left=0.06, right=0.985, top=0.80, bottom=0.10, wspace=0.06)
         for panel, column in zip(panels, word_checks.KINDS.values(), strict=True):
-            _points(panel, _types(found[found[column]], missing))
+            _points(panel, _types(found.loc[found[column]], missing))
         panels[0].set_ylabel("means alike: cosine of the words' sentence encodings", size=8.5, color=_INK)
         title = " and ".join(map(interpret_figures.language_name, (language_a, language_b)))
         place = {"x": 0.014, "va": "top"}
@@ -67,7 +69,7 @@ def _where(table: pd.DataFrame, values: dict[str, str]) -> pd.DataFrame:
 
 
 def _small(axes: Axes) -> dict[str, object]:
-    return {"size": 8, "color": _FAINT, "transform": axes.transAxes, "va": "bottom", "linespacing": 1.5}
+    return {"size": 7.5, "color": _FAINT, "transform": axes.transAxes, "va": "bottom", "linespacing": 1.5}
 
 
 def _says(tests: pd.DataFrame) -> str:
@@ -78,8 +80,8 @@ def _says(tests: pd.DataFrame) -> str:
         sign = 1 if name == "meaning" else -1  # of a likeness, not a distance
         p = "p < 0.001" if row["p_permutation"] < 0.001 else f"p = {row['p_permutation']:.3f}"
         lines.append(
-            f"{name} {sign * row['difference']:+.3f} against chance, d_z {sign * row['d_z']:+.2f}, "
-            f"{p}, {row['n']:,} sentence pairs, {row['matches']:,} matches"
+            f"{name} {sign * row['difference']:+.3f} against chance, $d_z$ = {sign * row['d_z']:.2f}, {p} "
+            f"(n = {row['n']:,}, {row['matches']:,} matches)"
         )
     return "\n".join(lines)
 
@@ -141,10 +143,9 @@ def _types(found: pd.DataFrame, missing: set[str]) -> pd.DataFrame:
 
 def _points(axes: Axes, types: pd.DataFrame) -> None:
     ink = [_COLORS[name] for name in types["alike"]]
-    area = 9 * types["count"].to_numpy(float)
-    axes.scatter(types["sound"], types["meaning"], area, ink, alpha=0.55, lw=0, zorder=2)
-    likeness = np.hypot(types["sound"], types["meaning"]) + 0.15 * np.log(types["count"])
-    order = np.argsort(-likeness.to_numpy(), kind="stable")
+    sound, meaning, count = (types[name].to_numpy(float) for name in ("sound", "meaning", "count"))
+    axes.scatter(sound, meaning, 9 * count, ink, alpha=0.55, lw=0, zorder=2)
+    order = np.argsort(-np.hypot(sound, meaning) - 0.15 * np.log(count), kind="stable")
     taken: list[Bbox] = []
     for row in types.iloc[order].to_dict("records"):
         if len(taken) == _LABELS:
@@ -161,9 +162,9 @@ def _label(axes: Axes, name: str, point: tuple[float, float], alike: str, taken:
     for side, offset in (("left", 5), ("right", -5)):
         text = axes.annotate(
             name, point, (offset, 0), textcoords="offset points", size=7, color=_COLORS[alike], ha=side,
-            va="center", parse_math=False, zorder=3,
+            va="center", parse_math=False, zorder=3, path_effects=[_HALO],
         )  # fmt: skip
-        extent = text.get_window_extent().expanded(1.02, 1.15)
+        extent = text.get_window_extent().expanded(1.08, 1.2)
         inside = box.x0 < extent.x0 and extent.x1 < box.x1 and box.y0 < extent.y0 and extent.y1 < box.y1 - 30
         if inside and not any(extent.overlaps(other) for other in taken):
             taken.append(extent)
