@@ -21,7 +21,7 @@ MEASURES = flags.DEFINE_list(
     "measures", ["seqsim", "meanpool", "dtw"], "Some of seqsim, precision, recall, meanpool, dtw."
 )
 LANGUAGES = shared_flags.languages()
-PAIRS = flags.DEFINE_list("pairs", ["all"], "Language pairs a-b, or all; each counts once.")
+PAIRS = shared_flags.pairs()
 STATES = shared_flags.states()
 REMOVE_MEAN = flags.DEFINE_boolean(
     "remove_language_mean", False, "Subtract each language's mean frame from every frame first."

@@ -178,6 +178,18 @@ def states() -> flags.FlagHolder[list[str]]:
     return flags.DEFINE_list("states", ["all"], "Encoder states: all, or some of 0,1,...,final.")
 
 
+@functools.cache
+def state() -> flags.FlagHolder[list[str]]:
+    """--state, of jobs that look at single states."""
+    return flags.DEFINE_list("state", ["final"], "Encoder states: all, or some of 1,...,final.")
+
+
+@functools.cache
+def pairs() -> flags.FlagHolder[list[str]]:
+    """--pairs."""
+    return flags.DEFINE_list("pairs", ["all"], "Language pairs a-b, or all; each counts once.")
+
+
 def choice(holder: flags.FlagHolder[list[str]]) -> tuple[str, ...]:
     """Values of a list flag; none where it says "all"."""
     values = tuple(holder.value or ())
