@@ -1,23 +1,27 @@
-"""DTW on the CPU: sixteen pairs in the lanes of a register; `reference.dtw_cost` defines it.
+"""DTW of given distances on the CPU, cost and path; `reference.dtw_cost` and `dtw_path` define them.
 
-The table is filled in strips of a few columns: within a strip the row above stays in registers,
-only the strip's last column is kept for the next one. Memory: one tile per thread, no table.
+A pair's table is filled in strips of sixteen rows, an anti-diagonal of the strip at a time: its cells
+depend on earlier ones only, so they fill a register, and each pair has the machine for itself, whatever
+the lengths of the others. Memory: one row of sums per thread; for paths two bits per cell besides.
 Threads are Python's (compiled code lets go of the interpreter): safe beside JAX and under a
 caller's own threads, which Numba's default threading layer is not.
 """
 
 import concurrent.futures
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numba
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt16
 
 from isogloss.kernels import registers_numba
-from isogloss.kernels.registers_numba import COLUMNS, LANES
+from isogloss.kernels.registers_numba import LANES
 
-_ROWS = 64  # rows of distances interleaved at a time: 32 KB
+_SMALL = 1 << 20  # cells that one thread has done before others are up
+_SHARES = 4  # portions of the work per thread, so that one that is held up has less to do
+_strip = registers_numba.strip(record=False)
+_recording_strip = registers_numba.strip(record=True)
 
 
 def dtw_cost(
@@ -34,25 +38,9 @@ def dtw_cost(
       ValueError: a length is out of range.
     """
     check_lengths(n, m, distances.shape)
-    distances = np.require(distances, np.float32, ["C", "W"])  # writeable, or it is another type to Numba
-    tail = np.zeros((*distances.shape[:2], COLUMNS), np.float32)
-    rest = distances.shape[2] % COLUMNS
-    tail[:, :, :rest] = distances[:, :, distances.shape[2] - rest :]
-    groups = _like_sized(n, m)
+    given = _Given(distances, n, m, band)
     costs = np.zeros(len(n), np.float32)
-    widest = max(distances.shape[1:]) if band is None else band
-
-    def one(group: Int[np.ndarray, " lanes"]) -> None:
-        pairs = np.resize(group, LANES)  # repeats pairs in idle lanes
-        rows, columns = n[pairs].astype(np.int64), m[pairs].astype(np.int64)
-        stops = np.union1d(rows, np.arange(_ROWS, rows.max(), _ROWS))
-        found = np.zeros(LANES, np.float32)
-        _group_costs(distances, tail, pairs, rows, columns, stops, widest, found)
-        costs[group] = found[: len(group)]
-
-    with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
-        for _ in threads.map(one, groups):
-            pass
+    given.share(lambda pairs: _costs(given.flat, given.shape, pairs, given.n, given.m, given.band, costs))
     return costs / (n + m).astype(np.float32) if normalise else costs
 
 
@@ -69,27 +57,43 @@ def dtw_path(
       ValueError: a length is out of range.
     """
     check_lengths(n, m, distances.shape)
+    given = _Given(distances, n, m, band)
     pairs, rows, columns = distances.shape
-    distances = np.require(distances, np.float32, ["C", "W"])  # writeable, or it is another type to Numba
     paths = np.full((pairs, rows + columns - 1, 2), -1, np.int32)
     lengths = np.zeros(pairs, np.int32)
-    widest = max(rows, columns) if band is None else band
-
-    def one(p: int) -> None:
-        lengths[p] = _one_path(distances[p], int(n[p]), int(m[p]), widest, paths[p])
-
-    with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
-        for _ in threads.map(one, range(pairs)):
-            pass
+    given.share(
+        lambda pairs: _paths(given.flat, given.shape, pairs, given.n, given.m, given.band, paths, lengths)
+    )
     return paths, lengths
 
 
-def _like_sized(n: Int[np.ndarray, " P"], m: Int[np.ndarray, " P"]) -> list[Int[np.ndarray, " lanes"]]:
-    """Pairs in groups of LANES: sorted by n into blocks, by m within each, so that few lanes idle."""
-    block = LANES * max(1, round((len(n) / LANES) ** 0.5))
-    rank = np.argsort(np.argsort(n, kind="stable"), kind="stable")
-    order = np.lexsort((m, rank // block))
-    return [order[at : at + LANES] for at in range(0, len(order), LANES)]
+class _Given:
+    """Arguments as the compiled code takes them."""
+
+    def __init__(
+        self,
+        distances: Float[np.ndarray, "P N M"],
+        n: Int[np.ndarray, " P"],
+        m: Int[np.ndarray, " P"],
+        band: int | None,
+    ) -> None:
+        # writeable, or it is another type to Numba
+        self.flat = np.require(distances, np.float32, ["C", "W"]).reshape(-1)
+        self.shape = distances.shape
+        self.n, self.m = n.astype(np.int64), m.astype(np.int64)
+        self.band = max(self.shape[1:]) if band is None else band
+
+    def share(self, work: Callable[[Int[np.ndarray, " share"]], None]) -> None:
+        """Do all pairs, on all threads if that pays: the largest first, dealt out like cards."""
+        cells = self.n * self.m
+        order = np.argsort(-cells, kind="stable")
+        if cells.sum() <= _SMALL or len(order) == 1:
+            work(order)
+            return
+        count = min(len(order), _SHARES * numba.get_num_threads())
+        with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
+            for _ in threads.map(work, [order[share::count] for share in range(count)]):
+                pass
 
 
 def check_lengths(n: Int[np.ndarray, " P"], m: Int[np.ndarray, " P"], shape: Sequence[int]) -> None:
@@ -104,153 +108,132 @@ def check_lengths(n: Int[np.ndarray, " P"], m: Int[np.ndarray, " P"], shape: Seq
 
 @numba.njit(nogil=True)
 @typing.no_type_check
-def filled(size: int, value: float) -> Float[np.ndarray, " size"]:
-    """Flat float32 array of one value (np.full takes Numba a second to compile)."""
-    array = np.empty(size, np.float32)
-    for k in range(size):
-        array[k] = value
-    return array
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def new_state(rows: int) -> tuple[Float[np.ndarray, " edge"], Float[np.ndarray, " state"]]:
-    """(edge, state) of `registers_numba.advance` for a table of so many rows."""
-    return filled(rows * LANES, np.inf), filled((COLUMNS + 1) * LANES, np.inf)
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def open_strip(state: Float[np.ndarray, " state"], first: bool) -> None:
-    """Set what stands above a strip: the table is entered at its first cell only."""
-    for k in range((COLUMNS + 1) * LANES):
-        state[k] = 0.0 if first and k >= COLUMNS * LANES else np.inf
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def take_cost(
-    state: Float[np.ndarray, " state"], lane: int, column: int, m: int, costs: Float[np.ndarray, " lanes"]
-) -> None:
-    """Take what a lane's last row in the strip from `column` says: its cost, or that it has none.
-
-    Once a column of the m in use has brought down a NaN, the cost is NaN; costs start as 0.
-    """
-    for c in range(min(COLUMNS, m - column)):
-        total = state[c * LANES + lane]
-        if np.isnan(total) or (column + c == m - 1 and not np.isnan(costs[lane])):
-            costs[lane] = total
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _group_costs(
-    distances: Float[np.ndarray, "P N M"],
-    tail: Float[np.ndarray, "P N columns"],
-    pairs: Int[np.ndarray, " lanes"],
-    n: Int[np.ndarray, " lanes"],
-    m: Int[np.ndarray, " lanes"],
-    stops: Int[np.ndarray, " stops"],
+def _costs(
+    flat: Float[np.ndarray, " cells"],
+    shape: tuple[int, int, int],
+    pairs: Int[np.ndarray, " share"],
+    n: Int[np.ndarray, " P"],
+    m: Int[np.ndarray, " P"],
     band: int,
-    costs: Float[np.ndarray, " lanes"],
+    costs: Float[np.ndarray, " P"],
 ) -> None:
-    """Write to `costs` those of LANES pairs.
+    """Write to `costs` those of `pairs`."""
+    edge, spare = _room(shape[2])
+    choices = np.empty((1, 1, 2), np.uint16)
+    for p in pairs:
+        table = p * shape[1] * shape[2], shape[2], n[p], m[p], band
+        costs[p] = _fill(flat, table, edge, spare, choices, False)
 
-    tail holds the columns of `distances` that are left after whole strips; pairs, n and m are by
-    lane; stops are the rows at which a tile ends, among them every n.
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _paths(
+    flat: Float[np.ndarray, " cells"],
+    shape: tuple[int, int, int],
+    pairs: Int[np.ndarray, " share"],
+    n: Int[np.ndarray, " P"],
+    m: Int[np.ndarray, " P"],
+    band: int,
+    paths: Int[np.ndarray, "P K 2"],
+    lengths: Int[np.ndarray, " P"],
+) -> None:
+    """Write to `paths` and `lengths` those of `pairs`."""
+    edge, spare = _room(shape[2])
+    choices = np.empty((-(-shape[1] // LANES), len(spare) // LANES + LANES, 2), np.uint16)
+    for p in pairs:
+        table = p * shape[1] * shape[2], shape[2], n[p], m[p], band
+        if np.isfinite(_fill(flat, table, edge, spare, choices, True)):
+            lengths[p] = _walk_back(choices, n[p], m[p], paths[p])
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _room(columns: int) -> tuple[Float[np.ndarray, " edge"], Float[np.ndarray, " spare"]]:
+    """(edge, spare) of `_fill` for tables of so many columns."""
+    steps = columns + 2 * LANES
+    return np.empty(steps + 2 * LANES, np.float32), np.empty(LANES * steps, np.float32)
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _fill(
+    flat: Float[np.ndarray, " cells"],
+    table: tuple[int, int, int, int, int],
+    edge: Float[np.ndarray, " edge"],
+    spare: Float[np.ndarray, " spare"],
+    choices: UInt16[np.ndarray, "strips steps 2"],
+    record: bool,
+) -> float:
+    """Cost of one pair; NaN if a distance in use is. Of choices (strip, k, 2) those in use are set.
+
+    table: where in `flat` it starts, length of its rows there, rows and columns in use, band. The
+    last strip ends with the last row; of the first one's rows, some may lie above the table.
     """
-    whole = distances.shape[2] - distances.shape[2] % COLUMNS
-    longest = 0
-    for lane in range(LANES):
-        longest = max(longest, m[lane])
-    edge, state = new_state(stops[-1])
-    tile = np.empty(_ROWS * COLUMNS * LANES, np.float32)
-    for column in range(0, longest, COLUMNS):
-        open_strip(state, column == 0)
-        row = 0
-        for stop in stops:
-            rows = stop - row
-            if column < whole:
-                _interleave(distances, tile, pairs, row, column, rows)
-            else:
-                _interleave(tail, tile, pairs, row, 0, rows)
-            if band < max(stop, longest):
-                _leave_band(tile, rows, row, column, band)
-            registers_numba.advance(tile, edge[row * LANES :], state, rows, 1)
-            for lane in range(LANES):
-                if n[lane] == stop:
-                    take_cost(state, lane, column, m[lane], costs)
-            row = stop
+    start, width, n, m, band = table
+    above = -n % LANES
+    edge[:] = np.inf
+    lanes = np.empty(3 * LANES, np.int64)
+    state = np.empty(LANES, np.float32)
+    nan = False
+    for s in range((n + above) // LANES):
+        first = above if s == 0 else 0  # the step at which row 0 enters
+        blocks = (m + 2 * LANES - 2 - first) // LANES
+        for lane in range(LANES):
+            i = LANES - 1 - lane
+            row = s * LANES + i - above
+            low, high = max(0, row - band), min(m, row + band + 1)
+            lanes[lane] = start + row * width + first - i if row >= 0 else start
+            lanes[LANES + lane] = i + low
+            lanes[2 * LANES + lane] = max(0, high - low) if row >= 0 else 0
+            state[lane] = 0.0 if row == 0 else np.inf
+        source = flat
+        if lanes[:LANES].max() + blocks * LANES > len(flat):
+            _copy(flat, lanes, blocks * LANES, spare)
+            source = spare
+        if record:
+            _recording_strip(
+                source, LANES * width, lanes, state, edge, first, blocks, choices[s, first:].reshape(-1)
+            )
+        else:
+            _strip(source, LANES * width, lanes, state, edge, first, blocks, choices.reshape(-1))
+        for lane in range(LANES):
+            nan |= np.isnan(state[lane])
+    return np.float32(np.nan) if nan else edge[LANES + m - 1]
 
 
 @numba.njit(nogil=True)
 @typing.no_type_check
-def _interleave(
-    distances: Float[np.ndarray, "P N M"],
-    tile: Float[np.ndarray, " tile"],
-    pairs: Int[np.ndarray, " lanes"],
-    row: int,
-    column: int,
-    rows: int,
+def _copy(
+    flat: Float[np.ndarray, " cells"],
+    lanes: Int[np.ndarray, " lanes"],
+    steps: int,
+    spare: Float[np.ndarray, " spare"],
 ) -> None:
-    _, height, width = distances.shape
-    starts = pairs * (height * width)
-    flat = distances.reshape(-1)[row * width + column :]
-    registers_numba.interleave(flat, tile, starts, width, rows)
+    """Copy what a strip reads, as far as there is any: the last one would read past the end."""
+    for lane in range(LANES):
+        for k in range(min(steps, len(flat) - lanes[lane])):
+            spare[lane * steps + k] = flat[lanes[lane] + k]
+        lanes[lane] = lane * steps
 
 
 @numba.njit(nogil=True)
 @typing.no_type_check
-def _leave_band(tile: Float[np.ndarray, " tile"], rows: int, row: int, column: int, band: int) -> None:
-    """Make every cell with |i - j| > band impassable."""
-    for r in range(rows):
-        for c in range(COLUMNS):
-            if abs(row + r - column - c) > band:
-                at = (r * COLUMNS + c) * LANES
-                for lane in range(LANES):
-                    tile[at + lane] = np.inf
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _one_path(
-    distances: Float[np.ndarray, "N M"], n: int, m: int, band: int, path: Int[np.ndarray, "K 2"]
+def _walk_back(
+    choices: UInt16[np.ndarray, "strips steps 2"], n: int, m: int, path: Int[np.ndarray, "K 2"]
 ) -> int:
-    """Length of the cheapest path of one pair, written to `path`; 0 if there is none."""
-    steps = np.zeros((n, m), np.uint8)  # 0 diagonal, 1 up, 2 left
-    total = filled(m + 1, np.inf)
-    total[0] = np.float32(0)
-    spoiled = np.float32(0)
-    for i in range(n):
-        diagonal, left = total[0], np.float32(np.inf)
-        total[0] = left
-        for j in range(m):
-            up = total[j + 1]
-            before, step = diagonal, 0
-            if up < before:
-                before, step = up, 1
-            if left < before:
-                before, step = left, 2
-            left = np.float32(np.inf)
-            if abs(i - j) <= band:
-                left = before + distances[i, j]
-                spoiled += distances[i, j]  # a minimum may lose a NaN, a sum does not
-            steps[i, j], total[j + 1], diagonal = step, left, up
-    if not np.isfinite(total[m]) or np.isnan(spoiled):
-        return 0
-    return _walk_back(steps, path)
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _walk_back(steps: Int[np.ndarray, "n m"], path: Int[np.ndarray, "K 2"]) -> int:
-    """Length of the path that `steps` leads back along from the last cell, written first to last."""
-    i, j = steps.shape[0] - 1, steps.shape[1] - 1
-    length = 1
-    while i > 0 or j > 0:
-        i, j, length = i - (steps[i, j] != 2), j - (steps[i, j] != 1), length + 1
-    i, j = steps.shape[0] - 1, steps.shape[1] - 1
-    for k in range(length - 1, -1, -1):
-        path[k, 0], path[k, 1] = i, j
-        i, j = i - (steps[i, j] != 2), j - (steps[i, j] != 1)
+    """Length of the path that `choices` lead back along from the last cell, written first to last."""
+    above = -n % LANES
+    i, j, length = n - 1, m - 1, 0
+    while i >= 0 and j >= 0:
+        path[length, 0], path[length, 1] = i, j
+        length += 1
+        s, below = divmod(i + above, LANES)
+        up, left = choices[s, j + below]
+        lane = LANES - 1 - below
+        came_left = left >> lane & 1
+        i -= 1 - came_left
+        j -= came_left or not up >> lane & 1
+    for k in range(length // 2):
+        for c in range(2):
+            path[k, c], path[length - 1 - k, c] = path[length - 1 - k, c], path[k, c]
     return length

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from isogloss.kernels import dtw_numba, registers_numba
+from isogloss.kernels import registers_numba
 from isogloss.kernels.registers_numba import COLUMNS, LANES, PANELS, ROWS
 
 BATCH = 4 * LANES  # utterances of B packed at a time
@@ -49,7 +49,7 @@ def frame_scores(
                     lengths = np.ones(LANES, np.int64)
                     lengths[: len(group)] = m[group]
                     found = np.full((3, LANES), np.nan, np.float32)
-                    found[2] = 0 if dtw else np.nan  # `take_cost` keeps a NaN
+                    found[2] = 0 if dtw else np.nan  # `_take_cost` keeps a NaN
                     task = (slivers, panel, int(n[u]), lengths, x.shape[2], maxima, dtw, found)
                     _group_scores(*task)
                     scores[:, u, group] = found[:, : len(group)]
@@ -134,11 +134,11 @@ def _group_scores(
 ) -> None:
     """Write to `scores` precision, recall and cost by lane: one utterance of A, a group of B."""
     tile = np.empty(_TILE_ROWS * COLUMNS * LANES, np.float32)
-    row_maxima = dtw_numba.filled(n * LANES, -np.inf)
-    column_maxima = dtw_numba.filled(len(panels) // depth, -np.inf)
-    edge, state = dtw_numba.new_state(n)
+    row_maxima = _filled(n * LANES, -np.inf)
+    column_maxima = _filled(len(panels) // depth, -np.inf)
+    edge, state = _filled(n * LANES, np.inf), _filled((COLUMNS + 1) * LANES, np.inf)
     for column in range(0, len(panels) // (depth * LANES), COLUMNS):
-        dtw_numba.open_strip(state, column == 0)
+        _open_strip(state, column == 0)
         for row in range(0, n, _TILE_ROWS):
             rows = min(_TILE_ROWS, n - row)
             _fill(tile, slivers[row * depth :], panels[column * LANES * depth :], rows, depth)
@@ -149,11 +149,44 @@ def _group_scores(
                 registers_numba.advance(tile, edge[row * LANES :], state, rows, -1)
         if dtw:
             for lane in range(LANES):
-                dtw_numba.take_cost(state, lane, column, m[lane], scores[2])
+                _take_cost(state, lane, column, m[lane], scores[2])
     if maxima:
         for lane in range(LANES):
             scores[0, lane] = _lane_mean(row_maxima, lane, n)
             scores[1, lane] = _lane_mean(column_maxima, lane, m[lane])
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _filled(size: int, value: float) -> Float[np.ndarray, " size"]:
+    """Flat float32 array of one value (np.full takes Numba a second to compile)."""
+    array = np.empty(size, np.float32)
+    for k in range(size):
+        array[k] = value
+    return array
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _open_strip(state: Float[np.ndarray, " state"], first: bool) -> None:
+    """Set what stands above a strip of columns: the table is entered at its first cell only."""
+    for k in range((COLUMNS + 1) * LANES):
+        state[k] = 0.0 if first and k >= COLUMNS * LANES else np.inf
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _take_cost(
+    state: Float[np.ndarray, " state"], lane: int, column: int, m: int, costs: Float[np.ndarray, " lanes"]
+) -> None:
+    """Take what a lane's last row in the strip from `column` says: its cost, or that it has none.
+
+    Once a column of the m in use has brought down a NaN, the cost is NaN; costs start as 0.
+    """
+    for c in range(min(COLUMNS, m - column)):
+        total = state[c * LANES + lane]
+        if np.isnan(total) or (column + c == m - 1 and not np.isnan(costs[lane])):
+            costs[lane] = total
 
 
 @numba.njit(nogil=True)

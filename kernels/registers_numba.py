@@ -1,7 +1,7 @@
 """The inner loops of the CPU kernels, spelled out as LLVM vectors of sixteen floats.
 
 Numba keeps small arrays in memory, and an accumulator in memory costs a factor of five; these
-three loops keep theirs in registers. Lane l of a vector belongs to pair l of a group, and no
+loops keep theirs in registers. Lane l of a vector belongs to pair l of a group, and no
 lane sees another: what a pair scores cannot depend on its neighbours. Nothing checks bounds.
 
 Source: the product is the micro-kernel of Goto & van de Geijn, ACM TOMS 34(3), 2008.
@@ -23,9 +23,11 @@ _HOST = llvmlite.binding.get_host_cpu_features()
 ROWS, PANELS = (14, 2) if _HOST.get("avx512f", False) else (6, 1)
 
 _FLOATS, _INTS = types.Array(types.float32, 1, "C"), types.Array(types.int64, 1, "C")
-_ARRAYS, _INT = (_FLOATS, _INTS), types.intp
-_F32, _I32, _I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_MASKS = types.Array(types.uint16, 1, "C")
+_ARRAYS, _INT = (_FLOATS, _INTS, _MASKS), types.intp
+_F32, _I16, _I32, _I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_F32, LANES)
+_INT_VECTOR = ir.VectorType(_I32, LANES)
 _ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
 _Body = Callable[[ir.IRBuilder, Sequence[ir.Value]], None]
 
@@ -70,14 +72,32 @@ def advance(typing, tile, edge, state, rows, slope):  # noqa: ANN001, ANN201
     return _routine("isogloss_advance", [*[_FLOATS] * 3, *[_INT] * 2], _emit_advance)
 
 
-@intrinsic
-def interleave(typing, distances, tile, starts, stride, rows):  # noqa: ANN001, ANN201
-    """Bring LANES pairs side by side: tile (row, column, lane), COLUMNS columns.
+def strip(record: bool) -> Callable[..., None]:
+    """Compiled-code function (source, ahead, lanes, state, edge, first, blocks, choices).
 
-    tile[r, c, l] = distances[starts[l] + r * stride + c]; distances and tile are flat float32,
-    starts int64.
+    Runs the DTW recursion along LANES rows of one table, an anti-diagonal k of the strip at a time,
+    from k = first for blocks * LANES steps. The lowest row has lane 0, the one i rows below the
+    highest is at column k - i.
+
+    source: distances, flat float32; ahead: how much further those lie that the caller will want next,
+    which are fetched meanwhile; lanes, flat int64 (3, lane): where in it a lane's first
+    distance lies, then at which k it enters the cells in use, and for how many steps it stays: other
+    cells are impassable, whatever their distance. state, float32: on entry, the sums diagonally
+    before each lane's first cell; on return, in each lane a NaN if its row had one in use. edge,
+    float32: entry LANES + j is the sum in column j of the row above, on return of the lowest row;
+    LANES entries of room at both ends. choices, uint16: if `record`, two per step, a bit per lane:
+    it came from above (unless from the left), it came from the left.
     """
-    return _routine("isogloss_interleave", [_FLOATS, _FLOATS, _INTS, _INT, _INT], _emit_interleave)
+
+    @intrinsic
+    def kernel(typing, source, ahead, lanes, state, edge, first, blocks, choices):  # noqa: ANN001, ANN202
+        def body(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
+            _emit_strip(builder, given, record)
+
+        kinds = [_FLOATS, _INT, _INTS, _FLOATS, _FLOATS, _INT, _INT, _MASKS]
+        return _routine(f"isogloss_strip_{int(record)}", kinds, body)
+
+    return kernel
 
 
 def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, panels: int) -> None:
@@ -135,27 +155,50 @@ def _emit_advance(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
         _store(builder, value, state, _int(k))
 
 
-def _emit_interleave(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
-    distances, tile, starts, stride, rows = given
-    half = ir.VectorType(_F32, COLUMNS)
-    places = [builder.gep(starts, [_int(k)], source_etype=_I64) for k in range(LANES)]
-    first = [builder.load(place, typ=_I64) for place in places]
-    with _Loop(builder, rows, []) as loop:
-        below = builder.mul(loop.index, stride)
-        lanes = []
-        for start in first:
-            at = builder.gep(distances, [builder.add(start, below)], source_etype=_F32)
-            lanes.append(builder.load(builder.bitcast(at, half.as_pointer()), align=4, typ=half))
-        both = [*range(2 * COLUMNS)]  # lane k and lane k + COLUMNS side by side
-        block = [_shuffle(builder, lanes[k], lanes[k + COLUMNS], both) for k in range(COLUMNS)]
-        for step in (4, 2, 1):  # transposes both halves, swapping ever smaller blocks
-            low = [k if not k & step else LANES + k - step for k in range(LANES)]
-            high = [k + step if not k & step else LANES + k for k in range(LANES)]
-            for k in [k for k in range(COLUMNS) if not k & step]:
-                pair = block[k], block[k + step]
-                block[k], block[k + step] = (_shuffle(builder, *pair, m) for m in (low, high))
-        for c, column in enumerate(block):
-            _store(builder, column, tile, _cell(builder, loop.index, c))
+def _emit_strip(builder: ir.IRBuilder, given: Sequence[ir.Value], record: bool) -> None:
+    source, ahead, lanes, state, edge, first, blocks, choices = given
+    places = [builder.gep(lanes, [_int(lane)], source_etype=_I64) for lane in range(LANES)]
+    starts = [builder.load(place, typ=_I64) for place in places]
+    enters, stays = (_load_ints(builder, lanes, part) for part in (1, 2))
+    off = ir.Constant(_VECTOR, [float("inf")] * LANES)
+    down = [*range(1, LANES + 1)]  # every lane takes from the row above, the highest one from the edge
+    with _Loop(builder, blocks, [_load(builder, state, _int(0)), off]) as loop:
+        diagonal, left = loop.carried
+        passed = _value(builder.mul(loop.index, _int(LANES)))
+        k = _value(builder.add(first, passed))
+        since = builder.sub(_spread_int(builder, k), enters)
+        here = [_value(builder.add(start, passed)) for start in starts]
+        rows = [_load_at(builder, source, at) for at in here]
+        for at in here:  # of the next strip: sixteen short rows are more than the machine foresees
+            _fetch(builder, source, _value(builder.add(at, ahead)))
+        for step, entry in enumerate(_transposed(builder, rows)):
+            inside = builder.icmp_unsigned("<", builder.add(since, _ints(step)), stays)
+            distance = builder.select(inside, entry, off)
+            above = _spread(builder, edge, _plus(builder, k, LANES + step))
+            up = _shuffle(builder, left, above, down)
+            if record:
+                before = _choose(builder, "<", diagonal, up)
+                came = builder.fcmp_ordered("<", up, diagonal), builder.fcmp_ordered("<", left, before)
+                _store_bits(builder, came, choices, _plus(builder, passed, step))
+            # A NaN stays in its row: `left` is what a comparison with NaN chooses.
+            before = _choose(builder, "<", up, _choose(builder, "<", diagonal, left))
+            diagonal, left = up, _value(builder.fadd(distance, before))
+            lowest = builder.extract_element(left, _int(0))
+            builder.store(lowest, builder.gep(edge, [_plus(builder, k, step + 1)], source_etype=_F32))
+        loop.carry([diagonal, left])
+    _store(builder, loop.results[1], state, _int(0))
+
+
+def _transposed(builder: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
+    """The columns of LANES vectors, swapping ever smaller blocks."""
+    block = list(rows)
+    for step in (8, 4, 2, 1):
+        low = [k if not k & step else LANES + k - step for k in range(LANES)]
+        high = [k + step if not k & step else LANES + k for k in range(LANES)]
+        for k in [k for k in range(LANES) if not k & step]:
+            pair = block[k], block[k + step]
+            block[k], block[k + step] = (_shuffle(builder, *pair, m) for m in (low, high))
+    return block
 
 
 class _Loop:
@@ -233,6 +276,10 @@ def _index(builder: ir.IRBuilder, base: ir.Value, times: int, plus: ir.Value) ->
     return _value(builder.add(builder.mul(base, _int(times)), plus))
 
 
+def _plus(builder: ir.IRBuilder, value: ir.Value, number: int) -> ir.Value:
+    return _value(builder.add(value, _int(number)))
+
+
 def _cell(builder: ir.IRBuilder, row: ir.Value, column: int) -> ir.Value:
     """Which vector of a tile is (row, column)."""
     return _index(builder, row, COLUMNS, _int(column))
@@ -254,6 +301,48 @@ def _load(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
 
 def _store(builder: ir.IRBuilder, value: ir.Value, array: ir.Value, vector: ir.Value) -> None:
     builder.store(value, _place(builder, array, vector), align=4)
+
+
+def _load_at(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
+    """LANES floats of an array from any place."""
+    place = builder.gep(array, [at], source_etype=_F32)
+    return _value(builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4, typ=_VECTOR))
+
+
+def _fetch(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> None:
+    """Ask for a cache line of an array, which need not exist."""
+    kind = ir.FunctionType(ir.VoidType(), [_F32.as_pointer(), _I32, _I32, _I32])
+    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    to_read_soon = [ir.Constant(_I32, value) for value in (0, 3, 1)]
+    builder.call(fetch, [builder.gep(array, [at], source_etype=_F32), *to_read_soon])
+
+
+def _load_ints(builder: ir.IRBuilder, array: ir.Value, vector: int) -> ir.Value:
+    """A vector of an int64 array, as 32 bits."""
+    wide = ir.VectorType(_I64, LANES)
+    place = builder.gep(array, [_int(vector * LANES)], source_etype=_I64)
+    loaded = builder.load(builder.bitcast(place, wide.as_pointer()), align=8, typ=wide)
+    return _value(builder.trunc(loaded, _INT_VECTOR))
+
+
+def _store_bits(
+    builder: ir.IRBuilder, conditions: Sequence[ir.Value], array: ir.Value, pair: ir.Value
+) -> None:
+    """Two conditions by lane, as the bits of two int16."""
+    for which, condition in enumerate(conditions):
+        place = builder.gep(array, [_index(builder, pair, 2, _int(which))], source_etype=_I16)
+        builder.store(builder.bitcast(condition, _I16), place)
+
+
+def _ints(value: int) -> ir.Constant:
+    return ir.Constant(_INT_VECTOR, [value] * LANES)
+
+
+def _spread_int(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """An int64 in every lane, as 32 bits."""
+    anything = ir.Constant(_INT_VECTOR, ir.Undefined)
+    first = builder.insert_element(anything, _value(builder.trunc(value, _I32)), ir.Constant(_I32, 0))
+    return _shuffle(builder, first, anything, [0] * LANES)
 
 
 def _spread(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:

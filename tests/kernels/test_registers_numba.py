@@ -1,11 +1,13 @@
 """kernels.registers_numba: the routines on their own, with the shapes that other machines choose."""
 
+import itertools
+
 import numba
 import numpy as np
 import pytest
 
 from isogloss.kernels import registers_numba
-from isogloss.kernels.registers_numba import COLUMNS, LANES
+from isogloss.kernels.registers_numba import LANES
 
 
 @pytest.mark.parametrize(("rows", "panels"), [(14, 2), (6, 1)])
@@ -52,14 +54,59 @@ def test_product_has_one_order_of_summation():
     np.testing.assert_array_equal(*results)
 
 
-def test_interleave():
-    @numba.njit
-    def call(distances, tile, starts, stride, rows):
-        registers_numba.interleave(distances, tile, starts, stride, rows)
+@pytest.mark.parametrize("record", [False, True])
+def test_strip(record):
+    """A strip below others; rows are in use from different columns on, up to different ones."""
+    routine = registers_numba.strip(record)
 
-    distances = np.arange(4000, dtype=np.float32)
-    starts, stride, rows = np.random.default_rng(2).integers(0, 3000, LANES), 21, 40
-    tile = np.zeros((rows, COLUMNS, LANES), np.float32)
-    call(distances, tile.reshape(-1), starts, stride, rows)
-    r, c = np.arange(rows)[:, None, None], np.arange(COLUMNS)[None, :, None]
-    np.testing.assert_array_equal(tile, starts[None, None, :] + r * stride + c)
+    @numba.njit
+    def call(source, ahead, lanes, state, edge, first, blocks, choices):
+        routine(source, ahead, lanes, state, edge, first, blocks, choices)
+
+    rng = np.random.default_rng(2)
+    columns, blocks = 21, 3  # 3 * LANES steps, enough for columns + LANES - 1
+    distances = rng.integers(0, 4, (LANES, columns)).astype(np.float32)
+    above = rng.integers(0, 9, columns).astype(np.float32)
+    low, high = np.sort(rng.integers(0, columns + 1, (2, LANES)), axis=0)
+    low[[0, 7, 15]], high[[0, 7, 15]] = 0, columns
+    low[1:7], high[1:7], low[8:15], high[8:15] = low[1:7] // 2, 15, low[8:15] // 2, 15
+    edge = np.full(columns + 4 * LANES, np.inf, np.float32)
+    edge[LANES : LANES + columns] = above
+    lanes, below = np.zeros((3, LANES), np.int64), np.arange(LANES)[::-1]
+    room = np.full(LANES * (columns + 3 * LANES), np.nan, np.float32)
+    for lane, i in enumerate(below):
+        room[LANES + i * 70 : LANES + i * 70 + columns] = distances[i]
+        lanes[:, lane] = LANES + i * 70 - i, i + low[i], high[i] - low[i]
+    state, choices = np.full(LANES, np.inf, np.float32), np.zeros((blocks * LANES, 2), np.uint16)
+    call(room, 0, lanes.reshape(-1), state, edge, 0, blocks, choices.reshape(-1))
+
+    table = np.full((LANES + 1, columns + 1), np.inf, np.float32)
+    table[0, 1:] = above
+    for i, j in itertools.product(range(LANES), range(columns)):
+        if low[i] <= j < high[i]:
+            diagonal, up, left = table[i, j], table[i, j + 1], table[i + 1, j]
+            table[i + 1, j + 1] = distances[i, j] + min(diagonal, up, left)
+            if record:
+                up_chosen, left_chosen = (choices[i + j] >> (LANES - 1 - i)) & 1
+                assert (left_chosen, up_chosen or left_chosen) == (
+                    left < min(diagonal, up),
+                    up < diagonal or left < diagonal,
+                )
+    assert np.isfinite(table[LANES, -1])
+    np.testing.assert_array_equal(edge[LANES : LANES + columns], table[LANES, 1:])
+    assert not np.isnan(state).any()
+
+
+def test_strip_keeps_nan_in_its_row():
+    routine = registers_numba.strip(record=False)
+
+    @numba.njit
+    def call(source, ahead, lanes, state, edge, first, blocks, choices):
+        routine(source, ahead, lanes, state, edge, first, blocks, choices)
+
+    room = np.ones(LANES * 48, np.float32)
+    room[5 * 48 + 3] = np.nan  # third from its lane's start, while it stays
+    lanes = np.array([np.arange(LANES) * 48, np.zeros(LANES), np.full(LANES, 8)], np.int64)
+    state, edge = np.zeros(LANES, np.float32), np.zeros(80, np.float32)
+    call(room, 0, lanes.reshape(-1), state, edge, 0, 1, np.zeros(2, np.uint16))
+    assert np.flatnonzero(np.isnan(state)).tolist() == [5]
