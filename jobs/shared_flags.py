@@ -161,6 +161,30 @@ def tokenizer() -> flags.FlagHolder[str | None]:
 
 
 @functools.cache
+def language() -> flags.FlagHolder[str | None]:
+    """--language."""
+    return flags.DEFINE_string(
+        "language",
+        "per-utterance",
+        "What the decoder is told: per-utterance (each language's own token or stand-in), detect, or a code.",
+    )
+
+
+@functools.cache
+def stand_in() -> flags.FlagHolder[list[str]]:
+    """--stand_in."""
+    return flags.DEFINE_list("stand_in", [], "Tokens for languages, as in ky=kk,ga=en; before all others.")
+
+
+@functools.cache
+def exit_norm() -> flags.FlagHolder[str]:
+    """--exit_norm."""
+    return flags.DEFINE_enum(
+        "exit_norm", "true", ["true", "false", "both"], "Whether states pass the encoder's final LayerNorm."
+    )
+
+
+@functools.cache
 def grid() -> flags.FlagHolder[str]:
     """--grid, required."""
     return flags.DEFINE_string("grid", None, "Grid of score matrices, a folder GRID.zarr.", required=True)
