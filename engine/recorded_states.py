@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import jax
 import numpy as np
 from jaxtyping import Float32
 
@@ -82,21 +83,30 @@ class Recorded:
 
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Broken]:
         """States of some utterances, in the order of `rows`."""
-        run = self._encoder()
+        capacity = self.rows_per_device * len(jax.local_devices()[: self.devices])
         window = encode.window_samples(self.checkpoint.dimensions)
         with ThreadPoolExecutor(_THREADS, "decode") as pool:
-            decoded = self._decoded(language, rows, pool, _AHEAD * run.capacity)
-            while step := list(itertools.islice(decoded, run.capacity)):
+            decoded = self._decoded(language, rows, pool, _AHEAD * capacity)
+            while step := list(itertools.islice(decoded, capacity)):
                 heard = [(row, wave) for row, wave in step if not isinstance(wave, Broken)]
                 made: dict[int, Encoded | Broken] = {r: w for r, w in step if isinstance(w, Broken)}
                 waves = np.zeros((len(heard), window), np.float32)
                 for padded, (_, wave) in zip(waves, heard, strict=True):
                     padded[: len(wave)] = wave
-                output = run(waves, np.full(len(heard), self._positions, np.int32)) if heard else ()
-                names = self.listings[language].utterances
-                for (row, _), (states, peak) in zip(heard, run.rows(output, len(heard)), strict=True):
-                    made[row] = _finite(row, states, peak, self.states, names[row].source.name)
+                if heard:  # the encoder isn't loaded for broken recordings alone
+                    made |= self._states(language, [row for row, _ in heard], waves)
                 yield from (made[row] for row, _ in step)
+
+    def _states(
+        self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]
+    ) -> dict[int, Encoded | Broken]:
+        """One step of the encoder."""
+        run, utterances = self._encoder(), self.listings[language].utterances
+        output = run(waves, np.full(len(rows), self._positions, np.int32))
+        return {
+            row: _finite(row, states, peak, self.states, utterances[row].source.name)
+            for row, (states, peak) in zip(rows, run.rows(output, len(rows)), strict=True)
+        }
 
     def _decoded(
         self, language: str, rows: Sequence[int], pool: ThreadPoolExecutor, ahead: int

@@ -113,6 +113,12 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
     )
 
 
+def spelt(code: str) -> str:
+    """A language as Whisper spells it, whether it has a token or not: "zh", "yue", "ky"."""
+    base = code.partition("_")[0]
+    return base if base == "yue" else _SPELT.get(base, base)
+
+
 def _checked(language: str, what: str, known: Collection[str]) -> str:
     if language not in known:
         raise ValueError(f"{what}: the model's languages are {' '.join(known)}; got {language!r}")

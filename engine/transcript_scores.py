@@ -47,9 +47,8 @@ class Resampled:
 
     def gain_over(self, other: "Resampled", *, smaller_is_better: bool) -> Figure:
         """How much better this is than `other`, on the same resamples; above 0 is better."""
-        sign = -1.0 if smaller_is_better else 1.0
-        better = Resampled(value=sign * (self.value - other.value), draws=sign * (self.draws - other.draws))
-        return better.figure()
+        better, worse = (other, self) if smaller_is_better else (self, other)
+        return Resampled(value=better.value - worse.value, draws=better.draws - worse.draws).figure()
 
 
 NO_RATE = Resampled(value=float("nan"), draws=np.zeros(0))

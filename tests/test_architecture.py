@@ -24,7 +24,9 @@ MAY_TOUCH_DISK = {
     "engine/pipeline.py",  # types of TensorStore's futures
     "engine/retrieval_table.py",  # the report's Parquet
     "engine/table_files.py",
-    "engine/transcript_table.py",  # types of Arrow's tables
+    "engine/transcribe.py",  # types of Arrow's tables
+    "engine/transcript_summary.py",
+    "engine/transcript_table.py",
     "engine/zarr_group.py",
 }
 FILES = [path for part in PARTS for path in sorted((ROOT / part).rglob("*.py"))]

@@ -75,3 +75,8 @@ def test_english_only_models_know_no_token():
     for asked in ("detect", "fr"):
         with pytest.raises(ValueError, match="English-only"):
             choose("en_us", asked=asked, known=())
+
+
+def test_writing_goes_by_the_language_itself():
+    codes = ("cmn_hans_cn", "yue_hant_hk", "ky_kg", "en", "fil_ph")
+    assert [stand_in.spelt(code) for code in codes] == ["zh", "yue", "ky", "en", "tl"]

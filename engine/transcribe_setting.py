@@ -1,0 +1,267 @@
+"""What a transcription is made of: model, vocabulary, source of states, exits, language tokens, references.
+
+Opened before anything is computed, so that all that can be refused is refused first. `settings` is what
+decides the results as a whole, `key` what decides those of one unit.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax
+from transformers.utils.hub import cached_file
+
+from isogloss.engine import (
+    activation_store,
+    corpus,
+    decode,
+    encode,
+    exits,
+    part_files,
+    plan,
+    stand_in,
+    state_source,
+    tokens,
+    transcript_text,
+)
+from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.exits import Exit
+from isogloss.engine.spoken import Source
+from isogloss.engine.tokens import Tokens
+from isogloss.engine.transcribe_unit import Task, Texts, Unit
+from isogloss.engine.zarr_group import Json
+
+_LOG = logging.getLogger(__name__)
+_LAYOUT = 1  # of a part file; another number makes older parts unfindable
+_NAMES = 20  # of utterances without a reference that a log line shows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the transcribe job was asked for; its flags say what each field means."""
+
+    corpus: str | None
+    store: pathlib.Path | None
+    model: str
+    revision: str | None
+    tokenizer: str | None
+    out: pathlib.Path
+    languages: tuple[str, ...]
+    recordings: str
+    long: str
+    task: str
+    language: str
+    stand_in: tuple[str, ...]
+    references: str | None
+    states: tuple[str, ...]
+    exit_norm: str
+    num_beams: int
+    length_penalty: float
+    tokens_per_second: float
+    rows_per_device: int
+    compute: str
+    share: plan.Share
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        """Refuse words that aren't among the choices, and numbers out of range."""
+        if self.task not in tokens.TASKS:
+            raise ValueError(f"--task must be one of {tokens.TASKS}, got {self.task!r}")
+        if (self.corpus is None) == (self.store is None):
+            raise ValueError("give --corpus, or --store to take states from there, and not both")
+        if self.num_beams < 1 or not self.tokens_per_second > 0:
+            raise ValueError(
+                "--num_beams must be at least 1 and --tokens_per_second above 0, "
+                f"got {self.num_beams} and {self.tokens_per_second}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a transcription is made of, opened.
+
+    Attributes:
+      checkpoint: the model.
+      tokens: its vocabulary.
+      source: of states.
+      task: what is asked of the decoder.
+      texts: token, references and normaliser of each language.
+      precision: of the computation.
+      settings: what decides the results as a whole; a folder is of one.
+    """
+
+    checkpoint: Checkpoint
+    tokens: Tokens
+    source: Source
+    task: Task
+    texts: Mapping[str, Texts]
+    precision: encode.Precision
+    settings: Mapping[str, Json]
+
+    @property
+    def exits(self) -> tuple[Exit, ...]:
+        """Where the encoder is left."""
+        return self.task.exits
+
+    def key(self, unit: Unit) -> str:
+        """Fingerprint of all that a unit's part depends on."""
+        texts = self.texts[unit.language]
+        names = [utterance.name for utterance in unit.utterances]
+        described = {
+            "layout": _LAYOUT,
+            "settings": self.settings,
+            "states": self.source.identity(unit.language),
+            "token": dataclasses.asdict(texts.token),
+            "normaliser": texts.normal.name,
+            "references": [texts.references.get(name, "") for name in names],
+            "utterances": [dataclasses.asdict(utterance) for utterance in unit.utterances],
+        }
+        return part_files.fingerprint(described)
+
+
+def open_setting(config: Config) -> Setting:
+    """All that `config` names; ValueError for what can't be."""
+    checkpoint = load_checkpoint(config.model, config.revision)
+    vocabulary = Tokens.load(config.tokenizer or config.model, config.revision)
+    layers = checkpoint.dimensions.encoder_layers
+    task = Task(
+        task=config.task,
+        exits=exits.choose(config.states, config.exit_norm, layers),
+        num_beams=config.num_beams,
+        length_penalty=config.length_penalty,
+        tokens_per_second=config.tokens_per_second,
+    )
+    source = _source(config, checkpoint, [exit.state for exit in task.exits])
+    spellings = _spellings(config.tokenizer or config.model, config.revision)
+    platform = jax.default_backend()
+    precision = encode.precision_for(platform, config.compute)
+    return Setting(
+        checkpoint=checkpoint,
+        tokens=vocabulary,
+        source=source,
+        task=task,
+        texts=_texts(config, source, vocabulary, spellings),
+        precision=precision,
+        settings={
+            "model": checkpoint.name,
+            "weights_sha256": checkpoint.sha256,
+            "vocabulary_sha256": _sha256([vocabulary.backend.to_str(), _ids(vocabulary)]),
+            "spellings_sha256": _sha256(spellings),
+            "states_from": "store" if config.corpus is None else "audio",
+            "languages": list(source.languages),
+            "exits": [dataclasses.asdict(exit) for exit in task.exits],
+            "compute": precision.compute,
+            "decoder_rows_per_device": decode.rows_per_device(platform),
+            **{name: getattr(config, name) for name in _RECORDED},
+        },
+    )
+
+
+_RECORDED = (
+    *("recordings", "long", "task", "language", "stand_in", "references"),
+    *("num_beams", "length_penalty", "tokens_per_second"),
+)
+
+
+def _sha256(described: object) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _ids(vocabulary: Tokens) -> list[Json]:
+    return [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
+
+
+def _source(config: Config, checkpoint: Checkpoint, states: Sequence[str]) -> Source:
+    wanted = list(dict.fromkeys(states))
+    if config.store is not None:
+        return state_source.open_store(config.store, checkpoint, wanted, languages=config.languages)
+    return state_source.open_audio(
+        str(config.corpus),
+        checkpoint,
+        wanted,
+        languages=config.languages,
+        recordings=config.recordings,
+        long=config.long,
+        compute=config.compute,
+        rows_per_device=config.rows_per_device,
+    )
+
+
+def _spellings(name: str, revision: str | None) -> dict[str, str] | None:
+    """The model's table of English spellings, None where it brings none."""
+    try:
+        found = cached_file(
+            name,
+            "normalizer.json",
+            revision=revision,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    except OSError:  # a file, not a folder
+        found = None
+    return transcript_text.read_spellings(pathlib.Path(found)) if found else None
+
+
+def _texts(
+    config: Config, source: Source, vocabulary: Tokens, spellings: Mapping[str, str] | None
+) -> dict[str, Texts]:
+    """Token, references and normaliser of each language; what lacks a reference is named."""
+    known = vocabulary.languages if vocabulary.multilingual else {}
+    overrides = stand_in.parse(config.stand_in)
+    code, asked = _asked(config) if config.task == "translate" else ("", {})
+    made = {}
+    for language in source.languages:
+        token = stand_in.choose(language, config.language, overrides, known)
+        if token.how != "detected":
+            vocabulary.prompt(token.language, config.task)  # refuses what the model can't
+        normal = transcript_text.normaliser(stand_in.spelt(code or language), spellings)
+        spoken = source.utterances(language)
+        found = {u.name: asked.get(u.sentence, "") if code else u.transcription for u in spoken}
+        if config.task == "translate" and not code:
+            found = {}
+        usable = {name: text for name, text in found.items() if transcript_text.usable(text, normal)}
+        _tell(language, [u.name for u in spoken if u.name not in usable], len(spoken))
+        if token.reason:
+            _LOG.info(
+                "%s: Whisper lacks it; the decoder is told %r: %s", language, token.language, token.reason
+            )
+        made[language] = Texts(token=token, references=usable, normal=normal)
+    return made
+
+
+def _asked(config: Config) -> tuple[str, dict[str, str]]:
+    """The language of the references of a translation, and its text of each sentence.
+
+    Without --references that is the corpus's English, and no language if it has none.
+    """
+    opened = None if config.corpus is None else corpus.open_corpus(config.corpus)
+    there = opened.languages() if opened else activation_store.languages(pathlib.Path(str(config.store)))
+    english = [code for code in there if stand_in.spelt(code) == "en"]
+    code = config.references or next(iter(english), "")
+    if not code:
+        _LOG.warning("the corpus has no English, so translations have no reference; see --references")
+        return "", {}
+    if opened:
+        listed = opened.listing(code).utterances
+        return code, {utterance.sentence: utterance.transcription for utterance in listed}
+    store = activation_store.open_store(pathlib.Path(str(config.store)), code)
+    rows = zip(store.coordinate("sentence"), store.coordinate("transcription"), strict=True)
+    return code, {str(sentence): str(text) for sentence, text in rows}
+
+
+def _tell(language: str, without: Sequence[str], count: int) -> None:
+    if without:
+        more = f" and {len(without) - _NAMES} more" if len(without) > _NAMES else ""
+        _LOG.warning(
+            "%s: %d of %d utterances have no reference of letters or digits; they are transcribed and not "
+            "scored: %s%s",
+            language,
+            len(without),
+            count,
+            ", ".join(without[:_NAMES]),
+            more,
+        )

@@ -1,0 +1,70 @@
+"""Tables and figures of a transcription, written once all its parts are there.
+
+transcripts.parquet holds every row, summary.parquet and summary.csv one row per language, state and form of
+exit, exits_<language>.png the error rates by state where several states entered. One language is in memory
+at a time: of 350 utterances at 34 states 12,000 rows.
+"""
+
+import logging
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from isogloss.engine import draft, exit_figures, table_files, transcript_summary, transcript_table
+from isogloss.engine.part_files import PartFiles
+from isogloss.engine.transcribe_setting import Setting
+from isogloss.engine.transcribe_unit import Unit
+
+_LOG = logging.getLogger(__name__)
+Row = Mapping[str, object]
+
+
+def write(out: pathlib.Path, setting: Setting, units: Sequence[Unit], parts: PartFiles) -> list[Row]:
+    """Write tables and figures of all units; the rows of the summary."""
+    summary: list[Row] = []
+
+    def languages() -> Iterator[pa.Table]:
+        for language in setting.source.languages:
+            names = [unit.name for unit in units if unit.language == language]
+            read = [table_files.read_parquet(parts.path(name, "parquet")) for name in names]
+            table = pa.concat_tables(read).combine_chunks()
+            normal = setting.texts[language].normal
+            summary.extend(transcript_summary.rows(table, setting.exits, setting.task.task, normal))
+            yield table
+
+    draft.write_whole(
+        out / "transcripts.parquet",
+        lambda file: table_files.write_parquet_in_pieces(transcript_table.SCHEMA, languages(), file),
+    )
+    table = transcript_summary.tabulate(summary)
+    draft.write_whole(out / "summary.parquet", lambda file: table_files.write_parquet(table, file))
+    draft.write_whole(out / "summary.csv", lambda file: table_files.write_csv(table, file))
+    if len(setting.exits) > 1:
+        for language in setting.source.languages:
+            figure = exit_figures.draw([row for row in summary if row["language"] == language])
+            draft.write_whole(out / f"exits_{language}.png", figure.savefig)
+    _LOG.info("best exit of each language:\n%s", best_exits(summary))
+    return summary
+
+
+def best_exits(summary: Sequence[Row]) -> str:
+    """Text table: each language's best exit and its gain, with intervals."""
+    lines: list[tuple[str, ...]] = [
+        ("language", "token", "scored", "metric", "state", "norm", "best", "gain on final")
+    ]
+    for row in summary:
+        if row["best"]:
+            metric = str(row["primary"])
+            best = _figure(row, metric, metric)
+            named = (str(row[key]) for key in ("language", "language_token", "scored", "primary", "state"))
+            lines.append((*named, "yes" if row["exit_norm"] else "no", best, _figure(row, "gain", metric)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _figure(row: Row, name: str, metric: str) -> str:
+    scale = 1 if metric.startswith(("bleu", "chrf")) else 100
+    value, low, high = (scale * float(str(row[f"{name}{end}"])) for end in ("", "_low", "_high"))
+    return "-" if math.isnan(value) else f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -1,0 +1,82 @@
+"""Transcribe or translate a corpus, with the final encoder state or with any other: early exit.
+
+    python -m isogloss.jobs.transcribe --corpus=fleurs:test --languages=ky_kg,kk_kz \
+        --model=openai/whisper-large-v2 --state=all --exit_norm=both --out=out/exits
+    python -m isogloss.jobs.transcribe --store=out/store --model=openai/whisper-base --out=out/transcripts
+
+Writes transcripts.parquet, summary.parquet, summary.csv and a figure per language. Stop it and run it again
+at will: finished blocks of utterances are skipped. --store runs no encoder, and shows the decoder an
+utterance's own frames only, where --corpus shows it the whole window.
+"""
+
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from isogloss.jobs import shared_flags
+
+if TYPE_CHECKING:
+    from isogloss.engine import transcribe
+
+CORPUS = shared_flags.corpus()
+STORE = shared_flags.store()
+MODEL = shared_flags.model()
+REVISION = shared_flags.revision()
+TOKENIZER = shared_flags.tokenizer()
+OUT = shared_flags.out()
+LANGUAGES = shared_flags.languages()
+RECORDINGS = shared_flags.recordings()
+LONG = shared_flags.long()
+TASK = flags.DEFINE_enum("task", "transcribe", ["transcribe", "translate"], "Into its own words or English.")
+LANGUAGE = shared_flags.language()
+STAND_IN = shared_flags.stand_in()
+REFERENCES = flags.DEFINE_string(
+    "references", None, "Language whose transcription of a sentence is its translation; default: English."
+)
+STATE = shared_flags.state()
+EXIT_NORM = shared_flags.exit_norm()
+BEAMS = flags.DEFINE_integer("num_beams", 1, "Beams; 1 is greedy.", 1)
+PENALTY = flags.DEFINE_float("length_penalty", 1.0, "Power of the length that divides a beam's score.")
+PER_SECOND = flags.DEFINE_float(
+    "tokens_per_second", 25.0, "Most tokens for a second of audio, 16 more for any; beyond is cut and marked."
+)
+ROWS = shared_flags.rows_per_device()
+COMPUTE = shared_flags.compute()
+SHARDING = shared_flags.sharding()
+flags.adopt_module_key_flags(shared_flags)
+
+
+def main() -> "transcribe.Summary":
+    """Turn flags into one configuration and run it."""
+    from isogloss.engine import transcribe  # noqa: PLC0415  (--help must not wait for JAX)
+
+    return transcribe.run(
+        transcribe.Config(
+            corpus=CORPUS.value or None,
+            store=shared_flags.path(STORE) if STORE.value else None,
+            model=MODEL.value,
+            revision=REVISION.value,
+            tokenizer=TOKENIZER.value,
+            out=shared_flags.path(OUT),
+            languages=shared_flags.choice(LANGUAGES),
+            recordings=RECORDINGS.value,
+            long=LONG.value,
+            task=TASK.value,
+            language=shared_flags.text(LANGUAGE),
+            stand_in=tuple(STAND_IN.value),
+            references=REFERENCES.value,
+            states=shared_flags.choice(STATE),
+            exit_norm=EXIT_NORM.value,
+            num_beams=BEAMS.value,
+            length_penalty=PENALTY.value,
+            tokens_per_second=PER_SECOND.value,
+            rows_per_device=ROWS.value,
+            compute=COMPUTE.value,
+            share=SHARDING.share(),
+            dry_run=SHARDING.dry_run.value,
+        )
+    )
+
+
+if __name__ == "__main__":
+    shared_flags.run(main)
