@@ -56,26 +56,20 @@ class Checked(NamedTuple):
 
 
 def check(
-    pairs: pd.DataFrame,
-    words: pd.DataFrame,
-    *,
-    encoder: meaning.Encoder | None,
-    voices: phones.Phones | None,
-    seed: int,
+    pairs: pd.DataFrame, *, encoder: meaning.Encoder | None, voices: phones.Phones | None, seed: int
 ) -> Checked:
     """Meaning and sound of word pairs, and tests of the matches among them.
 
     Args:
-      pairs: `language_a, language_b, state, utterance_a, utterance_b, word_a, word_b` (null where
-        frames of no word stand for one), `mutual` and `transported` (Boolean).
-      words: `language, utterance, word` of every word of these utterances.
+      pairs: every word of A with every word of B of each sentence pair, as `interpret_tables.WORD_PAIRS`;
+        rows of frames of no word stay unknown.
       encoder: of meaning; None leaves the check out, its column is NaN.
       voices: of phones; None leaves the check out, its column is NaN.
-      seed: of random pairs and permutations; results don't depend on the order of rows.
+      seed: of random pairs and permutations; results don't depend on the order of rows, nor on which other
+        language pairs and states are checked at once.
     """
-    distance = _Distance(pairs, words, encoder, voices)
-    random = _draw(pairs, words, distance, seed)
-    found = pairs.assign(**distance.of(pairs))
+    found = pairs.assign(**_measure(pairs, encoder, voices))
+    random = _draw(found, seed)
     limits = {key: _limits(part) for key, part in _groups(random, _PAIR)}
     found = found.assign(alike=_alike(found, limits))
     means = pd.DataFrame(random.groupby(_SENTENCES)[list(CHECKS)].mean())
@@ -97,59 +91,41 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str
         yield tuple(map(str, key)), part
 
 
-class _Distance:
-    """Meaning and sound of word pairs out of what is known of each word."""
-
-    def __init__(
-        self,
-        pairs: pd.DataFrame,
-        words: pd.DataFrame,
-        encoder: meaning.Encoder | None,
-        voices: phones.Phones | None,
-    ) -> None:
-        spoken = {str(code): set(known) for code, known in words.groupby("language")["word"]}
+def _measure(
+    pairs: pd.DataFrame, encoder: meaning.Encoder | None, voices: phones.Phones | None
+) -> dict[str, Float[np.ndarray, " P"]]:
+    """Columns `meaning` and `sound_distance`; each two words of two languages are compared once."""
+    values = {name: np.full(len(pairs), np.nan) for name in CHECKS}
+    real = np.flatnonzero(((pairs["word_index_a"] >= 0) & (pairs["word_index_b"] >= 0)).to_numpy(bool))
+    known = pairs[["language_a", "word_a", "language_b", "word_b"]].iloc[real].reset_index(drop=True)
+    each = known.drop_duplicates()
+    where = known.merge(each.reset_index(names="which"), how="left")["which"].to_numpy(int)
+    place = np.searchsorted(each.index.to_numpy(int), where)
+    words_a, words_b = list(each["word_a"]), list(each["word_b"])
+    if encoder is not None and len(each):
+        vectors = encoder.of({*words_a, *words_b})
+        values["meaning"][real] = meaning.cosine(vectors, words_a, words_b)[place]
+    if voices is not None and len(each):
+        sides = []
         for language, word in (("language_a", "word_a"), ("language_b", "word_b")):
-            for code, more in pairs.dropna(subset=[word]).groupby(language)[word]:
-                spoken.setdefault(str(code), set()).update(more)
-        self._vectors = None if encoder is None else encoder.of(set().union(*spoken.values()))
-        self._phones: dict[str, Mapping[str, phones.Phonemes | None]] = {}
-        if voices is not None:
-            self._phones = {code: voices.of(code, known) for code, known in spoken.items()}
-
-    def of(self, pairs: pd.DataFrame) -> dict[str, Float[np.ndarray, " P"]]:
-        """Columns `meaning` and `sound_distance`."""
-        values = {name: np.full(len(pairs), np.nan) for name in CHECKS}
-        real = np.flatnonzero(pairs[["word_a", "word_b"]].notna().to_numpy().all(axis=1))
-        known = pairs.iloc[real]
-        a, b = list(known["word_a"]), list(known["word_b"])
-        if self._vectors is not None:
-            values["meaning"][real] = meaning.cosine(self._vectors, a, b)
-        if self._phones:
-            sides = zip(known["language_a"], a, known["language_b"], b, strict=True)
-            sounds = [(self._phones[s][x], self._phones[t][y]) for s, x, t, y in sides]
-            values["sound_distance"][real] = phones.distances(sounds)
-        return values
+            read = {code: voices.of(str(code), part) for code, part in each.groupby(language)[word]}
+            sides.append([read[code][text] for code, text in zip(each[language], each[word], strict=True)])
+        values["sound_distance"][real] = phones.distances(list(zip(*sides, strict=True)))[place]
+    return values
 
 
-def _draw(pairs: pd.DataFrame, words: pd.DataFrame, distance: _Distance, seed: int) -> pd.DataFrame:
-    """Random word pairs of each sentence pair; none where a sentence has no words."""
-    spoken = {key: part.to_numpy() for key, part in words.groupby(["language", "utterance"])["word"]}
-    keys = sorted(set(pairs[_SENTENCES].itertuples(index=False, name=None)))
+def _draw(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Random word pairs of each sentence pair."""
+    real = pairs.loc[(pairs["word_index_a"] >= 0) & (pairs["word_index_b"] >= 0)]
+    order = [*_SENTENCES, "word_index_a", "word_index_b"]
+    once = real[[*order, *CHECKS]].drop_duplicates(order).sort_values(order)  # equal in every state
     drawn = []
-    for language_a, language_b, utterance_a, utterance_b in keys:
-        a, b = spoken.get((language_a, utterance_a)), spoken.get((language_b, utterance_b))
-        if a is None or b is None:
-            continue
-        rng = np.random.default_rng(_seed(seed, language_a, language_b, utterance_a, utterance_b))
-        sides = (a[rng.integers(len(a), size=DRAWS)], b[rng.integers(len(b), size=DRAWS)])
-        names = dict(zip(_SENTENCES, (language_a, language_b, utterance_a, utterance_b), strict=True))
-        drawn.append(pd.DataFrame(names | dict(zip(("word_a", "word_b"), sides, strict=True))))
-    if not drawn:
-        return pd.DataFrame({name: pd.Series(dtype=str) for name in _SENTENCES}).assign(
-            **{name: pd.Series(dtype=float) for name in CHECKS}
-        )
-    table = pd.concat(drawn, ignore_index=True)
-    return table[_SENTENCES].assign(**distance.of(table))
+    for key, part in once.groupby(_SENTENCES, sort=True):
+        assert isinstance(key, tuple)
+        rng = np.random.default_rng(_seed(seed, *key))
+        drawn.append(part.iloc[rng.integers(len(part), size=DRAWS)])
+    table = pd.concat(drawn, ignore_index=True) if drawn else once
+    return table.loc[:, [*_SENTENCES, *CHECKS]]
 
 
 def _seed(seed: int, *names: object) -> list[int]:

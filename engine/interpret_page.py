@@ -1,0 +1,223 @@
+"""One HTML page to browse word matches: opens from disk without a network, every sentence pair inside.
+
+Words travel once per language, matches once per language pair and state; each is a block of JSON with numbers
+as small integers, deflated, that the page unpacks when it is asked for. Word pairs that neither match nor
+carry 0.01% of a score are left out. Style and colours are those of the report's page. All text is escaped.
+"""
+
+import base64
+import html
+import json
+import pathlib
+import string
+import zlib
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from isogloss.engine import draft, interpret_figures, word_checks
+from isogloss.engine.zarr_group import Json
+
+STEPS = 1000
+"""Similarities, meanings and distances travel as this many parts; scores, shares and masses as 10 times."""
+CELLS = 48
+"""Cells along each side of the plane in which random word pairs are counted."""
+
+_FILES = (
+    "interpret_page.html",
+    "report_page.css",
+    "interpret_page.css",
+    "interpret_page.js",
+    "interpret_page_view.js",
+)
+_FINE = 10 * STEPS
+_COLUMNS = {
+    "similarity": STEPS,
+    "share": _FINE,
+    "transport": _FINE,
+    "meaning": STEPS,
+    "sound_distance": STEPS,
+}
+_KEY = ["language_a", "language_b", "state"]
+_SENTENCES = ["query", "candidate", "utterance_a", "utterance_b"]
+
+_Block = Mapping[str, list[list[Json]]] | Sequence[list[Json]]
+
+
+def write(
+    path: pathlib.Path,
+    checked: word_checks.Checked,
+    sentence_pairs: pd.DataFrame,
+    settings: Mapping[str, Json],
+    *,
+    name: str,
+) -> None:
+    """Write the page whole; arguments as of `render`.
+
+    Raises:
+      OSError: it can't be written.
+    """
+    text = render(checked, sentence_pairs, settings, name=name)
+    draft.write_whole(path, lambda file: file.write_text(text, "utf-8"))
+
+
+def render(
+    checked: word_checks.Checked,
+    sentence_pairs: pd.DataFrame,
+    settings: Mapping[str, Json],
+    *,
+    name: str,
+) -> str:
+    """HTML of the whole page.
+
+    Args:
+      checked: word pairs, of `interpret_tables.WORD_PAIRS`, with what `word_checks` adds.
+      sentence_pairs: as `interpret_tables.SENTENCE_PAIRS`; those with a problem are counted, not shown.
+      settings: of the run, shown at the end.
+      name: of the run.
+    """
+    folder = pathlib.Path(__file__).parent
+    template, *rest = ((folder / file).read_text(encoding="utf-8") for file in _FILES)
+    shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
+    sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
+    told = checked.pairs["mutual"] | checked.pairs["transported"] | (checked.pairs["share"] >= 0.5 / _FINE)
+    matches = {key: part for key, part in checked.pairs.loc[told].groupby(_KEY, sort=False)}
+    blocks: dict[str, _Block] = {f"words-{code}": words for code, words in _words(checked.pairs).items()}
+    for i, (key, part) in enumerate(sets.items()):
+        blocks[f"set-{i}"] = _set(part, matches.get(key, checked.pairs.iloc[:0]))
+    languages = {*shown["language_a"], *shown["language_b"]}
+    heading = f"Words that match across {len(languages)} languages"
+    packed = (
+        f'<script type="application/octet-stream" id="{html.escape(key)}">{_pack(value)}</script>'
+        for key, value in blocks.items()
+    )
+    meta = json.dumps(_meta(checked, sets), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return string.Template(template).substitute(
+        title=html.escape(f"{heading} · {name}"),
+        heading=html.escape(heading),
+        alert=_alert(len(sentence_pairs) - len(shown)),
+        settings=_settings(settings, name),
+        tail=f"{word_checks.TAIL:.0%}",
+        draws=word_checks.DRAWS,
+        meta=meta.replace("<", "\\u003c"),
+        blocks="\n".join(packed),
+        css="\n".join(rest[:2]),
+        script="\n".join(rest[2:]),
+    )
+
+
+def _alert(left_out: int) -> str:
+    if not left_out:
+        return ""
+    text = f"{left_out:,} sentence pairs can't be compared; the column `problem` of sentence_pairs says why."
+    return f'<p class="alert">{html.escape(text)}</p>'
+
+
+def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:
+    """Of every language and utterance: its words, and their index, start and end in centiseconds."""
+    found: dict[str, dict[str, list[list[Json]]]] = {}
+    for side in "ab":
+        names = [f"{name}_{side}" for name in ("language", "utterance", "word_index", "word", "start", "end")]
+        words = pairs.loc[pairs[names[2]] >= 0, names].drop_duplicates(names[:3]).sort_values(names[:3])
+        for key, part in words.groupby(names[:2], sort=True):
+            language, utterance = map(str, np.asarray(key, object))
+            index, text, start, end = (part[name].tolist() for name in names[2:])
+            said: list[list[Json]] = [text, index, _whole(start, 100), _whole(end, 100)]
+            found.setdefault(language, {})[utterance] = said
+    return found
+
+
+def _set(part: pd.DataFrame, matches: pd.DataFrame) -> list[list[Json]]:
+    """Sentence pairs of a language pair and state, each with its word pairs by column."""
+    by = {key: rows for key, rows in matches.groupby(_SENTENCES, sort=False)}
+    none = matches.iloc[:0]
+    packed: list[list[Json]] = []
+    for row in part.to_dict("records"):
+        rows = pd.DataFrame(by.get(tuple(row[name] for name in _SENTENCES), none))
+        packed.append(
+            [
+                *(str(row[name]) for name in _SENTENCES),
+                int(bool(row["gold"])),
+                *(_number(row[name], _FINE) for name in ("score", "precision", "recall", "share_gap")),
+                rows["word_index_a"].tolist(),
+                rows["word_index_b"].tolist(),
+                [
+                    int(mutual) + 2 * int(moved)
+                    for mutual, moved in zip(rows["mutual"], rows["transported"], strict=True)
+                ],
+                *(_whole(rows[name].tolist(), steps) for name, steps in _COLUMNS.items()),
+            ]
+        )
+    return packed
+
+
+def _whole(values: Sequence[float], steps: int) -> list[Json]:
+    return [_number(value, steps) for value in values]
+
+
+def _number(value: float, steps: int) -> int | None:
+    return None if value is None or not np.isfinite(value) else round(float(value) * steps)
+
+
+def _pack(value: _Block) -> str:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _meta(checked: word_checks.Checked, sets: Mapping[Hashable, pd.DataFrame]) -> dict[str, Json]:
+    """What the script needs beside the blocks."""
+    names: dict[str, Json] = {}
+    found: list[Json] = []
+    for key, part in sets.items():
+        assert isinstance(key, tuple)
+        a, b, state = map(str, key)
+        names |= {code: interpret_figures.language_name(code) for code in (a, b)}
+        found.append({"a": a, "b": b, "state": state, "n": len(part)})
+    return {
+        "names": names,
+        "sets": found,
+        "tests": _records(checked.tests),
+        "planes": _records(checked.plane),
+        "random": [
+            {"a": str(a), "b": str(b), "cells": _cells(part)}
+            for (a, b), part in checked.random.groupby(_KEY[:2], sort=True)  # pyright: ignore[reportGeneralTypeIssues]
+        ],
+        "side": CELLS,
+        "steps": STEPS,
+    }
+
+
+def _records(table: pd.DataFrame) -> list[Json]:
+    """Rows as objects, floats to six digits, unknown ones null."""
+    rows: list[Json] = []
+    for record in table.to_dict("records"):
+        row: dict[str, Json] = {}
+        for key, value in record.items():
+            if isinstance(value, float):
+                row[str(key)] = float(f"{value:.6g}") if np.isfinite(value) else None
+            else:
+                row[str(key)] = int(value) if isinstance(value, (int, np.integer)) else str(value)
+        rows.append(row)
+    return rows
+
+
+def _cells(random: pd.DataFrame) -> list[Json]:
+    """Random word pairs counted over the plane, row by row from 0: sound across, meaning up, both 0 to 1."""
+    known = random.dropna(subset=list(word_checks.CHECKS))
+    meaning = known["meaning"].clip(0, 1)
+    edges = np.linspace(0, 1, CELLS + 1)
+    counts, _, _ = np.histogram2d(meaning, 1 - known["sound_distance"], (edges, edges))
+    return counts.astype(int).ravel().tolist()
+
+
+def _settings(settings: Mapping[str, Json], name: str) -> str:
+    rows = {"run": name} | {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in settings.items()
+    }
+    body = "".join(
+        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+        for key, value in rows.items()
+    )
+    return f"<table class=settings><tbody>{body}</tbody></table>"
