@@ -110,7 +110,7 @@ def render(
 def _alert(left_out: int) -> str:
     if not left_out:
         return ""
-    text = f"{left_out:,} sentence pairs can't be compared; the column `problem` of sentence_pairs says why."
+    text = f"Sentence pairs that can't be compared: {left_out:,}; sentence_pairs.parquet has the reasons."
     return f'<p class="alert">{html.escape(text)}</p>'
 
 

@@ -22,7 +22,7 @@ function drawWords() {
   const pair = sentences[view.at];
   if (!pair) { $("words").replaceChildren(); $("shown-title").textContent = "No sentence pair"; $("scores").textContent = ""; $("table").replaceChildren(); return; }
   const { a, b } = meta.sets[view.set], shown = lines(pair);
-  const width = Math.max(440, $("words").clientWidth), rows = Math.max(pair.a.texts.length, pair.b.texts.length, 1);
+  const width = Math.max(360, $("words").clientWidth), rows = Math.max(pair.a.texts.length, pair.b.texts.length, 1);
   const height = TOP + rows * LINE + 6, left = width * 0.38, right = width * 0.62;
   const y = (side, i) => TOP + (i + 0.5) * rows * LINE / side.texts.length;
   const svg = vector("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${shown.length} lines between the words; the table below has them all` });

@@ -144,7 +144,7 @@ def _means(
 
 def compare(
     matched: Float[np.ndarray, " K"], random: Float[np.ndarray, " K"], *, seed: int | list[int]
-) -> dict[str, float]:
+) -> dict[str, float | int]:
     """Figures of one comparison of K sentence pairs; those that K is too small for are NaN.
 
     Args:

@@ -1,0 +1,194 @@
+"""Checks of matches against random pairs: by hand, against SciPy, and on sentences with a known answer."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, strategies as st
+from scipy import stats
+
+from isogloss.engine import meaning, phones, word_checks
+
+SENTENCES = {
+    "s0": (["red", "dog", "runs"], ["rot", "hund", "rennt"]),
+    "s1": (["the", "cat"], ["die", "katze"]),
+    "s2": (["a", "big", "house", "here"], ["ein", "grosses", "haus", "hier"]),
+    "s3": (["we"], ["wir"]),
+}
+
+
+class Letters(phones.Phones):
+    """Phones that are letters; "katze" has none."""
+
+    def __init__(self):
+        pass
+
+    def of(self, language, words):
+        return {word: None if word == "katze" else tuple(word) for word in words}
+
+
+def encoder():
+    """One direction a concept, shared by the two languages, plus a bit of everything."""
+    concept = {}
+    for a, b in SENTENCES.values():
+        for pair in zip(a, b, strict=True):
+            concept |= dict.fromkeys(pair, len(set(concept.values())))
+    return meaning.Encoder("concepts", lambda words: np.eye(10)[[concept[word] for word in words]] + 0.1)
+
+
+def table(states=("0", "1"), *, diagonal=True):
+    """Every word pair with the gap's rows; in state "1" the true ones match."""
+    rows = []
+    for state, (name, (a, b)) in itertools.product(states, SENTENCES.items()):
+        for i, j in itertools.product(range(-1, len(a)), range(-1, len(b))):
+            real = i >= 0 and j >= 0
+            match = real and (i == j) == diagonal
+            rows.append(
+                {
+                    **{
+                        "language_a": "en",
+                        "language_b": "de",
+                        "state": state,
+                        "query": name,
+                        "candidate": name,
+                    },
+                    **{"utterance_a": f"{name}.0", "utterance_b": f"{name}.0", "gold": True},
+                    **{"word_index_a": i, "word_index_b": j},
+                    **{"word_a": a[i] if i >= 0 else "", "word_b": b[j] if j >= 0 else ""},
+                    **{
+                        "start_a": 0.5 * i,
+                        "end_a": 0.5 * i + 0.4,
+                        "start_b": 0.3 * j,
+                        "end_b": 0.3 * j + 0.2,
+                    },
+                    **{"similarity": 0.5 if real else np.nan, "mutual": match and state == "1"},
+                    **{"transport": 0.1, "transported": match, "share": 0.05},
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def check(pairs, **changes):
+    return word_checks.check(pairs, **({"encoder": encoder(), "voices": Letters(), "seed": 3} | changes))
+
+
+def figure(checked, state, kind, name):
+    tests = checked.tests
+    rows = tests[(tests["state"] == state) & (tests["kind"] == kind) & (tests["check"] == name)]
+    return rows.iloc[0]
+
+
+def test_columns_by_hand():
+    found = check(table()).pairs
+    real = (found["word_index_a"] >= 0) & (found["word_index_b"] >= 0)
+    assert found.loc[~real, ["meaning", "sound_distance", "alike"]].isna().all(axis=None)
+    match = found[real & (found["word_index_a"] == found["word_index_b"])]
+    np.testing.assert_allclose(match["meaning"], 1)
+    row = found[(found["word_a"] == "house") & (found["word_b"] == "haus")].iloc[0]
+    assert row["sound_distance"] == pytest.approx(2 / 5)
+    katze = found[real & (found["word_b"] == "katze")]
+    assert katze["sound_distance"].isna().all()
+    assert katze["meaning"].notna().all()
+
+
+def test_true_matches_mean_alike_and_random_ones_do_not():
+    checked = check(table())
+    row = figure(checked, "1", "mutual", "meaning")
+    assert (row["n"], row["matches"]) == (4, 10)
+    assert row["matched"] == pytest.approx(1)
+    assert row["difference"] > 0.3
+    assert figure(checked, "0", "mutual", "meaning")["n"] == 0
+    assert np.isnan(figure(checked, "0", "mutual", "meaning")["p_t"])
+    assert figure(checked, "1", "mutual", "sound_distance")["difference"] < 0
+    assert figure(check(table(diagonal=False)), "1", "mutual", "meaning")["difference"] < 0
+
+
+def test_random_pairs_are_of_the_same_sentences_and_of_all_states():
+    checked = check(table())
+    assert len(checked.random) == len(SENTENCES) * word_checks.DRAWS
+    alone = checked.random[checked.random["utterance_a"] == "s3.0"]
+    np.testing.assert_allclose(alone["meaning"], 1)  # one word a side: the match is the only pair
+    by_state = (
+        checked.tests[checked.tests["kind"] == "transport"].groupby(["check", "state"])["random"].first()
+    )
+    np.testing.assert_array_equal(by_state.xs("0", level="state"), by_state.xs("1", level="state"))
+
+
+def test_the_order_of_rows_and_other_states_do_not_matter():
+    whole, shuffled = check(table()), check(table().sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(whole.tests, shuffled.tests)
+    pd.testing.assert_frame_equal(whole.plane, shuffled.plane)
+    alone = check(table(states=("1",)))
+    mine = whole.tests[whole.tests["state"] == "1"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(mine, alone.tests)
+    assert not check(table(), seed=4).random.equals(whole.random)
+
+
+def test_checks_can_be_left_out():
+    checked = check(table(), encoder=None, voices=None)
+    assert checked.pairs[["meaning", "sound_distance", "alike"]].isna().all(axis=None)
+    assert (checked.tests["n"] == 0).all()
+    assert checked.plane[["both", "meaning", "sound", "neither"]].to_numpy().sum() == 0
+    half = check(table(), voices=None)
+    assert half.pairs["meaning"].notna().any()
+    assert half.pairs["alike"].isna().all()
+
+
+def test_no_word_pairs_are_no_rows():
+    checked = check(table().iloc[:0])
+    assert [len(part) for part in checked] == [0, 0, 0, 0]
+
+
+def test_alike_by_the_limits_of_random_pairs():
+    checked = check(table())
+    row = checked.plane[(checked.plane["state"] == "1") & (checked.plane["kind"] == "mutual")].iloc[0]
+    known = checked.pairs.dropna(subset=["alike"])
+    means, sounds = known["meaning"] > row["meaning_limit"], known["sound_distance"] < row["sound_limit"]
+    expected = np.select([means & sounds, means, sounds], ["both", "meaning", "sound"], "neither")
+    np.testing.assert_array_equal(known["alike"].to_numpy(str), expected)
+    assert row[["both", "meaning", "sound", "neither"]].sum() == 9  # of 10 matches, "katze" has no phones
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=30))
+def test_figures_are_those_of_scipy(values):
+    matched, random = np.asarray(values, float).T
+    found = word_checks.compare(matched, random, seed=0)
+    differences = matched - random
+    if np.ptp(differences) == 0:
+        assert np.isnan([found[name] for name in ("t", "p_t", "d_z", "low", "high")]).all()
+        return
+    expected = stats.ttest_rel(matched, random)
+    interval = expected.confidence_interval(0.95)
+    np.testing.assert_allclose([found["t"], found["p_t"]], [expected.statistic, expected.pvalue], rtol=1e-9)
+    np.testing.assert_allclose(
+        [found["low"], found["high"]], [interval.low, interval.high], rtol=1e-9, atol=1e-12
+    )
+    assert found["d_z"] == pytest.approx(differences.mean() / differences.std(ddof=1))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8))
+def test_few_flips_are_all_tried(values):
+    differences = np.asarray(values, float)
+    sums = [
+        abs(sum(s * v for s, v in zip(signs, values, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(values))
+    ]
+    assert word_checks.sign_flip_p(differences, seed=0) == np.mean(np.asarray(sums) >= abs(sum(values)))
+
+
+def test_random_flips_are_near_the_normal_approximation_and_never_zero():
+    rng = np.random.default_rng(0)
+    differences = rng.standard_normal(200) + 0.15
+    p = word_checks.sign_flip_p(differences, seed=1)
+    z = abs(differences.sum()) / np.sqrt((differences**2).sum())
+    # Binomial error of 9,999 flips, four standard errors, and the approximation's own.
+    assert p == pytest.approx(2 * stats.norm.sf(z), abs=4 * np.sqrt(0.25 / word_checks.FLIPS) + 0.005)
+    assert p == word_checks.sign_flip_p(differences, seed=1)
+    assert word_checks.sign_flip_p(np.ones(200), seed=1) == 1 / (1 + word_checks.FLIPS)
+
+
+def test_nothing_to_compare():
+    found = word_checks.compare(np.zeros(0), np.zeros(0), seed=0)
+    assert found.pop("n") == 0
+    assert np.isnan(list(found.values())).all()
