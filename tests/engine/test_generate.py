@@ -1,0 +1,253 @@
+"""engine.generate: greedy tokens against transformers' `generate` and against plain loops in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import transformers
+from scipy.special import erf
+
+from isogloss.engine import generate, parameters
+from isogloss.engine.dimensions import Dimensions, tensor_shapes
+
+EOT, FRAMES, LONGEST, ROWS = 7, 20, 20, 4
+SIZES = Dimensions(
+    mels=80,
+    features=24,
+    heads=3,
+    encoder_layers=1,
+    decoder_layers=2,
+    positions=FRAMES,
+    text_positions=24,
+    vocabulary=61,
+    ffn=48,
+)
+RULES = generate.Rules(eot=EOT, suppressed=(10, 11, 12, 13), suppressed_at_begin=(EOT, 30))
+
+
+def speaker(seed):
+    """Random weights under which some rows end early and some are cut."""
+    rng = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in tensor_shapes(SIZES).items():
+        spread = 2.0 if len(shape) > 1 else 0.2
+        drawn = spread * rng.standard_normal(shape) / np.sqrt(max(shape[-1], 16))
+        tensors[name] = (("norm.weight" in name) + drawn).astype(np.float32)
+    end = tensors["decoder.embed_tokens.weight"][EOT]
+    tensors["decoder.layer_norm.bias"] += (3.0 * end / (end @ end)).astype(np.float32)  # eot's logit + 3
+    return tensors
+
+
+def loaded(tensors):
+    graph, shapes = parameters.build_decoder(SIZES, dtype=jnp.dtype("float32"))
+    weights = parameters.load(shapes, tensors.__getitem__, SIZES.decoder_layers, parameters.DECODER)
+    return graph, parameters.cast(weights, jnp.dtype("float32"))
+
+
+def rows(seed):
+    rng = np.random.default_rng(seed)
+    states = rng.standard_normal((ROWS, FRAMES, SIZES.features)).astype(np.float32)
+    prompts = np.stack([np.full(ROWS, 3), rng.integers(40, 60, ROWS), np.full(ROWS, 5)], axis=1)
+    return states, prompts.astype(np.int32)
+
+
+def said(run, weights, states, prompts, visible=FRAMES, limits=LONGEST):
+    count = len(states)
+    every = np.full(count, visible, np.int32), np.zeros(count, bool), prompts
+    out = run(weights, states, *every, np.broadcast_to(np.int32(limits), count))
+    tokens, lengths, totals, cut = map(np.asarray, out)
+    return [
+        (row[:length].tolist(), float(total), bool(was_cut))
+        for row, length, total, was_cut in zip(tokens, lengths, totals, cut, strict=True)
+    ]
+
+
+def transformers_says(tensors, states, prompt, **options):
+    torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
+    config = transformers.WhisperConfig(
+        vocab_size=SIZES.vocabulary,
+        num_mel_bins=SIZES.mels,
+        d_model=SIZES.features,
+        encoder_layers=SIZES.encoder_layers,
+        decoder_layers=SIZES.decoder_layers,
+        encoder_attention_heads=SIZES.heads,
+        decoder_attention_heads=SIZES.heads,
+        encoder_ffn_dim=SIZES.ffn,
+        decoder_ffn_dim=SIZES.ffn,
+        max_source_positions=SIZES.positions,
+        max_target_positions=SIZES.text_positions,
+        pad_token_id=EOT,
+        bos_token_id=EOT,
+        eos_token_id=EOT,
+        decoder_start_token_id=3,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    model = transformers.WhisperForConditionalGeneration(config).eval()
+    model.model.load_state_dict({name: torch.from_numpy(t.copy()) for name, t in tensors.items()})
+    output = transformers.GenerationMixin.generate(
+        model,
+        encoder_outputs=transformers.modeling_outputs.BaseModelOutput(torch.from_numpy(states[None].copy())),
+        decoder_input_ids=torch.from_numpy(prompt[None].astype(np.int64)),
+        max_new_tokens=LONGEST,
+        do_sample=False,
+        suppress_tokens=list(RULES.suppressed),
+        begin_suppress_tokens=list(RULES.suppressed_at_begin),
+        **options,
+    )
+    tokens = output[0, len(prompt) :].tolist()
+    return (tokens[: tokens.index(EOT)], False) if EOT in tokens else (tokens, True)
+
+
+def float64_says(tensors, states, prompt, rules=RULES, limit=LONGEST):
+    """One row's greedy tokens, each from the whole text again: no cache, no line of the product's."""
+    p = {name: value.astype(np.float64) for name, value in tensors.items()}
+
+    def norm(x, name):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+    def linear(x, name):
+        return x @ p[f"{name}.weight"].T + p.get(f"{name}.bias", 0.0)
+
+    def attend(x, known, name, causal):
+        q, k, v = (
+            linear(y, f"{name}.{letter}_proj") for letter, y in zip("qkv", (x, known, known), strict=True)
+        )
+        split = [np.split(y, SIZES.heads, axis=1) for y in (q, k, v)]
+        mixed = []
+        for query, key, value in zip(*split, strict=True):
+            scores = query @ key.T / np.sqrt(query.shape[1])
+            scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf) if causal else scores
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            mixed.append(weights / weights.sum(-1, keepdims=True) @ value)
+        return linear(np.concatenate(mixed, -1), f"{name}.out_proj")
+
+    def last_log_probabilities(tokens):
+        x = p["decoder.embed_tokens.weight"][tokens] + p["decoder.embed_positions.weight"][: len(tokens)]
+        for layer in range(SIZES.decoder_layers):
+            name = f"decoder.layers.{layer}"
+            normed = norm(x, f"{name}.self_attn_layer_norm")
+            x = x + attend(normed, normed, f"{name}.self_attn", True)
+            x = x + attend(norm(x, f"{name}.encoder_attn_layer_norm"), states, f"{name}.encoder_attn", False)
+            hidden = linear(norm(x, f"{name}.final_layer_norm"), f"{name}.fc1")
+            x = x + linear(0.5 * hidden * (1 + erf(hidden / np.sqrt(2))), f"{name}.fc2")
+        logits = norm(x[-1], "decoder.layer_norm") @ p["decoder.embed_tokens.weight"].T
+        return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+
+    tokens, total = [], 0.0
+    for step in range(limit):
+        found = last_log_probabilities([*prompt, *tokens])
+        allowed = found.copy()
+        allowed[list(rules.suppressed)] = -np.inf
+        if step == 0:
+            allowed[list(rules.suppressed_at_begin)] = -np.inf
+        token = int(np.argmax(allowed))
+        total += found[token]
+        if token == rules.eot:
+            return tokens, total, False
+        tokens.append(token)
+    return tokens, total, True
+
+
+@pytest.fixture(scope="module")
+def greedy():
+    graph, weights = loaded(speaker(0))
+    return jax.jit(generate.greedy(graph, RULES, SIZES.vocabulary, LONGEST)), weights, *rows(0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_greedy_tokens_equal_plain_loops(greedy, seed):
+    tensors = speaker(seed)
+    _, weights = loaded(tensors)
+    states, prompts = rows(seed)
+    for found, heard, prompt in zip(said(greedy[0], weights, states, prompts), states, prompts, strict=True):
+        tokens, total, cut = float64_says(tensors, heard, prompt)
+        assert (found[0], found[2]) == (tokens, cut)
+        # of 20 log-probabilities of size up to 10, each off by 2e-5 of the norm of 61 logits of size 3
+        assert found[1] == pytest.approx(total, abs=20 * 2e-5 * 3 * np.sqrt(61))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_greedy_tokens_equal_transformers(greedy, seed):
+    tensors = speaker(seed)
+    _, weights = loaded(tensors)
+    states, prompts = rows(seed)
+    for found, heard, prompt in zip(said(greedy[0], weights, states, prompts), states, prompts, strict=True):
+        assert (found[0], found[2]) == transformers_says(tensors, heard, prompt)
+
+
+def test_some_rows_end_and_some_are_cut():
+    """Otherwise the tests above would compare one thing only."""
+    ends = [float64_says(speaker(seed), *(x[0] for x in rows(seed)))[2] for seed in range(5)]
+    assert len(set(ends)) == 2
+
+
+def test_limit_cuts_each_row_by_itself(greedy):
+    run, weights, states, prompts = greedy
+    free = said(run, weights, states, prompts)
+    limits = np.array([1, 2, 3, LONGEST])
+    for (tokens, _, cut), (whole, _, was_cut), limit in zip(
+        said(run, weights, states, prompts, limits=limits), free, limits, strict=True
+    ):
+        assert tokens == whole[:limit]
+        assert cut == (len(whole) >= limit or was_cut)
+
+
+def test_neighbours_do_not_change_a_bit(greedy):
+    run, weights, states, prompts = greedy
+    clean = said(run, weights, states, prompts)
+    assert said(run, weights, states[::-1], prompts[::-1])[::-1] == clean
+    spoilt = states.copy()
+    spoilt[1, 3] = np.nan
+    dirty = said(run, weights, spoilt, prompts)
+    assert [dirty[row] for row in (0, 2, 3)] == [clean[row] for row in (0, 2, 3)]
+    assert dirty[1][0] == []
+    assert np.isnan(dirty[1][1])
+    assert not dirty[1][2]
+
+
+def test_only_visible_frames_are_heard(greedy):
+    run, weights, states, prompts = greedy
+    hidden = states.copy()
+    hidden[:, 9:] = np.nan
+    assert said(run, weights, hidden, prompts, visible=9) == said(run, weights, states, prompts, visible=9)
+    assert said(run, weights, states, prompts, visible=9) != said(run, weights, states, prompts)
+
+
+def test_the_loop_ends_with_the_last_row(monkeypatch):
+    """Counted by the steps that run: the prompt's and one more where the limits are 2, not LONGEST."""
+    steps = []
+    graph, weights = loaded(speaker(0))
+    advance = generate.advance
+
+    def counted(*inputs):
+        jax.debug.callback(lambda: steps.append(1))
+        return advance(*inputs)
+
+    monkeypatch.setattr(generate, "advance", counted)
+    run = jax.jit(generate.greedy(graph, RULES, SIZES.vocabulary, LONGEST))
+    states, prompts = rows(0)
+    said(run, weights, states, prompts, limits=np.array([2, 1, 0, 2]))
+    jax.effects_barrier()
+    assert len(steps) == 2
+
+
+def test_detection_is_among_the_languages_alone():
+    tensors = speaker(2)
+    languages = (41, 45, 44)
+    graph, weights = loaded(tensors)
+    run = jax.jit(generate.detection(graph, 3, languages))
+    states, _ = rows(2)
+    found, likely = run(weights, states, np.full(ROWS, FRAMES, np.int32), np.zeros(ROWS, bool))
+    for row in range(ROWS):
+        others = generate.Rules(eot=EOT, suppressed=tuple(set(range(SIZES.vocabulary)) - set(languages)))
+        (token,), _, _ = float64_says(tensors, states[row], [3], others, limit=1)
+        assert int(found[row]) == token
+        assert 1 / 3 <= float(likely[row]) <= 1
+
+
+def test_rules_of_another_vocabulary():
+    with pytest.raises(ValueError, match=r"61, got \[61\]"):
+        generate.Rules(eot=7, suppressed=(61,)).allowed(61)
