@@ -36,7 +36,7 @@ MASS = flags.DEFINE_enum(
 )
 EPSILON = flags.DEFINE_float("epsilon", 0.05, "Blur of the transport, in units of 1 - cosine.")
 THRESHOLD = flags.DEFINE_float(
-    "threshold", 0.5, "Words are linked that exchange this share of the most they could."
+    "threshold", 0.3, "Words are linked that exchange this share of the most they could."
 )
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
