@@ -248,7 +248,7 @@ def text_step(length: int, most: int) -> int:
 
 def heard(
     states: States, visible: Counts, apply_norm: Flags, rows: list[int], frames: int
-) -> tuple[States, Counts, Flags]:
+) -> tuple[Float[np.ndarray, "R W D"], Int[np.ndarray, " R"], Bool[np.ndarray, " R"]]:
     """Some rows, brought to a number of frames."""
     cropped = states[rows, :frames]
     if cropped.shape[1] < frames:
