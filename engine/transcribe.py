@@ -163,7 +163,7 @@ def _best(row: transcript_report.Row) -> dict[str, object]:
     return {key: None if str(value) == "nan" else value for key, value in figures.items()}  # JSON has no NaN
 
 
-def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, float]:
+def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, int | float]:
     """Units, utterances, bytes and FLOPs of what is to do; texts are taken to be of usual length."""
     sizes, audio = setting.checkpoint.dimensions, setting.source.whole_window
     spoken = [u for unit in todo for u in unit.utterances if u.frames]
@@ -183,7 +183,7 @@ def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, float]:
     }
 
 
-def _time(cost: Mapping[str, float]) -> dict[str, float]:
+def _time(cost: Mapping[str, int | float]) -> dict[str, int | float]:
     """Time here, by a product timed on the spot."""
     speed = plan.product_flops(jax.default_backend()) * jax.local_device_count()
     seconds = cost["encoder_flops"] / encode.SHARE_OF_PEAK + cost["decoder_flops"] / DECODER_SHARE
