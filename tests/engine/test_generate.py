@@ -1,4 +1,4 @@
-"""engine.generate: greedy tokens against transformers' `generate` and against plain loops in float64."""
+"""engine.generate and engine.beam: tokens against transformers' `generate` and plain loops in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 import transformers
 from scipy.special import erf
 
-from isogloss.engine import generate, parameters
+from isogloss.engine import beam, generate, parameters
 from isogloss.engine.dimensions import Dimensions, tensor_shapes
 
 EOT, FRAMES, LONGEST, ROWS = 7, 20, 20, 4
@@ -99,8 +99,8 @@ def transformers_says(tensors, states, prompt, **options):
     return (tokens[: tokens.index(EOT)], False) if EOT in tokens else (tokens, True)
 
 
-def float64_says(tensors, states, prompt, rules=RULES, limit=LONGEST):
-    """One row's greedy tokens, each from the whole text again: no cache, no line of the product's."""
+def float64_reader(tensors, states):
+    """Log-probabilities of the token after a text, read whole each time, without a line of the product's."""
     p = {name: value.astype(np.float64) for name, value in tensors.items()}
 
     def norm(x, name):
@@ -136,6 +136,12 @@ def float64_says(tensors, states, prompt, rules=RULES, limit=LONGEST):
         logits = norm(x[-1], "decoder.layer_norm") @ p["decoder.embed_tokens.weight"].T
         return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
 
+    return last_log_probabilities
+
+
+def float64_says(tensors, states, prompt, rules=RULES, limit=LONGEST):
+    """One row's greedy tokens."""
+    last_log_probabilities = float64_reader(tensors, states)
     tokens, total = [], 0.0
     for step in range(limit):
         found = last_log_probabilities([*prompt, *tokens])
@@ -251,3 +257,100 @@ def test_detection_is_among_the_languages_alone():
 def test_rules_of_another_vocabulary():
     with pytest.raises(ValueError, match=r"61, got \[61\]"):
         generate.Rules(eot=7, suppressed=(61,)).allowed(61)
+
+
+SEARCHES = [
+    beam.Search(beams=2),
+    beam.Search(beams=5, length_penalty=0.5),
+    beam.Search(beams=5, length_penalty=2.0),
+    beam.Search(beams=2, early_stopping=True),
+    beam.Search(beams=5, length_penalty=2.0, early_stopping="never"),
+]
+
+
+def float64_searches(tensors, states, prompt, search):
+    """The best hypothesis by lists of texts; stops as transformers says that it does."""
+    read = float64_reader(tensors, states)
+    running, ended, kept = [(0.0, [])], [], search.beams
+    for step in range(LONGEST):
+        every = []
+        for total, tokens in running:
+            found = read([*prompt, *tokens])
+            found[list(RULES.suppressed)] = -np.inf
+            if step == 0:
+                found[list(RULES.suppressed_at_begin)] = -np.inf
+            every += [(total + gain, [*tokens, token]) for token, gain in enumerate(found)]
+        best = sorted(every, key=lambda pair: -pair[0])[: 2 * kept]
+        stops = [tokens[-1] == EOT or step + 1 == LONGEST for _, tokens in best]
+        for (total, tokens), stopped in list(zip(best, stops, strict=True))[:kept]:
+            if stopped and not (search.early_stopping is True and len(ended) == kept):
+                ended.append((total / (step + 1) ** search.length_penalty, tokens, total))
+        ended = sorted(ended, key=lambda triple: -triple[0])[:kept]
+        running = [pair for pair, stopped in zip(best, stops, strict=True) if not stopped][:kept]
+        length = LONGEST if search.early_stopping == "never" else step + 1
+        full = len(ended) == kept
+        hopeless = full and running and running[0][0] / length**search.length_penalty <= ended[-1][0]
+        if not running or hopeless or (search.early_stopping is True and full):
+            break
+    _, tokens, total = ended[0]
+    return (tokens[:-1], total, False) if tokens[-1] == EOT else (tokens, total, True)
+
+
+@pytest.fixture(scope="module", params=SEARCHES, ids=str)
+def searching(request):
+    graph, _ = loaded(speaker(0))
+    return request.param, jax.jit(beam.beam_search(graph, RULES, SIZES.vocabulary, LONGEST, request.param))
+
+
+def test_beams_equal_plain_loops(searching):
+    search, run = searching
+    for seed in range(3):
+        tensors, (states, prompts) = speaker(seed), rows(seed)
+        found = said(run, loaded(tensors)[1], states, prompts)
+        for row in range(ROWS):
+            tokens, total, cut = float64_searches(tensors, states[row], prompts[row], search)
+            assert (found[row][0], found[row][2]) == (tokens, cut)
+            assert found[row][1] == pytest.approx(total, abs=20 * 2e-5 * 3 * np.sqrt(61))
+
+
+def test_beams_equal_transformers(searching):
+    search, run = searching
+    options = {"num_beams": search.beams, "early_stopping": search.early_stopping}
+    for seed in range(3):
+        tensors, (states, prompts) = speaker(seed), rows(seed)
+        found = said(run, loaded(tensors)[1], states, prompts)
+        for row in range(ROWS):
+            expected = transformers_says(
+                tensors, states[row], prompts[row], length_penalty=search.length_penalty, **options
+            )
+            assert (found[row][0], found[row][2]) == expected
+
+
+def test_neighbours_do_not_change_beams():
+    tensors, (states, prompts) = speaker(1), rows(1)
+    graph, weights = loaded(tensors)
+    run = jax.jit(beam.beam_search(graph, RULES, SIZES.vocabulary, LONGEST, SEARCHES[0]))
+    clean = said(run, weights, states, prompts)
+    assert said(run, weights, states[::-1], prompts[::-1])[::-1] == clean
+    spoilt = states.copy()
+    spoilt[1, 3] = np.nan
+    dirty = said(run, weights, spoilt, prompts)
+    assert [dirty[row] for row in (0, 2, 3)] == [clean[row] for row in (0, 2, 3)]
+    assert dirty[1][0] == []
+    assert np.isnan(dirty[1][1])
+    limits = np.array([1, 2, 3, LONGEST])
+    short = said(run, weights, states, prompts, limits=limits)
+    assert all(len(tokens) <= limit for (tokens, _, _), limit in zip(short, limits, strict=True))
+    assert short[3] == clean[3]
+
+
+def test_searches_that_are_none():
+    for wrong in (
+        {"beams": 0},
+        {"beams": 2, "length_penalty": np.nan},
+        {"beams": 2, "early_stopping": "soon"},
+    ):
+        with pytest.raises(ValueError, match="must be"):
+            beam.Search(**wrong)
+    with pytest.raises(ValueError, match="40 beams need 80 tokens, the model has 61"):
+        beam.beam_search(loaded(speaker(0))[0], RULES, 61, LONGEST, beam.Search(beams=40))
