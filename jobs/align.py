@@ -49,7 +49,7 @@ def main() -> "align.Summary":
         align.Config(
             corpus=CORPUS.value or None,
             store=shared_flags.path(STORE) if STORE.value else None,
-            model=MODEL.value,
+            model=shared_flags.text(MODEL),
             revision=REVISION.value,
             tokenizer=TOKENIZER.value,
             out=shared_flags.path(OUT),

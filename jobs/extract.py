@@ -43,7 +43,7 @@ def main() -> "extract.Summary":
     return extract.run(
         extract.Config(
             corpus=shared_flags.text(CORPUS),
-            model=MODEL.value,
+            model=shared_flags.text(MODEL),
             revision=REVISION.value,
             store=shared_flags.path(STORE),
             languages=shared_flags.choice(LANGUAGES),

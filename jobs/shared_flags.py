@@ -95,11 +95,9 @@ def corpus() -> flags.FlagHolder[str | None]:
 
 
 @functools.cache
-def model() -> flags.FlagHolder[str]:
-    """--model, required."""
-    return flags.DEFINE_string(
-        "model", None, "Whisper checkpoint: hub id, folder or OpenAI .pt file.", required=True
-    )
+def model() -> flags.FlagHolder[str | None]:
+    """--model; a job that can't do without asks for it by `text`."""
+    return flags.DEFINE_string("model", None, "Whisper checkpoint: hub id, folder or OpenAI .pt file.")
 
 
 @functools.cache

@@ -1,0 +1,226 @@
+"""engine.decode: any rows on any number of devices, the same results; refusals; real speech."""
+
+import csv
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import soundfile
+import tokenizers
+
+from isogloss.engine import decode, encode
+from isogloss.engine.checkpoint import load_checkpoint
+from isogloss.engine.tokens import Tokens
+
+CACHE = pathlib.Path(__file__).parents[2] / ".cache"
+HEADS = [(0, 1), (0, 0)]
+ROWS = 11
+RNG = np.random.default_rng(5)
+STATES = RNG.standard_normal((ROWS, 100, 16)).astype(np.float16)
+VISIBLE = RNG.integers(1, 101, ROWS)
+NORMED = np.arange(ROWS) % 2 == 0
+PROMPTS = [(8, 9, 6, 4) if row % 3 else (8, 10, 5, 4) for row in range(ROWS)]
+LIMITS = np.arange(ROWS) % 4 + 1
+TEXTS = RNG.integers(0, 7, (ROWS, 8))
+LENGTHS = np.arange(ROWS) % 8 + 1
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return Tokens(
+        sot=8,
+        eot=7,
+        no_timestamps=4,
+        transcribe=6,
+        translate=5,
+        timestamp_begin=11,
+        languages={"en": 9, "fr": 10},
+        multilingual=True,
+        suppressed=(4, 8),
+        suppressed_at_begin=(7,),
+        backend=tokenizers.Tokenizer(tokenizers.models.BPE()),
+    )
+
+
+@pytest.fixture(scope="module")
+def load(model_folder, tokens):
+    def loaded(rows=2, devices=1, vocabulary=tokens):
+        return decode.load(
+            load_checkpoint(str(model_folder)),
+            vocabulary,
+            encode.precision_for("cpu"),
+            rows_per_device=rows,
+            devices=devices,
+        )
+
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def alone(load):
+    return load()
+
+
+def everything(decoding, order=slice(None)):
+    """Greedy and beam texts, languages and alignment of all rows, in `order`."""
+    heard = STATES[order], VISIBLE[order], NORMED[order]
+    prompts = [PROMPTS[row] for row in np.arange(ROWS)[order]]
+    greedy = decoding.generate(*heard, prompts, LIMITS[order])
+    beams = decoding.generate(*heard, prompts, LIMITS[order], num_beams=2)
+    languages, sure = decoding.detect(*heard)
+    scores, likely = decoding.align(*heard, TEXTS[order], LENGTHS[order], HEADS)
+    return greedy, beams, languages, sure.tolist(), scores, likely
+
+
+@pytest.fixture(scope="module")
+def expected(alone):
+    return everything(alone)
+
+
+@pytest.mark.parametrize("devices", [2, 8])
+def test_devices_do_not_change_a_bit(load, expected, devices):
+    found = everything(load(devices=devices))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_order_and_neighbours_do_not_change_a_bit(alone, expected):
+    backwards = everything(alone, slice(None, None, -1))
+    for ours, theirs in zip(backwards, expected, strict=True):
+        np.testing.assert_array_equal(ours[::-1], theirs)
+    some = everything(alone, slice(4, 7))
+    for ours, theirs in zip(some, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs[4:7])
+
+
+def test_a_bad_row_is_told_and_spoils_no_other(alone, expected):
+    spoilt = STATES.copy()
+    spoilt[3, 0] = np.nan
+    spoilt[np.arange(100)[None, :] >= VISIBLE[:, None]] = np.nan  # which is no fault
+    found = alone.generate(spoilt, VISIBLE, NORMED, PROMPTS, LIMITS)
+    assert [found[row] for row in range(ROWS) if row != 3] == [
+        expected[0][row] for row in range(ROWS) if row != 3
+    ]
+    assert found[3].tokens == ()
+    assert np.isnan(found[3].log_probability)
+
+
+def test_alignment_agrees_with_what_was_said(alone, expected):
+    greedy, _, _, _, _, _ = expected
+    said = np.full((ROWS, 8), 0)
+    lengths = np.zeros(ROWS, int)
+    for row, (prompt, one) in enumerate(zip(PROMPTS, greedy, strict=True)):
+        text = [*prompt, *one.tokens] + [7] * (not one.cut)
+        said[row, : len(text)], lengths[row] = text, len(text)
+    scores, likely = alone.align(STATES, VISIBLE, NORMED, said, lengths, HEADS)
+    assert scores.shape == (ROWS, 2, 8, 100)
+    for row, one in enumerate(greedy):
+        total = np.log(likely[row, 4 : lengths[row]]).sum()
+        assert total == pytest.approx(one.log_probability, abs=1e-4)  # 4 terms, 1e-5 each as test_decoder has
+        assert np.isnan(likely[row, 0])
+        assert np.isnan(likely[row, lengths[row] :]).all()
+        assert np.isnan(scores[row, :, lengths[row] :]).all()
+        assert np.isneginf(scores[row, :, : lengths[row], VISIBLE[row] :]).all()
+        assert np.isfinite(scores[row, :, : lengths[row], : VISIBLE[row]]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"visible": VISIBLE * 0}, "visible frames must be 1 to 100"),
+        ({"visible": VISIBLE + 100}, "visible frames must be 1 to 100"),
+        ({"limits": LIMITS + 4}, "fit the model's 8 positions"),
+        ({"prompts": [()] * ROWS}, "at least 1 token"),
+        ({"num_beams": 0}, "beams must be at least 1"),
+        ({"num_beams": 6}, "6 beams need 12 tokens"),
+    ],
+)
+def test_refusals(alone, change, match):
+    usual = {"visible": VISIBLE, "apply_norm": NORMED, "prompts": PROMPTS, "limits": LIMITS}
+    with pytest.raises(ValueError, match=match):
+        alone.generate(STATES, **(usual | change))
+
+
+def test_another_vocabulary_is_refused(load, tokens):
+    with pytest.raises(ValueError, match=r"among the model's 11, got \[11\]"):
+        load(vocabulary=dataclasses.replace(tokens, suppressed=(11,)))
+
+
+def test_an_english_only_model_detects_nothing(load, tokens):
+    english = load(vocabulary=dataclasses.replace(tokens, multilingual=False))
+    with pytest.raises(ValueError, match="multilingual"):
+        english.detect(STATES, VISIBLE, NORMED)
+
+
+OPENAI = {  # canonical names in openai/whisper's words
+    ".layers.": ".blocks.",
+    ".self_attn_layer_norm": ".attn_ln",
+    ".encoder_attn_layer_norm": ".cross_attn_ln",
+    ".final_layer_norm": ".mlp_ln",
+    ".self_attn.": ".attn.",
+    ".encoder_attn.": ".cross_attn.",
+    **{f".{letter}_proj": f".{word}" for letter, word in zip("qkv", ("query", "key", "value"), strict=True)},
+    ".out_proj": ".out",
+    ".fc1": ".mlp.0",
+    ".fc2": ".mlp.2",
+    "encoder.layer_norm": "encoder.ln_post",
+    "decoder.layer_norm": "decoder.ln",
+    ".embed_positions.weight": ".positional_embedding",
+    ".embed_tokens": ".token_embedding",
+}
+
+
+def openai_model(checkpoint):
+    torch = pytest.importorskip("torch", reason="the oracle needs a CPU build of torch")
+    whisper = pytest.importorskip("whisper.model", reason="the oracle is openai-whisper")
+    d = checkpoint.dimensions
+    sizes = (d.mels, d.positions, d.features, d.heads, d.encoder_layers)
+    sizes += (d.vocabulary, d.text_positions, d.features, d.heads, d.decoder_layers)
+    model = whisper.Whisper(whisper.ModelDimensions(*sizes)).eval()
+    tensors = {}
+    for name in checkpoint.weights.tensors:
+        theirs = name
+        for ours, word in OPENAI.items():
+            theirs = theirs.replace(ours, word)
+        tensors[theirs] = torch.from_numpy(checkpoint.read(name).copy())
+    model.load_state_dict(tensors)
+    return model
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # a file that whisper leaves open
+def test_real_speech_is_heard_as_openai_whisper_hears_it():
+    if (
+        not (CACHE / "whisper-base" / "model.bin").is_file()
+        or not (CACHE / "demo" / "manifest.tsv").is_file()
+    ):
+        pytest.skip("whisper-base and its speech aren't here: `make demo` fetches them")
+    checkpoint = load_checkpoint(str(CACHE / "whisper-base"))
+    model = openai_model(checkpoint)
+    import torch
+    import whisper
+
+    with (CACHE / "demo" / "manifest.tsv").open() as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))[::70]
+    heard, theirs = [], []
+    for row in rows:
+        wave, rate = soundfile.read(CACHE / "demo" / row["audio"], dtype="float32")
+        assert rate in (8000, 16000)
+        wave = np.repeat(wave, 16000 // rate)  # crude, but the same for both
+        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(wave))
+        with torch.no_grad():
+            heard.append(model.embed_audio(mel[None]))
+            options = whisper.DecodingOptions(language=row["language"], without_timestamps=True, fp16=False)
+            theirs.append(tuple(whisper.decode(model, heard[-1], options)[0].tokens))
+    tokens = Tokens.load(str(CACHE / "whisper-base"))
+    decoding = decode.load(checkpoint, tokens, encode.precision_for("cpu"), rows_per_device=3, devices=1)
+    found = decoding.generate(
+        np.concatenate([states.numpy() for states in heard]),
+        np.full(len(rows), 1500),
+        np.zeros(len(rows), bool),
+        [tokens.prompt(row["language"]) for row in rows],
+        np.full(len(rows), 64),
+    )
+    assert [one.tokens for one in found] == theirs
