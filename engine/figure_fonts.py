@@ -13,12 +13,12 @@ from matplotlib import font_manager, ft2font
 
 OWN = "DejaVu Sans"
 BOX = "□"
-_INVISIBLE = ("C", "Z")  # Unicode categories without a glyph: controls and spaces
+_BLANK = ("Cc", "Zl", "Zp", "Zs")  # Unicode categories without a glyph: controls and spaces
 
 
 def cover(texts: Iterable[str]) -> tuple[list[str], set[str]]:
     """Font families that together write the texts, the own one first; and characters that none has."""
-    missing = {c for text in texts for c in text if unicodedata.category(c)[0] not in _INVISIBLE}
+    missing = {c for text in texts for c in text if unicodedata.category(c) not in _BLANK}
     families = [OWN]
     missing -= _glyphs(font_manager.findfont(OWN))
     while missing:
@@ -31,9 +31,13 @@ def cover(texts: Iterable[str]) -> tuple[list[str], set[str]]:
 
 
 def boxed(text: str, missing: set[str]) -> str:
-    """The text with a box for each character that no font has; unseen controls go."""
-    kept = (c for c in text if unicodedata.category(c) not in ("Cc", "Cf"))
-    return "".join(BOX if c in missing else c for c in kept)
+    """The text with a box for each character that no font has; controls go, and missing marks of format."""
+    drawn = []
+    for c in text:
+        category = unicodedata.category(c)
+        if category != "Cc" and not (c in missing and category == "Cf"):
+            drawn.append(BOX if c in missing else c)
+    return "".join(drawn)
 
 
 @functools.cache

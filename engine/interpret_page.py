@@ -157,7 +157,7 @@ def _whole(values: Sequence[float], steps: int) -> list[Json]:
 
 
 def _number(value: float, steps: int) -> int | None:
-    return None if value is None or not np.isfinite(value) else round(float(value) * steps)
+    return None if not np.isfinite(value) else round(float(value) * steps)
 
 
 def _pack(value: _Block) -> str:

@@ -8,69 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from isogloss.engine import meaning, phones, word_checks
-
-SENTENCES = {
-    "s0": (["red", "dog", "runs"], ["rot", "hund", "rennt"]),
-    "s1": (["the", "cat"], ["die", "katze"]),
-    "s2": (["a", "big", "house", "here"], ["ein", "grosses", "haus", "hier"]),
-    "s3": (["we"], ["wir"]),
-}
-
-
-class Letters(phones.Phones):
-    """Phones that are letters; "katze" has none."""
-
-    def __init__(self):
-        pass
-
-    def of(self, language, words):
-        return {word: None if word == "katze" else tuple(word) for word in words}
-
-
-def encoder():
-    """One direction a concept, shared by the two languages, plus a bit of everything."""
-    concept = {}
-    for a, b in SENTENCES.values():
-        for pair in zip(a, b, strict=True):
-            concept |= dict.fromkeys(pair, len(set(concept.values())))
-    return meaning.Encoder("concepts", lambda words: np.eye(10)[[concept[word] for word in words]] + 0.1)
-
-
-def table(states=("0", "1"), *, diagonal=True):
-    """Every word pair with the gap's rows; in state "1" the true ones match."""
-    rows = []
-    for state, (name, (a, b)) in itertools.product(states, SENTENCES.items()):
-        for i, j in itertools.product(range(-1, len(a)), range(-1, len(b))):
-            real = i >= 0 and j >= 0
-            match = real and (i == j) == diagonal
-            rows.append(
-                {
-                    **{
-                        "language_a": "en",
-                        "language_b": "de",
-                        "state": state,
-                        "query": name,
-                        "candidate": name,
-                    },
-                    **{"utterance_a": f"{name}.0", "utterance_b": f"{name}.0", "gold": True},
-                    **{"word_index_a": i, "word_index_b": j},
-                    **{"word_a": a[i] if i >= 0 else "", "word_b": b[j] if j >= 0 else ""},
-                    **{
-                        "start_a": 0.5 * i,
-                        "end_a": 0.5 * i + 0.4,
-                        "start_b": 0.3 * j,
-                        "end_b": 0.3 * j + 0.2,
-                    },
-                    **{"similarity": 0.5 if real else np.nan, "mutual": match and state == "1"},
-                    **{"transport": 0.1, "transported": match, "share": 0.05},
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def check(pairs, **changes):
-    return word_checks.check(pairs, **({"encoder": encoder(), "voices": Letters(), "seed": 3} | changes))
+from isogloss.engine import word_checks
 
 
 def figure(checked, state, kind, name):
@@ -79,8 +17,8 @@ def figure(checked, state, kind, name):
     return rows.iloc[0]
 
 
-def test_columns_by_hand():
-    found = check(table()).pairs
+def test_columns_by_hand(known):
+    found = known.check(known.table()).pairs
     real = (found["word_index_a"] >= 0) & (found["word_index_b"] >= 0)
     assert found.loc[~real, ["meaning", "sound_distance", "alike"]].isna().all(axis=None)
     match = found[real & (found["word_index_a"] == found["word_index_b"])]
@@ -92,8 +30,8 @@ def test_columns_by_hand():
     assert katze["meaning"].notna().all()
 
 
-def test_true_matches_mean_alike_and_random_ones_do_not():
-    checked = check(table())
+def test_true_matches_mean_alike_and_random_ones_do_not(known):
+    checked = known.check(known.table())
     row = figure(checked, "1", "mutual", "meaning")
     assert (row["n"], row["matches"]) == (4, 10)
     assert row["matched"] == pytest.approx(1)
@@ -101,12 +39,12 @@ def test_true_matches_mean_alike_and_random_ones_do_not():
     assert figure(checked, "0", "mutual", "meaning")["n"] == 0
     assert np.isnan(figure(checked, "0", "mutual", "meaning")["p_t"])
     assert figure(checked, "1", "mutual", "sound_distance")["difference"] < 0
-    assert figure(check(table(diagonal=False)), "1", "mutual", "meaning")["difference"] < 0
+    assert figure(known.check(known.table(diagonal=False)), "1", "mutual", "meaning")["difference"] < 0
 
 
-def test_random_pairs_are_of_the_same_sentences_and_of_all_states():
-    checked = check(table())
-    assert len(checked.random) == len(SENTENCES) * word_checks.DRAWS
+def test_random_pairs_are_of_the_same_sentences_and_of_all_states(known):
+    checked = known.check(known.table())
+    assert len(checked.random) == len(known.sentences) * word_checks.DRAWS
     alone = checked.random[checked.random["utterance_a"] == "s3.0"]
     np.testing.assert_allclose(alone["meaning"], 1)  # one word a side: the match is the only pair
     by_state = (
@@ -115,38 +53,38 @@ def test_random_pairs_are_of_the_same_sentences_and_of_all_states():
     np.testing.assert_array_equal(by_state.xs("0", level="state"), by_state.xs("1", level="state"))
 
 
-def test_the_order_of_rows_and_other_states_do_not_matter():
-    whole, shuffled = check(table()), check(table().sample(frac=1, random_state=0))
+def test_the_order_of_rows_and_other_states_do_not_matter(known):
+    whole, shuffled = known.check(known.table()), known.check(known.table().sample(frac=1, random_state=0))
     pd.testing.assert_frame_equal(whole.tests, shuffled.tests)
     pd.testing.assert_frame_equal(whole.plane, shuffled.plane)
-    alone = check(table(states=("1",)))
+    alone = known.check(known.table(states=("1",)))
     mine = whole.tests[whole.tests["state"] == "1"].reset_index(drop=True)
     pd.testing.assert_frame_equal(mine, alone.tests)
-    assert not check(table(), seed=4).random.equals(whole.random)
+    assert not known.check(known.table(), seed=4).random.equals(whole.random)
 
 
-def test_checks_can_be_left_out():
-    checked = check(table(), encoder=None, voices=None)
+def test_checks_can_be_left_out(known):
+    checked = known.check(known.table(), encoder=None, voices=None)
     assert checked.pairs[["meaning", "sound_distance", "alike"]].isna().all(axis=None)
     assert (checked.tests["n"] == 0).all()
     assert checked.plane[["both", "meaning", "sound", "neither"]].to_numpy().sum() == 0
-    half = check(table(), voices=None)
+    half = known.check(known.table(), voices=None)
     assert half.pairs["meaning"].notna().any()
     assert half.pairs["alike"].isna().all()
 
 
-def test_no_word_pairs_are_no_rows():
-    checked = check(table().iloc[:0])
+def test_no_word_pairs_are_no_rows(known):
+    checked = known.check(known.table().iloc[:0])
     assert [len(part) for part in checked] == [0, 0, 0, 0]
 
 
-def test_alike_by_the_limits_of_random_pairs():
-    checked = check(table())
+def test_alike_by_the_limits_of_random_pairs(known):
+    checked = known.check(known.table())
     row = checked.plane[(checked.plane["state"] == "1") & (checked.plane["kind"] == "mutual")].iloc[0]
-    known = checked.pairs.dropna(subset=["alike"])
-    means, sounds = known["meaning"] > row["meaning_limit"], known["sound_distance"] < row["sound_limit"]
+    judged = checked.pairs.dropna(subset=["alike"])
+    means, sounds = judged["meaning"] > row["meaning_limit"], judged["sound_distance"] < row["sound_limit"]
     expected = np.select([means & sounds, means, sounds], ["both", "meaning", "sound"], "neither")
-    np.testing.assert_array_equal(known["alike"].to_numpy(str), expected)
+    np.testing.assert_array_equal(judged["alike"].to_numpy(str), expected)
     assert row[["both", "meaning", "sound", "neither"]].sum() == 9  # of 10 matches, "katze" has no phones
 
 
