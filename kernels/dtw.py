@@ -1,9 +1,10 @@
 """Dynamic time warping of padded batches; `reference.dtw_cost` and `dtw_path` define it.
 
-Two implementations, chosen by name: "xla" runs on any device, under jit too; "numba" is the fast
-one on a CPU. In XLA a cell needs only the two anti-diagonals before it, so one step of a scan
-fills an anti-diagonal of every pair: N + M - 1 steps of (N, P) lanes, on a skewed copy of the
-distances. Nothing flows backwards, so cells past (n, m) may hold anything, NaN included.
+Implementations, chosen by name: "xla" runs on any device, under jit too; "numba" is the fast
+one on a CPU, "pallas" is for a GPU, where nobody has seen it run yet. In XLA a cell needs
+only the two anti-diagonals before it, so one step of a scan fills an anti-diagonal of every pair:
+N + M - 1 steps of (N, P) lanes, on a skewed copy of the distances. Nothing flows backwards, so cells
+past (n, m) may hold anything, NaN included.
 
 Source: Sakoe & Chiba, IEEE TASSP 26(1), 1978; symmetric steps, all weights 1.
 """
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-IMPLEMENTATIONS = ("xla", "numba")
+IMPLEMENTATIONS = ("xla", "numba", "pallas")
 
 
 def dtw_cost(
@@ -26,6 +27,7 @@ def dtw_cost(
     normalise: bool = False,
     band: int | None = None,
     implementation: str = "xla",
+    interpret: bool = False,
 ) -> Float[np.ndarray | Array, " P"]:
     """Sum along the cheapest warping path of every pair p: distances[p, :n[p], :m[p]].
 
@@ -35,7 +37,8 @@ def dtw_cost(
       m: columns in use, 1 <= m <= M.
       normalise: divide by n + m.
       band: use only cells with |i - j| <= band (Sakoe-Chiba); no bound if None.
-      implementation: "xla" or "numba".
+      implementation: one of IMPLEMENTATIONS.
+      interpret: run "pallas" without a GPU, slowly, as tests do.
 
     Returns:
       Costs in the unit of `distances`; infinite where the band admits no path, NaN where a
@@ -43,7 +46,8 @@ def dtw_cost(
       cannot raise.
 
     Raises:
-      ValueError: a negative band, an unknown implementation, a length out of range in Numba.
+      ValueError: a negative band, an unknown implementation, "pallas" without a GPU, a length out
+        of range in Numba.
     """
     _check(band, implementation)
     if implementation == "numba":
@@ -51,6 +55,11 @@ def dtw_cost(
 
         given = (np.asarray(array) for array in (distances, n, m))
         return dtw_numba.dtw_cost(*given, normalise=normalise, band=band)
+    if implementation == "pallas":
+        from isogloss.kernels import dtw_pallas  # noqa: PLC0415 Pallas takes a second to import
+
+        chosen = {"blocks": dtw_pallas.blocks_here(interpret=interpret), "interpret": interpret}
+        return dtw_pallas.dtw_cost(distances, n, m, normalise=normalise, band=band, **chosen)
     return _xla_cost(distances, n, m, normalise=normalise, band=band)
 
 
@@ -61,6 +70,7 @@ def dtw_path(
     *,
     band: int | None = None,
     implementation: str = "xla",
+    interpret: bool = False,
 ) -> tuple[Int[np.ndarray | Array, "P K 2"], Int[np.ndarray | Array, " P"]]:
     """(path, length): the cells (i, j) of every pair's cheapest path, K = N + M - 1.
 
@@ -73,6 +83,11 @@ def dtw_path(
         from isogloss.kernels import dtw_numba  # noqa: PLC0415 Numba takes long to import
 
         return dtw_numba.dtw_path(*(np.asarray(a) for a in (distances, n, m)), band=band)
+    if implementation == "pallas":
+        from isogloss.kernels import dtw_pallas  # noqa: PLC0415 Pallas takes a second to import
+
+        chosen = {"blocks": dtw_pallas.blocks_here(interpret=interpret), "interpret": interpret}
+        return dtw_pallas.dtw_path(distances, n, m, band=band, **chosen)
     return _xla_path(distances, n, m, band=band)
 
 

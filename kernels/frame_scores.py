@@ -1,8 +1,9 @@
 """The scores that compare frames, of all pairs of two batches: the one entry of the grid.
 
 One cosine tile serves the row maxima (precision), the column maxima (recall) and DTW, whose
-distance is 1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere.
-With either, a pair's scores on a CPU are the same bits whatever else is in the batch.
+distance is 1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere,
+where "pallas" is there to be asked for on a GPU; "int8" is less exact, and knows no DTW.
+A pair's scores on a CPU are the same bits whatever else is in the batch.
 """
 
 import functools
@@ -13,14 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from isogloss.kernels import dtw, seqsim
+from isogloss.kernels import dtw, seqsim, seqsim_int8
 
-IMPLEMENTATIONS = ("xla", "numba")
+IMPLEMENTATIONS = ("xla", "numba", "pallas", "int8")
 MEASURES = ("seqsim", "precision", "recall", "dtw")
 
 
 def default_implementation(platform: str) -> str:
-    """Name of the implementation for a JAX platform ("cpu", "gpu", "tpu")."""
+    """Name of the implementation for a JAX platform ("cpu", "gpu", "tpu").
+
+    Not "pallas" on a GPU as long as nobody has seen it run there.
+    """
     return "numba" if platform == "cpu" else "xla"
 
 
@@ -32,6 +36,7 @@ def frame_scores(
     *,
     measures: Collection[str],
     implementation: str,
+    interpret: bool = False,
 ) -> dict[str, Float[np.ndarray, "U V"]]:
     """Scores of every utterance of A with every one of B, float32, by measure.
 
@@ -41,13 +46,15 @@ def frame_scores(
       y: frames of B, like x; E is D, or it is refused.
       m: frames in use, 1 <= m <= M.
       measures: of "precision", "recall", "seqsim" (their F1) and "dtw" (a cost: smaller is nearer).
-      implementation: "xla" or "numba".
+      implementation: one of IMPLEMENTATIONS.
+      interpret: run "pallas" without a GPU, slowly, as tests do.
 
     Returns:
       The measures asked for. NaN where an utterance has a frame in use that is not finite.
 
     Raises:
-      ValueError: an unknown measure or implementation, a length out of range, unequal features.
+      ValueError: an unknown measure or implementation, a length out of range, unequal features,
+        "pallas" without a GPU, DTW of "int8".
     """
     _check(x, n, y, m, measures, implementation)
     maxima = not {"seqsim", "precision", "recall"}.isdisjoint(measures)
@@ -56,6 +63,13 @@ def frame_scores(
         from isogloss.kernels import frame_scores_numba  # noqa: PLC0415 Numba takes long to import
 
         found = frame_scores_numba.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted)
+    elif implementation == "pallas":
+        from isogloss.kernels import dtw_pallas, frame_scores_pallas  # noqa: PLC0415 a second to import
+
+        chosen = {"blocks": dtw_pallas.blocks_here(interpret=interpret), "interpret": interpret}
+        found = frame_scores_pallas.frame_scores(x, n, y, m, **wanted, **chosen)
+    elif implementation == "int8":
+        found = (*seqsim_int8.seqsim(x, n, y, m), np.float32(np.nan))
     else:
         found = _xla_scores(x, n, y, m, **wanted)
     precision, recall, cost = (np.asarray(scores) for scores in found)
@@ -106,6 +120,8 @@ def _check(
         raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
     if unknown := sorted(set(measures) - set(MEASURES)):
         raise ValueError(f"measures must be among {MEASURES}, got {unknown}")
+    if implementation == "int8" and "dtw" in measures:
+        raise ValueError("int8 knows no dtw: a path adds up the errors of its cells. Remedy: another one")
     if not measures:
         raise ValueError(f"name at least one measure of {MEASURES}")
     if x.shape[2] != y.shape[2]:

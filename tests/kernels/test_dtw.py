@@ -33,12 +33,17 @@ def integers(rng, sizes):
     return [rng.integers(0, 4, size).astype(np.float32) for size in sizes]
 
 
+def chosen(implementation):
+    """Arguments that name an implementation; Pallas kernels run interpreted."""
+    return {"implementation": implementation, "interpret": implementation == "pallas"}
+
+
 def costs(implementation, *given, **options):
-    return np.asarray(dtw.dtw_cost(*given, **options, implementation=implementation))
+    return np.asarray(dtw.dtw_cost(*given, **options, **chosen(implementation)))
 
 
 def paths(implementation, *given, **options):
-    path, length = dtw.dtw_path(*given, **options, implementation=implementation)
+    path, length = dtw.dtw_path(*given, **options, **chosen(implementation))
     path, length = np.asarray(path), np.asarray(length)
     for cells, used in zip(path, length, strict=True):
         assert (cells[used:] == -1).all()
@@ -164,13 +169,15 @@ class TestEveryImplementation:
 IMPOSSIBLE = [(0, 3), (3, 0), (N + 1, 1), (1, M + 1), (-1, 2)]
 
 
-class TestXla:
-    @pytest.mark.parametrize(("n", "m"), IMPOSSIBLE)
-    def test_impossible_lengths_give_nan(self, n, m):
-        given = np.ones((2, N, M), np.float32), np.int32([n, 2]), np.int32([m, 3])
-        np.testing.assert_array_equal(costs("xla", *given), [np.nan, 3])
-        assert [len(path) for path in paths("xla", *given)] == [0, 3]
+@pytest.mark.parametrize("implementation", ["xla", "pallas"])
+@pytest.mark.parametrize(("n", "m"), IMPOSSIBLE)
+def test_impossible_lengths_give_nan(implementation, n, m):
+    given = np.ones((2, N, M), np.float32), np.int32([n, 2]), np.int32([m, 3])
+    np.testing.assert_array_equal(costs(implementation, *given), [np.nan, 3])
+    assert [len(path) for path in paths(implementation, *given)] == [0, 3]
 
+
+class TestXla:
     def test_under_jit(self):
         cost = jax.jit(lambda d, n, m: dtw.dtw_cost(d, n, m, band=2))
         assert cost(np.ones((1, 2, 3), np.float32), np.int32([2]), np.int32([3]))[0] == 3
@@ -195,10 +202,12 @@ class TestNumba:
         assert costs("numba", np.zeros((0, 2, 3), np.float32), nothing, nothing).shape == (0,)
 
 
-def test_unknown_implementation_raises():
-    one = np.int32([1])
-    with pytest.raises(ValueError, match="'cuda'"):
-        dtw.dtw_cost(np.ones((1, 1, 1), np.float32), one, one, implementation="cuda")
+@pytest.mark.parametrize(("implementation", "message"), [("cuda", "'cuda'"), ("pallas", "needs a GPU")])
+def test_implementation_that_is_not_there_raises(implementation, message):
+    given = np.ones((1, 1, 1), np.float32), np.int32([1]), np.int32([1])
+    for method in (dtw.dtw_cost, dtw.dtw_path):
+        with pytest.raises(ValueError, match=message):
+            method(*given, implementation=implementation)
 
 
 def test_reference_by_enumeration():

@@ -17,7 +17,13 @@ from isogloss.kernels import frame_scores, reference
 
 EPS = float(np.finfo(np.float32).eps)
 D = 4
-IMPLEMENTATIONS = pytest.mark.parametrize("implementation", frame_scores.IMPLEMENTATIONS)
+EXACT = [name for name in frame_scores.IMPLEMENTATIONS if name != "int8"]  # test_seqsim_int8.py has that
+IMPLEMENTATIONS = pytest.mark.parametrize("implementation", EXACT)
+
+
+def chosen(implementation):
+    """Arguments that name an implementation; Pallas kernels run interpreted."""
+    return {"implementation": implementation, "interpret": implementation == "pallas"}
 
 
 def padded(frames, longest, dtype=np.float32):
@@ -37,9 +43,7 @@ class TestScores:
     def check(self, xs, ys, longest, implementation):
         x, n = padded(xs, longest)
         y, m = padded(ys, longest)
-        got = frame_scores.frame_scores(
-            x, n, y, m, measures=frame_scores.MEASURES, implementation=implementation
-        )
+        got = frame_scores.frame_scores(x, n, y, m, measures=frame_scores.MEASURES, **chosen(implementation))
         for u, a in enumerate(xs):
             for v, b in enumerate(ys):
                 precision, recall = reference.seqsim(a, b)
@@ -82,7 +86,7 @@ class TestScores:
         rng = np.random.default_rng(1)
         x, n = batch(rng, 3, 65, 64)
         y, m = batch(rng, 70, 65, 64)
-        options = {"measures": ("dtw",), "implementation": implementation}
+        options = {"measures": ("dtw",), **chosen(implementation)}
         together = frame_scores.frame_scores(x, n, y, m, **options)["dtw"]
         for u, v in [(0, 0), (1, 69), (2, 17)]:
             pair = slice(u, u + 1), slice(v, v + 1)
@@ -93,7 +97,7 @@ class TestScores:
         rng = np.random.default_rng(2)
         x, n = batch(rng, 4, 20, 8, np.float16)
         y, m = batch(rng, 5, 20, 8, np.float16)
-        options = {"implementation": implementation}
+        options = chosen(implementation)
         everything = frame_scores.frame_scores(x, n, y, m, measures=frame_scores.MEASURES, **options)
         assert list(everything) == list(frame_scores.MEASURES)
         for measure in frame_scores.MEASURES:
@@ -107,7 +111,7 @@ class TestScores:
         x[1, 1, 0] = np.nan
         full = np.int32([3, 3])
         got = frame_scores.frame_scores(
-            x, full, x, full, measures=frame_scores.MEASURES, implementation=implementation
+            x, full, x, full, measures=frame_scores.MEASURES, **chosen(implementation)
         )
         for scores in got.values():
             np.testing.assert_array_equal(np.isnan(scores), [[0, 1], [1, 1]])
@@ -115,7 +119,7 @@ class TestScores:
     def test_arrays_of_jax(self, implementation):
         rng = np.random.default_rng(4)
         x, n = batch(rng, 2, 9, 8)
-        options = {"measures": ("seqsim", "dtw"), "implementation": implementation}
+        options = {"measures": ("seqsim", "dtw"), **chosen(implementation)}
         expected = frame_scores.frame_scores(x, n, x, n, **options)
         for measure, scores in frame_scores.frame_scores(jnp.array(x), n, jnp.array(x), n, **options).items():
             np.testing.assert_array_equal(scores, expected[measure])
@@ -124,7 +128,7 @@ class TestScores:
         """A conductor may score the next chunk while the last one is written."""
         rng = np.random.default_rng(3)
         given = *batch(rng, 4, 20, 8), *batch(rng, 5, 20, 8)
-        options = {"measures": ("seqsim", "dtw"), "implementation": implementation}
+        options = {"measures": ("seqsim", "dtw"), **chosen(implementation)}
         expected = frame_scores.frame_scores(*given, **options)
         with concurrent.futures.ThreadPoolExecutor(3) as threads:
             results = [threads.submit(frame_scores.frame_scores, *given, **options) for _ in range(6)]
@@ -135,7 +139,7 @@ class TestScores:
     @pytest.mark.parametrize("bad", [-1, 0, 4])
     def test_impossible_lengths_raise(self, implementation, bad):
         x, good = np.ones((2, 3, D), np.float32), np.int32([3, 1])
-        options = {"measures": ("dtw",), "implementation": implementation}
+        options = {"measures": ("dtw",), **chosen(implementation)}
         with pytest.raises(ValueError, match=rf"\[1, 3\].*n\[1\] is {bad}"):
             frame_scores.frame_scores(x, np.int32([2, bad]), x, good, **options)
         with pytest.raises(ValueError, match=rf"\[1, 3\].*m\[0\] is {bad}"):
@@ -148,6 +152,8 @@ class TestScores:
         ({"implementation": "cuda"}, "'cuda'"),
         ({"measures": ("seqsim", "meanpool")}, "meanpool"),
         ({"measures": ()}, "at least one"),
+        ({"implementation": "pallas"}, "needs a GPU"),
+        ({"implementation": "int8"}, "no dtw"),
         ({"y": np.ones((2, 3, D + 1), np.float32)}, "4 features and B 5"),
     ],
 )
@@ -165,8 +171,8 @@ def test_default_implementation():
 
 def test_imports_are_light_and_named_apart():
     """Numba only where asked for; and no top-level `kernels`, which transformers would import."""
-    names = "frame_scores, dtw, pooling, reference, seqsim"
-    heavy = "{'numba', 'kernels', 'transformers', 'datasets', 'librosa'}"
+    names = "frame_scores, dtw, pooling, reference, seqsim, seqsim_int8"
+    heavy = "{'numba', 'jax.experimental.pallas', 'kernels', 'transformers', 'datasets', 'librosa'}"
     program = f"import sys; from isogloss.kernels import {names}; print({heavy} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

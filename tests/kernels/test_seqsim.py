@@ -42,15 +42,19 @@ def expected(xs, ys):
 
 
 def from_frame_scores(implementation):
+    interpreted = {"interpret": True} if implementation == "pallas" else {}
+
     def scores(x, n, y, m):
-        options = {"measures": ("precision", "recall"), "implementation": implementation}
+        options = {"measures": ("precision", "recall"), "implementation": implementation, **interpreted}
         found = frame_scores.frame_scores(x, n, y, m, **options)
         return found["precision"], found["recall"]
 
+    scores.same_bits = implementation != "pallas"
     return pytest.param(scores, id=f"frame_scores-{implementation}")
 
 
-EVERY = [pytest.param(seqsim.seqsim, id="seqsim"), *map(from_frame_scores, frame_scores.IMPLEMENTATIONS)]
+EXACT = [name for name in frame_scores.IMPLEMENTATIONS if name != "int8"]  # test_seqsim_int8.py has that
+EVERY = [pytest.param(seqsim.seqsim, id="seqsim"), *map(from_frame_scores, EXACT)]
 
 
 @pytest.mark.parametrize("scores", EVERY)
@@ -118,7 +122,11 @@ class TestEveryImplementation:
             np.testing.assert_array_equal(np.isnan(found), [[0, 1, 1], [1, 1, 1], [1, 1, 1]])
 
     def test_alone_or_among_others(self, scores):
-        """The same bits for a pair whatever else is in the batch, and wherever it stands in it."""
+        """The same bits for a pair whatever else is in the batch, and wherever it stands in it.
+
+        On a GPU, whose means may be summed in another order, the same within that many roundings.
+        """
+        allowed = 0 if getattr(scores, "same_bits", True) else 70 * EPS / 2
         rng = np.random.default_rng(3)
         x, n = rng.standard_normal((3, 70, 64)).astype(np.float32), np.int32([70, 41, 3])
         y, m = (
@@ -129,7 +137,7 @@ class TestEveryImplementation:
         for u, v in [(0, 0), (1, 34), (2, 17), (0, 31), (1, 32)]:
             alone = scores(x[u : u + 1], n[u : u + 1], y[v : v + 1], m[v : v + 1])
             for one, all_of_them in zip(alone, together, strict=True):
-                assert np.asarray(one)[0, 0] == np.asarray(all_of_them)[u, v]
+                assert abs(np.asarray(one)[0, 0] - np.asarray(all_of_them)[u, v]) <= allowed
 
 
 class TestXla:
