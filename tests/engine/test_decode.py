@@ -199,9 +199,7 @@ def test_real_speech_is_heard_as_openai_whisper_hears_it():
         pytest.skip("whisper-base and its speech aren't here: `make demo` fetches them")
     checkpoint = load_checkpoint(str(CACHE / "whisper-base"))
     model = openai_model(checkpoint)
-    import torch
-    import whisper
-
+    torch, whisper = pytest.importorskip("torch"), pytest.importorskip("whisper")
     with (CACHE / "demo" / "manifest.tsv").open() as lines:
         rows = list(csv.DictReader(lines, delimiter="\t"))[::70]
     heard, theirs = [], []
