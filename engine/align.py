@@ -289,7 +289,7 @@ def _align(config: Config, setting: _Setting, todo: Sequence[Unit], parts: PartF
     progress.close()
 
 
-def _work(setting: _Setting, text: str, todo: Sequence[Unit]) -> dict[str, float]:
+def _work(setting: _Setting, text: str, todo: Sequence[Unit]) -> dict[str, int | float]:
     """Units, utterances, bytes and FLOPs of what is to do; texts are taken to be of usual length."""
     sizes, audio = setting.checkpoint.dimensions, setting.source.whole_window
     spoken = [utterance for unit in todo for utterance in unit.utterances if utterance.frames]
@@ -308,7 +308,7 @@ def _work(setting: _Setting, text: str, todo: Sequence[Unit]) -> dict[str, float
     }
 
 
-def _time(cost: Mapping[str, float]) -> dict[str, float]:
+def _time(cost: Mapping[str, int | float]) -> dict[str, int | float]:
     """Time here, by a product timed on the spot."""
     speed = plan.product_flops(jax.default_backend()) * jax.local_device_count()
     seconds = cost["encoder_flops"] / encode.SHARE_OF_PEAK + cost["decoder_flops"] / _DECODER_SHARE
