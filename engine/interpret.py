@@ -18,27 +18,30 @@ from isogloss.engine import (
     draft,
     interpret_input,
     interpret_parts,
+    interpret_report,
     interpret_tables,
     interpret_unit,
+    interpret_words,
+    interpret_work,
+    meaning,
     out_folder,
+    phones,
     plan,
     sentence_choice,
     table_files,
-    word_pairs,
 )
-from isogloss.engine.grid_store import Pair
 from isogloss.engine.interpret_input import Opened, Unit
 from isogloss.engine.interpret_parts import Parts
+from isogloss.engine.interpret_report import Checks, Recordings
 from isogloss.engine.member import DamagedError
 from isogloss.engine.progress import Progress
-from isogloss.engine.word_pairs import Method, Side
-from isogloss.engine.word_table import Spoken, Words
+from isogloss.engine.word_pairs import Method
+from isogloss.engine.word_table import Spoken
 from isogloss.engine.zarr_group import Json
 
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of the parts; another number makes older parts unfindable
 _FAR = 1e-4  # from the grid's score: worth a warning
-_ROW_BYTES = 30  # of a word pair on disk, in a part and again in the table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,12 +50,19 @@ class Config:
 
     store: pathlib.Path
     grid: pathlib.Path
-    words: pathlib.Path
+    words: pathlib.Path | None
+    model: str | None
+    revision: str | None
+    tokenizer: str | None
     out: pathlib.Path
     pairs: tuple[str, ...]
     states: tuple[str, ...]
     sentences: str
     method: Method
+    sentence_encoder: str
+    phones: bool
+    pictures: int
+    corpus: str | None
     share: plan.Share
     dry_run: bool
 
@@ -61,6 +71,11 @@ class Config:
         if self.sentences not in sentence_choice.SENTENCES:
             known = ", ".join(sentence_choice.SENTENCES)
             raise ValueError(f"--sentences must be one of {known}, got {self.sentences!r}")
+        if self.words is None and self.share.count > 1:
+            raise ValueError(
+                "several shards need the words of all utterances: run isogloss.jobs.align to its end, then "
+                "give its --out by --words"
+            )
 
     def settings(self) -> dict[str, Json]:
         """All, beside grid and words, that decides the tables of a unit."""
@@ -79,6 +94,7 @@ class Summary:
       failed: reason by unit that can't be computed.
       left_out: sentence pairs that can't be compared, by reason, of the tables.
       unconverged: sentence pairs whose transport didn't come to rest, of the tables.
+      page: to browse word matches; None while shards are waited for, and without a unit.
       largest_difference: of a sentence pair's score from the grid's, of the tables; null without tables.
       tables: rows by table; empty while shards are waited for.
       seconds: of the run.
@@ -95,6 +111,7 @@ class Summary:
     unconverged: int
     largest_difference: float | None
     tables: Mapping[str, int]
+    page: str | None
     seconds: float
     sentence_pairs_per_second: float
     plan: Mapping[str, int | float]
@@ -114,7 +131,13 @@ def run(config: Config) -> Summary:
     """
     start = time.monotonic()
     opened = interpret_input.open_input(config.store, config.grid, config.pairs, config.states)
-    words = interpret_input.read_words(config.words, opened)
+    if config.dry_run and config.words is None:
+        aligning = interpret_words.align_plan(config, opened)
+        work = interpret_work.work(opened, None, opened.units(), timed=config.method)
+        work |= {f"align_{name}": amount for name, amount in aligning.items()}
+        return _summary(start, _Written(), skipped=0, missing=[], plan=work)
+    checks = None if config.dry_run else _checks(config, opened)
+    words = interpret_input.read_words(config.words or interpret_words.folder(config, opened), opened)
     keys = opened.fingerprints(words, config.settings())
     parts = interpret_parts.open_parts(config.out / "parts", keys)
     every = opened.units()
@@ -124,14 +147,14 @@ def run(config: Config) -> Summary:
     missing = [name for name in map(opened.name, every) if name not in keys]
     for name in missing:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
-    if config.dry_run:
+    if checks is None:
         out_folder.check(config.out, "interpret", config.settings())
-        work = _work(opened, words, todo, timed=config.method)
+        work = interpret_work.work(opened, words, todo, timed=config.method)
         return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work)
     out_folder.claim(config.out, "interpret", config.settings())
     parts.make_folders()
     counted = _compute(config, opened, words, todo, parts)
-    written = _write(config, opened, parts)
+    written = _write(config, opened, words, parts, checks)
     return _summary(
         start,
         written,
@@ -139,7 +162,7 @@ def run(config: Config) -> Summary:
         skipped=skipped,
         missing=missing,
         sentence_pairs=counted,
-        plan=_work(opened, words, todo),
+        plan=interpret_work.work(opened, words, todo),
     )
 
 
@@ -153,6 +176,7 @@ class _Written:
     unconverged: int = 0
     largest_difference: float | None = None
     tables: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    page: str | None = None
 
 
 def _summary(
@@ -202,9 +226,22 @@ def _compute(
     return count
 
 
-def _write(config: Config, opened: Opened, parts: Parts) -> _Written:
+def _checks(config: Config, opened: Opened) -> Checks:
+    """Load what word pairs are checked with, so that what is missing is told before any compute."""
+    return Checks(
+        encoder=meaning.load(config.sentence_encoder),
+        voices=phones.Phones() if config.phones else None,
+        pictures=config.pictures,
+        recordings=Recordings(config.corpus, sorted(opened.members)) if config.corpus else None,
+    )
+
+
+def _write(
+    config: Config, opened: Opened, words: Mapping[str, Spoken], parts: Parts, checks: Checks
+) -> _Written:
     """Put the tables of all units together, unless other shards have some still to do."""
-    every = [opened.name(Unit(state, pair)) for pair in opened.pairs for state in opened.states]
+    units = [Unit(state, pair) for pair in opened.pairs for state in opened.states]
+    every = [opened.name(unit) for unit in units]
     failed = {name: reason for name in every if (reason := parts.reason(name)) is not None}
     waiting = sum(parts.awaited(name) for name in every)
     if waiting:
@@ -230,7 +267,13 @@ def _write(config: Config, opened: Opened, parts: Parts) -> _Written:
             ),
         )
         rows[table] = counted.rows
-    return _checked(config, [parts.read("sentence_pairs", name) for name in kept], failed, rows)
+    written = _checked(config, [parts.read("sentence_pairs", name) for name in kept], failed, rows)
+    if not rows["word_pairs"]:
+        return written
+    done = [unit for unit in units if opened.name(unit) in kept]
+    settings = config.settings() | {"encoder": config.sentence_encoder, "phones": config.phones}
+    page = interpret_report.write(config.out, opened, words, parts, done, checks, settings)
+    return dataclasses.replace(written, page=str(page))
 
 
 class _Counted:
@@ -282,63 +325,3 @@ def _checked(
         largest_difference=largest,
         tables=rows,
     )
-
-
-def _work(
-    opened: Opened, words: Mapping[str, Spoken], todo: Sequence[Unit], timed: Method | None = None
-) -> dict[str, int | float]:
-    """What units take, as if every sentence met itself; with `timed`, the seconds by a sample."""
-    features = next(iter(opened.members.values())).store.features
-    by_pair = {pair: _sizes(opened, words, pair) for pair in {unit.pair for unit in todo}}
-    sentences, word_count, cells = (sum(by_pair[unit.pair][k] for unit in todo) for k in range(3))
-    work: dict[str, int | float] = {
-        "units": len(todo),
-        "sentence_pairs": sentences,
-        "word_pairs": word_count,
-        "flops": 2 * features * cells,
-        "bytes": 2 * _ROW_BYTES * word_count,
-    }
-    if timed:
-        seconds = cells * _seconds_per_cell(features, timed) if todo else 0.0
-        work["seconds"] = round(seconds, 1)
-    return work
-
-
-def _sizes(opened: Opened, words: Mapping[str, Spoken], pair: Pair) -> tuple[int, int, int]:
-    """(sentence pairs, word pairs, pairs of frames) of a language pair's gold sentences."""
-    sides = []
-    for code in pair:
-        member = opened.members[code]
-        rows = dict(zip(member.sentences, member.rows, strict=True))
-        names = {sentence: member.store.names[row] for sentence, row in rows.items()}
-        counts = {s: len(words[code].utterances.get(name, ())) + 1 for s, name in names.items()}
-        sides.append((counts, {s: int(member.store.frames[row]) for s, row in rows.items()}))
-    common = sides[0][0].keys() & sides[1][0].keys()
-    return (
-        len(common),
-        sum(sides[0][0][s] * sides[1][0][s] for s in common),
-        sum(sides[0][1][s] * sides[1][1][s] for s in common),
-    )
-
-
-def _seconds_per_cell(features: int, method: Method) -> float:
-    """Time of the kernels per pair of frames on this machine, by a batch of 8 s with 16 words."""
-    rng = np.random.default_rng(0)
-    frames, count = 384, 16
-    first = np.arange(count, dtype=np.int32) * (frames // count)
-    words = Words(
-        index=tuple(range(count)),
-        text=("",) * count,
-        frames=np.stack([first, first + 9], axis=1),
-        centre=first + 4,
-        seconds=np.zeros((count, 2)),
-        empty=0,
-    )
-    states = rng.standard_normal((2, frames, features)).astype(np.float16)
-    sides = (Side(states=states[0], words=words), Side(states=states[1], words=words))
-    seconds = []
-    for _ in range(3):  # the first one compiles
-        begin = time.perf_counter()
-        word_pairs.compare([sides] * word_pairs.BATCH, method)
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds) / (word_pairs.BATCH * frames**2)

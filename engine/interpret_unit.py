@@ -79,7 +79,7 @@ def compare(
         names = [opened.grid.sentences[place] for place in (pair.query, pair.candidate)]
         utterances = [spoken[side][name] for side, name in enumerate(names)]
         said = [words[code].utterances.get(name) for code, name in zip(unit.pair, utterances, strict=True)]
-        problem = "; ".join(_problems(unit.pair, utterances, said))
+        problem = "; ".join(_problems(unit.pair, utterances, words))
         pairs.append(
             Compared(
                 query=names[0],
@@ -129,10 +129,12 @@ def _common(opened: Opened, unit: Unit) -> set[str]:
     return set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
 
 
-def _problems(pair: Pair, utterances: Sequence[str], said: Sequence[Words | None]) -> Iterator[str]:
+def _problems(pair: Pair, utterances: Sequence[str], words: Mapping[str, Spoken]) -> Iterator[str]:
     """Why a sentence pair can't be compared."""
-    for language, utterance, words in zip(pair, utterances, said, strict=True):
-        if words is None:
-            yield f"{language} {utterance} has no words, align says why"
-        elif not len(words):
+    for language, utterance in zip(pair, utterances, strict=True):
+        spoken = words[language]
+        if utterance not in spoken.utterances:
+            reason = spoken.problems.get(utterance, "they aren't in words.parquet")
+            yield f"{language} {utterance} has no words: {reason}"
+        elif not len(spoken.utterances[utterance]):
             yield f"no word of {language} {utterance} has a frame of its own"

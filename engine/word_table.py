@@ -72,10 +72,12 @@ class Spoken:
 
     Attributes:
       utterances: by name; one that couldn't be aligned isn't among them.
+      problems: why some couldn't be aligned, by name, where the align job's utterances.parquet is there.
       digest: of all that is said of them.
     """
 
     utterances: Mapping[str, Words]
+    problems: Mapping[str, str]
     digest: str
 
 
@@ -103,10 +105,27 @@ def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str,
     if absent:
         there = ", ".join(map(str, languages)) or "none"
         raise ValueError(f"{path}: has no words of {', '.join(absent)}; it has {there}. Run align for them")
-    return {code: _spoken(path, languages[code], store) for code, store in stores.items()}
+    problems = _problems(folder / "utterances.parquet")
+    return {
+        code: _spoken(path, languages[code], store, problems.get(code, {})) for code, store in stores.items()
+    }
 
 
-def _spoken(path: pathlib.Path, table: pd.DataFrame, store: LanguageStore) -> Spoken:
+def _problems(path: pathlib.Path) -> dict[str, dict[str, str]]:
+    """Why utterances have no words, by language and name."""
+    found: dict[str, dict[str, str]] = {}
+    if path.is_file():
+        with path.open("rb") as file:
+            table = parquet.read_table(file, columns=["language", "utterance", "problem"])
+        for language, utterance, problem in zip(*(c.to_pylist() for c in table.columns), strict=True):
+            if problem:
+                found.setdefault(language, {})[utterance] = problem
+    return found
+
+
+def _spoken(
+    path: pathlib.Path, table: pd.DataFrame, store: LanguageStore, problems: Mapping[str, str]
+) -> Spoken:
     sentences = store.coordinate("sentence")
     known = {name: (sentences[row], int(store.frames[row])) for row, name in enumerate(store.names)}
     found = {}
@@ -119,8 +138,9 @@ def _spoken(path: pathlib.Path, table: pd.DataFrame, store: LanguageStore) -> Sp
                 f"sentence {', '.join(map(repr, said))} isn't there. Run align on that store"
             )
         found[utterance] = _words(f"{path}: {store.language} {utterance}", rows, known[utterance][1])
-    described = json.dumps([table[name].tolist() for name in COLUMNS])
-    return Spoken(utterances=found, digest=hashlib.sha256(described.encode()).hexdigest())
+    described = json.dumps([problems, *(table[name].tolist() for name in COLUMNS)], sort_keys=True)
+    digest = hashlib.sha256(described.encode()).hexdigest()
+    return Spoken(utterances=found, problems=problems, digest=digest)
 
 
 def _words(where: str, rows: pd.DataFrame, frames: int) -> Words:

@@ -3,8 +3,10 @@
     python -m isogloss.jobs.interpret --store=out/store --grid=out/grid.zarr --words=out/words \
         --pairs=en_us-fr_fr --state=6,final --out=out/interpret
 
-Writes word_pairs.parquet, word_types.parquet and sentence_pairs.parquet. Stop it and run it again at will:
-language pairs and states that are done are skipped, until grid or words change.
+Writes word_pairs.parquet, word_types.parquet, sentence_pairs.parquet; matches.parquet, checks.parquet and
+planes.parquet (do matches mean or sound the same?); pictures and interpret.html to browse them. --corpus is
+wanted for the pictures' waveforms alone. Stop it and run it again at will: language pairs and states that
+are done are skipped, until grid or words change.
 """
 
 from typing import TYPE_CHECKING
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 
 STORE = shared_flags.store()
 GRID = shared_flags.grid()
-WORDS = flags.DEFINE_string("words", None, "Folder of words.parquet, the align job's --out.")
+WORDS = flags.DEFINE_string(
+    "words", None, "Folder of words.parquet, the align job's --out; without it words are aligned here."
+)
+MODEL = shared_flags.model()
+REVISION = shared_flags.revision()
+TOKENIZER = shared_flags.tokenizer()
 OUT = shared_flags.out()
 PAIRS = shared_flags.pairs()
 STATE = shared_flags.state()
@@ -38,6 +45,16 @@ EPSILON = flags.DEFINE_float("epsilon", 0.05, "Blur of the transport, in units o
 THRESHOLD = flags.DEFINE_float(
     "threshold", 0.3, "Words are linked that exchange this share of the most they could."
 )
+ENCODER = flags.DEFINE_string(
+    "sentence_encoder",
+    "sentence-transformers/LaBSE",
+    "Of words' meaning: a sentence-transformers model or folder, or none.",
+)
+PHONES = flags.DEFINE_boolean("phones", True, "Compare how words sound, by espeak-ng's phones.")
+PICTURES = flags.DEFINE_integer(
+    "pictures", 2, "Sentence pairs drawn of each language pair and state: those of the highest scores.", 0
+)
+CORPUS = shared_flags.corpus()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -50,7 +67,10 @@ def main() -> "interpret.Summary":
         interpret.Config(
             store=shared_flags.path(STORE),
             grid=shared_flags.path(GRID),
-            words=shared_flags.path(WORDS),
+            words=shared_flags.path(WORDS) if WORDS.value else None,
+            model=MODEL.value,
+            revision=REVISION.value,
+            tokenizer=TOKENIZER.value,
             out=shared_flags.path(OUT),
             pairs=shared_flags.choice(PAIRS),
             states=shared_flags.choice(STATE),
@@ -61,6 +81,10 @@ def main() -> "interpret.Summary":
                 epsilon=EPSILON.value,
                 threshold=THRESHOLD.value,
             ),
+            sentence_encoder=shared_flags.text(ENCODER),
+            phones=PHONES.value,
+            pictures=PICTURES.value,
+            corpus=CORPUS.value or None,
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,
         )
