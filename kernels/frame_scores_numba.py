@@ -18,6 +18,7 @@ from isogloss.kernels.registers_numba import COLUMNS, LANES, PANELS, ROWS
 
 BATCH = 4 * LANES  # utterances of B packed at a time
 _TILE_ROWS = 4 * ROWS  # frames of A in a tile of at most 28 KB
+_DEPTH = 96  # features at a time: those of two panels and a sliver take 18 KB
 _product = registers_numba.product(ROWS, PANELS)
 
 
@@ -207,9 +208,16 @@ def _fill(
     rows: int,
     depth: int,
 ) -> None:
-    """Cosines of the next frames of A with COLUMNS frames of every lane."""
-    for r in range(0, rows, ROWS):
+    """Cosines of the next frames of A with COLUMNS frames of every lane.
+
+    Features are taken _DEPTH at a time: what two panels and a sliver hold of them stays near, while
+    whole panels of a large model would push each other out of the cache.
+    """
+    for start in range(0, depth, _DEPTH):
+        count = min(_DEPTH, depth - start)
         for c in range(0, COLUMNS, PANELS):
-            at = (r * COLUMNS + c) * LANES
-            right = panels[c * LANES * depth :]
-            _product(slivers[r * depth :], right, tile[at:], COLUMNS * LANES, depth)
+            right = panels[(c * depth + start) * LANES :]
+            for r in range(0, rows, ROWS):
+                at = (r * COLUMNS + c) * LANES
+                left = slivers[r * depth + start * ROWS :]
+                _product(left, right, tile[at:], COLUMNS * LANES, depth, count, start)

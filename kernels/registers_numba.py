@@ -33,18 +33,19 @@ _Body = Callable[[ir.IRBuilder, Sequence[ir.Value]], None]
 
 
 def product(rows: int, panels: int) -> Callable[..., None]:
-    """Compiled-code function (a, b, c, stride, depth) -> None on flat float32 arrays.
+    """Compiled-code function (a, b, c, stride, depth, count, resume) -> None on flat float32 arrays.
 
-    c[r * stride + p * LANES + l] = sum over k < depth of a[k * rows + r] times
-    b[(p * depth + k) * LANES + l], one chain of fused multiply-adds in the order of k.
+    c[r * stride + p * LANES + l] = sum over k < count of a[k * rows + r] times
+    b[(p * depth + k) * LANES + l], one chain of fused multiply-adds in the order of k. It goes on
+    from what c holds if `resume` isn't 0, so a long sum has the same bits in pieces.
     """
 
     @intrinsic
-    def kernel(typing, a, b, c, stride, depth):  # noqa: ANN001, ANN202 Numba's own types
+    def kernel(typing, a, b, c, stride, depth, count, resume):  # noqa: ANN001, ANN202 Numba's own types
         def body(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
             _emit_product(builder, given, rows, panels)
 
-        return _routine(f"isogloss_product_{rows}_{panels}", [*[_FLOATS] * 3, *[_INT] * 2], body)
+        return _routine(f"isogloss_product_{rows}_{panels}", [*[_FLOATS] * 3, *[_INT] * 4], body)
 
     return kernel
 
@@ -101,9 +102,12 @@ def strip(record: bool) -> Callable[..., None]:
 
 
 def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, panels: int) -> None:
-    a, b, c, stride, depth = given
+    a, b, c, stride, depth, count, resume = given
     cells = [(r, p) for r in range(rows) for p in range(panels)]
-    with _Loop(builder, depth, [_ZERO] * len(cells)) as loop:
+    below = [builder.gep(c, [builder.mul(stride, _int(r))], source_etype=_F32) for r in range(rows)]
+    again = builder.icmp_signed("!=", resume, _int(0))
+    start = [builder.select(again, _load(builder, below[r], _int(p)), _ZERO) for r, p in cells]
+    with _Loop(builder, count, start) as loop:
         fma = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f32"
         )
@@ -115,8 +119,7 @@ def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, p
             totals += [builder.call(fma, [left, right[p], next(sums)]) for p in range(panels)]
         loop.carry(totals)
     for (r, p), total in zip(cells, loop.results, strict=True):
-        row = builder.gep(c, [builder.mul(stride, _int(r))], source_etype=_F32)
-        _store(builder, total, row, _int(p))
+        _store(builder, total, below[r], _int(p))
 
 
 def _emit_maxima(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:

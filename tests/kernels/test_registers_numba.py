@@ -16,42 +16,46 @@ def test_product(rows, panels):
     routine = registers_numba.product(rows, panels)
 
     @numba.njit
-    def call(a, b, c, stride, depth):
-        routine(a, b, c, stride, depth)
+    def call(a, b, c, stride, depth, count, resume):
+        routine(a, b, c, stride, depth, count, resume)
 
     rng = np.random.default_rng(0)
     for depth in (1, 2, 37):
         a = rng.integers(-3, 4, (depth, rows)).astype(np.float32)
         b = rng.integers(-3, 4, (panels, depth, LANES)).astype(np.float32)
         c = np.full((rows, 5, LANES), 9, np.float32)
-        call(a.reshape(-1), b.reshape(-1), c.reshape(-1), 5 * LANES, depth)
+        call(a.reshape(-1), b.reshape(-1), c.reshape(-1), 5 * LANES, depth, depth, 0)
         np.testing.assert_array_equal(c[:, :panels], np.einsum("kr,pkl->rpl", a, b))
         assert (c[:, panels:] == 9).all()
 
 
 def test_product_has_one_order_of_summation():
-    """The two shapes agree in every bit, so grids of different machines can be compared."""
+    """Shapes and pieces agree in every bit, so grids of different machines can be compared."""
     rng = np.random.default_rng(1)
     depth = 100
     a = rng.standard_normal((84, depth)).astype(np.float32)
     b = rng.standard_normal((2, depth, LANES)).astype(np.float32)
     results = []
-    for rows, panels in ((14, 2), (6, 1)):
+    for rows, panels, piece in ((14, 2, 100), (14, 2, 33), (6, 1, 100)):
         routine = registers_numba.product(rows, panels)
 
         @numba.njit
-        def call(a, b, c, stride, depth, routine=routine):
-            routine(a, b, c, stride, depth)
+        def call(a, b, c, stride, depth, count, resume, routine=routine):
+            routine(a, b, c, stride, depth, count, resume)
 
         c = np.zeros((84, 2, LANES), np.float32)
         for r in range(0, 84, rows):
             for p in range(0, 2, panels):
                 sliver = np.ascontiguousarray(a[r : r + rows].T).reshape(-1)
+                right = b[p : p + panels].reshape(-1)
                 part = np.zeros((rows, panels, LANES), np.float32)
-                call(sliver, b[p : p + panels].reshape(-1), part.reshape(-1), panels * LANES, depth)
+                for k in range(0, depth, piece):
+                    given = sliver[k * rows :], right[k * LANES :], part.reshape(-1), panels * LANES, depth
+                    call(*given, min(piece, depth - k), k)
                 c[r : r + rows, p : p + panels] = part
         results.append(c)
-    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
 
 
 @pytest.mark.parametrize("record", [False, True])
