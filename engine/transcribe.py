@@ -115,7 +115,8 @@ def _mended(unit: Unit, setting: Setting, parts: PartFiles) -> bool:
     """Whether an utterance of a kept unit that had no states has some now."""
     without = transcript_table.without_states(parts.path(unit.name, "parquet"))
     rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
-    return any(isinstance(made, Encoded) for made in setting.source.encoded(unit.language, rows))
+    made = setting.source.encoded(unit.language, rows) if rows else ()
+    return any(isinstance(one, Encoded) for one in made)
 
 
 def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> None:
