@@ -33,6 +33,7 @@ from isogloss.engine import (
 from isogloss.engine.interpret_input import Opened, Unit
 from isogloss.engine.interpret_parts import Parts
 from isogloss.engine.interpret_report import Checks, Recordings
+from isogloss.engine.interpret_words import Wanted
 from isogloss.engine.member import DamagedError
 from isogloss.engine.progress import Progress
 from isogloss.engine.word_pairs import Method
@@ -80,6 +81,17 @@ class Config:
     def settings(self) -> dict[str, Json]:
         """All, beside grid and words, that decides the tables of a unit."""
         return {"layout": _LAYOUT, "sentences": self.sentences, **dataclasses.asdict(self.method)}
+
+    def aligning(self) -> Wanted:
+        """How words are made where there are none."""
+        return Wanted(
+            store=self.store,
+            corpus=self.corpus,
+            model=self.model,
+            revision=self.revision,
+            tokenizer=self.tokenizer,
+            folder=self.out / "words",
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,13 +143,16 @@ def run(config: Config) -> Summary:
     """
     start = time.monotonic()
     opened = interpret_input.open_input(config.store, config.grid, config.pairs, config.states)
+    out_folder.check(config.out, "interpret", config.settings())
     if config.dry_run and config.words is None:
-        aligning = interpret_words.align_plan(config, opened)
+        aligning = interpret_words.align_plan(config.aligning(), opened)
         work = interpret_work.work(opened, None, opened.units(), timed=config.method)
         work |= {f"align_{name}": amount for name, amount in aligning.items()}
         return _summary(start, _Written(), skipped=0, missing=[], plan=work)
     checks = None if config.dry_run else _checks(config, opened)
-    words = interpret_input.read_words(config.words or interpret_words.folder(config, opened), opened)
+    if config.words is None:
+        interpret_words.align_all(config.aligning(), opened)
+    words = interpret_input.read_words(config.words or config.aligning().folder, opened)
     keys = opened.fingerprints(words, config.settings())
     parts = interpret_parts.open_parts(config.out / "parts", keys)
     every = opened.units()
@@ -148,7 +163,6 @@ def run(config: Config) -> Summary:
     for name in missing:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
     if checks is None:
-        out_folder.check(config.out, "interpret", config.settings())
         work = interpret_work.work(opened, words, todo, timed=config.method)
         return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work)
     out_folder.claim(config.out, "interpret", config.settings())

@@ -1,58 +1,49 @@
-"""Word times for interpretation where nobody has made them yet: the align job, on the same stores."""
+"""Word times for interpretation where nobody has made them yet: the align job.
 
+It reads the recordings where `--corpus` is known, so that the decoder sees the whole window as it was trained
+to, and else the states of the store, which end where the recording ends.
+"""
+
+import dataclasses
 import pathlib
-from typing import Protocol
 
-from isogloss.engine import align
+from isogloss.engine import align, checkpoint
 from isogloss.engine.interpret_input import Opened
 from isogloss.engine.plan import Share
 
 
-class Wanted(Protocol):
-    """What is needed of the interpret job's configuration."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the interpret job says of aligning.
 
-    @property
-    def store(self) -> pathlib.Path:
-        """Folder of stores."""
-        ...
+    Attributes:
+      store: folder of stores.
+      corpus: the recordings, if they can be had.
+      model: whose decoder aligns; None for the store's, if its name is a hub id.
+      revision: of a hub id.
+      tokenizer: None for the model's own.
+      folder: to write to.
+    """
 
-    @property
-    def model(self) -> str | None:
-        """Whose decoder aligns; None for the store's, if its name is a hub id."""
-        ...
-
-    @property
-    def revision(self) -> str | None:
-        """Of a hub id."""
-        ...
-
-    @property
-    def tokenizer(self) -> str | None:
-        """None for the model's own."""
-        ...
-
-    @property
-    def out(self) -> pathlib.Path:
-        """Folder to write to."""
-        ...
+    store: pathlib.Path
+    corpus: str | None
+    model: str | None
+    revision: str | None
+    tokenizer: str | None
+    folder: pathlib.Path
 
 
-def folder(wanted: Wanted, opened: Opened) -> pathlib.Path:
-    """Folder of the words of all languages, aligned now as far as they aren't.
+def align_all(wanted: Wanted, opened: Opened) -> None:
+    """Align the words of all languages as far as they aren't.
 
     Utterances that can't be aligned are reported there and have no words.
     """
     align.run(_config(wanted, opened, dry_run=False))
-    return _folder(wanted)
 
 
 def align_plan(wanted: Wanted, opened: Opened) -> dict[str, int | float]:
     """What aligning would take."""
     return dict(align.run(_config(wanted, opened, dry_run=True)).plan)
-
-
-def _folder(wanted: Wanted) -> pathlib.Path:
-    return wanted.out / "words"
 
 
 def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> align.Config:
@@ -64,13 +55,15 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> align.Config:
             f"word times are needed: give --words, the folder of isogloss.jobs.align, or --model to align "
             f"here with the weights that {wanted.store} was made with ({name}, which is no hub id)"
         )
+    if wanted.corpus:
+        _check_weights(wanted, opened, model)
     return align.Config(
-        corpus=None,
-        store=wanted.store,
+        corpus=wanted.corpus,
+        store=None if wanted.corpus else wanted.store,
         model=model,
         revision=wanted.revision,
         tokenizer=wanted.tokenizer,
-        out=_folder(wanted),
+        out=wanted.folder,
         languages=tuple(sorted(opened.members)),
         recordings="first",
         long="truncate",
@@ -84,3 +77,14 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> align.Config:
         share=Share(),
         dry_run=dry_run,
     )
+
+
+def _check_weights(wanted: Wanted, opened: Opened, model: str) -> None:
+    """Refuse a model that isn't the store's; with a store, align itself does."""
+    store = next(iter(opened.members.values())).store
+    made_by, given = store.attributes["weights_sha256"], checkpoint.load_checkpoint(model, wanted.revision)
+    if made_by != given.sha256:
+        raise ValueError(
+            f"{store.path}: made with weights {made_by} ({store.attributes['model']}), --model={given.name} "
+            f"has {given.sha256}. Name the model that the store was made with"
+        )

@@ -4,9 +4,9 @@
         --pairs=en_us-fr_fr --state=6,final --out=out/interpret
 
 Writes word_pairs.parquet, word_types.parquet, sentence_pairs.parquet; matches.parquet, checks.parquet and
-planes.parquet (do matches mean or sound the same?); pictures and interpret.html to browse them. --corpus is
-wanted for the pictures' waveforms alone. Stop it and run it again at will: language pairs and states that
-are done are skipped, until grid or words change.
+planes.parquet (do matches mean or sound the same?); pictures and interpret.html to browse them. --corpus,
+the recordings that the store was made of, gives the pictures waveforms and better word times. Stop it and
+run it again at will: language pairs and states that are done are skipped, until grid or words change.
 """
 
 from typing import TYPE_CHECKING

@@ -21,12 +21,17 @@ MAY_TOUCH_DISK = {
     "engine/fleurs_tree.py",
     "engine/grid_store.py",  # types of TensorStore's handles
     "engine/huggingface.py",
+    "engine/interpret.py",  # parts put together
+    "engine/interpret_parts.py",  # types of Arrow's tables
+    "engine/interpret_report.py",  # the same
+    "engine/interpret_tables.py",  # the same
     "engine/pipeline.py",  # types of TensorStore's futures
     "engine/retrieval_table.py",  # the report's Parquet
     "engine/table_files.py",
     "engine/transcribe.py",  # types of Arrow's tables
     "engine/transcript_summary.py",
     "engine/transcript_table.py",
+    "engine/word_table.py",  # words.parquet
     "engine/zarr_group.py",
 }
 FILES = [path for part in PARTS for path in sorted((ROOT / part).rglob("*.py"))]

@@ -10,10 +10,12 @@ import pytest
 import xarray as xr
 import zarr
 
-from isogloss.engine import compare, interpret, interpret_tables, plan, word_pairs
+from isogloss.engine import compare, interpret, interpret_tables, meaning, plan, word_pairs
 from isogloss.kernels import reference
 
 METHOD = word_pairs.Method(word_vector="centre", mass="frames", epsilon=0.2, threshold=0.3)
+ALIGNING = {"model": None, "revision": None, "tokenizer": None}
+CHECKS = {"sentence_encoder": "none", "phones": False, "pictures": 0, "corpus": None}
 TABLES = ("word_pairs.parquet", "word_types.parquet", "sentence_pairs.parquet")
 
 
@@ -23,11 +25,13 @@ def config(tmp_path, spoken):
         store=spoken / "store",
         grid=spoken / "grid.zarr",
         words=spoken / "words",
+        **ALIGNING,
         out=tmp_path / "out",
         pairs=("aa-bb", "cc-aa"),
         states=(),
         sentences="retrieved",
         method=METHOD,
+        **CHECKS,
         share=plan.Share(),
         dry_run=False,
     )
@@ -39,7 +43,9 @@ def made(tmp_path_factory, spoken):
     out = tmp_path_factory.mktemp("made") / "out"
     fields = {"store": spoken / "store", "grid": spoken / "grid.zarr", "words": spoken / "words", "out": out}
     rest = {"pairs": ("aa-bb", "cc-aa"), "states": (), "sentences": "retrieved", "method": METHOD}
-    summary = interpret.run(interpret.Config(**fields, **rest, share=plan.Share(), dry_run=False))
+    summary = interpret.run(
+        interpret.Config(**fields, **rest, **ALIGNING, **CHECKS, share=plan.Share(), dry_run=False)
+    )
     assert summary.complete
     assert (summary.done, summary.skipped, summary.waiting) == (4, 0, 0)
     return out
@@ -321,13 +327,15 @@ def test_an_utterance_without_words_is_told_and_the_rest_goes_on(config, tmp_pat
     words.loc[(words.language == "aa") & (words.sentence == "s5"), "empty"] = True
     (tmp_path / "words").mkdir()
     words.to_parquet(tmp_path / "words" / "words.parquet")
+    problem = {"language": ["bb"], "utterance": ["s2.0"], "problem": ["transcription is empty"]}
+    pd.DataFrame(problem).to_parquet(tmp_path / "words" / "utterances.parquet")
     config = dataclasses.replace(
         config, words=tmp_path / "words", sentences="gold", pairs=("aa-bb",), states=("final",)
     )
     summary = interpret.run(config)
     assert not summary.complete
     assert summary.left_out == {
-        "bb s2.0 has no words, align says why": 1,
+        "bb s2.0 has no words: transcription is empty": 1,
         "no word of aa s5.0 has a frame of its own": 1,
     }
     rows = table(config.out, "sentence_pairs").set_index("query")
@@ -426,3 +434,66 @@ def test_a_grid_without_seqsim_is_refused(config, tmp_path):
 def test_sentences_that_are_none(config):
     with pytest.raises(ValueError, match="--sentences must be one of retrieved, gold"):
         dataclasses.replace(config, sentences="best")
+
+
+def test_words_are_aligned_where_there_are_none(config, spoken, monkeypatch):
+    """The align job itself has its own tests; here it is asked for the right thing, before any compute."""
+    asked = []
+
+    def align(given):
+        asked.append(given)
+        shutil.copytree(spoken / "words", given.out)
+
+    monkeypatch.setattr(interpret.interpret_words.align, "run", align)
+    config = dataclasses.replace(config, words=None, model="a/b", states=("final",), pairs=("aa-cc",))
+    assert interpret.run(config).done == 1
+    [given] = asked
+    assert (given.store, given.model, given.languages) == (config.store, "a/b", ("aa", "cc"))
+    assert given.out == config.out / "words"
+
+
+def test_words_cannot_be_had(config):
+    config = dataclasses.replace(config, words=None)
+    with pytest.raises(ValueError, match=r"give --words, .*\(made-up, which is no hub id\)"):
+        interpret.run(config)
+    with pytest.raises(ValueError, match=r"run isogloss\.jobs\.align to its end"):
+        dataclasses.replace(config, share=plan.Share(index=0, count=2))
+
+
+def test_another_model_than_the_store_s_is_refused(config, model_folder, monkeypatch):
+    monkeypatch.setattr(interpret, "Recordings", lambda spec, languages: None)
+    config = dataclasses.replace(config, words=None, model=str(model_folder), corpus="manifest:x.tsv")
+    with pytest.raises(ValueError, match=r"made with weights 00ff \(made-up\), --model=whisper-nano has"):
+        interpret.run(config)
+
+
+class Letters(meaning.Encoder):
+    """Vectors of letters: words of one type mean the same."""
+
+    def __init__(self):
+        super().__init__(
+            "letters",
+            lambda words: np.array([[1 + ord(c) for c in w.lower().strip("«»,")] for w in words], float),
+        )
+
+
+def test_checks_pictures_and_the_page(config, monkeypatch):
+    monkeypatch.setattr(meaning, "load", lambda name: Letters())
+    config = dataclasses.replace(config, sentence_encoder="letters", pictures=2, pairs=("aa-bb", "cc-aa"))
+    summary = interpret.run(config)
+    assert summary.page == str(config.out / "interpret.html")
+    assert pathlib.Path(summary.page).stat().st_size > 10_000
+    assert len(list(config.out.glob("pair_*.png"))) == 2 * 4
+    checks = table(config.out, "checks")
+    known = checks[checks.check == "meaning"]
+    assert len(known) == 2 * 2 * 2
+    assert (known.n > 0).all()
+    matches, pairs = table(config.out, "matches"), table(config.out, "word_pairs")
+    met = pairs[pairs.mutual | pairs.transported]
+    assert len(matches) == len(met)
+    assert matches.meaning.notna().all()
+    assert matches.sound_distance.isna().all()
+    before = {path: path.read_bytes() for path in config.out.iterdir() if path.is_file()}
+    (config.out / "pair_aa-bb_1_old.png").write_bytes(b"")
+    assert interpret.run(config).done == 0
+    assert {path: path.read_bytes() for path in config.out.iterdir() if path.is_file()} == before
