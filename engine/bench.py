@@ -28,7 +28,7 @@ from isogloss.engine.zarr_group import Json
 from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
-SUITES = ("seqsim", "dtw", "encoder", "mel", "store", "grid")
+SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")
 _VERSIONS = ("jax", "numpy", "numba", "tensorstore", "zarr", *bench_setting.PEERS)
 
 

@@ -21,6 +21,7 @@ def create(
     frames: Int32[np.ndarray, " U"],
     states: tuple[str, ...],
     features: int,
+    positions: int = POSITIONS,
 ) -> LanguageStore:
     """An empty store of one language, float16, utterance u standing for sentence u."""
     utterances = tuple(
@@ -41,7 +42,7 @@ def create(
         [int(n) * time_axis.SAMPLES_PER_FRAME for n in frames],
         [int(n) for n in frames],
         states=states,
-        positions=POSITIONS,
+        positions=positions,
         features=features,
         identity=Identity(
             model="random",

@@ -21,7 +21,7 @@ from isogloss.engine.dimensions import Dimensions, tensor_shapes
 
 PEERS = ("torch", "transformers")
 _UNIT = "audio s/s"
-_SIZES = {"base": (512, 8, 6), "small": (768, 12, 12), "large-v2": (1280, 20, 32)}
+SIZES = {"base": (512, 8, 6), "small": (768, 12, 12), "large-v2": (1280, 20, 32)}
 
 
 def dimensions(features: int, heads: int, layers: int, positions: int = 1500) -> Dimensions:
@@ -44,8 +44,8 @@ def cases(setting: Setting) -> list[Planned]:
     if setting.quick:
         models = {"nano": dimensions(16, 2, 2, positions=100)}
     else:
-        names = ("base", "small") if setting.device == "cpu" else tuple(_SIZES)
-        models = {name: dimensions(*_SIZES[name]) for name in names}
+        names = ("base", "small") if setting.device == "cpu" else tuple(SIZES)
+        models = {name: dimensions(*SIZES[name]) for name in names}
     rows = encode.rows_per_device(setting.device)
     titles = {
         name: f"{name}, all states, {rows} x {sizes.positions / 50:g} s" for name, sizes in models.items()
@@ -87,12 +87,12 @@ def _case(setting: Setting, title: str, sizes: Dimensions, rows: int) -> Case:
 
     def check(result: object) -> Check:
         assert isinstance(result, jax.Array)
-        return _check(np.asarray(result[:, 0], np.float64), expected(), sizes, precision.compute)
+        return check_states(np.asarray(result[:, 0], np.float64), expected(), sizes, precision.compute)
 
     def check_peer(result: object) -> Check:
         assert isinstance(result, tuple)
         found = np.stack([state[0].double().cpu().numpy() for state in result])
-        return _check(found, np.delete(expected(), -2, axis=0), sizes, precision.compute)
+        return check_states(found, np.delete(expected(), -2, axis=0), sizes, precision.compute)
 
     def task(name: str, call: Callable[[], object], check: Callable[[object], Check]) -> Task:
         audio = rows * sizes.positions / 50
@@ -107,8 +107,8 @@ def _case(setting: Setting, title: str, sizes: Dimensions, rows: int) -> Case:
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.product)
 
 
-def _check(found: np.ndarray, expected: np.ndarray, sizes: Dimensions, compute: str) -> Check:
-    """Norm of the difference over the norm, of the worst state.
+def check_states(found: np.ndarray, expected: np.ndarray, sizes: Dimensions, compute: str) -> Check:
+    """Norm of the difference over the norm, of the worst state of (S, N, D).
 
     A state has passed at most layers + 1 stages of 8 products. In float32 the roundings of a sum of K terms
     of either sign grow like sqrt(K); in bfloat16 both operands of a product are rounded before it, so 2**-8

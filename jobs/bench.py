@@ -16,7 +16,7 @@ from isogloss.jobs import shared_flags
 if TYPE_CHECKING:
     from isogloss.engine import bench
 
-SUITE = flags.DEFINE_list("suite", ["all"], "all, or some of seqsim, dtw, encoder, mel, store, grid.")
+SUITE = flags.DEFINE_list("suite", ["all"], "all, or some of seqsim, dtw, encoder, mel, extract, store, grid.")
 DEVICE = flags.DEFINE_enum("device", "auto", ["auto", "cpu", "gpu"], "Where kernels and encoder run.")
 PEERS = flags.DEFINE_boolean("peers", False, "Run public implementations beside ours.")
 WITHOUT = flags.DEFINE_list("without", [], "Packages of peers to leave out.")
