@@ -1,15 +1,18 @@
 """SeqSim from frames rounded to eight bits: one byte a feature, a scale of its own for every frame.
 
-A frame's largest feature becomes 127 and its length is taken after rounding. Products and sums are exact
-integers, so a cosine is off by what rounding turns its two frames: at most e + f + (e^3 + f^3) / 2, with
-e = sqrt(D) * largest feature / length / 254 of either (`bound`), and in practice some 30 times less, as
-roundings cancel. Faster than float32 where XLA's int8 product is (its CPU, from JAX 0.12 on). Memory: a slab
-of (N, BLOCK * M) products; padding costs as much as frames in use.
+Few features of Whisper's states are huge and would take the whole range; so frames are turned first, by a
+Hadamard matrix with random signs, which spreads them and leaves cosines as they are. Then each is scaled to
+one length, the largest at which no feature of its utterance exceeds 127: maxima are those of exact integers,
+and a cosine is off by e + f + e f at most, with `bound` giving e and f; in practice far less, as roundings
+cancel. Faster than float32 where XLA's int8 product is: on a CPU from JAX 0.12 on.
+
+Source: turning before rounding is QuaRot's, arXiv 2404.00456.
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Int8
+import numpy as np
+from jaxtyping import Array, Float, Int, Int8
 
 BLOCK = 8  # utterances of B in one product; the maxima read it again, so it had better stay in the cache
 
@@ -22,68 +25,72 @@ def seqsim(
     pairs = y.shape[0]
     blocks = -(-pairs // BLOCK)
     fill = blocks * BLOCK - pairs
-    ours, our_factors, our_sound = _rounded(x, n)
-    theirs, their_factors, their_sound = _rounded(y, m)
+    ours, our_scales = _rounded(x, n)
+    theirs, their_scales = _rounded(y, m)
     theirs = jnp.pad(theirs, ((0, fill), (0, 0), (0, 0))).reshape(blocks, BLOCK * y.shape[1], y.shape[2])
-    their_factors = jnp.pad(their_factors, ((0, fill), (0, 0))).reshape(blocks, BLOCK, y.shape[1])
     used = jnp.pad(m, (0, fill), constant_values=1).reshape(blocks, BLOCK)
 
     def one_utterance(
-        row: tuple[Int8[Array, "N D"], Float[Array, " N"], Int[Array, ""]],
+        row: tuple[Int8[Array, "N D"], Int[Array, ""]],
     ) -> tuple[Float[Array, "blocks B"], Float[Array, "blocks B"]]:
-        frames, factors, length = row
-
         def one_block(
-            block: tuple[Int8[Array, "BM D"], Float[Array, "B M"], Int[Array, " B"]],
+            block: tuple[Int8[Array, "BM D"], Int[Array, " B"]],
         ) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
-            slab = jnp.einsum("nd,md->nm", frames, block[0], preferred_element_type=jnp.int32)
-            products = slab.reshape(len(slab), *block[1].shape).astype(jnp.float32)
-            row_maxima = (products * block[1][None]).max(axis=2) * factors[:, None]
-            column_maxima = (products * factors[:, None, None]).max(axis=0) * block[1]
-            return _mean(row_maxima.T, length[None]), _mean(column_maxima, block[2])
+            slab = jnp.einsum("nd,md->nm", row[0], block[0], preferred_element_type=jnp.int32)
+            products = slab.reshape(len(slab), BLOCK, -1)
+            return _mean(products.max(axis=2).T, row[1][None]), _mean(products.max(axis=0), block[1])
 
-        return jax.lax.map(one_block, (theirs, their_factors, used))
+        return jax.lax.map(one_block, (theirs, used))
 
-    scores = jax.lax.map(one_utterance, (ours, our_factors, n))
-    sound = our_sound[:, None] & their_sound[None, :]
-    precision, recall = (jnp.where(sound, s.reshape(len(s), -1)[:, :pairs], jnp.nan) for s in scores)
+    found = jax.lax.map(one_utterance, (ours, n))
+    scales = our_scales[:, None] * their_scales[None, :]
+    precision, recall = (means.reshape(len(means), -1)[:, :pairs] * scales for means in found)
     return precision, recall
 
 
 @jax.jit
 def bound(x: Float[Array, "U N D"], n: Int[Array, " U"]) -> Float[Array, " U"]:
-    """Largest e of each utterance: by how much rounding may turn one of its frames.
-
-    A unit vector u plus an error of length e = sqrt(D) * max |u| / 254 at most is turned by asin(e) at most,
-    and a cosine changes no more than its angle; a mean of maxima no more than the cosines.
-    """
-    frames = _filled(x, n)
-    length = jnp.sqrt(jnp.square(frames).sum(axis=2))
-    largest = jnp.abs(frames).max(axis=2)
-    return (jnp.sqrt(jnp.float32(x.shape[2])) * largest / jnp.where(length == 0, 1, length) / 254).max(axis=1)
-
-
-def _filled(x: Float[Array, "U N D"], n: Int[Array, " U"]) -> Float[Array, "U N D"]:
-    """Frames of largest feature 1; padding repeats the first one, which changes no maximum."""
-    used = (jnp.arange(x.shape[1])[None, :] < n[:, None])[:, :, None]
-    frames = jnp.where(used, x, x[:, :1]).astype(jnp.float32)
-    largest = jnp.abs(frames).max(axis=2, keepdims=True)
-    return frames / jnp.where(largest == 0, 1, largest)
+    """Largest e of each utterance: by how much a frame of length 1 is off, half a step in every feature."""
+    return jnp.sqrt(jnp.float32(x.shape[2])) / 2 * _rounded(x, n)[1]
 
 
 def _rounded(
     x: Float[Array, "U N D"], n: Int[Array, " U"]
-) -> tuple[Int8[Array, "U N D"], Float[Array, "U N"], Bool[Array, " U"]]:
-    """Frames as integers, 1 / length of each (0 for zeros), and whether an utterance is sound."""
-    frames = _filled(x, n)
-    rounded = jnp.round(127 * frames)
-    length = jnp.sqrt(jnp.square(rounded).sum(axis=2))
-    factors = jnp.where(length == 0, 0, 1 / jnp.where(length == 0, 1, length))
+) -> tuple[Int8[Array, "U N D"], Float[Array, " U"]]:
+    """Frames as integers and the step of each utterance; the step is NaN where it has no score.
+
+    Padding repeats the first frame, which changes no maximum.
+    """
+    used = (jnp.arange(x.shape[1])[None, :] < n[:, None])[:, :, None]
+    frames = jnp.where(used, x, x[:, :1]).astype(jnp.float32)
     sound = jnp.isfinite(frames).all(axis=(1, 2)) & (n >= 1) & (n <= x.shape[1])
-    return rounded.astype(jnp.int8), factors, sound
+    largest = jnp.abs(frames).max(axis=2, keepdims=True)
+    frames = _turned(frames / jnp.where(largest == 0, 1, largest))
+    length = jnp.sqrt(jnp.square(frames).sum(axis=2, keepdims=True))
+    frames = frames / jnp.where(length == 0, 1, length)
+    step = jnp.abs(frames).max(axis=(1, 2)) / 127
+    whole = jnp.round(frames / jnp.where(step == 0, 1, step)[:, None, None])
+    return whole.astype(jnp.int8), jnp.where(sound, step, jnp.nan)
 
 
-def _mean(values: Float[Array, "B N"], count: Int[Array, "#B"]) -> Float[Array, " B"]:
+def _turned(frames: Float[Array, "U N D"]) -> Float[Array, "U N D"]:
+    """Frames times a multiple of an orthogonal matrix: random signs, then sums and differences.
+
+    The features are mixed in blocks of the largest power of two that divides their number.
+    """
+    users, longest, features = frames.shape
+    signs = 1 - 2 * np.random.default_rng(0).integers(0, 2, features)
+    mixed = frames * signs.astype(np.float32)[None, None, :]
+    step = 1
+    while features % (2 * step) == 0:
+        halves = mixed.reshape(users, longest, -1, 2, step)
+        a, b = halves[:, :, :, 0], halves[:, :, :, 1]
+        mixed = jnp.stack([a + b, a - b], axis=3).reshape(frames.shape)
+        step *= 2
+    return mixed
+
+
+def _mean(values: Int[Array, "B N"], count: Int[Array, "#B"]) -> Float[Array, " B"]:
     """Mean of the first `count` values of each row."""
     used = jnp.arange(values.shape[1])[None, :] < count[:, None]
-    return jnp.where(used, values, 0).sum(axis=1) / count.astype(jnp.float32)
+    return jnp.where(used, values.astype(jnp.float32), 0).sum(axis=1) / count.astype(jnp.float32)

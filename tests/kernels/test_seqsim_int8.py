@@ -1,4 +1,4 @@
-"""SeqSim from rounded frames: exact where rounding is, within its bound elsewhere, and never of padding."""
+"""SeqSim from rounded frames: within its bound, near float32 where one feature is huge, never of padding."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,20 +30,13 @@ def expected(xs, ys):
 
 
 @settings(max_examples=40)
-@given(utterances(st.integers(-1, 1)), utterances(st.integers(-1, 1)))
-def test_exact_where_rounding_is(xs, ys):
-    """Features of one magnitude become 127 and 0, ties and zero frames included."""
-    for ours, theirs in zip(seqsim_int8.seqsim(*padded(xs), *padded(ys)), expected(xs, ys), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=(LONGEST + 8) * EPS)
-
-
-@settings(max_examples=40)
-@given(utterances(st.integers(-300, 300)), utterances(st.integers(-300, 300)))
+@given(utterances(st.integers(-3, 3)), utterances(st.integers(-300, 300)))
 def test_within_the_bound(xs, ys):
+    """Ties and zero frames are common."""
     x, n, y, m = *padded(xs), *padded(ys)
     e, f = (np.asarray(seqsim_int8.bound(*side), float) for side in ((x, n), (y, m)))
     assert max(e.max(), f.max()) < 0.02
-    allowed = (e + e**3 / 2)[:, None] + (f + f**3 / 2)[None, :] + (LONGEST + 8) * EPS
+    allowed = e[:, None] + f[None, :] + e[:, None] * f[None, :] + (LONGEST + 8) * EPS
     for ours, theirs in zip(seqsim_int8.seqsim(x, n, y, m), expected(xs, ys), strict=True):
         assert (np.abs(np.asarray(ours) - theirs) <= allowed).all()
 
@@ -58,6 +51,7 @@ def test_near_float32_at_real_sizes(dtype):
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((u, 40, 512)).astype(dtype) for u in (2, 11))
     n, m = np.int32([40, 20]), rng.integers(20, 41, 11).astype(np.int32)
+    x[:, :, 7], y[:, :, 7] = 60, 50  # as in Whisper's states
     x[1, 20:] = np.nan
     for ours, theirs in zip(seqsim_int8.seqsim(x, n, y, m), seqsim.seqsim(x, n, y, m), strict=True):
         assert float(jnp.abs(ours - theirs).max()) < 5e-4
@@ -68,7 +62,7 @@ def test_each_frame_has_its_scale():
     x = np.float32([[[3, 4, 0, 0], [3e-6, 4e-6, 0, 0]]])
     y = np.float32([[[3, 4, 0, 0]]])
     precision, recall = seqsim_int8.seqsim(x, np.int32([2]), y, np.int32([1]))
-    np.testing.assert_allclose([precision[0, 0], recall[0, 0]], 1, rtol=4 * EPS)
+    np.testing.assert_allclose([precision[0, 0], recall[0, 0]], 1, rtol=0.02)
 
 
 def test_impossible_lengths_and_frames_that_are_not_finite_give_nan():
