@@ -140,7 +140,7 @@ def test_other_settings_are_refused(config, whole):
 BAD = {
     ("aa", "s0"): ("", "transcription is empty"),
     ("aa", "s1"): ("   ", "transcription is empty"),
-    ("aa", "s2"): ("word " * 12, "59 tokens.*the decoder holds 43"),
+    ("aa", "s2"): ("word " * 12, "60 tokens.*the decoder holds 43"),
     ("bb", "s3"): ("so <|endoftext|> it is", "the tokenizer can't write"),
 }
 
