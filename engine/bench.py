@@ -21,14 +21,24 @@ from importlib import metadata
 
 import jax
 
-from isogloss.engine import bench_grid, bench_setting, bench_table, bench_timing, bench_yardstick, plan
+from isogloss.engine import (
+    bench_blocks,
+    bench_grid,
+    bench_setting,
+    bench_table,
+    bench_timing,
+    bench_yardstick,
+    compilation,
+    plan,
+)
 from isogloss.engine.bench_setting import Planned, Setting
 from isogloss.engine.bench_timing import Case, Row, Task
 from isogloss.engine.zarr_group import Json
 from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
-SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")
+SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
+TUNING = ("blocks",)
 _VERSIONS = ("jax", "numpy", "numba", "tensorstore", "zarr", *bench_setting.PEERS)
 
 
@@ -46,11 +56,12 @@ class Config:
     rounds: int
     share: plan.Share
     dry_run: bool
+    compilation_cache: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse suites and peers that don't exist."""
         for flag, values, known in (
-            ("suite", self.suites, SUITES),
+            ("suite", self.suites, SUITES + TUNING),
             ("without", self.without, tuple(bench_setting.PEERS)),
         ):
             unknown = [value for value in values if value not in known]
@@ -65,7 +76,7 @@ class Config:
     @property
     def chosen(self) -> tuple[str, ...]:
         """Suites in the order they run; all of them where none is named."""
-        return tuple(suite for suite in SUITES if not self.suites or suite in self.suites)
+        return tuple(suite for suite in SUITES + TUNING if suite in (self.suites or SUITES))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +93,7 @@ class Summary:
       seconds: of the run.
       plan: cases of this process.
       projection: what the rates say of the full grid.
+      best_blocks: by case of the suite that tries block sizes, those that were fastest.
     """
 
     cases: int
@@ -93,6 +105,7 @@ class Summary:
     seconds: float
     plan: Mapping[str, int | float]
     projection: Mapping[str, float]
+    best_blocks: Mapping[str, str]
 
     @property
     def complete(self) -> bool:
@@ -108,6 +121,7 @@ def run(config: Config) -> Summary:
     """
     start = time.monotonic()
     device = _device(config.device)
+    compilation.keep(config.compilation_cache, "numba")
     modules = {suite: _module(suite) for suite in config.chosen}
     packages = _packages(config, modules)
     bench_setting.check_peers(packages, device)
@@ -141,6 +155,7 @@ def run(config: Config) -> Summary:
         seconds=round(time.monotonic() - start, 3),
         plan={"cases": len(mine)},
         projection={} if config.quick else bench_grid.projection(rows),
+        best_blocks=bench_blocks.best(rows),
     )
     if config.json and not config.dry_run:
         _write(config.json, summary, rows)

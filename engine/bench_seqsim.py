@@ -69,7 +69,7 @@ def flops(x: Batch, y: Batch) -> float:
 def _call(
     setting: Setting, x: Batch, y: Batch, measures: tuple[str, ...]
 ) -> Callable[[], dict[str, np.ndarray]]:
-    left, right = setting.place(x.states), setting.place(y.states)
+    left, right = setting.frames(x.states), setting.frames(y.states)
     return lambda: frame_scores.frame_scores(
         left, x.frames, right, y.frames, measures=measures, implementation=setting.implementation
     )
@@ -78,7 +78,7 @@ def _call(
 def _maxima_case(setting: Setting, title: str, depth: int, frames: int) -> Case:
     x, y = _batches(setting, frames, depth, _sizes(setting, frames))
     work = flops(x, y)
-    check = functools.partial(_check_maxima, setting, x, y)
+    check = functools.partial(check_maxima, setting, x, y)
     call = _call(setting, x, y, MAXIMA)
     tasks = [Task(name=setting.implementation, call=call, work=work, unit=FLOPS_UNIT, check=check)]
     if "torch" in setting.peers:
@@ -93,7 +93,7 @@ def _pairs(x: Batch, y: Batch, count: int) -> list[tuple[int, int]]:
     return [divmod(int(at), len(y.frames)) for at in np.unique(grid)]
 
 
-def _check_maxima(setting: Setting, x: Batch, y: Batch, result: object) -> Check:
+def check_maxima(setting: Setting, x: Batch, y: Batch, result: object) -> Check:
     """Error of some pairs; of every pair that it is a number.
 
     A sum of K float32 terms is off by at most K 2**-24 of the terms' magnitudes, which sum to at most 1 in a
@@ -177,7 +177,7 @@ def _check_together(setting: Setting, x: Batch, y: Batch, result: object) -> Che
     is below 1/2 for random frames: 4 times the error of a cosine.
     """
     assert isinstance(result, dict)
-    maxima = _check_maxima(setting, x, y, result)
+    maxima = check_maxima(setting, x, y, result)
     wrong, cells = [maxima.error], 0
     for u, v in _pairs(x, y, _CHECKED):
         cells += int(x.frames[u]) * int(y.frames[v])

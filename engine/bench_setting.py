@@ -49,6 +49,10 @@ class Setting:
         """An array where the kernels want it, so that no call pays for the way there."""
         return array if self.implementation == "numba" else jnp.asarray(array)
 
+    def frames(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
+        """Frames where the kernels want them: bfloat16 outside a CPU, as peers and yardstick are."""
+        return self.place(array) if self.device == "cpu" else jnp.asarray(array, jnp.bfloat16)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Planned:

@@ -6,7 +6,6 @@ nothing of what it times; times are wall seconds.
 """
 
 import dataclasses
-import functools
 import math
 import tempfile
 import time
@@ -15,6 +14,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 from jaxtyping import Float
+
+from isogloss.engine import compilation
 
 # Seconds of a sample: what is faster is called several times, so that threads of the task before, which
 # may still be waiting for work (OpenMP's do), cost it little.
@@ -123,37 +124,6 @@ class Row:
         return f"{self.suite}, {self.work}, {self.name}: {'; '.join(faults)}" if faults else ""
 
 
-class Compilations:
-    """Counts what XLA and Numba compile in this process from now on."""
-
-    def __init__(self) -> None:
-        """Listen; both libraries keep listeners for good, so make one only."""
-        self.count = 0
-        from numba.core import event  # noqa: PLC0415 Numba takes long to import
-
-        jax.monitoring.register_event_duration_secs_listener(self._on_xla)
-        counter = self
-
-        class OnNumba(event.Listener):
-            def on_start(self, event: event.Event) -> None:
-                pass
-
-            def on_end(self, event: event.Event) -> None:
-                counter.count += 1
-
-        event.register("numba:compile", OnNumba())
-
-    def _on_xla(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            self.count += 1
-
-
-@functools.cache
-def compilations() -> Compilations:
-    """The one counter of this process."""
-    return Compilations()
-
-
 def measure(suite: str, case: Case, rounds: int, *, shortest: float = SHORTEST) -> list[Row]:
     """Rows of a case: its tasks, ours first, then its yardstick.
 
@@ -165,15 +135,15 @@ def measure(suite: str, case: Case, rounds: int, *, shortest: float = SHORTEST) 
     """
     tasks = (*case.tasks, case.yardstick) if case.yardstick else case.tasks
     warm = [_warm_up(task, shortest) for task in tasks]
-    counter = compilations()
+    counted = compilation.keep(None, "numba")
     seconds = np.zeros((rounds, len(tasks)))
     compiled = np.zeros(len(tasks), int)
     for turn in range(rounds):
         for place in range(len(tasks)):
             t = (turn + place) % len(tasks)
-            before = counter.count
+            before = counted()["compiled"]
             seconds[turn, t] = _sample(tasks[t], warm[t].calls)
-            compiled[t] += counter.count - before
+            compiled[t] += counted()["compiled"] - before
     found = _Samples(tasks=tasks, seconds=seconds, standalone=case.yardstick is None)
     return [
         _row(suite, case.title, found, t, warm=warm[t], compiled_timed=int(compiled[t]))
@@ -240,15 +210,14 @@ class _Warm:
 
 def _warm_up(task: Task, shortest: float) -> _Warm:
     """Run a task twice, the second time to see how long a call takes, and check what it gave."""
-    counter = compilations()
-    before = counter.count
+    counted = compilation.keep(None, "numba")
     _sample(task, 1)
     if task.prepare:
         task.prepare()
     start = time.perf_counter()
     result = jax.block_until_ready(task.call())
     seconds = time.perf_counter() - start
-    compiled = counter.count - before
+    compiled = counted()["compiled"]
     calls = 1 if task.prepare else max(1, math.ceil(shortest / max(seconds, 1e-6)))
     return _Warm(calls=calls, compiled=compiled, check=task.check(result) if task.check else None)
 

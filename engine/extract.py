@@ -15,7 +15,17 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from isogloss.engine import activation_store, corpus, encode, encoder, pipeline, plan, survey, time_axis
+from isogloss.engine import (
+    activation_store,
+    compilation,
+    corpus,
+    encode,
+    encoder,
+    pipeline,
+    plan,
+    survey,
+    time_axis,
+)
 from isogloss.engine.activation_store import Identity, LanguageStore
 from isogloss.engine.checkpoint import load_checkpoint
 from isogloss.engine.listing import Listing
@@ -45,6 +55,7 @@ class Config:
     in_flight_mb: int
     share: plan.Share
     dry_run: bool
+    compilation_cache: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse words that aren't among the choices."""
@@ -71,6 +82,7 @@ class Summary:
       failed: reason by "language utterance".
       seconds: of the run.
       audio_seconds_per_second: real audio encoded and written, per second of the run.
+      programs: compiled by this run, and found compiled by an earlier one; one runs every step.
       plan: what is to do: utterances, FLOPs, bytes; with --dry_run the time it would take.
     """
 
@@ -81,6 +93,7 @@ class Summary:
     failed: Mapping[str, str]
     seconds: float
     audio_seconds_per_second: float
+    programs: Mapping[str, int]
     plan: Mapping[str, int | float]
 
     @property
@@ -97,6 +110,7 @@ def run(config: Config) -> Summary:
       OSError: the store can't be written, see zarr_group.StoreError.
     """
     start = time.monotonic()
+    programs = compilation.keep(config.compilation_cache)
     checkpoint = load_checkpoint(config.model, config.revision)
     names = encoder.state_names(checkpoint.dimensions.encoder_layers)
     recipe = Recipe(
@@ -117,13 +131,13 @@ def run(config: Config) -> Summary:
     todo = [frames for present, frames in config.share.of(rows) if frames and not present]
     cost = {"utterances": len(todo), "bytes": recipe.shard_bytes(todo)}
     if config.dry_run:
-        return _summary(None, start, {**cost, **_estimate(recipe, todo)})
+        return _summary(None, start, programs(), {**cost, **_estimate(recipe, todo)})
     _check_disk(config.store, cost)
     stores = [_store(config.store, found, recipe) for found in surveys]
     tally = Tally(stores, [found.listing for found in surveys], config.share, recipe.positions)
     if tally.todo:
         _encode(recipe, limits, tally)
-    return _summary(tally, start, cost)
+    return _summary(tally, start, programs(), cost)
 
 
 def _listings(config: Config) -> list[Listing]:
@@ -139,7 +153,14 @@ def _identity(config: Config, recipe: Recipe, listing: Listing) -> Identity:
     flags = {
         field.name: str(getattr(config, field.name))
         for field in dataclasses.fields(config)
-        if field.name not in ("share", "dry_run", "store", "model")  # places, or without effect on the data
+        if field.name
+        not in (
+            "share",
+            "dry_run",
+            "store",
+            "model",
+            "compilation_cache",
+        )  # places, or without effect on the data
     }
     return Identity(
         model=recipe.checkpoint.name,
@@ -222,7 +243,9 @@ def _encode(recipe: Recipe, limits: pipeline.Limits, tally: Tally) -> None:
     tally.progress.close()
 
 
-def _summary(tally: Tally | None, start: float, cost: Mapping[str, int | float]) -> Summary:
+def _summary(
+    tally: Tally | None, start: float, programs: Mapping[str, int], cost: Mapping[str, int | float]
+) -> Summary:
     """Counts and rates; a dry run has no tally."""
     seconds = time.monotonic() - start
     return Summary(
@@ -233,5 +256,6 @@ def _summary(tally: Tally | None, start: float, cost: Mapping[str, int | float])
         failed=tally.failed if tally else {},
         seconds=round(seconds, 3),
         audio_seconds_per_second=round(tally.audio_seconds / seconds, 3) if tally else 0.0,
+        programs=programs,
         plan=cost,
     )

@@ -16,6 +16,7 @@ from isogloss.engine.zarr_group import Json
 from isogloss.kernels import pooling
 
 GROUP = 64  # utterances that share a padded length
+STEP = 64  # frames; padded lengths are its multiples, so that few shapes are compiled: 24 up to 30 s
 
 
 class DamagedError(ValueError):
@@ -93,7 +94,7 @@ def open_member(store: LanguageStore) -> Member:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
-    """Utterances of like length, padded to the longest.
+    """Utterances of like length, padded to the longest and on to a multiple of STEP.
 
     Attributes:
       where: their indices among the member's rows.
@@ -146,7 +147,8 @@ def load(member: Member, state: str, *, remove_language_mean: bool) -> Loaded:
 
 def _group(utterances: list[np.ndarray], where: np.ndarray) -> Group:
     frames = np.asarray([len(utterances[u]) for u in where], np.int32)
-    states = np.zeros((len(where), int(frames.max()), utterances[0].shape[1]), utterances[0].dtype)
+    longest = -(-int(frames.max()) // STEP) * STEP
+    states = np.zeros((len(where), longest, utterances[0].shape[1]), utterances[0].dtype)
     for padded, u in zip(states, where, strict=True):
         padded[: len(utterances[u])] = utterances[u]
     return Group(where=where.astype(np.int32), frames=frames, states=states)

@@ -3,6 +3,8 @@
     python -m isogloss.jobs.bench --suite=all
     python -m isogloss.jobs.bench --suite=seqsim,dtw --peers --json=out/bench.json
 
+    python -m isogloss.jobs.bench --suite=blocks --device=gpu   # block sizes for kernels/block_sizes.py
+
 The table goes to stderr. Leave the machine alone meanwhile. Peers: pip install "isogloss[peers]".
 """
 
@@ -16,7 +18,9 @@ from isogloss.jobs import shared_flags
 if TYPE_CHECKING:
     from isogloss.engine import bench
 
-SUITE = flags.DEFINE_list("suite", ["all"], "all, or some of seqsim, dtw, encoder, mel, extract, store, grid.")
+SUITE = flags.DEFINE_list(
+    "suite", ["all"], "all, or some of seqsim, dtw, encoder, mel, extract, store, grid; or blocks."
+)
 DEVICE = flags.DEFINE_enum("device", "auto", ["auto", "cpu", "gpu"], "Where kernels and encoder run.")
 PEERS = flags.DEFINE_boolean("peers", False, "Run public implementations beside ours.")
 WITHOUT = flags.DEFINE_list("without", [], "Packages of peers to leave out.")
@@ -24,6 +28,7 @@ JSON = flags.DEFINE_string("json", None, "File for all figures.")
 QUICK = flags.DEFINE_boolean("quick", False, "Small sizes, to see that everything runs; no figures.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds of a case.", 1)
 KERNELS = flags.DEFINE_string("kernels", "auto", "Implementation of the frame kernels, by name.")
+COMPILATION_CACHE = shared_flags.compilation_cache()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -42,6 +47,7 @@ def main() -> "bench.Summary":
             json=pathlib.Path(JSON.value) if JSON.value else None,
             quick=QUICK.value,
             rounds=ROUNDS.value,
+            compilation_cache=shared_flags.optional_path(COMPILATION_CACHE),
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,
         )

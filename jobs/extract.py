@@ -32,6 +32,7 @@ IN_FLIGHT = flags.DEFINE_integer(
     "Megabytes of host memory for waveforms and states under way; 0: what keeps the devices busy.",
     0,
 )
+COMPILATION_CACHE = shared_flags.compilation_cache()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -54,6 +55,7 @@ def main() -> "extract.Summary":
             rows_per_device=ROWS.value,
             compute=COMPUTE.value,
             in_flight_mb=IN_FLIGHT.value,
+            compilation_cache=shared_flags.optional_path(COMPILATION_CACHE),
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,
         )

@@ -27,11 +27,12 @@ REMOVE_MEAN = flags.DEFINE_boolean(
     "remove_language_mean", False, "Subtract each language's mean frame from every frame first."
 )
 IMPLEMENTATION = flags.DEFINE_enum(
-    "implementation", "auto", ["auto", "xla", "numba"], "Of the frame kernels."
+    "implementation", "auto", ["auto", "xla", "numba", "pallas", "int8"], "Of the frame kernels."
 )
 MEMORY = flags.DEFINE_float(
     "memory_gb", 8.0, "Memory for states; languages are taken in blocks that fit.", 0.0
 )
+COMPILATION_CACHE = shared_flags.compilation_cache()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -51,6 +52,7 @@ def main() -> "compare.Summary":
             remove_language_mean=REMOVE_MEAN.value,
             implementation="" if IMPLEMENTATION.value == "auto" else IMPLEMENTATION.value,
             memory_gb=MEMORY.value,
+            compilation_cache=shared_flags.optional_path(COMPILATION_CACHE),
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,
         )

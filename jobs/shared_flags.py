@@ -212,6 +212,19 @@ def pairs() -> flags.FlagHolder[list[str]]:
     return flags.DEFINE_list("pairs", ["all"], "Language pairs a-b, or all; each counts once.")
 
 
+@functools.cache
+def compilation_cache() -> flags.FlagHolder[str | None]:
+    """--compilation_cache."""
+    return flags.DEFINE_string(
+        "compilation_cache", None, "Folder that keeps compiled programs for the next run; none by default."
+    )
+
+
+def optional_path(holder: flags.FlagHolder[str | None]) -> pathlib.Path | None:
+    """A flag's file or folder, "~" expanded; None if it wasn't given."""
+    return pathlib.Path(holder.value).expanduser() if holder.value else None
+
+
 def choice(holder: flags.FlagHolder[list[str]]) -> tuple[str, ...]:
     """Values of a list flag; none where it says "all"."""
     values = tuple(holder.value or ())

@@ -27,7 +27,7 @@ def config(*suites, **fields):
     return dataclasses.replace(CONFIG, suites=suites, **fields)
 
 
-@pytest.mark.parametrize("suite", bench.SUITES)
+@pytest.mark.parametrize("suite", bench.SUITES + bench.TUNING)
 def test_every_suite_runs_and_checks_what_is_ours(suite, tmp_path, capsys):
     summary = bench.run(config(suite, json=tmp_path / "new" / "bench.json"))
     assert summary.complete, summary.faults
@@ -43,6 +43,13 @@ def test_every_suite_runs_and_checks_what_is_ours(suite, tmp_path, capsys):
     assert not printed.out
     assert all(f"{suite}: {row['work']}" in printed.err for row in ours)
     assert written["versions"]["jax"]
+
+
+def test_blocks_are_a_gpus():
+    with pytest.raises(ValueError, match="JAX runs on cpu"):
+        bench.run(config("blocks", quick=False, dry_run=True))
+    assert "blocks" not in config().chosen
+    assert bench.run(config("blocks")).best_blocks.keys() == {"tiles, 24 features", "strips"}
 
 
 def test_xla_runs_too():

@@ -292,6 +292,19 @@ def test_blocks_visit_every_pair_and_keep_few_languages():
     assert loads <= 4 * 4 * 3  # at most once for every pair of the four blocks, not once for each of 55 pairs
 
 
+def test_programs_do_not_grow_with_pairs_and_states(config):
+    """Lengths are rounded up, so that like languages share programs: only their numbers differ."""
+    first = dataclasses.replace(config, implementation="xla", pairs=("aa-bb",), states=("0",))
+    compare.run(first)
+    alike = compare.run(
+        dataclasses.replace(first, grid=config.grid.with_name("alike"), pairs=("aa-cc",), states=())
+    )
+    assert alike.done == 2
+    assert alike.programs == {"compiled": 0, "found": 0}
+    every = dataclasses.replace(first, grid=config.grid.with_name("every"), pairs=(), states=())
+    assert compare.run(every).programs["compiled"] <= 2  # for 6 utterances against 6: frames and means
+
+
 def test_groups_hold_every_frame_once(store):
     opened = member.open_member(activation_store.open_store(store, "aa"))
     loaded = member.load(opened, "final", remove_language_mean=False)
@@ -303,3 +316,4 @@ def test_groups_hold_every_frame_once(store):
                 states[:frames], opened.store.read("final", [opened.rows[where]])[0]
             )
             assert not states[frames:].any()
+        assert group.states.shape[1] % member.STEP == 0

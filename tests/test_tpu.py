@@ -1,0 +1,48 @@
+"""What runs on a TPU is lowered for one ahead of time: no TPU is needed, and none has been seen."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from isogloss.engine import encode, encoder, parameters
+from isogloss.kernels import dtw, frame_scores, pooling, seqsim
+
+FRAMES = jax.ShapeDtypeStruct((3, 40, 16), jnp.bfloat16)
+DISTANCES = jax.ShapeDtypeStruct((3, 40, 50), jnp.float32)
+LENGTHS = jax.ShapeDtypeStruct((3,), jnp.int32)
+PROGRAMS = {
+    "seqsim": (seqsim.seqsim, (FRAMES, LENGTHS, FRAMES, LENGTHS)),
+    "frame_scores": (
+        functools.partial(frame_scores._xla_scores, maxima=True, dtw=True),
+        (FRAMES, LENGTHS, FRAMES, LENGTHS),
+    ),
+    "dtw_cost": (functools.partial(dtw.dtw_cost, band=9), (DISTANCES, LENGTHS, LENGTHS)),
+    "dtw_path": (dtw.dtw_path, (DISTANCES, LENGTHS, LENGTHS)),
+    "meanpool": (pooling.meanpool, (FRAMES, LENGTHS)),
+}
+
+
+def check(program, arguments):
+    exported = jax.export.export(jax.jit(program), platforms=["tpu"])(*arguments)
+    assert exported.platforms == ("tpu",)
+    assert "stablehlo" in exported.mlir_module()
+    for result in exported.out_avals:
+        assert result.dtype in (jnp.float32, jnp.float16, jnp.int32)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_kernels(name):
+    check(*PROGRAMS[name])
+
+
+def test_extract(sizes):
+    """Waveforms to states, in the formats and with the attention that a TPU gets."""
+    precision = encode.precision_for("tpu")
+    assert precision.compute == "bfloat16"
+    graph, shapes = parameters.build(sizes, dtype=jnp.dtype(precision.compute), form=precision.attention)
+    states = encoder.state_names(sizes.encoder_layers)
+    program = encode.program(sizes, graph, states, "float16")
+    waveform = jax.ShapeDtypeStruct((2, encode.window_samples(sizes)), jnp.float32)
+    check(program, (shapes, waveform, jax.ShapeDtypeStruct((2,), jnp.int32)))
