@@ -40,7 +40,9 @@ def draw(rows: Sequence[Row]) -> Figure:
         note = ", the one to look at" if main else ""
         panel.set_title(title + note, loc="left", size=10.5, weight="bold", color=_INK)
     name = language_order.name(str(first["language"]))
-    head = f"{name} ({first['language']}), {task}: {first['scored']} utterances"
+    code = str(first["language"])
+    said = code if name == code else f"{name} ({code})"
+    head = f"{said}, {task}: {first['scored']} utterances"
     figure.text(x=0.02, y=0.975, s=head, size=12, weight="bold", color=_INK, va="top")
     note = f"token {first['language_token'] or '-'} ({first['language_token_by']}), 95% intervals"
     if task == "transcribe":
