@@ -93,13 +93,13 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
 
 def _keep_functions(folder: pathlib.Path, modules: Sequence[str]) -> None:
     """Keep Numba's functions of the kernels; must come before the first of them is compiled."""
-    import numba  # noqa: PLC0415 takes long to import
+    from numba.core import config  # noqa: PLC0415 takes long to import
     from numba.core.dispatcher import Dispatcher  # noqa: PLC0415
 
     loaded = [importlib.import_module(f"isogloss.kernels.{name}") for name in modules]
     sources = sorted(pathlib.Path(str(module.__file__)) for module in loaded)
     key = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    numba.config.CACHE_DIR = str(folder / f"numba-{key}")
+    config.CACHE_DIR = str(folder / f"numba-{key}")  # pyright: ignore[reportAttributeAccessIssue]
     for module in loaded:
         for value in vars(module).values():
             if isinstance(value, Dispatcher):
