@@ -2,14 +2,17 @@
 
 Both list utterances before anything is computed and give float32 states row by row, in bounded memory. One
 pass of the encoder gives all states asked for. A recording is seen with its whole window, silence included,
-as Whisper was trained; a store keeps an utterance's own frames only, so cross-attention sees no others.
+as Whisper was trained; a store keeps an utterance's own frames only, the rest may be filled with silence.
 Memory: a step's states, states * positions * features * 4 bytes a row (large-v2: 8 MB a state).
 """
 
+import functools
 import pathlib
 from collections.abc import Sequence
 
 import jax
+import numpy as np
+from jaxtyping import Float32
 
 from isogloss.engine import activation_store, corpus, encode, spoken, survey
 from isogloss.engine.activation_store import LanguageStore
@@ -74,7 +77,13 @@ def _check_once(languages: Sequence[str]) -> None:
 
 
 def open_store(
-    root: pathlib.Path, checkpoint: Checkpoint, states: Sequence[str], *, languages: Sequence[str] = ()
+    root: pathlib.Path,
+    checkpoint: Checkpoint,
+    states: Sequence[str],
+    *,
+    languages: Sequence[str] = (),
+    silence: bool = False,
+    compute: str = "auto",
 ) -> Source:
     """Source of the activation stores under `root`; no state is read yet.
 
@@ -85,6 +94,8 @@ def open_store(
       checkpoint: the model whose encoder made them.
       states: names among "1" .. "final".
       languages: codes; all that are there by default.
+      silence: fill the window with the states of silence, see `stored_states`; the encoder runs once.
+      compute: of that run, one of encode.COMPUTE.
 
     Raises:
       ValueError: no store, one of another model, or one without a state that is asked for.
@@ -102,7 +113,25 @@ def open_store(
         held = "; ".join(f"{language} {','.join(store.states)}" for language, store in stores.items())
         raise ValueError(f"{root}: languages hold different states ({held}); name some by --languages")
     [taken] = chosen
-    return Stored(stores=stores, states=ordered, taken=taken, positions=checkpoint.dimensions.positions)
+    precision = encode.precision_for(jax.default_backend(), compute)
+    return Stored(
+        stores=stores,
+        states=ordered,
+        taken=taken,
+        positions=checkpoint.dimensions.positions,
+        silence=functools.cache(lambda: _silence(checkpoint, taken, precision)) if silence else None,
+        silence_by=f"{precision.compute} {precision.attention}" if silence else "",
+    )
+
+
+def _silence(
+    checkpoint: Checkpoint, states: Sequence[str], precision: encode.Precision
+) -> Float32[np.ndarray, "S N D"]:
+    """States of a recording of zeros as long as the window."""
+    run = encode.load(checkpoint, states, "float32", precision, rows_per_device=1, devices=1)
+    wave = np.zeros((1, encode.window_samples(checkpoint.dimensions)), np.float32)
+    [(made, _)] = run.rows(run(wave, np.asarray([checkpoint.dimensions.positions], np.int32)), 1)
+    return made
 
 
 def _taken(store: LanguageStore, states: Sequence[str], checkpoint: Checkpoint) -> tuple[str, ...]:

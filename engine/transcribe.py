@@ -166,13 +166,13 @@ def _best(row: transcript_report.Row) -> dict[str, object]:
 
 def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, int | float]:
     """Units, utterances, bytes and FLOPs of what is to do; texts are taken to be of usual length."""
-    sizes, audio = setting.checkpoint.dimensions, setting.source.whole_window
+    sizes, audio = setting.checkpoint.dimensions, setting.settings["states_from"] == "audio"
     spoken = [u for unit in todo for u in unit.utterances if u.frames]
     decoder = 0.0
     for utterance in spoken:
         seconds = utterance.frames * time_axis.FRAME_SECONDS
         length = min(sizes.text_positions, 4 + round(_TOKENS * seconds))
-        frames = sizes.positions if audio else utterance.frames
+        frames = sizes.positions if setting.source.whole_window else utterance.frames
         decoder += len(setting.exits) * decode.flops(sizes, frames, length, setting.task.num_beams)
     return {
         "units": len(todo),

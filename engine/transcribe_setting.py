@@ -52,6 +52,7 @@ class Config:
     languages: tuple[str, ...]
     recordings: str
     long: str
+    silence: bool
     task: str
     language: str
     stand_in: tuple[str, ...]
@@ -161,7 +162,7 @@ def open_setting(config: Config) -> Setting:
 
 
 _RECORDED = (
-    *("recordings", "long", "task", "language", "stand_in", "references"),
+    *("recordings", "long", "silence", "task", "language", "stand_in", "references"),
     *("num_beams", "length_penalty", "tokens_per_second"),
 )
 
@@ -177,7 +178,14 @@ def _ids(vocabulary: Tokens) -> list[Json]:
 def _source(config: Config, checkpoint: Checkpoint, states: Sequence[str]) -> Source:
     wanted = list(dict.fromkeys(states))
     if config.store is not None:
-        return state_source.open_store(config.store, checkpoint, wanted, languages=config.languages)
+        return state_source.open_store(
+            config.store,
+            checkpoint,
+            wanted,
+            languages=config.languages,
+            silence=config.silence,
+            compute=config.compute,
+        )
     return state_source.open_audio(
         str(config.corpus),
         checkpoint,

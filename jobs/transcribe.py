@@ -5,8 +5,8 @@
     python -m isogloss.jobs.transcribe --store=out/store --model=openai/whisper-base --out=out/transcripts
 
 Writes transcripts.parquet, summary.parquet, summary.csv and a figure per language. Stop it and run it again
-at will: finished blocks of utterances are skipped. --store runs no encoder, and shows the decoder an
-utterance's own frames only, where --corpus shows it the whole window.
+at will: finished blocks of utterances are skipped. A store keeps an utterance's own frames only; with --store
+the rest of the window is filled with the states of silence, without which most texts run on.
 """
 
 from typing import TYPE_CHECKING
@@ -27,6 +27,11 @@ OUT = shared_flags.out()
 LANGUAGES = shared_flags.languages()
 RECORDINGS = shared_flags.recordings()
 LONG = shared_flags.long()
+SILENCE = flags.DEFINE_boolean(
+    "silence",
+    True,
+    "With --store, fill the window with silence; else the decoder sees the speech alone.",
+)
 TASK = flags.DEFINE_enum("task", "transcribe", ["transcribe", "translate"], "Into its own words or English.")
 LANGUAGE = shared_flags.language()
 STAND_IN = shared_flags.stand_in()
@@ -61,6 +66,7 @@ def main() -> "transcribe.Summary":
             languages=shared_flags.choice(LANGUAGES),
             recordings=RECORDINGS.value,
             long=LONG.value,
+            silence=SILENCE.value,
             task=TASK.value,
             language=shared_flags.text(LANGUAGE),
             stand_in=tuple(STAND_IN.value),

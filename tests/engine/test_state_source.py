@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
+import soundfile
 
 from isogloss.engine import activation_store, extract, plan, state_source
 from isogloss.engine.checkpoint import load_checkpoint
@@ -72,6 +73,24 @@ def test_states_agree_on_the_frames_that_a_store_keeps(checkpoint, extraction, s
         assert np.isnan(stored[row].states[:, frames:]).all()
         expected = heard[row].states[:, :frames]
         np.testing.assert_allclose(stored[row].states[:, :frames], expected, rtol=2**-11, atol=2**-24)
+
+
+def test_silence_fills_what_a_store_does_not_keep(checkpoint, extraction, sizes, tmp_path):
+    rate, window = 16_000, sizes.positions * 320
+    soundfile.write(tmp_path / "silent.wav", np.zeros(window), rate)
+    (tmp_path / "m.tsv").write_text("language\tsentence\taudio\naa\ts\tsilent.wav\n")
+    [silent] = state_source.open_audio(f"manifest:{tmp_path}/m.tsv", checkpoint, ALL).encoded("aa", [0])
+    filled = state_source.open_store(extraction.store, checkpoint, ALL, silence=True)
+    alone = state_source.open_store(extraction.store, checkpoint, ALL)
+    assert filled.whole_window
+    assert filled.identity("aa") != alone.identity("aa")
+    for row, made in states(filled, "aa", [0, 6]).items():
+        frames = filled.utterances("aa")[row].frames
+        assert made.visible == sizes.positions
+        np.testing.assert_array_equal(made.states[:, frames:], silent.states[:, frames:])
+        np.testing.assert_array_equal(
+            made.states[:, :frames], states(alone, "aa", [row])[row].states[:, :frames]
+        )
 
 
 def test_states_come_in_the_order_of_the_encoder_and_alone(checkpoint, speech):

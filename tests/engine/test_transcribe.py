@@ -83,6 +83,7 @@ def config(tmp_path_factory, talker, speech):
         languages=(),
         recordings="first",
         long="truncate",
+        silence=False,
         task="transcribe",
         language="per-utterance",
         stand_in=STAND_INS,
@@ -273,7 +274,7 @@ def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_
     assert [r["text"] for r in rows(changed.out)] == texts
 
 
-def test_from_a_store_the_decoder_sees_the_utterance_alone(config, speech, tmp_path):
+def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_path):
     extract.run(
         extract.Config(
             corpus=config.corpus, model=config.model, revision=None, store=tmp_path / "store",
@@ -295,6 +296,12 @@ def test_from_a_store_the_decoder_sees_the_utterance_alone(config, speech, tmp_p
     full = {tuple(r[name] for name in names) for r in found if r["frames"] == 100}
     assert len(full) == 2 * len(LABELS)
     assert full <= {tuple(r[name] for name in names) for r in rows(config.out)[:28]}
+    filled = dataclasses.replace(changed, silence=True, out=tmp_path / "filled")
+    transcribe.run(filled)
+    heard = [r for r in rows(filled.out) if not r["problem"]]
+    assert {r["visible"] for r in heard} == {100}
+    assert full <= {tuple(r[name] for name in names) for r in heard}
+    assert [r["text"] for r in heard] != [r["text"] for r in found]
 
 
 def test_translation_into_another_language_with_detection(config, tmp_path, caplog):
