@@ -192,7 +192,14 @@ def _open(config: Config) -> _Setting:
     platform = jax.default_backend()
     precision = encode.precision_for(platform, config.compute)
     if config.store is not None:
-        source = state_source.open_store(config.store, checkpoint, [exit.state], languages=config.languages)
+        source = state_source.open_store(
+            config.store,
+            checkpoint,
+            [exit.state],
+            languages=config.languages,
+            silence=True,
+            compute=config.compute,
+        )
     else:
         source = state_source.open_audio(
             str(config.corpus),

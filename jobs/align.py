@@ -6,8 +6,8 @@
 
 Writes words.parquet (a row per word: frames, seconds, probability), utterances.parquet and utterances.csv
 (a row per utterance, with the reason where it couldn't be aligned). Stop it and run it again at will:
-finished blocks of utterances are skipped. --store runs no encoder, and shows the decoder an utterance's own
-frames only, where --corpus shows it the whole window.
+finished blocks of utterances are skipped. A store keeps an utterance's own frames only; the rest of the
+window is filled with the states of silence, for one pass of the encoder.
 """
 
 from typing import TYPE_CHECKING
