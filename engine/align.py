@@ -298,19 +298,21 @@ def _align(config: Config, setting: _Setting, todo: Sequence[Unit], parts: PartF
 
 def _work(setting: _Setting, text: str, todo: Sequence[Unit]) -> dict[str, int | float]:
     """Units, utterances, bytes and FLOPs of what is to do; texts are taken to be of usual length."""
-    sizes, audio = setting.checkpoint.dimensions, setting.source.whole_window
+    sizes, window = setting.checkpoint.dimensions, setting.source.whole_window
     spoken = [utterance for unit in todo for utterance in unit.utterances if utterance.frames]
     passes = 2 if text == "decoded" else 1
     decoder = 0.0
     for utterance in spoken:
         seconds = utterance.frames * time_axis.FRAME_SECONDS
         length = min(sizes.text_positions, 5 + round(_TOKENS * seconds))
-        decoder += passes * decode.flops(sizes, sizes.positions if audio else utterance.frames, length)
+        decoder += passes * decode.flops(sizes, sizes.positions if window else utterance.frames, length)
     return {
         "units": len(todo),
         "utterances": len(spoken),
         "bytes": _ROW_BYTES * len(spoken),
-        "encoder_flops": len(spoken) * encode.flops(sizes) if audio else 0,
+        "encoder_flops": len(spoken) * encode.flops(sizes)
+        if setting.settings["states_from"] == "audio"
+        else 0,
         "decoder_flops": decoder,
     }
 
