@@ -30,6 +30,7 @@ MAY_TOUCH_DISK = {
     "engine/retrieval_table.py",  # the report's Parquet
     "engine/table_files.py",
     "engine/transcribe.py",  # types of Arrow's tables
+    "engine/transcript_report.py",
     "engine/transcript_summary.py",
     "engine/transcript_table.py",
     "engine/word_table.py",  # words.parquet

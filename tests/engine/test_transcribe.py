@@ -357,7 +357,12 @@ def test_nonsense_is_refused_before_anything_is_made(config, tmp_path, changed, 
 def test_units_are_blocks_of_one_language():
     class Source:
         states, apply_norm, languages, whole_window = ("1",), (False,), ("aa", "bb"), True
-        encoded = identity = None
+
+        def encoded(self, language, rows):
+            raise AssertionError("no state is asked for")
+
+        def identity(self, language):
+            return {}
 
         def utterances(self, language):
             count = {"aa": 2 * size + 1, "bb": 3}[language]
