@@ -1,4 +1,5 @@
 # make demo   the main job on real speech with real weights
+# make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE
 # make test   lint, types and all tests
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
 PYTHON ?= python3
@@ -11,11 +12,17 @@ CORPUS ?= demo
 LANGUAGES ?=
 MODEL ?= demo
 OUT ?= out/$(subst :,-,$(notdir $(CORPUS)))
+PAIRS ?= en-fr
+STATE ?= 6
+ENCODER ?= none
 
-.PHONY: demo test check install lock clean
+.PHONY: demo words test check install lock clean
 
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
+
+words: demo $(VENV)/test.done
+	@bash demo/words.sh $(BIN)/python "$(CORPUS)" "$(MODEL)" "$(OUT)" "$(PAIRS)" "$(STATE)" "$(ENCODER)"
 
 test: check
 	$(BIN)/python -m pytest -q -ra
