@@ -16,6 +16,7 @@ MAY_TOUCH_DISK = {
     "engine/activation_store.py",  # types of TensorStore's futures
     "engine/align_table.py",  # rows of words.parquet
     "engine/audio.py",
+    "engine/bench_extract.py",  # recordings to be extracted
     "engine/bench_store.py",  # zarr-python and TensorStore alone, to be compared with
     "engine/extract.py",  # free space
     "engine/fleurs_parquet.py",

@@ -483,7 +483,7 @@ def test_checks_pictures_and_the_page(config, monkeypatch):
     summary = interpret.run(config)
     assert summary.page == str(config.out / "interpret.html")
     assert pathlib.Path(summary.page).stat().st_size > 10_000
-    assert len(list(config.out.glob("pair_*.png"))) == 2 * 4
+    assert len(list(config.out.glob("pair_*.png"))) == len(list(config.out.glob("pair_*.svg"))) == 2 * 4
     checks = table(config.out, "checks")
     known = checks[checks.check == "meaning"]
     assert len(known) == 2 * 2 * 2
