@@ -5,6 +5,7 @@ knows 109 languages. Each word is encoded once per run, in sorted batches, so th
 same bits.
 """
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -64,7 +65,7 @@ def load(name: str) -> Encoder | None:
     if name == NONE:
         return None
     try:
-        import sentence_transformers  # noqa: PLC0415 - an extra that takes seconds
+        library = importlib.import_module("sentence_transformers")  # an extra that takes seconds
     except ImportError as error:
         raise ValueError(
             f"--sentence_encoder={name} needs sentence-transformers, and {error.name} isn't installed: run "
@@ -72,7 +73,7 @@ def load(name: str) -> Encoder | None:
             f"--sentence_encoder={NONE}"
         ) from error
     try:
-        model = sentence_transformers.SentenceTransformer(name)
+        model = library.SentenceTransformer(name)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"--sentence_encoder={name}: no model of sentence-transformers can be had there "
