@@ -12,12 +12,14 @@ from jaxtyping import Float32
 
 from isogloss.engine import stand_in, word_split, word_times
 from isogloss.engine.align_table import Aligned
+from isogloss.engine.beam import GREEDY
 from isogloss.engine.decode import Decoding
 from isogloss.engine.decoder import Heads
+from isogloss.engine.hearing import Unit
 from isogloss.engine.spoken import Broken, Source, Spoken
 from isogloss.engine.stand_in import Token
 from isogloss.engine.tokens import Tokens
-from isogloss.engine.transcribe_unit import TOKENS_PER_SECOND, Task, Unit
+from isogloss.engine.transcribe_unit import TOKENS_PER_SECOND, Task
 
 TEXTS = ("reference", "decoded")
 
@@ -207,9 +209,7 @@ def _decode(
     block: _Heard, prompts: Sequence[Sequence[int]], decoding: Decoding
 ) -> tuple[list[tuple[int, ...] | str], list[bool]]:
     """What the decoder hears, greedily, and whether a limit ended it."""
-    task = Task(
-        task="transcribe", exits=(), num_beams=1, length_penalty=1.0, tokens_per_second=TOKENS_PER_SECOND
-    )
+    task = Task(task="transcribe", exits=(), search=GREEDY, tokens_per_second=TOKENS_PER_SECOND)
     room = decoding.sizes.text_positions - len(prompts[0]) - 1
     limits = np.asarray([task.limit(one, room) for one in block.spoken], np.int32)
     said = decoding.generate(block.states, block.visible, block.apply_norm, prompts, limits)

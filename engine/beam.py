@@ -18,7 +18,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from isogloss.engine import generate
-from isogloss.engine.generate import Caches, Program, Rules
+from isogloss.engine.devices import Program
+from isogloss.engine.generate import Caches, Rules
 
 EarlyStopping = bool | Literal["never"]
 _LOSES = jnp.float32(-1e9)
@@ -47,6 +48,9 @@ class Search:
             raise ValueError(f"length_penalty must be finite, got {self.length_penalty}")
         if self.early_stopping not in (True, False, "never"):
             raise ValueError(f'early_stopping must be True, False or "never", got {self.early_stopping!r}')
+
+
+GREEDY = Search(beams=1)
 
 
 class Hypotheses(NamedTuple):

@@ -34,7 +34,7 @@ from isogloss.engine import (
 from isogloss.engine.activation_store import LanguageStore
 from isogloss.engine.bench_setting import Planned, Setting
 from isogloss.engine.bench_timing import Case, Check, Task
-from isogloss.engine.devices import DataParallel
+from isogloss.engine.devices import DataParallel, Replicas
 from isogloss.engine.dimensions import Dimensions
 from isogloss.engine.listing import Utterance
 
@@ -109,7 +109,7 @@ def _case(setting: Setting, title: str, sizes: Dimensions, count: int, rows: int
     loaded = parameters.load(shapes, tensors.__getitem__, sizes.encoder_layers)
     weights = parameters.cast(loaded, compute)
     program = encode.program(sizes, graph, recordings.states, "float16")
-    stream = DataParallel(program, weights, rows_per_device=rows, devices=1)
+    stream = DataParallel(program, Replicas(weights, devices=1), rows_per_device=rows)
 
     def extract() -> LanguageStore:
         pipeline.Pipeline(

@@ -15,13 +15,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, Float32, Int
 
-from isogloss.engine import align_scores, beam, generate, parameters
+from isogloss.engine import beam, generate, parameters
+from isogloss.engine.beam import GREEDY, Search
 from isogloss.engine.checkpoint import Checkpoint
-from isogloss.engine.decoder import Heads
-from isogloss.engine.devices import DataParallel
+from isogloss.engine.devices import DataParallel, Program, Replicas
 from isogloss.engine.dimensions import Dimensions
 from isogloss.engine.encode import Precision
-from isogloss.engine.generate import Program
 from isogloss.engine.tokens import Tokens
 
 FRAMES_STEP = 500  # memories are rounded up to a multiple of it
@@ -55,7 +54,14 @@ class Decoding:
     """
 
     def __init__(
-        self, tokens: Tokens, sizes: Dimensions, graph: nnx.GraphDef, parallel: DataParallel, exact: bool
+        self,
+        tokens: Tokens,
+        sizes: Dimensions,
+        graph: nnx.GraphDef,
+        replicas: Replicas,
+        *,
+        rows_per_device: int,
+        exact: bool,
     ) -> None:
         """Nothing is compiled yet.
 
@@ -63,16 +69,23 @@ class Decoding:
           tokens: the model's vocabulary.
           sizes: of the model.
           graph: of its decoder; with `program` and `batches` it makes programs of other modules.
-          parallel: over its parameters.
+          replicas: of its parameters.
+          rows_per_device: utterances of one step on one device.
           exact: whether products of float32 must not be rounded, which accelerators do.
         """
         self.tokens = tokens
         self.sizes = sizes
         self.graph = graph
-        self._parallel = parallel
+        self._replicas = replicas
+        self._rows = rows_per_device
         self._exact = exact
         self._rules = generate.Rules.of(tokens)
         self._programs: dict[Hashable, DataParallel] = {}
+
+    @property
+    def capacity(self) -> int:
+        """Rows of a step on all devices."""
+        return self._rows * len(self._replicas.devices)
 
     def generate(
         self,
@@ -81,9 +94,7 @@ class Decoding:
         apply_norm: Flags,
         prompts: Sequence[Sequence[int]],
         limits: Counts,
-        num_beams: int = 1,
-        length_penalty: float = 1.0,
-        early_stopping: beam.EarlyStopping = False,
+        search: Search = GREEDY,
     ) -> list[Decoded]:
         """What each row says after its prompt.
 
@@ -93,14 +104,11 @@ class Decoding:
           apply_norm: of the rows.
           prompts: tokens to start from, such as `Tokens.prompt`.
           limits: most new tokens of each row, the end included.
-          num_beams: 1 is greedy, and knows no penalty.
-          length_penalty: see `beam.Search`.
-          early_stopping: see `beam.Search`.
+          search: of one beam it is greedy, and the rest of it doesn't matter.
 
         Raises:
           ValueError: a number is out of range.
         """
-        search = beam.Search(beams=num_beams, length_penalty=length_penalty, early_stopping=early_stopping)
         self.check(states, visible)
         lengths = [len(prompt) for prompt in prompts]
         for length, limit in zip(lengths, limits, strict=True):
@@ -111,7 +119,7 @@ class Decoding:
             return self.frames_step(int(visible[row])), lengths[row], longest
 
         def make(longest: int) -> Program:
-            if num_beams == 1:
+            if search.beams == 1:
                 return generate.greedy(self.graph, self._rules, self.sizes.vocabulary, longest)
             return beam.beam_search(self.graph, self._rules, self.sizes.vocabulary, longest, search)
 
@@ -152,59 +160,6 @@ class Decoding:
                 languages[row], probabilities[row] = code[int(id)], probability
         return languages, probabilities
 
-    def align(
-        self,
-        states: States,
-        visible: Counts,
-        apply_norm: Flags,
-        tokens: Int[np.ndarray, "B T"],
-        lengths: Counts,
-        heads: Heads,
-    ) -> tuple[Float32[np.ndarray, "B A T N"], Float32[np.ndarray, "B T"]]:
-        """Cross-attention scores of chosen heads while each row says its tokens, and their probabilities.
-
-        Args:
-          states: of the rows.
-          visible: of the rows.
-          apply_norm: of the rows.
-          tokens: of each row, from the prompt on, as many as `lengths` says; the rest may be anything.
-          lengths: tokens of each row, at least 1.
-          heads: (layer, head) of the decoder, both from 0.
-
-        Returns:
-          Scores before the softmax, scaled, at [b, a, t] those of the step that reads token t and foretells
-          token t + 1: -inf where not visible, NaN beyond the row's tokens. Probabilities, at [b, t] that of
-          token t given those before it, over the whole vocabulary; NaN at t = 0 and beyond the row's tokens.
-
-        Raises:
-          ValueError: a number is out of range.
-        """
-        self.check(states, visible)
-        for length in map(int, lengths):
-            self._check_room(length, 0)
-            if not 1 <= length <= tokens.shape[1]:
-                raise ValueError(f"a row has 1 to the {tokens.shape[1]} tokens given, got {length}")
-        scores = np.full((len(visible), len(heads), tokens.shape[1], states.shape[1]), np.nan, np.float32)
-        probabilities = np.full(tokens.shape, np.nan, np.float32)
-
-        def kind(row: int) -> tuple[int, int]:
-            return self.frames_step(int(visible[row])), text_step(
-                int(lengths[row]), self.sizes.text_positions
-            )
-
-        for (frames, longest), some in self.batches(visible, kind):
-            run = self.program(("align", tuple(heads)), lambda: align_scores.scores(self.graph, heads))
-            text = np.full((len(some), longest), self.tokens.eot, np.int32)
-            for place, row in enumerate(some):
-                text[place, : lengths[row]] = tokens[row, : lengths[row]]
-            out = run.rows(run(*heard(states, visible, apply_norm, some, frames), text), len(some))
-            for row, (found, likely) in zip(some, out, strict=True):
-                seen, used = visible[row], lengths[row]
-                scores[row, :, :used] = -np.inf
-                scores[row, :, :used, :seen] = found[:, :used, :seen]
-                probabilities[row, 1:used] = likely[1:used]
-        return scores, probabilities
-
     def check(self, states: States, visible: Counts) -> None:
         """Refuse impossible numbers of visible frames; ValueError."""
         wrong = [int(n) for n in visible if not 1 <= n <= states.shape[1]]
@@ -228,8 +183,8 @@ class Decoding:
         for row in sorted(range(len(visible)), key=lambda row: int(visible[row])):
             kinds.setdefault(kind(row), []).append(row)
         for key, rows in kinds.items():
-            for start in range(0, len(rows), self._parallel.capacity):
-                yield key, rows[start : start + self._parallel.capacity]
+            for start in range(0, len(rows), self.capacity):
+                yield key, rows[start : start + self.capacity]
 
     def program(self, key: Hashable, make: Callable[[], Program]) -> DataParallel:
         """The program of this key over the decoder's parameters, made when first asked for."""
@@ -237,7 +192,7 @@ class Decoding:
             program = make()
             if self._exact:
                 program = jax.default_matmul_precision("highest")(program)
-            self._programs[key] = self._parallel.sharing(program, self._parallel.rows_per_device)
+            self._programs[key] = DataParallel(program, self._replicas, rows_per_device=self._rows)
         return self._programs[key]
 
 
@@ -281,13 +236,9 @@ def load(
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build_decoder(sizes, dtype=compute)
     read = parameters.load(shapes, checkpoint.read, sizes.decoder_layers, parameters.DECODER)
-    parallel = DataParallel(
-        align_scores.scores(graph, ()),
-        parameters.cast(read, compute),
-        rows_per_device=rows_per_device,
-        devices=devices,
-    )
-    return Decoding(tokens, sizes, graph, parallel, exact=compute == jnp.float32)
+    replicas = Replicas(parameters.cast(read, compute), devices)
+    exact = compute == jnp.float32
+    return Decoding(tokens, sizes, graph, replicas, rows_per_device=rows_per_device, exact=exact)
 
 
 def rows_per_device(platform: str) -> int:

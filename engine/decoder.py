@@ -204,6 +204,28 @@ class Decoder(nnx.Module):
         normed = self.norm(x).astype(self.dtype)
         return jnp.einsum("...d,vd->...v", normed, self.embedding[...], preferred_element_type=jnp.float32)
 
+    def probabilities(
+        self, stream: Float[Array, "B T D"], tokens: Int[Array, "B T"], among: int
+    ) -> Float[Array, "B T"]:
+        """Of each token after those before it, among ids below `among`; NaN for the first of a row.
+
+        Row by row, as logits are large: T * vocabulary floats.
+
+        Args:
+          stream: from `teach`.
+          tokens: that `teach` was given; an id of `among` or more is read as the last below it.
+          among: ids that share the probability.
+        """
+
+        def of_row(row: tuple[Array, Array]) -> Float[Array, " T"]:
+            x, said = row
+            logits = self.logits(x[:-1])[:, :among]
+            chosen = jnp.take_along_axis(logits, jnp.minimum(said[1:, None], among - 1), axis=-1)[:, 0]
+            known = jnp.exp(chosen - jax.nn.logsumexp(logits, axis=-1))
+            return jnp.concatenate([jnp.full(1, jnp.nan), known])
+
+        return jax.lax.map(of_row, (stream, tokens))
+
     def unstacked(self) -> tuple[Block, ...]:
         """The blocks one by one, for loops that would copy a slice of stacked weights at every step."""
         graph, stacked = nnx.split(self.blocks)

@@ -5,51 +5,44 @@ missing, and returns at once; `rows` waits and copies each device's own shard, n
 device runs one program of one shape, so a row's result doesn't depend on its place or its neighbours.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 from flax import nnx
 
+Program = Callable[..., tuple[jax.Array, ...]]
+"""`program(parameters, *arrays) -> arrays`; every array has the rows of one step on one device."""
+
+
+class Replicas:
+    """Parameters, one copy on each device; any number of programs share them."""
+
+    def __init__(self, parameters: nnx.State, devices: int | None = None) -> None:
+        """Copy `parameters` to so many of this host's devices, all by default."""
+        self.devices = tuple(jax.local_devices()[:devices])
+        replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
+        self.parameters = replicate(parameters, np.arange(len(self.devices)))
+
 
 class DataParallel:
     """A program with replicated parameters, run on rows split over devices."""
 
-    def __init__(
-        self,
-        program: Callable[..., tuple[jax.Array, ...]],
-        parameters: nnx.State,
-        *,
-        rows_per_device: int,
-        devices: int | None = None,
-    ) -> None:
-        """Replicate `parameters` to every device; nothing is compiled yet.
+    def __init__(self, program: Program, replicas: Replicas, *, rows_per_device: int) -> None:
+        """Nothing is compiled yet.
 
         Args:
-          program: `program(parameters, *arrays) -> arrays`; every array has rows_per_device rows.
-          parameters: of the program.
+          program: what each device runs.
+          replicas: of its parameters.
           rows_per_device: rows of one step on one device, at least 1.
-          devices: how many of this host's devices; all by default.
         """
         if rows_per_device < 1:
             raise ValueError(f"rows per device must be at least 1, got {rows_per_device}")
-        self.devices = tuple(jax.local_devices()[:devices])
+        self.devices = replicas.devices
         self.rows_per_device = rows_per_device
         self.capacity = rows_per_device * len(self.devices)
-        replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
-        self._parameters = replicate(parameters, np.arange(len(self.devices)))
+        self._parameters = replicas.parameters
         self._program = jax.pmap(program, devices=self.devices)
-
-    def sharing(self, program: Callable[..., tuple[jax.Array, ...]], rows_per_device: int) -> "DataParallel":
-        """Another program over the same parameters on the same devices; they aren't copied."""
-        if rows_per_device < 1:
-            raise ValueError(f"rows per device must be at least 1, got {rows_per_device}")
-        other = copy.copy(self)
-        other.rows_per_device = rows_per_device
-        other.capacity = rows_per_device * len(self.devices)
-        other._program = jax.pmap(program, devices=self.devices)
-        return other
 
     def __call__(self, *arrays: np.ndarray) -> tuple[jax.Array, ...]:
         """Start one step on arrays of equally many rows; the result is ready when `rows` says so."""

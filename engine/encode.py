@@ -6,7 +6,7 @@ states * positions * features * 2 bytes: 12 MB for base, 131 MB for large-v2.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,11 @@ from jaxtyping import Array, Float, Int
 
 from isogloss.engine import encoder, logmel, parameters
 from isogloss.engine.checkpoint import Checkpoint
-from isogloss.engine.devices import DataParallel
+from isogloss.engine.devices import DataParallel, Program, Replicas
 from isogloss.engine.dimensions import Dimensions
 
 COMPUTE = ("auto", "float32", "bfloat16")
 SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
-Program = Callable[[nnx.State, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ def load(
     run = program(checkpoint.dimensions, graph, states, dtype)
     if compute == jnp.float32:
         run = jax.default_matmul_precision("highest")(run)  # accelerators would round the factors
-    return DataParallel(run, weights, rows_per_device=rows_per_device, devices=devices)
+    return DataParallel(run, Replicas(weights, devices), rows_per_device=rows_per_device)
 
 
 def flops(dimensions: Dimensions) -> float:

@@ -7,7 +7,7 @@ ends at once with log-probability NaN. Ties go to the smaller id.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,9 +17,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from isogloss.engine.decoder import Block, Decoder, KeysValues
+from isogloss.engine.devices import Program
 from isogloss.engine.tokens import Tokens
 
-Program = Callable[..., tuple[jax.Array, ...]]
 Caches = tuple[KeysValues, ...]  # of tokens, layer by layer
 
 

@@ -15,63 +15,41 @@ import jax
 
 from isogloss.engine import (
     decode,
-    encode,
+    hearing,
     out_folder,
-    plan,
     table_files,
-    time_axis,
     transcribe_setting,
     transcribe_unit,
     transcript_report,
     transcript_table,
 )
+from isogloss.engine.hearing import Heard, Unit
 from isogloss.engine.part_files import PartFiles
 from isogloss.engine.progress import Progress
-from isogloss.engine.spoken import Encoded
 from isogloss.engine.transcribe_setting import Config, Setting
-from isogloss.engine.transcribe_unit import Machine, Unit
+from isogloss.engine.transcribe_unit import Machine
 
 __all__ = ["Config", "Summary", "run"]
 
 JOB = "transcribe"
 DECODER_SHARE = 0.05  # of a dense product's speed that decoding reaches, for estimates
-_TOKENS = 5.0  # of a second of audio, for estimates
 _ROW_BYTES = 500  # of transcripts.parquet, for estimates
 _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
-    """How a run ended; `done` and `skipped` are of this process's share.
+class Summary(Heard):
+    """How a run ended, see `hearing.Heard`.
 
     Attributes:
-      done: utterances transcribed by this run, at all exits.
-      skipped: utterances of units that were there already.
-      waiting: units of other shards that aren't done; tables are written when there is none.
-      failed: reason by "language utterance"; of every share where tables were written, otherwise of this one.
       rows: of the summary.
       best: by language, the best exit and its figures.
       summary: the table; None while shards are waited for.
-      seconds: of the run.
-      audio_seconds_per_second: real audio transcribed, at all exits, per second of the run.
-      plan: what is to do: units, utterances, FLOPs, bytes; with --dry_run the time it would take.
     """
 
-    done: int
-    skipped: int
-    waiting: int
-    failed: Mapping[str, str]
-    rows: int
-    best: Mapping[str, Mapping[str, object]]
-    summary: str | None
-    seconds: float
-    audio_seconds_per_second: float
-    plan: Mapping[str, int | float]
-
-    @property
-    def complete(self) -> bool:
-        """Whether no utterance failed."""
-        return not self.failed
+    rows: int = 0
+    best: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    summary: str | None = None
 
 
 def run(config: Config) -> Summary:
@@ -83,14 +61,15 @@ def run(config: Config) -> Summary:
     """
     start = time.monotonic()
     setting = transcribe_setting.open_setting(config)
-    units = transcribe_unit.units(setting.source)
+    units = hearing.units(setting.source)
     parts = PartFiles(folder=config.out / "parts", keys={unit.name: setting.key(unit) for unit in units})
     out_folder.check(config.out, JOB, setting.settings)
     mine = config.share.of(units)
     todo = [unit for unit in mine if not parts.there(unit.name, "parquet") or _mended(unit, setting, parts)]
+    skipped = hearing.utterances(mine) - hearing.utterances(todo)
     cost = _work(setting, todo)
     if config.dry_run:
-        return _summary(start, mine, todo, cost | _time(cost))
+        return hearing.ended(Summary, start, [], skipped, cost | hearing.time_here(cost, DECODER_SHARE))
     out_folder.claim(config.out, JOB, setting.settings)
     _transcribe(setting, todo, parts)
     waiting = [unit for unit in units if not parts.there(unit.name, "parquet")]
@@ -99,12 +78,14 @@ def run(config: Config) -> Summary:
         _LOG.info("%d units of other shards aren't done yet; the tables wait for them", len(waiting))
     else:
         rows = transcript_report.write(config.out, setting, units, parts)
-    failed = _failed(mine if waiting else units, parts)
-    done = _summary(start, mine, todo, {key: int(value) for key, value in cost.items()})
-    return dataclasses.replace(
-        done,
+    return hearing.ended(
+        Summary,
+        start,
+        todo,
+        skipped,
+        cost,
         waiting=len(waiting),
-        failed=failed,
+        failed=_failed(mine if waiting else units, parts),
         rows=len(rows),
         best={str(row["language"]): _best(row) for row in rows if row["best"]},
         summary=None if waiting else str(config.out / "summary.parquet"),
@@ -112,11 +93,8 @@ def run(config: Config) -> Summary:
 
 
 def _mended(unit: Unit, setting: Setting, parts: PartFiles) -> bool:
-    """Whether an utterance of a kept unit that had no states has some now."""
     without = transcript_table.without_states(parts.path(unit.name, "parquet"))
-    rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
-    made = setting.source.encoded(unit.language, rows) if rows else ()
-    return any(isinstance(one, Encoded) for one in made)
+    return hearing.mended(unit, setting.source, without)
 
 
 def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> None:
@@ -126,7 +104,7 @@ def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> Non
     platform = jax.default_backend()
     rows = decode.rows_per_device(platform)
     decoding = decode.load(setting.checkpoint, setting.tokens, setting.precision, rows_per_device=rows)
-    machine = Machine(source=setting.source, decoding=decoding, step=rows * jax.local_device_count())
+    machine = Machine(source=setting.source, decoding=decoding)
     _LOG.info(
         "%s on %d %s device(s), %d row(s) each, products in %s, %d exit(s), %s",
         setting.checkpoint.name,
@@ -135,7 +113,7 @@ def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> Non
         rows,
         setting.precision.compute,
         len(setting.exits),
-        "greedy" if setting.task.num_beams == 1 else f"{setting.task.num_beams} beams",
+        "greedy" if setting.task.search.beams == 1 else f"{setting.task.search.beams} beams",
     )
     progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
     for unit in todo:
@@ -147,14 +125,11 @@ def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> Non
 
 
 def _failed(units: Sequence[Unit], parts: PartFiles) -> dict[str, str]:
-    failed = {
+    return {
         f"{unit.language} {name}": problem
         for unit in units
         for name, problem in transcript_table.problems(parts.path(unit.name, "parquet")).items()
     }
-    for utterance, problem in failed.items():
-        _LOG.error("%s: %s", utterance, problem)
-    return failed
 
 
 def _best(row: transcript_report.Row) -> dict[str, object]:
@@ -164,48 +139,14 @@ def _best(row: transcript_report.Row) -> dict[str, object]:
     return {key: None if str(value) == "nan" else value for key, value in figures.items()}  # JSON has no NaN
 
 
-def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, int | float]:
-    """Units, utterances, bytes and FLOPs of what is to do; texts are taken to be of usual length."""
-    sizes, audio = setting.checkpoint.dimensions, setting.settings["states_from"] == "audio"
-    spoken = [u for unit in todo for u in unit.utterances if u.frames]
-    decoder = 0.0
-    for utterance in spoken:
-        seconds = utterance.frames * time_axis.FRAME_SECONDS
-        length = min(sizes.text_positions, 4 + round(_TOKENS * seconds))
-        frames = sizes.positions if setting.source.whole_window else utterance.frames
-        decoder += len(setting.exits) * decode.flops(sizes, frames, length, setting.task.num_beams)
-    return {
-        "units": len(todo),
-        "utterances": len(spoken),
-        "exits": len(setting.exits),
-        "bytes": _ROW_BYTES * len(spoken) * len(setting.exits),
-        "encoder_flops": len(spoken) * encode.flops(sizes) if audio else 0,
-        "decoder_flops": decoder,
-    }
-
-
-def _time(cost: Mapping[str, int | float]) -> dict[str, int | float]:
-    """Time here, by a product timed on the spot."""
-    speed = plan.product_flops(jax.default_backend()) * jax.local_device_count()
-    seconds = cost["encoder_flops"] / encode.SHARE_OF_PEAK + cost["decoder_flops"] / DECODER_SHARE
-    return {"peak_flops_per_second": speed, "seconds": round(seconds / speed, 1)}
-
-
-def _summary(
-    start: float, mine: Sequence[Unit], todo: Sequence[Unit], cost: Mapping[str, int | float]
-) -> Summary:
-    seconds = time.monotonic() - start
-    heard = sum(u.frames for unit in todo for u in unit.utterances) * time_axis.FRAME_SECONDS
-    done = sum(len(unit.utterances) for unit in todo)
-    return Summary(
-        done=done,
-        skipped=sum(len(unit.utterances) for unit in mine) - done,
-        waiting=0,
-        failed={},
-        rows=0,
-        best={},
-        summary=None,
-        seconds=round(seconds, 3),
-        audio_seconds_per_second=round(heard / seconds, 3),
-        plan=cost,
+def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, int]:
+    exits, audio = len(setting.exits), setting.settings["states_from"] == "audio"
+    cost = hearing.work(
+        todo,
+        setting.checkpoint,
+        setting.source,
+        readings=exits,
+        beams=setting.task.search.beams,
+        encoder=audio,
     )
+    return cost | {"exits": exits, "bytes": _ROW_BYTES * exits * cost["utterances"]}

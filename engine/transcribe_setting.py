@@ -5,8 +5,6 @@ decides the results as a whole, `key` what decides those of one unit.
 """
 
 import dataclasses
-import hashlib
-import json
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,68 +14,65 @@ from transformers.utils.hub import cached_file
 
 from isogloss.engine import (
     activation_store,
+    beam,
     corpus,
     decode,
     encode,
     exits,
-    part_files,
-    plan,
+    hearing,
     stand_in,
-    state_source,
     tokens,
     transcript_text,
 )
 from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.exits import Exit
+from isogloss.engine.hearing import Hearing, Unit
 from isogloss.engine.spoken import Source
 from isogloss.engine.tokens import Tokens
-from isogloss.engine.transcribe_unit import Task, Texts, Unit
+from isogloss.engine.transcribe_unit import Task, Texts
 from isogloss.engine.zarr_group import Json
 
+EARLY_STOPPING: Mapping[str, beam.EarlyStopping] = {"false": False, "true": True, "never": "never"}
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of a part file; another number makes older parts unfindable
 _NAMES = 20  # of utterances without a reference that a log line shows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Hearing):
     """What the transcribe job was asked for; its flags say what each field means."""
 
-    corpus: str | None
-    store: pathlib.Path | None
-    model: str
-    revision: str | None
-    tokenizer: str | None
-    out: pathlib.Path
-    languages: tuple[str, ...]
-    recordings: str
-    long: str
     silence: bool
     task: str
-    language: str
-    stand_in: tuple[str, ...]
     references: str | None
-    states: tuple[str, ...]
-    exit_norm: str
     num_beams: int
     length_penalty: float
+    early_stopping: str
     tokens_per_second: float
-    rows_per_device: int
-    compute: str
-    share: plan.Share
-    dry_run: bool
 
     def __post_init__(self) -> None:
         """Refuse words that aren't among the choices, and numbers out of range."""
+        super().__post_init__()
         if self.task not in tokens.TASKS:
             raise ValueError(f"--task must be one of {tokens.TASKS}, got {self.task!r}")
-        if (self.corpus is None) == (self.store is None):
-            raise ValueError("give --corpus, or --store to take states from there, and not both")
+        if self.early_stopping not in EARLY_STOPPING:
+            raise ValueError(
+                f"--early_stopping must be one of {tuple(EARLY_STOPPING)}, got {self.early_stopping!r}"
+            )
         if self.num_beams < 1 or not self.tokens_per_second > 0:
             raise ValueError(
                 "--num_beams must be at least 1 and --tokens_per_second above 0, "
                 f"got {self.num_beams} and {self.tokens_per_second}"
             )
+
+    @property
+    def search(self) -> beam.Search:
+        """Of a text."""
+        return beam.Search(
+            beams=self.num_beams,
+            length_penalty=self.length_penalty,
+            early_stopping=EARLY_STOPPING[self.early_stopping],
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,17 +105,14 @@ class Setting:
     def key(self, unit: Unit) -> str:
         """Fingerprint of all that a unit's part depends on."""
         texts = self.texts[unit.language]
-        names = [utterance.name for utterance in unit.utterances]
-        described = {
-            "layout": _LAYOUT,
-            "settings": self.settings,
-            "states": self.source.identity(unit.language),
-            "token": dataclasses.asdict(texts.token),
-            "normaliser": texts.normal.name,
-            "references": [texts.references.get(name, "") for name in names],
-            "utterances": [dataclasses.asdict(utterance) for utterance in unit.utterances],
-        }
-        return part_files.fingerprint(described)
+        return unit.key(
+            self.source,
+            texts.token,
+            layout=_LAYOUT,
+            settings=self.settings,
+            normaliser=texts.normal.name,
+            references=[texts.references.get(utterance.name, "") for utterance in unit.utterances],
+        )
 
 
 def open_setting(config: Config) -> Setting:
@@ -131,14 +123,14 @@ def open_setting(config: Config) -> Setting:
     task = Task(
         task=config.task,
         exits=exits.choose(config.states, config.exit_norm, layers),
-        num_beams=config.num_beams,
-        length_penalty=config.length_penalty,
+        search=config.search,
         tokens_per_second=config.tokens_per_second,
     )
-    source = _source(config, checkpoint, [exit.state for exit in task.exits])
+    source = config.source(checkpoint, [exit.state for exit in task.exits], silence=config.silence)
     spellings = _spellings(config.tokenizer or config.model, config.revision)
     platform = jax.default_backend()
     precision = encode.precision_for(platform, config.compute)
+    common = config.settings(checkpoint, vocabulary, source, precision, decode.rows_per_device(platform))
     return Setting(
         checkpoint=checkpoint,
         tokens=vocabulary,
@@ -147,55 +139,18 @@ def open_setting(config: Config) -> Setting:
         texts=_texts(config, source, vocabulary, spellings),
         precision=precision,
         settings={
-            "model": checkpoint.name,
-            "weights_sha256": checkpoint.sha256,
-            "vocabulary_sha256": _sha256([vocabulary.backend.to_str(), _ids(vocabulary)]),
-            "spellings_sha256": _sha256(spellings),
-            "states_from": "store" if config.corpus is None else "audio",
-            "languages": list(source.languages),
+            **common,
+            "spellings_sha256": hearing.sha256(spellings),
             "exits": [dataclasses.asdict(exit) for exit in task.exits],
-            "compute": precision.compute,
-            "decoder_rows_per_device": decode.rows_per_device(platform),
             **{name: getattr(config, name) for name in _RECORDED},
         },
     )
 
 
 _RECORDED = (
-    *("recordings", "long", "silence", "task", "language", "stand_in", "references"),
-    *("num_beams", "length_penalty", "tokens_per_second"),
+    *("silence", "task", "references", "num_beams", "length_penalty", "early_stopping"),
+    "tokens_per_second",
 )
-
-
-def _sha256(described: object) -> str:
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-
-
-def _ids(vocabulary: Tokens) -> list[Json]:
-    return [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
-
-
-def _source(config: Config, checkpoint: Checkpoint, states: Sequence[str]) -> Source:
-    wanted = list(dict.fromkeys(states))
-    if config.store is not None:
-        return state_source.open_store(
-            config.store,
-            checkpoint,
-            wanted,
-            languages=config.languages,
-            silence=config.silence,
-            compute=config.compute,
-        )
-    return state_source.open_audio(
-        str(config.corpus),
-        checkpoint,
-        wanted,
-        languages=config.languages,
-        recordings=config.recordings,
-        long=config.long,
-        compute=config.compute,
-        rows_per_device=config.rows_per_device,
-    )
 
 
 def _spellings(name: str, revision: str | None) -> dict[str, str] | None:
@@ -218,14 +173,10 @@ def _texts(
     config: Config, source: Source, vocabulary: Tokens, spellings: Mapping[str, str] | None
 ) -> dict[str, Texts]:
     """Token, references and normaliser of each language; what lacks a reference is named."""
-    known = vocabulary.languages if vocabulary.multilingual else {}
-    overrides = stand_in.parse(config.stand_in)
+    told = config.tokens(source.languages, vocabulary, config.task)
     code, asked = _asked(config) if config.task == "translate" else ("", {})
     made = {}
     for language in source.languages:
-        token = stand_in.choose(language, config.language, overrides, known)
-        if token.how != "detected":
-            vocabulary.prompt(token.language, config.task)  # refuses what the model can't
         normal = transcript_text.normaliser(stand_in.spelt(code or language), spellings)
         spoken = source.utterances(language)
         found = {u.name: asked.get(u.sentence, "") if code else u.transcription for u in spoken}
@@ -233,11 +184,7 @@ def _texts(
             found = {}
         usable = {name: text for name, text in found.items() if transcript_text.usable(text, normal)}
         _tell(language, [u.name for u in spoken if u.name not in usable], len(spoken))
-        if token.reason:
-            _LOG.info(
-                "%s: Whisper lacks it; the decoder is told %r: %s", language, token.language, token.reason
-            )
-        made[language] = Texts(token=token, references=usable, normal=normal)
+        made[language] = Texts(token=told[language], references=usable, normal=normal)
     return made
 
 

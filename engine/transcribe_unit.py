@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine import exits, time_axis
+from isogloss.engine.beam import Search
 from isogloss.engine.decode import Decoded, Decoding
 from isogloss.engine.exits import Exit
+from isogloss.engine.hearing import Unit
 from isogloss.engine.spoken import Broken, Encoded, Source, Spoken
 from isogloss.engine.stand_in import Token
 from isogloss.engine.tokens import Tokens
@@ -29,38 +31,7 @@ Read speech in Latin script has 3 to 8. Scripts that Whisper's vocabulary spells
 times that, up to the 448 tokens that its decoder holds.
 """
 TOKENS_MORE = 16  # for any duration
-BLOCK = 16  # utterances of a unit
 _PENDING = 500_000_000
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Unit:
-    """Some utterances of a language.
-
-    Attributes:
-      language: code as the corpus writes it.
-      number: of the block, from 0.
-      utterances: in the order of rows.
-    """
-
-    language: str
-    number: int
-    utterances: tuple[Spoken, ...]
-
-    @property
-    def name(self) -> str:
-        """Of its part."""
-        return f"{self.language}.{self.number:05}"
-
-
-def units(source: Source) -> list[Unit]:
-    """All units of a source: blocks of BLOCK utterances, language by language."""
-    return [
-        Unit(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
-        for language in source.languages
-        for listed in [source.utterances(language)]
-        for start in range(0, len(listed), BLOCK)
-    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,15 +41,13 @@ class Task:
     Attributes:
       task: "transcribe" or "translate".
       exits: states that enter.
-      num_beams: 1 is greedy.
-      length_penalty: of beams.
+      search: of the text.
       tokens_per_second: most tokens for a second of audio.
     """
 
     task: str
     exits: tuple[Exit, ...]
-    num_beams: int
-    length_penalty: float
+    search: Search
     tokens_per_second: float
 
     def limit(self, spoken: Spoken, room: int) -> int:
@@ -120,12 +89,10 @@ class Machine:
     Attributes:
       source: of states.
       decoding: the decoder.
-      step: rows that the decoder takes at a time.
     """
 
     source: Source
     decoding: Decoding
-    step: int
 
 
 def transcribe(
@@ -176,7 +143,7 @@ def _groups(
             continue
         for state, needed, frames in zip(source.states, source.apply_norm, made.states, strict=True):
             entries += [_entry(spoken[made.row], exit, made, frames, needed) for exit in by_state[state]]
-        most = max(machine.step, _PENDING // made.states[0].nbytes)
+        most = max(machine.decoding.capacity, _PENDING // made.states[0].nbytes)
         if len(entries) + len(task.exits) > most:
             yield entries, broken
             entries, broken = [], []
@@ -214,8 +181,7 @@ def _decode(entries: Sequence[_Entry], texts: Texts, task: Task, decoding: Decod
         apply_norm,
         prompts,
         np.asarray(limits, np.int32),
-        num_beams=task.num_beams,
-        length_penalty=task.length_penalty,
+        task.search,
     )
     for row, (entry, found) in enumerate(zip(entries, decoded, strict=True)):
         token = dataclasses.replace(texts.token, language=languages[row])

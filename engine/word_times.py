@@ -11,8 +11,6 @@ Source: openai/whisper, timing.py, find_alignment.
 import dataclasses
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32
@@ -20,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 from isogloss.engine import decode
 from isogloss.engine.decode import Counts, Decoding, Flags, States
 from isogloss.engine.decoder import Heads
-from isogloss.engine.generate import Program
+from isogloss.engine.devices import Program
 from isogloss.engine.word_split import Piece
 from isogloss.kernels import alignment
 
@@ -100,15 +98,7 @@ def program(graph: nnx.GraphDef, heads: Heads, eot: int, skip: int, columns: int
         matrix = alignment.attention_matrix(scores[..., :columns], lengths, frames)
         # The end of text takes part in the standardisation, its own row foretells nothing.
         first, tied = alignment.first_frames(matrix, lengths - 1, frames, skip=skip)
-
-        def likely(row: tuple[Array, Array]) -> Float[Array, " T"]:
-            x, said = row
-            logits = decoder.logits(x[:-1])[:, :eot]
-            chosen = jnp.take_along_axis(logits, jnp.minimum(said[1:, None], eot - 1), axis=-1)[:, 0]
-            known = jnp.exp(chosen - jax.nn.logsumexp(logits, axis=-1))
-            return jnp.concatenate([jnp.full(1, jnp.nan), known])
-
-        return first, tied, jax.lax.map(likely, (stream, tokens))
+        return first, tied, decoder.probabilities(stream, tokens, eot)
 
     return run
 

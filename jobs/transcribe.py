@@ -42,6 +42,13 @@ STATE = shared_flags.state()
 EXIT_NORM = shared_flags.exit_norm()
 BEAMS = flags.DEFINE_integer("num_beams", 1, "Beams; 1 is greedy.", 1)
 PENALTY = flags.DEFINE_float("length_penalty", 1.0, "Power of the length that divides a beam's score.")
+EARLY_STOPPING = flags.DEFINE_enum(
+    "early_stopping",
+    "false",
+    ["false", "true", "never"],
+    "Of beams: true ends with the first num_beams texts, false when better ones are unlikely, "
+    "never when there can't be any.",
+)
 PER_SECOND = flags.DEFINE_float(
     "tokens_per_second", 25.0, "Most tokens for a second of audio, 16 more for any; beyond is cut and marked."
 )
@@ -75,6 +82,7 @@ def main() -> "transcribe.Summary":
             exit_norm=EXIT_NORM.value,
             num_beams=BEAMS.value,
             length_penalty=PENALTY.value,
+            early_stopping=EARLY_STOPPING.value,
             tokens_per_second=PER_SECOND.value,
             rows_per_device=ROWS.value,
             compute=COMPUTE.value,

@@ -4,14 +4,18 @@ import itertools
 import json
 import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
 import tokenizers
+from flax import nnx
 from tokenizers import decoders, models, pre_tokenizers
 
-from isogloss.engine import meaning, phones, word_checks
+from isogloss.engine import meaning, parameters, phones, word_checks
+from isogloss.engine.checkpoint import load_checkpoint
 from isogloss.engine.dimensions import Dimensions, tensor_shapes
 
 SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|fr|>", "<|zh|>", "<|translate|>"]
@@ -45,6 +49,31 @@ def reader(tmp_path_factory):
         tensors[name] = (("norm.weight" in name) + drawn).astype(np.float32)
     safetensors.numpy.save_file(tensors, folder / "model.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def taught():
+    """The decoder alone, without batches or rounding of shapes."""
+
+    def run(folder, states, visible, apply_norm, tokens, heads):
+        """Cross-attention scores (B, A, T, N), and of each token its probability among all ids (B, T)."""
+        checkpoint = load_checkpoint(str(folder))
+        graph, shapes = parameters.build_decoder(checkpoint.dimensions, dtype=jnp.dtype("float32"))
+        layers = checkpoint.dimensions.decoder_layers
+        decoder = nnx.merge(
+            graph,
+            parameters.cast(
+                parameters.load(shapes, checkpoint.read, layers, parameters.DECODER), jnp.dtype("float32")
+            ),
+        )
+        tokens, visible = jnp.asarray(tokens, jnp.int32), jnp.asarray(visible, jnp.int32)
+        memory = decoder.enter(jnp.asarray(states), visible, jnp.asarray(apply_norm))
+        scores = decoder.teach(tokens, memory, visible, heads)[1]
+        likely = jax.nn.softmax(decoder(tokens, memory, visible)[:, :-1])
+        chosen = jnp.take_along_axis(likely, tokens[:, 1:, None], axis=-1)[..., 0]
+        return np.asarray(scores), np.pad(chosen, ((0, 0), (1, 0)), constant_values=np.nan)
+
+    return run
 
 
 SENTENCES = {

@@ -10,11 +10,11 @@ import soundfile
 import tokenizers
 
 from isogloss.engine import decode, encode
+from isogloss.engine.beam import Search
 from isogloss.engine.checkpoint import load_checkpoint
 from isogloss.engine.tokens import Tokens
 
 CACHE = pathlib.Path(__file__).parents[2] / ".cache"
-HEADS = [(0, 1), (0, 0)]
 ROWS = 11
 RNG = np.random.default_rng(5)
 STATES = RNG.standard_normal((ROWS, 100, 16)).astype(np.float16)
@@ -22,8 +22,6 @@ VISIBLE = RNG.integers(1, 101, ROWS)
 NORMED = np.arange(ROWS) % 2 == 0
 PROMPTS = [(8, 9, 6, 4) if row % 3 else (8, 10, 5, 4) for row in range(ROWS)]
 LIMITS = np.arange(ROWS) % 4 + 1
-TEXTS = RNG.integers(0, 7, (ROWS, 8))
-LENGTHS = np.arange(ROWS) % 8 + 1
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +61,13 @@ def alone(load):
 
 
 def everything(decoding, order=slice(None)):
-    """Greedy and beam texts, languages and alignment of all rows, in `order`."""
+    """Greedy and beam texts and languages of all rows, in `order`."""
     heard = STATES[order], VISIBLE[order], NORMED[order]
     prompts = [PROMPTS[row] for row in np.arange(ROWS)[order]]
     greedy = decoding.generate(*heard, prompts, LIMITS[order])
-    beams = decoding.generate(*heard, prompts, LIMITS[order], num_beams=2)
+    beams = decoding.generate(*heard, prompts, LIMITS[order], Search(beams=2))
     languages, sure = decoding.detect(*heard)
-    scores, likely = decoding.align(*heard, TEXTS[order], LENGTHS[order], HEADS)
-    return greedy, beams, languages, sure.tolist(), scores, likely
+    return greedy, beams, languages, sure.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -106,23 +103,17 @@ def test_a_bad_row_is_told_and_spoils_no_other(alone, expected):
     assert np.isnan(found[3].log_probability)
 
 
-def test_alignment_agrees_with_what_was_said(alone, expected):
-    greedy, _, _, _, _, _ = expected
+def test_probabilities_are_those_of_a_text_read_at_once(taught, model_folder, expected):
+    greedy = expected[0]
     said = np.full((ROWS, 8), 0)
     lengths = np.zeros(ROWS, int)
     for row, (prompt, one) in enumerate(zip(PROMPTS, greedy, strict=True)):
         text = [*prompt, *one.tokens] + [7] * (not one.cut)
         said[row, : len(text)], lengths[row] = text, len(text)
-    scores, likely = alone.align(STATES, VISIBLE, NORMED, said, lengths, HEADS)
-    assert scores.shape == (ROWS, 2, 8, 100)
+    _, likely = taught(model_folder, STATES, VISIBLE, NORMED, said, ((0, 0),))
     for row, one in enumerate(greedy):
         total = np.log(likely[row, 4 : lengths[row]]).sum()
         assert total == pytest.approx(one.log_probability, abs=1e-4)  # 4 terms, 1e-5 each as test_decoder has
-        assert np.isnan(likely[row, 0])
-        assert np.isnan(likely[row, lengths[row] :]).all()
-        assert np.isnan(scores[row, :, lengths[row] :]).all()
-        assert np.isneginf(scores[row, :, : lengths[row], VISIBLE[row] :]).all()
-        assert np.isfinite(scores[row, :, : lengths[row], : VISIBLE[row]]).all()
 
 
 @pytest.mark.parametrize(
@@ -132,8 +123,7 @@ def test_alignment_agrees_with_what_was_said(alone, expected):
         ({"visible": VISIBLE + 100}, "visible frames must be 1 to 100"),
         ({"limits": LIMITS + 4}, "fit the model's 8 positions"),
         ({"prompts": [()] * ROWS}, "at least 1 token"),
-        ({"num_beams": 0}, "beams must be at least 1"),
-        ({"num_beams": 6}, "6 beams need 12 tokens"),
+        ({"search": Search(beams=6)}, "6 beams need 12 tokens"),
     ],
 )
 def test_refusals(alone, change, match):

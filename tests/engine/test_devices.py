@@ -7,7 +7,7 @@ from flax import nnx
 
 from isogloss.engine import encode
 from isogloss.engine.checkpoint import load_checkpoint
-from isogloss.engine.devices import DataParallel
+from isogloss.engine.devices import DataParallel, Replicas
 
 STATES = ("0", "1", "2", "final")
 SAMPLES = 32_000
@@ -94,4 +94,4 @@ def test_steps_of_impossible_size(checkpoint, waves, count):
 
 def test_needs_a_row():
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        DataParallel(lambda p, x: (x,), nnx.State({}), rows_per_device=0)
+        DataParallel(lambda p, x: (x,), Replicas(nnx.State({})), rows_per_device=0)

@@ -21,10 +21,10 @@ from isogloss.engine import (
     decode,
     encode,
     extract,
+    hearing,
     plan,
     state_source,
     transcribe,
-    transcribe_unit,
     transcript_text,
 )
 from isogloss.engine.checkpoint import load_checkpoint
@@ -92,6 +92,7 @@ def config(tmp_path_factory, talker, speech):
         exit_norm="both",
         num_beams=1,
         length_penalty=1.0,
+        early_stopping="false",
         tokens_per_second=10.0,
         rows_per_device=0,
         compute="auto",
@@ -238,7 +239,12 @@ def test_shards_divide_the_units_and_the_last_writes_the_tables(config, whole, t
 
 
 def test_results_of_other_settings_are_not_mixed(config, whole):
-    for field, value in (("num_beams", 2), ("exit_norm", "true"), ("languages", ("aa",))):
+    for field, value in (
+        ("num_beams", 2),
+        ("early_stopping", "never"),
+        ("exit_norm", "true"),
+        ("languages", ("aa",)),
+    ):
         with pytest.raises(ValueError, match="holds results of other settings"):
             transcribe.run(dataclasses.replace(config, **{field: value}))
 
@@ -344,6 +350,7 @@ def test_dry_run_writes_nothing(config, tmp_path):
         ({"states": ("0",)}, "1, 2, final"),
         ({"corpus": None}, "--corpus, or --store"),
         ({"task": "sing"}, "--task"),
+        ({"early_stopping": "yes"}, "--early_stopping"),
         ({"references": "zz", "task": "translate"}, "'zz'"),
         ({"tokens_per_second": 0.0}, "--tokens_per_second"),
     ],
@@ -369,8 +376,8 @@ def test_units_are_blocks_of_one_language():
             text = {"sentence": "s", "transcription": "t", "seconds": 1.0, "frames": 50, "truncated": False}
             return tuple(state_source.Spoken(row=row, name=str(row), **text) for row in range(count))
 
-    size = transcribe_unit.BLOCK
-    made = [(unit.name, len(unit.utterances)) for unit in transcribe_unit.units(Source())]
+    size = hearing.BLOCK
+    made = [(unit.name, len(unit.utterances)) for unit in hearing.units(Source())]
     assert made == [("aa.00000", size), ("aa.00001", size), ("aa.00002", 1), ("bb.00000", 3)]
 
 

@@ -32,8 +32,8 @@ def rows(rng, count=5):
     return states, visible, rng.random(count) < 0.5, frames, texts
 
 
-def test_equal_to_the_reference_on_the_same_scores(decoding):
-    """Scores by `Decoding.align`; the rest by NumPy loops in float64."""
+def test_equal_to_the_reference_on_the_same_scores(decoding, reader, taught):
+    """Scores by the decoder alone; the rest by NumPy loops in float64."""
     states, visible, norm, frames, texts = rows(np.random.default_rng(0))
     prompt = decoding.tokens.prompt("fr")
     timed = word_times.align(decoding, HEADS, states, visible, norm, frames, [prompt] * 5, texts)
@@ -41,7 +41,7 @@ def test_equal_to_the_reference_on_the_same_scores(decoding):
     for row, text in enumerate(texts):
         said[row, : len(prompt) + len(text)] = (*prompt, *text)
     lengths = np.array([len(prompt) + len(text) + 1 for text in texts], np.int32)
-    scores, _ = decoding.align(states, visible, norm, said, lengths, HEADS)
+    scores, _ = taught(reader, states, visible, norm, said, HEADS)
     for row, (one, text) in enumerate(zip(timed, texts, strict=True)):
         own = scores[row, :, : lengths[row], : frames[row]].astype(np.float64)
         matrix = alignment_reference.attention_matrix(own, alignment.WIDTH)
@@ -53,7 +53,7 @@ def test_equal_to_the_reference_on_the_same_scores(decoding):
         assert one.sound
 
 
-def test_probability_is_among_tokens_of_text(decoding):
+def test_probability_is_among_tokens_of_text(decoding, reader, taught):
     states, visible, norm, frames, _ = rows(np.random.default_rng(1))
     prompt, last = decoding.tokens.prompt("en"), 7
     every = [((3, last, *[5] * 9, word)) for word in range(0, 256, 64)]
@@ -69,15 +69,8 @@ def test_probability_is_among_tokens_of_text(decoding):
             every,
         )
         said = np.array([[*prompt, *text, decoding.tokens.eot] for text in every], np.int32)
-        lengths = np.full(len(every), said.shape[1], np.int32)
-        _, whole = decoding.align(
-            np.repeat(states[row : row + 1], len(every), axis=0),
-            np.repeat(visible[row], len(every)),
-            np.repeat(norm[row], len(every)),
-            said,
-            lengths,
-            HEADS,
-        )
+        heard = (np.repeat(part[row : row + 1], len(every), axis=0) for part in (states, visible, norm))
+        _, whole = taught(reader, *heard, said, HEADS)
         # Among all ids the same tokens are less likely, by one factor at each place: that of specials.
         ours = np.stack([one.probability for one in timed])
         share = whole[:, len(prompt) : -1] / ours

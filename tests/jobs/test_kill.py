@@ -3,6 +3,7 @@
 A moment is "so many units are on disk, and a little later": a clock alone would hit the start-up every time.
 """
 
+import collections
 import json
 import pathlib
 import random
@@ -81,18 +82,31 @@ def leftovers(root):
     return [path for path in root.rglob("*") if "lock" in path.name or "~" in path.name]
 
 
-def killed_until_done(command, root, pattern, units):
+def done(files, of_unit):
+    """Those of files on disk whose unit has as many as a unit has; a kill may leave it with fewer."""
+    found = collections.Counter(unit(path) for path in files)
+    return {path: at for path, at in files.items() if found[unit(path)] == of_unit}
+
+
+def unit(path):
+    """Of a chunk: a measure's has the path of the other measures', an utterance's is all there is."""
+    return path.parts[-4:] if "grid.zarr" in path.parts else path
+
+
+def killed_until_done(command, root, pattern, units, of_unit=1):
     """Kill a command KILLS times over its work, then let it end; its summary and how many kills hit."""
     rng = random.Random(5)
     hits = 0
     for kill in range(KILLS):
         before = on_disk(root, pattern)
-        more = max(0, units * (kill + 1) // (KILLS + 2) - len(before))
+        more = max(0, units * of_unit * (kill + 1) // (KILLS + 2) - len(before))
         hits += kill_after(command, root, pattern, more, rng.uniform(0, 0.02)) == -signal.SIGKILL
         after = on_disk(root, pattern)
-        assert before.items() <= after.items(), "something done was lost or done again"
-    done_before = on_disk(root, pattern)
+        assert before.keys() <= after.keys(), "something written was lost"
+        assert done(before, of_unit).items() <= after.items(), "something done was done again"
+    done_before = done(on_disk(root, pattern), of_unit)
     summary = run(command)
+    assert summary["skipped"] == len(done_before) // of_unit
     assert done_before.items() <= on_disk(root, pattern).items(), "something done was done again"
     return summary, hits
 
@@ -122,7 +136,7 @@ def test_extract_killed_twenty_times(tmp_path, corpus, model_folder, undisturbed
 def test_grid_killed_twenty_times(tmp_path, undisturbed):
     command = grid_command(undisturbed / "store", tmp_path)
     units = 3 * 4
-    summary, hits = killed_until_done(command, tmp_path, GRID_FILES, 3 * units)
+    summary, hits = killed_until_done(command, tmp_path, GRID_FILES, units, of_unit=3)
     assert hits >= KILLS // 2  # a unit is 3 files; near the end a run may finish before it is killed
     assert summary["done"] + summary["skipped"] == units
     expected = contents(undisturbed, GRID_FILES)

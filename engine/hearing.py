@@ -1,0 +1,287 @@
+"""What jobs share that let the decoder listen, transcribe and align: input, units of work, cost, summary.
+
+A unit is a block of utterances of one language. What is asked of the decoder is each job's own.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import jax
+
+from isogloss.engine import decode, encode, part_files, plan, stand_in, state_source, time_axis
+from isogloss.engine.checkpoint import Checkpoint
+from isogloss.engine.spoken import Encoded, Source, Spoken
+from isogloss.engine.stand_in import Token
+from isogloss.engine.tokens import Tokens
+from isogloss.engine.zarr_group import Json
+
+BLOCK = 16  # utterances of a unit
+_PROMPT = 5  # tokens that aren't of the text, for estimates
+_TOKENS = 5.0  # of a second of audio, for estimates
+_LOG = logging.getLogger(__name__)
+Ended = TypeVar("Ended", bound="Heard")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hearing:
+    """What such a job was asked for; its flags say what each field means."""
+
+    corpus: str | None
+    store: pathlib.Path | None
+    model: str
+    revision: str | None
+    tokenizer: str | None
+    out: pathlib.Path
+    languages: tuple[str, ...]
+    recordings: str
+    long: str
+    states: tuple[str, ...]
+    exit_norm: str
+    language: str
+    stand_in: tuple[str, ...]
+    rows_per_device: int
+    compute: str
+    share: plan.Share
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what doesn't go together."""
+        if (self.corpus is None) == (self.store is None):
+            raise ValueError("give --corpus, or --store to take states from there, and not both")
+
+    def source(self, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool) -> Source:
+        """The source of these states; ValueError for what can't be.
+
+        Args:
+          checkpoint: whose encoder is run, or made the store.
+          states: in any order, some perhaps more than once.
+          silence: whether the rest of a store's window is filled with silence.
+        """
+        wanted = list(dict.fromkeys(states))
+        if self.store is not None:
+            return state_source.open_store(
+                self.store,
+                checkpoint,
+                wanted,
+                languages=self.languages,
+                silence=silence,
+                compute=self.compute,
+            )
+        return state_source.open_audio(
+            str(self.corpus),
+            checkpoint,
+            wanted,
+            languages=self.languages,
+            recordings=self.recordings,
+            long=self.long,
+            compute=self.compute,
+            rows_per_device=self.rows_per_device,
+        )
+
+    def tokens(
+        self, languages: Sequence[str], vocabulary: Tokens, task: str = "transcribe"
+    ) -> dict[str, Token]:
+        """What the decoder is told of each language; ValueError for what the model can't be told."""
+        known = vocabulary.languages if vocabulary.multilingual else {}
+        overrides = stand_in.parse(self.stand_in)
+        told = {code: stand_in.choose(code, self.language, overrides, known) for code in languages}
+        for code, token in told.items():
+            if token.how != "detected":
+                vocabulary.prompt(token.language, task)
+            if token.reason:
+                _LOG.info(
+                    "%s: Whisper lacks it; the decoder is told %r: %s", code, token.language, token.reason
+                )
+        return told
+
+    def settings(
+        self,
+        checkpoint: Checkpoint,
+        vocabulary: Tokens,
+        source: Source,
+        precision: encode.Precision,
+        rows: int,
+    ) -> dict[str, Json]:
+        """All of it that decides results; `rows` are those of the decoder's step on a device."""
+        ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
+        return {
+            "model": checkpoint.name,
+            "weights_sha256": checkpoint.sha256,
+            "vocabulary_sha256": sha256([vocabulary.backend.to_str(), ids]),
+            "states_from": "store" if self.corpus is None else "audio",
+            "languages": list(source.languages),
+            "recordings": self.recordings,
+            "long": self.long,
+            "language": self.language,
+            "stand_in": list(self.stand_in),
+            "compute": precision.compute,
+            "decoder_rows_per_device": rows,
+        }
+
+
+def sha256(described: object) -> str:
+    """Hash of anything that JSON can write."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Some utterances of a language.
+
+    Attributes:
+      language: code as the corpus writes it.
+      number: of the block, from 0.
+      utterances: in the order of rows.
+    """
+
+    language: str
+    number: int
+    utterances: tuple[Spoken, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its part."""
+        return f"{self.language}.{self.number:05}"
+
+    def key(self, source: Source, token: Token, **more: object) -> str:
+        """Fingerprint of all that its part depends on; `more` is the job's."""
+        described = {
+            "states": source.identity(self.language),
+            "token": dataclasses.asdict(token),
+            "utterances": [dataclasses.asdict(utterance) for utterance in self.utterances],
+        }
+        return part_files.fingerprint(described | more)
+
+
+def units(source: Source) -> list[Unit]:
+    """All units of a source: blocks of BLOCK utterances, language by language."""
+    return [
+        Unit(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
+        for language in source.languages
+        for listed in [source.utterances(language)]
+        for start in range(0, len(listed), BLOCK)
+    ]
+
+
+def utterances(units: Sequence[Unit]) -> int:
+    """How many they have."""
+    return sum(len(unit.utterances) for unit in units)
+
+
+def mended(unit: Unit, source: Source, without: set[str]) -> bool:
+    """Whether one of the utterances `without` states when the unit's part was made has some now."""
+    rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
+    return bool(rows) and any(isinstance(made, Encoded) for made in source.encoded(unit.language, rows))
+
+
+def work(
+    todo: Sequence[Unit], checkpoint: Checkpoint, source: Source, *, readings: int, beams: int, encoder: bool
+) -> dict[str, int]:
+    """Units, utterances and FLOPs of what is to do; texts are taken to be of usual length.
+
+    Args:
+      todo: units.
+      checkpoint: the model.
+      source: of states.
+      readings: how often the decoder goes through an utterance's text.
+      beams: of it.
+      encoder: whether it is run.
+    """
+    sizes = checkpoint.dimensions
+    spoken = [utterance for unit in todo for utterance in unit.utterances if utterance.frames]
+    decoder = 0.0
+    for utterance in spoken:
+        text = round(_TOKENS * utterance.frames * time_axis.FRAME_SECONDS)
+        frames = sizes.positions if source.whole_window else utterance.frames
+        decoder += decode.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), beams)
+    return {
+        "units": len(todo),
+        "utterances": len(spoken),
+        "encoder_flops": int(len(spoken) * encode.flops(sizes)) if encoder else 0,
+        "decoder_flops": int(readings * decoder),
+    }
+
+
+def time_here(cost: Mapping[str, int], decoder_share: float) -> dict[str, int | float]:
+    """Time that `work` would take here, by a product timed on the spot.
+
+    Args:
+      cost: from `work`.
+      decoder_share: of a product's speed that the decoder reaches.
+    """
+    speed = plan.product_flops(jax.default_backend()) * jax.local_device_count()
+    seconds = cost["encoder_flops"] / encode.SHARE_OF_PEAK + cost["decoder_flops"] / decoder_share
+    return {"peak_flops_per_second": speed, "seconds": round(seconds / speed, 1)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Heard:
+    """How a run ended; `done` and `skipped` are of this process's share.
+
+    Attributes:
+      done: utterances of units made by this run.
+      skipped: utterances of units that were there already.
+      waiting: units of other shards that aren't done; tables are written when there is none.
+      failed: reason by "language utterance"; of every share where tables were written, otherwise of this one.
+      seconds: of the run.
+      audio_seconds_per_second: real audio of `done`, per second of the run.
+      plan: what was to do: units, utterances, FLOPs, bytes; with --dry_run the time it would take.
+    """
+
+    done: int
+    skipped: int
+    waiting: int
+    failed: Mapping[str, str]
+    seconds: float
+    audio_seconds_per_second: float
+    plan: Mapping[str, int | float]
+
+    @property
+    def complete(self) -> bool:
+        """Whether no utterance failed."""
+        return not self.failed
+
+
+def ended(
+    kind: type[Ended],
+    start: float,
+    made: Sequence[Unit],
+    skipped: int,
+    plan: Mapping[str, int | float],
+    *,
+    waiting: int = 0,
+    failed: Mapping[str, str] | None = None,
+    **more: object,
+) -> Ended:
+    """Summary of a run.
+
+    Args:
+      kind: of summary.
+      start: of the run, of the monotonic clock.
+      made: units that the run made.
+      skipped: utterances of its share that were there already.
+      plan: what was to do.
+      waiting: units of other shards that aren't done.
+      failed: reason by utterance; told, too.
+      more: fields of the job's own.
+    """
+    seconds = time.monotonic() - start
+    audio = sum(u.frames for unit in made for u in unit.utterances) * time_axis.FRAME_SECONDS
+    for utterance, problem in (failed or {}).items():
+        _LOG.error("%s: %s", utterance, problem)
+    return kind(
+        done=utterances(made),
+        skipped=skipped,
+        waiting=waiting,
+        failed=failed or {},
+        seconds=round(seconds, 3),
+        audio_seconds_per_second=round(audio / seconds, 3),
+        plan=plan,
+        **more,
+    )
