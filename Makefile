@@ -25,7 +25,7 @@ words: demo $(VENV)/test.done
 	@bash demo/words.sh $(BIN)/python "$(CORPUS)" "$(MODEL)" "$(OUT)" "$(PAIRS)" "$(STATE)" "$(ENCODER)"
 
 test: check
-	$(BIN)/python -m pytest -q -ra -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -ra -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/test.done
 	@mkdir -p .types/isogloss && cd .types/isogloss && for part in engine jobs kernels; do ln -sfn ../../$$part $$part; done

@@ -42,6 +42,7 @@ from isogloss.engine.zarr_group import Json
 
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of the parts; another number makes older parts unfindable
+_REASONS = 20  # why sentence pairs are left out, that are told
 _FAR = 1e-4  # from the grid's score: worth a warning
 
 
@@ -104,7 +105,7 @@ class Summary:
       waiting: of other shards, not done yet; the tables are written when none is left.
       missing: units whose scores the grid doesn't hold yet.
       failed: reason by unit that can't be computed.
-      left_out: sentence pairs that can't be compared, by reason, of the tables.
+      left_out: sentence pairs that can't be compared, of the tables; sentence_pairs.parquet has the reasons.
       unconverged: sentence pairs whose transport didn't come to rest, of the tables.
       page: to browse word matches; None while shards are waited for, and without a unit.
       largest_difference: of a sentence pair's score from the grid's, of the tables; null without tables.
@@ -119,7 +120,7 @@ class Summary:
     waiting: int
     missing: Sequence[str]
     failed: Mapping[str, str]
-    left_out: Mapping[str, int]
+    left_out: int
     unconverged: int
     largest_difference: float | None
     tables: Mapping[str, int]
@@ -186,7 +187,7 @@ class _Written:
 
     waiting: int = 0
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    left_out: int = 0
     unconverged: int = 0
     largest_difference: float | None = None
     tables: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -310,12 +311,11 @@ def _checked(
     columns = ["problem", "converged", "score", "precision", "recall", "grid_score", "state"]
     every = pa.concat_tables([interpret_tables.SENTENCE_PAIRS.empty_table(), *tables]).select(columns)
     frame = every.to_pandas()
-    left_out = {
-        str(reason): int(n) for reason, n in frame["problem"].value_counts(sort=False).items() if reason
-    }
-    for reason, n in left_out.items():
+    good, left_out = frame[frame["problem"] == ""], frame.loc[frame["problem"] != "", "problem"]
+    for reason, n in left_out.value_counts().iloc[:_REASONS].items():
         _LOG.warning("%d sentence pairs aren't compared: %s", n, reason)
-    good = frame[frame["problem"] == ""]
+    if left_out.nunique() > _REASONS:
+        _LOG.warning("sentence_pairs.parquet has %d more reasons", left_out.nunique() - _REASONS)
     unconverged = int((~good["converged"].astype(bool)).sum())
     if unconverged:
         _LOG.warning(
@@ -334,7 +334,7 @@ def _checked(
         _LOG.warning("scores are up to %.2g from the grid's: another --implementation made it?", largest)
     return _Written(
         failed=failed,
-        left_out=left_out,
+        left_out=len(left_out),
         unconverged=unconverged,
         largest_difference=largest,
         tables=rows,

@@ -1,6 +1,4 @@
 // Data of the page: blocks, what is chosen, and the list of sentence pairs.
-const meta = JSON.parse(document.getElementById("meta").textContent);
-const $ = (id) => document.getElementById(id);
 const ROW = 50; // pixels of a row of the list
 const MUTUAL = 1, TRANSPORT = 2;
 const view = { set: 0, kind: "mutual", order: "score", search: "", wrong: false, at: -1 };
@@ -8,32 +6,12 @@ const blocks = new Map(); // promise of a block's content, by its id
 let sentences = []; // of the set shown
 let listed = []; // indices into `sentences`, in the order of the list
 
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-function vector(tag, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const figure = (value, digits = 3) => value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits);
 const percent = (value) => `${(100 * value).toFixed(1)}%`;
 
 function block(id) {
-  if (!blocks.has(id)) blocks.set(id, unpack(id));
+  if (!blocks.has(id)) blocks.set(id, unpacked(id).json());
   return blocks.get(id);
-}
-async function unpack(id) {
-  const text = atob($(id).textContent);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return JSON.parse(await new Response(stream).text());
 }
 
 // Sentence pairs of a set as objects; word pairs as arrays of equal length.

@@ -1,22 +1,18 @@
-"""One HTML page to browse word matches: opens from disk without a network, every sentence pair inside.
+"""One HTML page to browse word matches, every sentence pair inside, see `page`.
 
 Words travel once per language, matches once per language pair and state; each is a block of JSON with numbers
-as small integers, deflated, that the page unpacks when it is asked for. Word pairs that neither match nor
-carry 0.01% of a score are left out. Style and colours are those of the report's page. All text is escaped.
+as small integers. Word pairs that neither match nor carry 0.01% of a score are left out. All text is escaped.
 """
 
-import base64
 import html
 import json
 import pathlib
-import string
-import zlib
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from isogloss.engine import draft, interpret_figures, word_checks
+from isogloss.engine import draft, interpret_figures, page, word_checks
 from isogloss.engine.zarr_group import Json
 
 STEPS = 1000
@@ -24,13 +20,9 @@ STEPS = 1000
 CELLS = 48
 """Cells along each side of the plane in which random word pairs are counted."""
 
-_FILES = (
-    "interpret_page.html",
-    "report_page.css",
-    "interpret_page.css",
-    "interpret_page.js",
-    "interpret_page_view.js",
-)
+_SCRIPTS = ("interpret_page.js", "interpret_page_view.js")
+_UNCOMPARED = "Sentence pairs that can't be compared"
+_REASONS = "sentence_pairs.parquet has the reasons."
 _FINE = 10 * STEPS
 _COLUMNS = {
     "similarity": STEPS,
@@ -77,8 +69,6 @@ def render(
       settings: of the run, shown at the end.
       name: of the run.
     """
-    folder = pathlib.Path(__file__).parent
-    template, *rest = ((folder / file).read_text(encoding="utf-8") for file in _FILES)
     shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
     sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
     told = checked.pairs["mutual"] | checked.pairs["transported"] | (checked.pairs["share"] >= 0.5 / _FINE)
@@ -88,30 +78,23 @@ def render(
         blocks[f"set-{i}"] = _set(part, matches.get(key, checked.pairs.iloc[:0]))
     languages = {*shown["language_a"], *shown["language_b"]}
     heading = f"Words that match across {len(languages)} languages"
-    packed = (
-        f'<script type="application/octet-stream" id="{html.escape(key)}">{_pack(value)}</script>'
-        for key, value in blocks.items()
-    )
-    meta = json.dumps(_meta(checked, sets), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return string.Template(template).substitute(
-        title=html.escape(f"{heading} · {name}"),
+    left_out = len(sentence_pairs) - len(shown)
+    body = page.filled(
+        "interpret_page.html",
         heading=html.escape(heading),
-        alert=_alert(len(sentence_pairs) - len(shown)),
-        settings=_settings(settings, name),
+        alert=page.alert(f"{_UNCOMPARED}: {left_out:,}; {_REASONS}") if left_out else "",
+        settings=page.settings_table({"run": name, **settings}),
         tail=f"{word_checks.TAIL:.0%}",
-        draws=word_checks.DRAWS,
-        meta=meta.replace("<", "\\u003c"),
-        blocks="\n".join(packed),
-        css="\n".join(rest[:2]),
-        script="\n".join(rest[2:]),
+        draws=str(word_checks.DRAWS),
     )
-
-
-def _alert(left_out: int) -> str:
-    if not left_out:
-        return ""
-    text = f"Sentence pairs that can't be compared: {left_out:,}; sentence_pairs.parquet has the reasons."
-    return f'<p class="alert">{html.escape(text)}</p>'
+    return page.render(
+        body,
+        title=f"{heading} · {name}",
+        styles=("interpret_page.css",),
+        scripts=_SCRIPTS,
+        meta=_meta(checked, sets),
+        blocks={key: _json(value) for key, value in blocks.items()},
+    )
 
 
 def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:
@@ -160,9 +143,8 @@ def _number(value: float, steps: int) -> int | None:
     return None if not np.isfinite(value) else round(float(value) * steps)
 
 
-def _pack(value: _Block) -> str:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+def _json(value: _Block) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _meta(checked: word_checks.Checked, sets: Mapping[Hashable, pd.DataFrame]) -> dict[str, Json]:
@@ -209,15 +191,3 @@ def _cells(random: pd.DataFrame) -> list[Json]:
     edges = np.linspace(0, 1, CELLS + 1)
     counts, _, _ = np.histogram2d(meaning, 1 - known["sound_distance"], (edges, edges))
     return counts.astype(int).ravel().tolist()
-
-
-def _settings(settings: Mapping[str, Json], name: str) -> str:
-    rows = {"run": name} | {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in settings.items()
-    }
-    body = "".join(
-        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
-        for key, value in rows.items()
-    )
-    return f"<table class=settings><tbody>{body}</tbody></table>"

@@ -9,12 +9,10 @@ import pathlib
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from isogloss.engine import (
     audio,
@@ -27,6 +25,7 @@ from isogloss.engine import (
     interpret_tables,
     meaning,
     phones,
+    picture_files,
     table_files,
     word_checks,
 )
@@ -37,7 +36,6 @@ from isogloss.engine.word_checks import Checked
 from isogloss.engine.word_table import Spoken, Words
 from isogloss.engine.zarr_group import Json
 
-KINDS = {"png": {}, "svg": {"Date": None}}  # of pictures, with what their files say of themselves
 SEED = 20250519  # of random word pairs and permutations
 _LEAST = 0.5 / (10 * interpret_page.STEPS)  # share of a score that the page still shows
 MATCHES = pa.schema(
@@ -110,9 +108,8 @@ def write(
         drawn |= set(_planes(out, opened, one, units))
         checked.append(_told(one))
         drawn |= set(_pictures(out, opened, words, parts, checked[-1], units, checks))
-    for old in {
-        path for kind in KINDS for what in ("plane", "pair") for path in out.glob(f"{what}_*.{kind}")
-    } - drawn:
+    patterns = [f"{what}_*.{kind}" for what in ("plane", "pair") for kind in picture_files.KINDS]
+    for old in {path for pattern in patterns for path in out.glob(pattern)} - drawn:
         old.unlink(missing_ok=True)
     every = Checked(*(pd.concat(list(part), ignore_index=True) for part in zip(*checked, strict=True)))
     matched = every.pairs.loc[every.pairs["mutual"] | every.pairs["transported"]]
@@ -149,7 +146,7 @@ def _planes(
     for unit in units:
         figure = interpret_plane.plane(checked, *unit.pair, opened.grid.states[unit.state])
         if figure is not None:
-            yield from _save(out / f"plane_{_file_name(opened, unit)}", figure)
+            yield from picture_files.save(figure, out / f"plane_{_file_name(opened, unit)}")
 
 
 def _pictures(
@@ -185,16 +182,7 @@ def _pictures(
                 note=f"state {state}, SeqSim {row['score']:.3f}",
             )
             quoted = urllib.parse.quote(str(row["query"]), safe="")
-            yield from _save(out / f"pair_{_file_name(opened, unit)}_{quoted}", figure)
-
-
-def _save(stem: pathlib.Path, figure: Figure) -> Iterator[pathlib.Path]:
-    """Write a figure as PNG and, for papers, as SVG; equal bytes every time."""
-    for kind, about in KINDS.items():
-        path = stem.with_name(f"{stem.name}.{kind}")
-        with matplotlib.rc_context({"svg.hashsalt": stem.name}):
-            draft.write_whole(path, lambda file, about=about: figure.savefig(file, metadata=about))
-        yield path
+            yield from picture_files.save(figure, out / f"pair_{_file_name(opened, unit)}_{quoted}")
 
 
 def _side(

@@ -1,15 +1,18 @@
 """Word times for interpretation where nobody has made them yet: the align job.
 
-It reads the recordings where `--corpus` is known, so that the decoder sees the whole window as it was trained
-to, and else the states of the store, which end where the recording ends.
+It reads the recordings where `--corpus` is known, as the decoder sees their silence, too, and else the states
+of the store, their window filled with the states of silence. The decoder is imported only then.
 """
 
 import dataclasses
 import pathlib
+from typing import TYPE_CHECKING
 
-from isogloss.engine import align, checkpoint
 from isogloss.engine.interpret_input import Opened
 from isogloss.engine.plan import Share
+
+if TYPE_CHECKING:
+    from isogloss.engine import align
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,16 +41,22 @@ def align_all(wanted: Wanted, opened: Opened) -> None:
 
     Utterances that can't be aligned are reported there and have no words.
     """
+    from isogloss.engine import align  # noqa: PLC0415  (interpreting needs neither transformers nor jiwer)
+
     align.run(_config(wanted, opened, dry_run=False))
 
 
 def align_plan(wanted: Wanted, opened: Opened) -> dict[str, int | float]:
     """What aligning would take."""
+    from isogloss.engine import align  # noqa: PLC0415  (as above)
+
     return dict(align.run(_config(wanted, opened, dry_run=True)).plan)
 
 
-def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> align.Config:
+def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.Config":
     """The align job on the pairs' languages: texts as transcribed, at the final state."""
+    from isogloss.engine import align  # noqa: PLC0415  (as above)
+
     name = str(next(iter(opened.members.values())).store.attributes["model"])
     model = wanted.model or (name if "/" in name else None)
     if model is None:
@@ -81,6 +90,8 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> align.Config:
 
 def _check_weights(wanted: Wanted, opened: Opened, model: str) -> None:
     """Refuse a model that isn't the store's; with a store, align itself does."""
+    from isogloss.engine import checkpoint  # noqa: PLC0415  (as above)
+
     store = next(iter(opened.members.values())).store
     made_by, given = store.attributes["weights_sha256"], checkpoint.load_checkpoint(model, wanted.revision)
     if made_by != given.sha256:

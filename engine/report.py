@@ -22,6 +22,7 @@ from isogloss.engine import (
     draft,
     figures,
     grid_store,
+    picture_files,
     plan,
     report_page,
     retrieval,
@@ -205,9 +206,7 @@ def _draw(out: pathlib.Path, results: retrieval.Results) -> None:
 
     Heatmaps that an earlier report left here and this one doesn't have are removed.
     """
-    curves = figures.curves(results)
-    for kind in ("png", "svg"):
-        draft.write_whole(out / f"curves.{kind}", curves.savefig)
+    picture_files.save(figures.curves(results), out / "curves")
     heatmaps = set()
     for measure in results.measures:
         state = results.best_state(measure)
@@ -215,9 +214,7 @@ def _draw(out: pathlib.Path, results: retrieval.Results) -> None:
             continue
         for clustered, order in ((False, "by_group"), (True, "clustered")):
             drawn = figures.heatmap(results, measure, state, clustered=clustered)
-            path = out / f"heatmap_{measure}_{order}.png"
-            draft.write_whole(path, drawn.savefig)
-            heatmaps.add(path)
+            heatmaps |= set(picture_files.save(drawn, out / f"heatmap_{measure}_{order}", ["png"]))
     for old in set(out.glob("heatmap_*.png")) - heatmaps:
         old.unlink(missing_ok=True)
 

@@ -1,5 +1,4 @@
 // Data of the page: what is shown, and figures out of the packed blocks.
-const meta = JSON.parse(document.getElementById("meta").textContent);
 const L = meta.languages.length, S = meta.states.length, P = meta.pairs.length, M = meta.measures.length;
 const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn: "Mutual nearest" };
 const NAMES = L <= 40; // enough room for names on the map
@@ -8,24 +7,10 @@ const blocks = []; // Uint16Array (plane, state, pair) by measure
 const pairAt = new Int32Array(L * L).fill(-1); // query * L + candidate -> 2 * pair + direction
 meta.pairs.forEach(([a, b], p) => { pairAt[a * L + b] = 2 * p; pairAt[b * L + a] = 2 * p + 1; });
 const view = { measure: 0, state: 0, figure: "recall_at_1", order: "group", view: "directed", query: -1, candidate: -1 };
-const $ = (id) => document.getElementById(id);
 const canvas = $("map").querySelector("canvas"), bands = $("map").querySelectorAll(".band");
 let map = null; // geometry of the map as drawn
 let cursor = null; // [row, column] under pointer or keyboard
 
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-function vector(tag, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const dark = () => matchMedia("(prefers-color-scheme: dark)").matches && !printing;
 const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;
 const shown = (value) => view.figure === "mrr" ? (Number.isNaN(value) ? "–" : value.toFixed(3)) : percent(value);
@@ -34,11 +19,7 @@ const stateName = (s) => meta.states[s];
 let printing = false;
 
 async function unpack(m) {
-  const text = atob($(`block-${m}`).textContent);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  blocks[m] = new Uint16Array(await new Response(stream).arrayBuffer());
+  blocks[m] = new Uint16Array(await unpacked(`block-${m}`).arrayBuffer());
 }
 
 // Figure of a measure, pair and direction at a state; NaN where it isn't known.

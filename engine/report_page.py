@@ -1,21 +1,15 @@
-"""One HTML page for a report: opens from disk without a network, every figure of the grid inside.
+"""One HTML page for a report, every figure of the grid inside, see `page`.
 
-The template beside this file has the markup, the style and the script; here its data are packed.
 Figures travel as counts out of n in 16 bits, compressed, a block per measure: about 12 MB for 102
 languages, 34 states and 5 measures. All text that comes from a grid is escaped.
 """
 
-import base64
 import html
-import json
-import pathlib
-import string
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isogloss.engine import bootstrap, figures, language_order, retrieval
+from isogloss.engine import bootstrap, figures, language_order, page, retrieval
 from isogloss.engine.zarr_group import Json
 
 UNKNOWN = 65535  # of a cell that isn't computed or has n = 0
@@ -30,13 +24,7 @@ PLANES = {
 }
 """Where a figure's two directions are in a block."""
 
-_FILES = (
-    "report_page.html",
-    "report_page.css",
-    "report_page.js",
-    "report_page_map.js",
-    "report_page_view.js",
-)
+_SCRIPTS = ("report_page.js", "report_page_map.js", "report_page_view.js")
 _METHOD = (
     "A tie counts against the right answer. Only sentences that both languages have take part, so chance is "
     f"1/n. Intervals: {bootstrap.CONFIDENCE:.0%} percentile bootstrap of R@1 over sentences, "
@@ -57,31 +45,28 @@ def render(results: retrieval.Results, attributes: Mapping[str, Json], *, name: 
       name: of the grid.
       sentences: of the grid's query axis.
     """
-    folder = pathlib.Path(__file__).parent
-    template, style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in _FILES)
     heading = f"Retrieval across {len(results.languages)} languages"
     model = attributes.get("model")
-    blocks = "\n".join(
-        f'<script type="application/octet-stream" id="block-{m}">{_block(results, m)}</script>'
-        for m in range(len(results.measures))
-    )
-    return string.Template(template).substitute(
-        title=html.escape(f"{heading} · {name}"),
+    body = page.filled(
+        "report_page.html",
         heading=html.escape(heading + (f" in {model}" if isinstance(model, str) else "")),
         sentences=html.escape(_sentences(results)),
         alerts=_alerts(results),
         coverage=_coverage(results.languages, attributes.get("languages"), sentences),
         settings=_settings(attributes, name),
         method=html.escape(_METHOD),
-        meta=json.dumps(_meta(results), separators=(",", ":")).replace("<", "\\u003c"),
-        blocks=blocks,
-        css=style,
-        script="\n".join(scripts),
+    )
+    return page.render(
+        body,
+        title=f"{heading} · {name}",
+        scripts=_SCRIPTS,
+        meta=_meta(results),
+        blocks={f"block-{m}": _block(results, m) for m in range(len(results.measures))},
     )
 
 
-def _block(results: retrieval.Results, measure: int) -> str:
-    """Figures of a measure: uint16 little-endian (plane, state, pair), deflated, in base64."""
+def _block(results: retrieval.Results, measure: int) -> bytes:
+    """Figures of a measure: uint16 little-endian (plane, state, pair)."""
     largest = int(np.max(results.n, initial=0))
     if largest >= UNKNOWN:
         raise ValueError(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
@@ -93,7 +78,7 @@ def _block(results: retrieval.Results, measure: int) -> str:
         counts = np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * whole))
         for direction, plane in enumerate(planes):
             packed[plane] = counts[..., direction]
-    return base64.b64encode(zlib.compress(packed.tobytes(), 6)).decode()
+    return packed.tobytes()
 
 
 def _meta(results: retrieval.Results) -> dict[str, Json]:
@@ -141,7 +126,7 @@ def _alerts(results: retrieval.Results) -> str:
         )
     if empty := int((results.n == 0).sum()):
         alerts.append(f"{empty:,} of {len(results.pairs):,} pairs have no sentence in common.")
-    return "".join(f'<p class="alert">{html.escape(text)}</p>' for text in alerts)
+    return "".join(map(page.alert, alerts))
 
 
 def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
@@ -192,15 +177,10 @@ def _left_out(names: Json) -> str:
 
 def _settings(attributes: Mapping[str, Json], name: str) -> str:
     """Table of the grid's attributes, nested ones by dotted name, except what stands elsewhere."""
-    rows = {"grid": name}
+    rows: dict[str, Json] = {"grid": name}
     elsewhere = ("languages", "pairs", "states", "measures")
     for key, value in attributes.items():
         inner = value if isinstance(value, Mapping) else {"": value}
-        for sub, text in inner.items() if key not in elsewhere else ():
-            label = f"{key}.{sub}" if sub else key
-            rows[label] = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    body = "".join(
-        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
-        for key, value in rows.items()
-    )
-    return f"<table class=settings><tbody>{body}</tbody></table>"
+        for sub, told in inner.items() if key not in elsewhere else ():
+            rows[f"{key}.{sub}" if sub else key] = told
+    return page.settings_table(rows)

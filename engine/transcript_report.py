@@ -1,8 +1,8 @@
 """Tables and figures of a transcription, written once all its parts are there.
 
 transcripts.parquet holds every row, summary.parquet and summary.csv one row per language, state and form of
-exit, exits_<language>.png the error rates by state where several states entered. One language is in memory
-at a time: of 350 utterances at 34 states 12,000 rows.
+exit, exits_<language>.png and .svg the error rates by state where several states entered. One language is in
+memory at a time: of 350 utterances at 34 states 12,000 rows.
 """
 
 import logging
@@ -12,10 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from isogloss.engine import draft, exit_figures, table_files, transcript_summary, transcript_table
+from isogloss.engine import (
+    draft,
+    exit_figures,
+    picture_files,
+    table_files,
+    transcript_summary,
+    transcript_table,
+)
+from isogloss.engine.hearing import Unit
 from isogloss.engine.part_files import PartFiles
 from isogloss.engine.transcribe_setting import Setting
-from isogloss.engine.transcribe_unit import Unit
 
 _LOG = logging.getLogger(__name__)
 Row = Mapping[str, object]
@@ -44,7 +51,7 @@ def write(out: pathlib.Path, setting: Setting, units: Sequence[Unit], parts: Par
     if len(setting.exits) > 1:
         for language in setting.source.languages:
             figure = exit_figures.draw([row for row in summary if row["language"] == language])
-            draft.write_whole(out / f"exits_{language}.png", figure.savefig)
+            picture_files.save(figure, out / f"exits_{language}")
     _LOG.info("best exit of each language:\n%s", best_exits(summary))
     return summary
 

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from isogloss.kernels.warping_path import walk_back
+
 IMPLEMENTATIONS = ("xla", "numba", "pallas")
 
 
@@ -146,20 +148,10 @@ def _xla_path(
     _, sources = jax.lax.scan(down, _start(lanes), (jnp.arange(count), steps))
     possible = _possible(n, m, lanes) & jnp.isfinite(lanes_cost(lanes, n, m, band))
 
-    def back(cell, _):  # noqa: ANN001, ANN202 (i, j) of every pair, to its predecessor's
-        i, j = cell
-        source = sources[jnp.clip(i + j, 0, count - 1), jnp.clip(i, 0, None), pairs]
-        inside = (i >= 0) & (j >= 0)
-        here = jnp.where(inside, i, -1), jnp.where(inside, j, -1)
-        return (i - (source != 2).astype(i.dtype), j - (source != 1).astype(j.dtype)), here
+    def whence(i: Int[Array, " P"], j: Int[Array, " P"]) -> Int[Array, " P"]:
+        return sources[jnp.clip(i + j, 0, count - 1), i, pairs]
 
-    ends = (jnp.where(possible, n.astype(jnp.int32) - 1, -1), m.astype(jnp.int32) - 1)
-    _, cells = jax.lax.scan(back, ends, length=count)
-    reverse = jnp.stack(cells, axis=2)  # (K, P, 2), last cell first
-    length = (reverse[:, :, 0] >= 0).sum(axis=0, dtype=jnp.int32)
-    order = length[None, :] - 1 - jnp.arange(count, dtype=jnp.int32)[:, None]
-    path = jnp.take_along_axis(reverse, jnp.clip(order, 0, None)[:, :, None], axis=0)
-    return jnp.where((order >= 0)[:, :, None], path, -1).swapaxes(0, 1), length
+    return walk_back(whence, possible, n, m, count)
 
 
 def _anti_diagonal(

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Int8
 
 from isogloss.kernels import block_sizes
 from isogloss.kernels.block_sizes import Blocks, Strip
+from isogloss.kernels.warping_path import walk_back
 
 
 def blocks_here(*, interpret: bool) -> Blocks:
@@ -63,22 +64,9 @@ def dtw_path(
     """(path, length) of every pair, as `isogloss.kernels.dtw.dtw_path` states it."""
     cost, sources = table(distances, n, m, band, blocks.strip, sources=True, interpret=interpret)
     assert sources is not None
-    pairs, count = jnp.arange(len(n)), distances.shape[1] + distances.shape[2] - 1
-
-    def back(cell, _):  # noqa: ANN001, ANN202 (i, j) of every pair, to its predecessor's
-        i, j = cell
-        inside = (i >= 0) & (j >= 0)
-        source = sources[jnp.clip(i, 0, None), jnp.clip(j, 0, None), pairs]
-        here = jnp.where(inside, i, -1), jnp.where(inside, j, -1)
-        return (i - (source != 2).astype(i.dtype), j - (source != 1).astype(j.dtype)), here
-
-    ends = jnp.where(jnp.isfinite(cost), n.astype(jnp.int32) - 1, -1), m.astype(jnp.int32) - 1
-    _, cells = jax.lax.scan(back, ends, length=count)
-    reverse = jnp.stack(cells, axis=2)  # (K, P, 2), last cell first
-    length = (reverse[:, :, 0] >= 0).sum(axis=0, dtype=jnp.int32)
-    order = length[None, :] - 1 - jnp.arange(count, dtype=jnp.int32)[:, None]
-    path = jnp.take_along_axis(reverse, jnp.clip(order, 0, None)[:, :, None], axis=0)
-    return jnp.where((order >= 0)[:, :, None], path, -1).swapaxes(0, 1), length
+    pairs = jnp.arange(len(n))
+    steps = distances.shape[1] + distances.shape[2] - 1
+    return walk_back(lambda i, j: sources[i, j, pairs], jnp.isfinite(cost), n, m, steps)
 
 
 def table(

@@ -1,7 +1,7 @@
-"""What several tests of words need: a Whisper whose tokens are bytes, word pairs of known matches."""
+"""What several modules need: oracles of Whisper, models whose tokens are bytes, known word pairs."""
 
+import dataclasses
 import itertools
-import json
 import types
 
 import jax
@@ -9,46 +9,211 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-import safetensors.numpy
 import tokenizers
 from flax import nnx
+from scipy.special import erf
 from tokenizers import decoders, models, pre_tokenizers
 
 from isogloss.engine import meaning, parameters, phones, word_checks
 from isogloss.engine.checkpoint import load_checkpoint
-from isogloss.engine.dimensions import Dimensions, tensor_shapes
+from isogloss.engine.dimensions import Dimensions
 
-SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|fr|>", "<|zh|>", "<|translate|>"]
-SPECIAL += ["<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
+PUBLISHED = {  # mels, features, heads, layers of encoder and decoder, vocabulary
+    "tiny.en": (80, 384, 6, 4, 4, 51864),
+    "tiny": (80, 384, 6, 4, 4, 51865),
+    "base.en": (80, 512, 8, 6, 6, 51864),
+    "base": (80, 512, 8, 6, 6, 51865),
+    "small.en": (80, 768, 12, 12, 12, 51864),
+    "small": (80, 768, 12, 12, 12, 51865),
+    "medium.en": (80, 1024, 16, 24, 24, 51864),
+    "medium": (80, 1024, 16, 24, 24, 51865),
+    "large-v1": (80, 1280, 20, 32, 32, 51865),
+    "large-v2": (80, 1280, 20, 32, 32, 51865),
+    "large-v3": (128, 1280, 20, 32, 32, 51866),
+    "large-v3-turbo": (128, 1280, 20, 32, 4, 51866),
+}
 
 
 @pytest.fixture(scope="session")
-def reader(tmp_path_factory):
-    """Folder of a model of a 2 s window and 48 tokens; its attention is sharp enough to tell frames."""
-    folder = tmp_path_factory.mktemp("models") / "reader"
-    folder.mkdir()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = tokenizers.Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([tokenizers.AddedToken(t, special=True) for t in SPECIAL])
-    backend.save(str(folder / "tokenizer.json"))
-    vocabulary = 256 + len(SPECIAL)
-    config = {"model_type": "whisper", "d_model": 16, "encoder_attention_heads": 2, "encoder_layers": 2}
-    config |= {"decoder_layers": 2, "num_mel_bins": 80, "encoder_ffn_dim": 64, "max_source_positions": 100}
-    config |= {"max_target_positions": 48, "vocab_size": vocabulary}
-    (folder / "config.json").write_text(json.dumps(config))
-    sizes = Dimensions(
-        mels=80, features=16, heads=2, encoder_layers=2, decoder_layers=2, positions=100,
-        text_positions=48, vocabulary=vocabulary, ffn=64,
-    )  # fmt: skip
-    rng = np.random.default_rng(4)
-    tensors = {}
-    for name, shape in tensor_shapes(sizes).items():
-        drawn = rng.standard_normal(shape) * (0.1 if len(shape) == 1 else 3 / np.sqrt(np.prod(shape[1:])))
-        tensors[name] = (("norm.weight" in name) + drawn).astype(np.float32)
-    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
-    return folder
+def published():
+    """Function from the name of a published Whisper to its sizes."""
+
+    def sizes(name):
+        mels, features, heads, encoder, decoder, vocabulary = PUBLISHED[name]
+        return Dimensions(
+            mels=mels, features=features, heads=heads, encoder_layers=encoder, decoder_layers=decoder,
+            positions=1500, text_positions=448, vocabulary=vocabulary, ffn=4 * features,
+        )  # fmt: skip
+
+    return sizes
+
+
+class Float64Whisper:
+    """Whisper's layers and its decoder in NumPy float64, without a line of the product's."""
+
+    def __init__(self, tensors, heads):
+        self.p = {name: value.astype(np.float64) for name, value in tensors.items()}
+        self.heads = heads
+
+    @staticmethod
+    def gelu(x):
+        return 0.5 * x * (1 + erf(x / np.sqrt(2)))
+
+    def norm(self, x, name):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        return scaled * self.p[f"{name}.weight"] + self.p[f"{name}.bias"]
+
+    def linear(self, x, name):
+        return x @ self.p[f"{name}.weight"].T + self.p.get(f"{name}.bias", 0.0)
+
+    def attend(self, x, known, name, *, causal=False):
+        """What rows of x make of those known, and the weights of every head."""
+        sources = {"q": x, "k": known, "v": known}
+        whole = [self.linear(rows, f"{name}.{letter}_proj") for letter, rows in sources.items()]
+        split = [np.split(rows, self.heads, axis=1) for rows in whole]
+        mixed, maps = [], []
+        for query, key, value in zip(*split, strict=True):
+            scores = query @ key.T / np.sqrt(query.shape[1])
+            scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf) if causal else scores
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            maps.append(weights / weights.sum(-1, keepdims=True))
+            mixed.append(maps[-1] @ value)
+        return self.linear(np.concatenate(mixed, -1), f"{name}.out_proj"), np.stack(maps)
+
+    def feed(self, x, name):
+        """The last branch of a block, added."""
+        hidden = self.gelu(self.linear(self.norm(x, f"{name}.final_layer_norm"), f"{name}.fc1"))
+        return x + self.linear(hidden, f"{name}.fc2")
+
+    def decode(self, tokens, heard, layers):
+        """Logits after each token, and the cross-attention of every layer and head."""
+        embedded = self.p["decoder.embed_tokens.weight"]
+        x, maps = embedded[tokens] + self.p["decoder.embed_positions.weight"][: len(tokens)], []
+        for name in (f"decoder.layers.{layer}" for layer in range(layers)):
+            normed = self.norm(x, f"{name}.self_attn_layer_norm")
+            x = x + self.attend(normed, normed, f"{name}.self_attn", causal=True)[0]
+            normed = self.norm(x, f"{name}.encoder_attn_layer_norm")
+            mixed, found = self.attend(normed, heard, f"{name}.encoder_attn")
+            x = self.feed(x + mixed, name)
+            maps.append(found)
+        return self.norm(x, "decoder.layer_norm") @ embedded.T, np.stack(maps)
+
+
+@pytest.fixture(scope="session")
+def float64_whisper():
+    """The class; made of tensors by name and the number of heads."""
+    return Float64Whisper
+
+
+@pytest.fixture(scope="session")
+def whisper_config():
+    """Function from sizes to the configuration of transformers' Whisper."""
+    transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
+
+    def make(sizes, eot=0, **options):
+        return transformers.WhisperConfig(
+            **{f"{side}_attention_heads": sizes.heads for side in ("encoder", "decoder")},
+            **{f"{side}_ffn_dim": sizes.ffn for side in ("encoder", "decoder")},
+            **{f"{token}_token_id": eot for token in ("pad", "bos", "eos")},
+            vocab_size=sizes.vocabulary, num_mel_bins=sizes.mels, d_model=sizes.features,
+            encoder_layers=sizes.encoder_layers, decoder_layers=sizes.decoder_layers,
+            max_source_positions=sizes.positions, max_target_positions=sizes.text_positions,
+            decoder_start_token_id=3, suppress_tokens=None, begin_suppress_tokens=None, **options,
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def torch_whisper(whisper_config):
+    """Function from tensors by name and their sizes to transformers' PyTorch Whisper."""
+    torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
+    transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
+
+    def make(tensors, sizes, eot=0, **options):
+        config = whisper_config(sizes, eot, **options)
+        model = transformers.WhisperForConditionalGeneration(config).eval()
+        model.model.load_state_dict({name: torch.from_numpy(t.copy()) for name, t in tensors.items()})
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def byte_model(random_model, sizes):
+    """Function that makes the folder of a model of a 2 s window and 48 tokens, with a tokenizer of bytes.
+
+    Their ids are 0 to 255, that of the end of text is 256; `ending` is added to its logit.
+    """
+
+    def make(name, languages, seed, *, spread, decoder_layers, ending=0.0):
+        tags = ["endoftext", "startoftranscript", *languages, "translate", "transcribe", "startoflm"]
+        special = [f"<|{tag}|>" for tag in (*tags, "startofprev", "nospeech", "notimestamps")]
+        own = {"decoder_layers": decoder_layers, "text_positions": 48, "vocabulary": 256 + len(special)}
+
+        def end_sooner(tensors):
+            end = tensors["decoder.embed_tokens.weight"][256]
+            tensors["decoder.layer_norm.bias"] += (ending * end / (end @ end)).astype(np.float32)
+
+        all_sizes = dataclasses.replace(sizes, **own)
+        folder = random_model(name, all_sizes, seed, spread=spread, change=end_sooner)
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        backend = tokenizers.Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        backend.decoder = decoders.ByteLevel()
+        backend.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in special])
+        backend.save(str(folder / "tokenizer.json"))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def reader(byte_model):
+    """Folder of a model whose attention is sharp enough to tell frames."""
+    return byte_model("reader", ("en", "fr", "zh"), 4, spread=3, decoder_layers=2)
+
+
+@pytest.fixture(scope="session")
+def talker(byte_model):
+    """Folder of a model that says bytes: some texts end, some are cut."""
+    return byte_model("talker", ("en", "kk", "fr"), 3, spread=2, decoder_layers=1, ending=1.5)
+
+
+@pytest.fixture(scope="session")
+def transcribing(talker, speech):
+    """Function from OUT to the configuration that transcribes the corpus from every exit."""
+    from isogloss.engine import plan, transcribe  # noqa: PLC0415 seconds that few modules need
+
+    def configure(out):
+        return transcribe.Config(
+            corpus=f"manifest:{speech}", store=None, model=str(talker), revision=None, tokenizer=None,
+            out=out, languages=(), recordings="first", long="truncate", silence=False,
+            task="transcribe", language="per-utterance", stand_in=("aa=en", "bb=kk", "cc=fr"),
+            references=None, states=(), exit_norm="both", num_beams=1, length_penalty=1.0,
+            early_stopping="false", tokens_per_second=10.0, rows_per_device=0, compute="auto",
+            share=plan.Share(), dry_run=False,
+        )  # fmt: skip
+
+    return configure
+
+
+@pytest.fixture(scope="session")
+def interpreting(spoken):
+    """Function from OUT to the configuration of two pairs, the second against the grid's direction."""
+    from isogloss.engine import interpret, plan, word_pairs  # noqa: PLC0415 as above
+
+    def configure(out):
+        return interpret.Config(
+            store=spoken / "store", grid=spoken / "grid.zarr", words=spoken / "words", out=out,
+            model=None, revision=None, tokenizer=None, corpus=None,
+            pairs=("aa-bb", "cc-aa"), states=(), sentences="retrieved",
+            method=word_pairs.Method(word_vector="centre", mass="frames", epsilon=0.2, threshold=0.3),
+            sentence_encoder="none", phones=False, pictures=0, share=plan.Share(), dry_run=False,
+        )  # fmt: skip
+
+    return configure
 
 
 @pytest.fixture(scope="session")

@@ -9,37 +9,9 @@ import pytest
 
 from isogloss.engine import alignment_heads, weights
 from isogloss.engine.checkpoint import Checkpoint
-from isogloss.engine.dimensions import Dimensions
 
-SIZES = {  # mels, features, heads, layers of encoder and decoder, vocabulary
-    "tiny.en": (80, 384, 6, 4, 4, 51864),
-    "tiny": (80, 384, 6, 4, 4, 51865),
-    "base.en": (80, 512, 8, 6, 6, 51864),
-    "base": (80, 512, 8, 6, 6, 51865),
-    "small.en": (80, 768, 12, 12, 12, 51864),
-    "small": (80, 768, 12, 12, 12, 51865),
-    "medium.en": (80, 1024, 16, 24, 24, 51864),
-    "medium": (80, 1024, 16, 24, 24, 51865),
-    "large-v1": (80, 1280, 20, 32, 32, 51865),
-    "large-v2": (80, 1280, 20, 32, 32, 51865),
-    "large-v3": (128, 1280, 20, 32, 32, 51866),
-    "large-v3-turbo": (128, 1280, 20, 32, 4, 51866),
-}
-
-
-def dimensions(name):
-    mels, features, heads, encoder, decoder, vocabulary = SIZES[name]
-    return Dimensions(
-        mels=mels,
-        features=features,
-        heads=heads,
-        encoder_layers=encoder,
-        decoder_layers=decoder,
-        positions=1500,
-        text_positions=448,
-        vocabulary=vocabulary,
-        ffn=4 * features,
-    )
+NAMES = ("tiny.en", "tiny", "base.en", "base", "small.en", "small", "medium.en", "medium")
+NAMES += ("large-v1", "large-v2", "large-v3", "large-v3-turbo")
 
 
 def model(*, dimensions, name="mine", sha256="0" * 64, alignment_heads=None):
@@ -50,21 +22,21 @@ def model(*, dimensions, name="mine", sha256="0" * 64, alignment_heads=None):
     return checkpoint
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_heads_of_official_sizes(name):
-    found = alignment_heads.choose(model(dimensions=dimensions(name), name=f"openai/whisper-{name}"))
+@pytest.mark.parametrize("name", NAMES)
+def test_heads_of_official_sizes(name, published):
+    found = alignment_heads.choose(model(dimensions=published(name), name=f"openai/whisper-{name}"))
     assert found.listed
     assert name in found.source
     layers, heads = found.heads[-1][0], max(head for _, head in found.heads)
-    assert layers < dimensions(name).decoder_layers
-    assert heads < dimensions(name).heads
+    assert layers < published(name).decoder_layers
+    assert heads < published(name).heads
     assert list(found.heads) == sorted(set(found.heads))
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_equal_to_openai(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_to_openai(name, published):
     whisper = pytest.importorskip("whisper", reason="openai-whisper isn't installed")
-    sizes = dimensions(name)
+    sizes = published(name)
     packed = gzip.decompress(base64.b85decode(whisper._ALIGNMENT_HEADS[name]))
     mask = np.frombuffer(packed, bool).reshape(sizes.decoder_layers, sizes.heads)
     expected = tuple((int(layer), int(head)) for layer, head in np.argwhere(mask))
@@ -72,9 +44,9 @@ def test_equal_to_openai(name):
 
 
 @pytest.mark.parametrize("name", ["large-v1", "large-v2"])
-def test_openai_file_is_known_by_its_hash(name):
+def test_openai_file_is_known_by_its_hash(name, published):
     hashes = {large: sha256 for sha256, large in alignment_heads._LARGE_FILES.items()}
-    found = alignment_heads.choose(model(dimensions=dimensions(name), name="renamed.pt", sha256=hashes[name]))
+    found = alignment_heads.choose(model(dimensions=published(name), name="renamed.pt", sha256=hashes[name]))
     assert found.source == f"published for {name}"
 
 
@@ -84,21 +56,21 @@ def test_hashes_are_those_of_openai():
         assert whisper._MODELS[name].split("/")[-2] == sha256
 
 
-def test_large_of_unknown_version_goes_by_the_rule():
-    found = alignment_heads.choose(model(dimensions=dimensions("large-v2"), name="my-large-v20"))
+def test_large_of_unknown_version_goes_by_the_rule(published):
+    found = alignment_heads.choose(model(dimensions=published("large-v2"), name="my-large-v20"))
     assert not found.listed
     assert len(found.heads) == 16 * 20
 
 
-def test_own_list_comes_first():
+def test_own_list_comes_first(published):
     own = ((5, 1), (3, 2), (5, 1))
-    found = alignment_heads.choose(model(dimensions=dimensions("base"), alignment_heads=own))
+    found = alignment_heads.choose(model(dimensions=published("base"), alignment_heads=own))
     assert found.heads == ((3, 2), (5, 1))
     assert "mine" in found.source
 
 
-def test_empty_list_is_none():
-    found = alignment_heads.choose(model(dimensions=dimensions("base"), alignment_heads=()))
+def test_empty_list_is_none(published):
+    found = alignment_heads.choose(model(dimensions=published("base"), alignment_heads=()))
     assert found.source == "published for base"
 
 
@@ -112,6 +84,6 @@ def test_the_rule(sizes, layers, first):
 
 
 @pytest.mark.parametrize("bad", [(6, 0), (0, 8), (-1, 0)])
-def test_heads_that_do_not_exist(bad):
+def test_heads_that_do_not_exist(bad, published):
     with pytest.raises(ValueError, match=r"mine: alignment_heads .*layers 0 to 5 of heads 0 to 7.*Remedy"):
-        alignment_heads.choose(model(dimensions=dimensions("base"), alignment_heads=((1, 1), bad)))
+        alignment_heads.choose(model(dimensions=published("base"), alignment_heads=((1, 1), bad)))

@@ -4,9 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import transformers
 from flax import nnx
-from scipy.special import erf
 
 from isogloss.engine import parameters
 from isogloss.engine.dimensions import Dimensions, tensor_shapes
@@ -52,87 +50,33 @@ def ours(module, tokens, memory, visible, heads=()):
     return np.asarray(logits), np.asarray(scores)
 
 
-def float64_decoder(tensors, tokens, memory, visible, sizes=SIZES):
-    """Logits and every cross-attention map of one row, without a line of the product's."""
-    p = {name: value.astype(np.float64) for name, value in tensors.items()}
-    width = sizes.features // sizes.heads
+@pytest.fixture
+def float64_decoder(float64_whisper):
+    """Logits and every cross-attention map of one row."""
 
-    def norm(x, name):
-        centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-        return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
+    def decode(tensors, tokens, memory, visible):
+        heard = memory[:visible].astype(np.float64)
+        return float64_whisper(tensors, SIZES.heads).decode(tokens, heard, SIZES.decoder_layers)
 
-    def linear(x, name):
-        return x @ p[f"{name}.weight"].T + p.get(f"{name}.bias", 0.0)
-
-    def attend(x, known, name, causal):
-        mixed, maps = [], []
-        q, k, v = (
-            linear(y, f"{name}.{letter}_proj") for letter, y in zip("qkv", (x, known, known), strict=True)
-        )
-        for head in range(sizes.heads):
-            cut = slice(head * width, (head + 1) * width)
-            scores = q[:, cut] @ k[:, cut].T / np.sqrt(width)
-            if causal:
-                scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf)
-            weights = np.exp(scores - scores.max(-1, keepdims=True))
-            maps.append(weights / weights.sum(-1, keepdims=True))
-            mixed.append(maps[-1] @ v[:, cut])
-        return linear(np.concatenate(mixed, -1), f"{name}.out_proj"), np.stack(maps)
-
-    heard = memory[:visible].astype(np.float64)
-    x = p["decoder.embed_tokens.weight"][tokens] + p["decoder.embed_positions.weight"][: len(tokens)]
-    every = []
-    for layer in range(sizes.decoder_layers):
-        name = f"decoder.layers.{layer}"
-        normed = norm(x, f"{name}.self_attn_layer_norm")
-        x = x + attend(normed, normed, f"{name}.self_attn", causal=True)[0]
-        mixed, maps = attend(norm(x, f"{name}.encoder_attn_layer_norm"), heard, f"{name}.encoder_attn", False)
-        x = x + mixed
-        hidden = linear(norm(x, f"{name}.final_layer_norm"), f"{name}.fc1")
-        x = x + linear(0.5 * hidden * (1 + erf(hidden / np.sqrt(2))), f"{name}.fc2")
-        every.append(maps)
-    return norm(x, "decoder.layer_norm") @ p["decoder.embed_tokens.weight"].T, np.stack(every)
+    return decode
 
 
-def pytorch_decoder(tensors, tokens, memory, visible, sizes=SIZES):
+@pytest.fixture
+def pytorch_decoder(torch_whisper):
     torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
-    model = pytorch_model(tensors, sizes, eot=0)
-    heard = torch.from_numpy(memory[None, :visible].copy())
-    with torch.no_grad():
-        output = model(
-            encoder_outputs=(heard,),
-            decoder_input_ids=torch.from_numpy(tokens[None]),
-            output_attentions=True,
-        )
-    return output.logits[0].numpy(), np.stack([maps[0].numpy() for maps in output.cross_attentions])
 
+    def decode(tensors, tokens, memory, visible):
+        model = torch_whisper(tensors, SIZES, attn_implementation="eager")
+        heard = torch.from_numpy(memory[None, :visible].copy())
+        with torch.no_grad():
+            output = model(
+                encoder_outputs=(heard,),
+                decoder_input_ids=torch.from_numpy(tokens[None]),
+                output_attentions=True,
+            )
+        return output.logits[0].numpy(), np.stack([maps[0].numpy() for maps in output.cross_attentions])
 
-def pytorch_model(tensors, sizes, eot):
-    torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
-    config = transformers.WhisperConfig(
-        vocab_size=sizes.vocabulary,
-        num_mel_bins=sizes.mels,
-        d_model=sizes.features,
-        encoder_layers=sizes.encoder_layers,
-        decoder_layers=sizes.decoder_layers,
-        encoder_attention_heads=sizes.heads,
-        decoder_attention_heads=sizes.heads,
-        encoder_ffn_dim=sizes.ffn,
-        decoder_ffn_dim=sizes.ffn,
-        max_source_positions=sizes.positions,
-        max_target_positions=sizes.text_positions,
-        pad_token_id=eot,
-        bos_token_id=eot,
-        eos_token_id=eot,
-        decoder_start_token_id=3,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-        attn_implementation="eager",
-    )
-    model = transformers.WhisperForConditionalGeneration(config).eval()
-    model.model.load_state_dict({name: torch.from_numpy(t.copy()) for name, t in tensors.items()})
-    return model
+    return decode
 
 
 def off(found, expected):
@@ -154,14 +98,15 @@ def memory():
     return np.random.default_rng(1).standard_normal((2, 50, 24)).astype(np.float32)
 
 
-@pytest.mark.parametrize("oracle", [float64_decoder, pytorch_decoder])
+@pytest.mark.parametrize("oracle", ["float64_decoder", "pytorch_decoder"])
 @pytest.mark.parametrize("visible", [50, 17, 1])
-def test_logits_and_every_map_equal_the_oracle(tensors, module, memory, oracle, visible):
+def test_logits_and_every_map_equal_the_oracle(tensors, module, memory, oracle, visible, request):
     tokens = np.random.default_rng(2).integers(0, 41, (2, 9))
     logits, scores = ours(module, tokens, memory, np.full(2, visible), EVERY_HEAD)
     maps = np.asarray(jax.nn.softmax(scores, axis=-1)).reshape(2, 3, 3, 9, 50)
+    decode = request.getfixturevalue(oracle)
     for row in range(2):
-        expected, expected_maps = oracle(tensors, tokens[row], memory[row], visible)
+        expected, expected_maps = decode(tensors, tokens[row], memory[row], visible)
         assert off(logits[row], expected) < TOLERANCE
         assert off(maps[row, ..., :visible], expected_maps) < TOLERANCE
         assert (maps[row, ..., visible:] == 0).all()
@@ -201,7 +146,7 @@ def test_later_tokens_do_not_matter(module, memory):
     np.testing.assert_array_equal(first, second)
 
 
-def test_any_state_enters(tensors, module):
+def test_any_state_enters(tensors, module, float64_whisper):
     """The final state's norm was applied by the encoder; the others' is here, if asked for."""
     states = np.random.default_rng(3).standard_normal((3, 50, 24)).astype(np.float16)
     states[:, 30:] = np.nan
@@ -213,16 +158,14 @@ def test_any_state_enters(tensors, module):
     assert entered.dtype == np.float32
     assert (entered[:, 30:] == 0).all()
     np.testing.assert_array_equal(entered[1, :30], states[1, :30].astype(np.float32))
-    x = states[0, :30].astype(np.float64)
-    centred = x - x.mean(-1, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-    expected = scaled * tensors["encoder.layer_norm.weight"] + tensors["encoder.layer_norm.bias"]
+    whisper = float64_whisper(tensors, SIZES.heads)
+    expected = whisper.norm(states[0, :30].astype(np.float64), "encoder.layer_norm")
     assert off(entered[0, :30], expected) < TOLERANCE
     assert np.isnan(entered[2, 4]).all()  # a broken frame in use isn't hidden
     assert np.isfinite(entered[2, :4]).all()
 
 
-def test_bfloat16_products_keep_a_float32_stream(tensors, memory):
+def test_bfloat16_products_keep_a_float32_stream(tensors, memory, float64_decoder):
     """Rounding to 8 bits in a few products of each branch, 2**-9 each: the stream itself is not rounded."""
     tokens = np.array([3, 1, 4, 1, 5])
     logits, _ = ours(decoder(tensors, dtype=jnp.dtype("bfloat16")), tokens[None], memory[:1], np.full(1, 50))

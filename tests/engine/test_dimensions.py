@@ -7,52 +7,17 @@ import pytest
 from isogloss.engine import dimensions
 from isogloss.engine.dimensions import Dimensions
 
-# Width, heads, encoder and decoder layers, mels, vocabulary: the published models.
-PUBLISHED = {
-    "tiny": (384, 6, 4, 4, 80, 51865),
-    "tiny.en": (384, 6, 4, 4, 80, 51864),
-    "base": (512, 8, 6, 6, 80, 51865),
-    "small": (768, 12, 12, 12, 80, 51865),
-    "medium": (1024, 16, 24, 24, 80, 51865),
-    "large-v2": (1280, 20, 32, 32, 80, 51865),
-    "large-v3": (1280, 20, 32, 32, 128, 51866),
-    "large-v3-turbo": (1280, 20, 32, 4, 128, 51866),
-}
-
-
-def published(name):
-    width, heads, encoder, decoder, mels, vocabulary = PUBLISHED[name]
-    return Dimensions(
-        mels=mels,
-        features=width,
-        heads=heads,
-        encoder_layers=encoder,
-        decoder_layers=decoder,
-        positions=1500,
-        text_positions=448,
-        vocabulary=vocabulary,
-        ffn=4 * width,
-    )
+PUBLISHED = ("tiny", "tiny.en", "base", "small", "medium", "large-v2", "large-v3", "large-v3-turbo")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_table_equals_transformers(name):
+def test_table_equals_transformers(name, published, whisper_config):
     torch = pytest.importorskip("torch", reason="the oracle is a PyTorch model")
     transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
-    sizes = published(name)
-    config = transformers.WhisperConfig(
-        d_model=sizes.features,
-        num_mel_bins=sizes.mels,
-        vocab_size=sizes.vocabulary,
-        encoder_layers=sizes.encoder_layers,
-        decoder_layers=sizes.decoder_layers,
-        encoder_attention_heads=sizes.heads,
-        decoder_attention_heads=sizes.heads,
-        encoder_ffn_dim=sizes.ffn,
-        decoder_ffn_dim=sizes.ffn,
-    )
+    sizes, usual = published(name), transformers.WhisperConfig()
+    assert (usual.max_source_positions, usual.max_target_positions) == (sizes.positions, sizes.text_positions)
     with torch.device("meta"):
-        state = transformers.WhisperModel(config).state_dict()
+        state = transformers.WhisperModel(whisper_config(sizes)).state_dict()
     expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
     assert dimensions.tensor_shapes(sizes) == expected
 

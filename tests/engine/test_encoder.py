@@ -4,9 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import transformers
 from flax import nnx
-from scipy.special import erf
 
 from isogloss.engine import attention, encoder, parameters
 from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
@@ -58,80 +56,47 @@ def ours(checkpoint, mel, form="chunked"):
     return np.asarray(jax.jit(lambda s, m: nnx.merge(graph, s)(m))(state, jnp.asarray(mel)))
 
 
-def float64_states(checkpoint, mel):
+@pytest.fixture
+def float64_states(float64_whisper):
     """Whisper's encoder written down again, without a line of the product's."""
-    p = {name: value.astype(np.float64) for name, value in checkpoint.tensors.items()}
-    sizes = checkpoint.dimensions
 
-    def gelu(x):
-        return 0.5 * x * (1 + erf(x / np.sqrt(2)))
+    def states(checkpoint, mel):
+        w = float64_whisper(checkpoint.tensors, checkpoint.dimensions.heads)
 
-    def norm(x, name):
-        centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-        return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
+        def convolve(x, name, stride):
+            padded = np.pad(x, ((1, 1), (0, 0)))
+            rows = range(0, len(x), stride)
+            taps = np.stack([padded[r : r + 3].T for r in rows])  # (out, in, 3)
+            return np.einsum("nit,oit->no", taps, w.p[f"{name}.weight"]) + w.p[f"{name}.bias"]
 
-    def linear(x, name):
-        return x @ p[f"{name}.weight"].T + p.get(f"{name}.bias", 0.0)
+        x = w.gelu(convolve(mel.astype(np.float64), "encoder.conv1", 1))
+        x = w.gelu(convolve(x, "encoder.conv2", 2)) + w.p["encoder.embed_positions.weight"]
+        states = [x]
+        for layer in range(checkpoint.dimensions.encoder_layers):
+            name = f"encoder.layers.{layer}"
+            normed = w.norm(x, f"{name}.self_attn_layer_norm")
+            x = w.feed(x + w.attend(normed, normed, f"{name}.self_attn")[0], name)
+            states.append(x)
+        return np.stack([*states, w.norm(x, "encoder.layer_norm")])
 
-    def convolve(x, name, stride):
-        padded = np.pad(x, ((1, 1), (0, 0)))
-        rows = range(0, len(x), stride)
-        taps = np.stack([padded[r : r + 3].T for r in rows])  # (out, in, 3)
-        return np.einsum("nit,oit->no", taps, p[f"{name}.weight"]) + p[f"{name}.bias"]
-
-    def attend(x, name):
-        mixed = []
-        q, k, v = (linear(x, f"{name}.{letter}_proj") for letter in "qkv")
-        width = sizes.features // sizes.heads
-        for head in range(sizes.heads):
-            cut = slice(head * width, (head + 1) * width)
-            scores = q[:, cut] @ k[:, cut].T / np.sqrt(width)
-            weights = np.exp(scores - scores.max(-1, keepdims=True))
-            mixed.append(weights / weights.sum(-1, keepdims=True) @ v[:, cut])
-        return linear(np.concatenate(mixed, -1), f"{name}.out_proj")
-
-    x = gelu(convolve(mel.astype(np.float64), "encoder.conv1", 1))
-    x = gelu(convolve(x, "encoder.conv2", 2)) + p["encoder.embed_positions.weight"]
-    states = [x]
-    for layer in range(sizes.encoder_layers):
-        name = f"encoder.layers.{layer}"
-        x = x + attend(norm(x, f"{name}.self_attn_layer_norm"), f"{name}.self_attn")
-        x = x + linear(gelu(linear(norm(x, f"{name}.final_layer_norm"), f"{name}.fc1")), f"{name}.fc2")
-        states.append(x)
-    return np.stack([*states, norm(x, "encoder.layer_norm")])
+    return states
 
 
-def pytorch_states(checkpoint, mel):
+@pytest.fixture
+def pytorch_states(torch_whisper):
     torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
-    sizes = checkpoint.dimensions
-    config = transformers.WhisperConfig(
-        vocab_size=sizes.vocabulary,
-        num_mel_bins=sizes.mels,
-        d_model=sizes.features,
-        encoder_layers=sizes.encoder_layers,
-        decoder_layers=sizes.decoder_layers,
-        encoder_attention_heads=sizes.heads,
-        decoder_attention_heads=sizes.heads,
-        encoder_ffn_dim=sizes.ffn,
-        decoder_ffn_dim=sizes.ffn,
-        max_source_positions=sizes.positions,
-        max_target_positions=sizes.text_positions,
-        pad_token_id=0,
-        bos_token_id=0,
-        eos_token_id=0,
-        decoder_start_token_id=0,
-    )
-    model = transformers.WhisperModel(config).eval()
-    model.load_state_dict({n: torch.from_numpy(t.copy()) for n, t in checkpoint.tensors.items()})
-    unnormalised = []
-    keep = lambda module, inputs, output: unnormalised.append(inputs[0])  # noqa: E731
-    model.encoder.layer_norm.register_forward_hook(keep)
-    with torch.no_grad():
-        features = torch.from_numpy(mel.T[None].copy())
-        output = model.encoder(features, output_hidden_states=True)
-    states = (*output.hidden_states[:-1], unnormalised[0], output.last_hidden_state)
-    return np.stack([state[0].numpy() for state in states])
+
+    def states(checkpoint, mel):
+        encoder = torch_whisper(checkpoint.tensors, checkpoint.dimensions).model.encoder
+        unnormalised = []
+        keep = lambda module, inputs, output: unnormalised.append(inputs[0])  # noqa: E731
+        encoder.layer_norm.register_forward_hook(keep)
+        with torch.no_grad():
+            output = encoder(torch.from_numpy(mel.T[None].copy()), output_hidden_states=True)
+        states = (*output.hidden_states[:-1], unnormalised[0], output.last_hidden_state)
+        return np.stack([state[0].numpy() for state in states])
+
+    return states
 
 
 def off(found, expected):
@@ -140,12 +105,12 @@ def off(found, expected):
     return norms / np.linalg.norm(expected.reshape(len(expected), -1), axis=1)
 
 
-@pytest.mark.parametrize("oracle", [float64_states, pytorch_states])
+@pytest.mark.parametrize("oracle", ["float64_states", "pytorch_states"])
 @pytest.mark.parametrize("mels", [80, 128])
-def test_every_state_equals_the_oracle(mels, oracle):
+def test_every_state_equals_the_oracle(mels, oracle, request):
     checkpoint = RandomCheckpoint(sized(mels))
     mel = np.random.default_rng(1).standard_normal((100, mels)).astype(np.float32)
-    expected = oracle(checkpoint, mel)
+    expected = request.getfixturevalue(oracle)(checkpoint, mel)
     found = ours(checkpoint, mel[None])[:, 0]
     assert found.shape == expected.shape == (5, 50, 24)
     assert (off(found, expected) < TOLERANCE).all(), off(found, expected)
@@ -172,7 +137,7 @@ def test_unknown_form_of_attention_is_refused():
         attention.attention(x, x, x, "flash")
 
 
-def test_bfloat16_products_keep_a_float32_stream():
+def test_bfloat16_products_keep_a_float32_stream(float64_states):
     """Rounding to 8 bits in 2 products a branch, 2**-9 each: the stream itself is not rounded."""
     checkpoint = RandomCheckpoint(sized(80))
     mel = np.random.default_rng(1).standard_normal((100, 80)).astype(np.float32)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import transformers
-from scipy.special import erf
 
 from isogloss.engine import beam, generate, parameters
 from isogloss.engine.dimensions import Dimensions, tensor_shapes
@@ -62,89 +61,50 @@ def said(run, weights, states, prompts, visible=FRAMES, limits=LONGEST):
     ]
 
 
-def transformers_says(tensors, states, prompt, **options):
+@pytest.fixture
+def transformers_says(torch_whisper):
+    """Function: what `generate` of transformers says, and whether it was cut."""
     torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
-    config = transformers.WhisperConfig(
-        vocab_size=SIZES.vocabulary,
-        num_mel_bins=SIZES.mels,
-        d_model=SIZES.features,
-        encoder_layers=SIZES.encoder_layers,
-        decoder_layers=SIZES.decoder_layers,
-        encoder_attention_heads=SIZES.heads,
-        decoder_attention_heads=SIZES.heads,
-        encoder_ffn_dim=SIZES.ffn,
-        decoder_ffn_dim=SIZES.ffn,
-        max_source_positions=SIZES.positions,
-        max_target_positions=SIZES.text_positions,
-        pad_token_id=EOT,
-        bos_token_id=EOT,
-        eos_token_id=EOT,
-        decoder_start_token_id=3,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-    )
-    model = transformers.WhisperForConditionalGeneration(config).eval()
-    model.model.load_state_dict({name: torch.from_numpy(t.copy()) for name, t in tensors.items()})
-    output = transformers.GenerationMixin.generate(
-        model,
-        encoder_outputs=transformers.modeling_outputs.BaseModelOutput(torch.from_numpy(states[None].copy())),
-        decoder_input_ids=torch.from_numpy(prompt[None].astype(np.int64)),
-        max_new_tokens=LONGEST,
-        do_sample=False,
-        suppress_tokens=list(RULES.suppressed),
-        begin_suppress_tokens=list(RULES.suppressed_at_begin),
-        **options,
-    )
-    tokens = output[0, len(prompt) :].tolist()
-    return (tokens[: tokens.index(EOT)], False) if EOT in tokens else (tokens, True)
 
-
-def float64_reader(tensors, states):
-    """Log-probabilities of the token after a text, read whole each time, without a line of the product's."""
-    p = {name: value.astype(np.float64) for name, value in tensors.items()}
-
-    def norm(x, name):
-        centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-        return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
-
-    def linear(x, name):
-        return x @ p[f"{name}.weight"].T + p.get(f"{name}.bias", 0.0)
-
-    def attend(x, known, name, causal):
-        q, k, v = (
-            linear(y, f"{name}.{letter}_proj") for letter, y in zip("qkv", (x, known, known), strict=True)
+    def say(tensors, states, prompt, **options):
+        heard = torch.from_numpy(states[None].copy())
+        output = transformers.GenerationMixin.generate(
+            torch_whisper(tensors, SIZES, EOT),
+            encoder_outputs=transformers.modeling_outputs.BaseModelOutput(heard),
+            decoder_input_ids=torch.from_numpy(prompt[None].astype(np.int64)),
+            max_new_tokens=LONGEST,
+            do_sample=False,
+            suppress_tokens=list(RULES.suppressed),
+            begin_suppress_tokens=list(RULES.suppressed_at_begin),
+            **options,
         )
-        split = [np.split(y, SIZES.heads, axis=1) for y in (q, k, v)]
-        mixed = []
-        for query, key, value in zip(*split, strict=True):
-            scores = query @ key.T / np.sqrt(query.shape[1])
-            scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf) if causal else scores
-            weights = np.exp(scores - scores.max(-1, keepdims=True))
-            mixed.append(weights / weights.sum(-1, keepdims=True) @ value)
-        return linear(np.concatenate(mixed, -1), f"{name}.out_proj")
+        tokens = output[0, len(prompt) :].tolist()
+        return (tokens[: tokens.index(EOT)], False) if EOT in tokens else (tokens, True)
 
-    def last_log_probabilities(tokens):
-        x = p["decoder.embed_tokens.weight"][tokens] + p["decoder.embed_positions.weight"][: len(tokens)]
-        for layer in range(SIZES.decoder_layers):
-            name = f"decoder.layers.{layer}"
-            normed = norm(x, f"{name}.self_attn_layer_norm")
-            x = x + attend(normed, normed, f"{name}.self_attn", True)
-            x = x + attend(norm(x, f"{name}.encoder_attn_layer_norm"), states, f"{name}.encoder_attn", False)
-            hidden = linear(norm(x, f"{name}.final_layer_norm"), f"{name}.fc1")
-            x = x + linear(0.5 * hidden * (1 + erf(hidden / np.sqrt(2))), f"{name}.fc2")
-        logits = norm(x[-1], "decoder.layer_norm") @ p["decoder.embed_tokens.weight"].T
-        return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
-
-    return last_log_probabilities
+    return say
 
 
-def float64_says(tensors, states, prompt, rules=RULES, limit=LONGEST):
+@pytest.fixture
+def float64_reader(float64_whisper):
+    """Function: log-probabilities of the token after a text, read whole each time, from the states heard."""
+
+    def reader(tensors, states):
+        whisper = float64_whisper(tensors, SIZES.heads)
+
+        def last_log_probabilities(tokens):
+            logits = whisper.decode(tokens, states, SIZES.decoder_layers)[0][-1]
+            return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+
+        return last_log_probabilities
+
+    return reader
+
+
+def float64_says(read, prompt, rules=RULES, limit=LONGEST):
     """One row's greedy tokens."""
-    last_log_probabilities = float64_reader(tensors, states)
     tokens, total = [], 0.0
     for step in range(limit):
-        found = last_log_probabilities([*prompt, *tokens])
+        found = read([*prompt, *tokens])
         allowed = found.copy()
         allowed[list(rules.suppressed)] = -np.inf
         if step == 0:
@@ -164,19 +124,19 @@ def greedy():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_greedy_tokens_equal_plain_loops(greedy, seed):
+def test_greedy_tokens_equal_plain_loops(greedy, seed, float64_reader):
     tensors = speaker(seed)
     _, weights = loaded(tensors)
     states, prompts = rows(seed)
     for found, heard, prompt in zip(said(greedy[0], weights, states, prompts), states, prompts, strict=True):
-        tokens, total, cut = float64_says(tensors, heard, prompt)
+        tokens, total, cut = float64_says(float64_reader(tensors, heard), prompt)
         assert (found[0], found[2]) == (tokens, cut)
         # of 20 log-probabilities of size up to 10, each off by 2e-5 of the norm of 61 logits of size 3
         assert found[1] == pytest.approx(total, abs=20 * 2e-5 * 3 * np.sqrt(61))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_greedy_tokens_equal_transformers(greedy, seed):
+def test_greedy_tokens_equal_transformers(greedy, seed, transformers_says):
     tensors = speaker(seed)
     _, weights = loaded(tensors)
     states, prompts = rows(seed)
@@ -184,10 +144,13 @@ def test_greedy_tokens_equal_transformers(greedy, seed):
         assert (found[0], found[2]) == transformers_says(tensors, heard, prompt)
 
 
-def test_some_rows_end_and_some_are_cut():
+def test_some_rows_end_and_some_are_cut(float64_reader):
     """Otherwise the tests above would compare one thing only."""
-    ends = [float64_says(speaker(seed), *(x[0] for x in rows(seed)))[2] for seed in range(5)]
-    assert len(set(ends)) == 2
+    ends = set()
+    for seed in range(5):
+        states, prompts = rows(seed)
+        ends.add(float64_says(float64_reader(speaker(seed), states[0]), prompts[0])[2])
+    assert len(ends) == 2
 
 
 def test_limit_cuts_each_row_by_itself(greedy):
@@ -240,7 +203,7 @@ def test_the_loop_ends_with_the_last_row(monkeypatch):
     assert len(steps) == 2
 
 
-def test_detection_is_among_the_languages_alone():
+def test_detection_is_among_the_languages_alone(float64_reader):
     tensors = speaker(2)
     languages = (41, 45, 44)
     graph, weights = loaded(tensors)
@@ -249,7 +212,7 @@ def test_detection_is_among_the_languages_alone():
     found, likely = run(weights, states, np.full(ROWS, FRAMES, np.int32), np.zeros(ROWS, bool))
     for row in range(ROWS):
         others = generate.Rules(eot=EOT, suppressed=tuple(set(range(SIZES.vocabulary)) - set(languages)))
-        (token,), _, _ = float64_says(tensors, states[row], [3], others, limit=1)
+        (token,), _, _ = float64_says(float64_reader(tensors, states[row]), [3], others, limit=1)
         assert int(found[row]) == token
         assert 1 / 3 <= float(likely[row]) <= 1
 
@@ -268,9 +231,8 @@ SEARCHES = [
 ]
 
 
-def float64_searches(tensors, states, prompt, search):
+def float64_searches(read, prompt, search):
     """The best hypothesis by lists of texts; stops as transformers says that it does."""
-    read = float64_reader(tensors, states)
     running, ended, kept = [(0.0, [])], [], search.beams
     for step in range(LONGEST):
         every = []
@@ -302,18 +264,19 @@ def searching(request):
     return request.param, jax.jit(beam.beam_search(graph, RULES, SIZES.vocabulary, LONGEST, request.param))
 
 
-def test_beams_equal_plain_loops(searching):
+def test_beams_equal_plain_loops(searching, float64_reader):
     search, run = searching
     for seed in range(3):
         tensors, (states, prompts) = speaker(seed), rows(seed)
         found = said(run, loaded(tensors)[1], states, prompts)
         for row in range(ROWS):
-            tokens, total, cut = float64_searches(tensors, states[row], prompts[row], search)
+            read = float64_reader(tensors, states[row])
+            tokens, total, cut = float64_searches(read, prompts[row], search)
             assert (found[row][0], found[row][2]) == (tokens, cut)
             assert found[row][1] == pytest.approx(total, abs=20 * 2e-5 * 3 * np.sqrt(61))
 
 
-def test_beams_equal_transformers(searching):
+def test_beams_equal_transformers(searching, transformers_says):
     search, run = searching
     options = {"num_beams": search.beams, "early_stopping": search.early_stopping}
     for seed in range(3):
