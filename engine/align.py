@@ -17,6 +17,7 @@ from isogloss.engine import (
     align_table,
     align_unit,
     alignment_heads,
+    compilation,
     decode,
     encode,
     exits,
@@ -101,6 +102,7 @@ def run(config: Config) -> Summary:
       OSError: the results can't be written.
     """
     start = time.monotonic()
+    programs = compilation.keep(config.compilation_cache)
     setting = _open(config)
     units = hearing.units(setting.source)
     parts = PartFiles(folder=config.out / "parts", keys={unit.name: _key(unit, setting) for unit in units})
@@ -112,7 +114,7 @@ def run(config: Config) -> Summary:
     heads = setting.heads.source
     if config.dry_run:
         plan = cost | hearing.time_here(cost, _DECODER_SHARE)
-        return hearing.ended(Summary, start, [], skipped, plan, heads=heads)
+        return hearing.ended(Summary, start, [], skipped, plan, programs(), heads=heads)
     out_folder.claim(config.out, JOB, setting.settings)
     if todo:
         _align(config, setting, todo, parts)
@@ -140,6 +142,7 @@ def run(config: Config) -> Summary:
         todo,
         skipped,
         cost,
+        programs(),
         waiting=len(waiting),
         failed=failed,
         words=sum(int(str(row["words"])) for row in rows),

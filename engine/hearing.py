@@ -49,6 +49,7 @@ class Hearing:
     compute: str
     share: plan.Share
     dry_run: bool
+    compilation_cache: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what doesn't go together."""
@@ -232,6 +233,7 @@ class Heard:
       seconds: of the run.
       audio_seconds_per_second: real audio of `done`, per second of the run.
       plan: what was to do: units, utterances, FLOPs, bytes; with --dry_run the time it would take.
+      programs: how many were compiled, and found in --compilation_cache.
     """
 
     done: int
@@ -241,6 +243,7 @@ class Heard:
     seconds: float
     audio_seconds_per_second: float
     plan: Mapping[str, int | float]
+    programs: Mapping[str, int]
 
     @property
     def complete(self) -> bool:
@@ -254,6 +257,7 @@ def ended(
     made: Sequence[Unit],
     skipped: int,
     plan: Mapping[str, int | float],
+    programs: Mapping[str, int],
     *,
     waiting: int = 0,
     failed: Mapping[str, str] | None = None,
@@ -267,6 +271,7 @@ def ended(
       made: units that the run made.
       skipped: utterances of its share that were there already.
       plan: what was to do.
+      programs: compiled and found.
       waiting: units of other shards that aren't done.
       failed: reason by utterance; told, too.
       more: fields of the job's own.
@@ -283,5 +288,6 @@ def ended(
         seconds=round(seconds, 3),
         audio_seconds_per_second=round(audio / seconds, 3),
         plan=plan,
+        programs=programs,
         **more,
     )

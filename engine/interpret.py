@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from isogloss.engine import (
+    compilation,
     draft,
     interpret_input,
     interpret_parts,
@@ -67,6 +68,7 @@ class Config:
     corpus: str | None
     share: plan.Share
     dry_run: bool
+    compilation_cache: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse a choice of sentences that isn't one."""
@@ -113,6 +115,7 @@ class Summary:
       seconds: of the run.
       sentence_pairs_per_second: throughput.
       plan: what is to do; with --dry_run the time it would take.
+      programs: compiled by this run, and found in --compilation_cache.
     """
 
     done: int
@@ -128,6 +131,7 @@ class Summary:
     seconds: float
     sentence_pairs_per_second: float
     plan: Mapping[str, int | float]
+    programs: Mapping[str, int]
 
     @property
     def complete(self) -> bool:
@@ -143,13 +147,14 @@ def run(config: Config) -> Summary:
       OSError: the tables can't be written.
     """
     start = time.monotonic()
+    programs = compilation.keep(config.compilation_cache)
     opened = interpret_input.open_input(config.store, config.grid, config.pairs, config.states)
     out_folder.check(config.out, "interpret", config.settings())
     if config.dry_run and config.words is None:
         aligning = interpret_words.align_plan(config.aligning(), opened)
         work = interpret_work.work(opened, None, opened.units(), timed=config.method)
         work |= {f"align_{name}": amount for name, amount in aligning.items()}
-        return _summary(start, _Written(), skipped=0, missing=[], plan=work)
+        return _summary(start, _Written(), skipped=0, missing=[], plan=work, programs=programs())
     checks = None if config.dry_run else _checks(config, opened)
     if config.words is None:
         interpret_words.align_all(config.aligning(), opened)
@@ -165,7 +170,7 @@ def run(config: Config) -> Summary:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
     if checks is None:
         work = interpret_work.work(opened, words, todo, timed=config.method)
-        return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work)
+        return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work, programs=programs())
     out_folder.claim(config.out, "interpret", config.settings())
     parts.make_folders()
     counted = _compute(config, opened, words, todo, parts)
@@ -178,6 +183,7 @@ def run(config: Config) -> Summary:
         missing=missing,
         sentence_pairs=counted,
         plan=interpret_work.work(opened, words, todo),
+        programs=programs(),
     )
 
 
@@ -203,6 +209,7 @@ def _summary(
     missing: Sequence[str],
     sentence_pairs: int = 0,
     plan: Mapping[str, int | float],
+    programs: Mapping[str, int],
 ) -> Summary:
     seconds = time.monotonic() - start
     return Summary(
@@ -212,6 +219,7 @@ def _summary(
         seconds=round(seconds, 3),
         sentence_pairs_per_second=round(sentence_pairs / seconds, 2),
         plan=plan,
+        programs=programs,
         **{field.name: getattr(written, field.name) for field in dataclasses.fields(written)},
     )
 

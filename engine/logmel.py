@@ -6,25 +6,16 @@ the window's maximum - 8, then (x + 4) / 4. Keeps one (T, 400) float32 frame mat
 Source: openai/whisper audio.py, as described in arXiv 2212.04356, section 2.2.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from isogloss.engine.mel_filters import mel_filters
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms
-
-
-@functools.cache
-def mel_filters(mels: int) -> Float[np.ndarray, "bins mels"]:
-    """Slaney-normalised triangular filters from 0 to 8 kHz over the WINDOW // 2 + 1 bins."""
-    import librosa.filters  # noqa: PLC0415  (half a second, and only extraction needs it)
-
-    return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=WINDOW, n_mels=mels, dtype=np.float32).T
 
 
 def log_mel(waveform: Float[Array, "B samples"], mels: int) -> Float[Array, "B T mels"]:
@@ -34,7 +25,8 @@ def log_mel(waveform: Float[Array, "B samples"], mels: int) -> Float[Array, "B T
       waveform: 16 kHz, in [-1, 1]; a whole number of hops.
       mels: 80, or 128 for large-v3.
     """
-    return jax.lax.map(lambda row: _one(row, mel_filters(mels)), waveform)
+    filters = mel_filters(mels, rate=SAMPLE_RATE, window=WINDOW)
+    return jax.lax.map(lambda row: _one(row, filters), waveform)
 
 
 def _one(

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from isogloss.engine import (
+    compilation,
     decode,
     hearing,
     out_folder,
@@ -60,6 +61,7 @@ def run(config: Config) -> Summary:
       OSError: the results can't be written.
     """
     start = time.monotonic()
+    programs = compilation.keep(config.compilation_cache)
     setting = transcribe_setting.open_setting(config)
     units = hearing.units(setting.source)
     parts = PartFiles(folder=config.out / "parts", keys={unit.name: setting.key(unit) for unit in units})
@@ -69,7 +71,8 @@ def run(config: Config) -> Summary:
     skipped = hearing.utterances(mine) - hearing.utterances(todo)
     cost = _work(setting, todo)
     if config.dry_run:
-        return hearing.ended(Summary, start, [], skipped, cost | hearing.time_here(cost, DECODER_SHARE))
+        plan = cost | hearing.time_here(cost, DECODER_SHARE)
+        return hearing.ended(Summary, start, [], skipped, plan, programs())
     out_folder.claim(config.out, JOB, setting.settings)
     _transcribe(setting, todo, parts)
     waiting = [unit for unit in units if not parts.there(unit.name, "parquet")]
@@ -84,6 +87,7 @@ def run(config: Config) -> Summary:
         todo,
         skipped,
         cost,
+        programs(),
         waiting=len(waiting),
         failed=_failed(mine if waiting else units, parts),
         rows=len(rows),

@@ -37,6 +37,7 @@ LANGUAGE = shared_flags.language()
 STAND_IN = shared_flags.stand_in()
 ROWS = shared_flags.rows_per_device()
 COMPUTE = shared_flags.compute()
+COMPILATION_CACHE = shared_flags.compilation_cache()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -65,6 +66,7 @@ def main() -> "align.Summary":
             compute=COMPUTE.value,
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,
+            compilation_cache=shared_flags.optional_path(COMPILATION_CACHE),
         )
     )
 

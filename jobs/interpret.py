@@ -55,6 +55,7 @@ PICTURES = flags.DEFINE_integer(
     "pictures", 2, "Sentence pairs drawn of each language pair and state: those of the highest scores.", 0
 )
 CORPUS = shared_flags.corpus()
+COMPILATION_CACHE = shared_flags.compilation_cache()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -87,6 +88,7 @@ def main() -> "interpret.Summary":
             corpus=CORPUS.value or None,
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,
+            compilation_cache=shared_flags.optional_path(COMPILATION_CACHE),
         )
     )
 

@@ -54,6 +54,7 @@ PER_SECOND = flags.DEFINE_float(
 )
 ROWS = shared_flags.rows_per_device()
 COMPUTE = shared_flags.compute()
+COMPILATION_CACHE = shared_flags.compilation_cache()
 SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
@@ -88,6 +89,7 @@ def main() -> "transcribe.Summary":
             compute=COMPUTE.value,
             share=SHARDING.share(),
             dry_run=SHARDING.dry_run.value,
+            compilation_cache=shared_flags.optional_path(COMPILATION_CACHE),
         )
     )
 

@@ -7,6 +7,7 @@ import pytest
 import transformers
 
 from isogloss.engine import logmel
+from isogloss.engine.mel_filters import mel_filters
 
 
 def waveforms():
@@ -38,9 +39,10 @@ def test_equals_transformers(name, mels):
     assert np.abs(found - expected).mean() < 2e-6
 
 
-def test_filters_are_librosas():
-    filters = logmel.mel_filters(80)
-    expected = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=80)
+@pytest.mark.parametrize(("mels", "rate", "window"), [(80, 16_000, 400), (128, 16_000, 400), (40, 8000, 256)])
+def test_filters_are_librosas(mels, rate, window):
+    filters = mel_filters(mels, rate=rate, window=window)
+    expected = librosa.filters.mel(sr=rate, n_fft=window, n_mels=mels)
     np.testing.assert_array_equal(filters, expected.T)
 
 

@@ -113,14 +113,19 @@ def killed_until_done(command, root, pattern, units, of_unit=1):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, corpus, model_folder):
+    """Folder of a store, a grid and the programs that made them, which spares the others compiling."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    run(extract_command(corpus, model_folder, folder / "store"))
-    run(grid_command(folder / "store", folder))
+    run(extract_command(corpus, model_folder, folder / "store", programs(folder)))
+    run(grid_command(folder / "store", folder, programs(folder)))
     return folder
 
 
+def programs(folder):
+    return f"--compilation_cache={folder}/programs"
+
+
 def test_extract_killed_twenty_times(tmp_path, corpus, model_folder, undisturbed):
-    command = extract_command(corpus, model_folder, tmp_path / "store")
+    command = extract_command(corpus, model_folder, tmp_path / "store", programs(undisturbed))
     units = len(LANGUAGES) * SENTENCES
     summary, hits = killed_until_done(command, tmp_path / "store", EXTRACT_FILES, units)
     assert hits == KILLS
@@ -134,7 +139,7 @@ def test_extract_killed_twenty_times(tmp_path, corpus, model_folder, undisturbed
 
 
 def test_grid_killed_twenty_times(tmp_path, undisturbed):
-    command = grid_command(undisturbed / "store", tmp_path)
+    command = grid_command(undisturbed / "store", tmp_path, programs(undisturbed))
     units = 3 * 4
     summary, hits = killed_until_done(command, tmp_path, GRID_FILES, units, of_unit=3)
     assert hits >= KILLS // 2  # a unit is 3 files; near the end a run may finish before it is killed
