@@ -2,7 +2,7 @@
 
 import csv
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -21,10 +21,22 @@ def write_parquet_in_pieces(schema: pa.Schema, tables: Iterable[pa.Table], path:
             writer.write_table(table)
 
 
-def read_parquet(path: pathlib.Path) -> pa.Table:
-    """A table that `write_parquet` wrote."""
-    with path.open("rb") as file:
-        return parquet.read_table(file)
+def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table that `write_parquet` wrote, or some of its columns.
+
+    Read in this thread: one of Arrow's own may let go of the Python file while the interpreter is ending, as
+    `parquet.read_table` does, and the process aborts.
+
+    Raises:
+      ValueError: the file isn't such a table, or lacks a column.
+    """
+    try:
+        with path.open("rb") as file, parquet.ParquetFile(file, pre_buffer=False) as opened:
+            if missing := sorted(set(columns or ()) - set(opened.schema_arrow.names)):
+                raise ValueError(f"{path}: lacks {', '.join(missing)}")
+            return opened.read(columns=columns and list(columns), use_threads=False)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a table in Parquet ({error})") from error
 
 
 def write_csv(table: pa.Table, path: pathlib.Path) -> None:

@@ -125,5 +125,5 @@ def without_states(part: pathlib.Path) -> set[str]:
 
 
 def _told(part: pathlib.Path) -> Iterator[tuple[str, str, bool, int]]:
-    table = table_files.read_parquet(part).select(["utterance", "problem", "left_out", "visible"])
+    table = table_files.read_parquet(part, ["utterance", "problem", "left_out", "visible"])
     return zip(*(column.to_pylist() for column in table.columns), strict=True)

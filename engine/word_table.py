@@ -14,8 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int32
-from pyarrow import parquet
 
+from isogloss.engine import table_files
 from isogloss.engine.activation_store import LanguageStore
 
 FILE = "words.parquet"
@@ -94,12 +94,10 @@ def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str,
     path = folder / FILE
     if not path.is_file():
         raise ValueError(f"{path}: there are no words; run isogloss.jobs.align, or name its --out by --words")
-    with path.open("rb") as file:
-        missing = sorted(set(COLUMNS) - set(parquet.read_schema(file).names))
-        if missing:
-            raise ValueError(f"{path}: not words of the align job, it lacks {', '.join(missing)}")
-        file.seek(0)
-        table = parquet.read_table(file, columns=list(COLUMNS)).to_pandas()
+    try:
+        table = table_files.read_parquet(path, COLUMNS).to_pandas()
+    except ValueError as error:
+        raise ValueError(f"not words of the align job: {error}") from error
     languages = dict(iter(table.groupby("language", sort=True)))
     absent = sorted(set(stores) - {str(code) for code in languages})
     if absent:
@@ -115,8 +113,7 @@ def _problems(path: pathlib.Path) -> dict[str, dict[str, str]]:
     """Why utterances have no words, by language and name."""
     found: dict[str, dict[str, str]] = {}
     if path.is_file():
-        with path.open("rb") as file:
-            table = parquet.read_table(file, columns=["language", "utterance", "problem"])
+        table = table_files.read_parquet(path, ["language", "utterance", "problem"])
         for language, utterance, problem in zip(*(c.to_pylist() for c in table.columns), strict=True):
             if problem:
                 found.setdefault(language, {})[utterance] = problem
