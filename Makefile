@@ -22,7 +22,7 @@ demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
 
 words: demo $(VENV)/test.done
-	@bash demo/words.sh $(BIN)/python "$(CORPUS)" "$(MODEL)" "$(OUT)" "$(PAIRS)" "$(STATE)" "$(ENCODER)"
+	@bash demo/words.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)" "$(PAIRS)" "$(STATE)" "$(ENCODER)"
 
 test: check
 	$(BIN)/python -m pytest -q -ra -n 2 --dist loadfile --no-loadscope-reorder

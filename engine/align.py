@@ -25,6 +25,7 @@ from isogloss.engine import (
     out_folder,
     table_files,
 )
+from isogloss.engine.align_table import Aligned
 from isogloss.engine.align_unit import TEXTS, Work
 from isogloss.engine.alignment_heads import AlignmentHeads
 from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
@@ -156,7 +157,7 @@ def run(config: Config) -> Summary:
 def _open(config: Config) -> _Setting:
     """All that `config` names; ValueError for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
-    vocabulary = Tokens.load(config.tokenizer or config.model, config.revision)
+    vocabulary = config.vocabulary()
     heads = alignment_heads.choose(checkpoint)
     level = logging.INFO if heads.listed else logging.WARNING
     _LOG.log(level, "%s: %d alignment heads, %s", checkpoint.name, len(heads.heads), heads.source)
@@ -213,8 +214,12 @@ def _align(config: Config, setting: _Setting, todo: Sequence[Unit], parts: PartF
         tokens=setting.tokens,
     )
     progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
-    for unit in todo:
-        table = align_table.tabulate(align_unit.align(unit, work, progress.advance), unit.language)
+
+    def make(unit: Unit) -> Sequence[Aligned]:
+        return align_unit.align(unit, work, progress.advance)
+
+    for unit, aligned in hearing.together(todo, decoding.capacity, make):
+        table = align_table.tabulate(aligned, unit.language)
         parts.save(unit.name, "parquet", lambda file, table=table: table_files.write_parquet(table, file))
     progress.close()
 

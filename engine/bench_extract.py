@@ -159,7 +159,7 @@ def _check(
     window = np.zeros(encode.window_samples(sizes), np.float32)
     sound, _ = soundfile.read(recordings.wave(u), dtype="float32")
     window[: len(sound)] = sound
-    mel = bench_oracle.log_mel(window, logmel.mel_filters(sizes.mels))
+    mel = bench_oracle.log_mel(window, logmel.filters(sizes.mels))
     used = slice(0, int(recordings.frames[u]))
     expected = bench_oracle.encoder_states(tensors, sizes, mel)[:, used]
     found = np.stack([store.read(state, [u])[0] for state in recordings.states]).astype(np.float64)

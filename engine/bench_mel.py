@@ -35,7 +35,7 @@ def _case(setting: Setting, title: str, mels: int, rows: int, seconds: int) -> C
     waveform = 0.1 * bench_data.rng(5).standard_normal((rows, samples), np.float32)
     placed = jnp.asarray(waveform)
     run = jax.jit(functools.partial(logmel.log_mel, mels=mels))
-    filters = logmel.mel_filters(mels)
+    filters = logmel.filters(mels)
     transform = 2.5 * logmel.WINDOW * math.log2(logmel.WINDOW)
     flops = rows * samples / logmel.HOP * (transform + 2 * filters.size)
 

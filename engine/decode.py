@@ -25,6 +25,8 @@ from isogloss.engine.tokens import Tokens
 
 FRAMES_STEP = 500  # memories are rounded up to a multiple of it
 TEXT_STEPS = (32, 64, 128, 256)  # tokens: texts are rounded up to one of these, or to the longest text
+_WINDOW = 1500  # frames of every published model
+_STAMPS = 1501  # its tokens of times, 0 to 30 s, the last of its vocabulary
 States = Float[np.ndarray, "B N D"]  # of any float type, NaN or anything beyond the visible frames
 Counts = Int[np.ndarray, " B"]
 Flags = Bool[np.ndarray, " B"]
@@ -233,6 +235,13 @@ def load(
     """
     sizes = checkpoint.dimensions
     generate.Rules.of(tokens).allowed(sizes.vocabulary)
+    stamps = sizes.vocabulary - tokens.timestamp_begin
+    if sizes.positions == _WINDOW and stamps != _STAMPS:
+        raise ValueError(
+            f"{checkpoint.name}: has {sizes.vocabulary} tokens, the tokenizer is of a Whisper with "
+            f"{tokens.timestamp_begin + _STAMPS}: its tokens mean something else. Remedy: give the tokenizer "
+            "of this model by --tokenizer."
+        )
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build_decoder(sizes, dtype=compute)
     read = parameters.load(shapes, checkpoint.read, sizes.decoder_layers, parameters.DECODER)

@@ -5,10 +5,12 @@ measured against. So the last block's output with the norm isn't an exit of its 
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 from isogloss.engine import spoken
 
+_LOG = logging.getLogger(__name__)
 NORMS = {"true": (True,), "false": (False,), "both": (True, False)}
 
 
@@ -51,6 +53,8 @@ def choose(states: Sequence[str], exit_norm: str, layers: int) -> tuple[Exit, ..
         for norm in NORMS[exit_norm]
         if (state, norm) != (str(layers), True)
     ]
+    if str(layers) in states and True in NORMS[exit_norm]:
+        _LOG.info("state %d with the final LayerNorm is the final state, and is called so", layers)
     if spoken.FINAL in wanted or (str(layers) in wanted and True in NORMS[exit_norm]):
         chosen.append(FINAL)
     return tuple(chosen)

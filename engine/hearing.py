@@ -5,11 +5,12 @@ A unit is a block of utterances of one language. What is asked of the decoder is
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import logging
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import jax
@@ -26,6 +27,7 @@ _PROMPT = 5  # tokens that aren't of the text, for estimates
 _TOKENS = 5.0  # of a second of audio, for estimates
 _LOG = logging.getLogger(__name__)
 Ended = TypeVar("Ended", bound="Heard")
+Made = TypeVar("Made")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,20 @@ class Hearing:
         """Refuse what doesn't go together."""
         if (self.corpus is None) == (self.store is None):
             raise ValueError("give --corpus, or --store to take states from there, and not both")
+        if self.store is not None and (self.recordings, self.long) != ("first", "truncate"):
+            raise ValueError(
+                "--recordings and --long choose among a corpus's recordings, a store holds what extract "
+                "chose: leave them out"
+            )
+
+    @property
+    def vocabulary_source(self) -> tuple[str, str | None]:
+        """Where the tokenizer is, and its revision, which is the model's only where they come together."""
+        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)
+
+    def vocabulary(self) -> Tokens:
+        """The tokenizer; ValueError where it can't be had."""
+        return Tokens.load(*self.vocabulary_source)
 
     def source(self, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool) -> Source:
         """The source of these states; ValueError for what can't be.
@@ -91,6 +107,8 @@ class Hearing:
         """What the decoder is told of each language; ValueError for what the model can't be told."""
         known = vocabulary.languages if vocabulary.multilingual else {}
         overrides = stand_in.parse(self.stand_in)
+        if unused := stand_in.unused(overrides, languages):
+            _LOG.warning("--stand_in: no language is called %s", ", ".join(unused))
         told = {code: stand_in.choose(code, self.language, overrides, known) for code in languages}
         for code, token in told.items():
             if token.how != "detected":
@@ -116,7 +134,7 @@ class Hearing:
             "weights_sha256": checkpoint.sha256,
             "vocabulary_sha256": sha256([vocabulary.backend.to_str(), ids]),
             "states_from": "store" if self.corpus is None else "audio",
-            "languages": list(source.languages),
+            "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
             "recordings": self.recordings,
             "long": self.long,
             "language": self.language,
@@ -168,6 +186,28 @@ def units(source: Source) -> list[Unit]:
         for listed in [source.utterances(language)]
         for start in range(0, len(listed), BLOCK)
     ]
+
+
+def together(
+    units: Sequence[Unit], rows: int, make: Callable[[Unit], Sequence[Made]]
+) -> Iterator[tuple[Unit, Sequence[Made]]]:
+    """Each unit with what `make` makes of it; several are made at once, so that all devices have work.
+
+    Args:
+      units: in order of work.
+      rows: utterances that fill the devices.
+      make: of a unit's utterances, in order, the same number of things for each.
+    """
+    for _, same in itertools.groupby(units, key=lambda unit: unit.language):
+        of_language, size = list(same), max(1, -(-rows // BLOCK))
+        for start in range(0, len(of_language), size):
+            some = of_language[start : start + size]
+            every = tuple(utterance for unit in some for utterance in unit.utterances)
+            made, at = make(dataclasses.replace(some[0], utterances=every)), 0
+            for unit in some:
+                count = len(unit.utterances) * len(made) // len(every)
+                yield unit, made[at : at + count]
+                at += count
 
 
 def utterances(units: Sequence[Unit]) -> int:

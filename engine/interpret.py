@@ -150,12 +150,12 @@ def run(config: Config) -> Summary:
     programs = compilation.keep(config.compilation_cache)
     opened = interpret_input.open_input(config.store, config.grid, config.pairs, config.states)
     out_folder.check(config.out, "interpret", config.settings())
+    checks = _checks(config, opened)
     if config.dry_run and config.words is None:
         aligning = interpret_words.align_plan(config.aligning(), opened)
         work = interpret_work.work(opened, None, opened.units(), timed=config.method)
         work |= {f"align_{name}": amount for name, amount in aligning.items()}
         return _summary(start, _Written(), skipped=0, missing=[], plan=work, programs=programs())
-    checks = None if config.dry_run else _checks(config, opened)
     if config.words is None:
         interpret_words.align_all(config.aligning(), opened)
     words = interpret_input.read_words(config.words or config.aligning().folder, opened)
@@ -168,7 +168,7 @@ def run(config: Config) -> Summary:
     missing = [name for name in map(opened.name, every) if name not in keys]
     for name in missing:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
-    if checks is None:
+    if config.dry_run:
         work = interpret_work.work(opened, words, todo, timed=config.method)
         return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work, programs=programs())
     out_folder.claim(config.out, "interpret", config.settings())
@@ -250,7 +250,7 @@ def _compute(
 
 
 def _checks(config: Config, opened: Opened) -> Checks:
-    """Load what word pairs are checked with, so that what is missing is told before any compute."""
+    """Load what word pairs are checked with, so that a dry run tells what is missing, and a run at once."""
     return Checks(
         encoder=meaning.load(config.sentence_encoder),
         voices=phones.Phones() if config.phones else None,
@@ -270,7 +270,8 @@ def _write(
     if waiting:
         _LOG.info("%d units of other shards aren't done yet; the tables wait for them", waiting)
         return _Written(waiting=waiting, failed=failed)
-    kept = [name for name in every if parts.kept(name)]
+    done = [unit for unit in units if parts.kept(opened.name(unit))]
+    kept = [opened.name(unit) for unit in done]
     rows = {}
     for table, schema, of_unit in (
         ("word_pairs", interpret_tables.WORD_PAIRS, lambda name: parts.read("word_pairs", name)),
@@ -292,8 +293,8 @@ def _write(
         rows[table] = counted.rows
     written = _checked(config, [parts.read("sentence_pairs", name) for name in kept], failed, rows)
     if not rows["word_pairs"]:
+        interpret_report.remove(config.out)
         return written
-    done = [unit for unit in units if opened.name(unit) in kept]
     settings = config.settings() | {"encoder": config.sentence_encoder, "phones": config.phones}
     page = interpret_report.write(config.out, opened, words, parts, done, checks, settings)
     return dataclasses.replace(written, page=str(page))

@@ -108,11 +108,11 @@ def open_input(
 
 
 def read_words(folder: pathlib.Path, opened: Opened) -> dict[str, Spoken]:
-    """Words of every language, see `word_table.read`; ValueError if none of a language can be compared."""
+    """Words of every language, see `word_table.read`; ValueError if they are of none of its utterances."""
     words = word_table.read(folder, {code: member.store for code, member in opened.members.items()})
     for code, member in opened.members.items():
         names = {member.store.names[row] for row in member.rows}
-        if not any(len(words[code].utterances.get(name, ())) for name in names):
+        if names.isdisjoint(words[code].utterances.keys() | words[code].problems.keys()):
             raise ValueError(
                 f"{folder / word_table.FILE}: has words of {code}, of none of the {len(names)} utterances "
                 f"of {opened.grid.path} ({sorted(names)[0]}, ...). Run align on the store's utterances"

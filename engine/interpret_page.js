@@ -19,13 +19,13 @@ async function load(s) {
   const { a, b } = meta.sets[s];
   const [rows, wordsA, wordsB] = await Promise.all([block(`set-${s}`), block(`words-${a}`), block(`words-${b}`)]);
   const none = [[], [], [], []], part = (steps) => (x) => x === null ? NaN : x / steps;
-  return rows.map(([sentenceA, sentenceB, utteranceA, utteranceB, gold, f1, precision, recall, gap, ia, ib, flags, similarity, share, transport, meaning, distance]) => {
+  return rows.map(([sentenceA, sentenceB, utteranceA, utteranceB, gold, f1, precision, recall, gap, ia, ib, flags, similarity, share, transport, meaning, distance, alike]) => {
     const side = ([texts, index, start, end]) => ({ texts, start, end, place: new Map(index.map((number, i) => [number, i])) });
     const [a, b] = [side(wordsA[utteranceA] ?? none), side(wordsB[utteranceB] ?? none)];
     const pair = {
       sentenceA, sentenceB, utteranceA, utteranceB, gold: gold === 1,
       scores: [f1, precision, recall].map(part(10 * meta.steps)),
-      gap: gap / (10 * meta.steps), a, b, flags,
+      gap: gap / (10 * meta.steps), a, b, flags, alike,
       ia: ia.map((number) => a.place.get(number) ?? -1), ib: ib.map((number) => b.place.get(number) ?? -1), // -1: frames of no word
       similarity: similarity.map(part(meta.steps)), share: share.map(part(10 * meta.steps)), transport: transport.map(part(10 * meta.steps)),
       meaning: meaning.map(part(meta.steps)), sound: distance.map((x) => x === null ? NaN : 1 - x / meta.steps),

@@ -18,7 +18,7 @@ from isogloss.engine.zarr_group import Json
 STEPS = 1000
 """Similarities, meanings and distances travel as this many parts; scores, shares and masses as 10 times."""
 CELLS = 48
-"""Cells along each side of the plane in which random word pairs are counted."""
+"""Cells along each side of the plane in which random word pairs that don't match are counted."""
 
 _SCRIPTS = ("interpret_page.js", "interpret_page_view.js")
 _UNCOMPARED = "Sentence pairs that can't be compared"
@@ -31,6 +31,7 @@ _COLUMNS = {
     "meaning": STEPS,
     "sound_distance": STEPS,
 }
+_ALIKE = {name: code for code, name in enumerate(word_checks.ALIKE)}
 _KEY = ["language_a", "language_b", "state"]
 _SENTENCES = ["query", "candidate", "utterance_a", "utterance_b"]
 
@@ -130,6 +131,7 @@ def _set(part: pd.DataFrame, matches: pd.DataFrame) -> list[list[Json]]:
                     for mutual, moved in zip(rows["mutual"], rows["transported"], strict=True)
                 ],
                 *(_whole(rows[name].tolist(), steps) for name, steps in _COLUMNS.items()),
+                [_ALIKE.get(name) for name in rows["alike"]],
             ]
         )
     return packed
@@ -162,9 +164,10 @@ def _meta(checked: word_checks.Checked, sets: Mapping[Hashable, pd.DataFrame]) -
         "tests": _records(checked.tests),
         "planes": _records(checked.plane),
         "random": [
-            {"a": str(a), "b": str(b), "cells": _cells(part)}
-            for (a, b), part in checked.random.groupby(_KEY[:2], sort=True)  # pyright: ignore[reportGeneralTypeIssues]
+            {"a": str(a), "b": str(b), "state": str(state), "cells": _cells(part)}
+            for (a, b, state), part in checked.random.groupby(_KEY, sort=True)  # pyright: ignore[reportGeneralTypeIssues]
         ],
+        "alike": list(word_checks.ALIKE),
         "side": CELLS,
         "steps": STEPS,
     }

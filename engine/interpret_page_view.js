@@ -1,6 +1,5 @@
 // The sentence pair shown, the plane, tables, pointer and keyboard, and the start.
 const LINE = 25, TOP = 34; // pixels of a word's line, and above the first
-const ALIKE = ["neither", "sound", "meaning", "both"];
 
 function tip(x, y, title, rows) {
   const list = node("dl", {}, ...rows.flatMap(([name, text]) => [node("dt", {}, name), node("dd", {}, text)]));
@@ -102,7 +101,7 @@ function drawPlane() {
   const { a, b, state } = meta.sets[view.set], kind = testedKind();
   const is = (row) => row.language_a === a && row.language_b === b && row.state === state && row.kind === kind;
   $("plane-title").textContent = `Sound and meaning of ${kind === "mutual" ? "mutual best matches" : "matches by transport"}, state ${state}`;
-  const found = meta.planes.find(is), cloud = meta.random.find((row) => row.a === a && row.b === b);
+  const found = meta.planes.find(is), cloud = meta.random.find((row) => row.a === a && row.b === b && row.state === state);
   const known = sentences.some((pair) => pair.meaning.some((x, k) => !Number.isNaN(x) && !Number.isNaN(pair.sound[k])));
   $("plane").hidden = $("plane-note").hidden = !known;
   if (known) paint(found, cloud, kind);
@@ -140,7 +139,7 @@ function paint(found, cloud, kind) {
   points = [];
   sentences.forEach((pair, i) => { for (const k of lines(pair, kind)) {
     if (Number.isNaN(pair.meaning[k]) || Number.isNaN(pair.sound[k])) continue;
-    points.push([x(pair.sound[k]), y(pair.meaning[k]), i, k, ALIKE[2 * (pair.meaning[k] > meaning) + (pair.sound[k] > sound)]]);
+    points.push([x(pair.sound[k]), y(pair.meaning[k]), i, k, meta.alike[pair.alike[k] ?? 0]]);
   } });
   pen.globalAlpha = points.length > 3000 ? 0.25 : 0.5;
   for (const [px, py, , , alike] of points) { pen.fillStyle = css(`--${alike}`); pen.beginPath(); pen.arc(px, py, 3, 0, 7); pen.fill(); }

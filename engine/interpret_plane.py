@@ -1,8 +1,8 @@
 """The plane of matches: how alike two matched words sound against how alike they mean, with chance behind.
 
 A point is a pair of words (types), its area the number of times they match; grey levels hold 50, 80 and
-95% of random word pairs. Dashed limits are those of `word_checks`: beyond one, only 5% of the random pairs
-are. Takes about a second a figure.
+95% of random word pairs that don't match. Dashed limits are those of `word_checks`: beyond one, only 5% of
+these random pairs are. Takes about a second a figure.
 """
 
 import matplotlib
@@ -31,7 +31,7 @@ def plane(checked: word_checks.Checked, language_a: str, language_b: str, state:
     """Matches of a language pair and state, a panel per kind; None if meaning or sound isn't known."""
     pair = {"language_a": language_a, "language_b": language_b}
     found = _where(checked.pairs, pair | {"state": state}).dropna(subset=list(word_checks.CHECKS))
-    random = _where(checked.random, pair).dropna(subset=list(word_checks.CHECKS))
+    random = _where(checked.random, pair | {"state": state}).dropna(subset=list(word_checks.CHECKS))
     if found.empty or random.empty:
         return None
     found = found.assign(sound=1 - found["sound_distance"])
@@ -56,7 +56,10 @@ def plane(checked: word_checks.Checked, language_a: str, language_b: str, state:
         title = " and ".join(map(interpret_figures.language_name, (language_a, language_b)))
         place = {"x": 0.014, "va": "top"}
         figure.text(y=0.98, s=f"{title}, state {state}", size=12, weight="bold", color=_INK, **place)
-        note = "Grey: 50, 80 and 95% of random word pairs of the same sentences; dashed: their 5% most alike"
+        note = (
+            "Grey: 50, 80 and 95% of random word pairs of the same sentences that don't match; "
+            "dashed: their 5% most alike"
+        )
         figure.text(y=0.94, s=note, size=8, color=_FAINT, **place)
     return figure
 

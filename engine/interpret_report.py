@@ -5,6 +5,7 @@ page holds matches and what carries a share of a score. Pictures read two langua
 """
 
 import dataclasses
+import hashlib
 import pathlib
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from isogloss.engine import (
     phones,
     picture_files,
     table_files,
+    time_axis,
     word_checks,
 )
 from isogloss.engine.interpret_input import Opened, Unit
@@ -37,6 +39,8 @@ from isogloss.engine.word_table import Spoken, Words
 from isogloss.engine.zarr_group import Json
 
 SEED = 20250519  # of random word pairs and permutations
+_PAGE = "interpret.html"
+_NAME_BYTES = 200  # longest file name of a picture; file systems have 255, drafts are longer
 _LEAST = 0.5 / (10 * interpret_page.STEPS)  # share of a score that the page still shows
 MATCHES = pa.schema(
     [
@@ -76,10 +80,10 @@ class Recordings:
             (code, u.name): u.source for code, every in listings.items() for u in every.utterances
         }
 
-    def wave(self, language: str, utterance: str) -> Float[np.ndarray, " samples"] | None:
-        """Samples of an utterance; None where the corpus lacks it or it can't be read."""
+    def wave(self, language: str, utterance: str, frames: int) -> Float[np.ndarray, " samples"] | None:
+        """Samples of an utterance's first frames; None where the corpus lacks it or it can't be read."""
         try:
-            return audio.decode(self._sources[language, utterance])
+            return audio.decode(self._sources[language, utterance], frames * time_axis.SAMPLES_PER_FRAME)
         except (KeyError, audio.AudioError):
             return None
 
@@ -108,8 +112,7 @@ def write(
         drawn |= set(_planes(out, opened, one, units))
         checked.append(_told(one))
         drawn |= set(_pictures(out, opened, words, parts, checked[-1], units, checks))
-    patterns = [f"{what}_*.{kind}" for what in ("plane", "pair") for kind in picture_files.KINDS]
-    for old in {path for pattern in patterns for path in out.glob(pattern)} - drawn:
+    for old in _old_pictures(out) - drawn:
         old.unlink(missing_ok=True)
     every = Checked(*(pd.concat(list(part), ignore_index=True) for part in zip(*checked, strict=True)))
     matched = every.pairs.loc[every.pairs["mutual"] | every.pairs["transported"]]
@@ -117,9 +120,22 @@ def write(
     for name, table in (("checks", every.tests), ("planes", every.plane)):
         _write(out / name, pa.Table.from_pandas(table, preserve_index=False), csv=True)
     sentences = [parts.read("sentence_pairs", opened.name(unit)) for unit in kept]
-    page = out / "interpret.html"
+    page = out / _PAGE
     interpret_page.write(page, every, pa.concat_tables(sentences).to_pandas(), settings, name=out.name)
     return page
+
+
+def remove(out: pathlib.Path) -> None:
+    """Remove what `write` wrote for an earlier run."""
+    names = [_PAGE, "matches.parquet"]
+    names += [f"{name}.{kind}" for name in ("checks", "planes") for kind in ("parquet", "csv")]
+    for old in _old_pictures(out) | {out / name for name in names}:
+        old.unlink(missing_ok=True)
+
+
+def _old_pictures(out: pathlib.Path) -> set[pathlib.Path]:
+    patterns = [f"{what}_*.{kind}" for what in ("plane", "pair") for kind in picture_files.KINDS]
+    return {path for pattern in patterns for path in out.glob(pattern)}
 
 
 def _told(checked: Checked) -> Checked:
@@ -171,8 +187,8 @@ def _pictures(
             said = [words[code].utterances[name] for code, name in zip(unit.pair, names, strict=True)]
             mine = matches.loc[matches["query"] == row["query"]]
             sides = [
-                _side(code, name, spoken, checks.recordings)
-                for code, name, spoken in zip(unit.pair, names, said, strict=True)
+                _side(code, name, spoken, len(frames[name]), checks.recordings)
+                for code, name, spoken, frames in zip(unit.pair, names, said, states, strict=True)
             ]
             figure = interpret_figures.sentence_pair(
                 _cosines(states[0][names[0]], states[1][names[1]]),
@@ -181,19 +197,19 @@ def _pictures(
                 _matches(mine, said),
                 note=f"state {state}, SeqSim {row['score']:.3f}",
             )
-            quoted = urllib.parse.quote(str(row["query"]), safe="")
-            yield from picture_files.save(figure, out / f"pair_{_file_name(opened, unit)}_{quoted}")
+            start = f"pair_{_file_name(opened, unit)}_"
+            yield from picture_files.save(figure, out / (start + sentence_name(str(row["query"]), start)))
 
 
 def _side(
-    language: str, utterance: str, words: Words, recordings: Recordings | None
+    language: str, utterance: str, words: Words, frames: int, recordings: Recordings | None
 ) -> interpret_figures.Side:
     return interpret_figures.Side(
         language=language,
         words=words.text,
         start=words.seconds[:, 0].tolist(),
         end=words.seconds[:, 1].tolist(),
-        wave=recordings.wave(language, utterance) if recordings else None,
+        wave=recordings.wave(language, utterance, frames) if recordings else None,
     )
 
 
@@ -218,6 +234,13 @@ def _cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[
         norm = np.linalg.norm(frames, axis=1, keepdims=True)
         norms.append(frames / np.where(norm == 0, 1, norm))
     return norms[0] @ norms[1].T
+
+
+def sentence_name(sentence: str, start: str) -> str:
+    """A sentence in the name of a picture that begins with `start`, in ASCII; a hash where it is too long."""
+    quoted = urllib.parse.quote(sentence, safe="")
+    longest = max(len(f"{start}{quoted}.{kind}") for kind in picture_files.KINDS)
+    return quoted if longest <= _NAME_BYTES else hashlib.sha256(sentence.encode()).hexdigest()[:16]
 
 
 def _file_name(opened: Opened, unit: Unit) -> str:

@@ -227,10 +227,14 @@ def word_type(word: str) -> str:
 
     A word of nothing else is its own type.
     """
-    text = unicodedata.normalize("NFC", word).casefold()
-    start, end = 0, len(text)
-    while start < end and unicodedata.category(text[start])[0] in "PSZ":
+    return bare(unicodedata.normalize("NFC", word).casefold())
+
+
+def bare(word: str) -> str:
+    """The word without punctuation or symbols at its ends, or as it is where nothing else is left."""
+    start, end = 0, len(word)
+    while start < end and unicodedata.category(word[start])[0] in "PSZ":
         start += 1
-    while end > start and unicodedata.category(text[end - 1])[0] in "PSZ":
+    while end > start and unicodedata.category(word[end - 1])[0] in "PSZ":
         end -= 1
-    return text[start:end] or text
+    return word[start:end] or word

@@ -18,6 +18,11 @@ WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms
 
 
+def filters(mels: int) -> Float[np.ndarray, "bins mels"]:
+    """Whisper's mel filters, from 0 to 8 kHz over the WINDOW // 2 + 1 bins."""
+    return mel_filters(mels, rate=SAMPLE_RATE, window=WINDOW)
+
+
 def log_mel(waveform: Float[Array, "B samples"], mels: int) -> Float[Array, "B T mels"]:
     """Log-mel of waveforms padded with silence to the whole window, T = samples / HOP frames of 10 ms.
 
@@ -25,8 +30,7 @@ def log_mel(waveform: Float[Array, "B samples"], mels: int) -> Float[Array, "B T
       waveform: 16 kHz, in [-1, 1]; a whole number of hops.
       mels: 80, or 128 for large-v3.
     """
-    filters = mel_filters(mels, rate=SAMPLE_RATE, window=WINDOW)
-    return jax.lax.map(lambda row: _one(row, filters), waveform)
+    return jax.lax.map(lambda row: _one(row, filters(mels)), waveform)
 
 
 def _one(

@@ -6,6 +6,7 @@ same bits.
 """
 
 import importlib
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtyping import Float
 DEFAULT = "sentence-transformers/LaBSE"
 NONE = "none"
 _BATCH = 64
+_LOG = logging.getLogger(__name__)
 
 Encode = Callable[[list[str]], Float[np.ndarray, "W D"]]
 
@@ -26,30 +28,31 @@ class Encoder:
 
         Args:
           name: for tables and figures, without a path of the machine.
-          encode: vectors of any length but zero, one a word.
+          encode: vectors of any length, one a word.
         """
         self.name = name
         self._encode = encode
         self._known: dict[str, Float[np.ndarray, " D"]] = {}
 
     def of(self, words: Iterable[str]) -> Mapping[str, Float[np.ndarray, " D"]]:
-        """Unit vectors by word.
-
-        Raises:
-          ValueError: the encoder gives a vector that is zero or not finite.
-        """
+        """Unit vectors by word; NaN, with a warning, where the encoder's is zero or not finite."""
         wanted = sorted(set(words))
         new = [word for word in wanted if word not in self._known]
         if new:
             vectors = np.asarray(self._encode(new), np.float64)
             lengths = np.linalg.norm(vectors, axis=1)
-            bad = [word for word, length in zip(new, lengths, strict=True) if not 0 < length < np.inf]
-            if bad:
-                raise ValueError(
-                    f"--sentence_encoder={self.name}: the vector of {bad[0]!r} is zero or not finite, as of "
-                    f"{len(bad)} of {len(new)} words; take another model, or --sentence_encoder={NONE}"
+            bad = ~((lengths > 0) & (lengths < np.inf))
+            if bad.any():
+                _LOG.warning(
+                    "--sentence_encoder=%s: the vector of %r is zero or not finite, as of %d of %d words; "
+                    "their meaning stays unknown",
+                    self.name,
+                    new[int(bad.argmax())],
+                    bad.sum(),
+                    len(new),
                 )
-            self._known |= dict(zip(new, vectors / lengths[:, None], strict=True))
+            units = vectors / np.where(bad, np.nan, lengths)[:, None]
+            self._known |= dict(zip(new, units, strict=True))
         return {word: self._known[word] for word in wanted}
 
 
@@ -75,10 +78,11 @@ def load(name: str) -> Encoder | None:
     try:
         model = library.SentenceTransformer(name)
     except (OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"--sentence_encoder={name}: no model of sentence-transformers can be had there "
-            f"({str(error).strip().splitlines()[0]}). Check the name and the network, name a folder that "
-            f"holds one, or leave the check of meaning out with --sentence_encoder={NONE}"
+            f"--sentence_encoder={name}: no model of sentence-transformers can be had there ({reason}). "
+            "Check the name and the network, name a folder that holds one, or leave the check of meaning out "
+            f"with --sentence_encoder={NONE}"
         ) from error
 
     def encode(words: list[str]) -> Float[np.ndarray, "W D"]:

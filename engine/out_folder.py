@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from isogloss.engine import draft
 from isogloss.engine.zarr_group import Json
 
+JOBS = ("align", "interpret", "transcribe")
+"""Those that keep their settings; each has a folder of its own, as their parts would have equal names."""
+
 
 def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
     """Refuse a folder that holds results of other settings; ValueError with both values.
@@ -19,6 +22,9 @@ def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
       job: its name; the settings are in OUT/<job>.json.
       settings: all that decides the results, beside what the parts' fingerprints hold.
     """
+    for other in JOBS:
+        if other != job and (out / f"{other}.json").is_file():
+            raise ValueError(f"{out}: holds results of the {other} job. Name another --out")
     file = out / f"{job}.json"
     if not file.is_file():
         return

@@ -3,10 +3,12 @@
 Needs the extra `phones`, which brings espeak-ng itself. Phones are compared without suprasegmentals:
 stress, length and tone are removed, because languages write them differently; each is a unit (an
 affricate or diphthong that espeak-ng treats as one phoneme counts as one). A word takes about 0.3 ms,
-once. Scripts that leave vowels out (Arabic, Hebrew) give phones without them.
+once. Scripts that leave vowels out (Arabic, Hebrew) give phones without them. espeak-ng names a letter that
+stands alone, although Greek "η", Russian "в" and Portuguese "é" are words; see `of_letter`.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -70,8 +72,13 @@ class Phones:
         if new:
             self._known |= {(voice, word): None for word in new}
             readable = [word for word in new if espeak_voices.readable(voice, word)]
+            letters = {word: letter for word in readable if (letter := _letter(word))}
+            twice = dict(zip(letters, _read(voice, [f"{x} {x}" for x in letters.values()]), strict=True))
             for word, read in zip(readable, _read(voice, readable), strict=True):
-                self._known[voice, word] = split(read, tonal=voice in _TONAL) or None
+                found = split(read, tonal=voice in _TONAL)
+                if word in twice:
+                    found = of_letter(found, twice[word], tonal=voice in _TONAL)
+                self._known[voice, word] = found or None
         return {word: self._known[voice, word] for word in wanted}
 
 
@@ -92,6 +99,25 @@ def split(read: str, *, tonal: bool) -> Phonemes:
     return tuple(found)
 
 
+def of_letter(name: Phonemes, twice: str, *, tonal: bool) -> Phonemes:
+    """Phones of a letter as a word of its own, where it is one; else its name.
+
+    The first of two such words is read as in a sentence, its sound alone; a letter that is no word is named
+    both times. A sound that the name lacks is assimilated to the second (Czech "z" as "s"): then it is the
+    first phone of the name.
+
+    Args:
+      name: phones of the letter where it stands alone.
+      twice: what espeak-ng writes of the letter twice; it may join the two.
+      tonal: as of `split`.
+    """
+    first, *others = (split(word, tonal=tonal) for word in twice.split(" "))
+    sound = first if others or len(first) != 2 else first[:1]
+    if len(name) == 1 or len(sound) != 1:
+        return name
+    return sound if sound[0] in name else name[:1]
+
+
 def distance(a: Phonemes, b: Phonemes) -> float:
     """Edit distance over phones divided by the phones of the longer word: 0 the same, 1 nothing shared."""
     return float(Levenshtein.normalized_distance(a, b))
@@ -101,6 +127,12 @@ def distances(pairs: Sequence[tuple[Phonemes | None, Phonemes | None]]) -> Float
     """`distance` of each pair; NaN where a word has no phones."""
     values = (np.nan if a is None or b is None else distance(a, b) for a, b in pairs)
     return np.fromiter(values, np.float64, len(pairs))
+
+
+def _letter(word: str) -> str:
+    """The one letter of a word, whatever punctuation is around it; "" of other words."""
+    known = [c for c in unicodedata.normalize("NFC", word) if unicodedata.category(c)[0] not in "PSZ"]
+    return known[0] if len(known) == 1 and unicodedata.category(known[0])[0] == "L" else ""
 
 
 def _read(voice: str, words: Sequence[str]) -> list[str]:

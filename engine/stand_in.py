@@ -6,7 +6,7 @@ replaces them, --language=detect asks the model. Every transcript says which tok
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from isogloss.engine import fleurs_languages
 
@@ -75,13 +75,18 @@ def parse(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def unused(overrides: Mapping[str, str], codes: Iterable[str]) -> list[str]:
+    """Codes of `overrides` that mean none of the languages `codes`, perhaps misspelt."""
+    return sorted(set(overrides) - {name for code in codes for name in (code, code.partition("_")[0])})
+
+
 def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collection[str]) -> Token:
     """What the decoder is told of utterances of a language.
 
     Args:
       code: as the corpus writes it, "en_us", "cmn_hans_cn" or "en".
       asked: "per-utterance", "detect" or one of Whisper's codes.
-      overrides: from `parse`; they go before a language's own token.
+      overrides: from `parse`; they go before all else.
       known: languages that the model has tokens for; none for English-only models.
 
     Raises:
@@ -92,15 +97,15 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
             rule = "an English-only model knows no language token"
             raise ValueError(f"--language={asked}: {rule}. Remedy: a multilingual --model")
         return Token(language="en", how="none")
-    if asked == DETECT:
-        return Token(language="", how="detected")
-    if asked != PER_UTTERANCE:
-        return Token(language=_checked(asked, f"--language={asked}", known), how="given")
     base = code.partition("_")[0]
     for name in (code, base):
         if name in overrides:
             language = _checked(overrides[name], f"--stand_in={name}={overrides[name]}", known)
             return Token(language=language, how="given")
+    if asked == DETECT:
+        return Token(language="", how="detected")
+    if asked != PER_UTTERANCE:
+        return Token(language=_checked(asked, f"--language={asked}", known), how="given")
     for own in (base, _SPELT.get(base)):
         if own in known:
             return Token(language=str(own), how="own")

@@ -98,7 +98,8 @@ def open_store(
       compute: of that run, one of encode.COMPUTE.
 
     Raises:
-      ValueError: no store, one of another model, or one without a state that is asked for.
+      ValueError: no store, one of another model, or none with the states that are asked for; where only some
+        lack one, their utterances are broken.
     """
     layers = checkpoint.dimensions.encoder_layers
     spoken.check_states(states, layers)
@@ -108,7 +109,12 @@ def open_store(
     _check_once(wanted)
     stores = {language: activation_store.open_store(root, language) for language in wanted}
     ordered = spoken.in_order(states, layers)
-    chosen = {_taken(store, ordered, checkpoint) for store in stores.values()}
+    for store in stores.values():
+        _check_model(store, checkpoint)
+    lacking = {language: why for language, store in stores.items() if (why := _lacks(store, ordered, layers))}
+    if len(lacking) == len(stores):
+        raise ValueError(next(iter(lacking.values())))
+    chosen = {_taken(store, ordered, layers) for code, store in stores.items() if code not in lacking}
     if len(chosen) > 1:
         held = "; ".join(f"{language} {','.join(store.states)}" for language, store in stores.items())
         raise ValueError(f"{root}: languages hold different states ({held}); name some by --languages")
@@ -118,6 +124,7 @@ def open_store(
         stores=stores,
         states=ordered,
         taken=taken,
+        lacking=lacking,
         positions=checkpoint.dimensions.positions,
         silence=functools.cache(lambda: _silence(checkpoint, taken, precision)) if silence else None,
         silence_by=f"{precision.compute} {precision.attention}" if silence else "",
@@ -134,20 +141,29 @@ def _silence(
     return made
 
 
-def _taken(store: LanguageStore, states: Sequence[str], checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The state of a store behind each that is asked for."""
+def _check_model(store: LanguageStore, checkpoint: Checkpoint) -> None:
+    """Refuse a store of another model; ValueError."""
     made_by = store.attributes["weights_sha256"]
     if made_by != checkpoint.sha256:
         raise ValueError(
             f"{store.path}: made with weights {made_by} ({store.attributes['model']}), asked for are "
             f"{checkpoint.sha256} ({checkpoint.name}). Name the --model that the store was made with"
         )
-    last = str(checkpoint.dimensions.encoder_layers)
-    taken = [last if s == spoken.FINAL and spoken.FINAL not in store.states else s for s in states]
+
+
+def _taken(store: LanguageStore, states: Sequence[str], layers: int) -> tuple[str, ...]:
+    """The state of a store behind each that is asked for."""
+    last = str(layers)
+    return tuple(last if s == spoken.FINAL and spoken.FINAL not in store.states else s for s in states)
+
+
+def _lacks(store: LanguageStore, states: Sequence[str], layers: int) -> str:
+    """Why a store can't give all of the states; "" if it can."""
+    taken = _taken(store, states, layers)
     missing = [s for s, t in zip(states, taken, strict=True) if t not in store.states]
-    if missing:
-        raise ValueError(
-            f"{store.path}: holds no state {', '.join(missing)}, it holds {', '.join(store.states)}. "
-            "Ask for those, or run extract with more --states into another store"
-        )
-    return tuple(taken)
+    if not missing:
+        return ""
+    return (
+        f"{store.path}: holds no state {', '.join(missing)}, it holds {', '.join(store.states)}. "
+        "Ask for those, or run extract with more --states into another store"
+    )

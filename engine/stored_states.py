@@ -7,7 +7,7 @@ is read at a time; a damaged shard is reported and the rest goes on.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float32
@@ -27,6 +27,7 @@ class Stored:
       taken: state of the stores behind each of them.
       positions: frames of the model's window.
       silence: gives the states of a silent window, as `taken`; None leaves the utterance alone.
+      lacking: why a language's store can't give the states, if it can't.
       silence_by: how they are computed, for `identity`.
     """
 
@@ -34,6 +35,7 @@ class Stored:
     states: tuple[str, ...]
     taken: tuple[str, ...]
     positions: int
+    lacking: Mapping[str, str] = dataclasses.field(default_factory=dict)
     silence: Callable[[], Float32[np.ndarray, "S N D"]] | None = None
     silence_by: str = ""
 
@@ -72,24 +74,28 @@ class Stored:
 
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Broken]:
         """States of some utterances, in the order of `rows`."""
+        if language in self.lacking:
+            yield from (Broken(row=row, reason=self.lacking[language]) for row in rows)
+            return
         store = self.stores[language]
         present, failures = store.present(), store.failures()
         for row in rows:
             yield self._read(store, row) if present[row] else self._absent(store, row, failures)
 
     def _read(self, store: LanguageStore, row: int) -> Encoded | Broken:
-        frames = int(store.frames[row])
-        if self.silence is None:
-            states = np.full((len(self.taken), self.positions, store.features), np.nan, np.float32)
-        else:
-            states = self.silence().copy()
-        for state, taken in zip(states, self.taken, strict=True):
+        frames, own = int(store.frames[row]), []
+        for taken in self.taken:
             try:
-                [stored] = store.read(taken, [row])
+                own += store.read(taken, [row])
             except ValueError as error:
                 reason = f"{store.path.name}: {store.names[row]}: state {taken} can't be read ({error})"
                 remedy = "Delete that file, run extract again, then this"
                 return Broken(row=row, reason=f"{reason}. {remedy}")
+        if self.silence is None:
+            states = np.full((len(self.taken), self.positions, store.features), np.nan, np.float32)
+        else:
+            states = self.silence().copy()
+        for state, stored in zip(states, own, strict=True):
             state[:frames] = stored
         return Encoded(row=row, states=states, visible=self.positions if self.silence else frames)
 

@@ -29,6 +29,7 @@ from isogloss.engine.part_files import PartFiles
 from isogloss.engine.progress import Progress
 from isogloss.engine.transcribe_setting import Config, Setting
 from isogloss.engine.transcribe_unit import Machine
+from isogloss.engine.transcript_table import Said
 
 __all__ = ["Config", "Summary", "run"]
 
@@ -120,10 +121,14 @@ def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> Non
         "greedy" if setting.task.search.beams == 1 else f"{setting.task.search.beams} beams",
     )
     progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
-    for unit in todo:
+
+    def make(unit: Unit) -> Sequence[Said]:
         texts = setting.texts[unit.language]
-        said = transcribe_unit.transcribe(unit, texts, setting.task, machine, progress.advance)
-        table = transcript_table.tabulate(said, unit.language, setting.task.task, texts.normal)
+        return transcribe_unit.transcribe(unit, texts, setting.task, machine, progress.advance)
+
+    for unit, said in hearing.together(todo, -(-decoding.capacity // len(setting.exits)), make):
+        normal = setting.texts[unit.language].normal
+        table = transcript_table.tabulate(said, unit.language, setting.task.task, normal)
         parts.save(unit.name, "parquet", lambda file, table=table: table_files.write_parquet(table, file))
     progress.close()
 

@@ -6,6 +6,7 @@ decides the results as a whole, `key` what decides those of one unit.
 
 import dataclasses
 import logging
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -28,6 +29,7 @@ from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.exits import Exit
 from isogloss.engine.hearing import Hearing, Unit
 from isogloss.engine.spoken import Source
+from isogloss.engine.stand_in import Token
 from isogloss.engine.tokens import Tokens
 from isogloss.engine.transcribe_unit import Task, Texts
 from isogloss.engine.zarr_group import Json
@@ -59,9 +61,9 @@ class Config(Hearing):
             raise ValueError(
                 f"--early_stopping must be one of {tuple(EARLY_STOPPING)}, got {self.early_stopping!r}"
             )
-        if self.num_beams < 1 or not self.tokens_per_second > 0:
+        if self.num_beams < 1 or not 0 < self.tokens_per_second < math.inf:
             raise ValueError(
-                "--num_beams must be at least 1 and --tokens_per_second above 0, "
+                "--num_beams must be at least 1 and --tokens_per_second a number above 0, "
                 f"got {self.num_beams} and {self.tokens_per_second}"
             )
 
@@ -118,7 +120,7 @@ class Setting:
 def open_setting(config: Config) -> Setting:
     """All that `config` names; ValueError for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
-    vocabulary = Tokens.load(config.tokenizer or config.model, config.revision)
+    vocabulary = config.vocabulary()
     layers = checkpoint.dimensions.encoder_layers
     task = Task(
         task=config.task,
@@ -127,7 +129,7 @@ def open_setting(config: Config) -> Setting:
         tokens_per_second=config.tokens_per_second,
     )
     source = config.source(checkpoint, [exit.state for exit in task.exits], silence=config.silence)
-    spellings = _spellings(config.tokenizer or config.model, config.revision)
+    spellings = _spellings(*config.vocabulary_source)
     platform = jax.default_backend()
     precision = encode.precision_for(platform, config.compute)
     common = config.settings(checkpoint, vocabulary, source, precision, decode.rows_per_device(platform))
@@ -177,7 +179,7 @@ def _texts(
     code, asked = _asked(config) if config.task == "translate" else ("", {})
     made = {}
     for language in source.languages:
-        normal = transcript_text.normaliser(stand_in.spelt(code or language), spellings)
+        normal = transcript_text.normaliser(_written(code or language, told[language], vocabulary), spellings)
         spoken = source.utterances(language)
         found = {u.name: asked.get(u.sentence, "") if code else u.transcription for u in spoken}
         if config.task == "translate" and not code:
@@ -186,6 +188,12 @@ def _texts(
         _tell(language, [u.name for u in spoken if u.name not in usable], len(spoken))
         made[language] = Texts(token=told[language], references=usable, normal=normal)
     return made
+
+
+def _written(language: str, token: Token, vocabulary: Tokens) -> str:
+    """The language that texts are normalised as: their own if Whisper knows it, else a given one."""
+    own = stand_in.spelt(language)
+    return token.language if own not in vocabulary.languages and token.how == "given" else own
 
 
 def _asked(config: Config) -> tuple[str, dict[str, str]]:

@@ -108,10 +108,11 @@ def transcribe(
       heard: called for every utterance whose states have come.
     """
     said: dict[tuple[int, Exit], Said] = {}
+    by_row = {utterance.row: utterance for utterance in unit.utterances}
     for entries, broken in _groups(unit, task, machine, heard):
         for failed in broken:
             for exit in task.exits:
-                spoken = unit.utterances[failed.row - unit.utterances[0].row]
+                spoken = by_row[failed.row]
                 said[failed.row, exit] = Said(
                     spoken=spoken,
                     exit=exit,

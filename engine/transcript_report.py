@@ -48,10 +48,12 @@ def write(out: pathlib.Path, setting: Setting, units: Sequence[Unit], parts: Par
     table = transcript_summary.tabulate(summary)
     draft.write_whole(out / "summary.parquet", lambda file: table_files.write_parquet(table, file))
     draft.write_whole(out / "summary.csv", lambda file: table_files.write_csv(table, file))
-    if len(setting.exits) > 1:
-        for language in setting.source.languages:
-            figure = exit_figures.draw([row for row in summary if row["language"] == language])
-            picture_files.save(figure, out / f"exits_{language}")
+    drawn = set()
+    for language in setting.source.languages if len(setting.exits) > 1 else ():
+        figure = exit_figures.draw([row for row in summary if row["language"] == language])
+        drawn |= set(picture_files.save(figure, out / f"exits_{language}"))
+    for old in set(out.glob("exits_*")) - drawn:
+        old.unlink(missing_ok=True)
     _LOG.info("best exit of each language:\n%s", best_exits(summary))
     return summary
 

@@ -69,8 +69,8 @@ def read_spellings(file: pathlib.Path) -> dict[str, str]:
 
 
 def usable(reference: str, normal: Normaliser) -> bool:
-    """Whether a reference has anything to compare with, normalised too."""
-    return bool(normal(reference))
+    """Whether a reference has letters or digits to compare with, normalised too."""
+    return any(letter.isalnum() for letter in normal(reference))
 
 
 def counts(

@@ -1,8 +1,9 @@
 """Do matched words mean the same, or sound the same? Statistics of word matches against random word pairs.
 
-Meaning is the cosine of a sentence encoder, sound the normalised phone edit distance. The random pairs of a
-sentence pair are DRAWS word pairs, drawn with replacement and evenly from the words of the same two sentences
-(matches may be among them, which makes the tests conservative), and are the same for every state. The unit
+Meaning is the cosine of a sentence encoder, sound the normalised phone edit distance. The tests' random pairs
+of a sentence pair are DRAWS word pairs, drawn with replacement and evenly from the words of the same two
+sentences (matches may be among them, which makes the tests conservative), and are the same for every state.
+The limits of "alike" are those of DRAWS others that don't match, of each state's own sentence pairs. The unit
 of all tests is the sentence pair, because matches within one aren't independent: the mean over its matches
 against the mean over its random pairs. p values are two-sided and not corrected for the number of tests.
 
@@ -18,7 +19,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from isogloss.engine import meaning, phones
+from isogloss.engine import interpret_tables, meaning, phones
 
 DRAWS = 64
 """Random word pairs of a sentence pair."""
@@ -26,13 +27,17 @@ FLIPS = 9_999
 """Random sign flips of a permutation test; with up to EXACT sentence pairs all flips are tried instead."""
 EXACT = 13
 TAIL = 0.05
-"""A match is alike in meaning or sound if fewer than this share of random word pairs are as alike."""
+"""A match is alike in meaning or sound if fewer than this share of random pairs without matches are."""
 KINDS = {"mutual": "mutual", "transport": "transported"}
 """Kinds of matches, and the Boolean column that marks them."""
 CHECKS = ("meaning", "sound_distance")
+ALIKE = ("neither", "sound", "meaning", "both")
+"""In what a word pair is alike: 2 for meaning and 1 for sound, added."""
 
 _PAIR = ["language_a", "language_b"]
-_SENTENCES = [*_PAIR, "utterance_a", "utterance_b"]
+_STATE = [*_PAIR, "state"]
+_UTTERANCES = ["utterance_a", "utterance_b"]
+_SENTENCES = [*_PAIR, *_UTTERANCES]
 
 
 class Checked(NamedTuple):
@@ -41,8 +46,9 @@ class Checked(NamedTuple):
     Attributes:
       pairs: as given, with `meaning` (cosine), `sound_distance` (0 to 1; NaN where a word has no phones) and
         `alike`: "both", "meaning", "sound", "neither", or null where one of the two isn't known.
-      random: `language_a, language_b, utterance_a, utterance_b, meaning, sound_distance`, DRAWS rows for each
-        sentence pair.
+      random: `language_a, language_b, state, utterance_a, utterance_b, meaning, sound_distance`, DRAWS rows
+        for each state's sentence pair: word pairs that match in neither way there, drawn with replacement.
+        A sentence pair without any has no rows.
       tests: a row per language pair, state, kind of match and check: n (sentence pairs), matches, matched,
         random and difference (means over sentence pairs), low and high (95% t interval of the difference), t,
         p_t (paired t-test), p_permutation (sign flips), d_z (Cohen's, of the differences).
@@ -69,15 +75,18 @@ def check(
         language pairs and states are checked at once.
     """
     found = pairs.assign(**_measure(pairs, encoder, voices))
-    random = _draw(found, seed)
-    limits = {key: _limits(part) for key, part in _groups(random, _PAIR)}
+    real = found.loc[(found["word_index_a"] >= 0) & (found["word_index_b"] >= 0)]
+    # Of the W words of a side, 1/W of all random pairs are matches: with them, the limits of short sentences
+    # would lie among the matches themselves.
+    random = _draw(real.loc[~(real["mutual"] | real["transported"])], [*_STATE, *_UTTERANCES], seed)
+    limits = {key: _limits(part) for key, part in _groups(random, _STATE)}
     found = found.assign(alike=_alike(found, limits))
-    means = pd.DataFrame(random.groupby(_SENTENCES)[list(CHECKS)].mean())
+    means = pd.DataFrame(_draw(real, _SENTENCES, seed).groupby(_SENTENCES)[list(CHECKS)].mean())
     tests = [
         {"language_a": a, "language_b": b, "state": state, "kind": kind, "check": name}
         | compare(*_means(part.loc[part[column]], means, name), seed=_seed(seed, a, b, state, kind, name))
         | {"matches": int(part.loc[part[column], name].notna().sum())}
-        for (a, b, state), part in _groups(found, [*_PAIR, "state"])
+        for (a, b, state), part in _groups(found, _STATE)
         for kind, column in KINDS.items()
         for name in CHECKS
     ]
@@ -94,17 +103,22 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str
 def _measure(
     pairs: pd.DataFrame, encoder: meaning.Encoder | None, voices: phones.Phones | None
 ) -> dict[str, Float[np.ndarray, " P"]]:
-    """Columns `meaning` and `sound_distance`; each two words of two languages are compared once."""
+    """Columns `meaning` and `sound_distance`; each two words of two languages are compared once.
+
+    Words are encoded without the punctuation around them, which would make those at a sentence's end alike.
+    """
     values = {name: np.full(len(pairs), np.nan) for name in CHECKS}
     real = np.flatnonzero(((pairs["word_index_a"] >= 0) & (pairs["word_index_b"] >= 0)).to_numpy(bool))
     known = pairs[["language_a", "word_a", "language_b", "word_b"]].iloc[real].reset_index(drop=True)
     each = known.drop_duplicates()
     where = known.merge(each.reset_index(names="which"), how="left")["which"].to_numpy(int)
     place = np.searchsorted(each.index.to_numpy(int), where)
-    words_a, words_b = list(each["word_a"]), list(each["word_b"])
     if encoder is not None and len(each):
-        vectors = encoder.of({*words_a, *words_b})
-        values["meaning"][real] = meaning.cosine(vectors, words_a, words_b)[place]
+        bare_a, bare_b = (
+            [interpret_tables.bare(str(word)) for word in each[f"word_{side}"]] for side in "ab"
+        )
+        vectors = encoder.of({*bare_a, *bare_b})
+        values["meaning"][real] = meaning.cosine(vectors, bare_a, bare_b)[place]
     if voices is not None and len(each):
         sides = []
         for language, word in (("language_a", "word_a"), ("language_b", "word_b")):
@@ -114,18 +128,16 @@ def _measure(
     return values
 
 
-def _draw(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Random word pairs of each sentence pair."""
-    real = pairs.loc[(pairs["word_index_a"] >= 0) & (pairs["word_index_b"] >= 0)]
-    order = [*_SENTENCES, "word_index_a", "word_index_b"]
-    once = real[[*order, *CHECKS]].drop_duplicates(order).sort_values(order)  # equal in every state
-    drawn = []
-    for key, part in once.groupby(_SENTENCES, sort=True):
+def _draw(pairs: pd.DataFrame, columns: list[str], seed: int) -> pd.DataFrame:
+    """DRAWS random word pairs of each sentence pair, which `columns` tell apart."""
+    order = [*columns, "word_index_a", "word_index_b"]
+    once = pairs.loc[:, [*order, *CHECKS]].drop_duplicates(order).sort_values(order)
+    drawn = [np.zeros(0, int)]
+    for key, where in once.groupby(columns, sort=True).indices.items():
         assert isinstance(key, tuple)
-        rng = np.random.default_rng(_seed(seed, *key))
-        drawn.append(part.iloc[rng.integers(len(part), size=DRAWS)])
-    table = pd.concat(drawn, ignore_index=True) if drawn else once
-    return table.loc[:, [*_SENTENCES, *CHECKS]]
+        rng = np.random.default_rng(_seed(seed, *key[:2], *key[-2:]))  # states of equal matches draw alike
+        drawn.append(where[rng.integers(len(where), size=DRAWS)])
+    return once.iloc[np.concatenate(drawn)].reset_index(drop=True).loc[:, [*columns, *CHECKS]]
 
 
 def _seed(seed: int, *names: object) -> list[int]:
@@ -205,28 +217,27 @@ def _limits(random: pd.DataFrame) -> tuple[float, float]:
 
 
 def _alike(pairs: pd.DataFrame, limits: Mapping[tuple[str, ...], tuple[float, float]]) -> pd.Series:
-    """In what each word pair is alike, by its language pair's limits."""
+    """In what each word pair is alike, by the limits of its language pair and state."""
     alike = pd.Series(None, index=pairs.index, dtype=object)
-    for key, part in _groups(pairs, _PAIR):
+    for key, part in _groups(pairs, _STATE):
         least, most = limits.get(key, (np.nan, np.nan))
         known = part.dropna(subset=list(CHECKS))
         if np.isnan(least) or np.isnan(most):
             continue
-        names = np.array(["neither", "sound", "meaning", "both"], object)
         which = 2 * (known["meaning"] > least) + (known["sound_distance"] < most)
-        alike[known.index] = names[which.to_numpy(int)]
+        alike[known.index] = np.array(ALIKE, object)[which.to_numpy(int)]
     return alike
 
 
 def _planes(pairs: pd.DataFrame, limits: Mapping[tuple[str, ...], tuple[float, float]]) -> pd.DataFrame:
     rows = []
-    for (a, b, state), part in _groups(pairs, [*_PAIR, "state"]):
-        least, most = limits.get((a, b), (np.nan, np.nan))
+    for (a, b, state), part in _groups(pairs, _STATE):
+        least, most = limits.get((a, b, state), (np.nan, np.nan))
         for kind, column in KINDS.items():
             counts = part.loc[part[column], "alike"].value_counts()
             rows.append(
                 {"language_a": a, "language_b": b, "state": state, "kind": kind}
-                | {name: int(counts.get(name, 0)) for name in ("both", "meaning", "sound", "neither")}
+                | {name: int(counts.get(name, 0)) for name in reversed(ALIKE)}
                 | {"meaning_limit": least, "sound_limit": most}
             )
     return pd.DataFrame(rows)

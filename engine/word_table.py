@@ -1,8 +1,8 @@
 """Words of a language's utterances with the frames that are theirs, out of the align job's words.parquet.
 
 The file is checked against the activation store: the same utterances, frames that exist, words that follow
-each other. Words without a frame of their own can't be compared; they are counted and left out. Memory: a
-hundred bytes a word.
+each other. Words without a frame of their own can't be compared; they are counted and left out, and so are
+utterances of which the store has no frame. Memory: a hundred bytes a word.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ class Spoken:
     """Words of one language.
 
     Attributes:
-      utterances: by name; one that couldn't be aligned isn't among them.
+      utterances: by name; one that couldn't be aligned, or has no frames, isn't among them.
       problems: why some couldn't be aligned, by name, where the align job's utterances.parquet is there.
       digest: of all that is said of them.
     """
@@ -99,13 +99,14 @@ def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str,
     except ValueError as error:
         raise ValueError(f"not words of the align job: {error}") from error
     languages = dict(iter(table.groupby("language", sort=True)))
-    absent = sorted(set(stores) - {str(code) for code in languages})
+    problems = _problems(folder / "utterances.parquet")
+    absent = sorted(set(stores) - {str(code) for code in languages} - set(problems))
     if absent:
         there = ", ".join(map(str, languages)) or "none"
         raise ValueError(f"{path}: has no words of {', '.join(absent)}; it has {there}. Run align for them")
-    problems = _problems(folder / "utterances.parquet")
     return {
-        code: _spoken(path, languages[code], store, problems.get(code, {})) for code, store in stores.items()
+        code: _spoken(path, languages.get(code, table.iloc[:0]), store, problems.get(code, {}))
+        for code, store in stores.items()
     }
 
 
@@ -134,7 +135,9 @@ def _spoken(
                 f"{path}: words of other utterances than {store.path}: {store.language} {utterance!r} of "
                 f"sentence {', '.join(map(repr, said))} isn't there. Run align on that store"
             )
-        found[utterance] = _words(f"{path}: {store.language} {utterance}", rows, known[utterance][1])
+        frames = known[utterance][1]
+        if frames:  # none of a recording that was skipped or couldn't be read
+            found[utterance] = _words(f"{path}: {store.language} {utterance}", rows, frames)
     described = json.dumps([problems, *(table[name].tolist() for name in COLUMNS)], sort_keys=True)
     digest = hashlib.sha256(described.encode()).hexdigest()
     return Spoken(utterances=found, problems=problems, digest=digest)

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import tokenizers
 
-from isogloss.engine import decode, encode
+from isogloss.engine import decode, encode, weights
 from isogloss.engine.beam import Search
-from isogloss.engine.checkpoint import load_checkpoint
+from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.tokens import Tokens
 
 CACHE = pathlib.Path(__file__).parents[2] / ".cache"
@@ -135,6 +135,14 @@ def test_refusals(alone, change, match):
 def test_another_vocabulary_is_refused(load, tokens):
     with pytest.raises(ValueError, match=r"among the model's 11, got \[11\]"):
         load(vocabulary=dataclasses.replace(tokens, suppressed=(11,)))
+
+
+def test_a_tokenizer_of_another_family_is_refused(tokens, published):
+    """Ids of large-v3 and of base differ by one; only the number of times at the end tells."""
+    v3 = weights.Weights(dimensions=published("large-v3"), tensors={}, files=(), alignment_heads=None)
+    base = dataclasses.replace(tokens, timestamp_begin=50364)
+    with pytest.raises(ValueError, match="has 51866 tokens, the tokenizer is of a Whisper with 51865"):
+        decode.load(Checkpoint(name="v3", weights=v3), base, encode.precision_for("cpu"), rows_per_device=1)
 
 
 def test_an_english_only_model_detects_nothing(load, tokens):

@@ -146,6 +146,15 @@ def test_a_plane_is_drawn_where_both_are_known(checked):
     assert png(figure) == png(again)
 
 
+def test_a_plane_s_chance_is_that_of_its_state(checked):
+    elsewhere = checked._replace(random=checked.random[checked.random["state"] == "0"])
+    assert interpret_plane.plane(elsewhere, "en", "de", "1") is None
+    whole, own = checked, checked._replace(random=checked.random[checked.random["state"] == "1"])
+    assert png(interpret_plane.plane(own, "en", "de", "1")) == png(
+        interpret_plane.plane(whole, "en", "de", "1")
+    )
+
+
 def test_a_plane_without_matches(checked):
     none = checked._replace(pairs=checked.pairs.assign(mutual=False, transported=False))
     png(interpret_plane.plane(none, "en", "de", "1"))

@@ -119,7 +119,27 @@ def test_unknown_meaning_and_sound(checked):
     blank = checked.pairs.assign(meaning=np.nan, sound_distance=np.nan)
     page = render(checked._replace(pairs=blank, random=checked.random.assign(meaning=np.nan)))
     assert sum(meta(page)["random"][0]["cells"]) == 0
-    assert set(block(page, "set-1")[0][-1]) == {None}
+    assert set(block(page, "set-1")[0][-2]) == {None}
+
+
+def test_chance_is_that_of_each_state(checked):
+    random = checked.random
+    fewer = random[(random["state"] == "1") | (random["utterance_a"] == "s0.0")]
+    shown = meta(render(checked._replace(random=fewer)))["random"]
+    assert [(one["a"], one["b"], one["state"]) for one in shown] == [("en", "de", "0"), ("en", "de", "1")]
+    known = fewer.dropna(subset=list(word_checks.CHECKS))["state"].value_counts()
+    assert [sum(one["cells"]) for one in shown] == [known["0"], known["1"]]
+
+
+def test_in_what_words_are_alike_is_told_not_computed_again(checked):
+    """Numbers are rounded for the page, so that they don't tell on which side of a limit a word pair is."""
+    page = render(checked)
+    own = checked.pairs[(checked.pairs["state"] == "1") & (checked.pairs["utterance_a"] == "s0.0")]
+    codes = block(page, "set-1")[0][-1]
+    names = [None if code is None else meta(page)["alike"][code] for code in codes]
+    assert names == [None if pd.isna(name) else name for name in own["alike"]]
+    assert len(set(names)) > 2
+    assert "meta.alike[pair.alike[k]" in page
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

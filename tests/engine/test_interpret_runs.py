@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 import zarr
 
-from isogloss.engine import align, interpret, meaning, plan
+from isogloss.engine import activation_store, align, interpret, interpret_report, meaning, plan
+from isogloss.engine.word_table import Spoken
 
 
 @pytest.fixture
@@ -62,6 +64,37 @@ def test_an_utterance_without_words_is_told_and_the_rest_goes_on(config, tmp_pat
     assert rows.score.isna().tolist() == (rows.problem != "").tolist()
     assert set(pd.read_parquet(config.out / "word_pairs.parquet")["query"]) == {"s0", "s1", "s3", "s4", "s6"}
     assert "1 sentence pairs aren't compared: bb s2.0" in caplog.text
+
+
+def test_a_language_without_a_word_leaves_its_sentence_pairs_out(config, tmp_path):
+    """And a report of an earlier run, which had words of it, is gone."""
+    shutil.copytree(config.words, tmp_path / "words")
+    config = dataclasses.replace(
+        config, words=tmp_path / "words", pairs=("aa-bb",), states=("final",), pictures=1
+    )
+    interpret.run(config)
+    assert {path.suffix for path in config.out.iterdir()} >= {".html", ".csv", ".png", ".svg"}
+    words = pd.read_parquet(config.words / "words.parquet")
+    words[words.language != "bb"].to_parquet(config.words / "words.parquet")
+    names = words.utterance[words.language == "bb"].unique()
+    problems = pd.DataFrame({"language": "bb", "utterance": names, "problem": "transcription is empty"})
+    problems.to_parquet(config.words / "utterances.parquet")
+    summary = interpret.run(config)
+    assert (summary.done, summary.left_out, summary.page) == (1, 7, None)
+    rows = pd.read_parquet(config.out / "sentence_pairs.parquet")
+    assert rows.problem.str.endswith("has no words: transcription is empty").all()
+    tables = {"word_pairs.parquet", "word_types.parquet", "sentence_pairs.parquet"}
+    assert {path.name for path in config.out.iterdir() if path.is_file() and path.suffix != ".json"} == tables
+
+
+def test_words_of_other_utterances_alone_are_refused(config, spoken, monkeypatch):
+    monkeypatch.setattr(
+        interpret.interpret_input.word_table,
+        "read",
+        lambda folder, stores: {code: Spoken(utterances={}, problems={}, digest="") for code in stores},
+    )
+    with pytest.raises(ValueError, match="of none of the 7 utterances"):
+        interpret.run(config)
 
 
 def test_a_transport_that_does_not_come_to_rest_is_counted(config, caplog):
@@ -126,6 +159,58 @@ def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, mes
     with pytest.raises(ValueError, match=message):
         interpret.run(dataclasses.replace(config, **change))
     assert not config.out.exists()
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_dry_run_refuses_what_a_run_refuses(config, monkeypatch, aligned):
+    def absent(name):
+        raise ValueError(f"{name} isn't there")
+
+    monkeypatch.setattr(meaning, "load", absent)
+    config = dataclasses.replace(config, sentence_encoder="x", dry_run=True)
+    config = config if aligned else dataclasses.replace(config, words=None, model="a/b")
+    with pytest.raises(ValueError, match="x isn't there"):
+        interpret.run(config)
+
+
+def test_a_picture_s_recording_is_as_long_as_its_frames(speech):
+    recordings = interpret_report.Recordings(f"manifest:{speech}", ["aa"])
+    assert len(recordings.wave("aa", "s3.0", 5)) == 5 * 320
+    assert len(recordings.wave("aa", "s3.0", 1500)) > 1.3 * 16_000
+    assert recordings.wave("aa", "s9.0", 5) is None
+
+
+def test_pictures_see_the_frames_of_the_store(config, speech, monkeypatch):
+    asked = []
+
+    def wave(self, language, utterance, frames):
+        asked.append((language, utterance, frames))
+
+    monkeypatch.setattr(interpret_report.Recordings, "wave", wave)
+    config = dataclasses.replace(
+        config, corpus=f"manifest:{speech}", pictures=1, pairs=("aa-bb",), states=("final",)
+    )
+    interpret.run(config)
+    assert [language for language, _, _ in asked] == ["aa", "bb"]
+    for language, utterance, frames in asked:
+        store = activation_store.open_store(config.store, language)
+        assert frames == store.frames[list(store.names).index(utterance)]
+
+
+@pytest.mark.parametrize("sentence", ["s/1", "Ж" * 400, "a" * 300])
+def test_names_of_pictures_are_short(sentence):
+    start = "pair_aa-bb_final_"
+    name = interpret_report.sentence_name(sentence, start)
+    assert len(f"{start}{name}.png") <= 200
+    assert name == "s%2F1" or re.fullmatch("[0-9a-f]{16}", name)
+    assert name != interpret_report.sentence_name(sentence + "b", start)
+
+
+def test_a_name_of_200_bytes_is_kept():
+    start = "pair_aa-bb_final_"
+    longest = "a" * (200 - len(start) - len(".png"))
+    assert interpret_report.sentence_name(longest, start) == longest
+    assert len(interpret_report.sentence_name(longest + "a", start)) == 16
 
 
 def test_a_grid_of_another_store_is_refused(config, tmp_path):

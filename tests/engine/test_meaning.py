@@ -2,6 +2,7 @@
 
 import os
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -27,10 +28,13 @@ def test_vectors_are_units_and_read_once():
 
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
-def test_an_unusable_vector_is_refused(bad):
-    encoder = meaning.Encoder("broken", lambda words: np.full((len(words), 2), bad))
-    with pytest.raises(ValueError, match=r"'a'.*sentence_encoder=none"):
-        encoder.of(["a"])
+def test_an_unusable_vector_is_unknown_and_told(bad, caplog):
+    encoder = meaning.Encoder(
+        "odd", lambda words: np.array([[bad, bad] if w == "b" else [3, 4] for w in words])
+    )
+    vectors = encoder.of(["a", "b", "c"])
+    np.testing.assert_array_equal(meaning.cosine(vectors, "aab", "cba"), [1, np.nan, np.nan])
+    assert "sentence_encoder=odd: the vector of 'b' is zero or not finite, as of 1 of 3 words" in caplog.text
 
 
 def test_none_is_no_encoder():
@@ -41,6 +45,16 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # as if it weren't installed
     with pytest.raises(ValueError, match=r"isogloss\[meaning\].*sentence_encoder=none"):
         meaning.load(meaning.DEFAULT)
+
+
+@pytest.mark.parametrize(("error", "said"), [(OSError(), "OSError"), (ValueError(" \na\nb"), "a")])
+def test_an_error_of_the_library_is_told(monkeypatch, error, said):
+    def fail(name):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", types.SimpleNamespace(SentenceTransformer=fail))
+    with pytest.raises(ValueError, match=rf"can be had there \({said}\)"):
+        meaning.load("nowhere")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -15,7 +15,13 @@ def test_a_folder_is_claimed_again_by_the_same_settings(tmp_path):
     out_folder.claim(tmp_path / "out", "job", SETTINGS)
     assert (tmp_path / "out" / "job.json").read_bytes() == before
     assert (tmp_path / "out" / "parts").is_dir()
-    out_folder.claim(tmp_path / "out", "other job", {"model": "b"})
+
+
+def test_a_folder_is_of_one_job(tmp_path):
+    out_folder.claim(tmp_path, "align", SETTINGS)
+    out_folder.check(tmp_path, "align", SETTINGS)
+    with pytest.raises(ValueError, match="holds results of the align job"):
+        out_folder.check(tmp_path, "transcribe", SETTINGS)
 
 
 def test_other_settings_are_refused_with_both_values(tmp_path):

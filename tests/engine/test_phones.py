@@ -92,6 +92,51 @@ def test_words_that_a_voice_reads(voices, language, word):
     assert voices.of(language, [word])[word]
 
 
+@pytest.mark.parametrize(
+    ("language", "word", "expected"),
+    [
+        ("el", "η", "i"),
+        ("el", "\u03bf", "o"),
+        ("ru", "в", "v"),
+        ("ru", "«\u0421", "s"),
+        ("ru", "и", "i"),
+        ("pt", "é,", "ɛ"),
+        ("pt", "a", "a"),
+        ("pl", "w", "v"),
+        ("pl", "z", "z"),
+        ("cs", "s", "s"),
+        ("cs", "v", "v"),
+        ("cs", "z", "z"),
+        ("bg", "в", "v"),
+        ("sl", "z", "z"),
+        ("fr", "y", "i"),
+        ("fr", "(à)", "a"),
+        ("es", "y", "i"),
+        ("en", "I", "a\u026a"),
+        ("en", "C", "si"),  # no word, its name
+        ("ko", "그", "\u0261\u026f"),
+    ],
+)
+def test_a_word_of_one_letter_is_its_sound(voices, language, word, expected):
+    assert "".join(voices.of(language, [word])[word]) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "twice", "expected"),
+    [
+        ("ita", "i i_t_a", "i"),
+        ("və", "v_f", "v"),  # two words written as one
+        ("zet", "s z_e_t", "z"),  # the second's voice
+        ("ɛks", "ɛ_k_s ɛ_k_s", "ɛks"),
+        ("alfa", "a_l_f a_l_f_a", "alfa"),
+        ("a", "æ a", "a"),
+        ("a", "", "a"),
+    ],
+)
+def test_a_letter_by_its_name_and_twice(name, twice, expected):
+    assert phones.of_letter(tuple(name), twice, tonal=False) == tuple(expected)
+
+
 def test_tones_are_no_phones(voices):
     known = voices.of("cmn_hans_cn", ["妈", "麻", "马"])
     assert known["妈"] == known["麻"] == known["马"] == ("m", "\u0251")

@@ -47,8 +47,14 @@ def test_flags_go_before_the_table_and_the_own_token():
     assert choose("ky_kg", ky="tr") == stand_in.Token(language="tr", how="given")
     assert choose("ky_kg", ky="tr", ky_kg="uz").language == "uz"
     assert choose("en_us", en="de").language == "de"
-    assert choose("ky_kg", asked="ru", ky="tr") == stand_in.Token(language="ru", how="given")
+    assert choose("ky_kg", asked="ru", ky="tr") == stand_in.Token(language="tr", how="given")
+    assert choose("ky_kg", asked="detect", ky="tr") == stand_in.Token(language="tr", how="given")
+    assert choose("xx", asked="ru") == stand_in.Token(language="ru", how="given")
     assert choose("xx", asked="detect") == stand_in.Token(language="", how="detected")
+
+
+def test_stand_ins_of_no_language_are_told():
+    assert stand_in.unused({"ky": "kk", "ga_ie": "en", "kyy": "kk"}, ("ky_kg", "ga_ie")) == ["kyy"]
 
 
 def test_pairs_are_parsed():

@@ -114,6 +114,18 @@ def test_final_is_made_of_the_last_block_where_a_store_lacks_it(checkpoint, extr
         state_source.open_store(tmp_path / "two", checkpoint, ("1", "2"))
 
 
+def test_a_store_without_the_state_breaks_its_own_language_only(checkpoint, extraction, tmp_path):
+    config = dataclasses.replace(extraction, store=tmp_path, states=("1", "2"), languages=("aa",))
+    extract.run(config)
+    extract.run(dataclasses.replace(config, states=("2",), languages=("bb",)))
+    source = state_source.open_store(tmp_path, checkpoint, ("1", "2"))
+    assert source.languages == ("aa", "bb")
+    assert all(isinstance(made, state_source.Encoded) for made in states(source, "aa", [0, 1]).values())
+    for broken in states(source, "bb", [0, 1]).values():
+        assert isinstance(broken, state_source.Broken)
+        assert "bb.zarr: holds no state 1, it holds 2. Ask for those" in broken.reason
+
+
 def test_broken_recordings_are_reported_and_the_rest_goes_on(checkpoint, speech, tmp_path):
     shutil.copytree(speech.parent, tmp_path / "speech")
     (tmp_path / "speech" / "aa-1.wav").write_text("not a sound")

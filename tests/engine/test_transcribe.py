@@ -168,14 +168,20 @@ def test_shards_divide_the_units_and_the_last_writes_the_tables(config, whole, t
 
 
 def test_results_of_other_settings_are_not_mixed(config, whole):
-    for field, value in (
-        ("num_beams", 2),
-        ("early_stopping", "never"),
-        ("exit_norm", "true"),
-        ("languages", ("aa",)),
-    ):
+    for field, value in (("num_beams", 2), ("early_stopping", "never"), ("exit_norm", "true")):
         with pytest.raises(ValueError, match="holds results of other settings"):
             transcribe.run(dataclasses.replace(config, **{field: value}))
+
+
+def test_languages_may_be_added(config, whole, tmp_path):
+    some = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa", "cc")))
+    assert (some.done, some.rows) == (13, 8)
+    every = transcribe.run(dataclasses.replace(config, out=tmp_path))
+    assert (every.done, every.skipped, every.rows) == (7, 13, 12)
+    assert contents(tmp_path) == contents(config.out)
+    fewer = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa",)))
+    assert (fewer.done, fewer.skipped) == (0, 7)
+    assert sorted(path.name for path in tmp_path.glob("exits_*")) == ["exits_aa.png", "exits_aa.svg"]
 
 
 def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_path):

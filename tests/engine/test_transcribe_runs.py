@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from isogloss.engine import hearing, state_source, transcribe
+from isogloss.engine import transcribe
 
 
 @pytest.fixture(scope="module")
@@ -68,26 +68,6 @@ def test_nonsense_is_refused_before_anything_is_made(config, tmp_path, changed, 
     with pytest.raises(ValueError, match=words):
         transcribe.run(dataclasses.replace(config, out=tmp_path / "out", **changed))
     assert not (tmp_path / "out").exists()
-
-
-def test_units_are_blocks_of_one_language():
-    class Source:
-        states, apply_norm, languages, whole_window = ("1",), (False,), ("aa", "bb"), True
-
-        def encoded(self, language, rows):
-            raise AssertionError("no state is asked for")
-
-        def identity(self, language):
-            return {}
-
-        def utterances(self, language):
-            count = {"aa": 2 * size + 1, "bb": 3}[language]
-            text = {"sentence": "s", "transcription": "t", "seconds": 1.0, "frames": 50, "truncated": False}
-            return tuple(state_source.Spoken(row=row, name=str(row), **text) for row in range(count))
-
-    size = hearing.BLOCK
-    made = [(unit.name, len(unit.utterances)) for unit in hearing.units(Source())]
-    assert made == [("aa.00000", size), ("aa.00001", size), ("aa.00002", 1), ("bb.00000", 3)]
 
 
 def command(config, out):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from isogloss.engine import word_checks
+from isogloss.engine import meaning, word_checks
 
 
 def figure(checked, state, kind, name):
@@ -42,15 +42,66 @@ def test_true_matches_mean_alike_and_random_ones_do_not(known):
     assert figure(known.check(known.table(diagonal=False)), "1", "mutual", "meaning")["difference"] < 0
 
 
-def test_random_pairs_are_of_the_same_sentences_and_of_all_states(known):
+def test_chance_of_the_tests_is_the_same_in_every_state(known):
     checked = known.check(known.table())
-    assert len(checked.random) == len(known.sentences) * word_checks.DRAWS
-    alone = checked.random[checked.random["utterance_a"] == "s3.0"]
-    np.testing.assert_allclose(alone["meaning"], 1)  # one word a side: the match is the only pair
     by_state = (
         checked.tests[checked.tests["kind"] == "transport"].groupby(["check", "state"])["random"].first()
     )
     np.testing.assert_array_equal(by_state.xs("0", level="state"), by_state.xs("1", level="state"))
+
+
+def test_chance_of_the_tests_is_drawn_among_the_matches_too(known):
+    pairs = known.table(states=("1",))
+    checked = known.check(pairs[pairs["utterance_a"] == "s3.0"])
+    assert figure(checked, "1", "mutual", "meaning")["random"] == pytest.approx(1)  # "we" has one "wir"
+
+
+def test_limits_are_of_pairs_that_match_in_no_way(known):
+    """Words of these sentences are few: of all random pairs of them, over 5% are matches."""
+    checked = known.check(known.table())
+    assert set(checked.random["utterance_a"]) == {"s0.0", "s1.0", "s2.0"}  # "we" and "wir" match
+    assert len(checked.random) == 2 * 3 * word_checks.DRAWS
+    assert checked.random["meaning"].max() < 0.5
+    planes = checked.plane.set_index(["state", "kind"])
+    assert planes.loc[("1", "mutual"), "meaning_limit"] < 0.5
+    assert planes.loc[("1", "mutual"), ["meaning", "both"]].sum() == 9  # all that have phones
+    mutual_alone = known.table(states=("1",)).assign(transported=False)
+    moved_alone = known.table(states=("1",)).assign(mutual=False)
+    for part in (mutual_alone, moved_alone):
+        assert known.check(part).random["meaning"].max() < 0.5
+
+
+def test_a_pair_and_state_is_checked_as_if_alone(known):
+    """Each state has sentence pairs and matches of its own, and so has another language pair."""
+    parts = [
+        known.table(states=("0",)).query("utterance_a != 's2.0'"),
+        known.table(states=("1",)).query("utterance_a != 's0.0'"),
+        known.table(states=("2",), diagonal=False),
+        known.table(states=("1",), diagonal=False).assign(language_b="fr"),
+    ]
+    whole = known.check(pd.concat(parts, ignore_index=True))
+    for part in parts:
+        alone = known.check(part.reset_index(drop=True))
+        for all_of, own in zip(whole, alone, strict=True):
+            mine = (all_of["state"] == part["state"].iloc[0]) & (
+                all_of["language_b"] == part["language_b"].iloc[0]
+            )
+            pd.testing.assert_frame_equal(all_of[mine].reset_index(drop=True), own, check_exact=True)
+    limits = whole.plane.groupby(["language_b", "state"])[["meaning_limit", "sound_limit"]].first()
+    assert len(limits.drop_duplicates()) > 1
+
+
+def test_words_are_encoded_without_the_punctuation_around_them(known):
+    asked = []
+
+    def encode(words):
+        asked.extend(words)
+        return np.ones((len(words), 1))
+
+    pairs = known.table(states=("1",)).replace({"word_a": {"the": "«The», ", "cat": "?"}})
+    known.check(pairs, encoder=meaning.Encoder("ones", encode))
+    assert {"The", "?"} < set(asked)
+    assert "«The», " not in asked
 
 
 def test_the_order_of_rows_and_other_states_do_not_matter(known):
@@ -81,7 +132,7 @@ def test_no_word_pairs_are_no_rows(known):
 def test_alike_by_the_limits_of_random_pairs(known):
     checked = known.check(known.table())
     row = checked.plane[(checked.plane["state"] == "1") & (checked.plane["kind"] == "mutual")].iloc[0]
-    judged = checked.pairs.dropna(subset=["alike"])
+    judged = checked.pairs[checked.pairs["state"] == "1"].dropna(subset=["alike"])
     means, sounds = judged["meaning"] > row["meaning_limit"], judged["sound_distance"] < row["sound_limit"]
     expected = np.select([means & sounds, means, sounds], ["both", "meaning", "sound"], "neither")
     np.testing.assert_array_equal(judged["alike"].to_numpy(str), expected)

@@ -58,6 +58,23 @@ def test_digest_is_of_the_words(tmp_path, table, stores):
     assert once["bb"].digest == again["bb"].digest
 
 
+def test_a_language_none_of_which_could_be_aligned(tmp_path, table, stores):
+    problem = {"language": ["bb"], "utterance": ["s2.0"], "problem": ["transcription is empty"]}
+    pd.DataFrame(problem).to_parquet(tmp_path / "utterances.parquet")
+    found = read(tmp_path, table[table.language != "bb"], stores)
+    assert (found["bb"].utterances, found["bb"].problems) == ({}, {"s2.0": "transcription is empty"})
+    assert len(found["aa"].utterances) == 7
+    with pytest.raises(ValueError, match="has no words of cc; it has aa"):
+        read(tmp_path, table[table.language == "aa"], stores)
+
+
+def test_words_of_an_utterance_without_frames_are_ignored(tmp_path, table, stores):
+    names = list(stores["aa"].names)
+    stores["aa"].frames[names.index("s3.0")] = 0
+    found = read(tmp_path, table, stores)
+    assert set(found["aa"].utterances) == {*names} - {"s3.0"}
+
+
 def change(table, **values):
     """The first word of aa's utterance s3.0, changed."""
     row = table.index[(table.language == "aa") & (table.utterance == "s3.0")][0]

@@ -1,0 +1,46 @@
+"""demo/words.sh calls the three jobs with what it was given."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+WORDS = pathlib.Path(__file__).parents[2] / "demo/words.sh"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Calls that the script makes, by a Python that logs its arguments."""
+
+    def call(*arguments):
+        python = tmp_path / "python"
+        python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n')
+        python.chmod(0o755)
+        subprocess.run(["bash", WORDS, python, *arguments], cwd=tmp_path, check=True)
+        return (tmp_path / "log").read_text().splitlines()
+
+    return call
+
+
+def test_the_demo_of_all_languages(run):
+    assert run("demo", "", "demo", "out", "en-fr", "6", "none") == [
+        "-m isogloss.jobs.transcribe --corpus=manifest:.cache/demo/manifest.tsv --model=.cache/whisper-base"
+        " --state=6,final --exit_norm=both --out=out/exits",
+        "-m isogloss.jobs.align --corpus=manifest:.cache/demo/manifest.tsv --model=.cache/whisper-base"
+        " --out=out/words",
+        "-m isogloss.jobs.interpret --store=out/store --grid=out/grid.zarr --words=out/words"
+        " --corpus=manifest:.cache/demo/manifest.tsv --pairs=en-fr --state=6 --sentence_encoder=none"
+        " --out=out/interpret",
+    ]
+
+
+def test_some_languages(run):
+    calls = run("fleurs:test", "en_us,fr_fr", "a/b", "out", "en_us-fr_fr", "6", "none")
+    assert ["--languages=en_us,fr_fr" in call for call in calls] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("state", "exits"), [("final", "final"), ("4,final", "4,final"), ("all", "all"), ("4,5", "4,5,final")]
+)
+def test_no_state_is_named_twice(run, state, exits):
+    assert f"--state={exits} --exit_norm" in run("demo", "", "demo", "out", "en-fr", state, "none")[0]
