@@ -22,6 +22,8 @@ STAND_INS = ("aa=en", "bb=fr", "cc=en")
 PARTS = "parts/[!.]*.parquet"  # no drafts
 FLAGS = ["--stand_in=aa=en,bb=fr,cc=en"]
 
+pytestmark = pytest.mark.usefixtures("kept_programs")
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory, reader, speech):

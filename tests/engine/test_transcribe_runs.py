@@ -13,6 +13,8 @@ from pyarrow import parquet
 
 from isogloss.engine import transcribe
 
+pytestmark = pytest.mark.usefixtures("kept_programs")
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory, transcribing):
@@ -73,6 +75,7 @@ def test_nonsense_is_refused_before_anything_is_made(config, tmp_path, changed, 
 def command(config, out):
     flags = [f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}", "--state=all"]
     flags += [f"--stand_in={','.join(config.stand_in)}", "--exit_norm=both", "--tokens_per_second=10"]
+    flags += [f"--compilation_cache={config.out.parent / 'programs'}"]  # for the processes after the first
     return [sys.executable, "-m", "isogloss.jobs.transcribe", *flags]
 
 
