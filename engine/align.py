@@ -109,7 +109,7 @@ def run(config: Config) -> Summary:
     parts = PartFiles(folder=config.out / "parts", keys={unit.name: _key(unit, setting) for unit in units})
     out_folder.check(config.out, JOB, setting.settings)
     mine = config.share.of(units)
-    todo = [unit for unit in mine if not parts.there(unit.name, "parquet") or _mended(unit, setting, parts)]
+    todo = hearing.missing(mine, parts, lambda unit: _mended(unit, setting, parts))
     skipped = hearing.utterances(mine) - hearing.utterances(todo)
     cost = _work(setting, config.text, todo)
     heads = setting.heads.source
@@ -119,10 +119,8 @@ def run(config: Config) -> Summary:
     out_folder.claim(config.out, JOB, setting.settings)
     if todo:
         _align(config, setting, todo, parts)
-    waiting = [unit for unit in units if not parts.there(unit.name, "parquet")]
-    if waiting:
-        _LOG.info("%d units of other shards aren't done yet; the tables wait for them", len(waiting))
-    else:
+    waiting = hearing.awaited(units, parts)
+    if not waiting:
         by_language = {unit.language: [] for unit in units}
         for unit in units:
             by_language[unit.language].append(parts.path(unit.name, "parquet"))
@@ -144,7 +142,7 @@ def run(config: Config) -> Summary:
         skipped,
         cost,
         programs(),
-        waiting=len(waiting),
+        waiting=waiting,
         failed=failed,
         words=sum(int(str(row["words"])) for row in rows),
         empty_words=sum(int(str(row["empty_words"])) for row in rows),

@@ -17,6 +17,7 @@ import jax
 
 from isogloss.engine import decode, encode, part_files, plan, stand_in, state_source, time_axis
 from isogloss.engine.checkpoint import Checkpoint
+from isogloss.engine.part_files import PartFiles
 from isogloss.engine.spoken import Encoded, Source, Spoken
 from isogloss.engine.stand_in import Token
 from isogloss.engine.tokens import Tokens
@@ -186,6 +187,19 @@ def units(source: Source) -> list[Unit]:
         for listed in [source.utterances(language)]
         for start in range(0, len(listed), BLOCK)
     ]
+
+
+def missing(units: Sequence[Unit], parts: PartFiles, mended: Callable[[Unit], bool]) -> list[Unit]:
+    """Units whose part isn't there, or whose utterances without states have some now, as `mended` says."""
+    return [unit for unit in units if not parts.there(unit.name, "parquet") or mended(unit)]
+
+
+def awaited(units: Sequence[Unit], parts: PartFiles) -> int:
+    """How many units have no part yet, which are other shards'; told, too."""
+    waiting = len(missing(units, parts, lambda _: False))
+    if waiting:
+        _LOG.info("%d units of other shards aren't done yet; the tables wait for them", waiting)
+    return waiting
 
 
 def together(

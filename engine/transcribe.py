@@ -68,7 +68,7 @@ def run(config: Config) -> Summary:
     parts = PartFiles(folder=config.out / "parts", keys={unit.name: setting.key(unit) for unit in units})
     out_folder.check(config.out, JOB, setting.settings)
     mine = config.share.of(units)
-    todo = [unit for unit in mine if not parts.there(unit.name, "parquet") or _mended(unit, setting, parts)]
+    todo = hearing.missing(mine, parts, lambda unit: _mended(unit, setting, parts))
     skipped = hearing.utterances(mine) - hearing.utterances(todo)
     cost = _work(setting, todo)
     if config.dry_run:
@@ -76,12 +76,8 @@ def run(config: Config) -> Summary:
         return hearing.ended(Summary, start, [], skipped, plan, programs())
     out_folder.claim(config.out, JOB, setting.settings)
     _transcribe(setting, todo, parts)
-    waiting = [unit for unit in units if not parts.there(unit.name, "parquet")]
-    rows: list[transcript_report.Row] = []
-    if waiting:
-        _LOG.info("%d units of other shards aren't done yet; the tables wait for them", len(waiting))
-    else:
-        rows = transcript_report.write(config.out, setting, units, parts)
+    waiting = hearing.awaited(units, parts)
+    rows = [] if waiting else transcript_report.write(config.out, setting, units, parts)
     return hearing.ended(
         Summary,
         start,
@@ -89,7 +85,7 @@ def run(config: Config) -> Summary:
         skipped,
         cost,
         programs(),
-        waiting=len(waiting),
+        waiting=waiting,
         failed=_failed(mine if waiting else units, parts),
         rows=len(rows),
         best={str(row["language"]): _best(row) for row in rows if row["best"]},
