@@ -70,6 +70,7 @@ class Summary(Heard):
       words: aligned.
       empty_words: of those, without a frame of their own.
       tied: utterances of which another warping path is as good.
+      truncated: utterances longer than the window, whose last words have wrong times.
       heads: where the alignment heads are from.
       table: words.parquet; None while shards are waited for.
     """
@@ -77,6 +78,7 @@ class Summary(Heard):
     words: int = 0
     empty_words: int = 0
     tied: int = 0
+    truncated: int = 0
     heads: str
     table: str | None = None
 
@@ -135,6 +137,13 @@ def run(config: Config) -> Summary:
         for row in rows
         if row["problem"] and not row["left_out"]
     }
+    truncated = sum(bool(row["truncated"] and row["words"]) for row in rows)
+    if truncated:
+        _LOG.warning(
+            "%d utterances are longer than the model's window and were aligned with all of their text: their "
+            "last words have wrong times; the column truncated marks them",
+            truncated,
+        )
     return hearing.ended(
         Summary,
         start,
@@ -147,6 +156,7 @@ def run(config: Config) -> Summary:
         words=sum(int(str(row["words"])) for row in rows),
         empty_words=sum(int(str(row["empty_words"])) for row in rows),
         tied=sum(bool(row["tied"]) for row in rows),
+        truncated=truncated,
         heads=heads,
         table=None if waiting else str(config.out / "words.parquet"),
     )

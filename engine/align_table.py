@@ -33,7 +33,10 @@ _OF_UTTERANCE = (
     ("utterance", pa.string()),
     ("sentence", pa.string()),
 )
-WORDS = pa.schema([*_OF_UTTERANCE, ("word_index", pa.int32()), *_OF_WORD, ("tied", pa.bool_())])
+_SHARED = ("tied", "truncated")  # columns of an utterance that its words have, too
+WORDS = pa.schema(
+    [*_OF_UTTERANCE, ("word_index", pa.int32()), *_OF_WORD, *((name, pa.bool_()) for name in _SHARED)]
+)
 UTTERANCES = pa.schema(
     [
         *_OF_UTTERANCE,
@@ -43,7 +46,7 @@ UTTERANCES = pa.schema(
         ("language_probability", pa.float32()),  # of a detected language
         ("seconds", pa.float64()),
         ("frames", pa.int32()),
-        ("truncated", pa.bool_()),  # the recording is longer than the window, its text may be too
+        ("truncated", pa.bool_()),  # the recording is longer than the window: its last words have wrong times
         ("cut", pa.bool_()),  # a decoded text, by the most tokens that the duration allows
         ("tied", pa.bool_()),  # another warping path is as good
         ("words", pa.int32()),
@@ -128,8 +131,9 @@ def _word(word: Word) -> dict[str, object]:
 
 def words(part: pa.Table) -> pa.Table:
     """Rows of words.parquet out of a part."""
+    names = (*(name for name, _ in _OF_UTTERANCE), *_SHARED)
     rows = [
-        {**{name: one[name] for name, _ in _OF_UTTERANCE}, "tied": one["tied"], "word_index": index, **word}
+        {**{name: one[name] for name in names}, "word_index": index, **word}
         for one in part.to_pylist()
         for index, word in enumerate(one["said"])
     ]

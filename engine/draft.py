@@ -35,12 +35,15 @@ def _alive(pid: int) -> bool:
 def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
     """Let `write` make a file beside `path` and rename it there, so that no half file is seen.
 
+    It is on the disk before it has its name, so that a power cut leaves no empty one.
+
     Raises:
       OSError: the file can't be written, the disk may be full; `path` is as it was.
     """
     draft = _beside(path)
     try:
         write(draft)
+        _sync(draft)
         os.replace(draft, path)
     except OSError as error:
         raise OSError(
@@ -71,6 +74,11 @@ def make_folder(path: pathlib.Path) -> None:
             f"({error.strerror}: {error.filename}); name another, or check what is in its way and its "
             "permissions"
         ) from error
+
+
+def _sync(path: pathlib.Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _beside(path: pathlib.Path) -> pathlib.Path:

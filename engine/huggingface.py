@@ -56,6 +56,33 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
     return pathlib.Path(folder)
 
 
+def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | None:
+    """A small file that a model may bring, or None where it is known to bring none.
+
+    Args:
+      name: a path, or owner/name of a repository of the hub.
+      file: within the folder or the repository.
+      revision: of a repository, as of `download`.
+
+    Raises:
+      ValueError: the hub can't be asked, and didn't say before.
+    """
+    if (path := pathlib.Path(name)).exists():
+        return path / file if (path / file).is_file() else None
+    try:
+        return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
+    except errors.RemoteEntryNotFoundError:
+        return None
+    except (OSError, errors.HFValidationError) as error:
+        cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
+        if cached is not None and not isinstance(cached, str):  # the cache's sign for "the hub has none"
+            return None
+        raise ValueError(
+            f"{name}: the Hugging Face hub can't be asked whether it has {file}, which results depend "
+            f"on: {error} Remedy: check the network, run this once where there is one, or give a folder."
+        ) from error
+
+
 def open_folder(folder: pathlib.Path) -> weights.Weights:
     """Index of a folder with config.json and safetensors; all tensors are checked."""
     files = _files(folder)

@@ -93,7 +93,7 @@ class Config:
             model=self.model,
             revision=self.revision,
             tokenizer=self.tokenizer,
-            folder=self.out / "words",
+            folder=self.out,
         )
 
 
@@ -105,10 +105,11 @@ class Summary:
       done: computed by this run.
       skipped: of this process's share, there already.
       waiting: of other shards, not done yet; the tables are written when none is left.
-      missing: units whose scores the grid doesn't hold yet.
+      missing: units whose scores the grid doesn't hold, or not yet.
       failed: reason by unit that can't be computed.
       left_out: sentence pairs that can't be compared, of the tables; sentence_pairs.parquet has the reasons.
       unconverged: sentence pairs whose transport didn't come to rest, of the tables.
+      without_phones: languages of which it isn't known how words sound, with the reason.
       page: to browse word matches; None while shards are waited for, and without a unit.
       largest_difference: of a sentence pair's score from the grid's, of the tables; null without tables.
       tables: rows by table; empty while shards are waited for.
@@ -127,6 +128,7 @@ class Summary:
     unconverged: int
     largest_difference: float | None
     tables: Mapping[str, int]
+    without_phones: Mapping[str, str]
     page: str | None
     seconds: float
     sentence_pairs_per_second: float
@@ -158,7 +160,7 @@ def run(config: Config) -> Summary:
         return _summary(start, _Written(), skipped=0, missing=[], plan=work, programs=programs())
     if config.words is None:
         interpret_words.align_all(config.aligning(), opened)
-    words = interpret_input.read_words(config.words or config.aligning().folder, opened)
+    words = interpret_input.read_words(config.words or config.aligning().out, opened)
     keys = opened.fingerprints(words, config.settings())
     parts = interpret_parts.open_parts(config.out / "parts", keys)
     every = opened.units()
@@ -168,6 +170,14 @@ def run(config: Config) -> Summary:
     missing = [name for name in map(opened.name, every) if name not in keys]
     for name in missing:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
+    if opened.absent:
+        _LOG.error(
+            "%s: has no state %s, it has %s; the rest goes on. Extract it and run the grid job on it",
+            config.grid,
+            ", ".join(opened.absent),
+            ", ".join(opened.grid.states),
+        )
+    missing += opened.lacking()
     if config.dry_run:
         work = interpret_work.work(opened, words, todo, timed=config.method)
         return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work, programs=programs())
@@ -197,6 +207,7 @@ class _Written:
     unconverged: int = 0
     largest_difference: float | None = None
     tables: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    without_phones: Mapping[str, str] = dataclasses.field(default_factory=dict)
     page: str | None = None
 
 
@@ -255,7 +266,9 @@ def _checks(config: Config, opened: Opened) -> Checks:
         encoder=meaning.load(config.sentence_encoder),
         voices=phones.Phones() if config.phones else None,
         pictures=config.pictures,
-        recordings=Recordings(config.corpus, sorted(opened.members)) if config.corpus else None,
+        recordings=Recordings(config.corpus, [member.store for member in opened.members.values()])
+        if config.corpus
+        else None,
     )
 
 
@@ -297,7 +310,10 @@ def _write(
         return written
     settings = config.settings() | {"encoder": config.sentence_encoder, "phones": config.phones}
     page = interpret_report.write(config.out, opened, words, parts, done, checks, settings)
-    return dataclasses.replace(written, page=str(page))
+    voiceless = checks.voices.voiceless if checks.voices else {}
+    for language, reason in voiceless.items():
+        _LOG.warning("%s: how its words sound isn't known: %s", language, reason)
+    return dataclasses.replace(written, without_phones=voiceless, page=str(page))
 
 
 class _Counted:
@@ -318,6 +334,7 @@ def _checked(
 ) -> _Written:
     """What the sentence pairs say of themselves; warnings where a reader should know."""
     columns = ["problem", "converged", "score", "precision", "recall", "grid_score", "state"]
+    columns += ["truncated_a", "truncated_b"]
     every = pa.concat_tables([interpret_tables.SENTENCE_PAIRS.empty_table(), *tables]).select(columns)
     frame = every.to_pandas()
     good, left_out = frame[frame["problem"] == ""], frame.loc[frame["problem"] != "", "problem"]
@@ -325,6 +342,13 @@ def _checked(
         _LOG.warning("%d sentence pairs aren't compared: %s", n, reason)
     if left_out.nunique() > _REASONS:
         _LOG.warning("sentence_pairs.parquet has %d more reasons", left_out.nunique() - _REASONS)
+    truncated = int((good["truncated_a"] | good["truncated_b"]).sum())
+    if truncated:
+        _LOG.warning(
+            "%d sentence pairs have a recording longer than the model's window, whose last words have wrong "
+            "times; truncated_a and truncated_b mark them",
+            truncated,
+        )
     unconverged = int((~good["converged"].astype(bool)).sum())
     if unconverged:
         _LOG.warning(

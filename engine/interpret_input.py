@@ -44,12 +44,14 @@ class Opened:
       members: languages of the pairs, with their stores.
       pairs: query language first; the grid may hold either direction.
       states: places on the grid's axis, in its order.
+      absent: states that are asked for and that the grid lacks.
     """
 
     grid: Grid
     members: Mapping[str, Member]
     pairs: tuple[Pair, ...]
     states: tuple[int, ...]
+    absent: tuple[str, ...] = ()
 
     def units(self) -> list[Unit]:
         """The whole plan, in order of work."""
@@ -57,7 +59,11 @@ class Opened:
 
     def name(self, unit: Unit) -> str:
         """For people, and of its parts."""
-        return f"{grid_store.pair_name(unit.pair)} state {self.grid.states[unit.state]}"
+        return _unit_name(unit.pair, self.grid.states[unit.state])
+
+    def lacking(self) -> list[str]:
+        """Names of units that the grid has no state for."""
+        return [_unit_name(pair, state) for state in self.absent for pair in self.pairs]
 
     def scores(self, unit: Unit) -> Float[np.ndarray, "Q Q"]:
         """SeqSim with the query language's sentences as rows.
@@ -90,8 +96,10 @@ def open_input(
 ) -> Opened:
     """Grid and stores of the languages in `pairs`, all pairs of the grid by default.
 
+    A state that the grid lacks is kept apart, so that the others go on.
+
     Raises:
-      ValueError: a pair or a state that isn't there, or a grid of other stores.
+      ValueError: a pair that isn't there, none of the states is, or a grid of other stores.
     """
     grid = grid_store.open_grid(grid_path)
     if MEASURE not in grid.measures:
@@ -104,7 +112,14 @@ def open_input(
     members = {code: open_member(activation_store.open_store(store, code)) for code in codes}
     for member in members.values():
         _check_same(grid, member)
-    return Opened(grid=grid, members=members, pairs=wanted, states=_check_states(states, grid))
+    _check_states(states, grid)
+    return Opened(
+        grid=grid,
+        members=members,
+        pairs=wanted,
+        states=tuple(i for i, state in enumerate(grid.states) if not states or state in states),
+        absent=tuple(state for state in states if state not in grid.states),
+    )
 
 
 def read_words(folder: pathlib.Path, opened: Opened) -> dict[str, Spoken]:
@@ -145,16 +160,18 @@ def _place(grid: Grid, pair: Pair) -> tuple[int, bool]:
     return grid.pairs.index(pair[::-1] if turned else pair), turned
 
 
-def _check_states(wanted: Sequence[str], grid: Grid) -> tuple[int, ...]:
+def _unit_name(pair: Pair, state: str) -> str:
+    return f"{grid_store.pair_name(pair)} state {state}"
+
+
+def _check_states(wanted: Sequence[str], grid: Grid) -> None:
     if len(set(wanted)) < len(wanted):
         raise ValueError(f"--state names a state twice: {','.join(wanted)}")
-    for state in wanted:
-        if state not in grid.states:
-            raise ValueError(
-                f"--state={state}: {grid.path} has no such state, it has {', '.join(grid.states)}. "
-                "Extract that state and run the grid job on it, or ask for another"
-            )
-    return tuple(i for i, state in enumerate(grid.states) if not wanted or state in wanted)
+    if wanted and set(wanted).isdisjoint(grid.states):
+        raise ValueError(
+            f"--state={','.join(wanted)}: {grid.path} has no such state, it has {', '.join(grid.states)}. "
+            "Extract that state and run the grid job on it, or ask for another"
+        )
 
 
 def _check_same(grid: Grid, member: Member) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from isogloss.engine import draft, interpret_figures, page, word_checks
 from isogloss.engine.zarr_group import Json
@@ -72,8 +73,7 @@ def render(
     """
     shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
     sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
-    told = checked.pairs["mutual"] | checked.pairs["transported"] | (checked.pairs["share"] >= 0.5 / _FINE)
-    matches = {key: part for key, part in checked.pairs.loc[told].groupby(_KEY, sort=False)}
+    matches = {key: part for key, part in checked.pairs.loc[told(checked.pairs)].groupby(_KEY, sort=False)}
     blocks: dict[str, _Block] = {f"words-{code}": words for code, words in _words(checked.pairs).items()}
     for i, (key, part) in enumerate(sets.items()):
         blocks[f"set-{i}"] = _set(part, matches.get(key, checked.pairs.iloc[:0]))
@@ -96,6 +96,12 @@ def render(
         meta=_meta(checked, sets),
         blocks={key: _json(value) for key, value in blocks.items()},
     )
+
+
+def told(pairs: pd.DataFrame) -> Bool[np.ndarray, " P"]:
+    """Which word pairs the page tells of: matches, and those whose share of a score isn't written as 0."""
+    matched = pairs["mutual"].to_numpy(bool) | pairs["transported"].to_numpy(bool)
+    return matched | (pairs["share"].to_numpy(float) >= 0.5 / _FINE)
 
 
 def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:

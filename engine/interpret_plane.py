@@ -80,6 +80,9 @@ def _says(tests: pd.DataFrame) -> str:
     lines = []
     for row in tests.to_dict("records"):
         name = "meaning" if row["check"] == "meaning" else "sound"
+        if not row["n"]:
+            lines.append(f"{name}: no sentence pair has such a match")
+            continue
         sign = 1 if name == "meaning" else -1  # of a likeness, not a distance
         p = "p < 0.001" if row["p_permutation"] < 0.001 else f"p = {row['p_permutation']:.3f}"
         lines.append(

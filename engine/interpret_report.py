@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import pathlib
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from isogloss.engine import (
     time_axis,
     word_checks,
 )
+from isogloss.engine.activation_store import LanguageStore
 from isogloss.engine.interpret_input import Opened, Unit
 from isogloss.engine.interpret_parts import Parts
 from isogloss.engine.interpret_unit import Reader
@@ -41,7 +42,6 @@ from isogloss.engine.zarr_group import Json
 SEED = 20250519  # of random word pairs and permutations
 _PAGE = "interpret.html"
 _NAME_BYTES = 200  # longest file name of a picture; file systems have 255, drafts are longer
-_LEAST = 0.5 / (10 * interpret_page.STEPS)  # share of a score that the page still shows
 MATCHES = pa.schema(
     [
         *interpret_tables.WORD_PAIRS,
@@ -72,19 +72,27 @@ class Checks:
 class Recordings:
     """Waveforms by language and utterance."""
 
-    def __init__(self, spec: str, languages: Sequence[str]) -> None:
-        """List the recordings of `--corpus`; ValueError for nonsense."""
+    def __init__(self, spec: str, stores: Iterable[LanguageStore]) -> None:
+        """List the recordings of `--corpus`; ValueError for nonsense, and if stores are of another corpus."""
         opened = corpus.open_corpus(spec)
-        listings = {code: opened.listing(code, "all") for code in languages}
-        self._sources = {
-            (code, u.name): u.source for code, every in listings.items() for u in every.utterances
-        }
+        self._sources: dict[tuple[str, str], audio.Source] = {}
+        for store in stores:
+            listed = {u.name: u for u in opened.listing(store.language, "all").utterances}
+            columns = (store.coordinate(name) for name in ("sentence", "transcription"))
+            for name, *said in zip(store.names, *columns, strict=True):
+                found = listed.get(name)
+                if found is None or [found.sentence, found.transcription] != said:
+                    raise ValueError(
+                        f"--corpus={spec}: {store.language} {name!r} of {store.path} isn't there, or has "
+                        "another sentence or text. Name the corpus that the store was made of, or none"
+                    )
+                self._sources[store.language, name] = found.source
 
     def wave(self, language: str, utterance: str, frames: int) -> Float[np.ndarray, " samples"] | None:
-        """Samples of an utterance's first frames; None where the corpus lacks it or it can't be read."""
+        """Samples of an utterance's first frames; None where it can't be read."""
         try:
             return audio.decode(self._sources[language, utterance], frames * time_axis.SAMPLES_PER_FRAME)
-        except (KeyError, audio.AudioError):
+        except audio.AudioError:
             return None
 
 
@@ -139,13 +147,12 @@ def _old_pictures(out: pathlib.Path) -> set[pathlib.Path]:
 
 
 def _told(checked: Checked) -> Checked:
-    """What the page tells of: matches, shares, and each word with frames of no word, which names it."""
+    """What the page tells of, and each word with frames of no word, which names it."""
     pairs = checked.pairs
     named = (pairs["word_index_a"] == interpret_tables.GAP_INDEX) | (
         pairs["word_index_b"] == interpret_tables.GAP_INDEX
     )
-    told = pairs["mutual"] | pairs["transported"] | (pairs["share"] >= _LEAST) | named
-    return checked._replace(pairs=pairs.loc[told])
+    return checked._replace(pairs=pairs.loc[interpret_page.told(pairs) | named])
 
 
 def _write(stem: pathlib.Path, table: pa.Table, *, csv: bool) -> None:

@@ -58,6 +58,8 @@ SENTENCE_PAIRS = pa.schema(
         ("words_b", pa.int32()),
         ("empty_a", pa.int32()),  # words left out because no frame is theirs
         ("empty_b", pa.int32()),
+        ("truncated_a", pa.bool_()),  # longer than the window: the last words have wrong times
+        ("truncated_b", pa.bool_()),
         ("mutual", pa.int32()),
         ("transported", pa.int32()),
         ("transport_error", pa.float64()),
@@ -176,6 +178,7 @@ def sentence_pairs(keys: Keys, compared: Sequence[Compared], tolerance: float) -
         for side, words in zip("ab", pair.words, strict=True):
             row[f"words_{side}"] = 0 if words is None else len(words)
             row[f"empty_{side}"] = 0 if words is None else words.empty
+            row[f"truncated_{side}"] = words is not None and words.truncated
         rows.append(row | (_figures(pair.found, tolerance) if pair.found else {}))
     return pa.Table.from_pylist(rows, SENTENCE_PAIRS)
 

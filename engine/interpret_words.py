@@ -25,7 +25,7 @@ class Wanted:
       model: whose decoder aligns; None for the store's, if its name is a hub id.
       revision: of a hub id.
       tokenizer: None for the model's own.
-      folder: to write to.
+      folder: of the interpretation; words of recordings and those of states are kept apart in it.
     """
 
     store: pathlib.Path
@@ -34,6 +34,11 @@ class Wanted:
     revision: str | None
     tokenizer: str | None
     folder: pathlib.Path
+
+    @property
+    def out(self) -> pathlib.Path:
+        """Where words are written."""
+        return self.folder / ("words" if self.corpus else "words_of_states")
 
 
 def align_all(wanted: Wanted, opened: Opened) -> None:
@@ -72,7 +77,7 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.Config":
         model=model,
         revision=wanted.revision,
         tokenizer=wanted.tokenizer,
-        out=wanted.folder,
+        out=wanted.out,
         languages=tuple(sorted(opened.members)),
         recordings="first",
         long="truncate",

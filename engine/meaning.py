@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from jaxtyping import Float
 
-DEFAULT = "sentence-transformers/LaBSE"
 NONE = "none"
 _BATCH = 64
 _LOG = logging.getLogger(__name__)

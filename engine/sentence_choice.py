@@ -26,11 +26,6 @@ class Chosen(NamedTuple):
     candidate: int
     score: float
 
-    @property
-    def gold(self) -> bool:
-        """Whether both are the same sentence."""
-        return self.query == self.candidate
-
 
 def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[Chosen]:
     """The pair of every query that both languages have, in the grid's order.

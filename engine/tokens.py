@@ -11,16 +11,14 @@ Source of prompts and suppressed tokens: openai/whisper, tokenizer.py and decodi
 import dataclasses
 import itertools
 import json
-import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
 import tokenizers
 import transformers
-from transformers.utils.hub import cached_file
 
-from isogloss.engine import weights
+from isogloss.engine import huggingface, weights
 
 TASKS = ("transcribe", "translate")
 ENGLISH_ONLY_EOT = 50256  # GPT-2's vocabulary, which has a token less than the multilingual one
@@ -172,18 +170,8 @@ def _parts(token: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
 def _listed(name: str, revision: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """What the model's own configuration suppresses, None where it says nothing."""
     for file, keys in _LISTS.items():
-        try:
-            found = cached_file(
-                name,
-                file,
-                revision=revision,
-                _raise_exceptions_for_gated_repo=False,
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-            )
-        except OSError:
-            found = None
-        settings = weights.json_object(pathlib.Path(os.fspath(found))) if found else {}
+        found = huggingface.optional_file(name, file, revision)
+        settings = weights.json_object(found) if found else {}
         if any(settings.get(key) for key in keys):
             return _ids(name, file, settings.get(keys[0])), _ids(name, file, settings.get(keys[1]))
     return None

@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import jax
-from transformers.utils.hub import cached_file
 
 from isogloss.engine import (
     activation_store,
@@ -21,6 +20,7 @@ from isogloss.engine import (
     encode,
     exits,
     hearing,
+    huggingface,
     stand_in,
     tokens,
     transcript_text,
@@ -157,18 +157,8 @@ _RECORDED = (
 
 def _spellings(name: str, revision: str | None) -> dict[str, str] | None:
     """The model's table of English spellings, None where it brings none."""
-    try:
-        found = cached_file(
-            name,
-            "normalizer.json",
-            revision=revision,
-            _raise_exceptions_for_gated_repo=False,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-    except OSError:  # a file, not a folder
-        found = None
-    return transcript_text.read_spellings(pathlib.Path(found)) if found else None
+    found = huggingface.optional_file(name, "normalizer.json", revision)
+    return transcript_text.read_spellings(found) if found else None
 
 
 def _texts(

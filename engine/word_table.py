@@ -31,6 +31,7 @@ COLUMNS = (
     "start",
     "end",
     "empty",
+    "truncated",
 )
 
 
@@ -45,6 +46,7 @@ class Words:
       centre: the centre frame of each.
       seconds: start and end of each.
       empty: number of words left out because no frame is theirs.
+      truncated: whether the recording is longer than the window: its last words have wrong times.
     """
 
     index: tuple[int, ...]
@@ -53,6 +55,7 @@ class Words:
     centre: Int32[np.ndarray, " V"]
     seconds: Float[np.ndarray, "V 2"]
     empty: int
+    truncated: bool = False
 
     def __len__(self) -> int:
         """Words that can be compared."""
@@ -162,4 +165,5 @@ def _words(where: str, rows: pd.DataFrame, frames: int) -> Words:
         centre=centre,
         seconds=np.stack([np.asarray(kept[name], np.float64) for name in ("start", "end")], axis=1),
         empty=len(rows) - len(kept),
+        truncated=bool(rows["truncated"].any()),
     )

@@ -1,12 +1,9 @@
-"""engine.decode: any rows on any number of devices, the same results; refusals; real speech."""
+"""engine.decode: any rows on any number of devices, the same results; refusals."""
 
-import csv
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
-import soundfile
 import tokenizers
 
 from isogloss.engine import decode, encode, weights
@@ -14,7 +11,6 @@ from isogloss.engine.beam import Search
 from isogloss.engine.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.tokens import Tokens
 
-CACHE = pathlib.Path(__file__).parents[2] / ".cache"
 ROWS = 11
 RNG = np.random.default_rng(5)
 STATES = RNG.standard_normal((ROWS, 100, 16)).astype(np.float16)
@@ -149,74 +145,3 @@ def test_an_english_only_model_detects_nothing(load, tokens):
     english = load(vocabulary=dataclasses.replace(tokens, multilingual=False))
     with pytest.raises(ValueError, match="multilingual"):
         english.detect(STATES, VISIBLE, NORMED)
-
-
-OPENAI = {  # canonical names in openai/whisper's words
-    ".layers.": ".blocks.",
-    ".self_attn_layer_norm": ".attn_ln",
-    ".encoder_attn_layer_norm": ".cross_attn_ln",
-    ".final_layer_norm": ".mlp_ln",
-    ".self_attn.": ".attn.",
-    ".encoder_attn.": ".cross_attn.",
-    **{f".{letter}_proj": f".{word}" for letter, word in zip("qkv", ("query", "key", "value"), strict=True)},
-    ".out_proj": ".out",
-    ".fc1": ".mlp.0",
-    ".fc2": ".mlp.2",
-    "encoder.layer_norm": "encoder.ln_post",
-    "decoder.layer_norm": "decoder.ln",
-    ".embed_positions.weight": ".positional_embedding",
-    ".embed_tokens": ".token_embedding",
-}
-
-
-def openai_model(checkpoint):
-    torch = pytest.importorskip("torch", reason="the oracle needs a CPU build of torch")
-    whisper = pytest.importorskip("whisper.model", reason="the oracle is openai-whisper")
-    d = checkpoint.dimensions
-    sizes = (d.mels, d.positions, d.features, d.heads, d.encoder_layers)
-    sizes += (d.vocabulary, d.text_positions, d.features, d.heads, d.decoder_layers)
-    model = whisper.Whisper(whisper.ModelDimensions(*sizes)).eval()
-    tensors = {}
-    for name in checkpoint.weights.tensors:
-        theirs = name
-        for ours, word in OPENAI.items():
-            theirs = theirs.replace(ours, word)
-        tensors[theirs] = torch.from_numpy(checkpoint.read(name).copy())
-    model.load_state_dict(tensors)
-    return model
-
-
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # a file that whisper leaves open
-def test_real_speech_is_heard_as_openai_whisper_hears_it():
-    if (
-        not (CACHE / "whisper-base" / "model.bin").is_file()
-        or not (CACHE / "demo" / "manifest.tsv").is_file()
-    ):
-        pytest.skip("whisper-base and its speech aren't here: `make demo` fetches them")
-    checkpoint = load_checkpoint(str(CACHE / "whisper-base"))
-    model = openai_model(checkpoint)
-    torch, whisper = pytest.importorskip("torch"), pytest.importorskip("whisper")
-    with (CACHE / "demo" / "manifest.tsv").open() as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))[::70]
-    heard, theirs = [], []
-    for row in rows:
-        wave, rate = soundfile.read(CACHE / "demo" / row["audio"], dtype="float32")
-        assert rate in (8000, 16000)
-        wave = np.repeat(wave, 16000 // rate)  # crude, but the same for both
-        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(wave))
-        with torch.no_grad():
-            heard.append(model.embed_audio(mel[None]))
-            options = whisper.DecodingOptions(language=row["language"], without_timestamps=True, fp16=False)
-            theirs.append(tuple(whisper.decode(model, heard[-1], options)[0].tokens))
-    tokens = Tokens.load(str(CACHE / "whisper-base"))
-    decoding = decode.load(checkpoint, tokens, encode.precision_for("cpu"), rows_per_device=3, devices=1)
-    found = decoding.generate(
-        np.concatenate([states.numpy() for states in heard]),
-        np.full(len(rows), 1500),
-        np.zeros(len(rows), bool),
-        [tokens.prompt(row["language"]) for row in rows],
-        np.full(len(rows), 64),
-    )
-    assert [one.tokens for one in found] == theirs

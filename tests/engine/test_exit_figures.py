@@ -23,14 +23,16 @@ def table(edits=EDITS, texts=("a b", "c d"), references=("a b", "c e"), scored=(
     }  # fmt: skip
     made = []
     for (state, norm), numbers in edits.items():
-        for number, text, reference, there in zip(numbers, texts, references, scored, strict=True):
+        every = zip("xy", numbers, texts, references, scored, strict=True)
+        for name, number, text, reference, there in every:
             counts = dict.fromkeys(transcript_text.COUNTS, 4) | {
                 name: number for name in transcript_text.COUNTS if "edits" in name
             }
             made.append(
                 columns
                 | counts
-                | {"state": state, "exit_norm": norm, "text": text, "reference": reference, "scored": there}
+                | {"state": state, "exit_norm": norm, "utterance": name}
+                | {"text": text, "reference": reference, "scored": there}
             )
     return pa.Table.from_pylist(made)
 
@@ -51,6 +53,24 @@ def test_of_equal_exits_the_latest_is_best():
     # Exits 1 without the norm and final cost the same in all, but not on every resample.
     assert found[1]["gain_low"] < 0 < found[1]["gain_high"]
     assert found[2]["gain_low"] == found[2]["gain_high"] == 0
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_gain_is_of_utterances_that_both_have_scored(lost):
+    """An exit may lose an utterance, its states not being finite; the final one lost none, or another."""
+    rows = table({("1", False): [1, 2], ("final", True): [2, 4]}).to_pylist()
+    rows[lost]["scored"] = False
+    found = transcript_summary.rows(
+        pa.Table.from_pylist(rows), chosen({("1", False): 0, ("final", True): 0}), "transcribe", BASIC
+    )
+    assert found[0]["wer_normalised"] == [2 / 4, 1 / 4][lost]
+    assert found[0]["gain"] == [2 / 4, 1 / 4][lost]
+    assert found[1]["gain"] == 0
+    rows[3 - lost]["scored"] = False  # the final exit's other utterance: none is left that both have
+    found = transcript_summary.rows(
+        pa.Table.from_pylist(rows), chosen({("1", False): 0, ("final", True): 0}), "transcribe", BASIC
+    )
+    assert math.isnan(found[0]["gain"])
 
 
 def test_without_references_nothing_is_best():

@@ -297,6 +297,40 @@ def test_a_hub_out_of_reach_is_explained(monkeypatch, error):
         checkpoint.load_checkpoint("openai/whisper-base", revision="abc")
 
 
+class Missing(errors.RemoteEntryNotFoundError):
+    """The hub's answer without the answer of a server."""
+
+    def __init__(self):
+        Exception.__init__(self, "no such file")
+
+
+@pytest.mark.parametrize("cached", [None, object()])
+def test_a_small_file_that_a_model_lacks(tmp_path, monkeypatch, cached):
+    """The hub says so, or said so before: that is known. No answer is an error, and no "there is none"."""
+    (tmp_path / "generation_config.json").write_text("{}")
+    assert huggingface.optional_file(str(tmp_path), "normalizer.json", None) is None
+    assert huggingface.optional_file(str(tmp_path / "generation_config.json"), "config.json", None) is None
+    there = huggingface.optional_file(str(tmp_path), "generation_config.json", None)
+    assert there == tmp_path / "generation_config.json"
+    asked = []
+
+    def hf_hub_download(repository, file, *, revision):
+        asked.append((repository, file, revision))
+        raise raised
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: cached)
+    raised = Missing()
+    assert huggingface.optional_file("a/b", "normalizer.json", "abc") is None
+    assert asked == [("a/b", "normalizer.json", "abc")]
+    raised = errors.LocalEntryNotFoundError("no connection")
+    if cached is None:
+        with pytest.raises(ValueError, match=r"can't be asked whether it has normalizer.json.*no connection"):
+            huggingface.optional_file("a/b", "normalizer.json", None)
+    else:
+        assert huggingface.optional_file("a/b", "normalizer.json", None) is None
+
+
 def test_every_error_of_the_hub_is_caught():
     """What snapshot_download documents to raise is an OSError or a bad name."""
     for name in ("HfHubHTTPError", "LocalEntryNotFoundError", "OfflineModeIsEnabled"):

@@ -173,11 +173,53 @@ def test_a_dry_run_refuses_what_a_run_refuses(config, monkeypatch, aligned):
         interpret.run(config)
 
 
-def test_a_picture_s_recording_is_as_long_as_its_frames(speech):
-    recordings = interpret_report.Recordings(f"manifest:{speech}", ["aa"])
+def test_a_picture_s_recording_is_as_long_as_its_frames(config, speech):
+    store = activation_store.open_store(config.store, "aa")
+    recordings = interpret_report.Recordings(f"manifest:{speech}", [store])
     assert len(recordings.wave("aa", "s3.0", 5)) == 5 * 320
     assert len(recordings.wave("aa", "s3.0", 1500)) > 1.3 * 16_000
-    assert recordings.wave("aa", "s9.0", 5) is None
+
+
+def test_recordings_of_another_corpus_are_refused(config, speech, tmp_path, monkeypatch):
+    lines = [line.split("\t") for line in speech.read_text().splitlines()]
+    absolute = [lines[0], *([*line[:2], str(speech.parent / line[2]), line[3]] for line in lines[1:])]
+    moved = tmp_path / "moved.tsv"
+    moved.write_text("".join("\t".join(line) + "\n" for line in absolute))
+    config = dataclasses.replace(config, corpus=f"manifest:{moved}", states=("final",), pairs=("aa-bb",))
+    assert interpret.run(dataclasses.replace(config, dry_run=True)).plan["units"] == 1
+    monkeypatch.delattr(interpret.interpret_unit, "compare")
+    for kept in ([row for row in absolute if row[1] != "s3"], [[*row[:3], row[3] + "!"] for row in absolute]):
+        kept[0] = absolute[0]
+        moved.write_text("".join("\t".join(line) + "\n" for line in kept))
+        with pytest.raises(
+            ValueError, match=r"moved\.tsv: aa '.*' of .*aa\.zarr isn't there, or has another"
+        ):
+            interpret.run(config)
+
+
+def test_a_state_that_the_grid_lacks_leaves_the_others(config, caplog):
+    config = dataclasses.replace(config, states=("final", "5"), pairs=("aa-bb", "cc-aa"))
+    summary = interpret.run(config)
+    assert summary.done == 2
+    assert summary.missing == ["aa-bb state 5", "cc-aa state 5"]
+    assert not summary.complete
+    assert "has no state 5, it has 1, final" in caplog.text
+    assert set(pd.read_parquet(config.out / "sentence_pairs.parquet").state) == {"final"}
+
+
+def test_words_of_recordings_beyond_the_window_are_marked(config, tmp_path, caplog):
+    words = pd.read_parquet(config.words / "words.parquet")
+    words["truncated"] = (words.language == "bb") & (words.sentence == "s2")
+    (tmp_path / "words").mkdir()
+    words.to_parquet(tmp_path / "words" / "words.parquet")
+    config = dataclasses.replace(
+        config, words=tmp_path / "words", sentences="gold", pairs=("aa-bb",), states=("final",)
+    )
+    assert interpret.run(config).complete
+    rows = pd.read_parquet(config.out / "sentence_pairs.parquet")
+    assert rows.candidate[rows.truncated_b].tolist() == ["s2"]
+    assert not rows.truncated_a.any()
+    assert "1 sentence pairs have a recording longer than the model's window" in caplog.text
 
 
 def test_pictures_see_the_frames_of_the_store(config, speech, monkeypatch):
@@ -253,7 +295,7 @@ def test_words_are_aligned_where_there_are_none(config, spoken, monkeypatch):
     assert interpret.run(config).done == 1
     [given] = asked
     assert (given.store, given.model, given.languages) == (config.store, "a/b", ("aa", "cc"))
-    assert given.out == config.out / "words"
+    assert given.out == config.out / "words_of_states"
 
 
 def test_words_cannot_be_had(config):
@@ -265,7 +307,7 @@ def test_words_cannot_be_had(config):
 
 
 def test_another_model_than_the_store_s_is_refused(config, model_folder, monkeypatch):
-    monkeypatch.setattr(interpret, "Recordings", lambda spec, languages: None)
+    monkeypatch.setattr(interpret, "Recordings", lambda spec, stores: None)
     config = dataclasses.replace(config, words=None, model=str(model_folder), corpus="manifest:x.tsv")
     with pytest.raises(ValueError, match=r"made with weights 00ff \(made-up\), --model=whisper-nano has"):
         interpret.run(config)

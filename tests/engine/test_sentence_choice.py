@@ -17,16 +17,16 @@ def test_only_common_sentences_take_part():
     assert [pair[:2] for pair in found] == [(0, 1), (1, 0)]
     assert [pair[:2] for pair in sentence_choice.choose(scores, "gold")] == [(0, 0), (1, 1)]
     assert [pair.score for pair in found] == [3, 2]
-    assert not any(pair.gold for pair in found)
+    assert not any(pair.query == pair.candidate for pair in found)
 
 
 @given(FOUR)
 def test_share_of_gold_is_recall_at_1(scores):
     ranks = retrieval.gold_ranks(scores, 4, cost=False)
     found = sentence_choice.choose(scores, "retrieved")
-    np.testing.assert_array_equal([pair.gold for pair in found], ranks[0] == 1)
+    np.testing.assert_array_equal([pair.query == pair.candidate for pair in found], ranks[0] == 1)
     back = sentence_choice.choose(scores.T, "retrieved")
-    np.testing.assert_array_equal([pair.gold for pair in back], ranks[1] == 1)
+    np.testing.assert_array_equal([pair.query == pair.candidate for pair in back], ranks[1] == 1)
     for query, candidate, score in found:
         assert score == scores[query].max() == scores[query, candidate]
 

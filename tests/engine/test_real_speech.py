@@ -1,4 +1,4 @@
-"""Word times on real speech with the real base model, against openai-whisper's own.
+"""Transcripts and word times of real speech with the real base model, against openai-whisper's own.
 
 Its model is built from our checkpoint's tensors; tokenizer, log-mel, encoder, decoder, attention, median
 filter, time warping and punctuation are its own, and so is the number of frames (ours counts up, its down).
@@ -10,13 +10,12 @@ import re
 import numpy as np
 import pytest
 
-from isogloss.engine import align, audio, corpus, plan, table_files
+from isogloss.engine import align, audio, corpus, plan, table_files, transcribe, transcribe_unit
 from isogloss.engine.checkpoint import load_checkpoint
 from isogloss.engine.word_split import APPENDED, PREPENDED
 
 CACHE = pathlib.Path(__file__).parents[2] / ".cache"
 MODEL, MANIFEST = CACHE / "whisper-base", CACHE / "demo" / "manifest.tsv"
-UTTERANCES = 3  # of each language
 TOLERANCE = 0.04  # seconds
 
 RENAMED = (
@@ -37,6 +36,25 @@ RENAMED = (
     (r"fc1", "mlp.0"),
     (r"fc2", "mlp.2"),
 )
+
+
+pytestmark = pytest.mark.filterwarnings(  # its vocabulary file stays open
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def whisper():
+    if not (MODEL.is_dir() and MANIFEST.is_file()):
+        pytest.skip("weights and speech aren't here; `make demo` fetches them")
+    pytest.importorskip("torch")
+    return pytest.importorskip("whisper", reason="openai-whisper isn't installed")
+
+
+@pytest.fixture(scope="module")
+def openai(whisper):
+    torch = pytest.importorskip("torch")
+    return openai_model(load_checkpoint(str(MODEL)), whisper, torch)
 
 
 def openai_model(checkpoint, whisper, torch):
@@ -90,49 +108,61 @@ def compare(ours, theirs):
     return start, end, probability
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # its vocabulary file stays open
-def test_words_begin_where_openai_has_them(tmp_path):
-    if not (MODEL.is_dir() and MANIFEST.is_file()):
-        pytest.skip("weights and speech aren't here; `make demo` fetches them")
-    torch = pytest.importorskip("torch")
-    whisper = pytest.importorskip("whisper", reason="openai-whisper isn't installed")
+def some_speech(folder, first, count):
+    """Manifest of some utterances of each language, and these."""
     languages = corpus.open_corpus(f"manifest:{MANIFEST}")
     lines = MANIFEST.read_text("utf-8").splitlines()
     kept, chosen = [lines[0]], []
     for code in languages.languages():
-        some = languages.listing(code).utterances[10 : 10 + UTTERANCES]
+        some = languages.listing(code).utterances[first : first + count]
         chosen += some
         names = {utterance.name.rsplit(".", 1)[0] for utterance in some}
         kept += [line for line in lines[1:] if line.split("\t")[0] == code and names & set(line.split("\t"))]
-    (tmp_path / "audio").symlink_to(MANIFEST.parent / "audio")
-    (tmp_path / "some.tsv").write_text("\n".join(kept) + "\n", "utf-8")
-    config = align.Config(
-        corpus=f"manifest:{tmp_path}/some.tsv",
-        store=None,
-        model=str(MODEL),
-        revision=None,
-        tokenizer=None,
-        out=tmp_path / "words",
-        languages=(),
-        recordings="first",
-        long="truncate",
-        text="reference",
-        states=("final",),
-        exit_norm="true",
-        language="per-utterance",
-        stand_in=(),
-        rows_per_device=0,
-        compute="auto",
-        share=plan.Share(),
-        dry_run=False,
-    )
-    assert align.run(config).complete
+    (folder / "audio").symlink_to(MANIFEST.parent / "audio")
+    (folder / "some.tsv").write_text("\n".join(kept) + "\n", "utf-8")
+    return f"manifest:{folder}/some.tsv", chosen
+
+
+def hearing(corpus, out):
+    """What both jobs are asked alike."""
+    return {
+        "corpus": corpus, "store": None, "model": str(MODEL), "revision": None, "tokenizer": None, "out": out,
+        "languages": (), "recordings": "first", "long": "truncate", "states": ("final",), "exit_norm": "true",
+        "language": "per-utterance", "stand_in": (), "rows_per_device": 0, "compute": "auto",
+        "share": plan.Share(), "dry_run": False,
+    }  # fmt: skip
+
+
+def openai_text(model, whisper, utterance):
+    """Greedy text, without timestamps."""
+    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(audio.decode(utterance.source)))
+    options = whisper.DecodingOptions(language=utterance.language, without_timestamps=True, fp16=False)
+    return whisper.decode(model, mel, options).text
+
+
+def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper):
+    spec, chosen = some_speech(tmp_path, 25, 3)
+    config = transcribe.Config(
+        **hearing(spec, tmp_path / "out"), silence=True, task="transcribe", references=None, num_beams=1,
+        length_penalty=1.0, early_stopping="false", tokens_per_second=transcribe_unit.TOKENS_PER_SECOND,
+    )  # fmt: skip
+    assert transcribe.run(config).complete
+    rows = table_files.read_parquet(tmp_path / "out" / "transcripts.parquet").to_pylist()
+    ours = {(row["language"], row["utterance"]): row["text"] for row in rows}
+    assert len(ours) == len(chosen) == 9
+    theirs = {(u.language, u.name): openai_text(openai, whisper, u) for u in chosen}
+    assert np.mean([ours[key] == text for key, text in theirs.items()]) >= 0.95
+    assert len(set(theirs.values())) >= 8
+
+
+def test_words_begin_where_openai_has_them(tmp_path, openai, whisper):
+    spec, chosen = some_speech(tmp_path, 10, 3)
+    assert align.run(align.Config(**hearing(spec, tmp_path / "words"), text="reference")).complete
     rows = table_files.read_parquet(tmp_path / "words" / "words.parquet").to_pylist()
-    model = openai_model(load_checkpoint(str(MODEL)), whisper, torch)
     errors, likely = [], []
     for utterance in chosen:
         ours = [r for r in rows if (r["language"], r["utterance"]) == (utterance.language, utterance.name)]
-        start, _, probability = compare(ours, openai_words(model, whisper, utterance))
+        start, _, probability = compare(ours, openai_words(openai, whisper, utterance))
         errors += [error for error, row in zip(start, ours, strict=True) if not row["tied"]]
         likely += probability
     assert len(errors) >= 2 * len(chosen)
