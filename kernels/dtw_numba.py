@@ -118,11 +118,11 @@ def _costs(
     costs: Float[np.ndarray, " P"],
 ) -> None:
     """Write to `costs` those of `pairs`."""
-    edge, spare = _room(shape[2])
+    edge, spare = room(shape[2])
     choices = np.empty((1, 1, 2), np.uint16)
     for p in pairs:
         table = p * shape[1] * shape[2], shape[2], n[p], m[p], band
-        costs[p] = _fill(flat, table, edge, spare, choices, False)
+        costs[p] = fill(flat, table, edge, spare, choices, False)
 
 
 @numba.njit(nogil=True)
@@ -138,25 +138,25 @@ def _paths(
     lengths: Int[np.ndarray, " P"],
 ) -> None:
     """Write to `paths` and `lengths` those of `pairs`."""
-    edge, spare = _room(shape[2])
+    edge, spare = room(shape[2])
     choices = np.empty((-(-shape[1] // LANES), len(spare) // LANES + LANES, 2), np.uint16)
     for p in pairs:
         table = p * shape[1] * shape[2], shape[2], n[p], m[p], band
-        if np.isfinite(_fill(flat, table, edge, spare, choices, True)):
+        if np.isfinite(fill(flat, table, edge, spare, choices, True)):
             lengths[p] = _walk_back(choices, n[p], m[p], paths[p])
 
 
 @numba.njit(nogil=True)
 @typing.no_type_check
-def _room(columns: int) -> tuple[Float[np.ndarray, " edge"], Float[np.ndarray, " spare"]]:
-    """(edge, spare) of `_fill` for tables of so many columns."""
+def room(columns: int) -> tuple[Float[np.ndarray, " edge"], Float[np.ndarray, " spare"]]:
+    """(edge, spare) of `fill` for tables of so many columns."""
     steps = columns + 2 * LANES
     return np.empty(steps + 2 * LANES, np.float32), np.empty(LANES * steps, np.float32)
 
 
 @numba.njit(nogil=True)
 @typing.no_type_check
-def _fill(
+def fill(
     flat: Float[np.ndarray, " cells"],
     table: tuple[int, int, int, int, int],
     edge: Float[np.ndarray, " edge"],

@@ -1,25 +1,28 @@
 """SeqSim and DTW of all pairs on the CPU, from one cosine tile that never leaves the cache.
 
-Sixteen utterances of B lie side by side in the lanes of a register, sorted by length so that few
-lanes idle; an utterance of A meets them tile by tile, and each tile serves the row maxima, the
-column maxima and the DTW recursion before the next overwrites it. A pair's bits depend on its
-own frames only. Memory: float32 copies of BATCH utterances of B, of one of A per thread.
+Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register; an utterance of A
+meets them tile by tile. A tile raises the row maxima and the column maxima before the next overwrites it, and
+for DTW leaves its distances in a table of the pair. A pair's bits depend on its own frames only. Memory:
+float32 copies of BATCH utterances of B, and for each thread one of A and, for DTW, a table.
 """
 
 import concurrent.futures
+import itertools
 import typing
 
 import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from isogloss.kernels import registers_numba
+from isogloss.kernels import dtw_numba, registers_numba
 from isogloss.kernels.registers_numba import COLUMNS, LANES, PANELS, ROWS
 
-BATCH = 4 * LANES  # utterances of B packed at a time
+BATCH = 64  # utterances of B packed at a time
+_SHARES = 4  # portions of the work per thread, so that one that is held up has less to do
 _TILE_ROWS = 4 * ROWS  # frames of A in a tile of at most 28 KB
-_DEPTH = 96  # features at a time: those of two panels and a sliver take 18 KB
+_DEPTH = 96  # features at a time: those of two blocks and a sliver take 18 KB
 _product = registers_numba.product(ROWS, PANELS)
+_product_of_one = registers_numba.product(ROWS, 1)
 
 
 def frame_scores(
@@ -37,25 +40,30 @@ def frame_scores(
     `isogloss.kernels.frame_scores` has seen to that.
     """
     scores = np.full((3, len(x), len(y)), np.nan, np.float32)
-    order = np.argsort(m, kind="stable")
-    with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
+    cores, depth = numba.get_num_threads(), x.shape[2]
+    with concurrent.futures.ThreadPoolExecutor(cores) as threads:
         for start in range(0, len(y), BATCH):
-            batch = order[start : start + BATCH]
-            groups = [batch[at : at + LANES] for at in range(0, len(batch), LANES)]
-            panels = list(threads.map(lambda group: _panels(y, m, group), groups))
+            batch = np.arange(start, min(start + BATCH, len(y)))
+            frames = m[batch].astype(np.int64)
+            blocks, begins = _blocks(y[batch[0] : batch[-1] + 1], frames, threads)
 
-            def row(u: int, groups: list = groups, panels: list = panels) -> None:
-                slivers = _slivers(x[u, : n[u]])
-                for group, panel in zip(groups, panels, strict=True):
-                    lengths = np.ones(LANES, np.int64)
-                    lengths[: len(group)] = m[group]
-                    found = np.full((3, LANES), np.nan, np.float32)
-                    found[2] = 0 if dtw else np.nan  # `_take_cost` keeps a NaN
-                    task = (slivers, panel, int(n[u]), lengths, x.shape[2], maxima, dtw, found)
-                    _group_scores(*task)
-                    scores[:, u, group] = found[:, : len(group)]
+            def some(
+                task: tuple[int, Int[np.ndarray, " share"]],
+                batch: Int[np.ndarray, " batch"] = batch,
+                frames: Int[np.ndarray, " batch"] = frames,
+                blocks: Float[np.ndarray, " size"] = blocks,
+                begins: Int[np.ndarray, " batch"] = begins,
+            ) -> None:
+                u, share = task
+                slivers = np.empty(-(-int(n[u]) // ROWS) * ROWS * depth, np.float32)
+                _pack(x[u, : n[u]].astype(np.float32), ROWS, slivers)
+                lengths = int(n[u]), frames[share]
+                found = _scores(slivers, blocks, begins[share], *lengths, depth, maxima, dtw)
+                scores[:, u, batch[share]] = found
 
-            for _ in threads.map(row, range(len(x))):
+            shares = min(len(batch), -(-_SHARES * cores // max(1, len(x))))
+            tasks = itertools.product(range(len(x)), np.array_split(np.arange(len(batch)), shares))
+            for _ in threads.map(some, tasks):
                 pass
     scores[:, ~_finite(x, n)] = np.nan  # a maximum or a minimum may lose a NaN
     scores[:, :, ~_finite(y, m)] = np.nan
@@ -64,51 +72,45 @@ def frame_scores(
 
 def _finite(x: Float[np.ndarray, "U N D"], n: Int[np.ndarray, " U"]) -> Bool[np.ndarray, " U"]:
     """Whether all frames in use of each utterance are finite."""
-    finite = [np.isfinite(x[u, :length].astype(np.float32)).all() for u, length in enumerate(n)]
+    finite = [np.isfinite(x[u, :length].astype(np.float32, copy=False)).all() for u, length in enumerate(n)]
     return np.array(finite, np.bool_)
 
 
-def _slivers(x: Float[np.ndarray, "n D"]) -> Float[np.ndarray, " size"]:
-    """One utterance of A, flat (sliver, feature, row of ROWS), frames of length 1."""
-    out = np.zeros((-(-len(x) // ROWS), x.shape[1], ROWS), np.float32)
-    _pack_slivers(x.astype(np.float32), out)
-    return out.reshape(-1)
+def _blocks(
+    y: Float[np.ndarray, "batch M D"],
+    m: Int[np.ndarray, " batch"],
+    threads: concurrent.futures.ThreadPoolExecutor,
+) -> tuple[Float[np.ndarray, " size"], Int[np.ndarray, " batch"]]:
+    """Utterances of B, one after the other, flat (block, feature, lane), and where each begins."""
+    ends = np.cumsum(-(-m // LANES) * LANES * y.shape[2])
+    flat = np.empty(ends[-1], np.float32)
+    begins = np.concatenate([[0], ends[:-1]])
+
+    def pack(v: int) -> None:
+        _pack(y[v, : m[v]].astype(np.float32), LANES, flat[begins[v] : ends[v]])
+
+    for _ in threads.map(pack, range(len(y))):
+        pass
+    return flat, begins
 
 
-def _panels(
-    y: Float[np.ndarray, "V M D"], m: Int[np.ndarray, " V"], group: Int[np.ndarray, " lanes"]
-) -> Float[np.ndarray, " size"]:
-    """Up to LANES utterances of B, flat (frame, feature, lane), frames of length 1.
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _pack(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray, " size"]) -> None:
+    """Frames of length 1 as flat (block, feature, frame of `width`); the last one is repeated to fill up.
 
-    A lane that ends early repeats its last frame, which changes no row maximum.
+    A few features at a time, so that what is written stays near.
     """
-    lengths = m[group].astype(np.int64)
-    frames = -(-int(lengths.max()) // COLUMNS) * COLUMNS
-    out = np.zeros((frames, y.shape[2], LANES), np.float32)
-    _pack_panels(y[group, : lengths.max()].astype(np.float32), lengths, out)
-    return out.reshape(-1)
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _pack_slivers(x: Float[np.ndarray, "n D"], out: Float[np.ndarray, "slivers D rows"]) -> None:
-    for i in range(len(x)):
-        factor = _factor(x[i])
-        for k in range(x.shape[1]):
-            out[i // ROWS, k, i % ROWS] = x[i, k] * factor
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _pack_panels(
-    y: Float[np.ndarray, "lanes m D"], m: Int[np.ndarray, " lanes"], out: Float[np.ndarray, "frames D 16"]
-) -> None:
-    for j in range(len(out)):
-        for lane in range(len(y)):
-            frame = y[lane, min(j, m[lane] - 1)]
-            factor = _factor(frame)
-            for k in range(len(frame)):
-                out[j, k, lane] = frame[k] * factor
+    depth = x.shape[1]
+    factors = np.empty(width, np.float64)
+    for first in range(0, len(out) // depth, width):
+        for i in range(width):
+            factors[i] = _factor(x[min(first + i, len(x) - 1)])
+        for start in range(0, depth, LANES):
+            for i in range(width):
+                frame = x[min(first + i, len(x) - 1)]
+                for k in range(start, min(start + LANES, depth)):
+                    out[first * depth + k * width + i] = frame[k] * factors[i]
 
 
 @numba.njit(nogil=True, fastmath={"reassoc"})
@@ -123,80 +125,46 @@ def _factor(frame: Float[np.ndarray, " D"]) -> float:
 
 @numba.njit(nogil=True)
 @typing.no_type_check
-def _group_scores(
+def _scores(
     slivers: Float[np.ndarray, " A"],
-    panels: Float[np.ndarray, " B"],
+    blocks: Float[np.ndarray, " B"],
+    begins: Int[np.ndarray, " share"],
     n: int,
-    m: Int[np.ndarray, " lanes"],
+    m: Int[np.ndarray, " share"],
     depth: int,
     maxima: bool,
     dtw: bool,
-    scores: Float[np.ndarray, "3 lanes"],
-) -> None:
-    """Write to `scores` precision, recall and cost by lane: one utterance of A, a group of B."""
+) -> Float[np.ndarray, "3 share"]:
+    """Precision, recall and cost of one utterance of A with some of B."""
+    found = np.empty((3, len(m)), np.float32)
+    found[:] = np.nan
+    width = -(-m.max() // (COLUMNS * LANES)) * COLUMNS * LANES
     tile = np.empty(_TILE_ROWS * COLUMNS * LANES, np.float32)
-    row_maxima = _filled(n * LANES, -np.inf)
-    column_maxima = _filled(len(panels) // depth, -np.inf)
-    edge, state = _filled(n * LANES, np.inf), _filled((COLUMNS + 1) * LANES, np.inf)
-    for column in range(0, len(panels) // (depth * LANES), COLUMNS):
-        _open_strip(state, column == 0)
-        for row in range(0, n, _TILE_ROWS):
-            rows = min(_TILE_ROWS, n - row)
-            _fill(tile, slivers[row * depth :], panels[column * LANES * depth :], rows, depth)
-            if maxima:
-                tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
-                registers_numba.raise_maxima(tile, tops[0], tops[1], rows)
-            if dtw:
-                registers_numba.advance(tile, edge[row * LANES :], state, rows, -1)
+    row_maxima, column_maxima = np.empty(n * LANES, np.float32), np.empty(width, np.float32)
+    table = np.empty(n * width if dtw else 0, np.float32)
+    edge, spare = dtw_numba.room(width)
+    choices = np.empty((1, 1, 2), np.uint16)
+    for v in range(len(m)):
+        right, columns = blocks[begins[v] :], -(-m[v] // LANES)
+        row_maxima[:] = -np.inf
+        column_maxima[:] = -np.inf
+        for column in range(0, columns, COLUMNS):
+            count = min(COLUMNS, columns - column)
+            for row in range(0, n, _TILE_ROWS):
+                rows = min(_TILE_ROWS, n - row)
+                _fill(tile, slivers[row * depth :], right[column * LANES * depth :], rows, count, depth)
+                if maxima:
+                    tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
+                    registers_numba.raise_maxima(tile, tops[0], tops[1], rows)
+                if dtw:
+                    _keep(tile, table[row * width + column * LANES :], rows, count * LANES, width)
+        if maxima:
+            found[0, v] = _mean_of_highest(row_maxima, n)
+            found[1, v] = _mean(column_maxima, m[v])
         if dtw:
-            for lane in range(LANES):
-                _take_cost(state, lane, column, m[lane], scores[2])
-    if maxima:
-        for lane in range(LANES):
-            scores[0, lane] = _lane_mean(row_maxima, lane, n)
-            scores[1, lane] = _lane_mean(column_maxima, lane, m[lane])
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _filled(size: int, value: float) -> Float[np.ndarray, " size"]:
-    """Flat float32 array of one value (np.full takes Numba a second to compile)."""
-    array = np.empty(size, np.float32)
-    for k in range(size):
-        array[k] = value
-    return array
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _open_strip(state: Float[np.ndarray, " state"], first: bool) -> None:
-    """Set what stands above a strip of columns: the table is entered at its first cell only."""
-    for k in range((COLUMNS + 1) * LANES):
-        state[k] = 0.0 if first and k >= COLUMNS * LANES else np.inf
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _take_cost(
-    state: Float[np.ndarray, " state"], lane: int, column: int, m: int, costs: Float[np.ndarray, " lanes"]
-) -> None:
-    """Take what a lane's last row in the strip from `column` says: its cost, or that it has none.
-
-    Once a column of the m in use has brought down a NaN, the cost is NaN; costs start as 0.
-    """
-    for c in range(min(COLUMNS, m - column)):
-        total = state[c * LANES + lane]
-        if np.isnan(total) or (column + c == m - 1 and not np.isnan(costs[lane])):
-            costs[lane] = total
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _lane_mean(values: Float[np.ndarray, " size"], lane: int, count: int) -> float:
-    total = np.float32(0)
-    for k in range(count):
-        total += values[k * LANES + lane]
-    return total / np.float32(count)
+            shape = 0, width, n, m[v], max(n, width)
+            found[2, v] = dtw_numba.fill(table, shape, edge, spare, choices, False)
+    return found
 
 
 @numba.njit(nogil=True)
@@ -204,20 +172,59 @@ def _lane_mean(values: Float[np.ndarray, " size"], lane: int, count: int) -> flo
 def _fill(
     tile: Float[np.ndarray, " tile"],
     slivers: Float[np.ndarray, " A"],
-    panels: Float[np.ndarray, " B"],
+    blocks: Float[np.ndarray, " B"],
     rows: int,
+    columns: int,
     depth: int,
 ) -> None:
-    """Cosines of the next frames of A with COLUMNS frames of every lane.
+    """Cosines of the next frames of A with the next blocks of B; in columns beyond, nothing is higher.
 
-    Features are taken _DEPTH at a time: what two panels and a sliver hold of them stays near, while
-    whole panels of a large model would push each other out of the cache.
+    Features are taken _DEPTH at a time: what two blocks and a sliver hold of them stays near, while
+    whole blocks of a large model would push each other out of the cache.
     """
     for start in range(0, depth, _DEPTH):
         count = min(_DEPTH, depth - start)
-        for c in range(0, COLUMNS, PANELS):
-            right = panels[(c * depth + start) * LANES :]
+        for c in range(0, columns, PANELS):
+            right = blocks[(c * depth + start) * LANES :]
             for r in range(0, rows, ROWS):
-                at = (r * COLUMNS + c) * LANES
+                out = tile[(r * COLUMNS + c) * LANES :]
                 left = slivers[r * depth + start * ROWS :]
-                _product(left, right, tile[at:], COLUMNS * LANES, depth, count, start)
+                if c + PANELS <= columns:
+                    _product(left, right, out, COLUMNS * LANES, depth, count, start)
+                else:
+                    _product_of_one(left, right, out, COLUMNS * LANES, depth, count, start)
+    for r in range(rows if columns < COLUMNS else 0):
+        tile[(r * COLUMNS + columns) * LANES : (r + 1) * COLUMNS * LANES] = -np.inf
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _keep(
+    tile: Float[np.ndarray, " tile"], table: Float[np.ndarray, " table"], rows: int, count: int, width: int
+) -> None:
+    """Distances of a tile, `count` a row, to a table of rows of `width`."""
+    for r in range(rows):
+        for j in range(count):
+            table[r * width + j] = np.float32(1) - tile[r * COLUMNS * LANES + j]
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _mean_of_highest(values: Float[np.ndarray, " size"], count: int) -> float:
+    """Mean over rows of the highest of LANES."""
+    total = np.float32(0)
+    for i in range(count):
+        highest = values[i * LANES]
+        for lane in range(1, LANES):
+            highest = max(highest, values[i * LANES + lane])
+        total += highest
+    return total / np.float32(count)
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _mean(values: Float[np.ndarray, " size"], count: int) -> float:
+    total = np.float32(0)
+    for k in range(count):
+        total += values[k]
+    return total / np.float32(count)

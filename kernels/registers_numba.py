@@ -1,8 +1,8 @@
 """The inner loops of the CPU kernels, spelled out as LLVM vectors of sixteen floats.
 
 Numba keeps small arrays in memory, and an accumulator in memory costs a factor of five; these
-loops keep theirs in registers. Lane l of a vector belongs to pair l of a group, and no
-lane sees another: what a pair scores cannot depend on its neighbours. Nothing checks bounds.
+loops keep theirs in registers. In the product a lane is a frame of B, and no lane sees another: a
+cosine cannot depend on its neighbours. Nothing checks bounds.
 
 Source: the product is the micro-kernel of Goto & van de Geijn, ACM TOMS 34(3), 2008.
 """
@@ -15,7 +15,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 16  # one register of AVX-512, two of AVX2, four of NEON
-COLUMNS = 8  # frames of B in a tile: a row of the DTW table stays in registers
+COLUMNS = 8  # blocks of B in a tile: their column maxima stay in registers
 
 # (rows, panels) of the product, so that sums and operands just fit the registers: 32 of 16 floats
 # with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON. Found by trying; sums are the same in all.
@@ -57,20 +57,6 @@ def raise_maxima(typing, tile, row_maxima, column_maxima, rows):  # noqa: ANN001
     tile (row, column, lane) has COLUMNS columns. All flat float32; NaN raises nothing.
     """
     return _routine("isogloss_maxima", [*[_FLOATS] * 3, _INT], _emit_maxima)
-
-
-@intrinsic
-def advance(typing, tile, edge, state, rows, slope):  # noqa: ANN001, ANN201
-    """Run the DTW recursion down a tile (row, column, lane) of COLUMNS columns.
-
-    The distance is the entry itself for slope 1 and 1 - entry for slope -1. All flat float32.
-
-    edge (row, lane) holds the sums along the cheapest paths to the column left of the tile, on
-    return to its last column; state, COLUMNS vectors, those in the row above, on return in the
-    last row, then one vector, that of the corner above and left, on return below and left. A NaN
-    sinks to the last row of its column, but may be lost to a minimum further right.
-    """
-    return _routine("isogloss_advance", [*[_FLOATS] * 3, *[_INT] * 2], _emit_advance)
 
 
 def strip(record: bool) -> Callable[..., None]:
@@ -135,27 +121,6 @@ def _emit_maxima(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
         loop.carry([_choose(builder, ">", cell, top) for cell, top in pairs])
     for c, top in enumerate(loop.results):
         _store(builder, top, column_maxima, _int(c))
-
-
-def _emit_advance(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
-    tile, edge, state, rows, slope = given
-    one = ir.Constant(_VECTOR, [1.0] * LANES)
-    falling = builder.icmp_signed("<", slope, _int(0))
-    with _Loop(builder, rows, [_load(builder, state, _int(k)) for k in range(COLUMNS + 1)]) as loop:
-        *above, diagonal = loop.carried
-        left = corner = _load(builder, edge, loop.index)
-        row = []
-        for c, up in enumerate(above):
-            entry = _load(builder, tile, _cell(builder, loop.index, c))
-            distance = builder.select(falling, builder.fsub(one, entry), entry)
-            before = _choose(builder, "<", diagonal, up)  # if one is NaN, `up`; off `left`'s chain
-            left = _value(builder.fadd(distance, _choose(builder, "<", left, before)))
-            diagonal = up
-            row.append(left)
-        _store(builder, left, edge, loop.index)
-        loop.carry([*row, corner])
-    for k, value in enumerate(loop.results):
-        _store(builder, value, state, _int(k))
 
 
 def _emit_strip(builder: ir.IRBuilder, given: Sequence[ir.Value], record: bool) -> None:
