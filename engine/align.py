@@ -70,7 +70,8 @@ class Summary(Heard):
       words: aligned.
       empty_words: of those, without a frame of their own.
       tied: utterances of which another warping path is as good.
-      truncated: utterances longer than the window, whose last words have wrong times.
+      truncated: utterances longer than the window whose last words may have wrong times: all of their
+        transcription was aligned.
       heads: where the alignment heads are from.
       table: words.parquet; None while shards are waited for.
     """
@@ -137,11 +138,12 @@ def run(config: Config) -> Summary:
         for row in rows
         if row["problem"] and not row["left_out"]
     }
-    truncated = sum(bool(row["truncated"] and row["words"]) for row in rows)
+    whole = config.text == "reference"  # a decoded text is of the window
+    truncated = sum(bool(whole and row["truncated"] and row["words"]) for row in rows)
     if truncated:
         _LOG.warning(
-            "%d utterances are longer than the model's window and were aligned with all of their text: their "
-            "last words have wrong times; the column truncated marks them",
+            "%d utterances are longer than the model's window and were aligned with all of their "
+            "transcription: their last words may have wrong times; the column truncated marks them",
             truncated,
         )
     return hearing.ended(

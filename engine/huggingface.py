@@ -65,7 +65,7 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
       revision: of a repository, as of `download`.
 
     Raises:
-      ValueError: the hub can't be asked, and didn't say before.
+      ValueError: no name of a repository; or the hub can't be asked, and didn't say before.
     """
     if (path := pathlib.Path(name)).exists():
         return path / file if (path / file).is_file() else None
@@ -73,7 +73,7 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
         return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
     except errors.RemoteEntryNotFoundError:
         return None
-    except (OSError, errors.HFValidationError) as error:
+    except OSError as error:
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
         if cached is not None and not isinstance(cached, str):  # the cache's sign for "the hub has none"
             return None

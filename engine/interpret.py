@@ -153,11 +153,19 @@ def run(config: Config) -> Summary:
     opened = interpret_input.open_input(config.store, config.grid, config.pairs, config.states)
     out_folder.check(config.out, "interpret", config.settings())
     checks = _checks(config, opened)
+    if opened.absent:
+        _LOG.error(
+            "%s: has no state %s, it has %s; the rest goes on. Extract it and run the grid job on it",
+            config.grid,
+            ", ".join(opened.absent),
+            ", ".join(opened.grid.states),
+        )
     if config.dry_run and config.words is None:
         aligning = interpret_words.align_plan(config.aligning(), opened)
         work = interpret_work.work(opened, None, opened.units(), timed=config.method)
         work |= {f"align_{name}": amount for name, amount in aligning.items()}
-        return _summary(start, _Written(), skipped=0, missing=[], plan=work, programs=programs())
+        lacking = opened.lacking()
+        return _summary(start, _Written(), skipped=0, missing=lacking, plan=work, programs=programs())
     if config.words is None:
         interpret_words.align_all(config.aligning(), opened)
     words = interpret_input.read_words(config.words or config.aligning().out, opened)
@@ -170,13 +178,6 @@ def run(config: Config) -> Summary:
     missing = [name for name in map(opened.name, every) if name not in keys]
     for name in missing:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
-    if opened.absent:
-        _LOG.error(
-            "%s: has no state %s, it has %s; the rest goes on. Extract it and run the grid job on it",
-            config.grid,
-            ", ".join(opened.absent),
-            ", ".join(opened.grid.states),
-        )
     missing += opened.lacking()
     if config.dry_run:
         work = interpret_work.work(opened, words, todo, timed=config.method)
@@ -345,8 +346,8 @@ def _checked(
     truncated = int((good["truncated_a"] | good["truncated_b"]).sum())
     if truncated:
         _LOG.warning(
-            "%d sentence pairs have a recording longer than the model's window, whose last words have wrong "
-            "times; truncated_a and truncated_b mark them",
+            "%d sentence pairs have a recording longer than the model's window, whose last words may have "
+            "wrong times; truncated_a and truncated_b mark them",
             truncated,
         )
     unconverged = int((~good["converged"].astype(bool)).sum())

@@ -58,7 +58,7 @@ SENTENCE_PAIRS = pa.schema(
         ("words_b", pa.int32()),
         ("empty_a", pa.int32()),  # words left out because no frame is theirs
         ("empty_b", pa.int32()),
-        ("truncated_a", pa.bool_()),  # longer than the window: the last words have wrong times
+        ("truncated_a", pa.bool_()),  # longer than the window: the last words may have wrong times
         ("truncated_b", pa.bool_()),
         ("mutual", pa.int32()),
         ("transported", pa.int32()),

@@ -67,6 +67,7 @@ def _seconds_per_cell(features: int, method: Method) -> float:
         centre=first + 4,
         seconds=np.zeros((count, 2)),
         empty=0,
+        truncated=False,
     )
     states = rng.standard_normal((2, frames, features)).astype(np.float16)
     sides = (Side(states=states[0], words=words), Side(states=states[1], words=words))

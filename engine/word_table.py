@@ -46,7 +46,7 @@ class Words:
       centre: the centre frame of each.
       seconds: start and end of each.
       empty: number of words left out because no frame is theirs.
-      truncated: whether the recording is longer than the window: its last words have wrong times.
+      truncated: whether the recording is longer than the window: its last words may have wrong times.
     """
 
     index: tuple[int, ...]
@@ -55,7 +55,7 @@ class Words:
     centre: Int32[np.ndarray, " V"]
     seconds: Float[np.ndarray, "V 2"]
     empty: int
-    truncated: bool = False
+    truncated: bool
 
     def __len__(self) -> int:
         """Words that can be compared."""
@@ -100,7 +100,7 @@ def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str,
     try:
         table = table_files.read_parquet(path, COLUMNS).to_pandas()
     except ValueError as error:
-        raise ValueError(f"not words of the align job: {error}") from error
+        raise ValueError(f"not words of this align job: {error}. Run align again on that folder") from error
     languages = dict(iter(table.groupby("language", sort=True)))
     problems = _problems(folder / "utterances.parquet")
     absent = sorted(set(stores) - {str(code) for code in languages} - set(problems))

@@ -19,7 +19,7 @@ from isogloss.kernels import registers_numba
 from isogloss.kernels.registers_numba import LANES
 
 _SMALL = 1 << 20  # cells that one thread has done before others are up
-_SHARES = 4  # portions of the work per thread, so that one that is held up has less to do
+SHARES = 4  # portions of the work per thread, so that one that is held up has less to do
 _strip = registers_numba.strip(record=False)
 _recording_strip = registers_numba.strip(record=True)
 
@@ -90,7 +90,7 @@ class _Given:
         if cells.sum() <= _SMALL or len(order) == 1:
             work(order)
             return
-        count = min(len(order), _SHARES * numba.get_num_threads())
+        count = min(len(order), SHARES * numba.get_num_threads())
         with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
             for _ in threads.map(work, [order[share::count] for share in range(count)]):
                 pass

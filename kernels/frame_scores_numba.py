@@ -18,7 +18,6 @@ from isogloss.kernels import dtw_numba, registers_numba
 from isogloss.kernels.registers_numba import COLUMNS, LANES, PANELS, ROWS
 
 BATCH = 64  # utterances of B packed at a time
-_SHARES = 4  # portions of the work per thread, so that one that is held up has less to do
 _TILE_ROWS = 4 * ROWS  # frames of A in a tile of at most 28 KB
 _DEPTH = 96  # features at a time: those of two blocks and a sliver take 18 KB
 _product = registers_numba.product(ROWS, PANELS)
@@ -56,15 +55,16 @@ def frame_scores(
             ) -> None:
                 u, share = task
                 slivers = np.empty(-(-int(n[u]) // ROWS) * ROWS * depth, np.float32)
-                _pack(x[u, : n[u]].astype(np.float32), ROWS, slivers)
+                _pack(x[u, : n[u]].astype(np.float32, order="C"), ROWS, slivers)
                 lengths = int(n[u]), frames[share]
                 found = _scores(slivers, blocks, begins[share], *lengths, depth, maxima, dtw)
                 scores[:, u, batch[share]] = found
 
-            shares = min(len(batch), -(-_SHARES * cores // max(1, len(x))))
+            shares = min(len(batch), -(-dtw_numba.SHARES * cores // max(1, len(x))))
             tasks = itertools.product(range(len(x)), np.array_split(np.arange(len(batch)), shares))
             for _ in threads.map(some, tasks):
                 pass
+            del blocks, some  # before the next are packed
     scores[:, ~_finite(x, n)] = np.nan  # a maximum or a minimum may lose a NaN
     scores[:, :, ~_finite(y, m)] = np.nan
     return scores
@@ -87,7 +87,7 @@ def _blocks(
     begins = np.concatenate([[0], ends[:-1]])
 
     def pack(v: int) -> None:
-        _pack(y[v, : m[v]].astype(np.float32), LANES, flat[begins[v] : ends[v]])
+        _pack(y[v, : m[v]].astype(np.float32, order="C"), LANES, flat[begins[v] : ends[v]])
 
     for _ in threads.map(pack, range(len(y))):
         pass

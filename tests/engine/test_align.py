@@ -179,6 +179,7 @@ def test_decoded_text(config, tmp_path):
     assert len(said) == 7
     words = rows(other.out)
     assert done.words == len(words) > 0
+    assert done.truncated == 0  # what is heard is all in the window
     for name, utterance in said.items():
         own = "".join(row["text"] for row in words if row["utterance"] == name)
         if not utterance["problem"]:
@@ -233,6 +234,15 @@ def test_dry_run_writes_nothing(config, tmp_path):
     assert done.plan["utterances"] == 20
     assert done.done == 0
     assert not (tmp_path / "never").exists()
+
+
+def test_words_of_recordings_beyond_the_window_are_marked(config, whole):
+    """The window has 2 s."""
+    long = {(u["language"], u["utterance"]): u["seconds"] > 2 for u in rows(config.out, "utterances")}
+    assert 0 < sum(long.values()) < 20
+    assert whole.truncated == sum(long.values())
+    for row in rows(config.out):
+        assert row["truncated"] == long[row["language"], row["utterance"]]
 
 
 def test_a_word_without_frames_ends_where_it_starts(config, whole):

@@ -199,9 +199,10 @@ def test_recordings_of_another_corpus_are_refused(config, speech, tmp_path, monk
 
 def test_a_state_that_the_grid_lacks_leaves_the_others(config, caplog):
     config = dataclasses.replace(config, states=("final", "5"), pairs=("aa-bb", "cc-aa"))
-    summary = interpret.run(config)
+    for dry in (True, False):
+        summary = interpret.run(dataclasses.replace(config, dry_run=dry))
+        assert summary.missing == ["aa-bb state 5", "cc-aa state 5"]
     assert summary.done == 2
-    assert summary.missing == ["aa-bb state 5", "cc-aa state 5"]
     assert not summary.complete
     assert "has no state 5, it has 1, final" in caplog.text
     assert set(pd.read_parquet(config.out / "sentence_pairs.parquet").state) == {"final"}

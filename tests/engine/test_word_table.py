@@ -46,6 +46,7 @@ def test_frames_of_words_and_of_none():
         centre=np.int32([1, 5]),
         seconds=np.zeros((2, 2)),
         empty=1,
+        truncated=False,
     )
     np.testing.assert_array_equal(words.of_frames(7, 9), [9, 0, 0, 9, 9, 1, 9])
 

@@ -82,6 +82,29 @@ class TestScores:
         ys = [rng.standard_normal((1 + v % 11, 3)) for v in range(70)]
         self.check(xs, ys, 60, implementation)
 
+    def test_edges_of_blocks_and_tiles(self, implementation):
+        """Sixteen frames to a block, eight blocks and 24 or 56 rows to a tile, 96 features at a time."""
+        if implementation == "pallas":
+            pytest.skip("its blocks are others, and interpreted it takes minutes")
+        rng = np.random.default_rng(5)
+        xs = [rng.standard_normal((n, 97)) for n in (1, 15, 57)]
+        ys = [rng.standard_normal((m, 97)) for m in (16, 17, 129)]
+        self.check(xs, ys, 129, implementation)
+
+    def test_long_ones_alone_or_among_others(self, implementation):
+        if implementation == "pallas":
+            pytest.skip("test_seqsim.py has it, within a bound")
+        rng = np.random.default_rng(6)
+        xs, ys = ([rng.standard_normal((n, 40)) for n in lengths] for lengths in ((300, 5), (259, 1, 143)))
+        (x, n), (y, m) = padded(xs, 300), padded(ys, 300)
+        options = {"measures": frame_scores.MEASURES, **chosen(implementation)}
+        together = frame_scores.frame_scores(x, n, y, m, **options)
+        for u in range(2):
+            for v in range(3):
+                pair = x[u : u + 1], n[u : u + 1], y[v : v + 1], m[v : v + 1]
+                for measure, alone in frame_scores.frame_scores(*pair, **options).items():
+                    assert alone[0, 0] == together[measure][u, v]
+
     def test_dtw_alone_or_among_others(self, implementation):
         rng = np.random.default_rng(1)
         x, n = batch(rng, 3, 65, 64)
@@ -115,6 +138,15 @@ class TestScores:
         )
         for scores in got.values():
             np.testing.assert_array_equal(np.isnan(scores), [[0, 1], [1, 1]])
+
+    def test_order_in_memory_changes_nothing(self, implementation):
+        rng = np.random.default_rng(7)
+        x, n = batch(rng, 3, 20, 24)
+        options = {"measures": frame_scores.MEASURES, **chosen(implementation)}
+        expected = frame_scores.frame_scores(x, n, x, n, **options)
+        turned = np.asfortranarray(x)
+        for measure, scores in frame_scores.frame_scores(turned, n, turned, n, **options).items():
+            np.testing.assert_array_equal(scores, expected[measure])
 
     def test_arrays_of_jax(self, implementation):
         rng = np.random.default_rng(4)
