@@ -1,5 +1,5 @@
 # make demo   the main job on real speech with real weights
-# make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE
+# make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
 # make test   lint, types and all tests
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
 PYTHON ?= python3
@@ -12,7 +12,7 @@ CORPUS ?= demo
 LANGUAGES ?=
 MODEL ?= demo
 OUT ?= out/$(subst :,-,$(notdir $(CORPUS)))
-PAIRS ?= en-fr
+PAIRS ?= $(if $(filter demo,$(CORPUS)),en-fr,all)
 STATE ?= 6
 ENCODER ?= none
 

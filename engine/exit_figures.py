@@ -99,7 +99,7 @@ def _ring(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *
         x, y = states.index(str(row["state"])), float(_column([row], metric)[0])
         said = f"{100 * y:.1f}%" if percent else f"{y:.1f}"
         axes.plot(x, min(y, _TOP) if percent else y, "o", mec=_INK, mfc="none", ms=10, mew=1.3)
-        left = x > len(states) / 2
+        left = x > (len(states) - 1) / 2
         axes.annotate(
             f"best: {row['state']}, {said}",
             (x, min(y, _TOP) if percent else y),

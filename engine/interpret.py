@@ -155,7 +155,7 @@ def run(config: Config) -> Summary:
     checks = _checks(config, opened)
     if opened.absent:
         _LOG.error(
-            "%s: has no state %s, it has %s; the rest goes on. Extract it and run the grid job on it",
+            "%s: has no state %s, it has %s; the others go on. Extract it, if the model has it",
             config.grid,
             ", ".join(opened.absent),
             ", ".join(opened.grid.states),

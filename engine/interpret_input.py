@@ -170,7 +170,7 @@ def _check_states(wanted: Sequence[str], grid: Grid) -> None:
     if wanted and set(wanted).isdisjoint(grid.states):
         raise ValueError(
             f"--state={','.join(wanted)}: {grid.path} has no such state, it has {', '.join(grid.states)}. "
-            "Extract that state and run the grid job on it, or ask for another"
+            "If the model has it, extract it and run the grid job again, or ask for another"
         )
 
 

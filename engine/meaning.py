@@ -71,7 +71,7 @@ def load(name: str) -> Encoder | None:
     except ImportError as error:
         raise ValueError(
             f"--sentence_encoder={name} needs sentence-transformers, and {error.name} isn't installed: run "
-            "`pip install 'isogloss[meaning]'`, or leave the check of meaning out with "
+            "`pip install -e '.[meaning]'` in isogloss's folder, or leave the check of meaning out with "
             f"--sentence_encoder={NONE}"
         ) from error
     try:

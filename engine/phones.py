@@ -40,7 +40,8 @@ class Phones:
         except ImportError as error:
             raise ValueError(
                 f"--phones needs phonemizer and espeak-ng, and {error.name} isn't installed: "
-                "run `pip install 'isogloss[phones]'`, or leave the phonetic check out with --phones=false"
+                "run `pip install -e '.[phones]'` in isogloss's folder, or leave the phonetic check out with "
+                "--phones=false"
             ) from error
         wrapper.EspeakWrapper.set_library(espeakng_loader.get_library_path())
         wrapper.EspeakWrapper.set_data_path(espeakng_loader.get_data_path())

@@ -178,7 +178,10 @@ def stand_in() -> flags.FlagHolder[list[str]]:
 def exit_norm() -> flags.FlagHolder[str]:
     """--exit_norm."""
     return flags.DEFINE_enum(
-        "exit_norm", "true", ["true", "false", "both"], "Whether states pass the encoder's final LayerNorm."
+        "exit_norm",
+        "true",
+        ["true", "false", "both"],
+        "Whether states pass the encoder's final LayerNorm; both is for transcribe.",
     )
 
 
@@ -203,7 +206,9 @@ def states() -> flags.FlagHolder[list[str]]:
 @functools.cache
 def state() -> flags.FlagHolder[list[str]]:
     """--state, of jobs that look at single states."""
-    return flags.DEFINE_list("state", ["final"], "Encoder states: all, or some of 1,...,final.")
+    return flags.DEFINE_list(
+        "state", ["final"], "Encoder states: all, or some of 1,...,final; align takes one."
+    )
 
 
 @functools.cache

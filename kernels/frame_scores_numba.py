@@ -40,6 +40,7 @@ def frame_scores(
     """
     scores = np.full((3, len(x), len(y)), np.nan, np.float32)
     cores, depth = numba.get_num_threads(), x.shape[2]
+    longest_first = np.argsort(-n, kind="stable").tolist()  # the last one done leaves threads idle
     with concurrent.futures.ThreadPoolExecutor(cores) as threads:
         for start in range(0, len(y), BATCH):
             batch = np.arange(start, min(start + BATCH, len(y)))
@@ -61,7 +62,7 @@ def frame_scores(
                 scores[:, u, batch[share]] = found
 
             shares = min(len(batch), -(-dtw_numba.SHARES * cores // max(1, len(x))))
-            tasks = itertools.product(range(len(x)), np.array_split(np.arange(len(batch)), shares))
+            tasks = itertools.product(longest_first, np.array_split(np.arange(len(batch)), shares))
             for _ in threads.map(some, tasks):
                 pass
             del blocks, some  # before the next are packed
