@@ -146,7 +146,26 @@ def _listings(config: Config) -> list[Listing]:
     languages = config.languages or opened.languages()
     if len(set(languages)) < len(languages):
         raise ValueError(f"--languages names a language twice: {','.join(languages)}")
-    return [opened.listing(language, config.recordings) for language in languages]
+    listings = [opened.listing(language, config.recordings) for language in languages]
+    _warn_of_strangers(listings)
+    return listings
+
+
+def _warn_of_strangers(listings: Sequence[Listing]) -> None:
+    """Say so before anything is encoded, if no sentence of a language will be compared with any."""
+    said = {listing.language: {u.sentence for u in listing.utterances} for listing in listings}
+    alone = [
+        code
+        for code, own in said.items()
+        if len(said) > 1
+        and all(own.isdisjoint(other) for language, other in said.items() if language != code)
+    ]
+    if alone:
+        _LOG.warning(
+            "no sentence in common with another language: %s; `sentence` is an id that languages share, not "
+            "the text",
+            ", ".join(alone),
+        )
 
 
 def _identity(config: Config, recipe: Recipe, listing: Listing) -> Identity:

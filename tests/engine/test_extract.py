@@ -252,6 +252,18 @@ def test_dry_run_writes_nothing_and_counts(config):
     assert extract.run(dataclasses.replace(config, dry_run=True)).plan["utterances"] == 0
 
 
+def test_a_language_that_shares_no_sentence_is_told_beforehand(config, tmp_path, speech, caplog):
+    rows = [line.split("\t") for line in speech.read_text().splitlines()]
+    extract.run(dataclasses.replace(config, dry_run=True))
+    assert "no sentence in common" not in caplog.text
+    for row in rows[1:]:
+        row[1] = row[3] if row[0] == "bb" else row[1]  # the text in place of the id
+        row[2] = str(speech.parent / row[2])
+    (tmp_path / "texts.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    extract.run(dataclasses.replace(config, corpus=f"manifest:{tmp_path}/texts.tsv", dry_run=True))
+    assert "no sentence in common with another language: bb;" in caplog.text
+
+
 def test_truth_of_the_audio_is_what_counts(config, speech, monkeypatch):
     """A source that changes between listing and decoding is found by its length."""
     decode = audio.decode
