@@ -21,6 +21,7 @@ def side(rng, frames, count, width=6):
         centre=np.int32(intervals.sum(axis=1) // 2),
         seconds=intervals * 0.02,
         empty=0,
+        truncated=False,
     )
     return word_pairs.Side(states=rng.standard_normal((frames, width)).astype(np.float16), words=words)
 
