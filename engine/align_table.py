@@ -46,10 +46,8 @@ UTTERANCES = pa.schema(
         ("language_probability", pa.float32()),  # of a detected language
         ("seconds", pa.float64()),
         ("frames", pa.int32()),
-        (
-            "truncated",
-            pa.bool_(),
-        ),  # the recording is longer than the window; of a transcription the last words may have wrong times
+        # The recording is longer than the window; of a transcription the last words may have wrong times.
+        ("truncated", pa.bool_()),
         ("cut", pa.bool_()),  # a decoded text, by the most tokens that the duration allows
         ("tied", pa.bool_()),  # another warping path is as good
         ("words", pa.int32()),
