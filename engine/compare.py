@@ -55,10 +55,9 @@ class Config:
             raise ValueError(
                 f"--measures must name some of {known}, each once; got {','.join(self.measures)}"
             )
-        if self.implementation == "int8" and "dtw" in self.measures:
-            raise ValueError(
-                "--implementation=int8 knows no dtw; leave it out of --measures, or name another"
-            )
+        if self.implementation.endswith("int8") and "dtw" in self.measures:
+            name = f"--implementation={self.implementation}"
+            raise ValueError(f"{name} knows no dtw; leave it out of --measures, or name another")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,14 @@ import jax
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"  # also where XLA's cache had it
 _FOUND = "/jax/compilation_cache/cache_hits"
-_NUMBA = ("registers_numba", "dtw_numba", "frame_scores_numba")
+_NUMBA = (
+    "llvm_vectors",
+    "registers_numba",
+    "dtw_numba",
+    "packing_numba",
+    "tiles_numba",
+    "frame_scores_numba",
+)
 
 
 class Programs:
@@ -75,17 +82,17 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
 
     Args:
       folder: made if it isn't there; None keeps nothing.
-      implementation: of the frame kernels, if the process runs them; Numba is loaded only for "numba".
+      implementation: of the frame kernels, if the process runs them; Numba is loaded only for its own.
     """
     counter = programs()
-    if implementation == "numba":
+    if implementation.startswith("numba"):
         counter.hear_numba()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder.resolve() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        if implementation == "numba":
+        if implementation.startswith("numba"):
             _keep_functions(folder.resolve(), _NUMBA)
     before = counter.counts()
     return lambda: {what: count - before[what] for what, count in counter.counts().items()}

@@ -27,7 +27,10 @@ REMOVE_MEAN = flags.DEFINE_boolean(
     "remove_language_mean", False, "Subtract each language's mean frame from every frame first."
 )
 IMPLEMENTATION = flags.DEFINE_enum(
-    "implementation", "auto", ["auto", "xla", "numba", "pallas", "int8"], "Of the frame kernels."
+    "implementation",
+    "auto",
+    ["auto", "xla", "numba", "pallas", "xla_int8", "numba_int8"],
+    "Of the frame kernels.",
 )
 MEMORY = flags.DEFINE_float(
     "memory_gb", 8.0, "Memory for states; languages are taken in blocks that fit.", 0.0

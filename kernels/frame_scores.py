@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from isogloss.kernels import dtw, seqsim, seqsim_int8
 
-IMPLEMENTATIONS = ("xla", "numba", "pallas", "int8")
+IMPLEMENTATIONS = ("xla", "numba", "pallas", "xla_int8", "numba_int8")
 MEASURES = ("seqsim", "precision", "recall", "dtw")
 
 
@@ -59,16 +59,17 @@ def frame_scores(
     _check(x, n, y, m, measures, implementation)
     maxima = not {"seqsim", "precision", "recall"}.isdisjoint(measures)
     wanted = {"maxima": maxima, "dtw": "dtw" in measures}
-    if implementation == "numba":
-        from isogloss.kernels import frame_scores_numba  # noqa: PLC0415 Numba takes long to import
+    if implementation.startswith("numba"):
+        from isogloss.kernels import frame_scores_numba, packing_numba  # noqa: PLC0415 takes long to import
 
-        found = frame_scores_numba.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted)
+        form = packing_numba.BYTES if implementation == "numba_int8" else packing_numba.FLOATS
+        found = frame_scores_numba.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
     elif implementation == "pallas":
         from isogloss.kernels import dtw_pallas, frame_scores_pallas  # noqa: PLC0415 a second to import
 
         chosen = {"blocks": dtw_pallas.blocks_here(interpret=interpret), "interpret": interpret}
         found = frame_scores_pallas.frame_scores(x, n, y, m, **wanted, **chosen)
-    elif implementation == "int8":
+    elif implementation == "xla_int8":
         found = (*seqsim_int8.seqsim(x, n, y, m), np.float32(np.nan))
     else:
         found = _xla_scores(x, n, y, m, **wanted)
@@ -120,8 +121,10 @@ def _check(
         raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
     if unknown := sorted(set(measures) - set(MEASURES)):
         raise ValueError(f"measures must be among {MEASURES}, got {unknown}")
-    if implementation == "int8" and "dtw" in measures:
-        raise ValueError("int8 knows no dtw: a path adds up the errors of its cells. Remedy: another one")
+    if implementation.endswith("int8") and "dtw" in measures:
+        raise ValueError(
+            f"{implementation} knows no dtw: a path adds up the errors of its cells. Remedy: another one"
+        )
     if not measures:
         raise ValueError(f"name at least one measure of {MEASURES}")
     if x.shape[2] != y.shape[2]:

@@ -3,7 +3,7 @@
 Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register; an utterance of A
 meets them tile by tile. A tile raises the row maxima and the column maxima before the next overwrites it, and
 for DTW leaves its distances in a table of the pair. A pair's bits depend on its own frames only. Memory:
-float32 copies of BATCH utterances of B, and for each thread one of A and, for DTW, a table.
+packed copies of BATCH utterances of B, and for each thread one of A and, for DTW, a table.
 """
 
 import concurrent.futures
@@ -12,16 +12,14 @@ import typing
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 
-from isogloss.kernels import dtw_numba, registers_numba
-from isogloss.kernels.registers_numba import COLUMNS, LANES, PANELS, ROWS
+from isogloss.kernels import dtw_numba, registers_numba, tiles_numba
+from isogloss.kernels.packing_numba import FLOATS, Form
+from isogloss.kernels.registers_numba import COLUMNS, HEIGHTS, LANES
 
 BATCH = 64  # utterances of B packed at a time
-_TILE_ROWS = 4 * ROWS  # frames of A in a tile of at most 28 KB
-_DEPTH = 96  # features at a time: those of two blocks and a sliver take 18 KB
-_product = registers_numba.product(ROWS, PANELS)
-_product_of_one = registers_numba.product(ROWS, 1)
+_TILE_SLIVERS = 4  # of up to 14 frames of A in a tile of at most 28 KB
 
 
 def frame_scores(
@@ -32,106 +30,75 @@ def frame_scores(
     *,
     maxima: bool,
     dtw: bool,
+    form: Form = FLOATS,
 ) -> Float[np.ndarray, "3 U V"]:
     """Precision, recall and DTW cost of every pair; NaN for what is not asked for.
 
-    NaN, too, for an utterance with a frame in use that is not finite. Lengths are in range:
-    `isogloss.kernels.frame_scores` has seen to that.
+    NaN, too, for an utterance with a frame in use that is not finite. Lengths are in range, and a `form`
+    other than FLOATS isn't asked for DTW: `isogloss.kernels.frame_scores` has seen to that.
     """
     scores = np.full((3, len(x), len(y)), np.nan, np.float32)
-    cores, depth = numba.get_num_threads(), x.shape[2]
+    cores, depth = numba.get_num_threads(), form.entries(x.shape[2])
     longest_first = np.argsort(-n, kind="stable").tolist()  # the last one done leaves threads idle
     with concurrent.futures.ThreadPoolExecutor(cores) as threads:
         for start in range(0, len(y), BATCH):
             batch = np.arange(start, min(start + BATCH, len(y)))
             frames = m[batch].astype(np.int64)
-            blocks, begins = _blocks(y[batch[0] : batch[-1] + 1], frames, threads)
+            blocks, begins, factors = _blocks(y[batch[0] : batch[-1] + 1], frames, form, threads)
 
             def some(
                 task: tuple[int, Int[np.ndarray, " share"]],
                 batch: Int[np.ndarray, " batch"] = batch,
                 frames: Int[np.ndarray, " batch"] = frames,
-                blocks: Float[np.ndarray, " size"] = blocks,
+                blocks: Shaped[np.ndarray, " size"] = blocks,
                 begins: Int[np.ndarray, " batch"] = begins,
+                factors: Float[np.ndarray, " batch"] = factors,
             ) -> None:
                 u, share = task
-                slivers = np.empty(-(-int(n[u]) // ROWS) * ROWS * depth, np.float32)
-                _pack(x[u, : n[u]].astype(np.float32, order="C"), ROWS, slivers)
-                lengths = int(n[u]), frames[share]
-                found = _scores(slivers, blocks, begins[share], *lengths, depth, maxima, dtw)
-                scores[:, u, batch[share]] = found
+                length = int(n[u])
+                height = min(HEIGHTS, key=lambda rows: -(-length // rows) * rows)  # the least padding
+                slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
+                factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
+                sizes = length, frames[share], height, depth
+                found = _scores(slivers, blocks, begins[share], *sizes, maxima, dtw)
+                scores[:, u, batch[share]] = found * (factor * factors[share]).astype(np.float32)
 
             shares = min(len(batch), -(-dtw_numba.SHARES * cores // max(1, len(x))))
             tasks = itertools.product(longest_first, np.array_split(np.arange(len(batch)), shares))
             for _ in threads.map(some, tasks):
                 pass
             del blocks, some  # before the next are packed
-    scores[:, ~_finite(x, n)] = np.nan  # a maximum or a minimum may lose a NaN
-    scores[:, :, ~_finite(y, m)] = np.nan
     return scores
-
-
-def _finite(x: Float[np.ndarray, "U N D"], n: Int[np.ndarray, " U"]) -> Bool[np.ndarray, " U"]:
-    """Whether all frames in use of each utterance are finite."""
-    finite = [np.isfinite(x[u, :length].astype(np.float32, copy=False)).all() for u, length in enumerate(n)]
-    return np.array(finite, np.bool_)
 
 
 def _blocks(
     y: Float[np.ndarray, "batch M D"],
     m: Int[np.ndarray, " batch"],
+    form: Form,
     threads: concurrent.futures.ThreadPoolExecutor,
-) -> tuple[Float[np.ndarray, " size"], Int[np.ndarray, " batch"]]:
-    """Utterances of B, one after the other, flat (block, feature, lane), and where each begins."""
-    ends = np.cumsum(-(-m // LANES) * LANES * y.shape[2])
-    flat = np.empty(ends[-1], np.float32)
+) -> tuple[Shaped[np.ndarray, " size"], Int[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
+    """Utterances of B packed one after the other, where each begins, and the factor of each."""
+    ends = np.cumsum([form.size(frames, LANES, y.shape[2]) for frames in m.tolist()])
+    flat = np.empty(ends[-1], form.dtype)
     begins = np.concatenate([[0], ends[:-1]])
 
-    def pack(v: int) -> None:
-        _pack(y[v, : m[v]].astype(np.float32, order="C"), LANES, flat[begins[v] : ends[v]])
+    def pack(v: int) -> float:
+        return form.pack(
+            np.ascontiguousarray(y[v, : m[v]], np.float32), LANES, flat[begins[v] : ends[v]], False
+        )
 
-    for _ in threads.map(pack, range(len(y))):
-        pass
-    return flat, begins
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _pack(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray, " size"]) -> None:
-    """Frames of length 1 as flat (block, feature, frame of `width`); the last one is repeated to fill up.
-
-    A few features at a time, so that what is written stays near.
-    """
-    depth = x.shape[1]
-    factors = np.empty(width, np.float64)
-    for first in range(0, len(out) // depth, width):
-        for i in range(width):
-            factors[i] = _factor(x[min(first + i, len(x) - 1)])
-        for start in range(0, depth, LANES):
-            for i in range(width):
-                frame = x[min(first + i, len(x) - 1)]
-                for k in range(start, min(start + LANES, depth)):
-                    out[first * depth + k * width + i] = frame[k] * factors[i]
-
-
-@numba.njit(nogil=True, fastmath={"reassoc"})
-@typing.no_type_check
-def _factor(frame: Float[np.ndarray, " D"]) -> float:
-    """1 / length of a frame in float64, which holds any float32 squared; 0 for an all-zero one."""
-    square = 0.0
-    for value in frame:
-        square += np.float64(value) * np.float64(value)
-    return 1.0 / np.sqrt(square) if square != 0.0 else 0.0
+    return flat, begins, np.array([*threads.map(pack, range(len(y)))])
 
 
 @numba.njit(nogil=True)
 @typing.no_type_check
 def _scores(
-    slivers: Float[np.ndarray, " A"],
-    blocks: Float[np.ndarray, " B"],
+    slivers: Shaped[np.ndarray, " A"],
+    blocks: Shaped[np.ndarray, " B"],
     begins: Int[np.ndarray, " share"],
     n: int,
     m: Int[np.ndarray, " share"],
+    height: int,
     depth: int,
     maxima: bool,
     dtw: bool,
@@ -140,7 +107,8 @@ def _scores(
     found = np.empty((3, len(m)), np.float32)
     found[:] = np.nan
     width = -(-m.max() // (COLUMNS * LANES)) * COLUMNS * LANES
-    tile = np.empty(_TILE_ROWS * COLUMNS * LANES, np.float32)
+    tile_rows = _TILE_SLIVERS * height
+    tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
     row_maxima, column_maxima = np.empty(n * LANES, np.float32), np.empty(width, np.float32)
     table = np.empty(n * width if dtw else 0, np.float32)
     edge, spare = dtw_numba.room(width)
@@ -151,9 +119,11 @@ def _scores(
         column_maxima[:] = -np.inf
         for column in range(0, columns, COLUMNS):
             count = min(COLUMNS, columns - column)
-            for row in range(0, n, _TILE_ROWS):
-                rows = min(_TILE_ROWS, n - row)
-                _fill(tile, slivers[row * depth :], right[column * LANES * depth :], rows, count, depth)
+            for row in range(0, n, tile_rows):
+                rows, shape = min(tile_rows, n - row), (height, depth)
+                tiles_numba.fill(
+                    tile, slivers[row * depth :], right[column * LANES * depth :], rows, count, shape
+                )
                 if maxima:
                     tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
                     registers_numba.raise_maxima(tile, tops[0], tops[1], rows)
@@ -166,36 +136,6 @@ def _scores(
             shape = 0, width, n, m[v], max(n, width)
             found[2, v] = dtw_numba.fill(table, shape, edge, spare, choices, False)
     return found
-
-
-@numba.njit(nogil=True)
-@typing.no_type_check
-def _fill(
-    tile: Float[np.ndarray, " tile"],
-    slivers: Float[np.ndarray, " A"],
-    blocks: Float[np.ndarray, " B"],
-    rows: int,
-    columns: int,
-    depth: int,
-) -> None:
-    """Cosines of the next frames of A with the next blocks of B; in columns beyond, nothing is higher.
-
-    Features are taken _DEPTH at a time: what two blocks and a sliver hold of them stays near, while
-    whole blocks of a large model would push each other out of the cache.
-    """
-    for start in range(0, depth, _DEPTH):
-        count = min(_DEPTH, depth - start)
-        for c in range(0, columns, PANELS):
-            right = blocks[(c * depth + start) * LANES :]
-            for r in range(0, rows, ROWS):
-                out = tile[(r * COLUMNS + c) * LANES :]
-                left = slivers[r * depth + start * ROWS :]
-                if c + PANELS <= columns:
-                    _product(left, right, out, COLUMNS * LANES, depth, count, start)
-                else:
-                    _product_of_one(left, right, out, COLUMNS * LANES, depth, count, start)
-    for r in range(rows if columns < COLUMNS else 0):
-        tile[(r * COLUMNS + columns) * LANES : (r + 1) * COLUMNS * LANES] = -np.inf
 
 
 @numba.njit(nogil=True)

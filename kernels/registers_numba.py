@@ -11,43 +11,111 @@ from collections.abc import Callable, Sequence
 
 import llvmlite.binding
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16  # one register of AVX-512, two of AVX2, four of NEON
+from isogloss.kernels.llvm_vectors import (
+    F32,
+    FLOATS,
+    I64,
+    INT,
+    INT_VECTOR,
+    INTS,
+    LANES,
+    MASKS,
+    VECTOR,
+    WORDS,
+    ZERO,
+    Loop,
+    cases,
+    choose,
+    fetch,
+    index,
+    ints,
+    load,
+    load_at,
+    load_ints,
+    load_words,
+    made,
+    plus,
+    routine,
+    shuffle,
+    spread,
+    spread_int,
+    spread_word,
+    store,
+    store_bits,
+    transposed,
+    whole,
+)
+
 COLUMNS = 8  # blocks of B in a tile: their column maxima stay in registers
 
-# (rows, panels) of the product, so that sums and operands just fit the registers: 32 of 16 floats
-# with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON. Found by trying; sums are the same in all.
+# Numbers of rows to choose from, and panels of the product. With the most rows, sums and operands just fit
+# the registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON; with the fewest there are
+# still sums enough to wait for none. Found by trying; sums are the same in all.
 _HOST = llvmlite.binding.get_host_cpu_features()
-ROWS, PANELS = (14, 2) if _HOST.get("avx512f", False) else (6, 1)
+HEIGHTS, PANELS = ((14, 12, 10), 2) if _HOST.get("avx512f", False) else ((6, 4), 1)
 
-_FLOATS, _INTS = types.Array(types.float32, 1, "C"), types.Array(types.int64, 1, "C")
-_MASKS = types.Array(types.uint16, 1, "C")
-_ARRAYS, _INT = (_FLOATS, _INTS, _MASKS), types.intp
-_F32, _I16, _I32, _I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_F32, LANES)
-_INT_VECTOR = ir.VectorType(_I32, LANES)
-_ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
-_Body = Callable[[ir.IRBuilder, Sequence[ir.Value]], None]
+HAS_BYTE_PRODUCT = bool(_HOST.get("avx512vnni", False))  # four products of bytes and their sum at once
 
 
-def product(rows: int, panels: int) -> Callable[..., None]:
-    """Compiled-code function (a, b, c, stride, depth, count, resume) -> None on flat float32 arrays.
+def product(heights: Sequence[int], panels: int) -> Callable[..., None]:
+    """Compiled-code function (a, b, c, stride, rows, depth, count, resume) -> None on flat float32 arrays.
 
-    c[r * stride + p * LANES + l] = sum over k < count of a[k * rows + r] times
+    With `rows` one of `heights`, c[r * stride + p * LANES + l] = sum over k < count of a[k * rows + r] times
     b[(p * depth + k) * LANES + l], one chain of fused multiply-adds in the order of k. It goes on
     from what c holds if `resume` isn't 0, so a long sum has the same bits in pieces.
     """
 
     @intrinsic
-    def kernel(typing, a, b, c, stride, depth, count, resume):  # noqa: ANN001, ANN202 Numba's own types
+    def kernel(typing, a, b, c, stride, rows, depth, count, resume):  # noqa: ANN001, ANN202 Numba's own types
         def body(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
-            _emit_product(builder, given, rows, panels)
+            for height in cases(builder, given[4], heights):
+                _emit_product(builder, given, height, panels)
 
-        return _routine(f"isogloss_product_{rows}_{panels}", [*[_FLOATS] * 3, *[_INT] * 4], body)
+        name = "_".join(map(str, ("isogloss_product", panels, *heights)))
+        return routine(name, [*[FLOATS] * 3, *[INT] * 5], body)
 
     return kernel
+
+
+def product_of_bytes(heights: Sequence[int], panels: int, *, by_instruction: bool) -> Callable[..., None]:
+    """Compiled-code function (a, b, c, stride, rows, words) -> None on flat arrays, int32 but for c, float32.
+
+    A word is four bytes: unsigned in a, (word, row), signed in b, (panel, 1 + words, lane), whose first
+    row is where sums begin. c[r * stride + p * LANES + l] is that plus the products of all bytes of row r
+    with those of lane l, an exact 32-bit integer, rounded to float32.
+
+    Args:
+      heights: that `rows`, of a, may have.
+      panels: of b.
+      by_instruction: use the machine's own, see HAS_BYTE_PRODUCT; else several that every machine has.
+    """
+
+    @intrinsic
+    def kernel(typing, a, b, c, stride, rows, words):  # noqa: ANN001, ANN202 Numba's own types
+        def body(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
+            for height in cases(builder, given[4], heights):
+                _emit_product_of_bytes(builder, given, height, panels, by_instruction)
+
+        name = "_".join(map(str, ("isogloss_bytes", int(by_instruction), panels, *heights)))
+        return routine(name, [WORDS, WORDS, FLOATS, *[INT] * 3], body)
+
+    return kernel
+
+
+@intrinsic
+def transpose(typing, source, stride, last, factors, out, width, count):  # noqa: ANN001, ANN201
+    """out[k * width + i] = source[min(i, last) * stride + k] * factors[i], for i < LANES, k < count * LANES.
+
+    All flat float32. What follows the last k's `width` is overwritten up to LANES.
+    """
+    return routine(
+        "isogloss_transpose",
+        [FLOATS, *[INT] * 2, *[FLOATS] * 2, *[INT] * 2],
+        _emit_transpose,
+    )
 
 
 @intrinsic
@@ -56,7 +124,7 @@ def raise_maxima(typing, tile, row_maxima, column_maxima, rows):  # noqa: ANN001
 
     tile (row, column, lane) has COLUMNS columns. All flat float32; NaN raises nothing.
     """
-    return _routine("isogloss_maxima", [*[_FLOATS] * 3, _INT], _emit_maxima)
+    return routine("isogloss_maxima", [*[FLOATS] * 3, INT], _emit_maxima)
 
 
 def strip(record: bool) -> Callable[..., None]:
@@ -81,247 +149,159 @@ def strip(record: bool) -> Callable[..., None]:
         def body(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
             _emit_strip(builder, given, record)
 
-        kinds = [_FLOATS, _INT, _INTS, _FLOATS, _FLOATS, _INT, _INT, _MASKS]
-        return _routine(f"isogloss_strip_{int(record)}", kinds, body)
+        kinds = [
+            FLOATS,
+            INT,
+            INTS,
+            FLOATS,
+            FLOATS,
+            INT,
+            INT,
+            MASKS,
+        ]
+        return routine(f"isogloss_strip_{int(record)}", kinds, body)
 
     return kernel
 
 
 def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, panels: int) -> None:
-    a, b, c, stride, depth, count, resume = given
+    a, b, c, stride, _, depth, count, resume = given
     cells = [(r, p) for r in range(rows) for p in range(panels)]
-    below = [builder.gep(c, [builder.mul(stride, _int(r))], source_etype=_F32) for r in range(rows)]
-    again = builder.icmp_signed("!=", resume, _int(0))
-    start = [builder.select(again, _load(builder, below[r], _int(p)), _ZERO) for r, p in cells]
-    with _Loop(builder, count, start) as loop:
+    below = [builder.gep(c, [builder.mul(stride, whole(r))], source_etype=F32) for r in range(rows)]
+    again = builder.icmp_signed("!=", resume, whole(0))
+    start = [builder.select(again, load(builder, below[r], whole(p)), ZERO) for r, p in cells]
+    with Loop(builder, count, start) as loop:
         fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f32"
+            builder.module,
+            ir.FunctionType(VECTOR, [VECTOR] * 3),
+            f"llvm.fma.v{LANES}f32",
         )
-        right = [_load(builder, b, _index(builder, depth, p, loop.index)) for p in range(panels)]
+        right = [load(builder, b, index(builder, depth, p, loop.index)) for p in range(panels)]
         sums = iter(loop.carried)
         totals = []
         for r in range(rows):  # one operand at a time: all at once, they push sums out to memory
-            left = _spread(builder, a, _index(builder, loop.index, rows, _int(r)))
+            left = spread(builder, a, index(builder, loop.index, rows, whole(r)))
             totals += [builder.call(fma, [left, right[p], next(sums)]) for p in range(panels)]
         loop.carry(totals)
     for (r, p), total in zip(cells, loop.results, strict=True):
-        _store(builder, total, below[r], _int(p))
+        store(builder, total, below[r], whole(p))
+
+
+def _emit_product_of_bytes(
+    builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, panels: int, by_instruction: bool
+) -> None:
+    a, b, c, stride, _, words = given
+    cells = [(r, p) for r in range(rows) for p in range(panels)]
+    depth = plus(builder, words, 1)
+    starts = [load_words(builder, b, made(builder.mul(depth, whole(p)))) for p in range(panels)]
+    with Loop(builder, words, [starts[p] for _, p in cells]) as loop:
+        following = plus(builder, loop.index, 1)
+        right = [load_words(builder, b, index(builder, depth, p, following)) for p in range(panels)]
+        sums = iter(loop.carried)
+        totals = []
+        for r in range(rows):
+            left = spread_word(builder, a, index(builder, loop.index, rows, whole(r)))
+            totals += [
+                _add_products_of_bytes(builder, next(sums), left, right[p], by_instruction)
+                for p in range(panels)
+            ]
+        loop.carry(totals)
+    for (r, p), total in zip(cells, loop.results, strict=True):
+        below = builder.gep(c, [builder.mul(stride, whole(r))], source_etype=F32)
+        store(
+            builder,
+            made(builder.sitofp(total, VECTOR)),
+            below,
+            whole(p),
+        )
+
+
+def _add_products_of_bytes(
+    builder: ir.IRBuilder, total: ir.Value, a: ir.Value, b: ir.Value, by_instruction: bool
+) -> ir.Value:
+    if by_instruction:
+        kind = ir.FunctionType(INT_VECTOR, [INT_VECTOR] * 3)
+        dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+        return made(builder.call(dot, [total, a, b]))
+    for byte in range(4):
+        ours = builder.and_(builder.lshr(a, ints(8 * byte)), ints(255))
+        theirs = builder.ashr(builder.shl(b, ints(24 - 8 * byte)), ints(24))
+        total = made(builder.add(total, builder.mul(ours, theirs)))
+    return total
+
+
+def _emit_transpose(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
+    source, stride, last, factors, out, width, count = given
+    places, scales = [], []
+    for i in range(LANES):
+        beyond = builder.icmp_signed(">", whole(i), last)
+        places.append(builder.mul(made(builder.select(beyond, last, whole(i))), stride))
+        scales.append(spread(builder, factors, whole(i)))
+    with Loop(builder, count, []) as loop:
+        done = builder.mul(loop.index, whole(LANES))
+        rows = [load_at(builder, source, made(builder.add(place, done))) for place in places]
+        scaled = [made(builder.fmul(row, scale)) for row, scale in zip(rows, scales, strict=True)]
+        for k, column in enumerate(transposed(builder, scaled)):
+            at = builder.gep(
+                out,
+                [builder.mul(plus(builder, made(done), k), width)],
+                source_etype=F32,
+            )
+            store(builder, column, at, whole(0))
 
 
 def _emit_maxima(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
     tile, row_maxima, column_maxima, rows = given
-    highest = [_load(builder, column_maxima, _int(c)) for c in range(COLUMNS)]
-    with _Loop(builder, rows, highest) as loop:
-        cells = [_load(builder, tile, _cell(builder, loop.index, c)) for c in range(COLUMNS)]
-        in_row = _load(builder, row_maxima, loop.index)
+    highest = [load(builder, column_maxima, whole(c)) for c in range(COLUMNS)]
+    with Loop(builder, rows, highest) as loop:
+        cells = [load(builder, tile, _cell(builder, loop.index, c)) for c in range(COLUMNS)]
+        in_row = load(builder, row_maxima, loop.index)
         for cell in cells:
-            in_row = _choose(builder, ">", cell, in_row)
-        _store(builder, in_row, row_maxima, loop.index)
+            in_row = choose(builder, ">", cell, in_row)
+        store(builder, in_row, row_maxima, loop.index)
         pairs = zip(cells, loop.carried, strict=True)
-        loop.carry([_choose(builder, ">", cell, top) for cell, top in pairs])
+        loop.carry([choose(builder, ">", cell, top) for cell, top in pairs])
     for c, top in enumerate(loop.results):
-        _store(builder, top, column_maxima, _int(c))
+        store(builder, top, column_maxima, whole(c))
 
 
 def _emit_strip(builder: ir.IRBuilder, given: Sequence[ir.Value], record: bool) -> None:
     source, ahead, lanes, state, edge, first, blocks, choices = given
-    places = [builder.gep(lanes, [_int(lane)], source_etype=_I64) for lane in range(LANES)]
-    starts = [builder.load(place, typ=_I64) for place in places]
-    enters, stays = (_load_ints(builder, lanes, part) for part in (1, 2))
-    off = ir.Constant(_VECTOR, [float("inf")] * LANES)
+    places = [builder.gep(lanes, [whole(lane)], source_etype=I64) for lane in range(LANES)]
+    starts = [builder.load(place, typ=I64) for place in places]
+    enters, stays = (load_ints(builder, lanes, part) for part in (1, 2))
+    off = ir.Constant(VECTOR, [float("inf")] * LANES)
     down = [*range(1, LANES + 1)]  # every lane takes from the row above, the highest one from the edge
-    with _Loop(builder, blocks, [_load(builder, state, _int(0)), off]) as loop:
+    with Loop(builder, blocks, [load(builder, state, whole(0)), off]) as loop:
         diagonal, left = loop.carried
-        passed = _value(builder.mul(loop.index, _int(LANES)))
-        k = _value(builder.add(first, passed))
-        since = builder.sub(_spread_int(builder, k), enters)
-        here = [_value(builder.add(start, passed)) for start in starts]
-        rows = [_load_at(builder, source, at) for at in here]
+        passed = made(builder.mul(loop.index, whole(LANES)))
+        k = made(builder.add(first, passed))
+        since = builder.sub(spread_int(builder, k), enters)
+        here = [made(builder.add(start, passed)) for start in starts]
+        rows = [load_at(builder, source, at) for at in here]
         for at in here:  # of the next strip: sixteen short rows are more than the machine foresees
-            _fetch(builder, source, _value(builder.add(at, ahead)))
-        for step, entry in enumerate(_transposed(builder, rows)):
-            inside = builder.icmp_unsigned("<", builder.add(since, _ints(step)), stays)
+            fetch(builder, source, made(builder.add(at, ahead)))
+        for step, entry in enumerate(transposed(builder, rows)):
+            inside = builder.icmp_unsigned("<", builder.add(since, ints(step)), stays)
             distance = builder.select(inside, entry, off)
-            above = _spread(builder, edge, _plus(builder, k, LANES + step))
-            up = _shuffle(builder, left, above, down)
+            above = spread(builder, edge, plus(builder, k, LANES + step))
+            up = shuffle(builder, left, above, down)
             if record:
-                before = _choose(builder, "<", diagonal, up)
+                before = choose(builder, "<", diagonal, up)
                 came = builder.fcmp_ordered("<", up, diagonal), builder.fcmp_ordered("<", left, before)
-                _store_bits(builder, came, choices, _plus(builder, passed, step))
+                store_bits(builder, came, choices, plus(builder, passed, step))
             # A NaN stays in its row: `left` is what a comparison with NaN chooses.
-            before = _choose(builder, "<", up, _choose(builder, "<", diagonal, left))
-            diagonal, left = up, _value(builder.fadd(distance, before))
-            lowest = builder.extract_element(left, _int(0))
-            builder.store(lowest, builder.gep(edge, [_plus(builder, k, step + 1)], source_etype=_F32))
+            before = choose(builder, "<", up, choose(builder, "<", diagonal, left))
+            diagonal, left = up, made(builder.fadd(distance, before))
+            lowest = builder.extract_element(left, whole(0))
+            builder.store(
+                lowest,
+                builder.gep(edge, [plus(builder, k, step + 1)], source_etype=F32),
+            )
         loop.carry([diagonal, left])
-    _store(builder, loop.results[1], state, _int(0))
-
-
-def _transposed(builder: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
-    """The columns of LANES vectors, swapping ever smaller blocks."""
-    block = list(rows)
-    for step in (8, 4, 2, 1):
-        low = [k if not k & step else LANES + k - step for k in range(LANES)]
-        high = [k + step if not k & step else LANES + k for k in range(LANES)]
-        for k in [k for k in range(LANES) if not k & step]:
-            pair = block[k], block[k + step]
-            block[k], block[k + step] = (_shuffle(builder, *pair, m) for m in (low, high))
-    return block
-
-
-class _Loop:
-    """`for index in range(count)`, count >= 1, with values carried from step to step."""
-
-    def __init__(self, builder: ir.IRBuilder, count: ir.Value, start: Sequence[ir.Value]) -> None:
-        self._builder, self._count, self._start = builder, count, start
-        self.results: list[ir.Value] = []
-
-    def __enter__(self) -> "_Loop":
-        before = self._builder.block
-        self._block = self._builder.append_basic_block("loop")
-        self._builder.branch(self._block)
-        self._builder.position_at_end(self._block)
-        self.index = self._builder.phi(_I64)
-        self.index.add_incoming(_int(0), before)
-        self.carried = [self._builder.phi(_VECTOR) for _ in self._start]
-        for phi, value in zip(self.carried, self._start, strict=True):
-            phi.add_incoming(value, before)
-        return self
-
-    def carry(self, values: Sequence[ir.Value]) -> None:
-        """Hand `values` to the next step, or out of the loop."""
-        self.results = list(values)
-        for phi, value in zip(self.carried, self.results, strict=True):
-            phi.add_incoming(value, self._block)
-
-    def __exit__(self, *failure: object) -> None:
-        after = self._builder.append_basic_block("after")
-        following = self._builder.add(self.index, _int(1))
-        self.index.add_incoming(following, self._block)
-        again = self._builder.icmp_signed("<", following, self._count)
-        self._builder.cbranch(again, self._block, after)
-        self._builder.position_at_end(after)
-
-
-def _routine(name: str, kinds: Sequence[types.Type], body: _Body) -> tuple:
-    """Signature and code generator of an intrinsic on flat arrays and integers.
-
-    The body stands in a function of its own that is never inlined: inlined, the optimiser was
-    seen to spill the product's sums, at half the speed.
-    """
-    signature = types.void(*kinds)
-
-    def call(context, builder, signature, arguments):  # noqa: ANN001, ANN202 llvmlite's own types
-        given = [
-            context.make_array(kind)(context, builder, value).data if kind in _ARRAYS else value
-            for kind, value in zip(kinds, arguments, strict=True)
-        ]
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
-        routine = cgutils.get_or_insert_function(builder.module, kind, name)
-        if not routine.blocks:
-            routine.linkage = "linkonce_odr"
-            routine.attributes.add("noinline")
-            inside = ir.IRBuilder(routine.append_basic_block())
-            body(inside, routine.args)
-            inside.ret_void()
-        builder.call(routine, given)
-        return context.get_dummy_value()
-
-    return signature, call
-
-
-def _int(value: int) -> ir.Constant:
-    return ir.Constant(_I64, value)
-
-
-def _value(made: object) -> ir.Value:
-    """What llvmlite made, under the type that its annotations leave out."""
-    assert isinstance(made, ir.Value)
-    return made
-
-
-def _index(builder: ir.IRBuilder, base: ir.Value, times: int, plus: ir.Value) -> ir.Value:
-    return _value(builder.add(builder.mul(base, _int(times)), plus))
-
-
-def _plus(builder: ir.IRBuilder, value: ir.Value, number: int) -> ir.Value:
-    return _value(builder.add(value, _int(number)))
+    store(builder, loop.results[1], state, whole(0))
 
 
 def _cell(builder: ir.IRBuilder, row: ir.Value, column: int) -> ir.Value:
     """Which vector of a tile is (row, column)."""
-    return _index(builder, row, COLUMNS, _int(column))
-
-
-def _choose(builder: ir.IRBuilder, order: str, a: ir.Value, b: ir.Value) -> ir.Value:
-    """`a` where a `order` b, else b: one instruction of the machine, unlike a minimum of NaNs."""
-    return _value(builder.select(builder.fcmp_ordered(order, a, b), a, b))
-
-
-def _place(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
-    at = builder.gep(array, [builder.mul(vector, _int(LANES))], source_etype=_F32)
-    return _value(builder.bitcast(at, _VECTOR.as_pointer()))
-
-
-def _load(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
-    return builder.load(_place(builder, array, vector), align=4, typ=_VECTOR)
-
-
-def _store(builder: ir.IRBuilder, value: ir.Value, array: ir.Value, vector: ir.Value) -> None:
-    builder.store(value, _place(builder, array, vector), align=4)
-
-
-def _load_at(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
-    """LANES floats of an array from any place."""
-    place = builder.gep(array, [at], source_etype=_F32)
-    return _value(builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4, typ=_VECTOR))
-
-
-def _fetch(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> None:
-    """Ask for a cache line of an array, which need not exist."""
-    kind = ir.FunctionType(ir.VoidType(), [_F32.as_pointer(), _I32, _I32, _I32])
-    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    to_read_soon = [ir.Constant(_I32, value) for value in (0, 3, 1)]
-    builder.call(fetch, [builder.gep(array, [at], source_etype=_F32), *to_read_soon])
-
-
-def _load_ints(builder: ir.IRBuilder, array: ir.Value, vector: int) -> ir.Value:
-    """A vector of an int64 array, as 32 bits."""
-    wide = ir.VectorType(_I64, LANES)
-    place = builder.gep(array, [_int(vector * LANES)], source_etype=_I64)
-    loaded = builder.load(builder.bitcast(place, wide.as_pointer()), align=8, typ=wide)
-    return _value(builder.trunc(loaded, _INT_VECTOR))
-
-
-def _store_bits(
-    builder: ir.IRBuilder, conditions: Sequence[ir.Value], array: ir.Value, pair: ir.Value
-) -> None:
-    """Two conditions by lane, as the bits of two int16."""
-    for which, condition in enumerate(conditions):
-        place = builder.gep(array, [_index(builder, pair, 2, _int(which))], source_etype=_I16)
-        builder.store(builder.bitcast(condition, _I16), place)
-
-
-def _ints(value: int) -> ir.Constant:
-    return ir.Constant(_INT_VECTOR, [value] * LANES)
-
-
-def _spread_int(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """An int64 in every lane, as 32 bits."""
-    anything = ir.Constant(_INT_VECTOR, ir.Undefined)
-    first = builder.insert_element(anything, _value(builder.trunc(value, _I32)), ir.Constant(_I32, 0))
-    return _shuffle(builder, first, anything, [0] * LANES)
-
-
-def _spread(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
-    """One float of an array in every lane."""
-    scalar = builder.load(builder.gep(array, [at], source_etype=_F32), typ=_F32)
-    anything = ir.Constant(_VECTOR, ir.Undefined)
-    first = builder.insert_element(anything, scalar, ir.Constant(_I32, 0))
-    return _shuffle(builder, first, anything, [0] * LANES)
-
-
-def _shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, order: Sequence[int]) -> ir.Value:
-    """Vector of the entries of a and b, counted through, in that order."""
-    mask = ir.Constant(ir.VectorType(_I32, len(order)), list(order))
-    return builder.shuffle_vector(a, b, mask)
+    return index(builder, row, COLUMNS, whole(column))

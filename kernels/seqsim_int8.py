@@ -54,6 +54,16 @@ def bound(x: Float[Array, "U N D"], n: Int[Array, " U"]) -> Float[Array, " U"]:
     return jnp.sqrt(jnp.float32(x.shape[2])) / 2 * _rounded(x, n)[1]
 
 
+def signs(features: int) -> Float[np.ndarray, " D"]:
+    """The random signs that features get before they are mixed."""
+    return (1 - 2 * np.random.default_rng(0).integers(0, 2, features)).astype(np.float32)
+
+
+def stretch(features: int) -> float:
+    """By how much mixing makes a frame longer."""
+    return float(np.sqrt(features & -features))
+
+
 def _rounded(
     x: Float[Array, "U N D"], n: Int[Array, " U"]
 ) -> tuple[Int8[Array, "U N D"], Float[Array, " U"]]:
@@ -79,8 +89,7 @@ def _turned(frames: Float[Array, "U N D"]) -> Float[Array, "U N D"]:
     The features are mixed in blocks of the largest power of two that divides their number.
     """
     users, longest, features = frames.shape
-    signs = 1 - 2 * np.random.default_rng(0).integers(0, 2, features)
-    mixed = frames * signs.astype(np.float32)[None, None, :]
+    mixed = frames * signs(features)[None, None, :]
     step = 1
     while features % (2 * step) == 0:
         halves = mixed.reshape(users, longest, -1, 2, step)

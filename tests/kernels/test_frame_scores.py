@@ -17,7 +17,7 @@ from isogloss.kernels import frame_scores, reference
 
 EPS = float(np.finfo(np.float32).eps)
 D = 4
-EXACT = [name for name in frame_scores.IMPLEMENTATIONS if name != "int8"]  # test_seqsim_int8.py has that
+EXACT = [name for name in frame_scores.IMPLEMENTATIONS if "int8" not in name]  # test_seqsim_int8.py has that
 IMPLEMENTATIONS = pytest.mark.parametrize("implementation", EXACT)
 
 
@@ -185,7 +185,7 @@ class TestScores:
         ({"measures": ("seqsim", "meanpool")}, "meanpool"),
         ({"measures": ()}, "at least one"),
         ({"implementation": "pallas"}, "needs a GPU"),
-        ({"implementation": "int8"}, "no dtw"),
+        ({"implementation": "numba_int8"}, "no dtw"),
         ({"y": np.ones((2, 3, D + 1), np.float32)}, "4 features and B 5"),
     ],
 )

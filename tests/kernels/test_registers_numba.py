@@ -10,14 +10,14 @@ from isogloss.kernels import registers_numba
 from isogloss.kernels.registers_numba import LANES
 
 
-@pytest.mark.parametrize(("rows", "panels"), [(14, 2), (14, 1), (6, 1)])
+@pytest.mark.parametrize(("rows", "panels"), [(14, 2), (14, 1), (6, 1), (4, 1)])
 def test_product(rows, panels):
     """Small integers: exact, so the order of the sum does not matter."""
-    routine = registers_numba.product(rows, panels)
+    routine = registers_numba.product((14, 6, 4), panels)
 
     @numba.njit
     def call(a, b, c, stride, depth, count, resume):
-        routine(a, b, c, stride, depth, count, resume)
+        routine(a, b, c, stride, rows, depth, count, resume)
 
     rng = np.random.default_rng(0)
     for depth in (1, 2, 37):
@@ -29,6 +29,55 @@ def test_product(rows, panels):
         assert (c[:, panels:] == 9).all()
 
 
+BY_INSTRUCTION = pytest.param(
+    True, marks=pytest.mark.skipif(not registers_numba.HAS_BYTE_PRODUCT, reason="needs AVX-512 VNNI")
+)
+
+
+@pytest.mark.parametrize("by_instruction", [False, BY_INSTRUCTION])
+@pytest.mark.parametrize(("rows", "panels"), [(14, 2), (10, 1)])
+def test_product_of_bytes(rows, panels, by_instruction):
+    """All bytes, the largest products among them; sums beyond 2**24 are rounded."""
+    routine = registers_numba.product_of_bytes((14, 10), panels, by_instruction=by_instruction)
+
+    @numba.njit
+    def call(a, b, c, stride, words):
+        routine(a, b, c, stride, rows, words)
+
+    rng = np.random.default_rng(0)
+    for words in (1, 2, 320):
+        a = rng.integers(0, 256, (words, rows, 4), np.uint8)
+        b = rng.integers(-128, 128, (panels, 1 + words, LANES, 4), np.int8)
+        a[:, 0], b[:, :, 0] = 255, -128
+        starts = rng.integers(-1000, 1000, (panels, LANES), np.int32)
+        b.view(np.int32)[:, 0, :, 0] = starts
+        c = np.full((rows, 5, LANES), 9, np.float32)
+        given = (array.reshape(-1).view(np.int32) for array in (a, b))
+        call(*given, c.reshape(-1), 5 * LANES, words)
+        expected = np.einsum("krj,pklj->rpl", a.astype(int), b[:, 1:].astype(int)) + starts
+        np.testing.assert_array_equal(c[:, :panels], expected.astype(np.float32))
+        assert (c[:, panels:] == 9).all()
+
+
+@pytest.mark.parametrize("width", [4, 14, 16])
+@pytest.mark.parametrize("last", [0, 9, 15])
+def test_transpose(width, last):
+    """Of rows beyond the last it is repeated; what follows is written over up to a register's end."""
+
+    @numba.njit
+    def call(source, stride, last, factors, out, width, count):
+        registers_numba.transpose(source, stride, last, factors, out, width, count)
+
+    rng = np.random.default_rng(0)
+    source = rng.standard_normal((last + 1, 50)).astype(np.float32)
+    factors = np.float32(2) ** np.arange(-8, 8, dtype=np.float32)
+    out = np.full(48 * width + LANES, 9, np.float32)
+    call(source.reshape(-1), 50, last, factors, out, width, 3)
+    rows = source[np.minimum(np.arange(width), last), :48] * factors[:width, None]
+    np.testing.assert_array_equal(out[: 48 * width].reshape(48, width), rows.T)
+    assert (out[47 * width + LANES :] == 9).all()
+
+
 def test_product_has_one_order_of_summation():
     """Shapes and pieces agree in every bit, so grids of different machines can be compared."""
     rng = np.random.default_rng(1)
@@ -37,11 +86,11 @@ def test_product_has_one_order_of_summation():
     b = rng.standard_normal((2, depth, LANES)).astype(np.float32)
     results = []
     for rows, panels, piece in ((14, 2, 100), (14, 2, 33), (14, 1, 100), (6, 1, 100)):
-        routine = registers_numba.product(rows, panels)
+        routine = registers_numba.product((rows,), panels)
 
         @numba.njit
-        def call(a, b, c, stride, depth, count, resume, routine=routine):
-            routine(a, b, c, stride, depth, count, resume)
+        def call(a, b, c, stride, depth, count, resume, routine=routine, rows=rows):
+            routine(a, b, c, stride, rows, depth, count, resume)
 
         c = np.zeros((84, 2, LANES), np.float32)
         for r in range(0, 84, rows):

@@ -24,44 +24,58 @@ def utterances(elements):
     return st.lists(frames, min_size=3, max_size=3)
 
 
+FORMS = pytest.mark.parametrize("implementation", ["xla_int8", "numba_int8"])
+
+
+def scored(x, n, y, m, implementation):
+    """(precision, recall)."""
+    measures = ("precision", "recall")
+    found = frame_scores.frame_scores(x, n, y, m, measures=measures, implementation=implementation)
+    assert all(scores.dtype == np.float32 for scores in found.values())
+    return found["precision"], found["recall"]
+
+
 def expected(xs, ys):
     scores = np.array([[reference.seqsim(x, y) for y in ys] for x in xs])
     return scores[..., 0], scores[..., 1]
 
 
+@FORMS
 @settings(max_examples=40)
 @given(utterances(st.integers(-3, 3)), utterances(st.integers(-300, 300)))
-def test_within_the_bound(xs, ys):
+def test_within_the_bound(implementation, xs, ys):
     """Ties and zero frames are common."""
     x, n, y, m = *padded(xs), *padded(ys)
     e, f = (np.asarray(seqsim_int8.bound(*side), float) for side in ((x, n), (y, m)))
     assert max(e.max(), f.max()) < 0.02
     allowed = e[:, None] + f[None, :] + e[:, None] * f[None, :] + (LONGEST + 8) * EPS
-    for ours, theirs in zip(seqsim_int8.seqsim(x, n, y, m), expected(xs, ys), strict=True):
+    for ours, theirs in zip(scored(x, n, y, m, implementation), expected(xs, ys), strict=True):
         assert (np.abs(np.asarray(ours) - theirs) <= allowed).all()
 
 
+@FORMS
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, jnp.bfloat16])
-def test_near_float32_at_real_sizes(dtype):
-    """Roundings cancel. More utterances than a block.
+def test_near_float32_at_real_sizes(implementation, dtype):
+    """Roundings cancel. More utterances than a block of XLA's form, more frames than a tile of Numba's.
 
     A feature is rounded by 0.29 of a step of 3 deviations / 127, so one cosine of 512 features is off by some
     0.007 * sqrt(2 / 512) = 4.3e-4, and a mean over 20 frames by less than a quarter of that.
     """
     rng = np.random.default_rng(0)
-    x, y = (rng.standard_normal((u, 40, 512)).astype(dtype) for u in (2, 11))
-    n, m = np.int32([40, 20]), rng.integers(20, 41, 11).astype(np.int32)
+    x, y = (rng.standard_normal((u, 140, 512)).astype(dtype) for u in (2, 11))
+    n, m = np.int32([140, 20]), rng.integers(20, 141, 11).astype(np.int32)
     x[:, :, 7], y[:, :, 7] = 60, 50  # as in Whisper's states
     x[1, 20:] = np.nan
-    for ours, theirs in zip(seqsim_int8.seqsim(x, n, y, m), seqsim.seqsim(x, n, y, m), strict=True):
+    for ours, theirs in zip(scored(x, n, y, m, implementation), seqsim.seqsim(x, n, y, m), strict=True):
         assert float(jnp.abs(ours - theirs).max()) < 5e-4
 
 
-def test_each_frame_has_its_scale():
+@FORMS
+def test_each_frame_has_its_scale(implementation):
     """A frame a million times smaller is not rounded to nothing."""
     x = np.float32([[[3, 4, 0, 0], [3e-6, 4e-6, 0, 0]]])
     y = np.float32([[[3, 4, 0, 0]]])
-    precision, recall = seqsim_int8.seqsim(x, np.int32([2]), y, np.int32([1]))
+    precision, recall = scored(x, np.int32([2]), y, np.int32([1]), implementation)
     np.testing.assert_allclose([precision[0, 0], recall[0, 0]], 1, rtol=0.02)
 
 
@@ -73,20 +87,46 @@ def test_impossible_lengths_and_frames_that_are_not_finite_give_nan():
         np.testing.assert_array_equal(np.isnan(scores), [[1, 1, 1], [0, 0, 0], [1, 1, 1]])
 
 
-def test_alone_or_among_others():
+@FORMS
+def test_alone_or_among_others(implementation):
     rng = np.random.default_rng(1)
     x, y = (rng.standard_normal((u, LONGEST, D)).astype(np.float32) for u in (3, 19))
     n, m = np.int32([5, 3, 1]), rng.integers(1, 6, 19).astype(np.int32)
-    together = seqsim_int8.seqsim(x, n, y, m)
-    alone = seqsim_int8.seqsim(x[1:2], n[1:2], y[17:18], m[17:18])
+    together = scored(x, n, y, m, implementation)
+    alone = scored(x[1:2], n[1:2], y[17:18], m[17:18], implementation)
     for one, every in zip(alone, together, strict=True):
         assert one[0, 0] == every[1, 17]
 
 
-def test_by_name():
+def test_both_forms_agree():
+    """Sums of whole numbers are exact: they differ where the last bit of a frame's length rounds otherwise.
+
+    One feature of a frame then differs by a step, 1 / 700 or so of its length here; and means by their order.
+    """
     rng = np.random.default_rng(2)
-    x, n = rng.standard_normal((2, LONGEST, D)).astype(np.float32), np.int32([5, 3])
-    options = {"measures": ("precision", "seqsim"), "implementation": "int8"}
-    found = frame_scores.frame_scores(x, n, x, n, **options)
-    np.testing.assert_array_equal(found["precision"], seqsim_int8.seqsim(x, n, x, n)[0])
-    assert found["seqsim"].dtype == np.float32
+    lengths = (1, 15, 16, 17, 57, 129)
+    xs, ys = ([rng.standard_normal((n, 97)).astype(np.float32) for n in lengths] for _ in range(2))
+    (x, n), (y, m) = ((np.zeros((6, 129, 97), np.float32), np.int32(lengths)) for _ in range(2))
+    for u in range(6):
+        x[u, : n[u]], y[u, : m[u]] = xs[u], ys[u]
+    for ours, theirs in zip(scored(x, n, y, m, "numba_int8"), scored(x, n, y, m, "xla_int8"), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1 / 700)
+        assert np.median(np.abs(ours - theirs)) < 1e-6
+
+
+@FORMS
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_frame_in_use_that_is_not_finite(implementation, value):
+    x = np.ones((2, 3, D), np.float32)
+    x[1, 1, 0] = value
+    full = np.int32([3, 3])
+    for scores in scored(x, full, x, full, implementation):
+        np.testing.assert_array_equal(np.isnan(scores), [[0, 1], [1, 1]])
+
+
+def test_one_feature_that_has_all():
+    """The largest sums there are: every feature of every frame at the limit of its byte."""
+    x = np.zeros((1, 3, 1024), np.float32)
+    x[:, :, 5] = [[3, -2, 1]]
+    for scores in scored(x, np.int32([3]), x, np.int32([3]), "numba_int8"):
+        np.testing.assert_allclose(scores, 1, rtol=4 * EPS)

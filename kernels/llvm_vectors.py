@@ -1,0 +1,227 @@
+"""Words for writing compiled code of vectors of sixteen floats or integers, in LLVM's terms.
+
+What takes a builder writes one thing where the builder stands; `routine` makes of it what Numba's compiled
+code can call. A vector's place in an array is counted in vectors, an `at` in entries.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+LANES = 16  # one register of AVX-512, two of AVX2, four of NEON
+
+FLOATS, INTS = types.Array(types.float32, 1, "C"), types.Array(types.int64, 1, "C")
+WORDS, MASKS = types.Array(types.int32, 1, "C"), types.Array(types.uint16, 1, "C")
+_ARRAYS, INT = (FLOATS, INTS, WORDS, MASKS), types.intp
+F32, _I16, _I32, I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+VECTOR = ir.VectorType(F32, LANES)
+INT_VECTOR = ir.VectorType(_I32, LANES)
+ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+_Body = Callable[[ir.IRBuilder, Sequence[ir.Value]], None]
+
+
+def transposed(builder: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
+    """The columns of LANES vectors, swapping ever smaller blocks."""
+    block = list(rows)
+    for step in (8, 4, 2, 1):
+        low = [k if not k & step else LANES + k - step for k in range(LANES)]
+        high = [k + step if not k & step else LANES + k for k in range(LANES)]
+        for k in [k for k in range(LANES) if not k & step]:
+            pair = block[k], block[k + step]
+            block[k], block[k + step] = (shuffle(builder, *pair, m) for m in (low, high))
+    return block
+
+
+def cases(builder: ir.IRBuilder, value: ir.Value, cases: Sequence[int]) -> Iterator[int]:
+    """Each case in turn, the builder where code for it belongs; then the builder behind them all."""
+    after = builder.append_basic_block("after")
+    switch = builder.switch(value, after)
+    for case in cases:
+        block = builder.append_basic_block(f"case{case}")
+        switch.add_case(whole(case), block)
+        builder.position_at_end(block)
+        yield case
+        builder.branch(after)
+    builder.position_at_end(after)
+
+
+class Loop:
+    """`for index in range(count)`, count >= 1, with values carried from step to step."""
+
+    def __init__(self, builder: ir.IRBuilder, count: ir.Value, start: Sequence[ir.Value]) -> None:
+        """Nothing is written before it is entered.
+
+        Args:
+          builder: stands in the loop inside of `with`, behind it after.
+          count: of steps.
+          start: what the first step finds in `carried`.
+        """
+        self._builder, self._count, self._start = builder, count, start
+        self.results: list[ir.Value] = []
+
+    def __enter__(self) -> "Loop":
+        """Begin a step, whose number is `index`."""
+        before = self._builder.block
+        self._block = self._builder.append_basic_block("loop")
+        self._builder.branch(self._block)
+        self._builder.position_at_end(self._block)
+        self.index = self._builder.phi(I64)
+        self.index.add_incoming(whole(0), before)
+        self.carried = [self._builder.phi(value.type) for value in self._start]  # pyright: ignore[reportAttributeAccessIssue]
+        for phi, value in zip(self.carried, self._start, strict=True):
+            phi.add_incoming(value, before)
+        return self
+
+    def carry(self, values: Sequence[ir.Value]) -> None:
+        """Hand `values` to the next step, or out of the loop."""
+        self.results = list(values)
+        for phi, value in zip(self.carried, self.results, strict=True):
+            phi.add_incoming(value, self._block)
+
+    def __exit__(self, *failure: object) -> None:
+        """End it; `results` is what the last one handed on."""
+        after = self._builder.append_basic_block("after")
+        following = self._builder.add(self.index, whole(1))
+        self.index.add_incoming(following, self._block)
+        again = self._builder.icmp_signed("<", following, self._count)
+        self._builder.cbranch(again, self._block, after)
+        self._builder.position_at_end(after)
+
+
+def routine(name: str, kinds: Sequence[types.Type], body: _Body) -> tuple:
+    """Signature and code generator of an intrinsic on flat arrays and integers.
+
+    The body stands in a function of its own that is never inlined: inlined, the optimiser was
+    seen to spill the product's sums, at half the speed.
+    """
+    signature = types.void(*kinds)
+
+    def call(context, builder, signature, arguments):  # noqa: ANN001, ANN202 llvmlite's own types
+        given = [
+            context.make_array(kind)(context, builder, value).data if kind in _ARRAYS else value
+            for kind, value in zip(kinds, arguments, strict=True)
+        ]
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
+        routine = cgutils.get_or_insert_function(builder.module, kind, name)
+        if not routine.blocks:
+            routine.linkage = "linkonce_odr"
+            routine.attributes.add("noinline")
+            inside = ir.IRBuilder(routine.append_basic_block())
+            body(inside, routine.args)
+            inside.ret_void()
+        builder.call(routine, given)
+        return context.get_dummy_value()
+
+    return signature, call
+
+
+def whole(value: int) -> ir.Constant:
+    """A constant to count with."""
+    return ir.Constant(I64, value)
+
+
+def made(value: object) -> ir.Value:
+    """What llvmlite made, under the type that its annotations leave out."""
+    assert isinstance(value, ir.Value)
+    return value
+
+
+def index(builder: ir.IRBuilder, base: ir.Value, times: int, plus: ir.Value) -> ir.Value:
+    """`base` `times` over, `plus` some."""
+    return made(builder.add(builder.mul(base, whole(times)), plus))
+
+
+def plus(builder: ir.IRBuilder, value: ir.Value, number: int) -> ir.Value:
+    """`value` and a number."""
+    return made(builder.add(value, whole(number)))
+
+
+def choose(builder: ir.IRBuilder, order: str, a: ir.Value, b: ir.Value) -> ir.Value:
+    """`a` where a `order` b, else b: one instruction of the machine, unlike a minimum of NaNs."""
+    return made(builder.select(builder.fcmp_ordered(order, a, b), a, b))
+
+
+def _place(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
+    at = builder.gep(array, [builder.mul(vector, whole(LANES))], source_etype=F32)
+    return made(builder.bitcast(at, VECTOR.as_pointer()))
+
+
+def load(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
+    """A vector of a float array."""
+    return builder.load(_place(builder, array, vector), align=4, typ=VECTOR)
+
+
+def store(builder: ir.IRBuilder, value: ir.Value, array: ir.Value, vector: ir.Value) -> None:
+    """Write a vector of a float array."""
+    builder.store(value, _place(builder, array, vector), align=4)
+
+
+def load_words(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
+    """A vector of an int32 array."""
+    at = builder.gep(array, [builder.mul(vector, whole(LANES))], source_etype=_I32)
+    return builder.load(made(builder.bitcast(at, INT_VECTOR.as_pointer())), align=4, typ=INT_VECTOR)
+
+
+def load_at(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
+    """LANES floats of an array from any place."""
+    place = builder.gep(array, [at], source_etype=F32)
+    return made(builder.load(builder.bitcast(place, VECTOR.as_pointer()), align=4, typ=VECTOR))
+
+
+def fetch(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> None:
+    """Ask for a cache line of an array, which need not exist."""
+    kind = ir.FunctionType(ir.VoidType(), [F32.as_pointer(), _I32, _I32, _I32])
+    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    to_read_soon = [ir.Constant(_I32, value) for value in (0, 3, 1)]
+    builder.call(fetch, [builder.gep(array, [at], source_etype=F32), *to_read_soon])
+
+
+def load_ints(builder: ir.IRBuilder, array: ir.Value, vector: int) -> ir.Value:
+    """A vector of an int64 array, as 32 bits."""
+    wide = ir.VectorType(I64, LANES)
+    place = builder.gep(array, [whole(vector * LANES)], source_etype=I64)
+    loaded = builder.load(builder.bitcast(place, wide.as_pointer()), align=8, typ=wide)
+    return made(builder.trunc(loaded, INT_VECTOR))
+
+
+def store_bits(
+    builder: ir.IRBuilder, conditions: Sequence[ir.Value], array: ir.Value, pair: ir.Value
+) -> None:
+    """Two conditions by lane, as the bits of two int16."""
+    for which, condition in enumerate(conditions):
+        place = builder.gep(array, [index(builder, pair, 2, whole(which))], source_etype=_I16)
+        builder.store(builder.bitcast(condition, _I16), place)
+
+
+def ints(value: int) -> ir.Constant:
+    """A constant in every lane."""
+    return ir.Constant(INT_VECTOR, [value] * LANES)
+
+
+def spread_int(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """An int64 in every lane, as 32 bits."""
+    return _everywhere(builder, made(builder.trunc(value, _I32)), INT_VECTOR)
+
+
+def spread(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
+    """One float of an array in every lane."""
+    return _everywhere(builder, builder.load(builder.gep(array, [at], source_etype=F32), typ=F32), VECTOR)
+
+
+def spread_word(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
+    """One int32 of an array in every lane."""
+    scalar = builder.load(builder.gep(array, [at], source_etype=_I32), typ=_I32)
+    return _everywhere(builder, scalar, INT_VECTOR)
+
+
+def _everywhere(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType) -> ir.Value:
+    anything = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(anything, scalar, ir.Constant(_I32, 0))
+    return shuffle(builder, first, anything, [0] * LANES)
+
+
+def shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, order: Sequence[int]) -> ir.Value:
+    """Vector of the entries of a and b, counted through, in that order."""
+    mask = ir.Constant(ir.VectorType(_I32, len(order)), list(order))
+    return builder.shuffle_vector(a, b, mask)
