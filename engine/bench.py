@@ -34,7 +34,7 @@ from isogloss.engine import (
 from isogloss.engine.bench_setting import Planned, Setting
 from isogloss.engine.bench_timing import Case, Row, Task
 from isogloss.engine.zarr_group import Json
-from isogloss.kernels import frame_scores
+from isogloss.kernels import dtw, frame_scores
 
 _LOG = logging.getLogger(__name__)
 SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
@@ -59,10 +59,11 @@ class Config:
     compilation_cache: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse suites and peers that don't exist."""
+        """Refuse suites, peers and kernels that don't exist."""
         for flag, values, known in (
             ("suite", self.suites, SUITES + TUNING),
             ("without", self.without, tuple(bench_setting.PEERS)),
+            ("kernels", (self.implementation,) if self.implementation else (), dtw.IMPLEMENTATIONS),
         ):
             unknown = [value for value in values if value not in known]
             if unknown:

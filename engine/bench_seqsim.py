@@ -1,7 +1,8 @@
 """Benchmark of the frame kernels: precision and recall of all pairs, alone and together with DTW.
 
-Ours against the best dense product, with peers against PyTorch's slab form: one product per utterance of A
-against all of B, then both maxima. Useful work is 2 D for every pair of frames in use.
+Ours against the best dense product, beside it ours from frames rounded to eight bits and, with peers,
+PyTorch's slab form: one product per utterance of A against all of B, then both maxima. Useful work is 2 D for
+every pair of frames in use.
 """
 
 import functools
@@ -14,7 +15,7 @@ from isogloss.engine import bench_data, bench_oracle
 from isogloss.engine.bench_data import Batch
 from isogloss.engine.bench_setting import FLOPS_UNIT, Planned, Setting, peer
 from isogloss.engine.bench_timing import Case, Check, Task
-from isogloss.kernels import dtw, frame_scores, reference
+from isogloss.kernels import dtw, frame_scores, reference, seqsim_int8
 
 PEERS = ("torch",)
 MAXIMA = ("precision", "recall")
@@ -67,22 +68,37 @@ def flops(x: Batch, y: Batch) -> float:
 
 
 def _call(
-    setting: Setting, x: Batch, y: Batch, measures: tuple[str, ...]
+    setting: Setting, x: Batch, y: Batch, measures: tuple[str, ...], implementation: str
 ) -> Callable[[], dict[str, np.ndarray]]:
     left, right = setting.frames(x.states), setting.frames(y.states)
     return lambda: frame_scores.frame_scores(
-        left, x.frames, right, y.frames, measures=measures, implementation=setting.implementation
+        left, x.frames, right, y.frames, measures=measures, implementation=implementation
     )
+
+
+def _rounding(x: Batch, y: Batch) -> float:
+    """By how much a cosine may be off, at most, when both its frames are rounded to eight bits."""
+    e, f = (float(seqsim_int8.bound(batch.states, batch.frames).max()) for batch in (x, y))
+    return e + f + e * f
 
 
 def _maxima_case(setting: Setting, title: str, depth: int, frames: int) -> Case:
     x, y = _batches(setting, frames, depth, _sizes(setting, frames))
     work = flops(x, y)
-    check = functools.partial(check_maxima, setting, x, y)
-    call = _call(setting, x, y, MAXIMA)
-    tasks = [Task(name=setting.implementation, call=call, work=work, unit=FLOPS_UNIT, check=check)]
+    rounded = "numba_int8" if setting.implementation == "numba" else "xla_int8"
+    tasks = [
+        Task(
+            name=name,
+            call=_call(setting, x, y, MAXIMA, name),
+            work=work,
+            unit=FLOPS_UNIT,
+            check=functools.partial(check_maxima, setting, x, y, more=more),
+        )
+        for name, more in ((setting.implementation, 0.0), (rounded, _rounding(x, y)))
+    ]
     if "torch" in setting.peers:
         call = torch_slabs(x, y, setting.device)
+        check = functools.partial(check_maxima, setting, x, y)
         tasks.append(Task(name="torch slabs", call=call, work=work, unit=FLOPS_UNIT, check=check))
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.product)
 
@@ -93,8 +109,8 @@ def _pairs(x: Batch, y: Batch, count: int) -> list[tuple[int, int]]:
     return [divmod(int(at), len(y.frames)) for at in np.unique(grid)]
 
 
-def check_maxima(setting: Setting, x: Batch, y: Batch, result: object) -> Check:
-    """Error of some pairs; of every pair that it is a number.
+def check_maxima(setting: Setting, x: Batch, y: Batch, result: object, more: float = 0.0) -> Check:
+    """Error of some pairs, which may be `more` than float32's; of every pair that it is a number.
 
     A sum of K float32 terms is off by at most K 2**-24 of the terms' magnitudes, which sum to at most 1 in a
     cosine and in a mean of cosines. Outside a CPU frames are rounded to bfloat16: 2 * 2**-9 more.
@@ -105,7 +121,7 @@ def check_maxima(setting: Setting, x: Batch, y: Batch, result: object) -> Check:
     for u, v in _pairs(x, y, _CHECKED):
         expected = bench_oracle.seqsim(x.states[u, : x.frames[u]], y.states[v, : y.frames[v]])
         wrong += [abs(float(scores[m][u, v]) - want) for m, want in zip(MAXIMA, expected, strict=True)]
-    return Check(error=float(np.max(wrong)), bound=_bound(setting, x, y))
+    return Check(error=float(np.max(wrong)), bound=more + _bound(setting, x, y))
 
 
 def _bound(setting: Setting, x: Batch, y: Batch) -> float:
@@ -156,14 +172,14 @@ def _together_case(setting: Setting, title: str, depth: int, frames: int) -> Cas
     pairs = np.repeat(x.frames, len(y.frames)), np.tile(y.frames, len(x.frames))
     given = bench_data.distances(x.frames, y.frames, bench_data.rng(1))
     distances = setting.place(given.reshape(-1, *given.shape[2:]))
-    maxima = _call(setting, x, y, MAXIMA)
+    maxima = _call(setting, x, y, MAXIMA, setting.implementation)
 
     def apart() -> object:
         costs = dtw.dtw_cost(distances, *pairs, implementation=setting.implementation)
         return maxima(), costs
 
     work = flops(x, y)
-    together = _call(setting, x, y, (*MAXIMA, "dtw"))
+    together = _call(setting, x, y, (*MAXIMA, "dtw"), setting.implementation)
     check = functools.partial(_check_together, setting, x, y)
     ours = Task(name=setting.implementation, call=together, work=work, unit=FLOPS_UNIT, check=check)
     other = Task(name="P and R alone, then DTW alone", call=apart, work=work, unit=FLOPS_UNIT)

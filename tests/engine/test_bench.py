@@ -98,6 +98,7 @@ def test_shares_divide_the_cases_and_a_dry_run_times_nothing(monkeypatch):
     [
         ({"suites": ("seqism",)}, "--suite must name some of seqsim, dtw"),
         ({"without": ("numpy",)}, "--without must name some of torch"),
+        ({"implementation": "xla_int8"}, "--kernels must name some of xla, numba, pallas"),
     ],
 )
 def test_what_does_not_exist_is_refused(change, message):
