@@ -1,7 +1,8 @@
-"""Benchmark of the log-mel: whole 30 s windows, against the dense product and transformers' extractor.
+"""Benchmark of the log-mel of whole 30 s windows, as many as jobs take in a step.
 
-Useful operations of a frame are a real transform of 400 samples, 2.5 n log2 n, and its product with the
-filters. The waveform is noise, whose spectrum is flat: no bin is near the floor.
+Against the dense product and, with peers, transformers' extractor. Useful operations of a frame are a real
+transform of 400 samples, 2.5 n log2 n, and its product with the filters. The waveform is noise, whose
+spectrum is flat: no bin is near the floor.
 """
 
 import functools
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from isogloss.engine import bench_data, bench_oracle, logmel
+from isogloss.engine import bench_data, bench_oracle, encode, logmel
 from isogloss.engine.bench_setting import Planned, Setting, peer
 from isogloss.engine.bench_timing import Case, Check, Task
 
@@ -21,7 +22,7 @@ _UNIT = "audio s/s"
 
 def cases(setting: Setting) -> list[Planned]:
     """Both numbers of bins."""
-    rows = 1 if setting.quick else 4 if setting.device == "cpu" else 64
+    rows = 1 if setting.quick else encode.rows_per_device(setting.device)
     seconds = 2 if setting.quick else 30
     titles = {mels: f"{mels} bins, {rows} x {seconds} s" for mels in (80, 128)}
     return [

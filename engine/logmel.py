@@ -1,7 +1,7 @@
 """Whisper's log-mel spectrogram, in JAX, on whatever device holds the waveform.
 
 Hann window of 400 samples, hop 160, power spectrum, Slaney mel filters, log10 with floor 1e-10, clamped to
-the window's maximum - 8, then (x + 4) / 4. Keeps one (T, 400) float32 frame matrix: 4.8 MB for 30 s.
+the window's maximum - 8, then (x + 4) / 4. Keeps a (T, 400) float32 frame matrix a row: 4.8 MB for 30 s.
 
 Source: openai/whisper audio.py, as described in arXiv 2212.04356, section 2.2.
 """
@@ -30,7 +30,7 @@ def log_mel(waveform: Float[Array, "B samples"], mels: int) -> Float[Array, "B T
       waveform: 16 kHz, in [-1, 1]; a whole number of hops.
       mels: 80, or 128 for large-v3.
     """
-    return jax.lax.map(lambda row: _one(row, filters(mels)), waveform)
+    return jax.vmap(lambda row: _one(row, filters(mels)))(waveform)
 
 
 def _one(

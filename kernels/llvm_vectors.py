@@ -137,6 +137,13 @@ def plus(builder: ir.IRBuilder, value: ir.Value, number: int) -> ir.Value:
     return made(builder.add(value, whole(number)))
 
 
+def add_product(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, total: ir.Value) -> ir.Value:
+    """A * b + total of float vectors, rounded once."""
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+    return made(builder.call(fma, [a, b, total]))
+
+
 def choose(builder: ir.IRBuilder, order: str, a: ir.Value, b: ir.Value) -> ir.Value:
     """`a` where a `order` b, else b: one instruction of the machine, unlike a minimum of NaNs."""
     return made(builder.select(builder.fcmp_ordered(order, a, b), a, b))

@@ -27,6 +27,7 @@ from isogloss.kernels.llvm_vectors import (
     WORDS,
     ZERO,
     Loop,
+    add_product,
     cases,
     choose,
     fetch,
@@ -171,17 +172,12 @@ def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, p
     again = builder.icmp_signed("!=", resume, whole(0))
     start = [builder.select(again, load(builder, below[r], whole(p)), ZERO) for r, p in cells]
     with Loop(builder, count, start) as loop:
-        fma = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(VECTOR, [VECTOR] * 3),
-            f"llvm.fma.v{LANES}f32",
-        )
         right = [load(builder, b, index(builder, depth, p, loop.index)) for p in range(panels)]
         sums = iter(loop.carried)
         totals = []
         for r in range(rows):  # one operand at a time: all at once, they push sums out to memory
             left = spread(builder, a, index(builder, loop.index, rows, whole(r)))
-            totals += [builder.call(fma, [left, right[p], next(sums)]) for p in range(panels)]
+            totals += [add_product(builder, left, right[p], next(sums)) for p in range(panels)]
         loop.carry(totals)
     for (r, p), total in zip(cells, loop.results, strict=True):
         store(builder, total, below[r], whole(p))

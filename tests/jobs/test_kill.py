@@ -154,9 +154,8 @@ def test_grid_killed_twenty_times(tmp_path, undisturbed):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_two_processes_share_the_work_and_one_is_killed(tmp_path, corpus, model_folder, undisturbed, victim):
     store = tmp_path / "store"
-    commands = [
-        extract_command(corpus, model_folder, store, "--num_shards=2", f"--shard_index={i}") for i in (0, 1)
-    ]
+    shards = [("--num_shards=2", f"--shard_index={i}", programs(undisturbed)) for i in (0, 1)]
+    commands = [extract_command(corpus, model_folder, store, *flags) for flags in shards]
     survivor = start(commands[1 - victim])
     assert kill_after(commands[victim], store, EXTRACT_FILES, 9, 0.005) == -signal.SIGKILL
     restarted = start(commands[victim])
@@ -164,7 +163,7 @@ def test_two_processes_share_the_work_and_one_is_killed(tmp_path, corpus, model_
     assert restarted.wait() == 0
     assert contents(store, EXTRACT_FILES) == contents(undisturbed / "store", EXTRACT_FILES)
 
-    commands = [grid_command(store, tmp_path, "--num_shards=2", f"--shard_index={i}") for i in (0, 1)]
+    commands = [grid_command(store, tmp_path, *flags) for flags in shards]
     survivor = start(commands[1 - victim])
     kill_after(commands[victim], tmp_path, GRID_FILES, 4, 0.0)
     restarted = start(commands[victim])
