@@ -19,7 +19,7 @@ from isogloss.kernels.packing_numba import FLOATS, Form
 from isogloss.kernels.registers_numba import COLUMNS, HEIGHTS, LANES
 
 BATCH = 64  # utterances of B packed at a time
-_TILE_SLIVERS = 4  # of up to 14 frames of A in a tile of at most 28 KB
+_TILE_SLIVERS = 8  # of up to 14 frames of A: a tile of at most 57 KB, and B is read once for all of them
 
 
 def frame_scores(
@@ -56,7 +56,7 @@ def frame_scores(
             ) -> None:
                 u, share = task
                 length = int(n[u])
-                height = min(HEIGHTS, key=lambda rows: -(-length // rows) * rows)  # the least padding
+                height = _height(length)
                 slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
                 factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
                 sizes = length, frames[share], height, depth
@@ -69,6 +69,11 @@ def frame_scores(
                 pass
             del blocks, some  # before the next are packed
     return scores
+
+
+def _height(length: int) -> int:
+    """Frames of a sliver: little padding, and B isn't loaded more often than that is worth."""
+    return min(HEIGHTS, key=lambda height: -(-length // height) * (height + 1))
 
 
 def _blocks(

@@ -83,11 +83,11 @@ class TestScores:
         self.check(xs, ys, 60, implementation)
 
     def test_edges_of_blocks_and_tiles(self, implementation):
-        """Sixteen frames to a block, eight blocks and 24 or 56 rows to a tile, 96 features at a time."""
+        """Sixteen frames to a block, eight blocks and 8 slivers of 4 to 14 rows to a tile, 96 features at a time."""
         if implementation == "pallas":
             pytest.skip("its blocks are others, and interpreted it takes minutes")
         rng = np.random.default_rng(5)
-        xs = [rng.standard_normal((n, 97)) for n in (1, 15, 57)]
+        xs = [rng.standard_normal((n, 97)) for n in (1, 15, 57, 113)]
         ys = [rng.standard_normal((m, 97)) for m in (16, 17, 129)]
         self.check(xs, ys, 129, implementation)
 
