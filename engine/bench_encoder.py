@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float32
 
-from isogloss.engine import bench_data, bench_oracle, encode, parameters
+from isogloss.engine import bench_data, bench_oracle, devices, encode, parameters
 from isogloss.engine.bench_setting import Planned, Setting, peer
 from isogloss.engine.bench_timing import Case, Check, Task
 from isogloss.engine.dimensions import Dimensions, tensor_shapes
@@ -46,14 +46,12 @@ def cases(setting: Setting) -> list[Planned]:
     else:
         names = ("base", "small") if setting.device == "cpu" else tuple(SIZES)
         models = {name: dimensions(*SIZES[name]) for name in names}
-    rows = encode.rows_per_device(setting.device)
-    titles = {
-        name: f"{name}, all states, {rows} x {sizes.positions / 50:g} s" for name, sizes in models.items()
-    }
-    return [
-        Planned(title=titles[name], build=functools.partial(_case, setting, titles[name], sizes, rows))
-        for name, sizes in models.items()
-    ]
+    planned = []
+    for name, sizes in models.items():
+        rows = encode.rows_per_device(setting.device, sizes, devices.memory())
+        title = f"{name}, all states, {rows} x {sizes.positions / 50:g} s"
+        planned.append(Planned(title=title, build=functools.partial(_case, setting, title, sizes, rows)))
+    return planned
 
 
 def random_tensors(sizes: Dimensions) -> dict[str, Float32[np.ndarray, "..."]]:

@@ -34,7 +34,7 @@ from isogloss.engine import (
 from isogloss.engine.activation_store import LanguageStore
 from isogloss.engine.bench_setting import Planned, Setting
 from isogloss.engine.bench_timing import Case, Check, Task
-from isogloss.engine.devices import DataParallel, Replicas
+from isogloss.engine.devices import DataParallel, Replicas, memory
 from isogloss.engine.dimensions import Dimensions
 from isogloss.engine.listing import Utterance
 
@@ -44,18 +44,19 @@ _UNIT = "windows/s"
 
 def cases(setting: Setting) -> list[Planned]:
     """Base; on an accelerator large-v2 besides."""
-    rows = encode.rows_per_device(setting.device)
     if setting.quick:
-        models, count = {"nano": bench_encoder.dimensions(16, 2, 2, positions=100)}, 2
+        models = {"nano": bench_encoder.dimensions(16, 2, 2, positions=100)}
     else:
         names = ("base",) if setting.device == "cpu" else ("base", "large-v2")
         models = {name: bench_encoder.dimensions(*bench_encoder.SIZES[name]) for name in names}
-        count = 4 if setting.device == "cpu" else 16 * rows
-    titles = {name: f"{name}, all states, {count} recordings, {rows} a step" for name in models}
-    return [
-        Planned(title=titles[name], build=functools.partial(_case, setting, titles[name], sizes, count, rows))
-        for name, sizes in models.items()
-    ]
+    planned = []
+    for name, sizes in models.items():
+        rows = encode.rows_per_device(setting.device, sizes, memory())
+        count = 2 if setting.quick else 4 if setting.device == "cpu" else 16 * rows
+        title = f"{name}, all states, {count} recordings, {rows} a step"
+        build = functools.partial(_case, setting, title, sizes, count, rows)
+        planned.append(Planned(title=title, build=build))
+    return planned
 
 
 class _Recordings:

@@ -15,6 +15,13 @@ Program = Callable[..., tuple[jax.Array, ...]]
 """`program(parameters, *arrays) -> arrays`; every array has the rows of one step on one device."""
 
 
+def memory() -> int | None:
+    """Bytes that the smallest of this host's devices offers; None where they don't say, as on a CPU."""
+    offered = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
+    known = [size for size in offered if size is not None]
+    return min(known) if known else None
+
+
 class Replicas:
     """Parameters, one copy on each device; any number of programs share them."""
 

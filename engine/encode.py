@@ -6,6 +6,7 @@ states * positions * features * 2 bytes: 12 MB for base, 131 MB for large-v2.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import jax
@@ -17,9 +18,10 @@ from jaxtyping import Array, Float, Int
 from isogloss.engine import encoder, logmel, parameters
 from isogloss.engine.checkpoint import Checkpoint
 from isogloss.engine.devices import DataParallel, Program, Replicas
-from isogloss.engine.dimensions import Dimensions
+from isogloss.engine.dimensions import Dimensions, tensor_shapes
 
 COMPUTE = ("auto", "float32", "bfloat16")
+ROWS = 16  # large-v2 then multiplies matrices of 24,000 rows
 SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
 
 
@@ -45,9 +47,27 @@ def precision_for(platform: str, compute: str = "auto") -> Precision:
     )
 
 
-def rows_per_device(platform: str) -> int:
-    """Rows of a step: one fills a CPU's cores, an accelerator wants more."""
-    return 1 if platform == "cpu" else 16
+def rows_per_device(platform: str, dimensions: Dimensions, memory: int | None = None) -> int:
+    """Rows of a step: one fills a CPU's cores; an accelerator takes sixteen, or as many as its memory holds.
+
+    Args:
+      platform: of JAX.
+      dimensions: of the model.
+      memory: bytes of a device, None if it doesn't say.
+    """
+    rows = 1 if platform == "cpu" else ROWS
+    while rows > 1 and memory is not None and step_bytes(dimensions, rows) > memory:
+        rows //= 2
+    return rows
+
+
+def step_bytes(dimensions: Dimensions, rows: int) -> int:
+    """Memory of a step on an accelerator, by formula: weights, states four times, one layer's scores."""
+    shapes = tensor_shapes(dimensions)
+    weights = 4 * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("encoder."))
+    states = 4 * (dimensions.encoder_layers + 2) * dimensions.positions * dimensions.features * 2
+    scores = 4 * dimensions.positions**2 * dimensions.heads
+    return weights + rows * (states + scores)
 
 
 def window_samples(dimensions: Dimensions) -> int:

@@ -19,6 +19,7 @@ from isogloss.engine import (
     activation_store,
     compilation,
     corpus,
+    devices,
     encode,
     encoder,
     pipeline,
@@ -118,7 +119,8 @@ def run(config: Config) -> Summary:
         states=encoder.choose_states(config.states, names),
         dtype=config.dtype,
         precision=encode.precision_for(jax.default_backend(), config.compute),
-        rows_per_device=config.rows_per_device or encode.rows_per_device(jax.default_backend()),
+        rows_per_device=config.rows_per_device
+        or encode.rows_per_device(jax.default_backend(), checkpoint.dimensions, devices.memory()),
         recordings=config.recordings,
         long=config.long,
     )

@@ -17,6 +17,7 @@ from jaxtyping import Float32
 from isogloss.engine import activation_store, corpus, encode, spoken, survey
 from isogloss.engine.activation_store import LanguageStore
 from isogloss.engine.checkpoint import Checkpoint
+from isogloss.engine.devices import memory
 from isogloss.engine.recorded_states import Recorded
 from isogloss.engine.spoken import Broken, Encoded, Source, Spoken
 from isogloss.engine.stored_states import Stored
@@ -66,7 +67,7 @@ def open_audio(
         listings={language: opened.listing(language, recordings) for language in wanted},
         long=long,
         precision=encode.precision_for(platform, compute),
-        rows_per_device=rows_per_device or encode.rows_per_device(platform),
+        rows_per_device=rows_per_device or encode.rows_per_device(platform, checkpoint.dimensions, memory()),
         devices=devices,
     )
 

@@ -138,7 +138,10 @@ def long() -> flags.FlagHolder[str]:
 def rows_per_device() -> flags.FlagHolder[int]:
     """--rows_per_device."""
     return flags.DEFINE_integer(
-        "rows_per_device", 0, "Utterances of an encoder's step on a device; 0: 1 on CPU, 16 elsewhere.", 0
+        "rows_per_device",
+        0,
+        "Utterances of an encoder's step on a device; 0: 1 on CPU, else 16 or what fits.",
+        0,
     )
 
 

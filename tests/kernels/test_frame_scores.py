@@ -83,7 +83,7 @@ class TestScores:
         self.check(xs, ys, 60, implementation)
 
     def test_edges_of_blocks_and_tiles(self, implementation):
-        """Sixteen frames to a block, eight blocks and 8 slivers of 4 to 14 rows to a tile, 96 features at a time."""
+        """Sixteen frames to a block, eight blocks and slivers to a tile, 96 features at a time."""
         if implementation == "pallas":
             pytest.skip("its blocks are others, and interpreted it takes minutes")
         rng = np.random.default_rng(5)
