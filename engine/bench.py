@@ -34,7 +34,7 @@ from isogloss.engine import (
 from isogloss.engine.bench_setting import Planned, Setting
 from isogloss.engine.bench_timing import Case, Row, Task
 from isogloss.engine.zarr_group import Json
-from isogloss.kernels import dtw, frame_scores
+from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
 SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
@@ -59,11 +59,10 @@ class Config:
     compilation_cache: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse suites, peers and kernels that don't exist."""
+        """Refuse suites and peers that don't exist."""
         for flag, values, known in (
             ("suite", self.suites, SUITES + TUNING),
             ("without", self.without, tuple(bench_setting.PEERS)),
-            ("kernels", (self.implementation,) if self.implementation else (), dtw.IMPLEMENTATIONS),
         ):
             unknown = [value for value in values if value not in known]
             if unknown:
@@ -90,7 +89,7 @@ class Summary:
       faults: rows whose figure is worth nothing, and why.
       device: kind of the device.
       implementation: of the frame kernels.
-      ours_over: by case and peer, the speed of ours over the peer's.
+      ours_over: by case and what ours is compared with, the speed of ours over that one's.
       seconds: of the run.
       plan: cases of this process.
       projection: what the rates say of the full grid.

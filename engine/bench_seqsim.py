@@ -20,6 +20,7 @@ from isogloss.kernels import dtw, frame_scores, reference, seqsim_int8
 PEERS = ("torch",)
 MAXIMA = ("precision", "recall")
 _CHECKED = 6  # pairs of utterances that are computed again in float64
+_REAL = 384  # features of the smallest Whisper
 _CHECKED_CELLS = 300_000  # of DTW tables, in plain Python
 
 
@@ -77,9 +78,12 @@ def _call(
 
 
 def _rounding(x: Batch, y: Batch) -> float:
-    """By how much a cosine may be off, at most, when both its frames are rounded to eight bits."""
+    """By how much a score may be off when frames are rounded to eight bits.
+
+    By what is proven, at most; at the sizes of real states, where roundings cancel, by 5e-4.
+    """
     e, f = (float(seqsim_int8.bound(batch.states, batch.frames).max()) for batch in (x, y))
-    return e + f + e * f
+    return min(e + f + e * f, 5e-4 if x.states.shape[2] >= _REAL else np.inf)
 
 
 def _maxima_case(setting: Setting, title: str, depth: int, frames: int) -> Case:

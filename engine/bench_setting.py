@@ -47,7 +47,7 @@ class Setting:
 
     def place(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
         """An array where the kernels want it, so that no call pays for the way there."""
-        return array if self.implementation.startswith("numba") else jnp.asarray(array)
+        return array if self.implementation == "numba" else jnp.asarray(array)
 
     def frames(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
         """Frames where the kernels want them: bfloat16 outside a CPU, as peers and yardstick are."""

@@ -83,7 +83,7 @@ class Row:
       suite: which part of the project.
       work: title of the case.
       name: of the task.
-      role: "ours", "peer" (what ours is compared with) or "yardstick".
+      role: "ours", "peer" (what ours is compared with, be it another form of ours) or "yardstick".
       seconds: median of a call.
       spread: interquartile range over the median.
       rate: work over median seconds, in `unit`.

@@ -105,7 +105,9 @@ def _keep_functions(folder: pathlib.Path, modules: Sequence[str]) -> None:
 
     loaded = [importlib.import_module(f"isogloss.kernels.{name}") for name in modules]
     sources = sorted(pathlib.Path(str(module.__file__)) for module in loaded)
-    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    registers = importlib.import_module("isogloss.kernels.registers_numba")
+    shapes = repr((registers.HEIGHTS, registers.PANELS, registers.HAS_BYTE_PRODUCT)).encode()  # of a machine
+    key = hashlib.sha256(shapes + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     config.CACHE_DIR = str(folder / f"numba-{key}")  # pyright: ignore[reportAttributeAccessIssue]
     for module in loaded:
         for value in vars(module).values():

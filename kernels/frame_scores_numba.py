@@ -3,7 +3,7 @@
 Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register; an utterance of A
 meets them tile by tile. A tile raises the row maxima and the column maxima before the next overwrites it, and
 for DTW leaves its distances in a table of the pair. A pair's bits depend on its own frames only. Memory:
-packed copies of BATCH utterances of B, and for each thread one of A and, for DTW, a table.
+packed copies of BATCH utterances of B, for each thread one of A, what packing takes and, for DTW, a table.
 """
 
 import concurrent.futures
@@ -37,6 +37,7 @@ def frame_scores(
     NaN, too, for an utterance with a frame in use that is not finite. Lengths are in range, and a `form`
     other than FLOATS isn't asked for DTW: `isogloss.kernels.frame_scores` has seen to that.
     """
+    assert form is FLOATS or not dtw
     scores = np.full((3, len(x), len(y)), np.nan, np.float32)
     cores, depth = numba.get_num_threads(), form.entries(x.shape[2])
     longest_first = np.argsort(-n, kind="stable").tolist()  # the last one done leaves threads idle

@@ -33,11 +33,14 @@ def transposed(builder: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value
     return block
 
 
-def cases(builder: ir.IRBuilder, value: ir.Value, cases: Sequence[int]) -> Iterator[int]:
-    """Each case in turn, the builder where code for it belongs; then the builder behind them all."""
+def cases(builder: ir.IRBuilder, value: ir.Value, numbers: Sequence[int]) -> Iterator[int]:
+    """Each number in turn, the builder where code for it belongs; then the builder behind them all.
+
+    Any other value does nothing.
+    """
     after = builder.append_basic_block("after")
     switch = builder.switch(value, after)
-    for case in cases:
+    for case in numbers:
         block = builder.append_basic_block(f"case{case}")
         switch.add_case(whole(case), block)
         builder.position_at_end(block)
@@ -103,14 +106,14 @@ def routine(name: str, kinds: Sequence[types.Type], body: _Body) -> tuple:
             for kind, value in zip(kinds, arguments, strict=True)
         ]
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
-        routine = cgutils.get_or_insert_function(builder.module, kind, name)
-        if not routine.blocks:
-            routine.linkage = "linkonce_odr"
-            routine.attributes.add("noinline")
-            inside = ir.IRBuilder(routine.append_basic_block())
-            body(inside, routine.args)
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        if not function.blocks:
+            function.linkage = "linkonce_odr"
+            function.attributes.add("noinline")
+            inside = ir.IRBuilder(function.append_basic_block())
+            body(inside, function.args)
             inside.ret_void()
-        builder.call(routine, given)
+        builder.call(function, given)
         return context.get_dummy_value()
 
     return signature, call
@@ -179,9 +182,9 @@ def load_at(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
 def fetch(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> None:
     """Ask for a cache line of an array, which need not exist."""
     kind = ir.FunctionType(ir.VoidType(), [F32.as_pointer(), _I32, _I32, _I32])
-    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
     to_read_soon = [ir.Constant(_I32, value) for value in (0, 3, 1)]
-    builder.call(fetch, [builder.gep(array, [at], source_etype=F32), *to_read_soon])
+    builder.call(prefetch, [builder.gep(array, [at], source_etype=F32), *to_read_soon])
 
 
 def load_ints(builder: ir.IRBuilder, array: ir.Value, vector: int) -> ir.Value:

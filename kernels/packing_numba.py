@@ -3,7 +3,8 @@
 Both are flat (block, entry, frame of the block): a register reads the same entry of several frames. Floats
 have one entry a feature. Bytes, rounded as `seqsim_int8` rounds them, have one for four features; before them
 stands one from which sums begin, for the machine multiplies unsigned bytes with signed ones: A's are stored
-plus 128, and B's first entry takes that off again. The last frame is repeated to fill a block.
+plus 128, and B's first entry takes that off again. The last frame is repeated to fill a block. Memory while
+an utterance is packed to bytes: a float32 copy of it.
 """
 
 import dataclasses
@@ -72,22 +73,27 @@ def _write_floats(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray
     depth = x.shape[1]
     frames = len(out) // depth
     finite = True
-    factors = np.zeros(LANES, np.float32)
+    factors, exact = np.zeros(LANES, np.float32), np.zeros(LANES, np.float64)
     for first in range(0, frames, width):
         start, last = min(first, len(x) - 1), max(0, len(x) - 1 - first)
         for i in range(width):
             square = _square(x[start + min(i, last)])
             finite &= np.isfinite(square)
-            factors[i] = 1.0 / np.sqrt(square) if square != 0.0 else 0.0
+            exact[i] = 1.0 / np.sqrt(square) if square != 0.0 else 0.0
+        factors[:] = exact
         block = out[first * depth : (first + width) * depth]
         whole = depth // LANES
         if width < LANES and first + width == frames:
             whole = max(0, whole - 1)  # registers are wider than a block and would write beyond the last
+        if np.isfinite(factors).all():
+            exact[:] = factors
+        else:
+            whole = 0  # a frame so short that only float64 holds its factor
         if whole:
             registers_numba.transpose(x[start:].reshape(-1), depth, last, factors, block, width, whole)
         for k in range(whole * LANES, depth):
             for i in range(width):
-                block[k * width + i] = x[start + min(i, last), k] * factors[i]
+                block[k * width + i] = x[start + min(i, last), k] * exact[i]
     return finite
 
 

@@ -1,4 +1,4 @@
-"""The inner loops of the CPU kernels, spelled out as LLVM vectors of sixteen floats.
+"""The inner loops of the CPU kernels, spelled out as LLVM vectors of sixteen floats or words of four bytes.
 
 Numba keeps small arrays in memory, and an accumulator in memory costs a factor of five; these
 loops keep theirs in registers. In the product a lane is a frame of B, and no lane sees another: a
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import llvmlite.binding
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from isogloss.kernels.llvm_vectors import (
@@ -54,8 +54,9 @@ COLUMNS = 8  # blocks of B in a tile: their column maxima stay in registers
 
 # Numbers of rows to choose from, and panels of the product. With the most rows, sums and operands just fit
 # the registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON; with the fewest there are
-# still sums enough to wait for none. Found by trying; sums are the same in all.
-_HOST = llvmlite.binding.get_host_cpu_features()
+# still sums enough to wait for none. Found by trying; sums are the same in all. If Numba was told to compile
+# for another machine, as NUMBA_CPU_NAME does, what every machine has.
+_HOST = {} if config.CPU_NAME or not config.ENABLE_AVX else llvmlite.binding.get_host_cpu_features()
 HEIGHTS, PANELS = ((14, 12, 10), 2) if _HOST.get("avx512f", False) else ((6, 4), 1)
 
 HAS_BYTE_PRODUCT = bool(_HOST.get("avx512vnni", False))  # four products of bytes and their sum at once

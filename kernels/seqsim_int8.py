@@ -4,7 +4,7 @@ Few features of Whisper's states are huge and would take the whole range; so fra
 Hadamard matrix with random signs, which spreads them and leaves cosines as they are. Then each is scaled to
 one length, the largest at which no feature of its utterance exceeds 127: maxima are those of exact integers,
 and a cosine is off by e + f + e f at most, with `bound` giving e and f; in practice far less, as roundings
-cancel. Faster than float32 where XLA's int8 product is: on a CPU from JAX 0.12 on.
+cancel. This is XLA's form, for accelerators; on a CPU `packing_numba` rounds as it does.
 
 Source: turning before rounding is QuaRot's, arXiv 2404.00456.
 """

@@ -66,7 +66,8 @@ ABSENT = tuple(name for name in bench_setting.PEERS if name not in PACKAGES)
 def test_peers_that_are_here_do_the_same_work(suite):
     summary = bench.run(config(suite, peers=True, without=ABSENT))
     assert summary.complete, summary.faults
-    assert summary.ours_over or suite == "dtw"
+    named = {"seqsim": "torch slabs", "encoder": "transformers", "mel": "transformers", "dtw": ""}[suite]
+    assert any(named in key for key in summary.ours_over) or not named
 
 
 def test_a_wrong_kernel_is_found(monkeypatch):
@@ -98,7 +99,6 @@ def test_shares_divide_the_cases_and_a_dry_run_times_nothing(monkeypatch):
     [
         ({"suites": ("seqism",)}, "--suite must name some of seqsim, dtw"),
         ({"without": ("numpy",)}, "--without must name some of torch"),
-        ({"implementation": "xla_int8"}, "--kernels must name some of xla, numba, pallas"),
     ],
 )
 def test_what_does_not_exist_is_refused(change, message):

@@ -27,7 +27,7 @@ def run(implementation, folder):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("implementation", ["xla", "numba"])
+@pytest.mark.parametrize("implementation", ["xla", "numba", "numba_int8"])
 def test_a_second_process_compiles_nothing(implementation, tmp_path):
     without = run(implementation, "")
     assert without["counts"]["compiled"] > 0

@@ -186,6 +186,7 @@ class TestScores:
         ({"measures": ()}, "at least one"),
         ({"implementation": "pallas"}, "needs a GPU"),
         ({"implementation": "numba_int8"}, "no dtw"),
+        ({"implementation": "xla_int8"}, "no dtw"),
         ({"y": np.ones((2, 3, D + 1), np.float32)}, "4 features and B 5"),
     ],
 )

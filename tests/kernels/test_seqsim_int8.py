@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from isogloss.kernels import frame_scores, reference, seqsim, seqsim_int8
+from isogloss.kernels import frame_scores, reference, registers_numba, seqsim, seqsim_int8, tiles_numba
 
 EPS = float(np.finfo(np.float32).eps)
 LONGEST, D = 5, 8
@@ -98,19 +98,22 @@ def test_alone_or_among_others(implementation):
         assert one[0, 0] == every[1, 17]
 
 
-def test_both_forms_agree():
+@pytest.mark.parametrize("features", [12, 97, 384])
+def test_both_forms_agree(features):
     """Sums of whole numbers are exact: they differ where the last bit of a frame's length rounds otherwise.
 
-    One feature of a frame then differs by a step, 1 / 700 or so of its length here; and means by their order.
+    One feature of a frame then differs by a step, and a cosine by a step times the other's, which is below 1;
+    and means by their order. Features are mixed in groups of 4, of 1 and of 128.
     """
     rng = np.random.default_rng(2)
     lengths = (1, 15, 16, 17, 57, 129)
-    xs, ys = ([rng.standard_normal((n, 97)).astype(np.float32) for n in lengths] for _ in range(2))
-    (x, n), (y, m) = ((np.zeros((6, 129, 97), np.float32), np.int32(lengths)) for _ in range(2))
+    xs, ys = ([rng.standard_normal((n, features)).astype(np.float32) for n in lengths] for _ in range(2))
+    (x, n), (y, m) = ((np.zeros((6, 129, features), np.float32), np.int32(lengths)) for _ in range(2))
     for u in range(6):
         x[u, : n[u]], y[u, : m[u]] = xs[u], ys[u]
     for ours, theirs in zip(scored(x, n, y, m, "numba_int8"), scored(x, n, y, m, "xla_int8"), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1 / 700)
+        steps = [2 * seqsim_int8.bound(*side).max() / np.sqrt(features) for side in ((x, n), (y, m))]
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=float(max(steps)))
         assert np.median(np.abs(ours - theirs)) < 1e-6
 
 
@@ -125,8 +128,24 @@ def test_frame_in_use_that_is_not_finite(implementation, value):
 
 
 def test_one_feature_that_has_all():
-    """The largest sums there are: every feature of every frame at the limit of its byte."""
-    x = np.zeros((1, 3, 1024), np.float32)
+    """The largest sums there are, beyond 2**24: every feature of every frame at the limit of its byte."""
+    x = np.zeros((1, 3, 2048), np.float32)
     x[:, :, 5] = [[3, -2, 1]]
     for scores in scored(x, np.int32([3]), x, np.int32([3]), "numba_int8"):
         np.testing.assert_allclose(scores, 1, rtol=4 * EPS)
+
+
+def test_seqsim_is_the_harmonic_mean():
+    rng = np.random.default_rng(3)
+    x, n = rng.standard_normal((2, LONGEST, D)).astype(np.float32), np.int32([5, 3])
+    measures = ("precision", "recall", "seqsim")
+    found = frame_scores.frame_scores(x, n, x, n, measures=measures, implementation="numba_int8")
+    p, r = found["precision"], found["recall"]
+    np.testing.assert_allclose(found["seqsim"], 2 * p * r / (p + r), rtol=4 * EPS)
+
+
+@pytest.mark.skipif(not registers_numba.HAS_BYTE_PRODUCT, reason="needs AVX-512 VNNI")
+def test_the_machines_own_product_is_taken():
+    x, n = np.ones((1, 3, D), np.float32), np.int32([3])
+    scored(x, n, x, n, "numba_int8")
+    assert any("vpdpbusd" in code for code in tiles_numba.fill.inspect_asm().values())
