@@ -47,15 +47,8 @@ def fill(
         tile[(r * COLUMNS + columns) * LANES : (r + 1) * COLUMNS * LANES] = -np.inf
 
 
-def _products(
-    tile: Float[np.ndarray, " tile"],
-    slivers: Shaped[np.ndarray, " A"],
-    blocks: Shaped[np.ndarray, " B"],
-    rows: int,
-    columns: int,
-    shape: tuple[int, int],
-) -> None:
-    """Products of all rows and columns; what Numba compiles in its place `_choose` says."""
+def _products(*given: object) -> None:
+    """Fills a tile but for columns beyond; what Numba compiles in its place `_choose` says."""
     raise NotImplementedError("compiled code has one for floats and one for words")
 
 
