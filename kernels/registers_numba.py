@@ -56,7 +56,8 @@ COLUMNS = 8  # blocks of B in a tile: their column maxima stay in registers
 # the registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON; with the fewest there are
 # still sums enough to wait for none. Found by trying; sums are the same in all. If Numba was told to compile
 # for another machine, as NUMBA_CPU_NAME does, what every machine has.
-_HOST = {} if config.CPU_NAME or not config.ENABLE_AVX else llvmlite.binding.get_host_cpu_features()
+_ELSEWHERE = config.CPU_NAME or not config.ENABLE_AVX  # pyright: ignore[reportAttributeAccessIssue]
+_HOST = {} if _ELSEWHERE else llvmlite.binding.get_host_cpu_features()
 HEIGHTS, PANELS = ((14, 12, 10), 2) if _HOST.get("avx512f", False) else ((6, 4), 1)
 
 HAS_BYTE_PRODUCT = bool(_HOST.get("avx512vnni", False))  # four products of bytes and their sum at once

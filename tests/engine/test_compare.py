@@ -95,13 +95,13 @@ def slack(measure, want, steps):
     return {"dtw": steps, "seqsim": 2 + 4 * (p * p + r * r) / (p + r) ** 2}.get(measure, 4)
 
 
-@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("implementation", ["numba_int8", "xla_int8"])
 def test_rounded_frames_know_no_dtw(config, implementation):
     with pytest.raises(ValueError, match=f"--implementation={implementation} knows no dtw"):
         dataclasses.replace(config, implementation=implementation, measures=("seqsim", "dtw"))
 
 
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("implementation", ["xla", "numba"])
 def test_every_score_equals_the_reference(config, store, implementation, centred):
     """Cosines of 16 float32 features are off by some 16 * 2**-24 = 1e-6; a DTW path adds up to 200 of them.
