@@ -55,8 +55,9 @@ COLUMNS = 8  # blocks of B in a tile: their column maxima stay in registers
 # Numbers of rows to choose from, and panels of the product. With the most rows, sums and operands just fit
 # the registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON; with the fewest there are
 # still sums enough to wait for none. Found by trying; sums are the same in all. If Numba was told to compile
-# for another machine, as NUMBA_CPU_NAME does, what every machine has.
-_ELSEWHERE = config.CPU_NAME or not config.ENABLE_AVX  # pyright: ignore[reportAttributeAccessIssue]
+# for another machine, as by NUMBA_CPU_NAME, what every machine has.
+_TOLD = (getattr(config, name) for name in ("CPU_NAME", "CPU_FEATURES"))
+_ELSEWHERE = any(told is not None for told in _TOLD) or not config.ENABLE_AVX  # pyright: ignore[reportAttributeAccessIssue]
 _HOST = {} if _ELSEWHERE else llvmlite.binding.get_host_cpu_features()
 HEIGHTS, PANELS = ((14, 12, 10), 2) if _HOST.get("avx512f", False) else ((6, 4), 1)
 

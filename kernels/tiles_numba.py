@@ -48,8 +48,8 @@ def fill(
 
 
 def _products(*given: object) -> None:
-    """Fills a tile but for columns beyond; what Numba compiles in its place `_choose` says."""
-    raise NotImplementedError("compiled code has one for floats and one for words")
+    """A name for compiled code: fills a tile but for columns beyond, by what `_choose` puts in its place."""
+    raise TypeError("products of tiles are for compiled code, whose registers Python doesn't have")
 
 
 @numba.extending.overload(_products)
