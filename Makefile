@@ -33,7 +33,7 @@ check: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
 
-$(VENV)/run.done: locks/run.txt pyproject.toml
+$(VENV)/run.done: locks/run.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r locks/run.txt
 	$(PIP) --no-deps --editable .

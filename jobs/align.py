@@ -17,7 +17,7 @@ from absl import flags
 from isogloss.jobs import shared_flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import align
+    from isogloss.engine.alignment import align
 
 CORPUS = shared_flags.corpus()
 STORE = shared_flags.store()
@@ -44,7 +44,7 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main() -> "align.Summary":
     """Turn flags into one configuration and run it."""
-    from isogloss.engine import align  # noqa: PLC0415  (--help must not wait for JAX)
+    from isogloss.engine.alignment import align  # noqa: PLC0415  (--help must not wait for JAX)
 
     return align.run(
         align.Config(

@@ -16,7 +16,7 @@ from absl import flags
 from isogloss.jobs import shared_flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import bench
+    from isogloss.engine.bench import bench
 
 SUITE = flags.DEFINE_list(
     "suite", ["all"], "all, or some of seqsim, dtw, encoder, mel, extract, store, grid; or blocks."
@@ -35,7 +35,7 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main() -> "bench.Summary":
     """Turn flags into one configuration and run it."""
-    from isogloss.engine import bench  # noqa: PLC0415  (--help must not wait for JAX)
+    from isogloss.engine.bench import bench  # noqa: PLC0415  (--help must not wait for JAX)
 
     return bench.run(
         bench.Config(

@@ -13,7 +13,7 @@ from absl import flags
 from isogloss.jobs import shared_flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import extract
+    from isogloss.engine.activations import extract
 
 CORPUS = shared_flags.corpus()
 MODEL = shared_flags.model()
@@ -39,7 +39,7 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main() -> "extract.Summary":
     """Turn flags into one configuration and run it."""
-    from isogloss.engine import extract  # noqa: PLC0415  (--help must not wait for JAX)
+    from isogloss.engine.activations import extract  # noqa: PLC0415  (--help must not wait for JAX)
 
     return extract.run(
         extract.Config(

@@ -13,7 +13,7 @@ from absl import flags
 from isogloss.jobs import shared_flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import compare
+    from isogloss.engine.retrieval import grid
 
 STORE = shared_flags.store()
 GRID = shared_flags.grid()
@@ -40,12 +40,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "compare.Summary":
+def main() -> "grid.Summary":
     """Turn flags into one configuration and run it."""
-    from isogloss.engine import compare  # noqa: PLC0415  (--help must not wait for JAX)
+    from isogloss.engine.retrieval import grid  # noqa: PLC0415  (--help must not wait for JAX)
 
-    return compare.run(
-        compare.Config(
+    return grid.run(
+        grid.Config(
             store=shared_flags.path(STORE),
             grid=shared_flags.path(GRID),
             measures=tuple(MEASURES.value),

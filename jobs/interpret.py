@@ -16,7 +16,7 @@ from absl import flags
 from isogloss.jobs import shared_flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import interpret
+    from isogloss.engine.interpretation import interpret
 
 STORE = shared_flags.store()
 GRID = shared_flags.grid()
@@ -62,7 +62,7 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main() -> "interpret.Summary":
     """Turn flags into one configuration and run it."""
-    from isogloss.engine import interpret, word_pairs  # noqa: PLC0415  (--help must not wait for JAX)
+    from isogloss.engine.interpretation import interpret, word_pairs  # noqa: PLC0415  (--help must not wait for JAX)
 
     return interpret.run(
         interpret.Config(

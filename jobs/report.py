@@ -14,7 +14,7 @@ from absl import flags
 from isogloss.jobs import shared_flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import report
+    from isogloss.engine.retrieval import report
 
 GRID = shared_flags.grid()
 OUT = shared_flags.out()
@@ -24,7 +24,7 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main() -> "report.Summary":
     """Turn flags into one configuration and run it."""
-    from isogloss.engine import report  # noqa: PLC0415  (--help must not wait for matplotlib)
+    from isogloss.engine.retrieval import report  # noqa: PLC0415  (--help must not wait for matplotlib)
 
     return report.run(
         report.Config(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from absl import app, flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import plan
+    from isogloss.engine.runtime import shards
 
 
 class Summary(Protocol):
@@ -42,14 +42,14 @@ class Sharding:
     shard_index: flags.FlagHolder[int]
     dry_run: flags.FlagHolder[bool]
 
-    def share(self) -> "plan.Share":
+    def share(self) -> "shards.Share":
         """Share of this process; ValueError if the index is out of range."""
-        from isogloss.engine import plan  # noqa: PLC0415
+        from isogloss.engine.runtime import shards  # noqa: PLC0415
 
         count, index = self.num_shards.value, self.shard_index.value
         if index >= count and "JOB_COMPLETION_INDEX" in os.environ:
             raise ValueError(f"shard {index} of {count}: Kubernetes doesn't tell how many; give --num_shards")
-        return plan.Share(index=index, count=count)
+        return shards.Share(index=index, count=count)
 
 
 def scheduler_shard(environment: Mapping[str, str]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from absl import flags
 from isogloss.jobs import shared_flags
 
 if TYPE_CHECKING:
-    from isogloss.engine import transcribe
+    from isogloss.engine.transcription import transcribe
 
 CORPUS = shared_flags.corpus()
 STORE = shared_flags.store()
@@ -41,17 +41,6 @@ REFERENCES = flags.DEFINE_string(
 STATE = shared_flags.state()
 EXIT_NORM = shared_flags.exit_norm()
 BEAMS = flags.DEFINE_integer("num_beams", 1, "Beams; 1 is greedy.", 1)
-PENALTY = flags.DEFINE_float("length_penalty", 1.0, "Power of the length that divides a beam's score.")
-EARLY_STOPPING = flags.DEFINE_enum(
-    "early_stopping",
-    "false",
-    ["false", "true", "never"],
-    "Of beams: true ends with the first num_beams texts, false when better ones are unlikely, "
-    "never when there can't be any.",
-)
-PER_SECOND = flags.DEFINE_float(
-    "tokens_per_second", 25.0, "Most tokens for a second of audio, 16 more for any; beyond is cut and marked."
-)
 ROWS = shared_flags.rows_per_device()
 COMPUTE = shared_flags.compute()
 COMPILATION_CACHE = shared_flags.compilation_cache()
@@ -61,7 +50,7 @@ flags.adopt_module_key_flags(shared_flags)
 
 def main() -> "transcribe.Summary":
     """Turn flags into one configuration and run it."""
-    from isogloss.engine import transcribe  # noqa: PLC0415  (--help must not wait for JAX)
+    from isogloss.engine.transcription import transcribe  # noqa: PLC0415  (--help must not wait for JAX)
 
     return transcribe.run(
         transcribe.Config(
@@ -82,9 +71,6 @@ def main() -> "transcribe.Summary":
             states=shared_flags.choice(STATE),
             exit_norm=EXIT_NORM.value,
             num_beams=BEAMS.value,
-            length_penalty=PENALTY.value,
-            early_stopping=EARLY_STOPPING.value,
-            tokens_per_second=PER_SECOND.value,
             rows_per_device=ROWS.value,
             compute=COMPUTE.value,
             share=SHARDING.share(),

@@ -53,10 +53,10 @@ def dtw_cost(
     """
     _check(band, implementation)
     if implementation == "numba":
-        from isogloss.kernels import dtw_numba  # noqa: PLC0415 Numba takes long to import
+        from isogloss.kernels.cpu import dtw  # noqa: PLC0415 Numba takes long to import
 
         given = (np.asarray(array) for array in (distances, n, m))
-        return dtw_numba.dtw_cost(*given, normalise=normalise, band=band)
+        return dtw.dtw_cost(*given, normalise=normalise, band=band)
     if implementation == "pallas":
         from isogloss.kernels import dtw_pallas  # noqa: PLC0415 Pallas takes a second to import
 
@@ -82,9 +82,9 @@ def dtw_path(
     """
     _check(band, implementation)
     if implementation == "numba":
-        from isogloss.kernels import dtw_numba  # noqa: PLC0415 Numba takes long to import
+        from isogloss.kernels.cpu import dtw  # noqa: PLC0415 Numba takes long to import
 
-        return dtw_numba.dtw_path(*(np.asarray(a) for a in (distances, n, m)), band=band)
+        return dtw.dtw_path(*(np.asarray(a) for a in (distances, n, m)), band=band)
     if implementation == "pallas":
         from isogloss.kernels import dtw_pallas  # noqa: PLC0415 Pallas takes a second to import
 

@@ -62,9 +62,9 @@ def frame_scores(
     maxima = not {"seqsim", "precision", "recall"}.isdisjoint(measures)
     wanted = {"maxima": maxima, "dtw": "dtw" in measures}
     if implementation.startswith("numba"):
-        from isogloss.kernels import frame_scores_numba, packing_numba  # noqa: PLC0415 takes long to import
+        from isogloss.kernels.cpu import frame_scores as frame_scores_numba, packing  # noqa: PLC0415 takes long to import
 
-        form = packing_numba.BYTES if implementation == "numba_int8" else packing_numba.FLOATS
+        form = packing.BYTES if implementation == "numba_int8" else packing.FLOATS
         found = frame_scores_numba.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
     elif implementation == "pallas":
         from isogloss.kernels import dtw_pallas, frame_scores_pallas  # noqa: PLC0415 a second to import

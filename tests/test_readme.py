@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 
-from isogloss.engine import grid_store
-from isogloss.engine.grid_store import Plan
+from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval.grid_store import Plan
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
 BLOCKED = "import sys; sys.modules['isogloss'] = None; import matplotlib; matplotlib.use('Agg')\n"

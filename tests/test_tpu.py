@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from isogloss.engine import encode, encoder, parameters
+from isogloss.engine.whisper import encoder, encoder_program, parameters
 from isogloss.kernels import dtw, frame_scores, pooling, seqsim
 
 FRAMES = jax.ShapeDtypeStruct((3, 40, 16), jnp.bfloat16)
@@ -39,10 +39,10 @@ def test_kernels(name):
 
 def test_extract(sizes):
     """Waveforms to states, in the formats and with the attention that a TPU gets."""
-    precision = encode.precision_for("tpu")
+    precision = encoder_program.precision_for("tpu")
     assert precision.compute == "bfloat16"
     graph, shapes = parameters.build(sizes, dtype=jnp.dtype(precision.compute), form=precision.attention)
     states = encoder.state_names(sizes.encoder_layers)
-    program = encode.program(sizes, graph, states, "float16")
-    waveform = jax.ShapeDtypeStruct((2, encode.window_samples(sizes)), jnp.float32)
+    program = encoder_program.program(sizes, graph, states, "float16")
+    waveform = jax.ShapeDtypeStruct((2, encoder_program.window_samples(sizes)), jnp.float32)
     check(program, (shapes, waveform, jax.ShapeDtypeStruct((2,), jnp.int32)))

@@ -15,9 +15,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from scipy.special import erf
 from tokenizers import decoders, models, pre_tokenizers
 
-from isogloss.engine import meaning, parameters, phones, word_checks
-from isogloss.engine.checkpoint import load_checkpoint
-from isogloss.engine.dimensions import Dimensions
+from isogloss.engine.checkpoints.checkpoint import load_checkpoint
+from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.interpretation import match_tests, meaning, phones
+from isogloss.engine.whisper import parameters
 
 PUBLISHED = {  # mels, features, heads, layers of encoder and decoder, vocabulary
     "tiny.en": (80, 384, 6, 4, 4, 51864),
@@ -185,16 +186,17 @@ def talker(byte_model):
 @pytest.fixture(scope="session")
 def transcribing(talker, speech):
     """Function from OUT to the configuration that transcribes the corpus from every exit."""
-    from isogloss.engine import plan, transcribe  # noqa: PLC0415 seconds that few modules need
+    from isogloss.engine.runtime import shards  # noqa: PLC0415 seconds that few modules need
+    from isogloss.engine.transcription import transcribe  # noqa: PLC0415 seconds that few modules need
 
     def configure(out):
         return transcribe.Config(
             corpus=f"manifest:{speech}", store=None, model=str(talker), revision=None, tokenizer=None,
             out=out, languages=(), recordings="first", long="truncate", silence=False,
             task="transcribe", language="per-utterance", stand_in=("aa=en", "bb=kk", "cc=fr"),
-            references=None, states=(), exit_norm="both", num_beams=1, length_penalty=1.0,
-            early_stopping="false", tokens_per_second=10.0, rows_per_device=0, compute="auto",
-            share=plan.Share(), dry_run=False,
+            references=None, states=(), exit_norm="both", num_beams=1,
+            rows_per_device=0, compute="auto",
+            share=shards.Share(), dry_run=False,
         )  # fmt: skip
 
     return configure
@@ -203,7 +205,8 @@ def transcribing(talker, speech):
 @pytest.fixture(scope="session")
 def interpreting(spoken):
     """Function from OUT to the configuration of two pairs, the second against the grid's direction."""
-    from isogloss.engine import interpret, plan, word_pairs  # noqa: PLC0415 as above
+    from isogloss.engine.interpretation import interpret, word_pairs  # noqa: PLC0415 as above
+    from isogloss.engine.runtime import shards  # noqa: PLC0415 as above
 
     def configure(out):
         return interpret.Config(
@@ -211,7 +214,7 @@ def interpreting(spoken):
             model=None, revision=None, tokenizer=None, corpus=None,
             pairs=("aa-bb", "cc-aa"), states=(), sentences="retrieved",
             method=word_pairs.Method(word_vector="centre", mass="frames", epsilon=0.2, threshold=0.3),
-            sentence_encoder="none", phones=False, pictures=0, share=plan.Share(), dry_run=False,
+            sentence_encoder="none", phones=False, pictures=0, share=shards.Share(), dry_run=False,
         )  # fmt: skip
 
     return configure
@@ -321,7 +324,7 @@ def table(states=("0", "1"), *, diagonal=True):
 
 
 def check(pairs, **changes):
-    return word_checks.check(pairs, **({"encoder": encoder(), "voices": Letters(), "seed": 3} | changes))
+    return match_tests.check(pairs, **({"encoder": encoder(), "voices": Letters(), "seed": 3} | changes))
 
 
 @pytest.fixture(scope="session")

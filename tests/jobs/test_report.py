@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from isogloss.engine import grid_store
+from isogloss.engine.retrieval import grid_store
 
 
 @pytest.fixture

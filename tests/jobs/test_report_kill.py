@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from isogloss.engine import grid_store
+from isogloss.engine.retrieval import grid_store
 
 LANGUAGES = tuple(f"l{i}" for i in range(8))
 STATES = ("0", "1", "2", "3", "final")

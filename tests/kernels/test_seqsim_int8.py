@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from isogloss.kernels import frame_scores, reference, registers_numba, seqsim, seqsim_int8, tiles_numba
+from isogloss.kernels import frame_scores, reference, seqsim, seqsim_int8
+from isogloss.kernels.cpu import microkernels, tiles
 
 EPS = float(np.finfo(np.float32).eps)
 LONGEST, D = 5, 8
@@ -144,8 +145,8 @@ def test_seqsim_is_the_harmonic_mean():
     np.testing.assert_allclose(found["seqsim"], 2 * p * r / (p + r), rtol=4 * EPS)
 
 
-@pytest.mark.skipif(not registers_numba.HAS_BYTE_PRODUCT, reason="needs AVX-512 VNNI")
+@pytest.mark.skipif(not microkernels.HAS_BYTE_PRODUCT, reason="needs AVX-512 VNNI")
 def test_the_machines_own_product_is_taken():
     x, n = np.ones((1, 3, D), np.float32), np.int32([3])
     scored(x, n, x, n, "numba_int8")
-    assert any("vpdpbusd" in code for code in tiles_numba.fill.inspect_asm().values())
+    assert any("vpdpbusd" in code for code in tiles.fill.inspect_asm().values())

@@ -1,0 +1,1 @@
+"""Encoder states made, stored and read back; the extract job."""

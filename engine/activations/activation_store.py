@@ -1,0 +1,263 @@
+"""Activation store: every encoder state of every utterance of a language, STORE/<language>.zarr.
+
+One shard holds one utterance with all its states and is one file, renamed into place whole: its existence
+is the commit mark. Everything else in the group is a function of the listing, written when it is made. An
+utterance that can't be used has no shard but a note in <language>.zarr/failed/, so that an analysis can
+tell a broken recording from an extraction that hasn't come there yet.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorstore as ts
+from jaxtyping import Bool, Float, Int32
+
+from isogloss.engine.corpora.listing import Listing
+from isogloss.engine.runtime import atomic_write, zarr_group
+from isogloss.engine.runtime.zarr_group import Array, Coordinate, Json
+from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
+KIND, FORMAT = "activations", 1
+INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second a clip
+_IDENTITY = {"format": "", "weights_sha256": "model", "corpus_sha256": "corpus", "settings": ""}
+
+
+def _inner_frames(positions: int) -> int:
+    """Frames of an inner chunk, the most that divide the window."""
+    return max(n for n in range(1, INNER_FRAMES + 1) if positions % n == 0)
+
+
+def shard_bytes(frames: int, states: int, positions: int, features: int, dtype: str) -> int:
+    """Size of an utterance's file: whole inner chunks, each with its checksum, and their index."""
+    slab = _inner_frames(positions)
+    chunk = slab * features * np.dtype(dtype).itemsize + 4
+    return states * (-(-frames // slab) * chunk + 16 * (positions // slab)) + 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a store is of; one of another identity is not resumed.
+
+    Attributes:
+      model: name for people.
+      weights_sha256: of the checkpoint's files.
+      corpus: description for people.
+      corpus_sha256: of the language's listing.
+      settings: all that decides what is written: states, dtype, recordings, long, compute dtype.
+      flags: the resolved flags of the run that made the store, for the record.
+    """
+
+    model: str
+    weights_sha256: str
+    corpus: str
+    corpus_sha256: str
+    settings: Mapping[str, Json]
+    flags: Mapping[str, Json]
+
+    def attributes(self) -> dict[str, Json]:
+        """As group attributes."""
+        return {"kind": KIND, "format": FORMAT, **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LanguageStore:
+    """The open store of one language.
+
+    Attributes:
+      path: STORE/<language>.zarr.
+    """
+
+    path: pathlib.Path
+
+    @property
+    def language(self) -> str:
+        """Code of the language."""
+        return self.path.stem
+
+    @functools.cached_property
+    def attributes(self) -> dict[str, Json]:
+        """What the store is of, see Identity."""
+        return zarr_group.read_attributes(self.path)
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Utterances, in the order of the rows."""
+        return tuple(self.coordinate("utterance"))
+
+    @functools.cached_property
+    def states(self) -> tuple[str, ...]:
+        """Names of the states stored."""
+        return tuple(self.coordinate("state"))
+
+    @functools.cached_property
+    def frames(self) -> Int32[np.ndarray, " U"]:
+        """Frames of every utterance; 0 where the recording can't be used."""
+        return self.coordinate("frames")
+
+    @functools.cached_property
+    def _array(self) -> ts.TensorStore:
+        return zarr_group.open_array(self.path, "states")
+
+    @property
+    def features(self) -> int:
+        """Width of a state."""
+        return self._array.shape[3]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Number format of the states."""
+        return self._array.dtype.numpy_dtype
+
+    def coordinate(self, name: str) -> np.ndarray:
+        """Values of a coordinate: sentence, rank, transcription, gender, source, duration, ..."""
+        return zarr_group.read_coordinate(self.path, name)
+
+    def present(self) -> Bool[np.ndarray, " U"]:
+        """Which utterances are stored, by the existence of their shards."""
+        there = np.zeros(len(self.names), bool)
+        there[[index for (index,) in zarr_group.chunks_present(self.path, "states", 1)]] = True
+        return there
+
+    def write(self, utterance: int, states: Float[np.ndarray, "S N D"]) -> ts.WriteFutures:
+        """Start writing an utterance whole; NaN beyond its frames. Ready when it is on disk."""
+        if states.shape != self._array.shape[1:] or states.dtype != self._array.dtype.numpy_dtype:
+            want = f"{self._array.shape[1:]} {self._array.dtype.name}"
+            raise ValueError(f"{self.path}: an utterance is {want}, got {states.shape} {states.dtype}")
+        return self._array[utterance].write(states, can_reference_source_data_indefinitely=True)
+
+    def read(self, state: str, utterances: Iterable[int]) -> list[Float[np.ndarray, "_ D"]]:
+        """One state of some utterances, each with its own number of frames, in the stored dtype."""
+        s = self.states.index(state)
+        reads = [self._array[u, s, : int(self.frames[u])].read() for u in utterances]
+        return [read.result() for read in reads]
+
+    @property
+    def _notes(self) -> pathlib.Path:
+        return self.path / "failed"
+
+    def failures(self) -> dict[int, str]:
+        """Why utterances have no shard, by row, as the last run that tried them found."""
+        notes = self._notes.glob("[0-9]*.json") if self._notes.is_dir() else ()
+        return {int(note.stem): json.loads(note.read_text("utf-8"))["error"] for note in sorted(notes)}
+
+    def note_failure(self, utterance: int, error: str) -> None:
+        """Keep why an utterance can't be used."""
+        atomic_write.make_folder(self._notes)
+        text = json.dumps({"utterance": self.names[utterance], "error": error}, ensure_ascii=False) + "\n"
+        note = self._notes / f"{utterance}.json"
+        atomic_write.write_whole(note, lambda path: path.write_text(text, "utf-8"))
+
+    def forget_failure(self, utterance: int) -> None:
+        """Drop the note on an utterance that has been stored after all."""
+        (self._notes / f"{utterance}.json").unlink(missing_ok=True)
+
+
+def open_store(root: pathlib.Path, language: str) -> LanguageStore:
+    """The store of one language; ValueError if it hasn't been extracted."""
+    path = root / f"{language}.zarr"
+    if not path.is_dir() or not zarr_group.exists(path):
+        known = ", ".join(languages(root)) or "none"
+        raise ValueError(
+            f"{root}: {language!r} isn't extracted (there: {known}); run extract with --languages={language}"
+        )
+    store = LanguageStore(path=path)
+    zarr_group.check_kind(path, KIND, FORMAT)
+    return store
+
+
+def languages(root: pathlib.Path) -> tuple[str, ...]:
+    """Languages that have a store under `root`, sorted."""
+    stores = (path for path in root.glob("*.zarr") if (path / "zarr.json").is_file())
+    return tuple(sorted(path.stem for path in stores if zarr_group.read_attributes(path).get("kind") == KIND))
+
+
+def create(
+    root: pathlib.Path,
+    listing: Listing,
+    samples: Sequence[int],
+    frames: Sequence[int],
+    *,
+    states: Sequence[str],
+    positions: int,
+    features: int,
+    identity: Identity,
+) -> LanguageStore:
+    """Make a language's store without activations; one that is there already is left as it is.
+
+    Args:
+      root: folder of all languages.
+      listing: utterances, one row each.
+      samples: length of each recording at 16 kHz, 0 where it can't be read.
+      frames: frames of each recording in use, 0 where it has none to give.
+      states: names of the states to be stored.
+      positions: frames of the encoder's window.
+      features: width of a state.
+      identity: goes into the attributes.
+    """
+    path = root / f"{listing.language}.zarr"
+    dtype = str(identity.settings["dtype"])
+    shape = (len(listing.utterances), len(states), positions, features)
+    array = Array(
+        name="states",
+        axes=("utterance", "state", "frame", "feature"),
+        shape=shape,
+        chunk=(1, *shape[1:]),
+        inner=(1, 1, _inner_frames(positions), features),
+        dtype=dtype,
+        attributes={"long_name": "encoder state", "frame_seconds": FRAME_SECONDS, "units": "1"},
+    )
+    coordinates = _coordinates(listing, samples, frames, states, positions)
+    zarr_group.create(path, identity.attributes(), coordinates, [array])
+    return LanguageStore(path=path)
+
+
+def _coordinates(
+    listing: Listing,
+    samples: Sequence[int],
+    frames: Sequence[int],
+    states: Sequence[str],
+    positions: int,
+) -> list[Coordinate]:
+    rows = listing.utterances
+    seconds = np.asarray([count / SAMPLE_RATE if count else np.nan for count in samples])
+    long = np.asarray([count > positions * SAMPLES_PER_FRAME for count in samples])
+    columns: dict[str, tuple[np.ndarray | Sequence[str], dict[str, Json]]] = {
+        "utterance": ([u.name for u in rows], {}),
+        "sentence": ([u.sentence for u in rows], {"long_name": "text shared by languages"}),
+        "rank": (
+            np.asarray([u.rank for u in rows], np.int32),
+            {"long_name": "recording of the sentence"},
+        ),
+        "transcription": ([u.transcription for u in rows], {}),
+        "gender": ([u.gender for u in rows], {}),
+        "source": ([u.source.name for u in rows], {"long_name": "file of the recording"}),
+        "duration": (seconds, {"units": "s"}),
+        "frames": (
+            np.asarray(frames, np.int32),
+            {"units": "20 ms", "long_name": "frames of real audio"},
+        ),
+        "truncated": (long, {"long_name": "longer than the encoder's window"}),
+    }
+    return [
+        Coordinate(name="state", axis="state", values=list(states)),
+        *(Coordinate(name=n, axis="utterance", values=v, attributes=a) for n, (v, a) in columns.items()),
+    ]
+
+
+def check_identity(store: LanguageStore, identity: Identity) -> None:
+    """Refuse to resume a store of something else; ValueError with both values."""
+    found, wanted = store.attributes, json.loads(json.dumps(identity.attributes()))
+    differing = [key for key in _IDENTITY if found.get(key) != wanted[key]]
+    if differing:
+        lines = ""
+        for key in differing:
+            names = [f" ({of[_IDENTITY[key]]})" if _IDENTITY[key] else "" for of in (found, wanted)]
+            lines += f"\n  {key}: stored {found.get(key)!r}{names[0]}, asked for {wanted[key]!r}{names[1]}"
+        raise ValueError(
+            f"{store.path}: made from something else{lines}\n"
+            "  Remedy: another --store, or the flags it was made with."
+        )

@@ -1,0 +1,173 @@
+"""A language's part in a grid: which of its utterances stand for which sentences, and their states.
+
+One recording stands for a sentence: the first by file name (rank 0), as in the public re-implementation of
+SeqSim. States are loaded for all utterances at once, sorted by length and padded in groups, so that a kernel
+call wastes little on padding: memory is that of the frames plus about a tenth.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Int32
+
+from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.runtime.zarr_group import Json
+from isogloss.kernels import pooling
+
+GROUP = 64  # utterances that share a padded length
+STEP = 64  # frames; padded lengths are its multiples, so that few shapes are compiled: 24 up to 30 s
+
+
+class DamagedError(ValueError):
+    """A shard can't be read; the message names it and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Member:
+    """The utterances of one language that enter a grid.
+
+    Attributes:
+      store: of the language.
+      rows: of the utterances in the store, in the order of their sentences there.
+      sentences: of the utterances.
+      missing: names of first recordings that the store doesn't hold, because they're broken or left out.
+      broken: those of them that nobody asked to leave out.
+    """
+
+    store: LanguageStore
+    rows: tuple[int, ...]
+    sentences: tuple[str, ...]
+    missing: tuple[str, ...]
+    broken: tuple[str, ...]
+
+    @property
+    def language(self) -> str:
+        """Code of the language."""
+        return self.store.language
+
+    def identity(self) -> dict[str, Json]:
+        """What the grid's numbers depend on, and what its reader wants to know of the language."""
+        seconds = self.store.coordinate("duration")[list(self.rows)]
+        truncated = self.store.coordinate("truncated")[list(self.rows)]
+        return {
+            "corpus": self.store.attributes["corpus"],
+            "corpus_sha256": self.store.attributes["corpus_sha256"],
+            "sentences": len(self.rows),
+            "missing": list(self.missing),
+            "seconds": round(float(np.sum(seconds)), 3),
+            "truncated": int(np.sum(truncated)),
+        }
+
+
+def open_member(store: LanguageStore) -> Member:
+    """The language's part as far as it is extracted.
+
+    Raises:
+      ValueError: its extraction hasn't come to an end.
+    """
+    first = store.coordinate("rank") == 0
+    present, failures, names = store.present(), store.failures(), store.names
+    pending = [names[row] for row in np.flatnonzero(first & ~present) if row not in failures]
+    if pending:
+        raise ValueError(
+            f"{store.path}: {len(pending)} of {int(first.sum())} utterances aren't extracted yet, "
+            f"{pending[0]} among them. Run extract to its end, or leave {store.language} out by --languages"
+        )
+    rows = np.flatnonzero(first & present)
+    if not rows.size:
+        raise ValueError(
+            f"{store.path}: no utterance is stored, every recording is broken or left out. "
+            f"Leave {store.language} out by --languages"
+        )
+    sentences = store.coordinate("sentence")
+    absent = first & ~present
+    skipped = store.coordinate("truncated") & (store.frames == 0)  # by --long=skip
+    return Member(
+        store=store,
+        rows=tuple(map(int, rows)),
+        sentences=tuple(sentences[rows]),
+        missing=tuple(names[row] for row in np.flatnonzero(absent)),
+        broken=tuple(names[row] for row in np.flatnonzero(absent & ~skipped)),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """Utterances of like length, padded to the longest and on to a multiple of STEP.
+
+    Attributes:
+      where: their indices among the member's rows.
+      frames: of each.
+      states: padded with zeros.
+    """
+
+    where: Int32[np.ndarray, " U"]
+    frames: Int32[np.ndarray, " U"]
+    states: Float[np.ndarray, "U N D"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """One state of a member, in memory.
+
+    Attributes:
+      groups: frames of all utterances, by length.
+      pooled: mean frame of every utterance, in the order of the member's rows.
+    """
+
+    groups: tuple[Group, ...]
+    pooled: Float[np.ndarray, "U D"]
+
+
+def load(member: Member, state: str, *, remove_language_mean: bool) -> Loaded:
+    """Read one state of all the member's utterances; DamagedError if a shard is damaged."""
+    try:
+        utterances = member.store.read(state, member.rows)
+    except ValueError as error:
+        raise DamagedError(
+            f"{member.store.path}: state {state} can't be read ({error}). "
+            "Remedy: delete that file, run extract again, then this"
+        ) from error
+    lengths = np.asarray([len(frames) for frames in utterances], np.int32)
+    order = np.argsort(lengths, kind="stable")
+    groups = [_group(utterances, order[i : i + GROUP]) for i in range(0, len(order), GROUP)]
+    pooled = np.zeros((len(utterances), member.store.features), np.float32)
+    for group in groups:
+        pooled[group.where] = pooling.meanpool(group.states, group.frames)
+    if remove_language_mean:
+        mean = np.asarray(pooling.language_mean(pooled))
+        pooled = np.asarray(pooling.remove_mean(pooled, mean))
+        groups = [
+            dataclasses.replace(group, states=np.asarray(pooling.remove_mean(group.states, mean)))
+            for group in groups
+        ]
+    return Loaded(groups=tuple(groups), pooled=pooled)
+
+
+def _group(utterances: list[np.ndarray], where: np.ndarray) -> Group:
+    frames = np.asarray([len(utterances[u]) for u in where], np.int32)
+    longest = -(-int(frames.max()) // STEP) * STEP
+    states = np.zeros((len(where), longest, utterances[0].shape[1]), utterances[0].dtype)
+    for padded, u in zip(states, where, strict=True):
+        padded[: len(utterances[u])] = utterances[u]
+    return Group(where=where.astype(np.int32), frames=frames, states=states)
+
+
+def agreement(members: Mapping[str, Member]) -> dict[str, Json]:
+    """Model and settings that all members share.
+
+    Raises:
+      ValueError: two of them come from different models or settings.
+    """
+    keys = ("model", "weights_sha256", "settings")
+    first = next(iter(members.values())).store
+    for member in members.values():
+        for key in keys[1:]:
+            ours, theirs = first.attributes[key], member.store.attributes[key]
+            if ours != theirs:
+                raise ValueError(
+                    f"languages of a grid must share {key}: {first.path} has {ours!r}, {member.store.path} "
+                    f"has {theirs!r}. Extract one of them anew, or leave it out by --languages"
+                )
+    return {key: first.attributes[key] for key in keys}

@@ -1,0 +1,153 @@
+"""The stream from recordings to shards: decoding, compute and writing overlap.
+
+Threads decode ahead, the main thread keeps up to two steps on the devices, TensorStore's threads write. What
+waits is bounded: waveforms decoded ahead, two steps' states on the devices, and `rows_writing` rows of states
+on their way to disk. An utterance that fails is reported and left out; a store that can't be written stops
+the run, for every later write would fail too.
+"""
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import tensorstore as ts
+from jaxtyping import Float
+
+from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.corpora import audio
+from isogloss.engine.corpora.listing import Utterance
+from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime.devices import DataParallel
+
+STEPS = 2  # on the devices: one computing, one waiting for the host
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One utterance on its way."""
+
+    store: LanguageStore
+    row: int
+    frames: int
+    utterance: Utterance
+
+    @property
+    def name(self) -> str:
+        """For messages: language and utterance."""
+        return f"{self.utterance.language} {self.utterance.name} ({self.utterance.source.name})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much may wait where.
+
+    Attributes:
+      rows_ahead: waveforms being decoded or waiting for a device.
+      rows_writing: rows of states on their way to disk.
+      threads: that decode.
+    """
+
+    rows_ahead: int
+    rows_writing: int
+    threads: int
+
+
+class Pipeline:
+    """Encodes units and writes them; `done` and `failed` are told of every one."""
+
+    def __init__(
+        self,
+        encode: DataParallel,
+        *,
+        samples: int,
+        states: tuple[str, ...],
+        largest: float,
+        limits: Limits,
+        done: Callable[[Unit], None],
+        failed: Callable[[Unit, str], None],
+    ) -> None:
+        """Nothing starts yet.
+
+        Args:
+          encode: called with (waveforms, frames), gives (stored, peak), see `encoder_program.program`.
+          samples: of the window; longer recordings are cut, shorter ones padded with silence.
+          states: names, for messages.
+          largest: magnitude that the stored dtype holds.
+          limits: what may wait.
+          done: called when a unit is on disk.
+          failed: called with the reason when a unit can't be.
+        """
+        self._encode, self._samples, self._states, self._largest = encode, samples, states, largest
+        self._limits, self._done, self._failed = limits, done, failed
+        self._writing: collections.deque[tuple[Unit, ts.WriteFutures]] = collections.deque()
+
+    def run(self, units: Iterable[Unit]) -> None:
+        """Bring every unit to disk or report it; zarr_group.StoreError if the store can't be written."""
+        steps: collections.deque = collections.deque()
+        with ThreadPoolExecutor(self._limits.threads, "decode") as pool:
+            for batch, waves in self._batches(self._decoded(units, pool)):
+                frames = np.asarray([unit.frames for unit in batch], np.int32)
+                steps.append((batch, self._encode(waves[: len(batch)], frames)))
+                if len(steps) == STEPS:
+                    self._write(*steps.popleft())
+            while steps:
+                self._write(*steps.popleft())
+        while self._writing:
+            self._finish_oldest()
+
+    def _decoded(
+        self, units: Iterable[Unit], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[Unit, Float[np.ndarray, " samples"]]]:
+        """Units in order with their waveforms, `rows_ahead` of them decoded beforehand."""
+        ahead: collections.deque[tuple[Unit, Future]] = collections.deque()
+        source = iter(units)
+        for unit in itertools.islice(source, self._limits.rows_ahead):
+            ahead.append((unit, pool.submit(self._waveform, unit)))
+        while ahead:
+            unit, future = ahead.popleft()
+            try:
+                wave = future.result()
+            except audio.AudioError as error:
+                self._failed(unit, str(error))
+            else:
+                yield unit, wave
+            for following in itertools.islice(source, 1):
+                ahead.append((following, pool.submit(self._waveform, following)))
+
+    def _waveform(self, unit: Unit) -> Float[np.ndarray, " samples"]:
+        return audio.decode(unit.utterance.source, self._samples)
+
+    def _batches(
+        self, decoded: Iterable[tuple[Unit, Float[np.ndarray, " samples"]]]
+    ) -> Iterator[tuple[list[Unit], Float[np.ndarray, "B window"]]]:
+        """Steps of up to `capacity` units, their waveforms padded with silence in one array."""
+        source = iter(decoded)
+        while step := list(itertools.islice(source, self._encode.capacity)):
+            waves = np.zeros((self._encode.capacity, self._samples), np.float32)
+            for row, (_, wave) in zip(waves, step, strict=False):
+                row[: len(wave)] = wave
+            yield [unit for unit, _ in step], waves
+
+    def _write(self, batch: list[Unit], output: tuple) -> None:
+        rows = self._encode.rows(output, len(batch))
+        for unit, (stored, peak) in zip(batch, rows, strict=True):
+            bad = [s for s, p in zip(self._states, peak, strict=True) if not p <= self._largest]
+            if bad:
+                worst = f"{peak.max():.4g}"
+                rule = f"states must be finite and at most {self._largest:.4g} in magnitude"
+                remedy = "Remedy: --dtype=float32; if that fails too, check the recording and the checkpoint"
+                self._failed(unit, f"{unit.name}: {rule}, got {worst} in state {', '.join(bad)}. {remedy}")
+                continue
+            while len(self._writing) >= self._limits.rows_writing:
+                self._finish_oldest()
+            self._writing.append((unit, unit.store.write(unit.row, stored)))
+        while self._writing and self._writing[0][1].done():
+            self._finish_oldest()
+
+    def _finish_oldest(self) -> None:
+        unit, future = self._writing.popleft()
+        zarr_group.finish(future, f"{unit.store.path}: {unit.name}")
+        self._done(unit)

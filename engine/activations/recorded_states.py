@@ -1,0 +1,186 @@
+"""States of recordings: decoded ahead in threads, then one pass of the encoder for all states asked for.
+
+The decoder sees the whole window, silence included, as Whisper was trained. Broken recordings are reported
+and the rest goes on. Memory: waveforms decoded ahead, and the states of one step, states * positions *
+features * 4 bytes a row (large-v2: 8 MB a state).
+"""
+
+import collections
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from isogloss.engine import time_axis
+from isogloss.engine.activations.state_source import Broken, Encoded, Spoken
+from isogloss.engine.checkpoints.checkpoint import Checkpoint
+from isogloss.engine.corpora import audio, durations
+from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.runtime.devices import DataParallel
+from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.whisper import encoder_program
+
+_THREADS = 4  # that decode audio
+_AHEAD = 2  # steps of waveforms decoded beforehand
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """Source of a corpus, see `state_source.Source`; the encoder runs when states are asked for.
+
+    Attributes:
+      checkpoint: whose encoder is run.
+      states: names, in the order of the encoder.
+      listings: by language.
+      long: what happens to recordings beyond the window, one of durations.LONG.
+      precision: of the computation.
+      rows_per_device: of a step.
+      devices: how many of this host's; None for all.
+      surveyed: utterances of the languages asked for so far.
+      loaded: the encoder, once it is needed.
+    """
+
+    checkpoint: Checkpoint
+    states: tuple[str, ...]
+    listings: dict[str, Listing]
+    long: str
+    precision: encoder_program.Precision
+    rows_per_device: int
+    devices: int | None
+    surveyed: dict[str, tuple[Spoken, ...]] = dataclasses.field(default_factory=dict)
+    loaded: list[DataParallel] = dataclasses.field(default_factory=list)
+
+    whole_window = True
+
+    @property
+    def apply_norm(self) -> tuple[bool, ...]:
+        """Never needed: the encoder gives every state."""
+        return (False,) * len(self.states)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes, in order."""
+        return tuple(self.listings)
+
+    @property
+    def _positions(self) -> int:
+        return self.checkpoint.dimensions.positions
+
+    def utterances(self, language: str) -> tuple[Spoken, ...]:
+        """All utterances of a language; headers are read once."""
+        if language not in self.surveyed:
+            listing = self.listings[language]
+            samples = durations.lengths(listing)
+            frames = durations.frames_in_use(listing, samples, self._positions, self.long)
+            self.surveyed[language] = tuple(
+                _spoken(row, utterance, samples[row], frames[row], self._positions)
+                for row, utterance in enumerate(listing.utterances)
+            )
+        return self.surveyed[language]
+
+    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Broken]:
+        """States of some utterances, in the order of `rows`."""
+        capacity = self.rows_per_device * len(jax.local_devices()[: self.devices])
+        window = encoder_program.window_samples(self.checkpoint.dimensions)
+        with ThreadPoolExecutor(_THREADS, "decode") as pool:
+            decoded = self._decoded(language, rows, pool, _AHEAD * capacity)
+            while step := list(itertools.islice(decoded, capacity)):
+                heard = [(row, wave) for row, wave in step if not isinstance(wave, Broken)]
+                made: dict[int, Encoded | Broken] = {r: w for r, w in step if isinstance(w, Broken)}
+                waves = np.zeros((len(heard), window), np.float32)
+                for padded, (_, wave) in zip(waves, heard, strict=True):
+                    padded[: len(wave)] = wave
+                if heard:  # the encoder isn't loaded for broken recordings alone
+                    made |= self._states(language, [row for row, _ in heard], waves)
+                yield from (made[row] for row, _ in step)
+
+    def _states(
+        self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]
+    ) -> dict[int, Encoded | Broken]:
+        """One step of the encoder."""
+        run, utterances = self._encoder(), self.listings[language].utterances
+        output = run(waves, np.full(len(rows), self._positions, np.int32))
+        return {
+            row: _finite(row, states, peak, self.states, utterances[row].source.name)
+            for row, (states, peak) in zip(rows, run.rows(output, len(rows)), strict=True)
+        }
+
+    def _decoded(
+        self, language: str, rows: Sequence[int], pool: ThreadPoolExecutor, ahead: int
+    ) -> Iterator[tuple[int, np.ndarray | Broken]]:
+        """Rows in order with their waveforms, `ahead` of them decoded beforehand."""
+        waiting: collections.deque[tuple[int, Future]] = collections.deque()
+        source = iter(rows)
+        while True:
+            for row in itertools.islice(source, ahead - len(waiting)):
+                waiting.append((row, pool.submit(self._waveform, language, row)))
+            if not waiting:
+                return
+            row, future = waiting.popleft()
+            yield row, future.result()
+
+    def _waveform(self, language: str, row: int) -> np.ndarray | Broken:
+        utterance = self.listings[language].utterances[row]
+        if not self.utterances(language)[row].frames:
+            reason, asked_for = durations.why_unusable(utterance, self._positions)
+            return Broken(row=row, reason=reason, asked_for=asked_for)
+        try:
+            return audio.decode(utterance.source, encoder_program.window_samples(self.checkpoint.dimensions))
+        except audio.AudioError as error:
+            return Broken(row=row, reason=str(error))
+
+    def _encoder(self) -> DataParallel:
+        if not self.loaded:
+            self.loaded.append(
+                encoder_program.load(
+                    self.checkpoint,
+                    self.states,
+                    "float32",
+                    self.precision,
+                    rows_per_device=self.rows_per_device,
+                    devices=self.devices,
+                )
+            )
+        return self.loaded[0]
+
+    def identity(self, language: str) -> dict[str, Json]:
+        """All, beside the weights, that decides a language's states."""
+        listing = self.listings[language]
+        return {
+            "corpus": listing.corpus,
+            "corpus_sha256": listing.sha256(),
+            "long": self.long,
+            "compute": self.precision.compute,
+            "attention": self.precision.attention,
+            "rows_per_device": self.rows_per_device,
+        }
+
+
+def _spoken(row: int, utterance: Utterance, samples: int, frames: int, positions: int) -> Spoken:
+    return Spoken(
+        row=row,
+        name=utterance.name,
+        sentence=utterance.sentence,
+        transcription=utterance.transcription,
+        seconds=samples / time_axis.SAMPLE_RATE if samples else math.nan,
+        frames=frames,
+        truncated=samples > positions * time_axis.SAMPLES_PER_FRAME,
+    )
+
+
+def _finite(
+    row: int,
+    states: Float32[np.ndarray, "S N D"],
+    peak: Float32[np.ndarray, " S"],
+    names: Sequence[str],
+    source: str,
+) -> Encoded | Broken:
+    bad = [name for name, largest in zip(names, peak, strict=True) if not np.isfinite(largest)]
+    if bad:
+        return Broken(row=row, reason=f"{source}: state {', '.join(bad)} isn't finite. Check the recording")
+    return Encoded(row=row, states=states, visible=states.shape[1])

@@ -1,0 +1,1 @@
+"""The align job: word timestamps."""

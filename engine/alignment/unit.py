@@ -1,0 +1,221 @@
+"""One unit of alignment: a block of utterances of a language, each with its text.
+
+A text that can't be aligned is reported with its reason and the rest goes on: no text, more tokens than the
+decoder holds, letters that the tokenizer can't write. Memory: the states of a block.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float32
+
+from isogloss.engine.activations.state_source import Broken, Source, Spoken
+from isogloss.engine.alignment import word_splitting, word_timestamps
+from isogloss.engine.alignment.word_tables import Aligned
+from isogloss.engine.decoding import language_token
+from isogloss.engine.decoding.decoder_program import Decoding
+from isogloss.engine.decoding.generation import token_limit
+from isogloss.engine.decoding.job import Unit
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.whisper.decoder import Heads
+from isogloss.engine.whisper.tokenizer import Tokens
+
+TEXTS = ("reference", "decoded")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is asked, and what does it.
+
+    Attributes:
+      source: of states; one state.
+      decoding: the decoder.
+      heads: of its cross-attention that follow the words.
+      text: one of TEXTS.
+      exit_norm: whether the decoder gets a state other than "final" through the encoder's final LayerNorm.
+      tokens: by language, what the decoder is told.
+    """
+
+    source: Source
+    decoding: Decoding
+    heads: Heads
+    text: str
+    exit_norm: bool
+    tokens: Mapping[str, Token]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """Utterances of a block that have states."""
+
+    spoken: list[Spoken]
+    states: Float32[np.ndarray, "B N D"]
+    visible: np.ndarray
+    apply_norm: np.ndarray
+
+
+def align(unit: Unit, work: Work, heard: Callable[[], None]) -> list[Aligned]:
+    """What comes of every utterance of a unit, in order.
+
+    Args:
+      unit: the utterances.
+      work: what is asked of them.
+      heard: called for every utterance whose states have come.
+    """
+    token = work.tokens[unit.language]
+    spoken = {utterance.row: utterance for utterance in unit.utterances}
+    found: dict[int, Aligned] = {}
+    encoded = []
+    for made in work.source.encoded(unit.language, list(spoken)):
+        heard()
+        if isinstance(made, Broken):
+            found[made.row] = Aligned(
+                spoken=spoken[made.row],
+                token=token,
+                problem=made.reason,
+                without_states=True,
+                left_out=made.asked_for,
+            )
+        else:
+            encoded.append(made)
+    if encoded:
+        norm = work.source.apply_norm[0] or (work.source.states[0] != "final" and work.exit_norm)
+        block = _Heard(
+            spoken=[spoken[made.row] for made in encoded],
+            states=np.stack([made.states[0] for made in encoded]),
+            visible=np.asarray([made.visible for made in encoded], np.int32),
+            apply_norm=np.full(len(encoded), norm),
+        )
+        found |= {one.spoken.row: one for one in _align(unit.language, block, token, work)}
+    return [found[utterance.row] for utterance in unit.utterances]
+
+
+def _align(language: str, block: _Heard, token: Token, work: Work) -> list[Aligned]:
+    decoding, vocabulary = work.decoding, work.decoding.tokens
+    codes, likely = _told(block, token, decoding)
+    prompts = [vocabulary.prompt(code) for code in codes]
+    spelt = [_spelt(language, code, vocabulary) for code in codes]
+    if work.text == "decoded":
+        texts, cuts = _decode(block, prompts, decoding)
+    else:
+        said = zip(block.spoken, spelt, strict=True)
+        texts = [reference(spoken.transcription, code, vocabulary) for spoken, code in said]
+        cuts = [False] * len(texts)
+    problems: dict[int, str] = {}
+    good: dict[int, tuple[int, ...]] = {}
+    for row, (text, prompt) in enumerate(zip(texts, prompts, strict=True)):
+        problem = text if isinstance(text, str) else _unfit(text, decoding.sizes.text_positions - len(prompt))
+        if problem:
+            problems[row] = problem
+        elif not isinstance(text, str):
+            good[row] = text
+    timed = _timed(good, block, prompts, work)
+    problems |= {row: "the decoder's attention isn't finite" for row in good if not timed[row].sound}
+    aligned = []
+    for row, spoken in enumerate(block.spoken):
+        one = Aligned(
+            spoken=spoken,
+            token=dataclasses.replace(token, language=codes[row]),
+            language_probability=likely[row],
+            cut=cuts[row],
+            problem=f"{spoken.name}: {problems[row]}" if row in problems else "",
+        )
+        if not one.problem:
+            words = word_timestamps.words(
+                timed[row], word_splitting.split(good[row], spelt[row], vocabulary.decode), good[row]
+            )
+            one = dataclasses.replace(
+                one,
+                text=vocabulary.decode(good[row]),
+                words=tuple(word for word in words if word.text.strip()),
+                tied=timed[row].tied,
+            )
+        aligned.append(one)
+    return aligned
+
+
+def _told(block: _Heard, token: Token, decoding: Decoding) -> tuple[list[str], list[float | None]]:
+    """The language that the decoder is told of each row, and the probability of a detected one."""
+    if token.how != "detected":
+        return [token.language] * len(block.spoken), [None] * len(block.spoken)
+    codes, probabilities = decoding.detect(block.states, block.visible, block.apply_norm)
+    return codes, [float(probability) for probability in probabilities]
+
+
+def _timed(
+    texts: Mapping[int, tuple[int, ...]], block: _Heard, prompts: Sequence[Sequence[int]], work: Work
+) -> dict[int, word_timestamps.Timed]:
+    """Texts of some rows of a block in time."""
+    rows = list(texts)
+    if not rows:
+        return {}
+    timed = word_timestamps.align(
+        work.decoding,
+        work.heads,
+        block.states[rows],
+        block.visible[rows],
+        block.apply_norm[rows],
+        np.asarray([block.spoken[row].frames for row in rows], np.int32),
+        [prompts[row] for row in rows],
+        [texts[row] for row in rows],
+    )
+    return dict(zip(rows, timed, strict=True))
+
+
+def reference(transcription: str, language: str, tokens: Tokens) -> tuple[int, ...] | str:
+    """Tokens of a transcription, or why it has none to align.
+
+    Args:
+      transcription: of the corpus; spaces in a row count as one.
+      language: of the text, see `_spelt`.
+      tokens: the model's vocabulary.
+    """
+    plain = " ".join(transcription.split())
+    if not plain:
+        return "its transcription is empty. Give one, or align what the model hears by --text=decoded"
+    text = word_splitting.leading_space(language) + plain
+    try:
+        ids = tokens.encode(text)
+    except (TypeError, UnicodeError):  # half a character, as broken transcriptions hold
+        return f"its transcription isn't text: {plain[:60]!a}. Correct it"
+    written = tokens.decode(ids)
+    if written != text or any(id >= tokens.eot for id in ids):
+        lost = "".join(sorted(set(text) - set(written)))[:20]
+        which = f"{lost!r} of " if lost else ""
+        return (
+            f"the tokenizer can't write {which}its transcription {plain[:60]!r}. Correct it, or the tokenizer"
+        )
+    return ids
+
+
+def _unfit(text: tuple[int, ...], room: int) -> str:
+    """Why a text can't be aligned where the decoder has room for so many tokens, the end included; or ""."""
+    if not text:
+        return "the decoder heard nothing to align"
+    if len(text) >= room:
+        rule = f"its text has {len(text)} tokens, the decoder holds {room - 1}"
+        return f"{rule}. Split the recording and its text"
+    return ""
+
+
+def _spelt(language: str, code: str, tokens: Tokens) -> str:
+    """The language that a text is split as: its own if Whisper knows it, else the one the decoder is told."""
+    own = language_token.spelt(language)
+    return own if own in tokens.languages or own in word_splitting.WITHOUT_SPACES else code
+
+
+def _decode(
+    block: _Heard, prompts: Sequence[Sequence[int]], decoding: Decoding
+) -> tuple[list[tuple[int, ...] | str], list[bool]]:
+    """What the decoder hears, greedily, and whether a limit ended it."""
+    room = decoding.sizes.text_positions - len(prompts[0]) - 1
+    limits = np.asarray([token_limit(one.frames, room) for one in block.spoken], np.int32)
+    said = decoding.generate(block.states, block.visible, block.apply_norm, prompts, limits)
+    texts: list[tuple[int, ...] | str] = [
+        tuple(id for id in one.tokens if id < decoding.tokens.eot)
+        if np.isfinite(one.log_probability)
+        else "the decoder's output isn't finite"
+        for one in said
+    ]
+    return texts, [one.cut for one in said]

@@ -1,0 +1,162 @@
+"""Tables of the align job: words.parquet, one row per word, and utterances.parquet, one per utterance.
+
+A part is the table of one unit, a row per utterance with its words in it. An utterance that can't be aligned
+has its row too, without words and with the reason.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from isogloss.engine.activations.state_source import Spoken
+from isogloss.engine.alignment.word_timestamps import Word
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.time_axis import FRAME_SECONDS
+
+_OF_WORD = (
+    ("word", pa.string()),  # without spaces around it
+    ("text", pa.string()),  # with its spaces: an utterance's texts make up what was aligned
+    ("first_frame", pa.int32()),
+    ("last_frame", pa.int32()),  # included
+    ("centre_frame", pa.int32()),
+    ("start", pa.float64()),  # seconds
+    ("end", pa.float64()),
+    ("probability", pa.float64()),
+    ("tokens", pa.list_(pa.int32())),
+    ("empty", pa.bool_()),  # no frame is its own
+)
+_OF_UTTERANCE = (
+    ("language", pa.string()),
+    ("utterance", pa.string()),
+    ("sentence", pa.string()),
+)
+_SHARED = ("tied", "truncated")  # columns of an utterance that its words have, too
+WORDS = pa.schema(
+    [*_OF_UTTERANCE, ("word_index", pa.int32()), *_OF_WORD, *((name, pa.bool_()) for name in _SHARED)]
+)
+UTTERANCES = pa.schema(
+    [
+        *_OF_UTTERANCE,
+        ("text", pa.string()),  # that was aligned, null where there is none
+        ("language_token", pa.string()),
+        ("language_token_by", pa.string()),  # language_token.Token.how
+        ("language_probability", pa.float32()),  # of a detected language
+        ("seconds", pa.float64()),
+        ("frames", pa.int32()),
+        # The recording is longer than the window; of a transcription the last words may have wrong times.
+        ("truncated", pa.bool_()),
+        ("cut", pa.bool_()),  # a decoded text, by the most tokens that the duration allows
+        ("tied", pa.bool_()),  # another warping path is as good
+        ("words", pa.int32()),
+        ("empty_words", pa.int32()),
+        ("problem", pa.string()),
+        ("without_states", pa.bool_()),  # a broken recording, or one that isn't extracted yet
+        ("left_out", pa.bool_()),  # by --long=skip, so nothing failed
+    ]
+)
+_PART = pa.schema([*UTTERANCES, ("said", pa.list_(pa.struct(_OF_WORD)))])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Aligned:
+    """What came of one utterance.
+
+    Attributes:
+      spoken: the utterance.
+      token: the language that the decoder was told.
+      language_probability: of a detected language.
+      text: that was aligned; None where there is none.
+      words: of the text; none where it can't be aligned.
+      tied: whether another warping path is as good.
+      cut: whether a limit ended the decoded text.
+      problem: why there are no words, "" otherwise.
+      without_states: whether that is because there are no states.
+      left_out: whether that was asked for.
+    """
+
+    spoken: Spoken
+    token: Token
+    language_probability: float | None = None
+    text: str | None = None
+    words: tuple[Word, ...] = ()
+    tied: bool = False
+    cut: bool = False
+    problem: str = ""
+    without_states: bool = False
+    left_out: bool = False
+
+
+def tabulate(aligned: Sequence[Aligned], language: str) -> pa.Table:
+    """Table of a unit, a row per utterance."""
+    return pa.Table.from_pylist([_row(one, language) for one in aligned], _PART)
+
+
+def _row(one: Aligned, language: str) -> dict[str, object]:
+    own = ("language_probability", "text", "tied", "cut", "problem", "without_states", "left_out")
+    spoken = one.spoken
+    return {
+        **{name: getattr(one, name) for name in own},
+        "language": language,
+        "utterance": spoken.name,
+        "sentence": spoken.sentence,
+        "language_token": one.token.language,
+        "language_token_by": one.token.how,
+        "seconds": spoken.seconds,
+        "frames": spoken.frames,
+        "truncated": spoken.truncated,
+        "words": len(one.words),
+        "empty_words": sum(word.empty for word in one.words),
+        "said": [_word(word) for word in one.words],
+    }
+
+
+def _word(word: Word) -> dict[str, object]:
+    """A word's columns; one without frames of its own ends where it starts."""
+    after = word.first_frame if word.empty else word.last_frame + 1
+    return {
+        "word": word.text.strip(),
+        "text": word.text,
+        "first_frame": word.first_frame,
+        "last_frame": word.last_frame,
+        "centre_frame": word.centre_frame,
+        "start": round(word.first_frame * FRAME_SECONDS, 2),
+        "end": round(after * FRAME_SECONDS, 2),
+        "probability": word.probability,
+        "tokens": list(word.tokens),
+        "empty": word.empty,
+    }
+
+
+def words(part: pa.Table) -> pa.Table:
+    """Rows of words.parquet out of a part."""
+    names = (*(name for name, _ in _OF_UTTERANCE), *_SHARED)
+    rows = [
+        {**{name: one[name] for name in names}, "word_index": index, **word}
+        for one in part.to_pylist()
+        for index, word in enumerate(one["said"])
+    ]
+    return pa.Table.from_pylist(rows, WORDS)
+
+
+def write(out: pathlib.Path, languages: Sequence[Sequence[pathlib.Path]]) -> None:
+    """Write all tables of the parts of some languages; one language is in memory at a time."""
+
+    def wholes() -> Iterator[pa.Table]:
+        for parts in languages:
+            yield pa.concat_tables([table_files.read_parquet(part) for part in parts])
+
+    def of_words(file: pathlib.Path) -> None:
+        table_files.write_parquet_in_pieces(WORDS, map(words, wholes()), file)
+
+    atomic_write.write_whole(out / "words.parquet", of_words)
+    listed = pa.concat_tables([whole.drop_columns("said") for whole in wholes()])
+    for kind, writer in (("parquet", table_files.write_parquet), ("csv", table_files.write_csv)):
+        atomic_write.write_whole(out / f"utterances.{kind}", lambda file, writer=writer: writer(listed, file))
+
+
+def rows(part: pathlib.Path) -> list[dict[str, object]]:
+    """Utterances of a part without their words."""
+    return table_files.read_parquet(part).drop_columns("said").to_pylist()

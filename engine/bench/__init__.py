@@ -1,0 +1,1 @@
+"""Benchmarks, each against the best that this machine can do in the same run."""

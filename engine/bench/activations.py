@@ -1,0 +1,73 @@
+"""Activation stores of random states, for the benchmarks of stores and of the grid.
+
+A listing whose recordings exist by name only, lengths like FLEURS's, one shared bank of normal states that
+every utterance takes its own stretch of: making a store costs little more than writing it.
+"""
+
+import pathlib
+
+import numpy as np
+from jaxtyping import Float, Int32
+
+from isogloss.engine import time_axis
+from isogloss.engine.activations import activation_store
+from isogloss.engine.activations.activation_store import Identity, LanguageStore
+from isogloss.engine.bench import data
+from isogloss.engine.corpora import audio, listing
+
+POSITIONS = 1500
+
+
+def create(
+    root: pathlib.Path,
+    language: str,
+    frames: Int32[np.ndarray, " U"],
+    states: tuple[str, ...],
+    features: int,
+    positions: int = POSITIONS,
+) -> LanguageStore:
+    """An empty store of one language, float16, utterance u standing for sentence u."""
+    utterances = tuple(
+        listing.Utterance(
+            name=f"{u}.0",
+            language=language,
+            sentence=str(u),
+            rank=0,
+            transcription="",
+            gender="",
+            source=audio.FileSource.at(root / f"{language}-{u}.wav", f"{u}.wav"),
+        )
+        for u in range(len(frames))
+    )
+    return activation_store.create(
+        root,
+        listing.Listing(corpus="random", language=language, utterances=utterances),
+        [int(n) * time_axis.SAMPLES_PER_FRAME for n in frames],
+        [int(n) for n in frames],
+        states=states,
+        positions=positions,
+        features=features,
+        identity=Identity(
+            model="random",
+            weights_sha256="0",
+            corpus="random",
+            corpus_sha256="0",
+            settings={"dtype": "float16", "states": list(states)},
+            flags={},
+        ),
+    )
+
+
+def random_states(
+    frames: Int32[np.ndarray, " U"], states: int, features: int, seed: int
+) -> list[Float[np.ndarray, "S N D"]]:
+    """Whole windows of every utterance, NaN beyond its frames."""
+    random = data.rng(seed)
+    bank = random.standard_normal((states, 2 * POSITIONS, features), np.float32).astype(np.float16)
+    found = []
+    for length in frames:
+        start = int(random.integers(POSITIONS))
+        window = bank[:, start : start + POSITIONS].copy()
+        window[:, length:] = np.nan
+        found.append(window)
+    return found

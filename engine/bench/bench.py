@@ -1,0 +1,217 @@
+"""Conductor of the benchmarks: suites in, one table and one JSON file out.
+
+Every case runs ours, its peers and its yardstick in turns; what can be checked is checked against the
+float64 reference in the same run. A check that fails, or a program that is compiled while it is timed, makes
+the run incomplete. Needs the machine for itself: figures of a busy one say little, ratios somewhat more.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import logging
+import os
+import pathlib
+import platform
+import sys
+import time
+import types
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+import jax
+
+from isogloss.engine.bench import blocks, grid, machine_peak, setting as bench_setting, table, timing
+from isogloss.engine.bench.setting import Planned, Setting
+from isogloss.engine.bench.timing import Case, Row, Task
+from isogloss.engine.runtime import compilation, shards
+from isogloss.engine.runtime.zarr_group import Json
+from isogloss.kernels import frame_scores
+
+_LOG = logging.getLogger(__name__)
+SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
+TUNING = ("blocks",)
+_VERSIONS = ("jax", "numpy", "numba", "tensorstore", "zarr", *bench_setting.PEERS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the bench job was asked for; its flags say what each field means."""
+
+    suites: tuple[str, ...]
+    device: str
+    implementation: str
+    peers: bool
+    without: tuple[str, ...]
+    json: pathlib.Path | None
+    quick: bool
+    rounds: int
+    share: shards.Share
+    dry_run: bool
+    compilation_cache: pathlib.Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse suites and peers that don't exist."""
+        for flag, values, known in (
+            ("suite", self.suites, SUITES + TUNING),
+            ("without", self.without, tuple(bench_setting.PEERS)),
+        ):
+            unknown = [value for value in values if value not in known]
+            if unknown:
+                raise ValueError(f"--{flag} must name some of {', '.join(known)}; got {', '.join(unknown)}")
+
+    @property
+    def shortest(self) -> float:
+        """Seconds of a sample, at least."""
+        return 0.0 if self.quick else timing.SHORTEST
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Suites in the order they run; all of them where none is named."""
+        return tuple(suite for suite in SUITES + TUNING if suite in (self.suites or SUITES))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+      cases: run.
+      rows: of the table.
+      faults: rows whose figure is worth nothing, and why.
+      device: kind of the device.
+      implementation: of the frame kernels.
+      ours_over: by case and what ours is compared with, the speed of ours over that one's.
+      seconds: of the run.
+      plan: cases of this process.
+      projection: what the rates say of the full grid.
+      best_blocks: by case of the suite that tries block sizes, those that were fastest.
+    """
+
+    cases: int
+    rows: int
+    faults: Sequence[str]
+    device: str
+    implementation: str
+    ours_over: Mapping[str, float]
+    seconds: float
+    plan: Mapping[str, int | float]
+    projection: Mapping[str, float]
+    best_blocks: Mapping[str, str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every figure counts."""
+        return not self.faults
+
+
+def run(config: Config) -> Summary:
+    """Run the suites, print the table on stderr, write the JSON file.
+
+    Raises:
+      ValueError: no such device, or a peer that isn't installed, before anything is timed.
+    """
+    start = time.monotonic()
+    device = _device(config.device)
+    compilation.keep(config.compilation_cache, "numba")
+    modules = {suite: _module(suite) for suite in config.chosen}
+    packages = _packages(config, modules)
+    bench_setting.check_peers(packages, device)
+    implementation = config.implementation or frame_scores.default_implementation(device)
+    rows: list[Row] = []
+    setting = Setting(
+        device=device,
+        implementation=implementation,
+        peers=frozenset(packages),
+        quick=config.quick,
+        product=_best(machine_peak.products(device, config.quick), config, rows),
+        copy=_best(machine_peak.copies(device, config.quick), config, rows),
+    )
+    every = [(suite, planned) for suite in modules for planned in modules[suite].cases(setting)]
+    mine = config.share.of(every)
+    if not config.dry_run:
+        for suite, planned in mine:
+            rows += _measured(suite, planned, config)
+        print(table.table(rows), file=sys.stderr)
+    summary = Summary(
+        cases=0 if config.dry_run else len(mine),
+        rows=len(rows),
+        faults=[row.fault for row in rows if row.fault],
+        device=jax.devices()[0].device_kind,
+        implementation=implementation,
+        ours_over={
+            f"{row.suite}, {row.work}, {row.name}": round(row.ours_over, 3)
+            for row in rows
+            if row.ours_over is not None
+        },
+        seconds=round(time.monotonic() - start, 3),
+        plan={"cases": len(mine)},
+        projection={} if config.quick else grid.projection(rows),
+        best_blocks=blocks.best(rows),
+    )
+    if config.json and not config.dry_run:
+        _write(config.json, summary, rows)
+    for fault in summary.faults:
+        _LOG.error("%s", fault)
+    return summary
+
+
+def _device(wanted: str) -> str:
+    """Platform to measure; ValueError if JAX doesn't see it."""
+    if wanted == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    found = jax.default_backend()
+    if wanted and found != wanted:
+        raise ValueError(
+            f"--device={wanted}: JAX sees {found} only ({jax.devices()[0].device_kind}). Remedy: a machine "
+            'with such a device and pip install "jax[cuda13]", or --device=cpu'
+        )
+    return found
+
+
+def _best(tasks: Sequence[Task], config: Config, rows: list[Row]) -> Task:
+    """The fastest of some yardsticks, which are added to `rows`; the first one in a dry run."""
+    if config.dry_run:
+        return tasks[0]
+    case = Case(title="best of this machine", tasks=tuple(tasks), yardstick=None)
+    found = timing.measure("machine", case, config.rounds, shortest=config.shortest)
+    rows += found
+    return max(zip(tasks, found, strict=True), key=lambda pair: pair[1].rate)[0]
+
+
+def _module(suite: str) -> types.ModuleType:
+    return importlib.import_module(f"isogloss.engine.bench.{suite}")
+
+
+def _packages(config: Config, modules: Mapping[str, types.ModuleType]) -> tuple[str, ...]:
+    """Packages of the peers that run."""
+    if not config.peers:
+        return ()
+    used = {package for module in modules.values() for package in module.PEERS}
+    return tuple(package for package in bench_setting.PEERS if package in used - set(config.without))
+
+
+def _measured(suite: str, planned: Planned, config: Config) -> list[Row]:
+    """Rows of one case, whose memory and files are gone afterwards."""
+    _LOG.info("%s: %s", suite, planned.title)
+    case = planned.build()
+    with case.folder or contextlib.nullcontext():
+        return timing.measure(suite, case, config.rounds, shortest=config.shortest)
+
+
+def _write(path: pathlib.Path, summary: Summary, rows: Sequence[Row]) -> None:
+    """All figures, and on what they were measured."""
+    versions: dict[str, Json] = {"python": platform.python_version()}
+    for package in _VERSIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    content = {
+        **dataclasses.asdict(summary),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "machine": platform.machine(),
+        "versions": versions,
+        "table": [dataclasses.asdict(row) for row in rows],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

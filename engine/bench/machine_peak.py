@@ -1,0 +1,111 @@
+"""What this machine can do at best: dense products, a copy, sequential writes and reads of a file.
+
+Benchmarks state every figure as a share of one of these, measured in the same run. A product on an
+accelerator is repeated inside one program, so that the way to it doesn't count.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from isogloss.engine.bench import data
+from isogloss.engine.bench.setting import FLOPS_UNIT
+from isogloss.engine.bench.timing import Task
+
+_PIECE = 1 << 22  # bytes of a write
+
+
+def products(device: str, quick: bool) -> list[Task]:
+    """Candidates for the best dense product: float32 BLAS and XLA on CPU, bfloat16 elsewhere."""
+    sizes = (256,) if quick else (2048, 4096) if device == "cpu" else (2048, 4096, 8192)
+    tasks = []
+    for size in sizes:
+        x, y = data.rng().standard_normal((2, size, size), np.float32)
+        flops = 2 * size**3 / 1e9
+        if device == "cpu":
+            tasks.append(_task(f"product {size}, NumPy", _numpy_product(x, y), flops))
+        repeats = 1 if device == "cpu" else 16
+        tasks.append(_task(f"product {size}, XLA", _xla_product(x, y, device, repeats), repeats * flops))
+    return tasks
+
+
+def _task(name: str, call: Callable[[], object], work: float) -> Task:
+    return Task(name=name, call=call, work=work, unit=FLOPS_UNIT)
+
+
+def _numpy_product(x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
+    out = np.empty_like(x)
+    return lambda: np.matmul(x, y, out=out)
+
+
+def _xla_product(x: np.ndarray, y: np.ndarray, device: str, repeats: int) -> Callable[[], object]:
+    dtype = jnp.float32 if device == "cpu" else jnp.bfloat16
+    left = jnp.asarray(x, dtype)
+    right = jnp.asarray(y * len(y) ** -0.5, dtype)  # a product of products keeps its scale
+
+    @jax.jit
+    def product(left: jax.Array, right: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, repeats, lambda _, z: jnp.matmul(z, right), left)
+
+    return lambda: product(left, right)
+
+
+def copies(device: str, quick: bool) -> list[Task]:
+    """Candidates for the fastest plain copy; bytes read and bytes written both count."""
+    size = 1 << (22 if quick else 28 if device == "cpu" else 30)  # bytes
+    source = data.rng().standard_normal(size // 4, np.float32)
+    work = 2 * size / 1e9
+    if device != "cpu":
+        there = jnp.asarray(source)
+        negative = jax.jit(jnp.negative)  # a bare copy might be optimised away
+        return [Task(name="copy, XLA", call=lambda: negative(there), work=work, unit="GB/s")]
+    target = np.empty_like(source)
+    count = os.cpu_count() or 1
+    pairs = list(zip(np.array_split(target, count), np.array_split(source, count), strict=True))
+    threads = concurrent.futures.ThreadPoolExecutor(count)
+
+    def with_threads() -> None:
+        for _ in threads.map(lambda pair: np.copyto(*pair), pairs):
+            pass
+
+    return [
+        Task(name="copy, one thread", call=lambda: np.copyto(target, source), work=work, unit="GB/s"),
+        Task(name=f"copy, {count} threads", call=with_threads, work=work, unit="GB/s"),
+    ]
+
+
+def sequential_write(path: pathlib.Path, size: int) -> Task:
+    """Write so many random bytes to a fresh file from end to end, and wait until they are on the disk."""
+    piece = data.rng().bytes(_PIECE)
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as file:
+            for start in range(0, size, _PIECE):
+                file.write(piece[: size - start])
+            os.fsync(file.fileno())
+
+    return Task(
+        name="sequential write and fsync",
+        call=write,
+        work=size / 1e9,
+        unit="GB/s",
+        prepare=lambda: path.unlink(missing_ok=True),
+    )
+
+
+def sequential_read(path: pathlib.Path, size: int) -> Task:
+    """Read so many bytes of a file from end to end; it was written just before, so it is in memory."""
+    path.write_bytes(data.rng().bytes(size))
+    buffer = bytearray(_PIECE)
+
+    def read() -> None:
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+    return Task(name="sequential read", call=read, work=size / 1e9, unit="GB/s")

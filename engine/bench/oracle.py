@@ -1,0 +1,89 @@
+"""Float64 references that are fast enough for the sizes of a benchmark, in NumPy alone.
+
+SeqSim, the log-mel and Whisper's encoder written down once more, without a line of what is timed; tests hold
+them against `kernels.reference` and against the product's own. DTW needs none: `reference.dtw_cost` does.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from isogloss.engine.checkpoints.dimensions import Dimensions
+
+UNIT_ROUNDOFF = 2.0**-24  # of float32
+
+
+def cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
+    """Cosine of every row of x with every row of y; no row is all zeros."""
+    a, b = x.astype(np.float64), y.astype(np.float64)
+    a /= np.linalg.norm(a, axis=1, keepdims=True)
+    b /= np.linalg.norm(b, axis=1, keepdims=True)
+    return a @ b.T
+
+
+def seqsim(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> tuple[float, float]:
+    """(precision, recall) of two utterances."""
+    c = cosines(x, y)
+    return float(c.max(axis=1).mean()), float(c.max(axis=0).mean())
+
+
+def log_mel(
+    waveform: Float[np.ndarray, " samples"], filters: Float[np.ndarray, "bins mels"]
+) -> Float[np.ndarray, "T mels"]:
+    """Whisper's log-mel: Hann window of 400, hop 160, reflected edges, floor at the maximum - 8."""
+    padded = np.pad(waveform.astype(np.float64), 200, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[::160][: len(waveform) // 160]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    power = np.abs(np.fft.rfft(frames * hann)) ** 2
+    log = np.log10(np.maximum(power @ filters.astype(np.float64), 1e-10))
+    return (np.maximum(log, log.max() - 8) + 4) / 4
+
+
+def encoder_states(
+    tensors: Mapping[str, Float[np.ndarray, "..."]],
+    sizes: Dimensions,
+    mel: Float[np.ndarray, "T mels"],
+) -> Float[np.ndarray, "S N D"]:
+    """Every state of Whisper's encoder for one window; tensors by canonical name."""
+
+    def tensor(name: str) -> Float[np.ndarray, "..."]:
+        return tensors[name].astype(np.float64)
+
+    def linear(x: Float[np.ndarray, "N K"], name: str) -> Float[np.ndarray, "N D"]:
+        product = x @ tensor(f"{name}.weight").T
+        return product if name.endswith("k_proj") else product + tensor(f"{name}.bias")
+
+    def norm(x: Float[np.ndarray, "N D"], name: str) -> Float[np.ndarray, "N D"]:
+        centred = x - x.mean(axis=1, keepdims=True)
+        scaled = centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + 1e-5)
+        return scaled * tensor(f"{name}.weight") + tensor(f"{name}.bias")
+
+    def convolution(x: Float[np.ndarray, "T C"], name: str, stride: int) -> Float[np.ndarray, "N D"]:
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((1, 1), (0, 0))), 3, axis=0)[::stride]
+        weight = tensor(f"{name}.weight")  # (out, in, 3), as the windows (N, in, 3)
+        return windows.reshape(len(windows), -1) @ weight.reshape(len(weight), -1).T + tensor(f"{name}.bias")
+
+    def attention(x: Float[np.ndarray, "N D"], name: str) -> Float[np.ndarray, "N D"]:
+        split = [np.split(linear(x, f"{name}.{letter}_proj"), sizes.heads, axis=1) for letter in "qkv"]
+        mixed = []
+        for query, key, value in zip(*split, strict=True):
+            scores = query @ key.T / np.sqrt(query.shape[1])
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            mixed.append(weights / weights.sum(axis=1, keepdims=True) @ value)
+        return linear(np.concatenate(mixed, axis=1), f"{name}.out_proj")
+
+    x = _gelu(convolution(mel.astype(np.float64), "encoder.conv1", 1))
+    x = _gelu(convolution(x, "encoder.conv2", 2)) + tensor("encoder.embed_positions.weight")
+    states = [x]
+    for layer in range(sizes.encoder_layers):
+        name = f"encoder.layers.{layer}"
+        x = x + attention(norm(x, f"{name}.self_attn_layer_norm"), f"{name}.self_attn")
+        x = x + linear(_gelu(linear(norm(x, f"{name}.final_layer_norm"), f"{name}.fc1")), f"{name}.fc2")
+        states.append(x)
+    return np.stack([*states, norm(x, "encoder.layer_norm")])
+
+
+def _gelu(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
+    return 0.5 * x * (1 + special.erf(x / np.sqrt(2)))

@@ -1,0 +1,94 @@
+"""What every suite of a benchmark is told: device, implementation, peers, sizes, yardsticks.
+
+A suite is a module with `cases(setting)`, a list of what it would time, and PEERS, the packages that its
+peers need. Nothing is built before its turn, because a case may hold gigabytes.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import types
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from isogloss.engine.bench.timing import Case, Task
+
+PEERS = {
+    "torch": "torch",
+    "torchdtw": "torchdtw",
+    "transformers": "transformers",
+    "openai-whisper": "whisper",
+}
+FLOPS_UNIT = "GFLOP/s"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How the suites of a run are to be made.
+
+    Attributes:
+      device: "cpu" or "gpu" (or another platform of JAX).
+      implementation: of the frame kernels.
+      peers: packages whose implementations run beside ours; none by default.
+      quick: small sizes, to see that everything runs.
+      product: yardstick of arithmetic, the best dense product of this machine; unit FLOPS_UNIT.
+      copy: yardstick of bandwidth, bytes read and written; unit GB/s.
+    """
+
+    device: str
+    implementation: str
+    peers: frozenset[str]
+    quick: bool
+    product: Task
+    copy: Task
+
+    def place(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
+        """An array where the kernels want it, so that no call pays for the way there."""
+        return array if self.implementation == "numba" else jnp.asarray(array)
+
+    def frames(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
+        """Frames where the kernels want them: bfloat16 outside a CPU, as peers and yardstick are."""
+        return self.place(array) if self.device == "cpu" else jnp.asarray(array, jnp.bfloat16)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A case that isn't built yet."""
+
+    title: str
+    build: Callable[[], Case]
+
+
+def peer(package: str) -> types.ModuleType:
+    """The module of a peer's package; ValueError says how to get it.
+
+    Args:
+      package: a key of PEERS, as pip knows it.
+    """
+    try:
+        return importlib.import_module(PEERS[package])
+    except ImportError as error:
+        raise ValueError(
+            f"--peers needs the package {package} ({error}). Remedy: pip install {package}, "
+            f"or --without={package} to leave it out"
+        ) from error
+
+
+def check_peers(packages: Sequence[str], device: str) -> None:
+    """Refuse a run whose peers aren't there, before anything is timed."""
+    missing = [package for package in packages if importlib.util.find_spec(PEERS[package]) is None]
+    if missing:
+        names = " ".join(missing)
+        needs = " (torchdtw has wheels for Python 3.12 and later)" if "torchdtw" in missing else ""
+        raise ValueError(
+            f"--peers needs packages that aren't installed: {', '.join(missing)}. Remedy: "
+            f"pip install {names}{needs}, or --without={','.join(missing)} to leave them out"
+        )
+    if "torch" in packages and device != "cpu" and not peer("torch").cuda.is_available():
+        raise ValueError(
+            f"--peers with --device={device} needs a torch that sees the GPU, this one is "
+            f"{peer('torch').__version__}. Remedy: pip install a CUDA build of torch, or --without=torch"
+        )

@@ -1,0 +1,1 @@
+"""Weight files of any format, read into named tensors."""

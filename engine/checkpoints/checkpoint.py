@@ -1,0 +1,102 @@
+"""Whisper checkpoints, whatever their format: sizes, tensors by canonical name, a hash.
+
+Opening reads indices only; `Checkpoint.read` reads one tensor, so an encoder is loaded
+without the decoder's bytes. All tensors are checked, missing, surplus and misshapen,
+before the first is used. No pickle is executed and PyTorch is not needed.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+import re
+
+import numpy as np
+from jaxtyping import Float32
+
+from isogloss.engine.checkpoints import ctranslate2, huggingface, openai_pickle, stored_tensors
+from isogloss.engine.checkpoints.dimensions import Dimensions
+
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+FORMATS = (
+    "a Hugging Face folder (config.json, model.safetensors), a CTranslate2 folder (model.bin), "
+    "an OpenAI file (.pt) or a hub id (owner/name)"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A Whisper model on disk; `load_checkpoint` makes them.
+
+    Attributes:
+      name: hub id, or the name of the folder or file; never a machine's path.
+      weights: sizes, and where every tensor lies.
+    """
+
+    name: str
+    weights: stored_tensors.Weights
+
+    @property
+    def dimensions(self) -> Dimensions:
+        """Sizes of the model; `dimensions.tensor_shapes` gives every name and shape."""
+        return self.weights.dimensions
+
+    @property
+    def alignment_heads(self) -> tuple[tuple[int, int], ...] | None:
+        """(layer, head) of the decoder's cross-attention that follows words, if stored."""
+        return self.weights.alignment_heads
+
+    def read(self, name: str) -> Float32[np.ndarray, "..."]:
+        """One tensor by canonical name, in float32, dequantised, row-major."""
+        if name not in self.weights.tensors:
+            raise ValueError(f"{self.name}: a name of dimensions.tensor_shapes needed, got {name!r}")
+        return self.weights.tensors[name].read()
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the weight files, one after the other by name; reads them whole, once."""
+        digest = hashlib.sha256()
+        for file in self.weights.files:
+            with file.open("rb") as stream:
+                hashlib.file_digest(stream, lambda: digest)
+        return digest.hexdigest()
+
+
+def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
+    """Open a Whisper checkpoint; no tensor is read yet.
+
+    Args:
+      model: folder, .pt file, or id on the Hugging Face hub. What exists on disk wins.
+      revision: commit, tag or branch of a hub id; None is its main branch.
+
+    Raises:
+      ValueError: nothing is there, it cannot be fetched, it is cut short, or it does
+        not hold exactly the tensors of a Whisper model.
+    """
+    path = pathlib.Path(model)
+    if model and path.exists():
+        if revision is not None:
+            raise ValueError(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
+        return Checkpoint(name=os.path.basename(os.path.abspath(path)), weights=_open(path))
+    if not HUB_ID.fullmatch(model):
+        raise ValueError(f"{model}: no such file or folder. Remedy: give {FORMATS}.")
+    folder = huggingface.download(model, revision)
+    return Checkpoint(name=model, weights=huggingface.open_folder(folder))
+
+
+def _open(path: pathlib.Path) -> stored_tensors.Weights:
+    if path.is_file():
+        if path.suffix == ".pt":
+            return openai_pickle.open_file(path)
+        raise ValueError(f"{path}: not a checkpoint by its name. Remedy: give {FORMATS}.")
+    binary = (path / "model.bin").is_file()
+    safetensors = any(path.glob("*.safetensors"))
+    if binary and safetensors:
+        rule = "a folder must hold one checkpoint, but there are model.bin and safetensors"
+        raise ValueError(f"{path}: {rule}. Remedy: move one of them to a folder of its own.")
+    if binary:
+        return ctranslate2.open_folder(path)
+    if safetensors or (path / "config.json").is_file():
+        return huggingface.open_folder(path)
+    raise ValueError(f"{path}: no checkpoint in this folder. Remedy: give {FORMATS}.")

@@ -1,0 +1,137 @@
+"""Weights as they lie in files: where a tensor's numbers start, their type, their order.
+
+Every checkpoint format is reduced to these, so one reader serves all and a model is
+read tensor by tensor: memory is one tensor as stored and once in float32. Nothing is
+read when a `StoredTensor` is made; the formats check that it ends inside its file.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+
+import ml_dtypes
+import numpy as np
+from jaxtyping import Float32
+
+from isogloss.engine.checkpoints.dimensions import Dimensions
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTensor:
+    """Place and meaning of one tensor's numbers.
+
+    Attributes:
+      name: what the file calls it, for messages.
+      file: where it is.
+      offset: bytes before its first number.
+      dtype: type of the numbers, little endian.
+      shape: axes, outermost first.
+      strides: numbers from one index to the next along each axis; None is row-major.
+      scale: what quantised numbers must be divided by, a scalar or one for each row.
+    """
+
+    name: str
+    file: pathlib.Path
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
+    scale: "StoredTensor | None" = None
+
+    def rows(self, start: int, stop: int) -> "StoredTensor":
+        """Rows [start, stop) of a row-major tensor, with their scales."""
+        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        scale = self.scale
+        return dataclasses.replace(
+            self,
+            offset=self.offset + start * row_bytes,
+            shape=(stop - start, *self.shape[1:]),
+            scale=scale.rows(start, stop) if scale and scale.shape else scale,
+        )
+
+    def read(self) -> Float32[np.ndarray, "..."]:
+        """Tensor in float32, row-major; ValueError if it is cut short or not finite."""
+        numbers = np.fromfile(self.file, self.dtype, count=self.span, offset=self.offset)
+        if numbers.size < self.span:
+            raise truncated(self.file, f"tensor {self.name} ends outside the file")
+        if self.strides is None:
+            stored = numbers.reshape(self.shape)
+        else:
+            steps = tuple(stride * self.dtype.itemsize for stride in self.strides)
+            stored = np.lib.stride_tricks.as_strided(numbers, self.shape, steps, writeable=False)
+        values = np.ascontiguousarray(stored, np.float32).reshape(self.shape)
+        if self.scale is not None:
+            scale = self.scale.read()
+            # A scale of 0 makes numbers that are not finite, which are refused below.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values /= scale.reshape(scale.shape + (1,) * (values.ndim - scale.ndim))
+        if not np.isfinite(values).all():
+            wrong = values.size - np.count_nonzero(np.isfinite(values))
+            raise ValueError(
+                f"{self.file}: weights must be finite, but {wrong} of {values.size} numbers of "
+                f"tensor {self.name} are not. Remedy: fetch the checkpoint again."
+            )
+        return values
+
+    @property
+    def span(self) -> int:
+        """Numbers from the first to the last, both included."""
+        if self.strides is None or 0 in self.shape:
+            return math.prod(self.shape)
+        steps = zip(self.shape, self.strides, strict=True)
+        return 1 + sum((size - 1) * stride for size, stride in steps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What a format's module says of a checkpoint; all tensors are checked by then.
+
+    Attributes:
+      dimensions: sizes of the model.
+      tensors: every tensor of `dimensions.tensor_shapes`, by canonical name.
+      files: the files that hold them, sorted by name.
+      alignment_heads: (layer, head) pairs of the decoder whose cross-attention follows
+        the words; None where the format does not carry them.
+    """
+
+    dimensions: Dimensions
+    tensors: dict[str, StoredTensor]
+    files: tuple[pathlib.Path, ...]
+    alignment_heads: tuple[tuple[int, int], ...] | None = None
+
+
+def truncated(file: pathlib.Path, what: str) -> ValueError:
+    """Error for a file that ends before what it announces."""
+    size = file.stat().st_size
+    return ValueError(
+        f"{file}: the file is truncated at {size} bytes: {what}. "
+        "Remedy: delete it and fetch the checkpoint again (`git lfs pull` in a git clone)."
+    )
+
+
+def json_object(file: pathlib.Path) -> dict[str, object]:
+    """Content of a JSON file that holds an object; ValueError names the file."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except ValueError as error:  # UnicodeDecodeError is one too
+        raise ValueError(f"{file}: not JSON: {error}. Remedy: fetch the file again.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: must hold a JSON object. Remedy: fetch the file again.")
+    return content
+
+
+def read_alignment_heads(file: pathlib.Path) -> tuple[tuple[int, int], ...] | None:
+    """Pairs (layer, head) under "alignment_heads" in a JSON file, None without."""
+    heads = json_object(file).get("alignment_heads") if file.is_file() else None
+    pairs: list[tuple[int, int]] = []
+    for pair in heads if isinstance(heads, list) else []:
+        match pair:
+            case [int(layer), int(head)]:
+                pairs.append((layer, head))
+    if heads is not None and (not isinstance(heads, list) or len(pairs) < len(heads)):
+        rule = "alignment_heads must be a list of [layer, head]"
+        raise ValueError(f"{file}: {rule}, got {heads!r}. Remedy: fetch the file again.")
+    return None if heads is None else tuple(pairs)

@@ -1,0 +1,1 @@
+"""Recordings, texts, languages and durations; nothing of a model."""

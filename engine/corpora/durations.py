@@ -1,0 +1,63 @@
+"""Lengths of recordings, frames that each gives, and why a recording can't be used.
+
+Reads headers only, in threads: about 0.3 ms a file. Decides what `--long` means for each recording.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from isogloss.engine import time_axis
+from isogloss.engine.corpora import audio
+from isogloss.engine.corpora.listing import Listing, Utterance
+
+LONG = ("truncate", "skip", "error")
+_THREADS = 8
+
+
+def lengths(listing: Listing) -> tuple[int, ...]:
+    """Samples at 16 kHz of every recording, 0 where its header can't be read."""
+    with ThreadPoolExecutor(_THREADS, "probe") as pool:
+        return tuple(pool.map(_samples, listing.utterances))
+
+
+def frames_in_use(listing: Listing, samples: Sequence[int], positions: int, long: str) -> tuple[int, ...]:
+    """Frames that each recording gives, 0 for what can't be read and what --long=skip leaves out.
+
+    Raises:
+      ValueError: long is "error" and a recording exceeds the window.
+    """
+    window = positions * time_axis.SAMPLES_PER_FRAME
+    too_long = [u.source.name for u, n in zip(listing.utterances, samples, strict=True) if n > window]
+    if too_long and long == "error":
+        seconds = window / time_axis.SAMPLE_RATE
+        raise ValueError(
+            f"{listing.corpus}: {len(too_long)} recordings of {listing.language} are longer than "
+            f"{seconds:g} s: {', '.join(too_long[:10])}. "
+            "Cut them, or choose --long=truncate or --long=skip"
+        )
+    return tuple(0 if n > window and long == "skip" else time_axis.frame_count(n, positions) for n in samples)
+
+
+def _samples(utterance: Utterance) -> int:
+    try:
+        return audio.samples(utterance.source)
+    except audio.AudioError:
+        return 0  # `why_unusable` says why, on this run and on every later one
+
+
+def why_unusable(utterance: Utterance, positions: int) -> tuple[str, bool]:
+    """Why an utterance has no frames, and whether that was asked for by --long=skip."""
+    try:
+        seconds = audio.samples(utterance.source) / time_axis.SAMPLE_RATE
+    except audio.AudioError as error:
+        return str(error), False
+    window = positions * time_axis.SAMPLES_PER_FRAME / time_axis.SAMPLE_RATE
+    if seconds > window:
+        return (
+            f"{utterance.source.name}: {seconds:.1f} s, over {window:g} s, left out by --long=skip",
+            True,
+        )
+    return (
+        f"{utterance.source.name}: was broken when the store was made; extract into a new store",
+        False,
+    )

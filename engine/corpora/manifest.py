@@ -1,0 +1,104 @@
+"""A corpus of one's own: a TSV that names a language, a sentence and an audio file a line.
+
+UTF-8, tab-separated, with a header, no quoting, so quotes in a text are text. Everything
+that the file and the file system can tell is checked when it is opened (one `stat` a
+line); a file that exists and is broken is found when it is probed or decoded.
+"""
+
+import pathlib
+import re
+from collections.abc import Iterator
+
+from isogloss.engine.corpora import audio, listing, tsv
+
+_NEEDED = ("language", "sentence", "audio")
+_OPTIONAL = ("id", "transcription", "gender")
+_SHOWN = 10  # missing files that a message lists
+
+
+class Manifest:
+    """The corpus that a TSV lists; paths in it are relative to its folder."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        """Read and check the whole TSV; ValueError names its file, line, rule and remedy."""
+        self.description = f"manifest:{path.name}"
+        self._found: dict[str, list[listing.Recording]] = {}
+        names: dict[tuple[str, str], int] = {}
+        missing = []
+        for line, row in _rows(path):
+            where = f"{path.name} line {line}"
+            if not re.fullmatch(r"[A-Za-z0-9_]+", row["language"]):
+                raise ValueError(
+                    f"{where}: language {row['language']!r} names a folder and half of a pair. "
+                    "Write it with letters, digits and _ only, as in en_us."
+                )
+            name = row.get("id", "")
+            first = names.setdefault((row["language"], name), line) if name else line
+            if first != line:
+                raise ValueError(
+                    f"{where}: id {name!r} of {row['language']} stands in line {first} too. "
+                    "Give each recording of a language its own id."
+                )
+            source = audio.FileSource.at(path.parent / row["audio"], _relative(path.parent, row["audio"]))
+            if source.size is None:
+                missing.append(f"line {line}: {row['audio']}")
+            self._found.setdefault(row["language"], []).append(
+                listing.Recording(
+                    sentence=row["sentence"],
+                    transcription=row.get("transcription", ""),
+                    gender=row.get("gender", ""),
+                    source=source,
+                    name=name,
+                )
+            )
+        if missing:
+            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+            raise ValueError(
+                f"{path.name}: {len(missing)} audio files are missing: "
+                f"{'; '.join(missing[:_SHOWN])}{more}. "
+                f"Paths are relative to {path.parent}: put the files there or take the lines out."
+            )
+
+    def languages(self) -> tuple[str, ...]:
+        """Languages in the order of their first line."""
+        return tuple(self._found)
+
+    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
+        """List the utterances of `language`; ranks follow the order of lines."""
+        listing.require(language, self.languages(), f"{self.description} has no language")
+        return listing.number(self.description, language, self._found[language], recordings)
+
+
+def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, field of each column) of the lines under the header."""
+    if not path.is_file():
+        raise ValueError(f"manifest {path} is not a file. Give the path of a TSV.")
+    lines = list(tsv.rows(path))
+    first, header = lines[0] if lines else (1, [])
+    for column in _NEEDED:
+        listing.require(column, header, f"{path.name} line {first}: the header lacks the column")
+    twice = [column for column in _NEEDED + _OPTIONAL if header.count(column) > 1]
+    if twice:
+        raise ValueError(f"{path.name} line {first}: column {twice[0]} stands twice. Keep one.")
+    if not lines[1:]:
+        raise ValueError(f"{path.name}: no recording under the header. Add a line for each recording.")
+    for number, fields in lines[1:]:
+        where = f"{path.name} line {number}"
+        if len(fields) != len(header):
+            raise ValueError(
+                f"{where}: {len(fields)} fields, the header has {len(header)}. "
+                "Separate fields by one tab each."
+            )
+        row = dict(zip(header, fields, strict=True))
+        for column in (*_NEEDED, "id"):
+            if not row.get(column, column).strip():
+                raise ValueError(f"{where}: {column} is empty. Fill it or take the line out.")
+        yield number, row
+
+
+def _relative(folder: pathlib.Path, field: str) -> str:
+    """`field` as a name that no machine's folders show in: an absolute path is shortened."""
+    path = pathlib.Path(field)
+    if not path.is_absolute():
+        return field
+    return str(path.relative_to(folder.absolute())) if path.is_relative_to(folder.absolute()) else path.name

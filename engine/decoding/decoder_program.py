@@ -1,0 +1,271 @@
+"""From encoder states to tokens: checkpoint, vocabulary, precision and devices put together.
+
+Host arrays in and out, any number of rows. Each row goes to one of few compiled programs by its own frames,
+limit and prompt, never by its neighbours', and is batched with others of that program: a row's result is a
+function of the row. A program takes seconds to compile and is kept. Padding never shows.
+"""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Bool, Float, Float32, Int
+
+from isogloss.engine.checkpoints.checkpoint import Checkpoint
+from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.decoding import beam_search, generation
+from isogloss.engine.decoding.beam_search import GREEDY, Search
+from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
+from isogloss.engine.whisper import parameters
+from isogloss.engine.whisper.encoder_program import Precision
+from isogloss.engine.whisper.tokenizer import Tokens
+
+FRAMES_STEP = 500  # memories are rounded up to a multiple of it
+TEXT_STEPS = (32, 64, 128, 256)  # tokens: texts are rounded up to one of these, or to the longest text
+_WINDOW = 1500  # frames of every published model
+_STAMPS = 1501  # its tokens of times, 0 to 30 s, the last of its vocabulary
+States = Float[np.ndarray, "B N D"]  # of any float type, NaN or anything beyond the visible frames
+Counts = Int[np.ndarray, " B"]
+Flags = Bool[np.ndarray, " B"]
+Kind = TypeVar("Kind", bound=tuple[int, ...])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What was made of one row.
+
+    Attributes:
+      tokens: without prompt and end; none where the states aren't finite.
+      log_probability: sum over tokens and end, before suppression; NaN where the states aren't finite.
+      cut: whether the limit ended it.
+    """
+
+    tokens: tuple[int, ...]
+    log_probability: float
+    cut: bool
+
+
+class Decoding:
+    """A decoder on this host's devices; `load` makes it.
+
+    Everywhere: `states` of B utterances, how many of their frames are `visible`, at least 1, and whether the
+    encoder's final LayerNorm is still to be applied, `apply_norm` (False for state "final").
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        sizes: Dimensions,
+        graph: nnx.GraphDef,
+        replicas: Replicas,
+        *,
+        rows_per_device: int,
+        exact: bool,
+    ) -> None:
+        """Nothing is compiled yet.
+
+        Args:
+          tokens: the model's vocabulary.
+          sizes: of the model.
+          graph: of its decoder; with `program` and `batches` it makes programs of other modules.
+          replicas: of its parameters.
+          rows_per_device: utterances of one step on one device.
+          exact: whether products of float32 must not be rounded, which accelerators do.
+        """
+        self.tokens = tokens
+        self.sizes = sizes
+        self.graph = graph
+        self._replicas = replicas
+        self._rows = rows_per_device
+        self._exact = exact
+        self._rules = generation.Rules.of(tokens)
+        self._programs: dict[Hashable, DataParallel] = {}
+
+    @property
+    def capacity(self) -> int:
+        """Rows of a step on all devices."""
+        return self._rows * len(self._replicas.devices)
+
+    def generate(
+        self,
+        states: States,
+        visible: Counts,
+        apply_norm: Flags,
+        prompts: Sequence[Sequence[int]],
+        limits: Counts,
+        search: Search = GREEDY,
+    ) -> list[Decoded]:
+        """What each row says after its prompt.
+
+        Args:
+          states: of the rows.
+          visible: of the rows.
+          apply_norm: of the rows.
+          prompts: tokens to start from, such as `Tokens.prompt`.
+          limits: most new tokens of each row, the end included.
+          search: of one beam it is greedy, and the rest of it doesn't matter.
+
+        Raises:
+          ValueError: a number is out of range.
+        """
+        self.check(states, visible)
+        lengths = [len(prompt) for prompt in prompts]
+        for length, limit in zip(lengths, limits, strict=True):
+            self._check_room(length, int(limit))
+
+        def kind(row: int) -> tuple[int, int, int]:
+            longest = text_step(int(limits[row]), self.sizes.text_positions - lengths[row])
+            return self.frames_step(int(visible[row])), lengths[row], longest
+
+        def make(longest: int) -> Program:
+            if search.beams == 1:
+                return generation.greedy(self.graph, self._rules, self.sizes.vocabulary, longest)
+            return beam_search.beam_search(self.graph, self._rules, self.sizes.vocabulary, longest, search)
+
+        decoded: dict[int, Decoded] = {}
+        for (frames, _, longest), some in self.batches(visible, kind):
+            run = self.program((longest, search), lambda longest=longest: make(longest))
+            prompt = np.asarray([prompts[row] for row in some], np.int32)
+            spoken = heard(states, visible, apply_norm, some, frames)
+            out = run.rows(run(*spoken, prompt, limits[some].astype(np.int32)), len(some))
+            for row, (said, length, total, cut) in zip(some, out, strict=True):
+                ids = tuple(said[:length].tolist())
+                decoded[row] = Decoded(tokens=ids, log_probability=float(total), cut=bool(cut))
+        return [decoded[row] for row in range(len(visible))]
+
+    def detect(
+        self, states: States, visible: Counts, apply_norm: Flags
+    ) -> tuple[list[str], Float32[np.ndarray, " B"]]:
+        """Each row's likeliest language, by Whisper's code, and its probability among the languages.
+
+        Both are of no use where the states aren't finite: the probability is NaN there.
+
+        Raises:
+          ValueError: the model is English-only.
+        """
+        if not self.tokens.multilingual or not self.tokens.languages:
+            raise ValueError("an English-only model detects no language. Remedy: give a multilingual model.")
+        self.check(states, visible)
+        code = {id: language for language, id in self.tokens.languages.items()}
+
+        def make() -> Program:
+            return generation.detection(self.graph, self.tokens.sot, tuple(self.tokens.languages.values()))
+
+        languages, probabilities = [""] * len(visible), np.zeros(len(visible), np.float32)
+        for (frames,), some in self.batches(visible, lambda row: (self.frames_step(int(visible[row])),)):
+            run = self.program("detect", make)
+            out = run.rows(run(*heard(states, visible, apply_norm, some, frames)), len(some))
+            for row, (id, probability) in zip(some, out, strict=True):
+                languages[row], probabilities[row] = code[int(id)], probability
+        return languages, probabilities
+
+    def check(self, states: States, visible: Counts) -> None:
+        """Refuse impossible numbers of visible frames; ValueError."""
+        wrong = [int(n) for n in visible if not 1 <= n <= states.shape[1]]
+        if wrong or states.shape[1] > self.sizes.positions:
+            most = min(states.shape[1], self.sizes.positions)
+            raise ValueError(f"visible frames must be 1 to {most}, got {wrong} of {states.shape[1]} frames")
+
+    def _check_room(self, start: int, limit: int) -> None:
+        room = self.sizes.text_positions
+        if start < 1 or limit < 0 or start + limit > room:
+            rule = f"a prompt of at least 1 token and the new ones must fit the model's {room} positions"
+            raise ValueError(f"{rule}, got {start} and {limit}")
+
+    def frames_step(self, visible: int) -> int:
+        """Frames of memory of the program that a row with so many visible ones goes to."""
+        return min(-(-visible // FRAMES_STEP) * FRAMES_STEP, self.sizes.positions)
+
+    def batches(self, visible: Counts, kind: Callable[[int], Kind]) -> Iterator[tuple[Kind, list[int]]]:
+        """Rows of one kind, as many as a step takes; shorter ones together, as they end together."""
+        kinds: dict[Kind, list[int]] = {}
+        for row in sorted(range(len(visible)), key=lambda row: int(visible[row])):
+            kinds.setdefault(kind(row), []).append(row)
+        for key, rows in kinds.items():
+            for start in range(0, len(rows), self.capacity):
+                yield key, rows[start : start + self.capacity]
+
+    def program(self, key: Hashable, make: Callable[[], Program]) -> DataParallel:
+        """The program of this key over the decoder's parameters, made when first asked for."""
+        if key not in self._programs:
+            program = make()
+            if self._exact:
+                program = jax.default_matmul_precision("highest")(program)
+            self._programs[key] = DataParallel(program, self._replicas, rows_per_device=self._rows)
+        return self._programs[key]
+
+
+def text_step(length: int, most: int) -> int:
+    """Tokens of the program that a text of this length goes to; `most` is the longest there is."""
+    return next((step for step in TEXT_STEPS if length <= step < most), most)
+
+
+def heard(
+    states: States, visible: Counts, apply_norm: Flags, rows: list[int], frames: int
+) -> tuple[Float[np.ndarray, "R W D"], Int[np.ndarray, " R"], Bool[np.ndarray, " R"]]:
+    """Some rows, brought to a number of frames."""
+    cropped = states[rows, :frames]
+    if cropped.shape[1] < frames:
+        cropped = np.pad(cropped, ((0, 0), (0, frames - cropped.shape[1]), (0, 0)))
+    return cropped, visible[rows].astype(np.int32), apply_norm[rows]
+
+
+def load(
+    checkpoint: Checkpoint,
+    tokens: Tokens,
+    precision: Precision,
+    *,
+    rows_per_device: int,
+    devices: int | None = None,
+) -> Decoding:
+    """Read the decoder and replicate it.
+
+    Args:
+      checkpoint: of the model.
+      tokens: of the same model.
+      precision: as of the encoder; `attention` plays no part.
+      rows_per_device: utterances of one step on one device; a step reads all weights once.
+      devices: how many of this host's devices; all by default.
+
+    Raises:
+      ValueError: the vocabulary isn't the model's.
+    """
+    sizes = checkpoint.dimensions
+    generation.Rules.of(tokens).allowed(sizes.vocabulary)
+    stamps = sizes.vocabulary - tokens.timestamp_begin
+    if sizes.positions == _WINDOW and stamps != _STAMPS:
+        raise ValueError(
+            f"{checkpoint.name}: has {sizes.vocabulary} tokens, the tokenizer is of a Whisper with "
+            f"{tokens.timestamp_begin + _STAMPS}: its tokens mean something else. Remedy: give the tokenizer "
+            "of this model by --tokenizer."
+        )
+    compute = jnp.dtype(precision.compute)
+    graph, shapes = parameters.build_decoder(sizes, dtype=compute)
+    read = parameters.load(shapes, checkpoint.read, sizes.decoder_layers, parameters.DECODER)
+    replicas = Replicas(parameters.cast(read, compute), devices)
+    exact = compute == jnp.float32
+    return Decoding(tokens, sizes, graph, replicas, rows_per_device=rows_per_device, exact=exact)
+
+
+def rows_per_device(platform: str) -> int:
+    """Utterances of a step: enough that reading the weights is a small part of it."""
+    return 8 if platform == "cpu" else 64
+
+
+def flops(dimensions: Dimensions, frames: int, tokens: int, beams: int = 1) -> float:
+    """Multiplications and additions of one utterance, norms left out.
+
+    Args:
+      dimensions: of the model.
+      frames: of memory.
+      tokens: of prompt and text.
+      beams: hypotheses.
+    """
+    d, layers = dimensions.features, dimensions.decoder_layers
+    memory = layers * 4 * frames * d * d
+    token = layers * (12 * d * d + 4 * d * dimensions.ffn + 4 * d * (frames + tokens / 2))
+    return float(memory + beams * tokens * (token + 2 * d * dimensions.vocabulary))

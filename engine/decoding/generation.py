@@ -1,0 +1,219 @@
+"""Greedy generation and language detection, as programs that every device runs.
+
+One program of one shape: rows, frames of memory and the most tokens are fixed, keys and values of tokens lie
+in a static cache, those of the memory are computed once. The loop ends when every row has; a row that has
+ended changes no more, so a row's result doesn't depend on its neighbours. A row whose logits aren't finite
+ends at once with log-probability NaN. Ties go to the smaller id.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from isogloss.engine import time_axis
+from isogloss.engine.runtime.devices import Program
+from isogloss.engine.whisper.decoder import Block, Decoder, KeysValues
+from isogloss.engine.whisper.tokenizer import Tokens
+
+TOKENS_PER_SECOND = 25.0
+"""Most tokens that a second of audio may give.
+
+Read speech in Latin script has 3 to 8. Scripts that Whisper's vocabulary spells byte by byte need several
+times that, up to the 448 tokens that its decoder holds.
+"""
+TOKENS_MORE = 16  # for any duration
+Caches = tuple[KeysValues, ...]  # of tokens, layer by layer
+
+
+def token_limit(frames: int, room: int) -> int:
+    """Most new tokens, the end included, of a recording of so many frames where the decoder has `room`."""
+    seconds = frames * time_axis.FRAME_SECONDS
+    return max(1, min(room, TOKENS_MORE + math.ceil(seconds * TOKENS_PER_SECOND)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What may be said.
+
+    Attributes:
+      eot: token that ends a text.
+      suppressed: tokens never chosen.
+      suppressed_at_begin: tokens not chosen first.
+    """
+
+    eot: int
+    suppressed: tuple[int, ...] = ()
+    suppressed_at_begin: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "Rules":
+        """The rules of a vocabulary."""
+        return cls(
+            eot=tokens.eot, suppressed=tokens.suppressed, suppressed_at_begin=tokens.suppressed_at_begin
+        )
+
+    def allowed(self, vocabulary: int) -> tuple[Bool[np.ndarray, " V"], Bool[np.ndarray, " V"]]:
+        """Which tokens may be chosen first, and which later."""
+        outside = [id for id in (self.eot, *self.suppressed, *self.suppressed_at_begin) if id >= vocabulary]
+        if outside:
+            rule = f"tokens of the rules must be among the model's {vocabulary}"
+            raise ValueError(f"{rule}, got {outside}. Remedy: give the tokenizer of this model.")
+        later = np.ones(vocabulary, bool)
+        later[list(self.suppressed)] = False
+        first = later.copy()
+        first[list(self.suppressed_at_begin)] = False
+        return first, later
+
+
+class Speech(NamedTuple):
+    """What stays the same while the tokens of some utterances are generated."""
+
+    decoder: Decoder
+    blocks: tuple[Block, ...]
+    memory: tuple[KeysValues, ...]
+    visible: Int[Array, " B"]
+
+
+def listen(
+    decoder: Decoder,
+    states: Float[Array, "B N D"],
+    visible: Int[Array, " B"],
+    apply_norm: Bool[Array, " B"],
+) -> Speech:
+    """Keys and values of the memory, computed once; weights of the blocks, sliced once."""
+    memory = decoder.enter(states, visible, apply_norm).astype(decoder.dtype)
+    blocks = decoder.unstacked()
+    return Speech(decoder, blocks, tuple(block.cross.keys_values(memory) for block in blocks), visible)
+
+
+def empty_caches(speech: Speech, rows: int, positions: int) -> Caches:
+    """Caches for `positions` tokens of each row."""
+    _, heads, _, width = speech.memory[0][0].shape
+    nothing = jnp.zeros((rows, heads, positions, width), speech.decoder.dtype)
+    return tuple((nothing, nothing) for _ in speech.blocks)
+
+
+def advance(
+    speech: Speech,
+    tokens: Int[Array, "R T"],
+    position: int | Int[Array, ""],
+    caches: Caches,
+) -> tuple[Float[Array, "R V"], Caches]:
+    """Logits after the last of T further tokens, and the caches with them; R = B * beams."""
+    x = speech.decoder.embed(tokens, position)
+    grown: list[KeysValues] = []
+    for block, past, memory in zip(speech.blocks, caches, speech.memory, strict=True):
+        x, now, _ = block(x, past, position, memory, speech.visible)
+        grown.append(now)
+    return speech.decoder.logits(x[:, -1]), tuple(grown)
+
+
+class Said(NamedTuple):
+    """Rows as far as they have got."""
+
+    tokens: Int[Array, "B T"]  # eot where nothing was said
+    lengths: Int[Array, " B"]
+    log_probability: Float[Array, " B"]
+    cut: Bool[Array, " B"]
+    finished: Bool[Array, " B"]
+
+
+def _say(
+    said: Said,
+    logits: Float[Array, "B V"],
+    allowed: Bool[Array, " V"],
+    count: Int[Array, ""],
+    limit: Int[Array, " B"],
+    eot: int,
+) -> Said:
+    """One more token of every row that isn't finished."""
+    token = jnp.argmax(jnp.where(allowed[None, :], logits, -jnp.inf), axis=-1).astype(jnp.int32)
+    gain = jnp.take_along_axis(logits, token[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
+    running = ~said.finished
+    speaks = running & (token != eot) & jnp.isfinite(gain)
+    full = count + 1 >= limit
+    return Said(
+        tokens=said.tokens.at[:, count].set(jnp.where(speaks, token, eot)),
+        lengths=said.lengths + speaks.astype(jnp.int32),
+        log_probability=said.log_probability + jnp.where(running, gain, 0.0),
+        cut=said.cut | (speaks & full),
+        finished=said.finished | ~speaks | full,
+    )
+
+
+def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> Program:
+    """Program of (parameters, states, visible, apply_norm, prompt, limit): the likeliest token each time.
+
+    It takes states (B, N, D), visible frames (B), whether the final norm is still to be applied (B), prompts
+    (B, P) and the most new tokens of each row, eot included (B, at most `longest`; 0 for rows of padding). It
+    gives tokens (B, longest), filled up with eot; how many of them are the row's, without eot (B); the sum of
+    the log-probabilities of what was said, eot included, before suppression (B); and whether the row was cut
+    by its limit before eot (B).
+    """
+    first, later = rules.allowed(vocabulary)
+
+    def run(
+        weights: nnx.State,
+        states: Float[Array, "B N D"],
+        visible: Int[Array, " B"],
+        apply_norm: Bool[Array, " B"],
+        prompt: Int[Array, "B P"],
+        limit: Int[Array, " B"],
+    ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Float[Array, " B"], Bool[Array, " B"]]:
+        rows, start = prompt.shape
+        speech = listen(nnx.merge(graph, weights), states, visible, apply_norm)
+        logits, caches = advance(speech, prompt, 0, empty_caches(speech, rows, start + longest))
+        said = Said(
+            tokens=jnp.full((rows, longest), rules.eot, jnp.int32),
+            lengths=jnp.zeros(rows, jnp.int32),
+            log_probability=jnp.zeros(rows, jnp.float32),
+            cut=jnp.zeros(rows, bool),
+            finished=limit < 1,
+        )
+        said = _say(said, logits, jnp.asarray(first), jnp.int32(0), limit, rules.eot)
+
+        def more(carry: tuple[Array, Said, Caches]) -> Array:
+            return (carry[0] < longest) & ~carry[1].finished.all()
+
+        def step(carry: tuple[Array, Said, Caches]) -> tuple[Array, Said, Caches]:
+            count, said, caches = carry
+            last = jax.lax.dynamic_slice_in_dim(said.tokens, count - 1, 1, axis=1)
+            logits, caches = advance(speech, last, start + count - 1, caches)
+            return count + 1, _say(said, logits, jnp.asarray(later), count, limit, rules.eot), caches
+
+        _, said, _ = jax.lax.while_loop(more, step, (jnp.int32(1), said, caches))
+        return said.tokens, said.lengths, said.log_probability, said.cut
+
+    return run
+
+
+def detection(graph: nnx.GraphDef, sot: int, languages: Sequence[int]) -> Program:
+    """Program of (parameters, states, visible, apply_norm): (id of the language's token, its probability).
+
+    The probability is among `languages` alone, after the token that starts every transcript, as
+    openai/whisper has it.
+    """
+    ids = np.asarray(languages, np.int32)
+
+    def run(
+        weights: nnx.State,
+        states: Float[Array, "B N D"],
+        visible: Int[Array, " B"],
+        apply_norm: Bool[Array, " B"],
+    ) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
+        rows = len(visible)
+        speech = listen(nnx.merge(graph, weights), states, visible, apply_norm)
+        start = jnp.full((rows, 1), sot, jnp.int32)
+        logits, _ = advance(speech, start, 0, empty_caches(speech, rows, 1))
+        among = jax.nn.softmax(logits[:, ids], axis=-1)
+        best = jnp.argmax(among, axis=-1)
+        return jnp.asarray(ids)[best], jnp.take_along_axis(among, best[:, None], axis=-1)[:, 0]
+
+    return run

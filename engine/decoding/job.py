@@ -1,0 +1,351 @@
+"""What jobs share that let the decoder listen, transcribe and align: input, units of work, cost, summary.
+
+A unit is a block of utterances of one language. What is asked of the decoder is each job's own.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import logging
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import jax
+
+from isogloss.engine import time_axis
+from isogloss.engine.activations import open_states
+from isogloss.engine.activations.state_source import Encoded, Source, Spoken
+from isogloss.engine.checkpoints.checkpoint import Checkpoint
+from isogloss.engine.decoding import decoder_program, language_token
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.runtime import part_files, shards
+from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.whisper import encoder_program
+from isogloss.engine.whisper.tokenizer import Tokens
+
+BLOCK = 16  # utterances of a unit
+_PROMPT = 5  # tokens that aren't of the text, for estimates
+_TOKENS = 5.0  # of a second of audio, for estimates
+_LOG = logging.getLogger(__name__)
+Ended = TypeVar("Ended", bound="Heard")
+Made = TypeVar("Made")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hearing:
+    """What such a job was asked for; its flags say what each field means."""
+
+    corpus: str | None
+    store: pathlib.Path | None
+    model: str
+    revision: str | None
+    tokenizer: str | None
+    out: pathlib.Path
+    languages: tuple[str, ...]
+    recordings: str
+    long: str
+    states: tuple[str, ...]
+    exit_norm: str
+    language: str
+    stand_in: tuple[str, ...]
+    rows_per_device: int
+    compute: str
+    share: shards.Share
+    dry_run: bool
+    compilation_cache: pathlib.Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what doesn't go together."""
+        if (self.corpus is None) == (self.store is None):
+            raise ValueError("give --corpus, or --store to take states from there, and not both")
+        if self.store is not None and (self.recordings, self.long) != ("first", "truncate"):
+            raise ValueError(
+                "--recordings and --long choose among a corpus's recordings, a store holds what extract "
+                "chose: leave them out"
+            )
+
+    @property
+    def vocabulary_source(self) -> tuple[str, str | None]:
+        """Where the tokenizer is, and its revision, which is the model's only where they come together."""
+        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)
+
+    def vocabulary(self) -> Tokens:
+        """The tokenizer; ValueError where it can't be had."""
+        return Tokens.load(*self.vocabulary_source)
+
+    def source(self, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool) -> Source:
+        """The source of these states; ValueError for what can't be.
+
+        Args:
+          checkpoint: whose encoder is run, or made the store.
+          states: in any order, some perhaps more than once.
+          silence: whether the rest of a store's window is filled with silence.
+        """
+        wanted = list(dict.fromkeys(states))
+        if self.store is not None:
+            return open_states.open_store(
+                self.store,
+                checkpoint,
+                wanted,
+                languages=self.languages,
+                silence=silence,
+                compute=self.compute,
+            )
+        return open_states.open_audio(
+            str(self.corpus),
+            checkpoint,
+            wanted,
+            languages=self.languages,
+            recordings=self.recordings,
+            long=self.long,
+            compute=self.compute,
+            rows_per_device=self.rows_per_device,
+        )
+
+    def tokens(
+        self, languages: Sequence[str], vocabulary: Tokens, task: str = "transcribe"
+    ) -> dict[str, Token]:
+        """What the decoder is told of each language; ValueError for what the model can't be told."""
+        known = vocabulary.languages if vocabulary.multilingual else {}
+        overrides = language_token.parse(self.stand_in)
+        if unused := language_token.unused(overrides, languages):
+            _LOG.warning("--stand_in: no language is called %s", ", ".join(unused))
+        told = {code: language_token.choose(code, self.language, overrides, known) for code in languages}
+        for code, token in told.items():
+            if token.how != "detected":
+                vocabulary.prompt(token.language, task)
+            if token.reason:
+                _LOG.info(
+                    "%s: Whisper lacks it; the decoder is told %r: %s", code, token.language, token.reason
+                )
+        return told
+
+    def settings(
+        self,
+        checkpoint: Checkpoint,
+        vocabulary: Tokens,
+        source: Source,
+        precision: encoder_program.Precision,
+        rows: int,
+    ) -> dict[str, Json]:
+        """All of it that decides results; `rows` are those of the decoder's step on a device."""
+        ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
+        return {
+            "model": checkpoint.name,
+            "weights_sha256": checkpoint.sha256,
+            "vocabulary_sha256": sha256([vocabulary.backend.to_str(), ids]),
+            "states_from": "store" if self.corpus is None else "audio",
+            "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
+            "recordings": self.recordings,
+            "long": self.long,
+            "language": self.language,
+            "stand_in": list(self.stand_in),
+            "compute": precision.compute,
+            "decoder_rows_per_device": rows,
+        }
+
+
+def sha256(described: object) -> str:
+    """Hash of anything that JSON can write."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Some utterances of a language.
+
+    Attributes:
+      language: code as the corpus writes it.
+      number: of the block, from 0.
+      utterances: in the order of rows.
+    """
+
+    language: str
+    number: int
+    utterances: tuple[Spoken, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its part."""
+        return f"{self.language}.{self.number:05}"
+
+    def key(self, source: Source, token: Token, **more: object) -> str:
+        """Fingerprint of all that its part depends on; `more` is the job's."""
+        described = {
+            "states": source.identity(self.language),
+            "token": dataclasses.asdict(token),
+            "utterances": [dataclasses.asdict(utterance) for utterance in self.utterances],
+        }
+        return part_files.fingerprint(described | more)
+
+
+def units(source: Source) -> list[Unit]:
+    """All units of a source: blocks of BLOCK utterances, language by language."""
+    return [
+        Unit(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
+        for language in source.languages
+        for listed in [source.utterances(language)]
+        for start in range(0, len(listed), BLOCK)
+    ]
+
+
+def missing(units: Sequence[Unit], parts: PartFiles, mended: Callable[[Unit], bool]) -> list[Unit]:
+    """Units whose part isn't there, or whose utterances without states have some now, as `mended` says."""
+    return [unit for unit in units if not parts.there(unit.name, "parquet") or mended(unit)]
+
+
+def awaited(units: Sequence[Unit], parts: PartFiles) -> int:
+    """How many units have no part yet, which are other shards'; told, too."""
+    waiting = len(missing(units, parts, lambda _: False))
+    if waiting:
+        _LOG.info("%d units of other shards aren't done yet; the tables wait for them", waiting)
+    return waiting
+
+
+def together(
+    units: Sequence[Unit], rows: int, make: Callable[[Unit], Sequence[Made]]
+) -> Iterator[tuple[Unit, Sequence[Made]]]:
+    """Each unit with what `make` makes of it; several are made at once, so that all devices have work.
+
+    Args:
+      units: in order of work.
+      rows: utterances that fill the devices.
+      make: of a unit's utterances, in order, the same number of things for each.
+    """
+    for _, same in itertools.groupby(units, key=lambda unit: unit.language):
+        of_language, size = list(same), max(1, -(-rows // BLOCK))
+        for start in range(0, len(of_language), size):
+            some = of_language[start : start + size]
+            every = tuple(utterance for unit in some for utterance in unit.utterances)
+            made, at = make(dataclasses.replace(some[0], utterances=every)), 0
+            for unit in some:
+                count = len(unit.utterances) * len(made) // len(every)
+                yield unit, made[at : at + count]
+                at += count
+
+
+def utterances(units: Sequence[Unit]) -> int:
+    """How many they have."""
+    return sum(len(unit.utterances) for unit in units)
+
+
+def mended(unit: Unit, source: Source, without: set[str]) -> bool:
+    """Whether one of the utterances `without` states when the unit's part was made has some now."""
+    rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
+    return bool(rows) and any(isinstance(made, Encoded) for made in source.encoded(unit.language, rows))
+
+
+def work(
+    todo: Sequence[Unit], checkpoint: Checkpoint, source: Source, *, readings: int, beams: int, encoder: bool
+) -> dict[str, int]:
+    """Units, utterances and FLOPs of what is to do; texts are taken to be of usual length.
+
+    Args:
+      todo: units.
+      checkpoint: the model.
+      source: of states.
+      readings: how often the decoder goes through an utterance's text.
+      beams: of it.
+      encoder: whether it is run.
+    """
+    sizes = checkpoint.dimensions
+    spoken = [utterance for unit in todo for utterance in unit.utterances if utterance.frames]
+    decoder = 0.0
+    for utterance in spoken:
+        text = round(_TOKENS * utterance.frames * time_axis.FRAME_SECONDS)
+        frames = sizes.positions if source.whole_window else utterance.frames
+        decoder += decoder_program.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), beams)
+    return {
+        "units": len(todo),
+        "utterances": len(spoken),
+        "encoder_flops": int(len(spoken) * encoder_program.flops(sizes)) if encoder else 0,
+        "decoder_flops": int(readings * decoder),
+    }
+
+
+def time_here(cost: Mapping[str, int], decoder_share: float) -> dict[str, int | float]:
+    """Time that `work` would take here, by a product timed on the spot.
+
+    Args:
+      cost: from `work`.
+      decoder_share: of a product's speed that the decoder reaches.
+    """
+    speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
+    seconds = cost["encoder_flops"] / encoder_program.SHARE_OF_PEAK + cost["decoder_flops"] / decoder_share
+    return {"peak_flops_per_second": speed, "seconds": round(seconds / speed, 1)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Heard:
+    """How a run ended; `done` and `skipped` are of this process's share.
+
+    Attributes:
+      done: utterances of units made by this run.
+      skipped: utterances of units that were there already.
+      waiting: units of other shards that aren't done; tables are written when there is none.
+      failed: reason by "language utterance"; of every share where tables were written, otherwise of this one.
+      seconds: of the run.
+      audio_seconds_per_second: real audio of `done`, per second of the run.
+      plan: what was to do: units, utterances, FLOPs, bytes; with --dry_run the time it would take.
+      programs: how many were compiled, and found in --compilation_cache.
+    """
+
+    done: int
+    skipped: int
+    waiting: int
+    failed: Mapping[str, str]
+    seconds: float
+    audio_seconds_per_second: float
+    plan: Mapping[str, int | float]
+    programs: Mapping[str, int]
+
+    @property
+    def complete(self) -> bool:
+        """Whether no utterance failed."""
+        return not self.failed
+
+
+def ended(
+    kind: type[Ended],
+    start: float,
+    made: Sequence[Unit],
+    skipped: int,
+    plan: Mapping[str, int | float],
+    programs: Mapping[str, int],
+    *,
+    waiting: int = 0,
+    failed: Mapping[str, str] | None = None,
+    **more: object,
+) -> Ended:
+    """Summary of a run.
+
+    Args:
+      kind: of summary.
+      start: of the run, of the monotonic clock.
+      made: units that the run made.
+      skipped: utterances of its share that were there already.
+      plan: what was to do.
+      programs: compiled and found.
+      waiting: units of other shards that aren't done.
+      failed: reason by utterance; told, too.
+      more: fields of the job's own.
+    """
+    seconds = time.monotonic() - start
+    audio = sum(u.frames for unit in made for u in unit.utterances) * time_axis.FRAME_SECONDS
+    for utterance, problem in (failed or {}).items():
+        _LOG.error("%s: %s", utterance, problem)
+    return kind(
+        done=utterances(made),
+        skipped=skipped,
+        waiting=waiting,
+        failed=failed or {},
+        seconds=round(seconds, 3),
+        audio_seconds_per_second=round(audio / seconds, 3),
+        plan=plan,
+        programs=programs,
+        **more,
+    )

@@ -1,0 +1,130 @@
+"""Which of Whisper's languages the decoder is told that it hears.
+
+A language's own token where the model has it; a stand-in for the 19 languages of FLEURS that Whisper lacks,
+chosen by kinship, then by script, then by contact. The choices are arguments, not measurements: --stand_in
+replaces them, --language=detect asks the model. Every transcript says which token it was made with.
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from isogloss.engine.corpora import languages
+
+PER_UTTERANCE, DETECT = "per-utterance", "detect"
+
+REASONS = {
+    "ast": ("es", "Ibero-Romance; Spanish is nearest in sound, spelling and contact"),
+    "ceb": ("tl", "Central Philippine like Tagalog, same spelling"),
+    "ckb": ("fa", "Iranian in Arabic script; Persian is the kin with most speech, some letters differ"),
+    "ff": ("ha", "no kin known; Hausa is its neighbour and shares the letters ɓ ɗ ƴ"),
+    "ga": ("cy", "Celtic; Welsh is the Celtic language with most speech"),
+    "ig": ("yo", "Volta-Niger like Yoruba, tonal, with the same dotted letters"),
+    "kam": ("sw", "Bantu of Kenya; Swahili is kin and neighbour"),
+    "kea": ("pt", "creole of Portuguese words"),
+    "ky": ("kk", "Kipchak Turkic in Cyrillic like Kazakh"),
+    "lg": ("sw", "Bantu of the Great Lakes; Swahili is kin and neighbour"),
+    "luo": ("sw", "Nilotic, no kin known; Swahili is its neighbour and spelt alike"),
+    "nso": ("sn", "Southern Bantu; Shona is the nearest kin known"),
+    "ny": ("sn", "Bantu next to Shona"),
+    "om": ("so", "Lowland East Cushitic like Somali, Latin with doubled vowels"),
+    "or": ("bn", "Eastern Indo-Aryan like Bengali; the script differs, so expect error rates near 100%"),
+    "umb": ("ln", "Western Bantu; Lingala is the nearest kin known"),
+    "wo": ("fr", "no kin known; French is the language of contact and of many loans"),
+    "xh": ("sn", "Southern Bantu; Shona is the nearest kin known"),
+    "zu": ("sn", "Southern Bantu; Shona is the nearest kin known"),
+}
+"""Stand-in and reason by the first part of a FLEURS code."""
+
+_SPELT = {
+    language.code.partition("_")[0]: language.whisper
+    for language in languages.LANGUAGES.values()
+    if language.whisper
+}
+"""Whisper's code by the first part of a FLEURS code: cmn is zh, fil tl, nb no, jv jw."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Token:
+    """The language that the decoder is told.
+
+    Attributes:
+      language: by Whisper's code; "" where each utterance's is detected.
+      how: "own", "stand-in", "given" (by a flag), "detected", or "none" for English-only models.
+      reason: of a stand-in.
+    """
+
+    language: str
+    how: str
+    reason: str = ""
+
+
+def parse(pairs: Sequence[str]) -> dict[str, str]:
+    """Stand-ins of --stand_in=ky=kk,ga_ie=en: by code, whole or its first part.
+
+    Raises:
+      ValueError: a pair isn't one, or a code stands twice.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        code, _, language = pair.partition("=")
+        if not code or not language or code in found:
+            raise ValueError(
+                f"--stand_in takes CODE=LANGUAGE, each code once, as in ky=kk,ga=cy; got {','.join(pairs)}"
+            )
+        found[code] = language
+    return found
+
+
+def unused(overrides: Mapping[str, str], codes: Iterable[str]) -> list[str]:
+    """Codes of `overrides` that mean none of the languages `codes`, perhaps misspelt."""
+    return sorted(set(overrides) - {name for code in codes for name in (code, code.partition("_")[0])})
+
+
+def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collection[str]) -> Token:
+    """What the decoder is told of utterances of a language.
+
+    Args:
+      code: as the corpus writes it, "en_us", "cmn_hans_cn" or "en".
+      asked: "per-utterance", "detect" or one of Whisper's codes.
+      overrides: from `parse`; they go before all else.
+      known: languages that the model has tokens for; none for English-only models.
+
+    Raises:
+      ValueError: the model lacks the token, or nothing is known of the language.
+    """
+    if not known:
+        if asked not in (PER_UTTERANCE, "en"):
+            rule = "an English-only model knows no language token"
+            raise ValueError(f"--language={asked}: {rule}. Remedy: a multilingual --model")
+        return Token(language="en", how="none")
+    base = code.partition("_")[0]
+    for name in (code, base):
+        if name in overrides:
+            language = _checked(overrides[name], f"--stand_in={name}={overrides[name]}", known)
+            return Token(language=language, how="given")
+    if asked == DETECT:
+        return Token(language="", how="detected")
+    if asked != PER_UTTERANCE:
+        return Token(language=_checked(asked, f"--language={asked}", known), how="given")
+    for own in (base, _SPELT.get(base)):
+        if own in known:
+            return Token(language=str(own), how="own")
+    if base in REASONS:
+        language, reason = REASONS[base]
+        return Token(language=_checked(language, f"stand-in of {code}", known), how="stand-in", reason=reason)
+    raise ValueError(
+        f"language {code!r}: the model has no token for it and there is no stand-in. Remedy: "
+        f"--stand_in={base}=LANGUAGE, --language=LANGUAGE or --language=detect"
+    )
+
+
+def spelt(code: str) -> str:
+    """A language as Whisper spells it, whether it has a token or not: "zh", "yue", "ky"."""
+    base = code.partition("_")[0]
+    return base if base == "yue" else _SPELT.get(base, base)
+
+
+def _checked(language: str, what: str, known: Collection[str]) -> str:
+    if language not in known:
+        raise ValueError(f"{what}: the model's languages are {' '.join(known)}; got {language!r}")
+    return language

@@ -1,0 +1,1 @@
+"""Shared by all figures and pages: palette, fonts, saving, the page shell."""

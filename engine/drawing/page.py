@@ -1,0 +1,84 @@
+"""Shell of the HTML pages: one file, opens from disk without a network, all data inside.
+
+The files beside this one have markup, style and scripts that all pages share. A page's own markup is put into
+`page.html`;
+its data travel as JSON and as blocks, deflated, that the scripts unpack when they need them.
+"""
+
+import base64
+import html
+import json
+import pathlib
+import string
+import zlib
+from collections.abc import Mapping, Sequence
+
+from isogloss.engine.runtime.zarr_group import Json
+
+_FOLDER = pathlib.Path(__file__).parent
+
+
+def render(
+    body: str,
+    *,
+    title: str,
+    styles: Sequence[pathlib.Path] = (),
+    scripts: Sequence[pathlib.Path],
+    meta: Mapping[str, Json],
+    blocks: Mapping[str, bytes],
+) -> str:
+    """HTML of a page.
+
+    Args:
+      body: markup, from `filled`.
+      title: of the window, escaped here.
+      styles: files of further style.
+      scripts: files, after those that every page has.
+      meta: data for the scripts.
+      blocks: more of it, by the id of their element.
+    """
+    packed = (
+        f'<script type="application/octet-stream" id="{html.escape(key)}">{_pack(value)}</script>'
+        for key, value in blocks.items()
+    )
+    data = json.dumps(meta, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return filled(
+        _FOLDER / "page.html",
+        title=html.escape(title),
+        css="\n".join(_read(file) for file in (_FOLDER / "page.css", *styles)),
+        body=body,
+        meta=data.replace("<", "\\u003c"),
+        blocks="\n".join(packed),
+        script="\n".join(_read(file) for file in (_FOLDER / "page.js", *scripts)),
+    )
+
+
+def filled(template: pathlib.Path, **parts: str) -> str:
+    """A template with its places filled; what isn't markup comes escaped."""
+    return string.Template(_read(template)).substitute(parts)
+
+
+def alert(text: str) -> str:
+    """A line that a reader must not miss."""
+    return f'<p class="alert">{html.escape(text)}</p>'
+
+
+def settings_table(rows: Mapping[str, Json]) -> str:
+    """Table of settings by name."""
+    body = "".join(
+        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(_said(value))}</td></tr>"
+        for key, value in rows.items()
+    )
+    return f"<table class=settings><tbody>{body}</tbody></table>"
+
+
+def _said(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode()
+
+
+def _read(file: pathlib.Path) -> str:
+    return file.read_text(encoding="utf-8")

@@ -1,0 +1,24 @@
+"""Figures on disk: PNG for eyes, SVG for papers; equal figures make equal bytes."""
+
+import pathlib
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from isogloss.engine.runtime import atomic_write
+
+KINDS = {"png": {}, "svg": {"Date": None}}  # with what a file says of itself
+
+
+def save(figure: Figure, stem: pathlib.Path, kinds: Sequence[str] = tuple(KINDS)) -> list[pathlib.Path]:
+    """Write a figure whole in each of the kinds, STEM.png and STEM.svg.
+
+    Raises:
+      OSError: it can't be written.
+    """
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    for path, kind in zip(paths, kinds, strict=True):
+        with matplotlib.rc_context({"svg.hashsalt": stem.name}):
+            atomic_write.write_whole(path, lambda file, kind=kind: figure.savefig(file, metadata=KINDS[kind]))
+    return paths

@@ -1,0 +1,169 @@
+"""Words of a language's utterances with the frames that are theirs, out of the align job's words.parquet.
+
+The file is checked against the activation store: the same utterances, frames that exist, words that follow
+each other. Words without a frame of their own can't be compared; they are counted and left out, and so are
+utterances of which the store has no frame. Memory: a hundred bytes a word.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int32
+
+from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.runtime import table_files
+
+FILE = "words.parquet"
+COLUMNS = (
+    "language",
+    "utterance",
+    "sentence",
+    "word_index",
+    "word",
+    "first_frame",
+    "last_frame",
+    "centre_frame",
+    "start",
+    "end",
+    "empty",
+    "truncated",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Words:
+    """Words of one utterance that have frames, in order.
+
+    Attributes:
+      index: of each among all words of the utterance.
+      text: of each.
+      frames: first and last of each, both included.
+      centre: the centre frame of each.
+      seconds: start and end of each.
+      empty: number of words left out because no frame is theirs.
+      truncated: whether the recording is longer than the window: its last words may have wrong times.
+    """
+
+    index: tuple[int, ...]
+    text: tuple[str, ...]
+    frames: Int32[np.ndarray, "V 2"]
+    centre: Int32[np.ndarray, " V"]
+    seconds: Float[np.ndarray, "V 2"]
+    empty: int
+    truncated: bool
+
+    def __len__(self) -> int:
+        """Words that can be compared."""
+        return len(self.text)
+
+    def of_frames(self, frames: int, gap: int) -> Int32[np.ndarray, " N"]:
+        """Word of each frame, from 0; `gap` for a frame of no word."""
+        found = np.full(frames, gap, np.int32)
+        for word, (first, last) in enumerate(self.frames):
+            found[first : last + 1] = word
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """Words of one language.
+
+    Attributes:
+      utterances: by name; one that couldn't be aligned, or has no frames, isn't among them.
+      problems: why some couldn't be aligned, by name, where the align job's utterances.parquet is there.
+      digest: of all that is said of them.
+    """
+
+    utterances: Mapping[str, Words]
+    problems: Mapping[str, str]
+    digest: str
+
+
+def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str, Spoken]:
+    """Words by language.
+
+    Args:
+      folder: of the align job, holds words.parquet.
+      stores: of the languages wanted.
+
+    Raises:
+      ValueError: no such file, not one of the align job, or words of other utterances than the stores'.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise ValueError(f"{path}: there are no words; run isogloss.jobs.align, or name its --out by --words")
+    try:
+        table = table_files.read_parquet(path, COLUMNS).to_pandas()
+    except ValueError as error:
+        raise ValueError(f"not words of this align job: {error}. Run align again on that folder") from error
+    languages = dict(iter(table.groupby("language", sort=True)))
+    problems = _problems(folder / "utterances.parquet")
+    absent = sorted(set(stores) - {str(code) for code in languages} - set(problems))
+    if absent:
+        there = ", ".join(map(str, languages)) or "none"
+        raise ValueError(f"{path}: has no words of {', '.join(absent)}; it has {there}. Run align for them")
+    return {
+        code: _spoken(path, languages.get(code, table.iloc[:0]), store, problems.get(code, {}))
+        for code, store in stores.items()
+    }
+
+
+def _problems(path: pathlib.Path) -> dict[str, dict[str, str]]:
+    """Why utterances have no words, by language and name."""
+    found: dict[str, dict[str, str]] = {}
+    if path.is_file():
+        table = table_files.read_parquet(path, ["language", "utterance", "problem"])
+        for language, utterance, problem in zip(*(c.to_pylist() for c in table.columns), strict=True):
+            if problem:
+                found.setdefault(language, {})[utterance] = problem
+    return found
+
+
+def _spoken(
+    path: pathlib.Path, table: pd.DataFrame, store: LanguageStore, problems: Mapping[str, str]
+) -> Spoken:
+    sentences = store.coordinate("sentence")
+    known = {name: (sentences[row], int(store.frames[row])) for row, name in enumerate(store.names)}
+    found = {}
+    for name, rows in table.groupby("utterance", sort=False):
+        utterance = str(name)
+        said = set(rows["sentence"])
+        if utterance not in known or said != {known[utterance][0]}:
+            raise ValueError(
+                f"{path}: words of other utterances than {store.path}: {store.language} {utterance!r} of "
+                f"sentence {', '.join(map(repr, said))} isn't there. Run align on that store"
+            )
+        frames = known[utterance][1]
+        if frames:  # none of a recording that was skipped or couldn't be read
+            found[utterance] = _words(f"{path}: {store.language} {utterance}", rows, frames)
+    described = json.dumps([problems, *(table[name].tolist() for name in COLUMNS)], sort_keys=True)
+    digest = hashlib.sha256(described.encode()).hexdigest()
+    return Spoken(utterances=found, problems=problems, digest=digest)
+
+
+def _words(where: str, rows: pd.DataFrame, frames: int) -> Words:
+    rows = rows.sort_values("word_index", kind="stable")
+    kept = rows.loc[~np.asarray(rows["empty"], bool)]
+    intervals = np.stack([np.asarray(kept[name], np.int32) for name in ("first_frame", "last_frame")], axis=1)
+    centre = np.asarray(kept["centre_frame"], np.int32)
+    first, last = intervals.T
+    if (first < 0).any() or (last < first).any() or (last >= frames).any():
+        raise ValueError(f"{where}: a word's frames must lie in [0, {frames}), those of the store")
+    if (first[1:] <= last[:-1]).any():
+        raise ValueError(f"{where}: words must follow each other without sharing a frame")
+    if (centre < first).any() or (centre > last).any():
+        raise ValueError(f"{where}: a word's centre_frame must be one of its frames")
+    return Words(
+        index=tuple(map(int, kept["word_index"])),
+        text=tuple(map(str, kept["word"])),
+        frames=intervals,
+        centre=centre,
+        seconds=np.stack([np.asarray(kept[name], np.float64) for name in ("start", "end")], axis=1),
+        empty=len(rows) - len(kept),
+        truncated=bool(rows["truncated"].any()),
+    )

@@ -1,0 +1,196 @@
+"""What interpretation works on: grid, stores and words, opened and checked against each other.
+
+Everything that can be refused is refused here, before any state is read.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from isogloss.engine.activations import activation_store
+from isogloss.engine.activations.language_states import Member, open_member
+from isogloss.engine.interpretation import aligned_words
+from isogloss.engine.interpretation.aligned_words import Spoken
+from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval.grid_store import Grid, Pair
+from isogloss.engine.runtime import part_files, zarr_group
+from isogloss.engine.runtime.zarr_group import Json
+
+MEASURE = "seqsim"
+_SHARED = ("weights_sha256", "settings")  # of a grid and its stores
+_OWN = ("corpus_sha256", "missing")  # of each language of a grid
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Unit:
+    """One language pair at one state; sorted so that few languages are read twice.
+
+    Attributes:
+      state: place of the state on the grid's axis.
+      pair: query language, candidate language.
+    """
+
+    state: int
+    pair: Pair
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Grid and stores that belong together.
+
+    Attributes:
+      grid: of scores.
+      members: languages of the pairs, with their stores.
+      pairs: query language first; the grid may hold either direction.
+      states: places on the grid's axis, in its order.
+      absent: states that are asked for and that the grid lacks.
+    """
+
+    grid: Grid
+    members: Mapping[str, Member]
+    pairs: tuple[Pair, ...]
+    states: tuple[int, ...]
+    absent: tuple[str, ...] = ()
+
+    def units(self) -> list[Unit]:
+        """The whole plan, in order of work."""
+        return sorted(Unit(state, pair) for state in self.states for pair in self.pairs)
+
+    def name(self, unit: Unit) -> str:
+        """For people, and of its parts."""
+        return _unit_name(unit.pair, self.grid.states[unit.state])
+
+    def lacking(self) -> list[str]:
+        """Names of units that the grid has no state for."""
+        return [_unit_name(pair, state) for state in self.absent for pair in self.pairs]
+
+    def scores(self, unit: Unit) -> Float[np.ndarray, "Q Q"]:
+        """SeqSim with the query language's sentences as rows.
+
+        Raises:
+          ValueError: the chunk is damaged.
+        """
+        place, turned = _place(self.grid, unit.pair)
+        scores = self.grid.read(MEASURE, place, unit.state)
+        return scores.T if turned else scores
+
+    def fingerprints(self, words: Mapping[str, Spoken], settings: Mapping[str, Json]) -> dict[str, str]:
+        """Hash of all that each unit's tables depend on, by its name; none while its chunk isn't there."""
+        stable = {key: value for key, value in self.grid.attributes.items() if key != "flags"}
+        grid = part_files.fingerprint([stable, self.grid.sentences, settings])
+        keys = {}
+        for unit in self.units():
+            chunk = (_place(self.grid, unit.pair)[0], unit.state, 0, 0)
+            try:
+                stat = zarr_group.chunk_file(self.grid.path, MEASURE, chunk).stat()
+            except FileNotFoundError:
+                continue
+            name, said = self.name(unit), [words[code].digest for code in unit.pair]
+            keys[name] = part_files.fingerprint([grid, name, said, stat.st_size, stat.st_mtime_ns])
+        return keys
+
+
+def open_input(
+    store: pathlib.Path, grid_path: pathlib.Path, pairs: Sequence[str], states: Sequence[str]
+) -> Opened:
+    """Grid and stores of the languages in `pairs`, all pairs of the grid by default.
+
+    A state that the grid lacks is kept apart, so that the others go on.
+
+    Raises:
+      ValueError: a pair that isn't there, none of the states is, or a grid of other stores.
+    """
+    grid = grid_store.open_grid(grid_path)
+    if MEASURE not in grid.measures:
+        raise ValueError(
+            f"{grid_path}: holds {', '.join(grid.measures)}; interpretation needs {MEASURE}. "
+            f"Run isogloss.jobs.grid with --measures={MEASURE} into another grid"
+        )
+    wanted = parse_pairs(pairs, grid) if pairs else grid.pairs
+    codes = sorted({code for pair in wanted for code in pair})
+    members = {code: open_member(activation_store.open_store(store, code)) for code in codes}
+    for member in members.values():
+        _check_same(grid, member)
+    _check_states(states, grid)
+    return Opened(
+        grid=grid,
+        members=members,
+        pairs=wanted,
+        states=tuple(i for i, state in enumerate(grid.states) if not states or state in states),
+        absent=tuple(state for state in states if state not in grid.states),
+    )
+
+
+def read_words(folder: pathlib.Path, opened: Opened) -> dict[str, Spoken]:
+    """Words of every language, see `word_table.read`; ValueError if they are of none of its utterances."""
+    words = aligned_words.read(folder, {code: member.store for code, member in opened.members.items()})
+    for code, member in opened.members.items():
+        names = {member.store.names[row] for row in member.rows}
+        if names.isdisjoint(words[code].utterances.keys() | words[code].problems.keys()):
+            raise ValueError(
+                f"{folder / aligned_words.FILE}: has words of {code}, of none of the {len(names)} utterances "
+                f"of {opened.grid.path} ({sorted(names)[0]}, ...). Run align on the store's utterances"
+            )
+    return words
+
+
+def parse_pairs(wanted: Sequence[str], grid: Grid) -> tuple[Pair, ...]:
+    """Pairs that `--pairs` names, the query language first.
+
+    Raises:
+      ValueError: a pair that the grid holds in neither direction, or that is named twice.
+    """
+    either = {*grid.pairs, *(pair[::-1] for pair in grid.pairs)}
+    by_name = {grid_store.pair_name(pair): pair for pair in sorted(either)}
+    for text in wanted:
+        if text not in by_name:
+            there = ", ".join(map(grid_store.pair_name, grid.pairs))
+            raise ValueError(
+                f"--pairs={text}: {grid.path} has no such pair; it has {there}, each in both directions"
+            )
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"--pairs names a pair twice: {','.join(wanted)}")
+    return tuple(by_name[text] for text in wanted)
+
+
+def _place(grid: Grid, pair: Pair) -> tuple[int, bool]:
+    """Place of a pair on the grid's axis, and whether the grid holds the other direction."""
+    turned = pair not in grid.pairs
+    return grid.pairs.index(pair[::-1] if turned else pair), turned
+
+
+def _unit_name(pair: Pair, state: str) -> str:
+    return f"{grid_store.pair_name(pair)} state {state}"
+
+
+def _check_states(wanted: Sequence[str], grid: Grid) -> None:
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"--state names a state twice: {','.join(wanted)}")
+    if wanted and set(wanted).isdisjoint(grid.states):
+        raise ValueError(
+            f"--state={','.join(wanted)}: {grid.path} has no such state, it has {', '.join(grid.states)}. "
+            "If the model has it, extract it and run the grid job again, or ask for another"
+        )
+
+
+def _check_same(grid: Grid, member: Member) -> None:
+    """Refuse a grid whose numbers aren't of this store."""
+    mine: dict[str, Json] = {key: member.store.attributes[key] for key in _SHARED}
+    mine |= {key: member.identity()[key] for key in _OWN}
+    of_language = grid.attributes["languages"]
+    assert isinstance(of_language, dict)
+    its: dict[str, Json] = {key: grid.attributes.get(key) for key in _SHARED}
+    described = of_language.get(member.language)
+    its |= described if isinstance(described, dict) else {}
+    mine = json.loads(json.dumps(mine))
+    differing = [key for key in mine if its.get(key) != mine[key]]
+    if differing:
+        lines = "".join(f"\n  {key}: grid {its.get(key)!r}, store {mine[key]!r}" for key in differing)
+        raise ValueError(
+            f"{grid.path} isn't of {member.store.path}{lines}\n"
+            "  Remedy: the --store that the grid was made of, or run the grid job on this one."
+        )

@@ -1,0 +1,241 @@
+"""Do matched words mean the same, or sound the same? Statistics of word matches against random word pairs.
+
+Meaning is the cosine of a sentence encoder, sound the normalised phone edit distance. The tests' random pairs
+of a sentence pair are DRAWS word pairs, drawn with replacement and evenly from the words of the same two
+sentences (matches may be among them, which makes the tests conservative), and are the same for every state.
+The limits of "alike" are those of DRAWS others that don't match, of each state's own sentence pairs. The unit
+of all tests is the sentence pair, because matches within one aren't independent: the mean over its matches
+against the mean over its random pairs. p values are two-sided and not corrected for the number of tests.
+
+Source of the check of meaning: Shim et al., arXiv 2505.19606, who test matches against random words.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+from isogloss.engine.interpretation import meaning, phones, tables
+
+DRAWS = 64
+"""Random word pairs of a sentence pair."""
+FLIPS = 9_999
+"""Random sign flips of a permutation test; with up to EXACT sentence pairs all flips are tried instead."""
+EXACT = 13
+TAIL = 0.05
+"""A match is alike in meaning or sound if fewer than this share of random pairs without matches are."""
+KINDS = {"mutual": "mutual", "transport": "transported"}
+"""Kinds of matches, and the Boolean column that marks them."""
+CHECKS = ("meaning", "sound_distance")
+ALIKE = ("neither", "sound", "meaning", "both")
+"""In what a word pair is alike: 2 for meaning and 1 for sound, added."""
+
+_PAIR = ["language_a", "language_b"]
+_STATE = [*_PAIR, "state"]
+_UTTERANCES = ["utterance_a", "utterance_b"]
+_SENTENCES = [*_PAIR, *_UTTERANCES]
+
+
+class Checked(NamedTuple):
+    """What `check` finds.
+
+    Attributes:
+      pairs: as given, with `meaning` (cosine), `sound_distance` (0 to 1; NaN where a word has no phones) and
+        `alike`: "both", "meaning", "sound", "neither", or null where one of the two isn't known.
+      random: `language_a, language_b, state, utterance_a, utterance_b, meaning, sound_distance`, DRAWS rows
+        for each state's sentence pair: word pairs that match in neither way there, drawn with replacement.
+        A sentence pair without any has no rows.
+      tests: a row per language pair, state, kind of match and check: n (sentence pairs), matches, matched,
+        random and difference (means over sentence pairs), low and high (95% t interval of the difference), t,
+        p_t (paired t-test), p_permutation (sign flips), d_z (Cohen's, of the differences).
+      plane: a row per language pair, state and kind: matches by `alike`, and the two limits between them.
+    """
+
+    pairs: pd.DataFrame
+    random: pd.DataFrame
+    tests: pd.DataFrame
+    plane: pd.DataFrame
+
+
+def check(
+    pairs: pd.DataFrame, *, encoder: meaning.Encoder | None, voices: phones.Phones | None, seed: int
+) -> Checked:
+    """Meaning and sound of word pairs, and tests of the matches among them.
+
+    Args:
+      pairs: every word of A with every word of B of each sentence pair, as `interpret_tables.WORD_PAIRS`;
+        rows of frames of no word stay unknown.
+      encoder: of meaning; None leaves the check out, its column is NaN.
+      voices: of phones; None leaves the check out, its column is NaN.
+      seed: of random pairs and permutations; results don't depend on the order of rows, nor on which other
+        language pairs and states are checked at once.
+    """
+    found = pairs.assign(**_measure(pairs, encoder, voices))
+    real = found.loc[(found["word_index_a"] >= 0) & (found["word_index_b"] >= 0)]
+    # Of the W words of a side, 1/W of all random pairs are matches: with them, the limits of short sentences
+    # would lie among the matches themselves.
+    random = _draw(real.loc[~(real["mutual"] | real["transported"])], [*_STATE, *_UTTERANCES], seed)
+    limits = {key: _limits(part) for key, part in _groups(random, _STATE)}
+    found = found.assign(alike=_alike(found, limits))
+    means = pd.DataFrame(_draw(real, _SENTENCES, seed).groupby(_SENTENCES)[list(CHECKS)].mean())
+    tests = [
+        {"language_a": a, "language_b": b, "state": state, "kind": kind, "check": name}
+        | compare(*_means(part.loc[part[column]], means, name), seed=_seed(seed, a, b, state, kind, name))
+        | {"matches": int(part.loc[part[column], name].notna().sum())}
+        for (a, b, state), part in _groups(found, _STATE)
+        for kind, column in KINDS.items()
+        for name in CHECKS
+    ]
+    return Checked(found, random, pd.DataFrame(tests), _planes(found, limits))
+
+
+def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Rows by the text in some columns, in order of that text."""
+    for key, part in table.groupby(columns, sort=True):
+        assert isinstance(key, tuple)
+        yield tuple(map(str, key)), part
+
+
+def _measure(
+    pairs: pd.DataFrame, encoder: meaning.Encoder | None, voices: phones.Phones | None
+) -> dict[str, Float[np.ndarray, " P"]]:
+    """Columns `meaning` and `sound_distance`; each two words of two languages are compared once.
+
+    Words are encoded without the punctuation around them, which would make those at a sentence's end alike.
+    """
+    values = {name: np.full(len(pairs), np.nan) for name in CHECKS}
+    real = np.flatnonzero(((pairs["word_index_a"] >= 0) & (pairs["word_index_b"] >= 0)).to_numpy(bool))
+    known = pairs[["language_a", "word_a", "language_b", "word_b"]].iloc[real].reset_index(drop=True)
+    each = known.drop_duplicates()
+    where = known.merge(each.reset_index(names="which"), how="left")["which"].to_numpy(int)
+    place = np.searchsorted(each.index.to_numpy(int), where)
+    if encoder is not None and len(each):
+        bare_a, bare_b = ([tables.bare(str(word)) for word in each[f"word_{side}"]] for side in "ab")
+        vectors = encoder.of({*bare_a, *bare_b})
+        values["meaning"][real] = meaning.cosine(vectors, bare_a, bare_b)[place]
+    if voices is not None and len(each):
+        sides = []
+        for language, word in (("language_a", "word_a"), ("language_b", "word_b")):
+            read = {code: voices.of(str(code), part) for code, part in each.groupby(language)[word]}
+            sides.append([read[code][text] for code, text in zip(each[language], each[word], strict=True)])
+        values["sound_distance"][real] = phones.distances(list(zip(*sides, strict=True)))[place]
+    return values
+
+
+def _draw(pairs: pd.DataFrame, columns: list[str], seed: int) -> pd.DataFrame:
+    """DRAWS random word pairs of each sentence pair, which `columns` tell apart."""
+    order = [*columns, "word_index_a", "word_index_b"]
+    once = pairs.loc[:, [*order, *CHECKS]].drop_duplicates(order).sort_values(order)
+    drawn = [np.zeros(0, int)]
+    for key, where in once.groupby(columns, sort=True).indices.items():
+        assert isinstance(key, tuple)
+        rng = np.random.default_rng(_seed(seed, *key[:2], *key[-2:]))  # states of equal matches draw alike
+        drawn.append(where[rng.integers(len(where), size=DRAWS)])
+    return once.iloc[np.concatenate(drawn)].reset_index(drop=True).loc[:, [*columns, *CHECKS]]
+
+
+def _seed(seed: int, *names: object) -> list[int]:
+    """Entropy of a generator for `names`, the same in every process."""
+    return [seed, zlib.crc32("\t".join(map(str, names)).encode())]
+
+
+def _means(
+    matches: pd.DataFrame, random: pd.DataFrame, name: str
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Of each sentence pair that has both: mean over matches, and over random pairs."""
+    found = pd.DataFrame({"matched": matches.groupby(_SENTENCES)[name].mean()})
+    both = found.join(pd.DataFrame({"random": random[name]})).dropna()
+    return both["matched"].to_numpy(), both["random"].to_numpy()
+
+
+def compare(
+    matched: Float[np.ndarray, " K"], random: Float[np.ndarray, " K"], *, seed: int | list[int]
+) -> dict[str, float | int]:
+    """Figures of one comparison of K sentence pairs; those that K is too small for are NaN.
+
+    Args:
+      matched: mean over the matches of each sentence pair.
+      random: mean over its random pairs.
+      seed: of the sign flips.
+    """
+    differences = matched - random
+    n = len(differences)
+    mean = float(differences.mean()) if n else np.nan
+    spread = float(differences.std(ddof=1)) if n > 1 else np.nan
+    figures = dict.fromkeys(("low", "high", "t", "p_t", "d_z"), np.nan)
+    if spread > 1e-12:
+        t, half = mean / (spread / np.sqrt(n)), stats.t.ppf(0.975, n - 1) * spread / np.sqrt(n)
+        p = 2 * float(stats.t.sf(abs(t), n - 1))
+        figures = {"low": mean - half, "high": mean + half, "t": t, "p_t": p, "d_z": mean / spread}
+    return {
+        "n": n,
+        "matched": float(matched.mean()) if n else np.nan,
+        "random": float(random.mean()) if n else np.nan,
+        "difference": mean,
+        **{name: float(value) for name, value in figures.items()},
+        "p_permutation": sign_flip_p(differences, seed=seed) if n else np.nan,
+    }
+
+
+def sign_flip_p(differences: Float[np.ndarray, " K"], *, seed: int | list[int]) -> float:
+    """Two-sided p of a permutation test that flips the signs of differences.
+
+    Exact for few; of random flips, the data's own signs count as one more (Phipson and Smyth 2010), so
+    that p is never 0.
+    """
+    n = len(differences)
+    least = abs(differences.sum()) * (1 - 1e-12)  # the same sum in another order counts as equal
+    if n <= EXACT:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return float(np.mean(np.abs(signs @ differences) >= least))
+    rng = np.random.default_rng(seed)
+    as_far = sum(
+        int(np.sum(np.abs((1 - 2 * rng.integers(2, size=(size, n), dtype=np.int8)) @ differences) >= least))
+        for size in _blocks(FLIPS, max(1, 4_000_000 // n))
+    )
+    return (1 + as_far) / (1 + FLIPS)
+
+
+def _blocks(total: int, largest: int) -> Iterator[int]:
+    for start in range(0, total, largest):
+        yield min(largest, total - start)
+
+
+def _limits(random: pd.DataFrame) -> tuple[float, float]:
+    """Cosine above which, and distance below which, only TAIL of the random word pairs are."""
+    cosines, distances = (random[name].dropna().to_numpy(float) for name in CHECKS)
+    return (
+        float(np.quantile(cosines, 1 - TAIL)) if cosines.size else np.nan,
+        float(np.quantile(distances, TAIL)) if distances.size else np.nan,
+    )
+
+
+def _alike(pairs: pd.DataFrame, limits: Mapping[tuple[str, ...], tuple[float, float]]) -> pd.Series:
+    """In what each word pair is alike, by the limits of its language pair and state."""
+    alike = pd.Series(None, index=pairs.index, dtype=object)
+    for key, part in _groups(pairs, _STATE):
+        least, most = limits.get(key, (np.nan, np.nan))
+        known = part.dropna(subset=list(CHECKS))
+        if np.isnan(least) or np.isnan(most):
+            continue
+        which = 2 * (known["meaning"] > least) + (known["sound_distance"] < most)
+        alike[known.index] = np.array(ALIKE, object)[which.to_numpy(int)]
+    return alike
+
+
+def _planes(pairs: pd.DataFrame, limits: Mapping[tuple[str, ...], tuple[float, float]]) -> pd.DataFrame:
+    rows = []
+    for (a, b, state), part in _groups(pairs, _STATE):
+        least, most = limits.get((a, b, state), (np.nan, np.nan))
+        for kind, column in KINDS.items():
+            counts = part.loc[part[column], "alike"].value_counts()
+            rows.append(
+                {"language_a": a, "language_b": b, "state": state, "kind": kind}
+                | {name: int(counts.get(name, 0)) for name in reversed(ALIKE)}
+                | {"meaning_limit": least, "sound_limit": most}
+            )
+    return pd.DataFrame(rows)

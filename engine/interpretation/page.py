@@ -1,0 +1,205 @@
+"""One HTML page to browse word matches, every sentence pair inside, see `page`.
+
+Words travel once per language, matches once per language pair and state; each is a block of JSON with numbers
+as small integers. Word pairs that neither match nor carry 0.01% of a score are left out. All text is escaped.
+"""
+
+import html
+import json
+import pathlib
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from isogloss.engine.drawing import page
+from isogloss.engine.interpretation import match_tests, sentence_pair_figure
+from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime.zarr_group import Json
+
+STEPS = 1000
+"""Similarities, meanings and distances travel as this many parts; scores, shares and masses as 10 times."""
+CELLS = 48
+"""Cells along each side of the plane in which random word pairs that don't match are counted."""
+
+_FOLDER = pathlib.Path(__file__).parent
+_SCRIPTS = (_FOLDER / "page.js", _FOLDER / "page_view.js")
+_UNCOMPARED = "Sentence pairs that can't be compared"
+_REASONS = "sentence_pairs.parquet has the reasons."
+_FINE = 10 * STEPS
+_COLUMNS = {
+    "similarity": STEPS,
+    "share": _FINE,
+    "transport": _FINE,
+    "meaning": STEPS,
+    "sound_distance": STEPS,
+}
+_ALIKE = {name: code for code, name in enumerate(match_tests.ALIKE)}
+_KEY = ["language_a", "language_b", "state"]
+_SENTENCES = ["query", "candidate", "utterance_a", "utterance_b"]
+
+_Block = Mapping[str, list[list[Json]]] | Sequence[list[Json]]
+
+
+def write(
+    path: pathlib.Path,
+    checked: match_tests.Checked,
+    sentence_pairs: pd.DataFrame,
+    settings: Mapping[str, Json],
+    *,
+    name: str,
+) -> None:
+    """Write the page whole; arguments as of `render`.
+
+    Raises:
+      OSError: it can't be written.
+    """
+    text = render(checked, sentence_pairs, settings, name=name)
+    atomic_write.write_whole(path, lambda file: file.write_text(text, "utf-8"))
+
+
+def render(
+    checked: match_tests.Checked,
+    sentence_pairs: pd.DataFrame,
+    settings: Mapping[str, Json],
+    *,
+    name: str,
+) -> str:
+    """HTML of the whole page.
+
+    Args:
+      checked: word pairs, of `interpret_tables.WORD_PAIRS`, with what `word_checks` adds.
+      sentence_pairs: as `interpret_tables.SENTENCE_PAIRS`; those with a problem are counted, not shown.
+      settings: of the run, shown at the end.
+      name: of the run.
+    """
+    shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
+    sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
+    matches = {key: part for key, part in checked.pairs.loc[told(checked.pairs)].groupby(_KEY, sort=False)}
+    blocks: dict[str, _Block] = {f"words-{code}": words for code, words in _words(checked.pairs).items()}
+    for i, (key, part) in enumerate(sets.items()):
+        blocks[f"set-{i}"] = _set(part, matches.get(key, checked.pairs.iloc[:0]))
+    languages = {*shown["language_a"], *shown["language_b"]}
+    heading = f"Words that match across {len(languages)} languages"
+    left_out = len(sentence_pairs) - len(shown)
+    body = page.filled(
+        _FOLDER / "page.html",
+        heading=html.escape(heading),
+        alert=page.alert(f"{_UNCOMPARED}: {left_out:,}; {_REASONS}") if left_out else "",
+        settings=page.settings_table({"run": name, **settings}),
+        tail=f"{match_tests.TAIL:.0%}",
+        draws=str(match_tests.DRAWS),
+    )
+    return page.render(
+        body,
+        title=f"{heading} · {name}",
+        styles=(_FOLDER / "page.css",),
+        scripts=_SCRIPTS,
+        meta=_meta(checked, sets),
+        blocks={key: _json(value) for key, value in blocks.items()},
+    )
+
+
+def told(pairs: pd.DataFrame) -> Bool[np.ndarray, " P"]:
+    """Which word pairs the page tells of: matches, and those whose share of a score isn't written as 0."""
+    matched = pairs["mutual"].to_numpy(bool) | pairs["transported"].to_numpy(bool)
+    return matched | (pairs["share"].to_numpy(float) >= 0.5 / _FINE)
+
+
+def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:
+    """Of every language and utterance: its words, and their index, start and end in centiseconds."""
+    found: dict[str, dict[str, list[list[Json]]]] = {}
+    for side in "ab":
+        names = [f"{name}_{side}" for name in ("language", "utterance", "word_index", "word", "start", "end")]
+        words = pairs.loc[pairs[names[2]] >= 0, names].drop_duplicates(names[:3]).sort_values(names[:3])
+        for key, part in words.groupby(names[:2], sort=True):
+            language, utterance = map(str, np.asarray(key, object))
+            index, text, start, end = (part[name].tolist() for name in names[2:])
+            said: list[list[Json]] = [text, index, _whole(start, 100), _whole(end, 100)]
+            found.setdefault(language, {})[utterance] = said
+    return found
+
+
+def _set(part: pd.DataFrame, matches: pd.DataFrame) -> list[list[Json]]:
+    """Sentence pairs of a language pair and state, each with its word pairs by column."""
+    by = {key: rows for key, rows in matches.groupby(_SENTENCES, sort=False)}
+    none = matches.iloc[:0]
+    packed: list[list[Json]] = []
+    for row in part.to_dict("records"):
+        rows = pd.DataFrame(by.get(tuple(row[name] for name in _SENTENCES), none))
+        packed.append(
+            [
+                *(str(row[name]) for name in _SENTENCES),
+                int(bool(row["gold"])),
+                *(_number(row[name], _FINE) for name in ("score", "precision", "recall", "share_gap")),
+                rows["word_index_a"].tolist(),
+                rows["word_index_b"].tolist(),
+                [
+                    int(mutual) + 2 * int(moved)
+                    for mutual, moved in zip(rows["mutual"], rows["transported"], strict=True)
+                ],
+                *(_whole(rows[name].tolist(), steps) for name, steps in _COLUMNS.items()),
+                [_ALIKE.get(name) for name in rows["alike"]],
+            ]
+        )
+    return packed
+
+
+def _whole(values: Sequence[float], steps: int) -> list[Json]:
+    return [_number(value, steps) for value in values]
+
+
+def _number(value: float, steps: int) -> int | None:
+    return None if not np.isfinite(value) else round(float(value) * steps)
+
+
+def _json(value: _Block) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _meta(checked: match_tests.Checked, sets: Mapping[Hashable, pd.DataFrame]) -> dict[str, Json]:
+    """What the script needs beside the blocks."""
+    names: dict[str, Json] = {}
+    found: list[Json] = []
+    for key, part in sets.items():
+        assert isinstance(key, tuple)
+        a, b, state = map(str, key)
+        names |= {code: sentence_pair_figure.language_name(code) for code in (a, b)}
+        found.append({"a": a, "b": b, "state": state, "n": len(part)})
+    return {
+        "names": names,
+        "sets": found,
+        "tests": _records(checked.tests),
+        "planes": _records(checked.plane),
+        "random": [
+            {"a": str(a), "b": str(b), "state": str(state), "cells": _cells(part)}
+            for (a, b, state), part in checked.random.groupby(_KEY, sort=True)  # pyright: ignore[reportGeneralTypeIssues]
+        ],
+        "alike": list(match_tests.ALIKE),
+        "side": CELLS,
+        "steps": STEPS,
+    }
+
+
+def _records(table: pd.DataFrame) -> list[Json]:
+    """Rows as objects, floats to six digits, unknown ones null."""
+    rows: list[Json] = []
+    for record in table.to_dict("records"):
+        row: dict[str, Json] = {}
+        for key, value in record.items():
+            if isinstance(value, float):
+                row[str(key)] = float(f"{value:.6g}") if np.isfinite(value) else None
+            else:
+                row[str(key)] = int(value) if isinstance(value, (int, np.integer)) else str(value)
+        rows.append(row)
+    return rows
+
+
+def _cells(random: pd.DataFrame) -> list[Json]:
+    """Random word pairs counted over the plane, row by row from 0: sound across, meaning up, both 0 to 1."""
+    known = random.dropna(subset=list(match_tests.CHECKS))
+    meaning = known["meaning"].clip(0, 1)
+    edges = np.linspace(0, 1, CELLS + 1)
+    counts, _, _ = np.histogram2d(meaning, 1 - known["sound_distance"], (edges, edges))
+    return counts.astype(int).ravel().tolist()

@@ -1,0 +1,147 @@
+"""Phones of words by espeak-ng through phonemizer, and how far apart two words sound.
+
+Needs the extra `phones`, which brings espeak-ng itself. Phones are compared without suprasegmentals:
+stress, length and tone are removed, because languages write them differently; each is a unit (an
+affricate or diphthong that espeak-ng treats as one phoneme counts as one). A word takes about 0.3 ms,
+once. Scripts that leave vowels out (Arabic, Hebrew) give phones without them. espeak-ng names a letter that
+stands alone, although Greek "η", Russian "в" and Portuguese "é" are words; see `of_letter`.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from rapidfuzz.distance import Levenshtein
+
+from isogloss.engine.interpretation import espeak_voices
+
+Phonemes = tuple[str, ...]
+
+_FLAG = re.compile(r"\([^)]*\)")  # espeak-ng's mark of a word that it reads in another language
+_SUPRASEGMENTAL = re.compile(r"[ˈˌːˑ˥˦˧˨˩0-9]")
+_TONAL = {"cmn", "vi"}
+_THIRD_TONE = "ɜ"  # how espeak-ng's IPA comes to write the digit 3 of a tone; no vowel of these languages
+
+
+class Phones:
+    """Phones of words, remembered; `voiceless` tells languages that were asked for and have none."""
+
+    def __init__(self) -> None:
+        """Find espeak-ng.
+
+        Raises:
+          ValueError: the extra `phones` isn't installed.
+        """
+        try:
+            import espeakng_loader  # noqa: PLC0415 - an extra
+            from phonemizer.backend.espeak import wrapper  # noqa: PLC0415
+        except ImportError as error:
+            raise ValueError(
+                f"--phones needs phonemizer and espeak-ng, and {error.name} isn't installed: "
+                "run `pip install -e '.[phones]'` in isogloss's folder, or leave the phonetic check out with "
+                "--phones=false"
+            ) from error
+        wrapper.EspeakWrapper.set_library(espeakng_loader.get_library_path())
+        wrapper.EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+        self._known: dict[tuple[str, str], Phonemes | None] = {}
+        self._asked: set[str] = set()
+
+    @property
+    def voiceless(self) -> dict[str, str]:
+        """Languages asked for that have no voice, with the reason."""
+        return {
+            language: espeak_voices.reason(language)
+            for language in sorted(self._asked)
+            if espeak_voices.voice(language) is None
+        }
+
+    def of(self, language: str, words: Iterable[str]) -> Mapping[str, Phonemes | None]:
+        """Phones by word; None of a word that can't be read, and of all where there is no voice.
+
+        Args:
+          language: FLEURS or plain code.
+          words: as transcribed, punctuation and case don't matter.
+        """
+        self._asked.add(language)
+        wanted = sorted(set(words))
+        voice = espeak_voices.voice(language)
+        if voice is None:
+            return dict.fromkeys(wanted)
+        new = [word for word in wanted if (voice, word) not in self._known]
+        if new:
+            self._known |= {(voice, word): None for word in new}
+            readable = [word for word in new if espeak_voices.readable(voice, word)]
+            letters = {word: letter for word in readable if (letter := _letter(word))}
+            twice = dict(zip(letters, _read(voice, [f"{x} {x}" for x in letters.values()]), strict=True))
+            for word, read in zip(readable, _read(voice, readable), strict=True):
+                found = split(read, tonal=voice in _TONAL)
+                if word in twice:
+                    found = of_letter(found, twice[word], tonal=voice in _TONAL)
+                self._known[voice, word] = found or None
+        return {word: self._known[voice, word] for word in wanted}
+
+
+def split(read: str, *, tonal: bool) -> Phonemes:
+    """Phones of one word out of what espeak-ng writes, "_" between phones and " " between its words.
+
+    Args:
+      read: with flags such as "(en)" where it changes the language.
+      tonal: whether a final ɜ of a phone is a tone.
+    """
+    found = []
+    for unit in re.split(r"[_ ]+", _FLAG.sub("_", read)):
+        phone = _SUPRASEGMENTAL.sub("", unit)
+        if tonal and len(phone) > 1:
+            phone = phone.removesuffix(_THIRD_TONE)
+        if phone:
+            found.append(phone)
+    return tuple(found)
+
+
+def of_letter(name: Phonemes, twice: str, *, tonal: bool) -> Phonemes:
+    """Phones of a letter as a word of its own, where it is one; else its name.
+
+    The first of two such words is read as in a sentence, its sound alone; a letter that is no word is named
+    both times. A sound that the name lacks is assimilated to the second (Czech "z" as "s"): then it is the
+    first phone of the name.
+
+    Args:
+      name: phones of the letter where it stands alone.
+      twice: what espeak-ng writes of the letter twice; it may join the two.
+      tonal: as of `split`.
+    """
+    first, *others = (split(word, tonal=tonal) for word in twice.split(" "))
+    sound = first if others or len(first) != 2 else first[:1]
+    if len(name) == 1 or len(sound) != 1:
+        return name
+    return sound if sound[0] in name else name[:1]
+
+
+def distance(a: Phonemes, b: Phonemes) -> float:
+    """Edit distance over phones divided by the phones of the longer word: 0 the same, 1 nothing shared."""
+    return float(Levenshtein.normalized_distance(a, b))
+
+
+def distances(pairs: Sequence[tuple[Phonemes | None, Phonemes | None]]) -> Float[np.ndarray, " P"]:
+    """`distance` of each pair; NaN where a word has no phones."""
+    values = (np.nan if a is None or b is None else distance(a, b) for a, b in pairs)
+    return np.fromiter(values, np.float64, len(pairs))
+
+
+def _letter(word: str) -> str:
+    """The one letter of a word, whatever punctuation is around it; "" of other words."""
+    known = [c for c in unicodedata.normalize("NFC", word) if unicodedata.category(c)[0] not in "PSZ"]
+    return known[0] if len(known) == 1 and unicodedata.category(known[0])[0] == "L" else ""
+
+
+def _read(voice: str, words: Sequence[str]) -> list[str]:
+    from phonemizer.backend import EspeakBackend  # noqa: PLC0415 - an extra
+    from phonemizer.separator import Separator  # noqa: PLC0415
+
+    if not words:
+        return []
+    backend = EspeakBackend(voice, with_stress=False, language_switch="keep-flags")
+    separator = Separator(phone="_", word=" ", syllable="")
+    return backend.phonemize(list(words), separator=separator, strip=True)

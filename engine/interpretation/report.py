@@ -1,0 +1,253 @@
+"""What is made of the tables of word pairs: checks of meaning and sound, pictures, the page to browse them.
+
+One language pair at a time, all its states, so that memory is that of its word pairs (500 bytes each); the
+page holds matches and what carries a share of a score. Pictures read two languages' states again.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from jaxtyping import Float
+
+from isogloss.engine import time_axis
+from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.corpora import audio, corpus
+from isogloss.engine.drawing import picture_files
+from isogloss.engine.interpretation import (
+    match_tests,
+    meaning,
+    page as interpret_page,
+    phones,
+    plane_figure,
+    sentence_pair_figure,
+    tables as interpret_tables,
+)
+from isogloss.engine.interpretation.aligned_words import Spoken, Words
+from isogloss.engine.interpretation.inputs import Opened, Unit
+from isogloss.engine.interpretation.match_tests import Checked
+from isogloss.engine.interpretation.parts import Parts
+from isogloss.engine.interpretation.unit import Reader
+from isogloss.engine.retrieval import grid_store
+from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime.zarr_group import Json
+
+SEED = 20250519  # of random word pairs and permutations
+_PAGE = "interpret.html"
+_NAME_BYTES = 200  # longest file name of a picture; file systems have 255, drafts are longer
+MATCHES = pa.schema(
+    [
+        *interpret_tables.WORD_PAIRS,
+        ("meaning", pa.float64()),  # cosine of the words' sentence encodings
+        ("sound_distance", pa.float64()),  # phone edit distance over the longer word
+        ("alike", pa.string()),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checks:
+    """With what word pairs are checked, and how many are drawn.
+
+    Attributes:
+      encoder: of meaning; None leaves that check out.
+      voices: of phones; None leaves that check out.
+      pictures: sentence pairs drawn of each language pair and state, those of the highest scores.
+      recordings: of both sides, for the pictures' waveforms; None draws none.
+    """
+
+    encoder: meaning.Encoder | None
+    voices: phones.Phones | None
+    pictures: int
+    recordings: "Recordings | None"
+
+
+class Recordings:
+    """Waveforms by language and utterance."""
+
+    def __init__(self, spec: str, stores: Iterable[LanguageStore]) -> None:
+        """List the recordings of `--corpus`; ValueError for nonsense, and if stores are of another corpus."""
+        opened = corpus.open_corpus(spec)
+        self._sources: dict[tuple[str, str], audio.Source] = {}
+        for store in stores:
+            listed = {u.name: u for u in opened.listing(store.language, "all").utterances}
+            columns = (store.coordinate(name) for name in ("sentence", "transcription"))
+            for name, *said in zip(store.names, *columns, strict=True):
+                found = listed.get(name)
+                if found is None or [found.sentence, found.transcription] != said:
+                    raise ValueError(
+                        f"--corpus={spec}: {store.language} {name!r} of {store.path} isn't there, or has "
+                        "another sentence or text. Name the corpus that the store was made of, or none"
+                    )
+                self._sources[store.language, name] = found.source
+
+    def wave(self, language: str, utterance: str, frames: int) -> Float[np.ndarray, " samples"] | None:
+        """Samples of an utterance's first frames; None where it can't be read."""
+        try:
+            return audio.decode(self._sources[language, utterance], frames * time_axis.SAMPLES_PER_FRAME)
+        except audio.AudioError:
+            return None
+
+
+def write(
+    out: pathlib.Path,
+    opened: Opened,
+    words: Mapping[str, Spoken],
+    parts: Parts,
+    kept: Sequence[Unit],
+    checks: Checks,
+    settings: Mapping[str, Json],
+) -> pathlib.Path:
+    """Write matches.parquet, checks, planes, pictures and the page; the page's path.
+
+    Pictures that an earlier run left here and this one doesn't have are removed.
+    """
+    pairs = tuple(dict.fromkeys(unit.pair for unit in kept))
+    checked, drawn = [], set()
+    for pair in pairs:
+        units = [unit for unit in kept if unit.pair == pair]
+        tables = [parts.read("word_pairs", opened.name(unit)).to_pandas() for unit in units]
+        one = match_tests.check(
+            pd.concat(tables, ignore_index=True), encoder=checks.encoder, voices=checks.voices, seed=SEED
+        )
+        drawn |= set(_planes(out, opened, one, units))
+        checked.append(_told(one))
+        drawn |= set(_pictures(out, opened, words, parts, checked[-1], units, checks))
+    for old in _old_pictures(out) - drawn:
+        old.unlink(missing_ok=True)
+    every = Checked(*(pd.concat(list(part), ignore_index=True) for part in zip(*checked, strict=True)))
+    matched = every.pairs.loc[every.pairs["mutual"] | every.pairs["transported"]]
+    _write(out / "matches", pa.Table.from_pandas(matched, MATCHES, preserve_index=False), csv=False)
+    for name, table in (("checks", every.tests), ("planes", every.plane)):
+        _write(out / name, pa.Table.from_pandas(table, preserve_index=False), csv=True)
+    sentences = [parts.read("sentence_pairs", opened.name(unit)) for unit in kept]
+    page = out / _PAGE
+    interpret_page.write(page, every, pa.concat_tables(sentences).to_pandas(), settings, name=out.name)
+    return page
+
+
+def remove(out: pathlib.Path) -> None:
+    """Remove what `write` wrote for an earlier run."""
+    names = [_PAGE, "matches.parquet"]
+    names += [f"{name}.{kind}" for name in ("checks", "planes") for kind in ("parquet", "csv")]
+    for old in _old_pictures(out) | {out / name for name in names}:
+        old.unlink(missing_ok=True)
+
+
+def _old_pictures(out: pathlib.Path) -> set[pathlib.Path]:
+    patterns = [f"{what}_*.{kind}" for what in ("plane", "pair") for kind in picture_files.KINDS]
+    return {path for pattern in patterns for path in out.glob(pattern)}
+
+
+def _told(checked: Checked) -> Checked:
+    """What the page tells of, and each word with frames of no word, which names it."""
+    pairs = checked.pairs
+    named = (pairs["word_index_a"] == interpret_tables.GAP_INDEX) | (
+        pairs["word_index_b"] == interpret_tables.GAP_INDEX
+    )
+    return checked._replace(pairs=pairs.loc[interpret_page.told(pairs) | named])
+
+
+def _write(stem: pathlib.Path, table: pa.Table, *, csv: bool) -> None:
+    bare = table.replace_schema_metadata()
+    path = stem.with_suffix(".parquet")
+    atomic_write.write_whole(path, lambda file: table_files.write_parquet(bare, file))
+    if csv:
+        atomic_write.write_whole(stem.with_suffix(".csv"), lambda file: table_files.write_csv(bare, file))
+
+
+def _planes(
+    out: pathlib.Path, opened: Opened, checked: Checked, units: Sequence[Unit]
+) -> Iterator[pathlib.Path]:
+    for unit in units:
+        figure = plane_figure.plane(checked, *unit.pair, opened.grid.states[unit.state])
+        if figure is not None:
+            yield from picture_files.save(figure, out / f"plane_{_file_name(opened, unit)}")
+
+
+def _pictures(
+    out: pathlib.Path,
+    opened: Opened,
+    words: Mapping[str, Spoken],
+    parts: Parts,
+    checked: Checked,
+    units: Sequence[Unit],
+    checks: Checks,
+) -> Iterator[pathlib.Path]:
+    """Draw the sentence pairs of the highest scores, the first of equals."""
+    reader = Reader(opened)
+    for unit in units if checks.pictures else ():
+        state = opened.grid.states[unit.state]
+        sentences = parts.read("sentence_pairs", opened.name(unit)).to_pandas()
+        best = sentences.dropna(subset=["score"]).sort_values("score", ascending=False, kind="stable")
+        matches = checked.pairs.loc[checked.pairs["state"] == state]
+        states = reader.states(unit)
+        for row in best.head(checks.pictures).to_dict("records"):
+            names = (str(row["utterance_a"]), str(row["utterance_b"]))
+            said = [words[code].utterances[name] for code, name in zip(unit.pair, names, strict=True)]
+            mine = matches.loc[matches["query"] == row["query"]]
+            sides = [
+                _side(code, name, spoken, len(frames[name]), checks.recordings)
+                for code, name, spoken, frames in zip(unit.pair, names, said, states, strict=True)
+            ]
+            figure = sentence_pair_figure.sentence_pair(
+                _cosines(states[0][names[0]], states[1][names[1]]),
+                sides[0],
+                sides[1],
+                _matches(mine, said),
+                note=f"state {state}, SeqSim {row['score']:.3f}",
+            )
+            start = f"pair_{_file_name(opened, unit)}_"
+            yield from picture_files.save(figure, out / (start + sentence_name(str(row["query"]), start)))
+
+
+def _side(
+    language: str, utterance: str, words: Words, frames: int, recordings: Recordings | None
+) -> sentence_pair_figure.Side:
+    return sentence_pair_figure.Side(
+        language=language,
+        words=words.text,
+        start=words.seconds[:, 0].tolist(),
+        end=words.seconds[:, 1].tolist(),
+        wave=recordings.wave(language, utterance, frames) if recordings else None,
+    )
+
+
+def _matches(rows: pd.DataFrame, said: Sequence[Words]) -> list[sentence_pair_figure.Match]:
+    """Word pairs that match, by their places among the words that have frames."""
+    places = [{index: place for place, index in enumerate(words.index)} for words in said]
+    matched = rows.loc[rows["mutual"] | rows["transported"]]
+    return [
+        sentence_pair_figure.Match(
+            a=places[0][int(row["word_index_a"])],
+            b=places[1][int(row["word_index_b"])],
+            mutual=bool(row["mutual"]),
+            transported=bool(row["transported"]),
+        )
+        for row in matched.to_dict("records")
+    ]
+
+
+def _cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
+    norms = []
+    for frames in (x.astype(np.float64), y.astype(np.float64)):
+        norm = np.linalg.norm(frames, axis=1, keepdims=True)
+        norms.append(frames / np.where(norm == 0, 1, norm))
+    return norms[0] @ norms[1].T
+
+
+def sentence_name(sentence: str, start: str) -> str:
+    """A sentence in the name of a picture that begins with `start`, in ASCII; a hash where it is too long."""
+    quoted = urllib.parse.quote(sentence, safe="")
+    longest = max(len(f"{start}{quoted}.{kind}") for kind in picture_files.KINDS)
+    return quoted if longest <= _NAME_BYTES else hashlib.sha256(sentence.encode()).hexdigest()[:16]
+
+
+def _file_name(opened: Opened, unit: Unit) -> str:
+    name = f"{grid_store.pair_name(unit.pair)}_{opened.grid.states[unit.state]}"
+    return urllib.parse.quote(name, safe="")

@@ -1,0 +1,266 @@
+"""PNG figures of word matches: one sentence pair frame by frame, and how alike matches sound and mean.
+
+The sentence pair's is for papers: both recordings along the axes of their frame similarity matrix, matched
+words framed. Colours and type are those of the report's figures; kinds of matches also differ by line, so
+that they survive a grey printer. Each takes about a second. Text may be of any script, see `figure_fonts`.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colors, patches
+from matplotlib.axes import Axes
+from matplotlib.backends import backend_agg
+from matplotlib.figure import Figure
+
+from isogloss.engine.corpora import languages
+from isogloss.engine.drawing import fonts
+from isogloss.engine.retrieval import figures
+
+SECONDS = 0.02  # of a frame
+MUTUAL, TRANSPORT = "#d55e00", "#b0307f"
+_INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
+_MATCHED, _PLAIN = "#f4b183", "#dfe3e7"  # grounds of words under the waveforms
+_DASHES = (0, (2.2, 1.2))
+_STRIP = 0.5  # inches of a waveform
+
+
+def language_name(code: str) -> str:
+    """Name in English of a FLEURS, ISO or Whisper code; the code itself where none is known."""
+    for language in languages.LANGUAGES.values():
+        if code in (language.code, language.code.split("_")[0], language.whisper):
+            return language.name
+    return code
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Side:
+    """One recording of a sentence pair.
+
+    Attributes:
+      language: its code.
+      words: in order of time.
+      start: of each word, in seconds.
+      end: of each word, in seconds.
+      wave: samples over the recording's whole time, at any rate; None draws the words' times alone.
+    """
+
+    language: str
+    words: Sequence[str]
+    start: Sequence[float]
+    end: Sequence[float]
+    wave: Float[np.ndarray, " samples"] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Match:
+    """Two words that belong together: indices into the words of A and B, and which method says so."""
+
+    a: int
+    b: int
+    mutual: bool
+    transported: bool
+
+
+def sentence_pair(
+    similarity: Float[np.ndarray, "N M"], a: Side, b: Side, matches: Sequence[Match], *, note: str
+) -> Figure:
+    """Frame similarities of two recordings with their words, and the matches framed.
+
+    Args:
+      similarity: cosine of each frame of A, downwards, with each of B, to the right.
+      a: the query's recording, on the left.
+      b: the candidate's, above.
+      matches: to be framed; gaps (negative indices) are left out.
+      note: a line under the title, such as state and score.
+    """
+    seconds = [SECONDS * length for length in similarity.shape]
+    real = [match for match in matches if match.a >= 0 and match.b >= 0]
+    families, missing = fonts.cover([*a.words, *b.words])
+    with matplotlib.rc_context({"font.family": families}):
+        figure = Figure(figsize=(7.2, 7.2), dpi=200, facecolor="white")
+        backend_agg.FigureCanvasAgg(figure)
+        names = [[fonts.boxed(word, missing) for word in side.words] for side in (a, b)]
+        wide, high = _matrix_size(seconds, [len(a.words), len(b.words)])
+        sizes = [_text_size(high, len(a.words)), _text_size(wide, len(b.words))]
+        left, up = (_widest(figure, *side) for side in zip(names, sizes, strict=True))
+        box = _place(figure, left + 0.32, up + 0.32, wide, high)
+        matrix, strip_a, strip_b, scale = (
+            figure.add_axes(box[name]) for name in ("matrix", "a", "b", "scale")
+        )
+        _similarities(matrix, scale, similarity, seconds)
+        _frame_matches(matrix, a, b, real)
+        _strip(strip_a, a, {match.a for match in real}, seconds[0], upright=True)
+        _strip(strip_b, b, {match.b for match in real}, seconds[1], upright=False)
+        _write_words(strip_a, names[0], a, {match.a for match in real}, sizes[0], upright=True)
+        _write_words(strip_b, names[1], b, {match.b for match in real}, sizes[1], upright=False)
+        _head(figure, f"{language_name(a.language)} and {language_name(b.language)}", note)
+        _legend(figure, real)
+    return figure
+
+
+def _matrix_size(seconds: Sequence[float], words: Sequence[int]) -> tuple[float, float]:
+    """Inches across and down: seconds as long on both axes unless one is over twice the other."""
+    ratio = float(np.clip(seconds[0] / seconds[1], 0.5, 2))
+    across = 4.9 if ratio <= 1 else 4.9 / ratio
+    grow = max(1.0, 0.1 * words[1] / across, 0.1 * words[0] / (across * ratio))
+    return across * grow, across * ratio * grow
+
+
+def _text_size(length: float, words: int) -> float:
+    """Points in which `words` lines fit into `length` inches."""
+    return float(np.clip(72 * length / max(words, 1) / 1.25, 5.0, 9.0))
+
+
+def _widest(figure: Figure, names: Sequence[str], size: float) -> float:
+    """Inches that the longest word takes."""
+    widths = [0.2]
+    for name in names:
+        text = figure.text(0, 0, name, size=size, weight="bold", parse_math=False)
+        widths.append(text.get_window_extent().width / figure.dpi)
+        text.remove()
+    return max(widths)
+
+
+def _place(
+    figure: Figure, left: float, up: float, wide: float, high: float
+) -> dict[str, tuple[float, float, float, float]]:
+    """Size the figure; places of its parts: the matrix, waveforms left of and above it, the scale."""
+    width, height = 0.1 + left + _STRIP + wide + 1.15, 0.6 + up + _STRIP + high + 0.8
+    figure.set_size_inches(width, height)
+    x, y = 0.1 + left + _STRIP, 0.8
+    inches = {
+        "matrix": (x, y, wide, high),
+        "a": (x - _STRIP - 0.04, y, _STRIP, high),
+        "b": (x, y + high + 0.04, wide, _STRIP),
+        "scale": (x + wide + 0.55, y, 0.11, min(high, 2.2)),
+    }
+    return {
+        name: (x0 / width, y0 / height, dx / width, dy / height) for name, (x0, y0, dx, dy) in inches.items()
+    }
+
+
+def _similarities(
+    axes: Axes, scale: Axes, similarity: Float[np.ndarray, "N M"], seconds: Sequence[float]
+) -> None:
+    known = similarity[np.isfinite(similarity)]
+    low, high = np.quantile(known, [0.02, 0.998]) if known.size else (0.0, 1.0)
+    ramp = colors.LinearSegmentedColormap.from_list("isogloss", figures.SEQUENTIAL)
+    image = axes.imshow(
+        similarity,
+        cmap=ramp,
+        vmin=float(low),
+        vmax=float(max(high, low + 1e-6)),
+        extent=(0, seconds[1], seconds[0], 0),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    axes.yaxis.tick_right()
+    axes.tick_params(length=2, width=0.5, labelsize=7.5, color=_FAINT, labelcolor=_INK)
+    axes.set_xlabel("seconds", size=8, color=_INK)
+    axes.yaxis.set_label_position("right")
+    axes.spines[:].set_visible(False)
+    bar = axes.figure.colorbar(image, cax=scale, extend="both", extendfrac=0.03)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    scale.tick_params(length=0, labelsize=7.5, labelcolor=_INK)
+    scale.set_title("cosine", size=7.5, color=_INK, loc="left", pad=6)
+
+
+def _frame_matches(axes: Axes, a: Side, b: Side, matches: Sequence[Match]) -> None:
+    """A frame around the two words' time; dashed where only transport matches them."""
+    for match in sorted(matches, key=lambda match: match.mutual):
+        x, y = b.start[match.b], a.start[match.a]
+        size = (max(b.end[match.b] - x, SECONDS), max(a.end[match.a] - y, SECONDS))
+        color, style = (MUTUAL, "-") if match.mutual else (TRANSPORT, _DASHES)
+        for ink, width in (("white", 2.4), (color, 1.3)):
+            solid = "-" if ink == "white" else style
+            frame = patches.Rectangle(
+                (x, y), *size, fill=False, ec=ink, lw=width, ls=solid, joinstyle="miter"
+            )
+            frame.set_alpha(0.55 if ink == "white" else 1)
+            axes.add_patch(frame)
+
+
+def _strip(axes: Axes, side: Side, matched: set[int], seconds: float, *, upright: bool) -> None:
+    """Waveform with the words' times as its ground; of no audio, the times alone."""
+    span, fill = (axes.axhspan, axes.fill_betweenx) if upright else (axes.axvspan, axes.fill_between)
+    for i, (start, end) in enumerate(zip(side.start, side.end, strict=True)):
+        ground = _MATCHED if i in matched else _PLAIN
+        span(start, max(end, start + SECONDS), color=ground, ec="white", lw=0.8)
+    if side.wave is not None and side.wave.size:
+        low, high, time = _envelope(side.wave, seconds)
+        fill(time, low, high, color=_INK, lw=0)
+    axes.set_axis_off()
+    along, across = (axes.set_ylim, axes.set_xlim) if upright else (axes.set_xlim, axes.set_ylim)
+    along(seconds if upright else 0, 0 if upright else seconds)
+    across(-1.05, 1.05)
+
+
+def _envelope(
+    wave: Float[np.ndarray, " samples"], seconds: float
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Lowest and highest sample of up to 1200 stretches over `seconds`, the loudest at 1, and their times."""
+    count = min(1200, wave.size)
+    edges = np.linspace(0, wave.size, count, endpoint=False).astype(int)
+    loudest = max(float(np.abs(wave).max()), 1e-9)
+    time = (np.arange(count) + 0.5) / count * seconds
+    return np.minimum.reduceat(wave, edges) / loudest, np.maximum.reduceat(wave, edges) / loudest, time
+
+
+def _write_words(
+    axes: Axes, names: Sequence[str], side: Side, matched: set[int], size: float, *, upright: bool
+) -> None:
+    """Words beside their time, moved apart where they would overlap, each with a line to its time."""
+    low, high = sorted(axes.get_ylim() if upright else axes.get_xlim())
+    box = axes.get_window_extent()
+    per_point = (high - low) / (box.height if upright else box.width) * axes.figure.dpi / 72
+    at = [(start + end) / 2 for start, end in zip(side.start, side.end, strict=True)]
+    placed = spread(np.asarray(at, np.float64), 1.22 * size * per_point)
+    across = "axes fraction"
+    for i, (name, where, time) in enumerate(zip(names, placed, at, strict=True)):
+        style = {"size": size, "color": _INK if i in matched else _FAINT, "parse_math": False}
+        style |= {"weight": "bold" if i in matched else "normal", "annotation_clip": False}
+        line = {"arrowstyle": "-", "color": _RULE, "lw": 0.7, "shrinkA": 1, "shrinkB": 0}
+        tip, end = ((0, time), (-0.36, where)) if upright else ((time, 1), (where, 1.36))
+        kind = (across, "data") if upright else ("data", across)
+        turned = (
+            {"ha": "right", "va": "center"} if upright else {"ha": "center", "va": "bottom", "rotation": 90}
+        )
+        axes.annotate(name, tip, end, kind, kind, arrowprops=line, **turned, **style)
+
+
+def spread(at: Float[np.ndarray, " W"], gap: float) -> Float[np.ndarray, " W"]:
+    """Places at least `gap` apart, in the order of `at`, with the least sum of squared moves.
+
+    Isotonic regression of `at` less i * gap, by pooling neighbours that are out of order.
+    """
+    pools: list[list[float]] = []  # mean and size
+    for i, place in enumerate(np.maximum.accumulate(at) if at.size else at):
+        pools.append([float(place) - i * gap, 1])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            mean, size = pools.pop()
+            before, count = pools.pop()
+            pools.append([(before * count + mean * size) / (count + size), count + size])
+    level = [mean for mean, size in pools for _ in range(int(size))]
+    return np.asarray(level, np.float64) + gap * np.arange(len(level))
+
+
+def _head(figure: Figure, title: str, note: str) -> None:
+    width, height = figure.get_size_inches()
+    left, place = 0.15 / width, {"va": "top", "parse_math": False}
+    figure.text(left, 1 - 0.12 / height, title, size=12, weight="bold", color=_INK, **place)
+    figure.text(left, 1 - 0.36 / height, note, size=8, color=_FAINT, **place)
+
+
+def _legend(figure: Figure, matches: Sequence[Match]) -> None:
+    boxes = []
+    if any(match.mutual for match in matches):
+        boxes.append(patches.Patch(fill=False, ec=MUTUAL, lw=1.3, label="mutual best match"))
+    if any(match.transported and not match.mutual for match in matches):
+        dashed = {"fill": False, "ec": TRANSPORT, "ls": _DASHES, "lw": 1.3}
+        boxes.append(patches.Patch(label="optimal transport only", **dashed))
+    if boxes:
+        figure.legend(handles=boxes, loc="lower left", ncols=2, frameon=False, fontsize=8, labelcolor=_INK)

@@ -1,0 +1,141 @@
+"""One language pair at one state: which sentences are compared, and what their words say.
+
+Pure but for reading states. A sentence pair whose utterance has no words is kept with the reason.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from isogloss.engine.activations import language_states
+from isogloss.engine.activations.language_states import DamagedError, Loaded, Member
+from isogloss.engine.interpretation import inputs, sentence_choice, word_pairs
+from isogloss.engine.interpretation.aligned_words import Spoken, Words
+from isogloss.engine.interpretation.inputs import Opened, Unit
+from isogloss.engine.interpretation.sentence_choice import Chosen
+from isogloss.engine.interpretation.tables import Compared
+from isogloss.engine.interpretation.word_pairs import Method, Side
+from isogloss.engine.retrieval.grid_store import Pair
+
+States = Mapping[str, Float[np.ndarray, "_ D"]]  # by utterance
+
+
+class Reader:
+    """States of a language by utterance; the two languages read last are kept."""
+
+    def __init__(self, opened: Opened) -> None:
+        """Read from the stores of `opened`, centred where its grid is."""
+        self._opened = opened
+        self._centred = bool(opened.grid.attributes.get("remove_language_mean", False))
+        self._held: dict[tuple[str, int], States] = {}
+
+    def states(self, unit: Unit) -> tuple[States, States]:
+        """Of both languages of a unit.
+
+        Raises:
+          DamagedError: a shard can't be read.
+        """
+        keys = [(code, unit.state) for code in unit.pair]
+        self._held = {key: held for key, held in self._held.items() if key in keys}
+        for key in keys:
+            if key not in self._held:
+                code, state = key
+                which = self._opened.members[code]
+                name = self._opened.grid.states[state]
+                loaded = language_states.load(which, name, remove_language_mean=self._centred)
+                self._held[key] = by_utterance(which, loaded)
+        return self._held[keys[0]], self._held[keys[1]]
+
+
+def by_utterance(which: Member, loaded: Loaded) -> States:
+    """Frames in use of every utterance, views into the groups."""
+    found = {}
+    for group in loaded.groups:
+        for where, frames, states in zip(group.where, group.frames, group.states, strict=True):
+            found[which.store.names[which.rows[where]]] = states[:frames]
+    return found
+
+
+def compare(
+    opened: Opened,
+    unit: Unit,
+    reader: Reader,
+    words: Mapping[str, Spoken],
+    *,
+    sentences: str,
+    method: Method,
+) -> list[Compared]:
+    """Sentence pairs of a unit, in the order of the queries.
+
+    Raises:
+      DamagedError: a shard or the chunk of scores can't be used.
+    """
+    chosen = _choose(opened, unit, sentences)
+    states = reader.states(unit)
+    spoken = [_utterances(opened.members[code]) for code in unit.pair]
+    pairs, sides = [], []
+    for pair in chosen:
+        names = [opened.grid.sentences[place] for place in (pair.query, pair.candidate)]
+        utterances = [spoken[side][name] for side, name in enumerate(names)]
+        said = [words[code].utterances.get(name) for code, name in zip(unit.pair, utterances, strict=True)]
+        problem = "; ".join(_problems(unit.pair, utterances, words))
+        pairs.append(
+            Compared(
+                query=names[0],
+                candidate=names[1],
+                utterances=(utterances[0], utterances[1]),
+                grid_score=pair.score,
+                words=(said[0], said[1]),
+                problem=problem,
+            )
+        )
+        sides += [] if problem else [_sides(states, utterances, said)]
+    found = iter(word_pairs.compare(sides, method))
+    return [pair if pair.problem else dataclasses.replace(pair, found=next(found)) for pair in pairs]
+
+
+def _sides(
+    states: tuple[States, States], utterances: Sequence[str], said: Sequence[Words | None]
+) -> tuple[Side, Side]:
+    a, b = (
+        Side(states=of_all[name], words=words)
+        for of_all, name, words in zip(states, utterances, said, strict=True)
+        if words is not None
+    )
+    return a, b
+
+
+def _choose(opened: Opened, unit: Unit, sentences: str) -> list[Chosen]:
+    """Sentence pairs out of the grid."""
+    what = f"{opened.grid.path}: {inputs.MEASURE} of {opened.name(unit)}"
+    try:
+        scores = opened.scores(unit)
+        if np.isnan(scores).all() and len(_common(opened, unit)):
+            raise ValueError("it isn't computed yet")
+        return sentence_choice.choose(scores, sentences)
+    except ValueError as error:  # TensorStore's checksum error is one, too
+        raise DamagedError(f"{what}: {error}; delete that chunk and run the grid job again") from error
+
+
+def _utterances(which: Member) -> dict[str, str]:
+    """Utterance that stands for each sentence."""
+    return {
+        sentence: which.store.names[row] for sentence, row in zip(which.sentences, which.rows, strict=True)
+    }
+
+
+def _common(opened: Opened, unit: Unit) -> set[str]:
+    return set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
+
+
+def _problems(pair: Pair, utterances: Sequence[str], words: Mapping[str, Spoken]) -> Iterator[str]:
+    """Why a sentence pair can't be compared."""
+    for language, utterance in zip(pair, utterances, strict=True):
+        spoken = words[language]
+        if utterance not in spoken.utterances:
+            reason = spoken.problems.get(utterance, "they aren't in words.parquet")
+            yield f"{language} {utterance} has no words: {reason}"
+        elif not len(spoken.utterances[utterance]):
+            yield f"no word of {language} {utterance} has a frame of its own"

@@ -1,0 +1,79 @@
+"""What interpretation has to do and how long it takes here, before it does it."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from isogloss.engine.interpretation import word_pairs
+from isogloss.engine.interpretation.aligned_words import Spoken, Words
+from isogloss.engine.interpretation.inputs import Opened, Unit
+from isogloss.engine.interpretation.word_pairs import Method, Side
+from isogloss.engine.retrieval.grid_store import Pair
+
+_ROW_BYTES = 30  # of a word pair on disk, in a part and again in the table
+
+
+def work(
+    opened: Opened, words: Mapping[str, Spoken] | None, todo: Sequence[Unit], timed: Method | None = None
+) -> dict[str, int | float]:
+    """What units take, as if every sentence met itself; with `timed`, the seconds by a sample.
+
+    Of word pairs nothing is said while there are no words.
+    """
+    features = next(iter(opened.members.values())).store.features
+    by_pair = {pair: _sizes(opened, words, pair) for pair in {unit.pair for unit in todo}}
+    sentences, word_count, cells = (sum(by_pair[unit.pair][k] for unit in todo) for k in range(3))
+    work: dict[str, int | float] = {
+        "units": len(todo),
+        "sentence_pairs": sentences,
+        "flops": 2 * features * cells,
+    }
+    if words:
+        work |= {"word_pairs": word_count, "bytes": 2 * _ROW_BYTES * word_count}
+    if timed:
+        seconds = cells * _seconds_per_cell(features, timed) if todo else 0.0
+        work["seconds"] = round(seconds, 1)
+    return work
+
+
+def _sizes(opened: Opened, words: Mapping[str, Spoken] | None, pair: Pair) -> tuple[int, int, int]:
+    """(sentence pairs, word pairs, pairs of frames) of a language pair's gold sentences."""
+    sides = []
+    for code in pair:
+        member = opened.members[code]
+        rows = dict(zip(member.sentences, member.rows, strict=True))
+        names = {sentence: member.store.names[row] for sentence, row in rows.items()}
+        said = words[code].utterances if words else {}
+        counts = {s: len(said.get(name, ())) + 1 for s, name in names.items()}
+        sides.append((counts, {s: int(member.store.frames[row]) for s, row in rows.items()}))
+    common = sides[0][0].keys() & sides[1][0].keys()
+    return (
+        len(common),
+        sum(sides[0][0][s] * sides[1][0][s] for s in common),
+        sum(sides[0][1][s] * sides[1][1][s] for s in common),
+    )
+
+
+def _seconds_per_cell(features: int, method: Method) -> float:
+    """Time of the kernels per pair of frames on this machine, by a batch of 8 s with 16 words."""
+    rng = np.random.default_rng(0)
+    frames, count = 384, 16
+    first = np.arange(count, dtype=np.int32) * (frames // count)
+    words = Words(
+        index=tuple(range(count)),
+        text=("",) * count,
+        frames=np.stack([first, first + 9], axis=1),
+        centre=first + 4,
+        seconds=np.zeros((count, 2)),
+        empty=0,
+        truncated=False,
+    )
+    states = rng.standard_normal((2, frames, features)).astype(np.float16)
+    sides = (Side(states=states[0], words=words), Side(states=states[1], words=words))
+    seconds = []
+    for _ in range(3):  # the first one compiles
+        begin = time.perf_counter()
+        word_pairs.compare([sides] * word_pairs.BATCH, method)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds) / (word_pairs.BATCH * frames**2)

@@ -1,0 +1,1 @@
+"""The grid and report jobs: score matrices, ranks, tables, heatmaps and the page."""

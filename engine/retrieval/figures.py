@@ -1,0 +1,232 @@
+"""PNG figures of a report: language x language heatmaps, and R@1 along the states.
+
+Each function returns a matplotlib figure sized for its content, in up to a second for 102
+languages. Colours are safe for the common colour blindnesses: `SEQUENTIAL` is even in lightness,
+so it survives a grey printer, and `QUALITATIVE` is of Okabe and Ito (2008). Unknown values are
+hatched, never drawn as zero.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.backends import backend_agg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from scipy.cluster import hierarchy
+
+from isogloss.engine.retrieval import language_order, metrics
+
+SEQUENTIAL = (
+    *("#eff6e6", "#c9e8cd", "#93d8b9", "#58c2b0", "#38a4ac"),
+    *("#3685a4", "#3a669b", "#403f7c", "#321f4c", "#1a0f20"),
+)
+QUALITATIVE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LABELS = {
+    "seqsim": "SeqSim",
+    "precision": "SeqSim precision",
+    "recall": "SeqSim recall",
+    "meanpool": "Mean pooling",
+    "dtw": "DTW",
+}
+_INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
+_WIDE = 0.8  # inches of a cell that take a name lying down
+_FEW = 6  # up to as many pairs have lines of their own
+
+
+def top(results: metrics.Results) -> float:
+    """Upper end of the colour scale of R@1, one for all measures and states: the next tenth."""
+    recall = results.figure("recall_at_1")
+    highest = float(np.max(recall, initial=0.0, where=~np.isnan(recall)))
+    return max(0.1, float(np.ceil(round(highest * 10, 6)) / 10))
+
+
+def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bool) -> Figure:
+    """R@1 of every pair at one state, row = query language, column = candidate language.
+
+    Args:
+      results: all figures.
+      measure: one of `results.measures`.
+      state: its index.
+      clustered: order languages by similarity, under their tree; otherwise by FLEURS group.
+    """
+    recall = results.matrix("recall_at_1", measure, state)
+    tree = language_order.tree(recall) if clustered else None
+    if clustered:
+        order = language_order.by_cluster(recall)
+    else:
+        order = language_order.by_group(results.languages)
+    codes = [results.languages[i] for i in order]
+    cell = float(np.interp(len(order), [3, 12, 40, 102], [0.95, 0.5, 0.24, 0.115]))  # inches
+    side, crown = cell * len(order), 0.0 if tree is None else min(0.9, 0.2 * cell * len(order))
+    groups = [language_order.OTHER if clustered else language_order.group(code) for code in codes]
+    longest = max(len(name) for name in _names(codes)) * _text_size(cell) * 0.65 / 72  # inches
+    left, low, high = max(0.7, longest + 0.25), 0.3, 0.7 + (0.25 if cell > _WIDE else longest)
+    right = 2.6 if len(set(groups)) > 1 else 1.4  # for the names of groups and the scale
+    width, height = max(4.5, left + side + right), low + side + crown + high
+    figure = _figure(width, height)
+    _title(figure, f"{LABELS[measure]}, state {results.states[state]}", clustered=clustered)
+    axes = figure.add_axes((left / width, low / height, side / width, side / height))
+    image = _cells(axes, recall[np.ix_(order, order)], top(results))
+    _name(axes, codes, cell, crown * 72)
+    if tree is not None:
+        above = (left / width, (low + side) / height, side / width, crown / height)
+        _crown(figure.add_axes(above), tree)
+    _separate(axes, groups)
+    scale = figure.add_axes(((width - 0.75) / width, low / height, 0.15 / width, min(side, 3) / height))
+    _scale(scale, image, results)
+    return figure
+
+
+def curves(results: metrics.Results) -> Figure:
+    """R@1 along the states, a panel per measure on one scale, with chance.
+
+    Up to six pairs have a line each and direction (a->b solid, b->a dashed); of more, the mean
+    over pairs and directions is drawn with the band that holds the middle 80% of them.
+    """
+    columns = min(3, len(results.measures))
+    rows = -(-len(results.measures) // columns)
+    figure = _figure(max(5.5, 3.6 * columns), 3.0 * rows + 0.8)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    recall = results.figure("recall_at_1")
+    for panel, measure in zip(panels, results.measures, strict=False):
+        lines = recall[:, :, results.measures.index(measure)]
+        (_each_pair if len(results.pairs) <= _FEW else _spread)(panel, lines, results)
+        _state_axis(panel, results.states)
+        panel.set_title(LABELS[measure], loc="left", size=10.5, weight="bold", color=_INK)
+        chance = 1 / float(results.n[results.n > 0].mean()) if results.n.any() else np.nan
+        panel.axhline(chance, color=_FAINT, lw=0.9, ls=(0, (1, 2)), label="chance")
+    for panel in panels[len(results.measures) :]:
+        panel.set_axis_off()
+    for panel in panels[::columns]:
+        panel.set_ylabel("R@1", color=_INK)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=min(7, len(labels)), frameon=False, fontsize=8.5)
+    figure.subplots_adjust(
+        left=0.62 / figure.get_figwidth(),
+        right=0.985,
+        top=1 - 0.35 / figure.get_figheight(),
+        bottom=0.95 / figure.get_figheight(),
+        hspace=0.45,
+        wspace=0.08,
+    )
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
+    backend_agg.FigureCanvasAgg(figure)
+    return figure
+
+
+def _title(figure: Figure, title: str, *, clustered: bool) -> None:
+    width, height = figure.get_size_inches()
+    order = "clustered by R@1" if clustered else "by FLEURS group"
+    note = f"R@1 with the row as query, {order}"
+    place = {"x": 0.15 / width, "va": "top"}
+    figure.text(y=1 - 0.12 / height, s=title, size=12, weight="bold", color=_INK, **place)
+    figure.text(y=1 - 0.36 / height, s=note, size=8, color=_FAINT, **place)
+
+
+def _cells(axes: Axes, values: Float[np.ndarray, "L L"], highest: float) -> AxesImage:
+    """Colour the known cells; what stays hatched is unknown, the diagonal is plain."""
+    axes.patch.set(hatch="//////", facecolor="#f3f4f6", edgecolor="#c3c8ce", linewidth=0)
+    ramp = colors.LinearSegmentedColormap.from_list("isogloss", SEQUENTIAL)
+    plain = np.where(np.eye(len(values), dtype=bool), 0.0, np.nan)
+    axes.imshow(plain, cmap=colors.ListedColormap(["#eef0f2"]), interpolation="none")
+    image = axes.imshow(values, cmap=ramp, vmin=0, vmax=highest, interpolation="none")
+    if len(values) <= 20:
+        for (row, column), value in np.ndenumerate(values):
+            if not np.isnan(value):
+                ink = "white" if value > 0.5 * highest else _INK
+                size = 10 if len(values) <= 8 else 7
+                text = f"{100 * value:.0f}"
+                axes.text(column, row, text, ha="center", va="center", size=size, color=ink)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def _name(axes: Axes, codes: Sequence[str], cell: float, pad: float) -> None:
+    """Write languages left and above."""
+    names, size = _names(codes), _text_size(cell)
+    axes.set_yticks(range(len(codes)), names, size=size, color=_INK)
+    turn = 0 if cell > _WIDE else 90
+    axes.set_xticks(range(len(codes)), names, size=size, color=_INK, rotation=turn)
+    axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.tick_params(axis="x", pad=3 + pad)
+
+
+def _names(codes: Sequence[str]) -> list[str]:
+    return [language_order.name(code) if len(codes) <= 40 else code for code in codes]
+
+
+def _text_size(cell: float) -> float:
+    """Points that fit a cell's side."""
+    return min(9.5, cell * 72 * 0.72)
+
+
+def _separate(axes: Axes, groups: Sequence[str]) -> None:
+    """Draw a line between groups, and their names on the right."""
+    starts = [i for i, group in enumerate(groups) if i == 0 or group != groups[i - 1]]
+    for start, stop in zip(starts, [*starts[1:], len(groups)], strict=True):
+        if start:
+            axes.axhline(start - 0.5, color="white", lw=1.6)
+            axes.axvline(start - 0.5, color="white", lw=1.6)
+        if len(starts) > 1:
+            words = groups[start].replace("/", "/\n")
+            place = (len(groups) - 0.2, (start + stop - 1) / 2)
+            axes.annotate(words, place, va="center", size=6.5, color=_FAINT, annotation_clip=False)
+
+
+def _crown(axes: Axes, tree: Float[np.ndarray, "K 4"]) -> None:
+    """Draw the tree above the columns; its leaves are 10 apart, the first at 5."""
+    drawn = hierarchy.dendrogram(tree, no_plot=True)
+    for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True):
+        axes.plot(x, y, color=_FAINT, lw=0.7, solid_joinstyle="miter")
+    axes.set(xlim=(0, 10 * (len(tree) + 1)), ylim=(0, 1.04 * max(tree[-1, 2], 1e-6)))
+    axes.set_axis_off()
+
+
+def _scale(axes: Axes, image: AxesImage, results: metrics.Results) -> None:
+    bar = axes.figure.colorbar(image, cax=axes, format=ticker.PercentFormatter(1, 0))
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    axes.tick_params(length=0, labelsize=8, labelcolor=_INK)
+    if results.n.any():
+        chance = 1 / float(results.n[results.n > 0].mean())
+        axes.axhline(chance, color="#d55e00", lw=1.4)
+        axes.annotate(
+            "chance", (0, chance), xytext=(-3, 0), textcoords="offset points", size=7,
+            ha="right", va="center", color="#d55e00",
+        )  # fmt: skip
+
+
+def _each_pair(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Results) -> None:
+    for (a, b), values, color in zip(results.pairs, lines, QUALITATIVE, strict=False):
+        for direction, style in enumerate(("-", (0, (4, 1.5)))):
+            label = f"{a} → {b}" if direction == 0 else f"{b} → {a}"
+            axes.plot(values[:, direction], color=color, lw=1.6, ls=style, label=label)
+
+
+def _spread(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Results) -> None:
+    by_state = np.moveaxis(lines, 1, 0).reshape(len(results.states), -1)
+    known = [row[~np.isnan(row)] for row in by_state]
+    low, high = ([np.quantile(row, q) if row.size else np.nan for row in known] for q in (0.1, 0.9))
+    axes.fill_between(range(len(known)), low, high, color="#9fc5e0", lw=0, label="middle 80%")
+    mean = metrics.known_mean(by_state)
+    axes.plot(mean, color=QUALITATIVE[0], lw=1.8, label=f"mean of {len(results.pairs):,} pairs")
+
+
+def _state_axis(axes: Axes, states: Sequence[str]) -> None:
+    step = -(-len(states) // 12)
+    shown = [i for i in range(len(states) - 1) if i % step == 0 and i + 1.4 * step < len(states)]
+    shown.append(len(states) - 1)
+    axes.set_xticks(shown, [states[i] for i in shown])
+    axes.set(xlim=(-0.2, len(states) - 0.8), ylim=(0, None), xlabel="state")
+    axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
+    axes.grid(axis="y", color=_RULE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_FAINT)
+    axes.tick_params(length=0, labelsize=8, labelcolor=_INK, labelbottom=True)

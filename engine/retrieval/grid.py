@@ -1,0 +1,377 @@
+"""Conductor of the grid: activation stores in, score matrices of every language pair and state out.
+
+The unit of work is one pair at one state. Languages are taken in blocks that fit the memory given, and each
+is loaded once per pair of blocks, not once per pair of languages; the next one is read while the kernels run.
+"""
+
+import dataclasses
+import itertools
+import logging
+import math
+import pathlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from isogloss.engine.activations import activation_store
+from isogloss.engine.activations.language_states import (
+    DamagedError,
+    Loaded,
+    Member,
+    agreement,
+    load,
+    open_member,
+)
+from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval.grid_store import Pair, Plan
+from isogloss.engine.runtime import compilation, shards
+from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.whisper import encoder
+from isogloss.kernels import frame_scores, pooling
+
+_LOG = logging.getLogger(__name__)
+_FRAME_MEASURES = ("seqsim", "precision", "recall", "dtw")
+Unit = tuple[int, int]  # (state, pair): the order of work
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the grid job was asked for; its flags say what each field means."""
+
+    store: pathlib.Path
+    grid: pathlib.Path
+    measures: tuple[str, ...]
+    languages: tuple[str, ...]
+    pairs: tuple[str, ...]
+    states: tuple[str, ...]
+    remove_language_mean: bool
+    implementation: str
+    memory_gb: float
+    share: shards.Share
+    dry_run: bool
+    compilation_cache: pathlib.Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse measures that don't exist and memory that isn't an amount."""
+        if not 0 < self.memory_gb < float("inf"):
+            raise ValueError(f"--memory_gb must be a positive number, got {self.memory_gb}")
+        unknown = [measure for measure in self.measures if measure not in grid_store.MEASURES]
+        if unknown or not self.measures or len(set(self.measures)) < len(self.measures):
+            known = ", ".join(grid_store.MEASURES)
+            raise ValueError(
+                f"--measures must name some of {known}, each once; got {','.join(self.measures)}"
+            )
+        if self.implementation.endswith("int8") and "dtw" in self.measures:
+            name = f"--implementation={self.implementation}"
+            raise ValueError(f"{name} knows no dtw; leave it out of --measures, or name another")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended; units are of this process's share.
+
+    Attributes:
+      done: units computed and written by this run.
+      skipped: units that were there already.
+      failed: reason by unit that couldn't be computed.
+      missing: by language, broken utterances that its store lacks; their rows and columns are NaN.
+      seconds: of the run.
+      utterance_pairs_per_second: throughput.
+      implementation: of the kernels.
+      programs: compiled by this run, and found compiled by an earlier one.
+      plan: what is to do: units, FLOPs, bytes; with --dry_run the time it would take.
+    """
+
+    done: int
+    skipped: int
+    failed: Mapping[str, str]
+    missing: Mapping[str, Sequence[str]]
+    seconds: float
+    utterance_pairs_per_second: float
+    implementation: str
+    programs: Mapping[str, int]
+    plan: Mapping[str, int | float]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every unit is there, of every recording that was meant to be."""
+        return not self.failed and not any(self.missing.values())
+
+
+def run(config: Config) -> Summary:
+    """Compute the part of a grid that isn't there yet.
+
+    Raises:
+      ValueError: bad input, before any compute.
+      OSError: the grid can't be written.
+    """
+    start = time.monotonic()
+    implementation = config.implementation or frame_scores.default_implementation(jax.default_backend())
+    programs = compilation.keep(config.compilation_cache, implementation)
+    pairs = grid_store.parse_pairs(config.pairs, _languages(config))
+    members = {
+        code: open_member(activation_store.open_store(config.store, code))
+        for code in sorted({code for pair in pairs for code in pair})
+    }
+    grid_plan = _plan(config, pairs, members, implementation)
+    _warn(grid_plan, members)
+    every = list(itertools.product(range(len(grid_plan.states)), range(len(pairs))))
+    mine = config.share.of(every)
+    block = _block_size(config, members)
+    if config.dry_run:
+        there = grid_store.existing(config.grid, grid_plan)
+        todo = [unit for unit in mine if unit[::-1] not in there]
+        cost = _estimate(grid_plan, members, todo, implementation)
+        cost["skipped"] = len(mine) - len(todo)
+        return _summary(_Tally(), members, implementation, start, programs(), cost)
+    grid = grid_store.create_or_open(config.grid, grid_plan)
+    finished = grid.done()
+    todo = [unit for unit in mine if unit[::-1] not in finished]
+    _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
+    tally = _Tally(skipped=len(mine) - len(todo))
+    progress = Progress("grid", len(todo), "units")
+    for (state, pair), scores in _computed(config, grid_plan, members, todo, implementation, block):
+        if isinstance(scores, DamagedError):
+            what = f"{grid_store.pair_name(pairs[pair])} state {grid_plan.states[state]}"
+            _LOG.error("%s: %s", what, scores)
+            tally.failed[what] = str(scores)
+        else:
+            grid.write(pair, state, scores)
+            tally.done += 1
+            tally.utterance_pairs += math.prod(len(members[code].rows) for code in pairs[pair])
+        progress.advance()
+    progress.close()
+    return _summary(tally, members, implementation, start, programs(), {"units": len(todo)})
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Tally:
+    """Counts of a run under way."""
+
+    done: int = 0
+    skipped: int = 0
+    utterance_pairs: int = 0
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _summary(
+    tally: _Tally,
+    members: Mapping[str, Member],
+    implementation: str,
+    start: float,
+    programs: Mapping[str, int],
+    cost: Mapping[str, int | float],
+) -> Summary:
+    seconds = time.monotonic() - start
+    return Summary(
+        done=tally.done,
+        skipped=tally.skipped,
+        failed=tally.failed,
+        missing={code: member.broken for code, member in members.items() if member.broken},
+        seconds=round(seconds, 3),
+        utterance_pairs_per_second=round(tally.utterance_pairs / seconds, 1),
+        implementation=implementation,
+        programs=programs,
+        plan=cost,
+    )
+
+
+def _warn(grid_plan: Plan, members: Mapping[str, Member]) -> None:
+    """Say what will be NaN, and which pairs have nothing to retrieve."""
+    for code, member in members.items():
+        if member.missing:
+            _LOG.warning("%s lacks %d utterances: %s", code, len(member.missing), ", ".join(member.missing))
+    strangers = [
+        grid_store.pair_name(p) for p, n in zip(grid_plan.pairs, grid_plan.common, strict=True) if not n
+    ]
+    if strangers:
+        _LOG.warning("no sentence in common: %s; is `sentence` the same in both?", ", ".join(strangers))
+
+
+def _languages(config: Config) -> tuple[str, ...]:
+    """Languages to be compared: those asked for, or all that are extracted."""
+    extracted = activation_store.languages(config.store)
+    for code in config.languages:
+        activation_store.open_store(config.store, code)  # says what there is, if this isn't
+    languages = tuple(code for code in extracted if not config.languages or code in config.languages)
+    if len(languages) < 2:
+        names = ", ".join(languages) or "none"
+        raise ValueError(f"{config.store}: a grid needs two extracted languages, to compare are: {names}")
+    return languages
+
+
+def _plan(
+    config: Config, pairs: tuple[Pair, ...], members: Mapping[str, Member], implementation: str
+) -> Plan:
+    stored = next(iter(members.values())).store.states
+    shared = agreement(members)
+    sentences = {sentence for member in members.values() for sentence in member.sentences}
+    common = [len(set(members[a].sentences) & set(members[b].sentences)) for a, b in pairs]
+    return Plan(
+        pairs=pairs,
+        states=encoder.choose_states(config.states, stored),
+        sentences=tuple(sorted(sentences, key=_natural)),
+        measures=config.measures,
+        common=tuple(common),
+        identity={
+            **shared,
+            "languages": {code: member.identity() for code, member in members.items()},
+            "remove_language_mean": config.remove_language_mean,
+            "implementation": implementation,
+        },
+        flags={
+            "languages": list(config.languages),
+            "pairs": list(config.pairs),
+            "states": list(config.states),
+            "memory_gb": config.memory_gb,
+        },
+    )
+
+
+def _natural(sentence: str) -> tuple[bool, int, str]:
+    """Numbers by value and before words, as FLEURS's ids are numbers."""
+    return (False, int(sentence), sentence) if sentence.isdecimal() else (True, 0, sentence)
+
+
+def _computed(
+    config: Config,
+    grid_plan: Plan,
+    members: Mapping[str, Member],
+    units: Sequence[Unit],
+    implementation: str,
+    block: int,
+) -> Iterator[tuple[Unit, dict[str, Float32[np.ndarray, "Q C"]] | DamagedError]]:
+    """Units with their scores, or why they have none, state by state and block by block."""
+    places = {sentence: i for i, sentence in enumerate(grid_plan.sentences)}
+    where = {code: np.asarray([places[s] for s in m.sentences], int) for code, m in members.items()}
+    size = len(grid_plan.sentences)
+    with ThreadPoolExecutor(1, "read") as reader:
+        for state, of_state in itertools.groupby(units, key=lambda unit: unit[0]):
+            wanted = [pair for _, pair in of_state]
+            visits = blocks([grid_plan.pairs[pair] for pair in wanted], block)
+            name = grid_plan.states[state]
+            for a, b, x, y in _loaded(visits, members, name, config.remove_language_mean, reader):
+                unit = (state, grid_plan.pairs.index((a, b)))
+                if isinstance(x, DamagedError):
+                    yield unit, x
+                    continue
+                if isinstance(y, DamagedError):
+                    yield unit, y
+                    continue
+                scores = score(x, y, grid_plan.measures, implementation)
+                full = {measure: np.full((size, size), np.nan, np.float32) for measure in scores}
+                for measure, matrix in scores.items():
+                    full[measure][np.ix_(where[a], where[b])] = matrix
+                yield unit, full
+
+
+def _block_size(config: Config, members: Mapping[str, Member]) -> int:
+    """Languages in a block, so that two blocks and a pair read ahead fit the memory given."""
+    largest = max(_bytes(member, remove_mean=config.remove_language_mean) for member in members.values())
+    fit = int(config.memory_gb * 1e9 / largest)
+    if fit < 4:
+        raise ValueError(
+            f"--memory_gb={config.memory_gb} is too little: four languages of up to {largest / 1e9:.3f} GB "
+            f"at one state must fit; give at least {4 * largest / 1e9:.3f}"
+        )
+    return (fit - 2) // 2
+
+
+def _bytes(member: Member, *, remove_mean: bool) -> int:
+    frames = int(member.store.frames[list(member.rows)].sum())
+    itemsize = 4 if remove_mean else member.store.dtype.itemsize
+    return max(1, int(1.15 * frames * member.store.features * itemsize))
+
+
+def blocks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, frozenset[str]]]:
+    """Pairs in an order that keeps few languages in use, each with the languages to keep until it's done.
+
+    Languages are cut into blocks of `size`; all pairs of two blocks follow each other.
+    """
+    languages = sorted({code for pair in pairs for code in pair})
+    block = {code: i // size for i, code in enumerate(languages)}
+    ordered = sorted(pairs, key=lambda pair: (sorted(block[code] for code in pair), pair))
+    for pair in ordered:
+        kept = {block[code] for code in pair}
+        yield pair, frozenset(code for code in languages if block[code] in kept)
+
+
+def _loaded(
+    visits: Iterator[tuple[Pair, frozenset[str]]],
+    members: Mapping[str, Member],
+    state: str,
+    remove_mean: bool,
+    reader: ThreadPoolExecutor,
+) -> Iterator[tuple[str, str, Loaded | DamagedError, Loaded | DamagedError]]:
+    """Pairs with their states in memory; the next pair's are read while this one's are used."""
+    order = list(visits)
+    held: dict[str, Future[Loaded | DamagedError]] = {}
+    for i, (pair, kept) in enumerate(order):
+        following = order[i + 1][0] if i + 1 < len(order) else pair
+        held = {code: future for code, future in held.items() if code in kept}
+        for code in (*pair, *following):
+            if code not in held:
+                held[code] = reader.submit(_load, members[code], state, remove_mean)
+        yield *pair, held[pair[0]].result(), held[pair[1]].result()
+
+
+def _load(member: Member, state: str, remove_mean: bool) -> Loaded | DamagedError:
+    try:
+        return load(member, state, remove_language_mean=remove_mean)
+    except DamagedError as error:
+        return error
+
+
+def score(
+    x: Loaded, y: Loaded, measures: Sequence[str], implementation: str
+) -> dict[str, Float32[np.ndarray, "U V"]]:
+    """Score matrices of all utterances of two languages at one state."""
+    scores = {m: np.zeros((len(x.pooled), len(y.pooled)), np.float32) for m in measures}
+    by_frame = tuple(measure for measure in measures if measure in _FRAME_MEASURES)
+    if by_frame:
+        for a, b in itertools.product(x.groups, y.groups):
+            found = frame_scores.frame_scores(
+                a.states, a.frames, b.states, b.frames, measures=by_frame, implementation=implementation
+            )
+            for measure, matrix in found.items():
+                scores[measure][np.ix_(a.where, b.where)] = matrix
+    if "meanpool" in measures:
+        scores["meanpool"] = np.asarray(pooling.cosine(x.pooled, y.pooled))
+    return scores
+
+
+def _estimate(
+    grid_plan: Plan, members: Mapping[str, Member], todo: Sequence[Unit], implementation: str
+) -> dict[str, int | float]:
+    """Work, bytes and time of units, by a sample of the kernels timed on the spot."""
+    frames = {code: int(member.store.frames[list(member.rows)].sum()) for code, member in members.items()}
+    features = next(iter(members.values())).store.features
+    pairs = [grid_plan.pairs[pair] for _, pair in todo]
+    cells = float(sum(frames[a] * frames[b] for a, b in pairs))
+    by_frame = tuple(measure for measure in grid_plan.measures if measure in _FRAME_MEASURES)
+    per_cell = _seconds_per_cell(features, by_frame, implementation) if by_frame else 0.0
+    return {
+        "units": len(todo),
+        "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
+        "flops": 2 * features * cells if by_frame else 0.0,
+        "dtw_cells": cells if "dtw" in by_frame else 0.0,
+        "bytes": len(todo) * 4 * len(grid_plan.measures) * len(grid_plan.sentences) ** 2,
+        "seconds": round(cells * per_cell, 1),
+    }
+
+
+def _seconds_per_cell(features: int, measures: tuple[str, ...], implementation: str) -> float:
+    """Time of a kernel per pair of frames on this machine, by a sample of two groups of 4 s each."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 16, 200, features)).astype(np.float32)
+    n = np.full(16, 200, np.int32)
+    seconds = []
+    for _ in range(3):  # the first one compiles
+        begin = time.perf_counter()
+        frame_scores.frame_scores(x, n, y, n, measures=measures, implementation=implementation)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds) / float(n.sum()) ** 2

@@ -1,0 +1,246 @@
+"""Grid of score matrices: one array per measure, (pair, state, query, candidate), in one Zarr group.
+
+A chunk is one pair at one state: the unit of work, written once and whole, one file. A unit is done when the
+chunk of every measure exists; nothing else records it. NaN stands where a language lacks a sentence.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorstore as ts
+from jaxtyping import Float, Float32, Int, Int32
+
+from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime.zarr_group import Array, Coordinate, Json
+
+KIND, FORMAT = "grid", 1
+AXES = ("pair", "state", "query", "candidate")
+MEASURES = {
+    "seqsim": "F1 of precision and recall; larger is closer",
+    "precision": "mean over query frames of the best cosine with a candidate frame; larger is closer",
+    "recall": "mean over candidate frames of the best cosine with a query frame; larger is closer",
+    "meanpool": "cosine of the mean frames; larger is closer",
+    "dtw": "DTW cost of 1 - cosine, sum along the path; smaller is closer",
+}
+Pair = tuple[str, str]
+
+
+def pair_name(pair: Pair) -> str:
+    """Label of a pair on the pair axis."""
+    return "-".join(pair)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Axes of a grid and what it is of; a grid of another plan is not resumed.
+
+    Attributes:
+      pairs: language pairs, each unordered pair once.
+      states: names of encoder states.
+      sentences: of any language, in order; the query and the candidate axis.
+      measures: some of MEASURES.
+      common: sentences that both languages of each pair have.
+      identity: all else that decides the numbers: weights, listings, broken utterances, options.
+      flags: the resolved flags of the run that made the grid, for the record.
+    """
+
+    pairs: tuple[Pair, ...]
+    states: tuple[str, ...]
+    sentences: tuple[str, ...]
+    measures: tuple[str, ...]
+    common: tuple[int, ...]
+    identity: Mapping[str, Json]
+    flags: Mapping[str, Json]
+
+    def attributes(self) -> dict[str, Json]:
+        """As group attributes."""
+        axes: dict[str, Json] = {
+            "pairs": [pair_name(pair) for pair in self.pairs],
+            "states": list(self.states),
+            "measures": list(self.measures),
+        }
+        return {"kind": KIND, "format": FORMAT, **axes, **self.identity, "flags": self.flags}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grid:
+    """An open grid.
+
+    Attributes:
+      path: of the Zarr group.
+      attributes: of the group.
+      pairs: language pairs.
+      states: names of encoder states.
+      sentences: of the query and of the candidate axis.
+      measures: names of the arrays.
+      common: sentences that both languages of each pair have.
+    """
+
+    path: pathlib.Path
+    attributes: Mapping[str, Json]
+    pairs: tuple[Pair, ...]
+    states: tuple[str, ...]
+    sentences: tuple[str, ...]
+    measures: tuple[str, ...]
+    common: Int[np.ndarray, " P"]
+
+    @functools.cached_property
+    def _arrays(self) -> dict[str, ts.TensorStore]:
+        return {m: zarr_group.open_array(self.path, m, keep_fill=True) for m in self.measures}
+
+    def done(self) -> set[tuple[int, int]]:
+        """(pair, state) indices of the units whose chunks are all there."""
+        found = [zarr_group.chunks_present(self.path, measure, 2) for measure in self.measures]
+        return {(pair, state) for pair, state in set.intersection(*found)}
+
+    def write(self, pair: int, state: int, scores: Mapping[str, Float32[np.ndarray, "Q C"]]) -> None:
+        """Write one unit and wait until it is on disk."""
+        if set(scores) != set(self.measures):
+            raise ValueError(f"{self.path}: a unit has {self.measures}, got {tuple(scores)}")
+        writes = [self._arrays[measure][pair, state].write(matrix) for measure, matrix in scores.items()]
+        for write in writes:
+            zarr_group.finish(write, f"{self.path}: pair {pair}, state {state}")
+
+    def read(self, measure: str, pair: int, state: int) -> Float[np.ndarray, "Q C"]:
+        """One score matrix; NaN all over if it isn't computed yet."""
+        return self.reading(measure, pair, state).result()
+
+    def reading(self, measure: str, pair: int, state: int) -> ts.Future:
+        """What `read` waits for; many may be under way. ValueError from it if the chunk is damaged."""
+        return self._arrays[measure][pair, state].read()
+
+    def chunk_files(self, pair: int) -> Iterator[pathlib.Path]:
+        """Files of the score matrices of a pair, by measure and state, whether they are there or not."""
+        for measure in self.measures:
+            for state in range(len(self.states)):
+                yield zarr_group.chunk_file(self.path, measure, (pair, state, 0, 0))
+
+
+def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
+    """The grid at `path`, made now if there is none.
+
+    Raises:
+      ValueError: there is a grid of another plan; the message gives both values.
+    """
+    size = len(plan.sentences)
+    shape = (len(plan.pairs), len(plan.states), size, size)
+    arrays = [
+        Array(
+            name=measure,
+            axes=AXES,
+            shape=shape,
+            chunk=(1, 1, size, size),
+            inner=None,
+            dtype="float32",
+            attributes={"long_name": MEASURES[measure], "units": "1"},
+        )
+        for measure in plan.measures
+    ]
+    if not zarr_group.create(path, plan.attributes(), _coordinates(plan), arrays):
+        _check_plan(path, plan)
+    return open_grid(path)
+
+
+def open_grid(path: pathlib.Path) -> Grid:
+    """The grid that a grid job made at `path`, for reading.
+
+    Raises:
+      ValueError: there is none, or it's something else or of another format.
+    """
+    if not zarr_group.exists(path):
+        raise ValueError(f"{path}: there is no grid; make one with the grid job, or name another --grid")
+    zarr_group.check_kind(path, KIND, FORMAT)
+    labels = {
+        name: tuple(zarr_group.read_coordinate(path, name))
+        for name in ("language_a", "language_b", "state", "sentence")
+    }
+    attributes = zarr_group.read_attributes(path)
+    return Grid(
+        path=path,
+        attributes=attributes,
+        pairs=tuple(zip(labels["language_a"], labels["language_b"], strict=True)),
+        states=labels["state"],
+        sentences=labels["sentence"],
+        measures=tuple(name for name in MEASURES if (path / name).is_dir()),
+        common=zarr_group.read_coordinate(path, "n_common"),
+    )
+
+
+def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
+    """(pair, state) indices that the grid at `path` has, none if there is no grid; writes nothing.
+
+    Raises:
+      ValueError: there is a grid of another plan.
+    """
+    if not zarr_group.exists(path):
+        return set()
+    _check_plan(path, plan)
+    return open_grid(path).done()
+
+
+def _check_plan(path: pathlib.Path, plan: Plan) -> None:
+    found, wanted = zarr_group.read_attributes(path), json.loads(json.dumps(plan.attributes()))
+    differing = [key for key in wanted if key != "flags" and found.get(key) != wanted[key]]
+    if differing:
+        lines = "".join(
+            f"\n  {key}: there {_brief(found.get(key))}, asked for {_brief(wanted[key])}" for key in differing
+        )
+        raise ValueError(
+            f"{path}: a grid of something else is there{lines}\n"
+            "  Remedy: another --grid, or the flags and stores it was made with."
+        )
+
+
+def _brief(value: Json) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 400 else f"{text[:400]} ..."
+
+
+def _coordinates(plan: Plan) -> list[Coordinate]:
+    sentence: dict[str, Json] = {"long_name": "sentence"}
+    common: Int32[np.ndarray, " P"] = np.asarray(plan.common, np.int32)
+    return [
+        Coordinate(name="pair", axis="pair", values=[pair_name(pair) for pair in plan.pairs]),
+        Coordinate(name="language_a", axis="pair", values=[a for a, _ in plan.pairs]),
+        Coordinate(name="language_b", axis="pair", values=[b for _, b in plan.pairs]),
+        Coordinate(
+            name="n_common",
+            axis="pair",
+            values=common,
+            attributes={"long_name": "sentences that both languages have"},
+        ),
+        Coordinate(name="state", axis="state", values=plan.states),
+        Coordinate(name="sentence", axis="sentence", values=plan.sentences),
+        Coordinate(name="query", axis="query", values=plan.sentences, attributes=sentence),
+        Coordinate(name="candidate", axis="candidate", values=plan.sentences, attributes=sentence),
+    ]
+
+
+def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, ...]:
+    """Pairs that `--pairs` names, each in the order of `languages`; all of them where none is named.
+
+    Raises:
+      ValueError: a pair that isn't two different languages of `languages`, or is named twice.
+    """
+    if not wanted:
+        return tuple((a, b) for i, a in enumerate(languages) for b in languages[i + 1 :])
+    found = []
+    for text in wanted:
+        cuts = [(text[:i], text[i + 1 :]) for i, letter in enumerate(text) if letter == "-"]
+        known = [(a, b) for a, b in cuts if a in languages and b in languages]
+        if not known:
+            raise ValueError(
+                f"--pairs={text}: a pair is two extracted languages, a-b; "
+                f"extracted are {', '.join(languages)}"
+            )
+        a, b = known[0]
+        if a == b:
+            raise ValueError(f"--pairs={text}: a language isn't compared with itself; name two languages")
+        found.append((a, b) if languages.index(a) < languages.index(b) else (b, a))
+    if len(set(found)) < len(found):
+        raise ValueError(f"--pairs names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
+    return tuple(sorted(found, key=lambda pair: [languages.index(code) for code in pair]))

@@ -1,0 +1,52 @@
+"""Orders in which languages stand in a figure: by FLEURS group, and by who retrieves whom.
+
+Clustering is average linkage with optimal leaf order (Bar-Joseph et al., Bioinformatics 17, 2001)
+on 1 - R@1, averaged over both directions. A pair without a figure counts as averagely distant.
+102 languages take about 10 ms.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.cluster import hierarchy
+from scipy.spatial import distance
+
+from isogloss.engine.corpora import languages as fleurs_languages
+from isogloss.engine.retrieval import metrics
+
+OTHER = "other"  # group of a language that isn't one of FLEURS
+
+
+def name(code: str) -> str:
+    """Name of a language in English, or its code where it isn't one of FLEURS."""
+    return fleurs_languages.LANGUAGES[code].name if code in fleurs_languages.LANGUAGES else code
+
+
+def group(code: str) -> str:
+    """FLEURS group of a language."""
+    return fleurs_languages.LANGUAGES[code].group if code in fleurs_languages.LANGUAGES else OTHER
+
+
+def by_group(languages: Sequence[str]) -> list[int]:
+    """Order of `languages`: groups as in the FLEURS table, by code inside a group."""
+    groups = [language.group for language in fleurs_languages.LANGUAGES.values()]
+    rank = {name: i for i, name in enumerate(dict.fromkeys([*groups, OTHER]))}
+    return sorted(range(len(languages)), key=lambda i: (rank[group(languages[i])], languages[i]))
+
+
+def tree(recall: Float[np.ndarray, "L L"]) -> Float[np.ndarray, "K 4"] | None:
+    """Linkage matrix of SciPy over L languages; None for fewer than three."""
+    if len(recall) < 3:
+        return None
+    similar = metrics.known_mean(np.stack([recall, recall.T], axis=-1))
+    far = distance.squareform(1 - np.where(np.eye(len(recall)), 1.0, similar), checks=False)
+    typical = float(metrics.known_mean(far))
+    known = np.nan_to_num(far, nan=1.0 if np.isnan(typical) else typical)
+    return hierarchy.linkage(known, "average", optimal_ordering=True)
+
+
+def by_cluster(recall: Float[np.ndarray, "L L"]) -> list[int]:
+    """Order of languages along the leaves of `tree`; as they are for fewer than three."""
+    linkage = tree(recall)
+    return list(range(len(recall))) if linkage is None else hierarchy.leaves_list(linkage).tolist()

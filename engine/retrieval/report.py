@@ -1,0 +1,273 @@
+"""Conductor of the report: a grid in, retrieval table, figures and one HTML page out.
+
+The unit of work is a language pair: its scores are read, ranked and kept as a part file under
+OUT/parts. Several processes divide the pairs; one that waits for no other's part writes the
+report. Chunks that the grid lacks are reported by name and left blank, the rest goes on; a pair
+that lacks some is scored by whoever writes the report, because it has no part.
+"""
+
+import dataclasses
+import logging
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from isogloss.engine.drawing import picture_files
+from isogloss.engine.retrieval import (
+    figures,
+    grid_store,
+    metrics,
+    pair_metrics,
+    pair_parts,
+    report_page,
+    table as retrieval_table,
+)
+from isogloss.engine.retrieval.grid_store import Grid
+from isogloss.engine.retrieval.pair_metrics import Scored
+from isogloss.engine.runtime import atomic_write, shards
+from isogloss.engine.runtime.progress import Progress
+from isogloss.kernels import bootstrap
+
+_LOG = logging.getLogger(__name__)
+_LINES = 60  # of the table on the terminal; the rest is in retrieval.csv
+_NAMES = 20  # of missing chunks that a log line shows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the report job was asked for; its flags say what each field means."""
+
+    grid: pathlib.Path
+    out: pathlib.Path
+    share: shards.Share
+    dry_run: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended; `done` and `skipped` are of this process's share.
+
+    Attributes:
+      done: pairs scored by this run.
+      skipped: pairs whose figures were there already.
+      waiting: pairs of other shards, with every chunk there, that aren't done; the report is written when
+        none is left.
+      missing: chunks that the grid doesn't hold yet, counted by measure and pair; of every share where the
+        report was written, otherwise of this one.
+      failed: chunks that can't be used, each with the reason; of the same pairs.
+      rows: of the retrieval table.
+      report: the page; None while shards are waited for.
+      seconds: of the run.
+      pairs_per_second: throughput.
+      plan: what is to do: pairs, bytes, FLOPs; with --dry_run the time it would take.
+    """
+
+    done: int
+    skipped: int
+    waiting: int
+    missing: Mapping[str, int]
+    failed: Sequence[str]
+    rows: int
+    report: str | None
+    seconds: float
+    pairs_per_second: float
+    plan: Mapping[str, int | float]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk that was looked for is there and good."""
+        return not self.missing and not self.failed
+
+
+def run(config: Config) -> Summary:
+    """Score what isn't scored yet, and write the report if all is.
+
+    Raises:
+      ValueError: there is no grid, or one without a measure to report; nothing can be written to OUT.
+      OSError: the report can't be written.
+    """
+    start = time.monotonic()
+    grid = _open_grid(config.grid)
+    parts = pair_parts.open_parts(config.out / "parts", grid)
+    mine = config.share.of(range(len(grid.pairs)))
+    todo = [pair for pair in mine if not parts.kept(pair)]
+    if config.dry_run:
+        return _dry_run(grid, mine, todo, start)
+    for folder in (config.out, parts.folder):
+        atomic_write.make_folder(folder)
+    scored = _score(grid, todo, parts.save)
+    others = sorted(set(range(len(grid.pairs))) - set(mine))
+    waiting = [pair for pair in others if parts.awaited(pair)]
+    if waiting:
+        _LOG.info("%d pairs of other shards aren't done yet; the report waits for them", len(waiting))
+    else:
+        scored |= _score(grid, [pair for pair in others if not parts.kept(pair)])
+    missing, failed = _problems(grid, dict(sorted(scored.items())))
+    rows, report = 0, None
+    if not waiting:
+        every = [scored.get(pair) or parts.load(pair) for pair in range(len(grid.pairs))]
+        rows, report = _write(config, grid, every)
+    seconds = time.monotonic() - start
+    return Summary(
+        done=len(todo),
+        skipped=len(mine) - len(todo),
+        waiting=len(waiting),
+        missing=missing,
+        failed=failed,
+        rows=rows,
+        report=report,
+        seconds=round(seconds, 3),
+        pairs_per_second=round(len(todo) / seconds, 3),
+        plan=_work(grid, len(todo)),
+    )
+
+
+def _open_grid(path: pathlib.Path) -> Grid:
+    grid = grid_store.open_grid(path)
+    if not metrics.reported(grid.measures):
+        raise ValueError(
+            f"{path}: needs seqsim, meanpool, dtw, or precision together with recall; it has "
+            f"{grid.measures}. Run isogloss.jobs.grid with more --measures"
+        )
+    return grid
+
+
+def _score(
+    grid: Grid, pairs: Sequence[int], keep: Callable[[int, Scored], None] | None = None
+) -> dict[int, Scored]:
+    """Figures of some pairs, each handed to `keep` at once."""
+    progress = Progress("report", len(pairs), "pairs")
+    scored = {}
+    for pair in pairs:
+        scored[pair] = pair_metrics.score(grid, pair)
+        if keep:
+            keep(pair, scored[pair])
+        progress.advance()
+    progress.close()
+    return scored
+
+
+def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int], list[str]]:
+    """Missing chunks by pair and measure, and what is wrong with broken ones; both are logged."""
+    missing: dict[str, int] = {}
+    for pair in scored.values():
+        for chunk in pair.missing:
+            what = chunk.rsplit(" state ", 1)[0]
+            missing[what] = missing.get(what, 0) + 1
+    failed = [text for pair in scored.values() for text in pair.broken]
+    if missing:
+        names = [f"{what} ({count} of {len(grid.states)} states)" for what, count in missing.items()]
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        _LOG.error(
+            "%s: %d chunks aren't computed yet: %s%s. Run the grid job to its end, then this again",
+            grid.path,
+            sum(missing.values()),
+            ", ".join(names[:_NAMES]),
+            more,
+        )
+    for text in failed:
+        _LOG.error("%s: %s", grid.path, text)
+    return missing, failed
+
+
+def _write(config: Config, grid: Grid, scored: Sequence[Scored]) -> tuple[int, str]:
+    """Write table, figures and page; the number of rows and the page's path."""
+    results = metrics.Results(
+        pairs=grid.pairs,
+        states=grid.states,
+        measures=metrics.reported(grid.measures),
+        n=grid.common,
+        computed=np.stack([pair.computed for pair in scored]),
+        values=np.stack([pair.values for pair in scored]),
+    )
+    for name in sorted(set(grid.measures) - set(results.measures)):
+        other = metrics.TRANSPOSED[name]
+        _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
+    table = retrieval_table.tabulate(results)
+    retrieval_table.write_table(table, config.out)
+    _draw(config.out, results)
+    page = config.out / "report.html"
+    name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # whatever the locale made of it
+    html = report_page.render(results, grid.attributes, name=name, sentences=len(grid.sentences))
+    atomic_write.write_whole(page, lambda file: file.write_text(html, "utf-8"))
+    _LOG.info("best state of each pair, R@1 with its 95%% interval:\n%s", best_states(results))
+    _LOG.info("report: %s", page)
+    return table.num_rows, str(page)
+
+
+def _draw(out: pathlib.Path, results: metrics.Results) -> None:
+    """Write the figures: heatmaps of each measure at its best state, and the curves, as SVG too.
+
+    Heatmaps that an earlier report left here and this one doesn't have are removed.
+    """
+    picture_files.save(figures.curves(results), out / "curves")
+    heatmaps = set()
+    for measure in results.measures:
+        state = results.best_state(measure)
+        if state is None:
+            continue
+        for clustered, order in ((False, "by_group"), (True, "clustered")):
+            drawn = figures.heatmap(results, measure, state, clustered=clustered)
+            heatmaps |= set(picture_files.save(drawn, out / f"heatmap_{measure}_{order}", ["png"]))
+    for old in set(out.glob("heatmap_*.png")) - heatmaps:
+        old.unlink(missing_ok=True)
+
+
+def best_states(results: metrics.Results) -> str:
+    """Text table: each pair and measure at its best state, for as many pairs as a terminal shows."""
+    pairs = range(min(len(results.pairs), max(1, _LINES // max(1, len(results.measures)))))
+    rows = [("pair", "measure", "state", "n", "chance", "R@1 a->b", "R@1 b->a", "mutual")]
+    for pair in pairs:
+        for m, measure in enumerate(results.measures):
+            name = "-".join(results.pairs[pair])
+            state = results.best_state_of_pair(pair, measure)
+            if state is None:
+                rows.append((name, measure, "-", str(results.n[pair]), "-", "-", "-", "-"))
+                continue
+            there, back = results.values[pair, state, m]
+            chance, mutual = f"{100 / results.n[pair]:.1f}%", f"{100 * there[3]:.1f}%"
+            found = (results.states[state], str(results.n[pair]), chance)
+            rows.append((name, measure, *found, _interval(there), _interval(back), mutual))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if len(pairs) < len(results.pairs):
+        lines.append(f"... and {len(results.pairs) - len(pairs):,} pairs more in retrieval.csv")
+    return "\n".join(lines)
+
+
+def _interval(values: Float[np.ndarray, " F"]) -> str:
+    recall, low, high = (100 * values[metrics.FIGURES.index(f)] for f in ("recall_at_1", "ci_low", "ci_high"))
+    return f"{recall:.1f}% [{low:.1f}, {high:.1f}]"
+
+
+def _work(grid: Grid, pairs: int) -> dict[str, int | float]:
+    chunks = pairs * len(grid.states) * len(grid.measures)
+    scores = chunks * len(grid.sentences) ** 2
+    draws = pairs * len(grid.states) * len(grid.measures) * 2 * bootstrap.RESAMPLES * len(grid.sentences)
+    # Two comparisons a score, and a multiplication and an addition a draw.
+    return {"pairs": pairs, "bytes": 4 * scores, "flops": 2 * scores + 2 * draws}
+
+
+def _dry_run(grid: Grid, mine: Sequence[int], todo: Sequence[int], start: float) -> Summary:
+    """What a run would do, timed on its first pair; nothing is written."""
+    began = time.monotonic()
+    if todo:
+        pair_metrics.score(grid, todo[0])
+    each = time.monotonic() - began
+    return Summary(
+        done=0,
+        skipped=len(mine) - len(todo),
+        waiting=0,
+        missing={},
+        failed=[],
+        rows=0,
+        report=None,
+        seconds=round(time.monotonic() - start, 3),
+        pairs_per_second=0.0,
+        plan=_work(grid, len(todo)) | {"seconds": math.ceil(10 * each * len(todo)) / 10},
+    )

@@ -1,0 +1,108 @@
+"""What this process compiles: how many programs, and where they are kept for the next process.
+
+A cold process spends seconds of a core on compiling XLA's programs and Numba's functions; with a folder to
+keep them in, the next one reads them instead. Numba looks only at the file a function stands in and would
+miss a change of what it calls, so its part of the folder is named by all kernel sources.
+Safe for several processes at once; nothing is ever removed.
+"""
+
+import functools
+import hashlib
+import importlib
+import pathlib
+from collections.abc import Callable, Sequence
+
+import jax
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"  # also where XLA's cache had it
+_FOUND = "/jax/compilation_cache/cache_hits"
+_NUMBA = ("llvm_builder", "microkernels", "dtw", "packing", "tiles", "frame_scores")
+
+
+class Programs:
+    """Counts programs of XLA and functions of Numba from now on.
+
+    Attributes:
+      wanted: XLA's, whether they were compiled or found.
+      found: XLA's, in the folder where they are kept.
+      functions: Numba's that were compiled.
+    """
+
+    def __init__(self) -> None:
+        """Listen; the libraries keep listeners for good, so make one only."""
+        self.wanted = self.found = self.functions = 0
+        self._hears_numba = False
+        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+        jax.monitoring.register_event_listener(self._on_event)
+
+    def counts(self) -> dict[str, int]:
+        """What took time to compile, and what was found compiled."""
+        return {"compiled": self.wanted - self.found + self.functions, "found": self.found}
+
+    def hear_numba(self) -> None:
+        """Count Numba's functions too, which imports it."""
+        if self._hears_numba:
+            return
+        from numba.core import event  # noqa: PLC0415 Numba takes long to import
+
+        counter = self
+
+        class OnNumba(event.Listener):
+            def on_start(self, event: event.Event) -> None:
+                pass
+
+            def on_end(self, event: event.Event) -> None:
+                counter.functions += 1
+
+        event.register("numba:compile", OnNumba())
+        self._hears_numba = True
+
+    def _on_duration(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        self.wanted += event == _COMPILED
+
+    def _on_event(self, event: str, **kwargs: str | int) -> None:
+        self.found += event == _FOUND
+
+
+@functools.cache
+def programs() -> Programs:
+    """The one counter of this process."""
+    return Programs()
+
+
+def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], dict[str, int]]:
+    """Function that counts the programs from now on; with a folder, they are kept for the next process.
+
+    Args:
+      folder: made if it isn't there; None keeps nothing.
+      implementation: of the frame kernels, if the process runs them; Numba is loaded only for its own.
+    """
+    counter = programs()
+    if implementation.startswith("numba"):
+        counter.hear_numba()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(folder.resolve() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        if implementation.startswith("numba"):
+            _keep_functions(folder.resolve(), _NUMBA)
+    before = counter.counts()
+    return lambda: {what: count - before[what] for what, count in counter.counts().items()}
+
+
+def _keep_functions(folder: pathlib.Path, modules: Sequence[str]) -> None:
+    """Keep Numba's functions of the kernels; must come before the first of them is compiled."""
+    from numba.core import config  # noqa: PLC0415 takes long to import
+    from numba.core.dispatcher import Dispatcher  # noqa: PLC0415
+
+    loaded = [importlib.import_module(f"isogloss.kernels.cpu.{name}") for name in modules]
+    sources = sorted(pathlib.Path(str(module.__file__)) for module in loaded)
+    registers = importlib.import_module("isogloss.kernels.cpu.microkernels")
+    shapes = repr((registers.HEIGHTS, registers.PANELS, registers.HAS_BYTE_PRODUCT)).encode()  # of a machine
+    key = hashlib.sha256(shapes + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    config.CACHE_DIR = str(folder / f"numba-{key}")  # pyright: ignore[reportAttributeAccessIssue]
+    for module in loaded:
+        for value in vars(module).values():
+            if isinstance(value, Dispatcher):
+                value.enable_caching()

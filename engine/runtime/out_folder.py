@@ -1,0 +1,58 @@
+"""The folder that a job writes to: made, swept, and of one job with one set of settings.
+
+Rerun with other settings, a job would mix two runs' results; it's refused with what differs.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime.zarr_group import Json
+
+JOBS = ("align", "interpret", "transcribe")
+"""Those that keep their settings; each has a folder of its own, as their parts would have equal names."""
+
+
+def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
+    """Refuse a folder that holds results of other settings; ValueError with both values.
+
+    Args:
+      out: the folder; it needn't be there.
+      job: its name; the settings are in OUT/<job>.json.
+      settings: all that decides the results, beside what the parts' fingerprints hold.
+    """
+    for other in JOBS:
+        if other != job and (out / f"{other}.json").is_file():
+            raise ValueError(f"{out}: holds results of the {other} job. Name another --out")
+    file = out / f"{job}.json"
+    if not file.is_file():
+        return
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON ({error}); name another --out, or delete that folder") from error
+    wanted = json.loads(json.dumps(settings))
+    found = found if isinstance(found, dict) else {}
+    differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+    if differing:
+        lines = "".join(
+            f"\n  {key}: there {found.get(key)!r}, asked for {wanted.get(key)!r}" for key in differing
+        )
+        raise ValueError(
+            f"{out}: holds results of other settings{lines}\n"
+            "  Remedy: another --out, or the flags it was made with."
+        )
+
+
+def claim(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
+    """Make the folder with its `parts`, and keep the settings in it.
+
+    Raises:
+      ValueError: it holds results of other settings, or can't be written.
+    """
+    for folder in (out, out / "parts"):
+        atomic_write.make_folder(folder)
+    check(out, job, settings)
+    text = json.dumps(settings, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    atomic_write.write_whole(out / f"{job}.json", lambda file: file.write_text(text, "utf-8"))

@@ -1,0 +1,1 @@
+"""The transcribe job: transcripts, WER, CER, BLEU, chrF and the best exit."""

@@ -1,0 +1,74 @@
+"""Tables and figures of a transcription, written once all its parts are there.
+
+transcripts.parquet holds every row, summary.parquet and summary.csv one row per language, state and form of
+exit, exits_<language>.png and .svg the error rates by state where several states entered. One language is in
+memory at a time: of 350 utterances at 34 states 12,000 rows.
+"""
+
+import logging
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from isogloss.engine.decoding.job import Unit
+from isogloss.engine.drawing import picture_files
+from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.transcription import exit_figure, summary as transcript_summary, transcript_table
+from isogloss.engine.transcription.setting import Setting
+
+_LOG = logging.getLogger(__name__)
+Row = Mapping[str, object]
+
+
+def write(out: pathlib.Path, setting: Setting, units: Sequence[Unit], parts: PartFiles) -> list[Row]:
+    """Write tables and figures of all units; the rows of the summary."""
+    summary: list[Row] = []
+
+    def languages() -> Iterator[pa.Table]:
+        for language in setting.source.languages:
+            names = [unit.name for unit in units if unit.language == language]
+            read = [table_files.read_parquet(parts.path(name, "parquet")) for name in names]
+            table = pa.concat_tables(read).combine_chunks()
+            normal = setting.texts[language].normal
+            summary.extend(transcript_summary.rows(table, setting.exits, setting.task.task, normal))
+            yield table
+
+    atomic_write.write_whole(
+        out / "transcripts.parquet",
+        lambda file: table_files.write_parquet_in_pieces(transcript_table.SCHEMA, languages(), file),
+    )
+    table = transcript_summary.tabulate(summary)
+    atomic_write.write_whole(out / "summary.parquet", lambda file: table_files.write_parquet(table, file))
+    atomic_write.write_whole(out / "summary.csv", lambda file: table_files.write_csv(table, file))
+    drawn = set()
+    for language in setting.source.languages if len(setting.exits) > 1 else ():
+        figure = exit_figure.draw([row for row in summary if row["language"] == language])
+        drawn |= set(picture_files.save(figure, out / f"exits_{language}"))
+    for old in set(out.glob("exits_*")) - drawn:
+        old.unlink(missing_ok=True)
+    _LOG.info("best exit of each language:\n%s", best_exits(summary))
+    return summary
+
+
+def best_exits(summary: Sequence[Row]) -> str:
+    """Text table: each language's best exit and its gain, with intervals."""
+    lines: list[tuple[str, ...]] = [
+        ("language", "token", "scored", "metric", "state", "norm", "best", "gain on final")
+    ]
+    for row in summary:
+        if row["best"]:
+            metric = str(row["primary"])
+            best = _figure(row, metric, metric)
+            named = (str(row[key]) for key in ("language", "language_token", "scored", "primary", "state"))
+            lines.append((*named, "yes" if row["exit_norm"] else "no", best, _figure(row, "gain", metric)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _figure(row: Row, name: str, metric: str) -> str:
+    scale = 1 if metric.startswith(("bleu", "chrf")) else 100
+    value, low, high = (scale * float(str(row[f"{name}{end}"])) for end in ("", "_low", "_high"))
+    return "-" if math.isnan(value) else f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -1,0 +1,195 @@
+"""What a transcription is made of: model, vocabulary, source of states, exits, language tokens, references.
+
+Opened before anything is computed, so that all that can be refused is refused first. `settings` is what
+decides the results as a whole, `key` what decides those of one unit.
+"""
+
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from isogloss.engine.activations import activation_store
+from isogloss.engine.activations.state_source import Source
+from isogloss.engine.checkpoints import huggingface
+from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.corpora import corpus
+from isogloss.engine.decoding import beam_search, decoder_program, early_exit, job, language_token
+from isogloss.engine.decoding.early_exit import Exit
+from isogloss.engine.decoding.job import Hearing, Unit
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.transcription import edit_counts
+from isogloss.engine.transcription.unit import Task, Texts
+from isogloss.engine.whisper import encoder_program, tokenizer
+from isogloss.engine.whisper.tokenizer import Tokens
+
+_LOG = logging.getLogger(__name__)
+_LAYOUT = 1  # of a part file; another number makes older parts unfindable
+_NAMES = 20  # of utterances without a reference that a log line shows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Hearing):
+    """What the transcribe job was asked for; its flags say what each field means."""
+
+    silence: bool
+    task: str
+    references: str | None
+    num_beams: int
+
+    def __post_init__(self) -> None:
+        """Refuse words that aren't among the choices, and numbers out of range."""
+        super().__post_init__()
+        if self.task not in tokenizer.TASKS:
+            raise ValueError(f"--task must be one of {tokenizer.TASKS}, got {self.task!r}")
+        if self.num_beams < 1:
+            raise ValueError(f"--num_beams must be at least 1, got {self.num_beams}")
+
+    @property
+    def search(self) -> beam_search.Search:
+        """Of a text."""
+        return beam_search.Search(beams=self.num_beams)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a transcription is made of, opened.
+
+    Attributes:
+      checkpoint: the model.
+      tokens: its vocabulary.
+      source: of states.
+      task: what is asked of the decoder.
+      texts: token, references and normaliser of each language.
+      precision: of the computation.
+      settings: what decides the results as a whole; a folder is of one.
+    """
+
+    checkpoint: Checkpoint
+    tokens: Tokens
+    source: Source
+    task: Task
+    texts: Mapping[str, Texts]
+    precision: encoder_program.Precision
+    settings: Mapping[str, Json]
+
+    @property
+    def exits(self) -> tuple[Exit, ...]:
+        """Where the encoder is left."""
+        return self.task.exits
+
+    def key(self, unit: Unit) -> str:
+        """Fingerprint of all that a unit's part depends on."""
+        texts = self.texts[unit.language]
+        return unit.key(
+            self.source,
+            texts.token,
+            layout=_LAYOUT,
+            settings=self.settings,
+            normaliser=texts.normal.name,
+            references=[texts.references.get(utterance.name, "") for utterance in unit.utterances],
+        )
+
+
+def open_setting(config: Config) -> Setting:
+    """All that `config` names; ValueError for what can't be."""
+    checkpoint = load_checkpoint(config.model, config.revision)
+    vocabulary = config.vocabulary()
+    layers = checkpoint.dimensions.encoder_layers
+    task = Task(
+        task=config.task,
+        exits=early_exit.choose(config.states, config.exit_norm, layers),
+        search=config.search,
+    )
+    source = config.source(checkpoint, [exit.state for exit in task.exits], silence=config.silence)
+    spellings = _spellings(*config.vocabulary_source)
+    platform = jax.default_backend()
+    precision = encoder_program.precision_for(platform, config.compute)
+    common = config.settings(
+        checkpoint, vocabulary, source, precision, decoder_program.rows_per_device(platform)
+    )
+    return Setting(
+        checkpoint=checkpoint,
+        tokens=vocabulary,
+        source=source,
+        task=task,
+        texts=_texts(config, source, vocabulary, spellings),
+        precision=precision,
+        settings={
+            **common,
+            "spellings_sha256": job.sha256(spellings),
+            "exits": [dataclasses.asdict(exit) for exit in task.exits],
+            **{name: getattr(config, name) for name in _RECORDED},
+        },
+    )
+
+
+_RECORDED = ("silence", "task", "references", "num_beams")
+
+
+def _spellings(name: str, revision: str | None) -> dict[str, str] | None:
+    """The model's table of English spellings, None where it brings none."""
+    found = huggingface.optional_file(name, "normalizer.json", revision)
+    return edit_counts.read_spellings(found) if found else None
+
+
+def _texts(
+    config: Config, source: Source, vocabulary: Tokens, spellings: Mapping[str, str] | None
+) -> dict[str, Texts]:
+    """Token, references and normaliser of each language; what lacks a reference is named."""
+    told = config.tokens(source.languages, vocabulary, config.task)
+    code, asked = _asked(config) if config.task == "translate" else ("", {})
+    made = {}
+    for language in source.languages:
+        normal = edit_counts.normaliser(_written(code or language, told[language], vocabulary), spellings)
+        spoken = source.utterances(language)
+        found = {u.name: asked.get(u.sentence, "") if code else u.transcription for u in spoken}
+        if config.task == "translate" and not code:
+            found = {}
+        usable = {name: text for name, text in found.items() if edit_counts.usable(text, normal)}
+        _tell(language, [u.name for u in spoken if u.name not in usable], len(spoken))
+        made[language] = Texts(token=told[language], references=usable, normal=normal)
+    return made
+
+
+def _written(language: str, token: Token, vocabulary: Tokens) -> str:
+    """The language that texts are normalised as: their own if Whisper knows it, else a given one."""
+    own = language_token.spelt(language)
+    return token.language if own not in vocabulary.languages and token.how == "given" else own
+
+
+def _asked(config: Config) -> tuple[str, dict[str, str]]:
+    """The language of the references of a translation, and its text of each sentence.
+
+    Without --references that is the corpus's English, and no language if it has none.
+    """
+    opened = None if config.corpus is None else corpus.open_corpus(config.corpus)
+    there = opened.languages() if opened else activation_store.languages(pathlib.Path(str(config.store)))
+    english = [code for code in there if language_token.spelt(code) == "en"]
+    code = config.references or next(iter(english), "")
+    if not code:
+        _LOG.warning("the corpus has no English, so translations have no reference; see --references")
+        return "", {}
+    if opened:
+        listed = opened.listing(code).utterances
+        return code, {utterance.sentence: utterance.transcription for utterance in listed}
+    store = activation_store.open_store(pathlib.Path(str(config.store)), code)
+    rows = zip(store.coordinate("sentence"), store.coordinate("transcription"), strict=True)
+    return code, {str(sentence): str(text) for sentence, text in rows}
+
+
+def _tell(language: str, without: Sequence[str], count: int) -> None:
+    if without:
+        more = f" and {len(without) - _NAMES} more" if len(without) > _NAMES else ""
+        _LOG.warning(
+            "%s: %d of %d utterances have no reference of letters or digits; they are transcribed and not "
+            "scored: %s%s",
+            language,
+            len(without),
+            count,
+            ", ".join(without[:_NAMES]),
+            more,
+        )

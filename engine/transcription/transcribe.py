@@ -1,0 +1,156 @@
+"""Conductor of transcription: recordings or stores in, transcripts and tables of early exit out.
+
+The unit of work is a block of utterances of one language: states once per utterance, decoded at every exit,
+kept as a part file under OUT/parts. Several processes divide the units; one that waits for no other's part
+writes tables and figures. Broken recordings are reported by name and the rest goes on; every run tries them
+again. Run again after any crash, it does what is missing.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from isogloss.engine.decoding import decoder_program, job
+from isogloss.engine.decoding.job import Heard, Unit
+from isogloss.engine.runtime import compilation, out_folder, table_files
+from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.transcription import (
+    outputs,
+    setting as transcribe_setting,
+    transcript_table,
+    unit as transcribe_unit,
+)
+from isogloss.engine.transcription.setting import Config, Setting
+from isogloss.engine.transcription.transcript_table import Said
+from isogloss.engine.transcription.unit import Machine
+
+__all__ = ["Config", "Summary", "run"]
+
+JOB = "transcribe"
+DECODER_SHARE = 0.05  # of a dense product's speed that decoding reaches, for estimates
+_ROW_BYTES = 500  # of transcripts.parquet, for estimates
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary(Heard):
+    """How a run ended, see `job.Heard`.
+
+    Attributes:
+      rows: of the summary.
+      best: by language, the best exit and its figures.
+      summary: the table; None while shards are waited for.
+    """
+
+    rows: int = 0
+    best: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    summary: str | None = None
+
+
+def run(config: Config) -> Summary:
+    """Transcribe what isn't transcribed yet, and write the tables if all is.
+
+    Raises:
+      ValueError: bad input, before any compute; or --out holds results of other settings.
+      OSError: the results can't be written.
+    """
+    start = time.monotonic()
+    programs = compilation.keep(config.compilation_cache)
+    setting = transcribe_setting.open_setting(config)
+    units = job.units(setting.source)
+    parts = PartFiles(folder=config.out / "parts", keys={unit.name: setting.key(unit) for unit in units})
+    out_folder.check(config.out, JOB, setting.settings)
+    mine = config.share.of(units)
+    todo = job.missing(mine, parts, lambda unit: _mended(unit, setting, parts))
+    skipped = job.utterances(mine) - job.utterances(todo)
+    cost = _work(setting, todo)
+    if config.dry_run:
+        plan = cost | job.time_here(cost, DECODER_SHARE)
+        return job.ended(Summary, start, [], skipped, plan, programs())
+    out_folder.claim(config.out, JOB, setting.settings)
+    _transcribe(setting, todo, parts)
+    waiting = job.awaited(units, parts)
+    rows = [] if waiting else outputs.write(config.out, setting, units, parts)
+    return job.ended(
+        Summary,
+        start,
+        todo,
+        skipped,
+        cost,
+        programs(),
+        waiting=waiting,
+        failed=_failed(mine if waiting else units, parts),
+        rows=len(rows),
+        best={str(row["language"]): _best(row) for row in rows if row["best"]},
+        summary=None if waiting else str(config.out / "summary.parquet"),
+    )
+
+
+def _mended(unit: Unit, setting: Setting, parts: PartFiles) -> bool:
+    without = transcript_table.without_states(parts.path(unit.name, "parquet"))
+    return job.mended(unit, setting.source, without)
+
+
+def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> None:
+    """Load the decoder and keep every unit's part."""
+    if not todo:
+        return
+    platform = jax.default_backend()
+    rows = decoder_program.rows_per_device(platform)
+    decoding = decoder_program.load(
+        setting.checkpoint, setting.tokens, setting.precision, rows_per_device=rows
+    )
+    machine = Machine(source=setting.source, decoding=decoding)
+    _LOG.info(
+        "%s on %d %s device(s), %d row(s) each, products in %s, %d exit(s), %s",
+        setting.checkpoint.name,
+        jax.local_device_count(),
+        platform,
+        rows,
+        setting.precision.compute,
+        len(setting.exits),
+        "greedy" if setting.task.search.beams == 1 else f"{setting.task.search.beams} beams",
+    )
+    progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
+
+    def make(unit: Unit) -> Sequence[Said]:
+        texts = setting.texts[unit.language]
+        return transcribe_unit.transcribe(unit, texts, setting.task, machine, progress.advance)
+
+    for unit, said in job.together(todo, -(-decoding.capacity // len(setting.exits)), make):
+        normal = setting.texts[unit.language].normal
+        table = transcript_table.tabulate(said, unit.language, setting.task.task, normal)
+        parts.save(unit.name, "parquet", lambda file, table=table: table_files.write_parquet(table, file))
+    progress.close()
+
+
+def _failed(units: Sequence[Unit], parts: PartFiles) -> dict[str, str]:
+    return {
+        f"{unit.language} {name}": problem
+        for unit in units
+        for name, problem in transcript_table.problems(parts.path(unit.name, "parquet")).items()
+    }
+
+
+def _best(row: outputs.Row) -> dict[str, object]:
+    metric = str(row["primary"])
+    shown = ("state", "exit_norm", "primary", metric, f"{metric}_low", f"{metric}_high")
+    figures = {key: row[key] for key in (*shown, "gain", "gain_low", "gain_high")}
+    return {key: None if str(value) == "nan" else value for key, value in figures.items()}  # JSON has no NaN
+
+
+def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, int]:
+    exits, audio = len(setting.exits), setting.settings["states_from"] == "audio"
+    cost = job.work(
+        todo,
+        setting.checkpoint,
+        setting.source,
+        readings=exits,
+        beams=setting.task.search.beams,
+        encoder=audio,
+    )
+    return cost | {"exits": exits, "bytes": _ROW_BYTES * exits * cost["utterances"]}

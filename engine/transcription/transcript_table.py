@@ -1,0 +1,130 @@
+"""Rows of transcripts.parquet: one per utterance, state and form of exit.
+
+A part is the table of one unit, a block of utterances of one language; transcripts.parquet is all parts in
+order. An utterance that can't be transcribed has its rows too, without text and with the reason.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from isogloss.engine.activations.state_source import Spoken
+from isogloss.engine.decoding.early_exit import Exit
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.runtime import table_files
+from isogloss.engine.transcription import edit_counts
+from isogloss.engine.transcription.edit_counts import Normaliser
+
+SCHEMA = pa.schema(
+    [
+        ("language", pa.string()),
+        ("utterance", pa.string()),
+        ("sentence", pa.string()),
+        ("state", pa.string()),
+        ("exit_norm", pa.bool_()),
+        ("task", pa.string()),
+        ("text", pa.string()),  # null where there is none, see problem
+        ("tokens", pa.list_(pa.int32())),
+        ("mean_log_probability", pa.float64()),  # of a token, the end included
+        ("language_token", pa.string()),
+        ("language_token_by", pa.string()),  # language_token.Token.how
+        ("language_probability", pa.float32()),  # of a detected language
+        ("cut", pa.bool_()),  # by the most tokens that the duration allows
+        ("empty", pa.bool_()),
+        ("truncated", pa.bool_()),  # the recording is longer than the window
+        ("seconds", pa.float64()),
+        ("frames", pa.int32()),
+        ("visible", pa.int32()),  # frames that cross-attention saw
+        ("reference", pa.string()),  # "" where there is none of use
+        ("scored", pa.bool_()),
+        *((name, pa.int32()) for name in edit_counts.COUNTS),
+        ("problem", pa.string()),
+        ("left_out", pa.bool_()),  # by --long=skip, so nothing failed
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Said:
+    """What came of one utterance at one exit.
+
+    Attributes:
+      spoken: the utterance.
+      exit: where the encoder was left.
+      reference: "" where there is none of use.
+      token: the language that the decoder was told.
+      language_probability: of a detected language.
+      visible: frames that cross-attention saw.
+      text: None where there is none.
+      tokens: of the text.
+      mean_log_probability: of a token, the end included; NaN without text.
+      cut: whether the limit ended it.
+      problem: why there is no text, "" otherwise.
+      left_out: whether that was asked for.
+    """
+
+    spoken: Spoken
+    exit: Exit
+    reference: str
+    token: Token
+    language_probability: float | None = None
+    visible: int = 0
+    text: str | None = None
+    tokens: tuple[int, ...] = ()
+    mean_log_probability: float = float("nan")
+    cut: bool = False
+    problem: str = ""
+    left_out: bool = False
+
+    @property
+    def scored(self) -> bool:
+        """Whether the text counts in error rates."""
+        return self.text is not None and bool(self.reference)
+
+
+def tabulate(said: Sequence[Said], language: str, task: str, normal: Normaliser) -> pa.Table:
+    """Table of a unit's rows, in their order."""
+    scored = np.asarray([row.scored for row in said], bool)
+    texts = [row.text or "" for row in said if row.scored]
+    counts = edit_counts.counts([row.reference for row in said if row.scored], texts, normal)
+    columns: dict[str, object] = {
+        "language": [language] * len(said),
+        "utterance": [row.spoken.name for row in said],
+        "sentence": [row.spoken.sentence for row in said],
+        "state": [row.exit.state for row in said],
+        "exit_norm": [row.exit.exit_norm for row in said],
+        "task": [task] * len(said),
+        "language_token": [row.token.language for row in said],
+        "language_token_by": [row.token.how for row in said],
+        "empty": [row.text is not None and not row.text for row in said],
+        "truncated": [row.spoken.truncated for row in said],
+        "seconds": [row.spoken.seconds for row in said],
+        "frames": [row.spoken.frames for row in said],
+    }
+    own = (field.name for field in dataclasses.fields(Said) if field.name in SCHEMA.names)
+    columns |= {name: [getattr(row, name) for row in said] for name in own}
+    columns["scored"] = scored.tolist()
+    for name, values in counts.items():
+        spread = np.zeros(len(said), np.int64)
+        spread[scored] = values
+        columns[name] = np.ma.MaskedArray(spread, ~scored).tolist()
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=False) for field in SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def problems(part: pathlib.Path) -> dict[str, str]:
+    """Why utterances of a part have no text, by name; those left out on request aren't among them."""
+    return {name: problem for name, problem, left_out, _ in _told(part) if problem and not left_out}
+
+
+def without_states(part: pathlib.Path) -> set[str]:
+    """Names of a part's utterances that never came to the decoder, and weren't left out on request."""
+    return {name for name, problem, left_out, visible in _told(part) if problem and not (left_out or visible)}
+
+
+def _told(part: pathlib.Path) -> Iterator[tuple[str, str, bool, int]]:
+    table = table_files.read_parquet(part, ["utterance", "problem", "left_out", "visible"])
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)

@@ -1,0 +1,196 @@
+"""One unit of transcription: a block of utterances of a language, at all exits.
+
+States come once per utterance and serve all exits. A text may have as many tokens as the recording's duration
+allows, see `generation.token_limit`; what goes beyond, mostly an endless repetition, is cut and marked. Host
+memory: up to `_PENDING` bytes of states, or a step's if that is more, are gathered and copied once.
+"""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float32
+
+from isogloss.engine.activations.state_source import Broken, Encoded, Source, Spoken
+from isogloss.engine.decoding import early_exit
+from isogloss.engine.decoding.beam_search import Search
+from isogloss.engine.decoding.decoder_program import Decoded, Decoding
+from isogloss.engine.decoding.early_exit import Exit
+from isogloss.engine.decoding.generation import token_limit
+from isogloss.engine.decoding.job import Unit
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.transcription.edit_counts import Normaliser
+from isogloss.engine.transcription.transcript_table import Said
+from isogloss.engine.whisper.tokenizer import Tokens
+
+_PENDING = 500_000_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is asked of the decoder.
+
+    Attributes:
+      task: "transcribe" or "translate".
+      exits: states that enter.
+      search: of the text.
+    """
+
+    task: str
+    exits: tuple[Exit, ...]
+    search: Search
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Texts:
+    """What is known of a language's texts.
+
+    Attributes:
+      token: the language that the decoder is told.
+      references: by utterance; those that can't be used are left out.
+      normal: of the references' language.
+    """
+
+    token: Token
+    references: Mapping[str, str]
+    normal: Normaliser
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """One utterance at one exit, waiting to be decoded."""
+
+    spoken: Spoken
+    exit: Exit
+    states: Float32[np.ndarray, "N D"]
+    visible: int
+    apply_norm: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What does the work.
+
+    Attributes:
+      source: of states.
+      decoding: the decoder.
+    """
+
+    source: Source
+    decoding: Decoding
+
+
+def transcribe(
+    unit: Unit, texts: Texts, task: Task, machine: Machine, heard: Callable[[], None]
+) -> list[Said]:
+    """What every utterance of a unit says at every exit, utterance by utterance.
+
+    Args:
+      unit: the utterances.
+      texts: of their language.
+      task: what is asked.
+      machine: what does it.
+      heard: called for every utterance whose states have come.
+    """
+    said: dict[tuple[int, Exit], Said] = {}
+    by_row = {utterance.row: utterance for utterance in unit.utterances}
+    for entries, broken in _groups(unit, task, machine, heard):
+        for failed in broken:
+            for exit in task.exits:
+                spoken = by_row[failed.row]
+                said[failed.row, exit] = Said(
+                    spoken=spoken,
+                    exit=exit,
+                    reference=texts.references.get(spoken.name, ""),
+                    token=texts.token,
+                    problem=failed.reason,
+                    left_out=failed.asked_for,
+                )
+        for entry, row in zip(entries, _decode(entries, texts, task, machine.decoding), strict=True):
+            said[entry.spoken.row, entry.exit] = row
+    return [said[spoken.row, exit] for spoken in unit.utterances for exit in task.exits]
+
+
+def _groups(
+    unit: Unit, task: Task, machine: Machine, heard: Callable[[], None]
+) -> Iterator[tuple[list[_Entry], list[Broken]]]:
+    """Entries of the unit, as many at a time as `_PENDING` or a step of the decoder takes."""
+    by_state = collections.defaultdict(list)
+    for exit in task.exits:
+        by_state[exit.state].append(exit)
+    entries: list[_Entry] = []
+    broken: list[Broken] = []
+    spoken = {utterance.row: utterance for utterance in unit.utterances}
+    source = machine.source
+    for made in source.encoded(unit.language, [u.row for u in unit.utterances]):
+        heard()
+        if isinstance(made, Broken):
+            broken.append(made)
+            continue
+        for state, needed, frames in zip(source.states, source.apply_norm, made.states, strict=True):
+            entries += [_entry(spoken[made.row], exit, made, frames, needed) for exit in by_state[state]]
+        most = max(machine.decoding.capacity, _PENDING // made.states[0].nbytes)
+        if len(entries) + len(task.exits) > most:
+            yield entries, broken
+            entries, broken = [], []
+    if entries or broken:
+        yield entries, broken
+
+
+def _entry(
+    spoken: Spoken, exit: Exit, made: Encoded, frames: Float32[np.ndarray, "N D"], needed: bool
+) -> _Entry:
+    return _Entry(
+        spoken=spoken,
+        exit=exit,
+        states=frames,
+        visible=made.visible,
+        apply_norm=needed if exit == early_exit.FINAL else exit.exit_norm,
+    )
+
+
+def _decode(entries: Sequence[_Entry], texts: Texts, task: Task, decoding: Decoding) -> Iterator[Said]:
+    if not entries:
+        return
+    states = np.stack([entry.states for entry in entries])
+    visible = np.asarray([entry.visible for entry in entries], np.int32)
+    apply_norm = np.asarray([entry.apply_norm for entry in entries], bool)
+    languages, likely = [texts.token.language] * len(entries), None
+    if texts.token.how == "detected":
+        languages, likely = decoding.detect(states, visible, apply_norm)
+    prompts = [decoding.tokens.prompt(language, task.task) for language in languages]
+    room = decoding.sizes.text_positions
+    limits = [token_limit(e.spoken.frames, room - len(p)) for e, p in zip(entries, prompts, strict=True)]
+    decoded = decoding.generate(
+        states,
+        visible,
+        apply_norm,
+        prompts,
+        np.asarray(limits, np.int32),
+        task.search,
+    )
+    for row, (entry, found) in enumerate(zip(entries, decoded, strict=True)):
+        token = dataclasses.replace(texts.token, language=languages[row])
+        probability = None if likely is None else float(likely[row])
+        yield _said(entry, found, token, probability, texts, decoding.tokens)
+
+
+def _said(
+    entry: _Entry, found: Decoded, token: Token, probability: float | None, texts: Texts, tokens: Tokens
+) -> Said:
+    finite = math.isfinite(found.log_probability)
+    return Said(
+        spoken=entry.spoken,
+        exit=entry.exit,
+        reference=texts.references.get(entry.spoken.name, ""),
+        token=token,
+        language_probability=probability,
+        visible=entry.visible,
+        text=tokens.decode(found.tokens).strip() if finite else None,
+        tokens=found.tokens,
+        mean_log_probability=found.log_probability / max(1, len(found.tokens) + (not found.cut)),
+        cut=found.cut,
+        problem="" if finite else f"{entry.spoken.name}: the decoder's output isn't finite",
+    )

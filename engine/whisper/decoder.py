@@ -1,0 +1,251 @@
+"""Whisper's decoder in Flax NNX: teacher-forced logits, cross-attention scores, cached steps.
+
+One block serves all three: it writes T new keys into a cache and attends to what is cached so far, whether
+T is a whole text, a prompt or one token. The residual stream, LayerNorm, softmax and logits are float32
+whatever the compute dtype. `exit_norm` is the ENCODER's final LayerNorm, which lets any of its states enter.
+
+Source: Radford et al., arXiv 2212.04356, section 2.2; the output projection is the token embedding.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.whisper.attention import masked_attention
+from isogloss.engine.whisper.encoder import gelu, layer_norm
+
+KeysValues = tuple[Array, Array]  # each (rows, heads, positions, features / heads)
+Heads = Sequence[tuple[int, int]]  # (layer, head), both from 0
+
+
+class Attention(nnx.Module):
+    """Four projections; keys and values may come from the tokens themselves or from the memory."""
+
+    def __init__(self, features: int, heads: int, dtype: np.dtype, rngs: nnx.Rngs) -> None:
+        """Projections of `features`; the one of the keys has no bias."""
+        self.query = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.key = nnx.Linear(features, features, use_bias=False, dtype=dtype, rngs=rngs)
+        self.value = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.heads = heads
+
+    def _split(self, x: Float[Array, "B T D"]) -> Float[Array, "B H T K"]:
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(0, 2, 1, 3)
+
+    def keys_values(self, x: Float[Array, "B N D"]) -> KeysValues:
+        """Keys and values of every position of x."""
+        return self._split(self.key(x)), self._split(self.value(x))
+
+    def mix(
+        self,
+        x: Float[Array, "B T D"],
+        known: KeysValues,
+        seen: Bool[Array, "#B #T N"],
+    ) -> tuple[Float[Array, "B T D"], Float[Array, "B H T N"]]:
+        """What every position of x takes from the known ones it may see, and the scores, -inf elsewhere."""
+        mixed, scores = masked_attention(self._split(self.query(x)), *known, seen)
+        return self.out(mixed.transpose(0, 2, 1, 3).reshape(x.shape)), scores
+
+
+class Block(nnx.Module):
+    """Pre-norm residual block: causal self-attention, cross-attention, two-layer perceptron."""
+
+    def __init__(self, dimensions: Dimensions, dtype: np.dtype, rngs: nnx.Rngs) -> None:
+        """Parameters of one block."""
+        width = dimensions.features
+        self.attention_norm = layer_norm(width, rngs)
+        self.attention = Attention(width, dimensions.heads, dtype, rngs)
+        self.cross_norm = layer_norm(width, rngs)
+        self.cross = Attention(width, dimensions.heads, dtype, rngs)
+        self.mlp_norm = layer_norm(width, rngs)
+        self.mlp_in = nnx.Linear(width, dimensions.ffn, dtype=dtype, rngs=rngs)
+        self.mlp_out = nnx.Linear(dimensions.ffn, width, dtype=dtype, rngs=rngs)
+        self.dtype = dtype
+
+    def __call__(
+        self,
+        x: Float[Array, "R T D"],
+        past: KeysValues,
+        position: int | Int[Array, ""],
+        memory: KeysValues,
+        visible: Int[Array, " B"],
+    ) -> tuple[Float[Array, "R T D"], KeysValues, Float[Array, "B H WT N"]]:
+        """The residual stream, the cache with T more positions, scores of the cross-attention.
+
+        Args:
+          x: residual stream of T tokens of R = B * W rows: W beams of each of B utterances, side by side.
+          past: cached keys and values of the rows' tokens, S positions; those from `position` on are ignored.
+          position: of the first of the T tokens.
+          memory: keys and values of the B utterances.
+          visible: frames of the memory that may be seen.
+        """
+        keys, values = self.attention.keys_values(normed := self.attention_norm(x).astype(self.dtype))
+        past = (_written(past[0], keys, position), _written(past[1], values, position))
+        tokens = position + jnp.arange(x.shape[1])
+        seen = jnp.arange(past[0].shape[2])[None, None, :] <= tokens[None, :, None]
+        mixed, _ = self.attention.mix(normed, past, seen)
+        x = x + mixed.astype(jnp.float32)
+
+        beside = (len(visible), -1, x.shape[2])  # beams of an utterance read its memory together
+        seen = jnp.arange(memory[0].shape[2])[None, None, :] < visible[:, None, None]
+        mixed, scores = self.cross.mix(self.cross_norm(x).astype(self.dtype).reshape(beside), memory, seen)
+        x = x + mixed.reshape(x.shape).astype(jnp.float32)
+
+        hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
+        return x + self.mlp_out(hidden).astype(jnp.float32), past, scores
+
+
+def _written(cache: Float[Array, "R H S K"], new: Array, position: int | Int[Array, ""]) -> Array:
+    return jax.lax.dynamic_update_slice_in_dim(cache, new.astype(cache.dtype), position, axis=2)
+
+
+class Decoder(nnx.Module):
+    """Token embedding, learned positions, blocks, final LayerNorm; the embedding again gives logits."""
+
+    def __init__(self, dimensions: Dimensions, *, dtype: np.dtype, rngs: nnx.Rngs) -> None:
+        """Random or zero parameters; `parameters.load` fills in a checkpoint's.
+
+        Args:
+          dimensions: sizes of the model.
+          dtype: of products, float32 or bfloat16.
+          rngs: source of the random parameters.
+        """
+        width, layers = dimensions.features, dimensions.decoder_layers
+        self.embedding = nnx.Param(jnp.zeros((dimensions.vocabulary, width), jnp.float32))
+        self.positions = nnx.Param(jnp.zeros((dimensions.text_positions, width), jnp.float32))
+
+        @nnx.split_rngs(splits=layers)
+        @nnx.vmap(in_axes=0, out_axes=0)
+        def stacked(rngs: nnx.Rngs) -> Block:
+            return Block(dimensions, dtype, rngs)
+
+        self.blocks = stacked(rngs)
+        self.norm = layer_norm(width, rngs)
+        self.exit_norm = layer_norm(width, rngs)
+        self.layers = layers
+        self.heads = dimensions.heads
+        self.dtype = dtype
+
+    def enter(
+        self,
+        states: Float[Array, "B N D"],
+        visible: Int[Array, " B"],
+        apply_norm: Bool[Array, " B"],
+    ) -> Float[Array, "B N D"]:
+        """The memory that rows of encoder states make: float32, 0 beyond the visible frames.
+
+        Args:
+          states: of any float type; frames that aren't visible may hold NaN.
+          visible: frames in use.
+          apply_norm: whether the encoder's final LayerNorm is still to be applied; False for state "final".
+        """
+        states = states.astype(jnp.float32)
+        entered = jnp.where(apply_norm[:, None, None], self.exit_norm(states), states)
+        used = jnp.arange(states.shape[1])[None, :] < visible[:, None]
+        return jnp.where(used[:, :, None], entered, 0.0)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "B T"],
+        memory: Float[Array, "B N D"],
+        visible: Int[Array, " B"],
+    ) -> Float[Array, "B T V"]:
+        """Teacher-forced logits: those at t tell of token t + 1.
+
+        Args:
+          tokens: a whole text from the prompt on; what follows a row's own tokens doesn't matter.
+          memory: from `enter`.
+          visible: frames of it that cross-attention may see, at least 1.
+        """
+        return self.logits(self.teach(tokens, memory, visible, ())[0])
+
+    def teach(
+        self,
+        tokens: Int[Array, "B T"],
+        memory: Float[Array, "B N D"],
+        visible: Int[Array, " B"],
+        heads: Heads,
+    ) -> tuple[Float[Array, "B T D"], Float[Array, "B A T N"]]:
+        """What `logits` takes, and cross-attention scores of the chosen heads, in their order.
+
+        Scores are scaled, float32, before the softmax, and -inf where not visible. Blocks are scanned; of
+        each, only its chosen heads are kept, so memory is one block's scores and the A heads asked for.
+        """
+        batch, length = tokens.shape
+        every, slots = _by_layer(heads, self.layers, self.heads)
+        kept = jnp.zeros((batch, len(heads), length, memory.shape[1]), jnp.float32)
+        nothing = jnp.zeros((batch, self.heads, length, memory.shape[2] // self.heads), self.dtype)
+        entering = memory.astype(self.dtype)
+
+        @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=nnx.Carry)
+        def scanned(
+            carry: tuple[Array, Array], block: Block, head: Int[Array, " C"], slot: Int[Array, " C"]
+        ) -> tuple[Array, Array]:
+            x, kept = carry
+            keys_values = block.cross.keys_values(entering)
+            x, _, scores = block(x, (nothing, nothing), 0, keys_values, visible)
+            return x, kept.at[:, slot].set(scores[:, head], mode="drop")
+
+        x, kept = scanned((self.embed(tokens, 0), kept), self.blocks, jnp.asarray(every), jnp.asarray(slots))
+        return x, kept
+
+    def embed(self, tokens: Int[Array, "R T"], position: int | Int[Array, ""]) -> Float[Array, "R T D"]:
+        """The residual stream that enters the first block."""
+        place = jax.lax.dynamic_slice_in_dim(self.positions[...], position, tokens.shape[1])
+        return self.embedding[...][tokens].astype(jnp.float32) + place[None]
+
+    def logits(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows V"]:
+        """Logits over the vocabulary from the residual stream after the last block."""
+        normed = self.norm(x).astype(self.dtype)
+        return jnp.einsum("...d,vd->...v", normed, self.embedding[...], preferred_element_type=jnp.float32)
+
+    def probabilities(
+        self, stream: Float[Array, "B T D"], tokens: Int[Array, "B T"], among: int
+    ) -> Float[Array, "B T"]:
+        """Of each token after those before it, among ids below `among`; NaN for the first of a row.
+
+        Row by row, as logits are large: T * vocabulary floats.
+
+        Args:
+          stream: from `teach`.
+          tokens: that `teach` was given; an id of `among` or more is read as the last below it.
+          among: ids that share the probability.
+        """
+
+        def of_row(row: tuple[Array, Array]) -> Float[Array, " T"]:
+            x, said = row
+            logits = self.logits(x[:-1])[:, :among]
+            chosen = jnp.take_along_axis(logits, jnp.minimum(said[1:, None], among - 1), axis=-1)[:, 0]
+            known = jnp.exp(chosen - jax.nn.logsumexp(logits, axis=-1))
+            return jnp.concatenate([jnp.full(1, jnp.nan), known])
+
+        return jax.lax.map(of_row, (stream, tokens))
+
+    def unstacked(self) -> tuple[Block, ...]:
+        """The blocks one by one, for loops that would copy a slice of stacked weights at every step."""
+        graph, stacked = nnx.split(self.blocks)
+
+        def block(layer: int) -> Block:
+            return nnx.merge(graph, jax.tree.map(lambda leaf: leaf[layer], stacked))
+
+        return tuple(map(block, range(self.layers)))
+
+
+def _by_layer(heads: Heads, layers: int, of: int) -> tuple[Int[np.ndarray, "L C"], Int[np.ndarray, "L C"]]:
+    """For each layer the heads wanted of it and their places in `heads`; unused places are out of range."""
+    wrong = [pair for pair in heads if not (0 <= pair[0] < layers and 0 <= pair[1] < of)]
+    if wrong:
+        raise ValueError(f"heads must be (layer < {layers}, head < {of}), both from 0, got {wrong}")
+    wanted = [[slot for slot, (own, _) in enumerate(heads) if own == layer] for layer in range(layers)]
+    most = max(map(len, wanted))
+    head = np.zeros((layers, most), np.int32)
+    place = np.full((layers, most), len(heads), np.int32)
+    for layer, slots in enumerate(wanted):
+        head[layer, : len(slots)] = [heads[slot][1] for slot in slots]
+        place[layer, : len(slots)] = slots
+    return head, place

@@ -1,0 +1,133 @@
+"""Whisper's encoder in Flax NNX, giving every state.
+
+A state is what DESIGN calls one: 0 = convolutions and positions, k = residual stream after block k, last =
+final LayerNorm of the last block's output. The residual stream, LayerNorm and softmax are float32 whatever
+the compute dtype. Blocks are stacked and scanned, so 32 layers compile as fast as 4.
+
+Source: Radford et al., arXiv 2212.04356, section 2.2; exact (erf) GELU, LayerNorm epsilon 1e-5, no bias on
+key projections.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.whisper.attention import attention
+
+
+def state_names(layers: int) -> tuple[str, ...]:
+    """Names of the states of an encoder of `layers` blocks, in order: "0" .. str(layers), "final"."""
+    return (*map(str, range(layers + 1)), "final")
+
+
+def choose_states(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The states of `names` that are wanted, in their own order; all of them where none is named.
+
+    Raises:
+      ValueError: a wanted state doesn't exist, or is named twice.
+    """
+    unknown = [state for state in wanted if state not in names]
+    if unknown or len(set(wanted)) < len(wanted):
+        raise ValueError(
+            f"--states must name states among {', '.join(names)}, each once; got {','.join(wanted)}"
+        )
+    return tuple(name for name in names if not wanted or name in wanted)
+
+
+def layer_norm(features: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """Whisper's LayerNorm, float32."""
+    return nnx.LayerNorm(features, epsilon=1e-5, dtype=jnp.float32, rngs=rngs)
+
+
+def gelu(x: Array) -> Array:
+    """Exact GELU."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+class SelfAttention(nnx.Module):
+    """Multi-head self-attention over all frames of the window."""
+
+    def __init__(self, features: int, heads: int, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
+        """Four projections of `features`; the one of the keys has no bias."""
+        self.query = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.key = nnx.Linear(features, features, use_bias=False, dtype=dtype, rngs=rngs)
+        self.value = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.heads = heads
+        self.form = form
+
+    def __call__(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+        """Every frame's mixture of all frames."""
+        split = (*x.shape[:2], self.heads, x.shape[2] // self.heads)
+        query, key, value = (project(x).reshape(split) for project in (self.query, self.key, self.value))
+        return self.out(attention(query, key, value, self.form).reshape(x.shape))
+
+
+class Block(nnx.Module):
+    """Pre-norm residual block: attention, then a two-layer perceptron."""
+
+    def __init__(self, dimensions: Dimensions, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
+        """Parameters of one block."""
+        width = dimensions.features
+        self.attention_norm = layer_norm(width, rngs)
+        self.attention = SelfAttention(width, dimensions.heads, dtype, form, rngs)
+        self.mlp_norm = layer_norm(width, rngs)
+        self.mlp_in = nnx.Linear(width, dimensions.ffn, dtype=dtype, rngs=rngs)
+        self.mlp_out = nnx.Linear(dimensions.ffn, width, dtype=dtype, rngs=rngs)
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+        """The residual stream after this block, float32."""
+        mixed = self.attention(self.attention_norm(x).astype(self.dtype))
+        x = x + mixed.astype(jnp.float32)
+        hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
+        return x + self.mlp_out(hidden).astype(jnp.float32)
+
+
+class Encoder(nnx.Module):
+    """Convolutional stem, positions, blocks, final LayerNorm."""
+
+    def __init__(self, dimensions: Dimensions, *, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
+        """Random parameters; `parameters.load` fills in a checkpoint's.
+
+        Args:
+          dimensions: sizes of the model.
+          dtype: of products and convolutions, float32 or bfloat16.
+          form: of attention, one of `attention.FORMS`.
+          rngs: source of the random parameters.
+        """
+        width, layers = dimensions.features, dimensions.encoder_layers
+        self.conv1 = nnx.Conv(dimensions.mels, width, 3, padding=1, dtype=dtype, rngs=rngs)
+        self.conv2 = nnx.Conv(width, width, 3, strides=2, padding=1, dtype=dtype, rngs=rngs)
+        self.positions = nnx.Param(jnp.zeros((dimensions.positions, width), jnp.float32))
+
+        @nnx.split_rngs(splits=layers)
+        @nnx.vmap(in_axes=0, out_axes=0)
+        def stacked(rngs: nnx.Rngs) -> Block:
+            return Block(dimensions, dtype, form, rngs)
+
+        self.blocks = stacked(rngs)
+        self.norm = layer_norm(width, rngs)
+        self.dtype = dtype
+
+    def __call__(self, mel: Float[Array, "B T mels"]) -> Float[Array, "S B N D"]:
+        """All encoder_layers + 2 states, float32, N = T / 2 frames of 20 ms.
+
+        Args:
+          mel: log-mel of a whole window, T = 2 * positions frames of 10 ms.
+        """
+        x = gelu(self.conv1(mel.astype(self.dtype)))
+        x = gelu(self.conv2(x)).astype(jnp.float32) + self.positions[None]
+
+        @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))
+        def scanned(x: Array, block: Block) -> tuple[Array, Array]:
+            x = block(x)
+            return x, x
+
+        last, after_block = scanned(x, self.blocks)
+        return jnp.concatenate([x[None], after_block, self.norm(last)[None]])

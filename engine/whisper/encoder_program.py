@@ -1,0 +1,129 @@
+"""From waveforms to encoder states: the program that every device runs.
+
+Log-mel, encoder, choice of states, cast to the stored dtype and NaN beyond an utterance's own frames, all in
+one compiled program of one shape: a waveform goes in, what a shard holds comes out. Output memory per row is
+states * positions * features * 2 bytes: 12 MB for base, 131 MB for large-v2.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from isogloss.engine.checkpoints.checkpoint import Checkpoint
+from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
+from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
+from isogloss.engine.whisper import encoder, log_mel, parameters
+
+COMPUTE = ("auto", "float32", "bfloat16")
+ROWS = 16  # large-v2 then multiplies matrices of 24,000 rows
+SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Precision:
+    """Number formats and form of attention that suit a platform.
+
+    Attributes:
+      compute: dtype of products, "float32" or "bfloat16"; residual stream, softmax and norms stay float32.
+      attention: one of attention.FORMS.
+    """
+
+    compute: str
+    attention: str
+
+
+def precision_for(platform: str, compute: str = "auto") -> Precision:
+    """By default float32 products on CPU, bfloat16 ones on GPU and TPU."""
+    usual = "float32" if platform == "cpu" else "bfloat16"
+    return Precision(
+        compute=usual if compute == "auto" else compute,
+        attention="chunked" if platform == "cpu" else "dense",
+    )
+
+
+def rows_per_device(platform: str, dimensions: Dimensions, memory: int | None = None) -> int:
+    """Rows of a step: one fills a CPU's cores; an accelerator takes sixteen, or as many as its memory holds.
+
+    Args:
+      platform: of JAX.
+      dimensions: of the model.
+      memory: bytes of a device, None if it doesn't say.
+    """
+    rows = 1 if platform == "cpu" else ROWS
+    while rows > 1 and memory is not None and step_bytes(dimensions, rows) > memory:
+        rows //= 2
+    return rows
+
+
+def step_bytes(dimensions: Dimensions, rows: int) -> int:
+    """Memory of a step on an accelerator, by formula: weights, states four times, one layer's scores."""
+    shapes = tensor_shapes(dimensions)
+    weights = 4 * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("encoder."))
+    states = 4 * (dimensions.encoder_layers + 2) * dimensions.positions * dimensions.features * 2
+    scores = 4 * dimensions.positions**2 * dimensions.heads
+    return weights + rows * (states + scores)
+
+
+def window_samples(dimensions: Dimensions) -> int:
+    """Samples that the encoder looks at: 30 s for the published sizes."""
+    return dimensions.positions * 2 * log_mel.HOP
+
+
+def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], dtype: str) -> Program:
+    """The function of (parameters, waveform, frames) that `DataParallel` runs.
+
+    It gives `stored` (B, S, N, D) in `dtype`, NaN beyond each row's frames, and `peak` (B, S) float32: the
+    largest magnitude in the frames in use, NaN where any value there isn't finite.
+    """
+    names = encoder.state_names(dimensions.encoder_layers)
+    chosen = np.asarray([names.index(state) for state in states])
+
+    def run(
+        weights: nnx.State, waveform: Float[Array, "B samples"], frames: Int[Array, " B"]
+    ) -> tuple[Float[Array, "B S N D"], Float[Array, "B S"]]:
+        mel = log_mel.log_mel(waveform, dimensions.mels)
+        every = nnx.merge(graph, weights)(mel)
+        wanted = every if len(chosen) == len(names) else every[chosen]
+        used = (jnp.arange(dimensions.positions)[None, :] < frames[:, None])[None, :, :, None]
+        sound = (jnp.isfinite(wanted) | ~used).all(axis=(2, 3))  # XLA's maximum may drop NaN on CPU
+        largest = jnp.where(used, jnp.abs(wanted), 0.0).max(axis=(2, 3))
+        peak = jnp.where(sound, largest, jnp.nan)
+        stored = jnp.where(used, wanted, jnp.nan).astype(dtype)
+        return stored.transpose(1, 0, 2, 3), peak.T
+
+    return run
+
+
+def load(
+    checkpoint: Checkpoint,
+    states: Sequence[str],
+    dtype: str,
+    precision: Precision,
+    *,
+    rows_per_device: int,
+    devices: int | None = None,
+) -> DataParallel:
+    """Read the encoder and replicate it, ready to be called with (waveforms, frames)."""
+    compute = jnp.dtype(precision.compute)
+    graph, shapes = parameters.build(checkpoint.dimensions, dtype=compute, form=precision.attention)
+    weights = parameters.cast(
+        parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), compute
+    )
+    run = program(checkpoint.dimensions, graph, states, dtype)
+    if compute == jnp.float32:
+        run = jax.default_matmul_precision("highest")(run)  # accelerators would round the factors
+    return DataParallel(run, Replicas(weights, devices), rows_per_device=rows_per_device)
+
+
+def flops(dimensions: Dimensions) -> float:
+    """Multiplications and additions of one window through stem and blocks, norms left out."""
+    n, d = dimensions.positions, dimensions.features
+    stem = 2 * 3 * (2 * n * dimensions.mels * d + n * d * d)
+    block = 2 * n * (4 * d * d + 2 * d * dimensions.ffn) + 4 * n * n * d
+    return float(stem + dimensions.encoder_layers * block)

@@ -1,0 +1,1 @@
+"""The CPU implementations: vector code made with Numba and llvmlite."""

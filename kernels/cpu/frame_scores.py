@@ -1,0 +1,175 @@
+"""SeqSim and DTW of all pairs on the CPU, from one cosine tile that never leaves the cache.
+
+Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register; an utterance of A
+meets them tile by tile. A tile raises the row maxima and the column maxima before the next overwrites it, and
+for DTW leaves its distances in a table of the pair. A pair's bits depend on its own frames only. Memory:
+packed copies of BATCH utterances of B, for each thread one of A, what packing takes and, for DTW, a table.
+"""
+
+import concurrent.futures
+import itertools
+import typing
+
+import numba
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from isogloss.kernels.cpu import dtw as dtw_numba, microkernels, tiles
+from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES
+from isogloss.kernels.cpu.packing import FLOATS, Form
+
+BATCH = 64  # utterances of B packed at a time
+_TILE_SLIVERS = 8  # of up to 14 frames of A: a tile of at most 57 KB, and B is read once for all of them
+
+
+def frame_scores(
+    x: Float[np.ndarray, "U N D"],
+    n: Int[np.ndarray, " U"],
+    y: Float[np.ndarray, "V M D"],
+    m: Int[np.ndarray, " V"],
+    *,
+    maxima: bool,
+    dtw: bool,
+    form: Form = FLOATS,
+) -> Float[np.ndarray, "3 U V"]:
+    """Precision, recall and DTW cost of every pair; NaN for what is not asked for.
+
+    NaN, too, for an utterance with a frame in use that is not finite. Lengths are in range, and a `form`
+    other than FLOATS isn't asked for DTW: `isogloss.kernels.frame_scores` has seen to that.
+    """
+    assert form is FLOATS or not dtw
+    scores = np.full((3, len(x), len(y)), np.nan, np.float32)
+    cores, depth = numba.get_num_threads(), form.entries(x.shape[2])
+    longest_first = np.argsort(-n, kind="stable").tolist()  # the last one done leaves threads idle
+    with concurrent.futures.ThreadPoolExecutor(cores) as threads:
+        for start in range(0, len(y), BATCH):
+            batch = np.arange(start, min(start + BATCH, len(y)))
+            frames = m[batch].astype(np.int64)
+            blocks, begins, factors = _blocks(y[batch[0] : batch[-1] + 1], frames, form, threads)
+
+            def some(
+                task: tuple[int, Int[np.ndarray, " share"]],
+                batch: Int[np.ndarray, " batch"] = batch,
+                frames: Int[np.ndarray, " batch"] = frames,
+                blocks: Shaped[np.ndarray, " size"] = blocks,
+                begins: Int[np.ndarray, " batch"] = begins,
+                factors: Float[np.ndarray, " batch"] = factors,
+            ) -> None:
+                u, share = task
+                length = int(n[u])
+                height = _height(length)
+                slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
+                factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
+                sizes = length, frames[share], height, depth
+                found = _scores(slivers, blocks, begins[share], *sizes, maxima, dtw)
+                scores[:, u, batch[share]] = found * (factor * factors[share]).astype(np.float32)
+
+            shares = min(len(batch), -(-dtw_numba.SHARES * cores // max(1, len(x))))
+            tasks = itertools.product(longest_first, np.array_split(np.arange(len(batch)), shares))
+            for _ in threads.map(some, tasks):
+                pass
+            del blocks, some  # before the next are packed
+    return scores
+
+
+def _height(length: int) -> int:
+    """Frames of a sliver: little padding, and B isn't loaded more often than that is worth."""
+    return min(HEIGHTS, key=lambda height: -(-length // height) * (height + 1))
+
+
+def _blocks(
+    y: Float[np.ndarray, "batch M D"],
+    m: Int[np.ndarray, " batch"],
+    form: Form,
+    threads: concurrent.futures.ThreadPoolExecutor,
+) -> tuple[Shaped[np.ndarray, " size"], Int[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
+    """Utterances of B packed one after the other, where each begins, and the factor of each."""
+    ends = np.cumsum([form.size(frames, LANES, y.shape[2]) for frames in m.tolist()])
+    flat = np.empty(ends[-1], form.dtype)
+    begins = np.concatenate([[0], ends[:-1]])
+
+    def pack(v: int) -> float:
+        return form.pack(
+            np.ascontiguousarray(y[v, : m[v]], np.float32), LANES, flat[begins[v] : ends[v]], False
+        )
+
+    return flat, begins, np.array([*threads.map(pack, range(len(y)))])
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _scores(
+    slivers: Shaped[np.ndarray, " A"],
+    blocks: Shaped[np.ndarray, " B"],
+    begins: Int[np.ndarray, " share"],
+    n: int,
+    m: Int[np.ndarray, " share"],
+    height: int,
+    depth: int,
+    maxima: bool,
+    dtw: bool,
+) -> Float[np.ndarray, "3 share"]:
+    """Precision, recall and cost of one utterance of A with some of B."""
+    found = np.empty((3, len(m)), np.float32)
+    found[:] = np.nan
+    width = -(-m.max() // (COLUMNS * LANES)) * COLUMNS * LANES
+    tile_rows = _TILE_SLIVERS * height
+    tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
+    row_maxima, column_maxima = np.empty(n * LANES, np.float32), np.empty(width, np.float32)
+    table = np.empty(n * width if dtw else 0, np.float32)
+    edge, spare = dtw_numba.room(width)
+    choices = np.empty((1, 1, 2), np.uint16)
+    for v in range(len(m)):
+        right, columns = blocks[begins[v] :], -(-m[v] // LANES)
+        row_maxima[:] = -np.inf
+        column_maxima[:] = -np.inf
+        for column in range(0, columns, COLUMNS):
+            count = min(COLUMNS, columns - column)
+            for row in range(0, n, tile_rows):
+                rows, shape = min(tile_rows, n - row), (height, depth)
+                tiles.fill(tile, slivers[row * depth :], right[column * LANES * depth :], rows, count, shape)
+                if maxima:
+                    tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
+                    microkernels.raise_maxima(tile, tops[0], tops[1], rows)
+                if dtw:
+                    _keep(tile, table[row * width + column * LANES :], rows, count * LANES, width)
+        if maxima:
+            found[0, v] = _mean_of_highest(row_maxima, n)
+            found[1, v] = _mean(column_maxima, m[v])
+        if dtw:
+            shape = 0, width, n, m[v], max(n, width)
+            found[2, v] = dtw_numba.fill(table, shape, edge, spare, choices, False)
+    return found
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _keep(
+    tile: Float[np.ndarray, " tile"], table: Float[np.ndarray, " table"], rows: int, count: int, width: int
+) -> None:
+    """Distances of a tile, `count` a row, to a table of rows of `width`."""
+    for r in range(rows):
+        for j in range(count):
+            table[r * width + j] = np.float32(1) - tile[r * COLUMNS * LANES + j]
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _mean_of_highest(values: Float[np.ndarray, " size"], count: int) -> float:
+    """Mean over rows of the highest of LANES."""
+    total = np.float32(0)
+    for i in range(count):
+        highest = values[i * LANES]
+        for lane in range(1, LANES):
+            highest = max(highest, values[i * LANES + lane])
+        total += highest
+    return total / np.float32(count)
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _mean(values: Float[np.ndarray, " size"], count: int) -> float:
+    total = np.float32(0)
+    for k in range(count):
+        total += values[k]
+    return total / np.float32(count)

@@ -1,0 +1,95 @@
+"""A tile of cosines from packed frames: some slivers of A, frames side by side, times some blocks of B.
+
+A tile is flat (row, column, lane), COLUMNS blocks wide. Compiled code takes the product by what the frames
+are: floats, or words of four bytes, whose products give multiples of cosines.
+"""
+
+import typing
+
+import numba
+import numba.extending
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from isogloss.kernels.cpu import microkernels
+from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES, PANELS
+
+_DEPTH = 96  # features at a time: those of two blocks and a sliver take 18 KB
+_product = microkernels.product(HEIGHTS, PANELS)
+_product_of_one = microkernels.product(HEIGHTS, 1)
+_by_instruction = microkernels.HAS_BYTE_PRODUCT
+_byte_product = microkernels.product_of_bytes(HEIGHTS, PANELS, by_instruction=_by_instruction)
+_byte_product_of_one = microkernels.product_of_bytes(HEIGHTS, 1, by_instruction=_by_instruction)
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def fill(
+    tile: Float[np.ndarray, " tile"],
+    slivers: Shaped[np.ndarray, " A"],
+    blocks: Shaped[np.ndarray, " B"],
+    rows: int,
+    columns: int,
+    shape: tuple[int, int],
+) -> None:
+    """Fill `rows` and `columns` of a tile; in columns beyond, nothing is higher.
+
+    Args:
+      tile: written.
+      slivers: of A, from the first row on.
+      blocks: of B, from the first column on.
+      rows: frames of A, a last sliver is filled whole.
+      columns: blocks of B, at most COLUMNS.
+      shape: frames of a sliver, entries of a frame.
+    """
+    _products(tile, slivers, blocks, rows, columns, shape)
+    for r in range(rows if columns < COLUMNS else 0):
+        tile[(r * COLUMNS + columns) * LANES : (r + 1) * COLUMNS * LANES] = -np.inf
+
+
+def _products(*given: object) -> None:
+    """A name for compiled code: fills a tile but for columns beyond, by what `_choose` puts in its place."""
+    raise TypeError("products of tiles are for compiled code, whose registers Python doesn't have")
+
+
+@numba.extending.overload(_products)
+@typing.no_type_check
+def _choose(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, ANN202 Numba's own types
+    """Code for the type of the frames."""
+    return _of_floats if slivers.dtype == numba.float32 else _of_words
+
+
+@typing.no_type_check
+def _of_floats(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, ANN202 as `_products`
+    """Features are taken _DEPTH at a time.
+
+    What two blocks and a sliver hold of them stays near, while whole blocks of a large model would push each
+    other out of the cache.
+    """
+    height, depth = shape
+    for start in range(0, depth, _DEPTH):
+        count = min(_DEPTH, depth - start)
+        for c in range(0, columns, PANELS):
+            right = blocks[(c * depth + start) * LANES :]
+            for r in range(0, rows, height):
+                out = tile[(r * COLUMNS + c) * LANES :]
+                left = slivers[r * depth + start * height :]
+                if c + PANELS <= columns:
+                    _product(left, right, out, COLUMNS * LANES, height, depth, count, start)
+                else:
+                    _product_of_one(left, right, out, COLUMNS * LANES, height, depth, count, start)
+
+
+@typing.no_type_check
+def _of_words(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, ANN202 as `_products`
+    """The first word of a frame of A isn't used."""
+    height, depth = shape
+    for c in range(0, columns, PANELS):
+        right = blocks[c * depth * LANES :]
+        for r in range(0, rows, height):
+            out = tile[(r * COLUMNS + c) * LANES :]
+            left = slivers[r * depth + height :]
+            if c + PANELS <= columns:
+                _byte_product(left, right, out, COLUMNS * LANES, height, depth - 1)
+            else:
+                _byte_product_of_one(left, right, out, COLUMNS * LANES, height, depth - 1)

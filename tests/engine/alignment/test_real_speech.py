@@ -1,0 +1,173 @@
+"""Transcripts and word times of real speech with the real base model, against openai-whisper's own.
+
+Its model is built from our checkpoint's tensors; tokenizer, log-mel, encoder, decoder, attention, median
+filter, time warping and punctuation are its own, and so is the number of frames (ours counts up, its down).
+"""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from isogloss.engine.alignment import align
+from isogloss.engine.alignment.word_splitting import APPENDED, PREPENDED
+from isogloss.engine.checkpoints.checkpoint import load_checkpoint
+from isogloss.engine.corpora import audio, corpus
+from isogloss.engine.runtime import shards, table_files
+from isogloss.engine.transcription import transcribe
+
+CACHE = pathlib.Path(__file__).parents[3] / ".cache"
+MODEL, MANIFEST = CACHE / "whisper-base", CACHE / "demo" / "manifest.tsv"
+TOLERANCE = 0.04  # seconds
+
+RENAMED = (
+    (r"embed_positions\.weight", "positional_embedding"),
+    (r"embed_tokens", "token_embedding"),
+    (r"\.layers\.", ".blocks."),
+    (r"self_attn_layer_norm", "attn_ln"),
+    (r"encoder_attn_layer_norm", "cross_attn_ln"),
+    (r"final_layer_norm", "mlp_ln"),
+    (r"encoder\.layer_norm", "encoder.ln_post"),
+    (r"decoder\.layer_norm", "decoder.ln"),
+    (r"self_attn", "attn"),
+    (r"encoder_attn", "cross_attn"),
+    (r"q_proj", "query"),
+    (r"k_proj", "key"),
+    (r"v_proj", "value"),
+    (r"out_proj", "out"),
+    (r"fc1", "mlp.0"),
+    (r"fc2", "mlp.2"),
+)
+
+
+pytestmark = pytest.mark.filterwarnings(  # its vocabulary file stays open
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def whisper():
+    if not (MODEL.is_dir() and MANIFEST.is_file()):
+        pytest.skip("weights and speech aren't here; `make demo` fetches them")
+    pytest.importorskip("torch")
+    return pytest.importorskip("whisper", reason="openai-whisper isn't installed")
+
+
+@pytest.fixture(scope="module")
+def openai(whisper):
+    torch = pytest.importorskip("torch")
+    return openai_model(load_checkpoint(str(MODEL)), whisper, torch)
+
+
+def openai_model(checkpoint, whisper, torch):
+    """openai-whisper's model with our tensors and its own alignment heads for base."""
+    sizes = checkpoint.dimensions
+    dims = whisper.model.ModelDimensions(
+        n_mels=sizes.mels,
+        n_audio_ctx=sizes.positions,
+        n_audio_state=sizes.features,
+        n_audio_head=sizes.heads,
+        n_audio_layer=sizes.encoder_layers,
+        n_vocab=sizes.vocabulary,
+        n_text_ctx=sizes.text_positions,
+        n_text_state=sizes.features,
+        n_text_head=sizes.heads,
+        n_text_layer=sizes.decoder_layers,
+    )
+    tensors = {}
+    for name in checkpoint.weights.tensors:
+        renamed = name
+        for pattern, replacement in RENAMED:
+            renamed = re.sub(pattern, replacement, renamed)
+        tensors[renamed] = torch.from_numpy(checkpoint.read(name))
+    model = whisper.model.Whisper(dims)
+    model.load_state_dict(tensors, strict=True)
+    model.set_alignment_heads(whisper._ALIGNMENT_HEADS["base"])
+    return model.eval()
+
+
+def openai_words(model, whisper, utterance):
+    """(text, start, end, probability) of every word, as openai-whisper has them."""
+    from whisper import timing  # noqa: PLC0415  (the module it is skipped without)
+
+    tokenizer = whisper.tokenizer.get_tokenizer(True, language=utterance.language, task="transcribe")
+    mel = whisper.log_mel_spectrogram(audio.decode(utterance.source), padding=whisper.audio.N_SAMPLES)
+    frames = mel.shape[-1] - whisper.audio.N_FRAMES
+    tokens = tokenizer.encode(" " + utterance.transcription)
+    padded = whisper.pad_or_trim(mel, whisper.audio.N_FRAMES)
+    found = timing.find_alignment(model, tokenizer, tokens, padded, frames)
+    timing.merge_punctuations(found, PREPENDED, APPENDED)
+    return [(word.word, word.start, word.end, word.probability) for word in found if word.word]
+
+
+def compare(ours, theirs):
+    """(errors of starts, errors of ends, errors of probability) in seconds; the words are the same."""
+    assert [row["text"] for row in ours] == [word[0] for word in theirs]
+    start, end, probability = (
+        [row[key] - word[1 + place] for row, word in zip(ours, theirs, strict=True)]
+        for place, key in enumerate(("start", "end", "probability"))
+    )
+    return start, end, probability
+
+
+def some_speech(folder, first, count):
+    """Manifest of some utterances of each language, and these."""
+    languages = corpus.open_corpus(f"manifest:{MANIFEST}")
+    lines = MANIFEST.read_text("utf-8").splitlines()
+    kept, chosen = [lines[0]], []
+    for code in languages.languages():
+        some = languages.listing(code).utterances[first : first + count]
+        chosen += some
+        names = {utterance.name.rsplit(".", 1)[0] for utterance in some}
+        kept += [line for line in lines[1:] if line.split("\t")[0] == code and names & set(line.split("\t"))]
+    (folder / "audio").symlink_to(MANIFEST.parent / "audio")
+    (folder / "some.tsv").write_text("\n".join(kept) + "\n", "utf-8")
+    return f"manifest:{folder}/some.tsv", chosen
+
+
+def hearing(corpus, out):
+    """What both jobs are asked alike."""
+    return {
+        "corpus": corpus, "store": None, "model": str(MODEL), "revision": None, "tokenizer": None, "out": out,
+        "languages": (), "recordings": "first", "long": "truncate", "states": ("final",), "exit_norm": "true",
+        "language": "per-utterance", "stand_in": (), "rows_per_device": 0, "compute": "auto",
+        "share": shards.Share(), "dry_run": False,
+    }  # fmt: skip
+
+
+def openai_text(model, whisper, utterance):
+    """Greedy text, without timestamps."""
+    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(audio.decode(utterance.source)))
+    options = whisper.DecodingOptions(language=utterance.language, without_timestamps=True, fp16=False)
+    return whisper.decode(model, mel, options).text
+
+
+def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper):
+    spec, chosen = some_speech(tmp_path, 25, 1)  # nine take three minutes
+    config = transcribe.Config(
+        **hearing(spec, tmp_path / "out"), silence=True, task="transcribe", references=None, num_beams=1,
+       
+    )  # fmt: skip
+    assert transcribe.run(config).complete
+    rows = table_files.read_parquet(tmp_path / "out" / "transcripts.parquet").to_pylist()
+    ours = {(row["language"], row["utterance"]): row["text"] for row in rows}
+    assert len(ours) == len(chosen) == 3
+    theirs = {(u.language, u.name): openai_text(openai, whisper, u) for u in chosen}
+    assert ours == theirs
+    assert len(set(theirs.values())) == 3
+
+
+def test_words_begin_where_openai_has_them(tmp_path, openai, whisper):
+    spec, chosen = some_speech(tmp_path, 10, 3)
+    assert align.run(align.Config(**hearing(spec, tmp_path / "words"), text="reference")).complete
+    rows = table_files.read_parquet(tmp_path / "words" / "words.parquet").to_pylist()
+    errors, likely = [], []
+    for utterance in chosen:
+        ours = [r for r in rows if (r["language"], r["utterance"]) == (utterance.language, utterance.name)]
+        start, _, probability = compare(ours, openai_words(openai, whisper, utterance))
+        errors += [error for error, row in zip(start, ours, strict=True) if not row["tied"]]
+        likely += probability
+    assert len(errors) >= 2 * len(chosen)
+    assert np.mean(np.abs(errors) <= TOLERANCE + 1e-9) >= 0.95
+    assert np.max(np.abs(likely)) < 0.01

@@ -1,0 +1,164 @@
+"""engine.bench and the suites, on small sizes: every suite runs, is right, says what it lacks."""
+
+import dataclasses
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from isogloss.engine.bench import bench, setting as bench_setting, table
+from isogloss.engine.runtime import shards
+
+CONFIG = bench.Config(
+    suites=(),
+    device="",
+    implementation="",
+    peers=False,
+    without=(),
+    json=None,
+    quick=True,
+    rounds=1,
+    share=shards.Share(),
+    dry_run=False,
+)
+
+
+def config(*suites, **fields):
+    return dataclasses.replace(CONFIG, suites=suites, **fields)
+
+
+@pytest.mark.parametrize("suite", bench.SUITES + bench.TUNING)
+def test_every_suite_runs_and_checks_what_is_ours(suite, tmp_path, capsys):
+    summary = bench.run(config(suite, json=tmp_path / "new" / "bench.json"))
+    assert summary.complete, summary.faults
+    assert (summary.device, summary.implementation) == ("cpu", "numba")
+    written = json.loads((tmp_path / "new" / "bench.json").read_text())
+    rows = [row for row in written["table"] if row["suite"] == suite]
+    ours = [row for row in rows if row["role"] == "ours"]
+    assert len(ours) == summary.cases == summary.plan["cases"] > 0
+    assert len(written["table"]) == summary.rows
+    assert all(row["error"] <= row["bound"] and row["compiled_timed"] == 0 for row in ours)
+    assert all(row["rate"] > 0 and row["of_yardstick"] > 0 for row in rows)
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert all(f"{suite}: {row['work']}" in printed.err for row in ours)
+    assert written["versions"]["jax"]
+
+
+def test_blocks_are_a_gpus():
+    with pytest.raises(ValueError, match="JAX runs on cpu"):
+        bench.run(config("blocks", quick=False, dry_run=True))
+    assert "blocks" not in config().chosen
+    assert bench.run(config("blocks")).best_blocks.keys() == {"tiles, 24 features", "strips"}
+
+
+def test_xla_runs_too():
+    assert bench.run(config("seqsim", "dtw", implementation="xla")).complete
+
+
+PACKAGES = [name for name, module in bench_setting.PEERS.items() if importlib.util.find_spec(module)]
+ABSENT = tuple(name for name in bench_setting.PEERS if name not in PACKAGES)
+
+
+@pytest.mark.skipif("torch" not in PACKAGES, reason="peers need a CPU build of torch")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("suite", ["seqsim", "dtw", "encoder", "mel"])
+def test_peers_that_are_here_do_the_same_work(suite):
+    summary = bench.run(config(suite, peers=True, without=ABSENT))
+    assert summary.complete, summary.faults
+    named = {"seqsim": "torch slabs", "encoder": "transformers", "mel": "transformers", "dtw": ""}[suite]
+    assert any(named in key for key in summary.ours_over) or not named
+
+
+def test_a_wrong_kernel_is_found(monkeypatch):
+    from isogloss.kernels import frame_scores  # noqa: PLC0415
+
+    right = frame_scores.frame_scores
+
+    def wrong(*given, **fields):
+        return {name: matrix + np.float32(1e-3) for name, matrix in right(*given, **fields).items()}
+
+    monkeypatch.setattr(frame_scores, "frame_scores", wrong)
+    summary = bench.run(config("seqsim"))
+    assert not summary.complete
+    assert any("P and R" in fault and "exceeds" in fault for fault in summary.faults)
+
+
+def test_shares_divide_the_cases_and_a_dry_run_times_nothing(monkeypatch):
+    monkeypatch.setattr(bench.bench_timing, "measure", lambda *a, **k: pytest.fail("timed"))
+    whole = bench.run(config("dtw", dry_run=True)).plan["cases"]
+    shares = [
+        bench.run(config("dtw", dry_run=True, share=shards.Share(index=i, count=2))).plan["cases"]
+        for i in range(2)
+    ]
+    assert sum(shares) == whole == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"suites": ("seqism",)}, "--suite must name some of seqsim, dtw"),
+        ({"without": ("numpy",)}, "--without must name some of torch"),
+    ],
+)
+def test_what_does_not_exist_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **change)
+
+
+def test_no_gpu_here():
+    with pytest.raises(ValueError, match=r"--device=gpu: JAX sees cpu only .*jax\[cuda13\]"):
+        bench.run(config("dtw", device="gpu"))
+
+
+def test_a_missing_peer_is_named_before_anything_is_timed(monkeypatch):
+    monkeypatch.setitem(bench_setting.PEERS, "torchdtw", "no_such_module")
+    with pytest.raises(ValueError, match=r"torchdtw.*pip install.*torchdtw.*--without="):
+        bench.run(config("dtw", peers=True))
+    with pytest.raises(ValueError, match="pip install torchdtw"):
+        bench_setting.peer("torchdtw")
+
+
+def test_full_sizes_are_planned_without_being_built():
+    nothing = bench.Task(name="nothing", call=lambda: None, work=1.0, unit="1")
+    for device in ("cpu", "gpu"):
+        setting = bench_setting.Setting(
+            device=device,
+            implementation="xla",
+            peers=frozenset(),
+            quick=False,
+            product=nothing,
+            copy=nothing,
+        )
+        titles = {suite: [p.title for p in bench._module(suite).cases(setting)] for suite in bench.SUITES}
+        assert all(titles.values())
+        assert len(titles["seqsim"]) == 4 * 4 + 2
+        assert len(titles["encoder"]) == (2 if device == "cpu" else 3)
+
+
+def test_table_aligns_and_marks_what_fails():
+    row = bench.Row(
+        suite="dtw",
+        work="work",
+        name="numba",
+        role="ours",
+        seconds=0.0123,
+        spread=0.034,
+        rate=12.345,
+        unit="GCUPS",
+        of_yardstick=0.5,
+        ours_over=None,
+        compiled=3,
+        compiled_timed=0,
+        error=0.5,
+        bound=0.25,
+        rounds=3,
+    )
+    peer = dataclasses.replace(row, role="peer", name="other", ours_over=2.5, error=None)
+    head, case, first, second = table.table([row, peer]).splitlines()
+    assert case == "dtw: work"
+    for cell in ("12.3 ms", "3%", "12.35 GCUPS", "50.0%", "3, then 0", "5.0e-01 EXCEEDS 2.5e-01"):
+        assert cell in first
+    assert "2.50 x" in second
+    assert head.index("median") + len("median") == first.index("12.3 ms") + len("12.3 ms")

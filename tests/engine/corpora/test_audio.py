@@ -1,0 +1,172 @@
+"""engine.audio against librosa, and every way in which a recording can be broken."""
+
+import dataclasses
+import io
+import struct
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from isogloss.engine.corpora import audio
+
+# librosa.load imports audioread, which imports what Python 3.13 dropped.
+pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
+
+RATES = (8000, 11025, 16000, 22050, 44100, 48000)
+FORMATS = (
+    ("wav", "PCM_16"),
+    ("wav", "PCM_24"),
+    ("wav", "FLOAT"),
+    ("wav", "ULAW"),
+    ("rf64", "PCM_16"),
+    ("aiff", "PCM_16"),
+    ("au", "PCM_16"),
+    ("flac", "PCM_16"),
+    ("ogg", "VORBIS"),
+    ("ogg", "OPUS"),
+    ("mp3", "MPEG_LAYER_III"),
+)
+
+
+def encoded(kind="wav", subtype="PCM_16", frames=4001, rate=16000, channels=1) -> bytes:
+    wave = np.random.default_rng(frames).uniform(-0.5, 0.5, (frames, channels))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, rate, format=kind, subtype=subtype)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Write bytes to a file and return its source."""
+
+    def write(content: bytes, name: str = "a.wav") -> audio.FileSource:
+        (tmp_path / name).write_bytes(content)
+        return audio.FileSource.at(tmp_path / name, name)
+
+    return write
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("frames", [1, 2, 319, 4001])
+def test_decode_equals_librosa(put, rate, channels, frames):
+    source = put(encoded(rate=rate, channels=channels, frames=frames))
+    wave = audio.decode(source)
+    expected, _ = librosa.load(source.path, sr=16000)
+    np.testing.assert_array_equal(wave, expected)
+    assert wave.dtype == np.float32
+    assert audio.samples(source) == len(wave)
+
+
+@pytest.mark.parametrize(("kind", "subtype"), FORMATS)
+def test_every_format_keeps_its_promised_length(put, kind, subtype):
+    rate = 48000 if subtype == "OPUS" else 16000
+    source = put(encoded(kind, subtype, 48000, rate), f"a.{kind}")
+    wave = audio.decode(source)
+    np.testing.assert_array_equal(wave, librosa.load(source.path, sr=16000)[0])
+    assert audio.samples(source) == len(wave) == 48000 * 16000 // rate
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 37800, 44100, 48000, 96000])
+def test_length_rounds_up_as_in_librosa(rate):
+    for frames in (1, 2, 441, 882, 11025, 44100, 48000 * 30, 44100 * 159):
+        assert audio._resampled(frames, rate) == int(np.ceil(frames * (16000 / rate)))
+
+
+@pytest.mark.parametrize(("kind", "subtype"), FORMATS)
+@pytest.mark.parametrize("keep", [0.5, 0.9])
+def test_truncated(put, kind, subtype, keep, capfd):
+    content = encoded(kind, subtype, 48000, 48000 if subtype == "OPUS" else 16000)
+    source = put(content[: int(len(content) * keep)], f"a.{kind}")
+    with pytest.raises(audio.AudioError, match=rf"^a\.{kind}: .*Copy the file again"):
+        audio.decode(source)
+    capfd.readouterr()  # libsndfile's MP3 decoder complains on its own
+
+
+@pytest.mark.parametrize("kind", ["wav", "rf64", "aiff", "au", "ogg"])
+def test_one_missing_byte_is_found_by_the_header_alone(put, kind):
+    subtype = "VORBIS" if kind == "ogg" else "PCM_16"
+    with pytest.raises(audio.AudioError, match="truncated"):
+        audio.samples(put(encoded(kind, subtype, 4000)[:-1]))
+
+
+def test_ogg_cut_between_pages(put):
+    content = encoded("ogg", "VORBIS", 480_000)
+    with pytest.raises(audio.AudioError, match="the end of the stream"):
+        audio.samples(put(content[: content.rindex(b"OggS")]))
+
+
+def test_riff_with_chunks_around_the_data(put):
+    """A chunk of odd length has a pad byte; what follows the data does not matter."""
+    content = encoded(frames=100)
+    at = content.index(b"data")
+    extra = b"note" + struct.pack("<I", 3) + b"abc\0"
+    content = content[:at] + extra + content[at:] + extra
+    content = content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
+    source = put(content)
+    assert audio.samples(source) == len(audio.decode(source)) == 100
+
+
+@pytest.mark.parametrize(("riff", "data"), [(8, 0), (0x7FFFF024, 0x7FFFF000), (2**32 - 1,) * 2])
+def test_streamed_wav_passes(put, riff, data):
+    """A program that writes WAV into a pipe doesn't know the length beforehand."""
+    content = encoded(frames=100)
+    at = content.index(b"data") + 4
+    header = content[:4] + struct.pack("<I", riff) + content[8:at] + struct.pack("<I", data)
+    source = put(header + content[at + 4 :])
+    assert audio.samples(source) == len(audio.decode(source)) == 100
+
+
+BROKEN = {
+    "empty": (b"", "empty (0 bytes)"),
+    "zero seconds": (encoded(frames=0), "zero seconds"),
+    "text": (b"not a sound\n" * 100, "not audio"),
+    "header only": (encoded()[:20], "not audio"),
+    "eight channels": (encoded(channels=8), "8 channels"),
+    "three channels": (encoded(channels=3), "3 channels"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("use", [audio.samples, audio.decode])
+def test_broken(put, case, use):
+    content, rule = BROKEN[case]
+    with pytest.raises(audio.AudioError) as caught:
+        use(put(content))
+    assert str(caught.value).startswith("a.wav: ")
+    assert rule in str(caught.value)
+    assert str(caught.value).endswith(".")  # the remedy
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite(put, value):
+    wave = np.zeros((50, 2), np.float32)
+    wave[49, 1] = value
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, 16000, format="wav", subtype="FLOAT")
+    with pytest.raises(audio.AudioError, match="1 samples are NaN or infinite"):
+        audio.decode(put(buffer.getvalue()))
+
+
+def test_raw_name_and_folder_and_missing(put, tmp_path):
+    with pytest.raises(audio.AudioError, match="not audio"):
+        audio.samples(put(b"\1" * 100, "a.raw"))
+    for name, rule in (("gone.wav", "missing"), (".", "can't be opened")):
+        source = audio.FileSource.at(tmp_path / name, name)
+        assert source.size is None
+        with pytest.raises(audio.AudioError, match=rule):
+            audio.samples(source)
+
+
+def test_promised_length_spares_the_file_and_is_checked(put, tmp_path):
+    source = put(encoded(frames=8000, rate=8000))
+    right = dataclasses.replace(source, promised=16000)
+    assert audio.samples(right) == len(audio.decode(right)) == 16000
+    wrong = dataclasses.replace(source, promised=15999)
+    assert audio.samples(dataclasses.replace(wrong, path=tmp_path / "gone")) == 15999
+    with pytest.raises(audio.AudioError, match="16000 samples at 16 kHz, the corpus says 15999"):
+        audio.decode(wrong)
+    with pytest.raises(audio.AudioError, match="states 0 samples"):
+        audio.samples(dataclasses.replace(source, promised=0))

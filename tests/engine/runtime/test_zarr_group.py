@@ -1,0 +1,134 @@
+"""engine.zarr_group: made whole or not at all, and read by zarr-python and xarray."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime.zarr_group import Array, Coordinate
+
+ARRAY = Array(
+    name="scores",
+    axes=("pair", "query"),
+    shape=(3, 4),
+    chunk=(1, 4),
+    inner=None,
+    dtype="float32",
+    attributes={"units": "1"},
+)
+COORDINATES = [
+    Coordinate(name="pair", axis="pair", values=["a-b", "a-ç", ""]),
+    Coordinate(name="n", axis="pair", values=np.int32([3, 2, 1]), attributes={"long_name": "count"}),
+]
+
+
+def make(path):
+    return zarr_group.create(path, {"format": 1}, COORDINATES, [ARRAY])
+
+
+def test_xarray_reads_labels_and_missing_chunks_as_nan(tmp_path):
+    assert make(tmp_path / "g.zarr")
+    array = zarr_group.open_array(tmp_path / "g.zarr", "scores")
+    array[1].write(np.float32([1, 2, 3, 4])).result()
+    dataset = xr.open_zarr(tmp_path / "g.zarr")
+    assert dataset.scores.dims == ("pair", "query")
+    assert set(dataset.coords) == {"pair", "n"}
+    np.testing.assert_array_equal(dataset.scores.sel(pair="a-ç"), [1, 2, 3, 4])
+    assert dataset.scores.sel(pair="a-b").isnull().all()
+    assert dataset.attrs == {"format": 1}
+    assert dataset.n.attrs["long_name"] == "count"
+
+
+def test_reads_back_coordinates(tmp_path):
+    make(tmp_path / "g.zarr")
+    assert list(zarr_group.read_coordinate(tmp_path / "g.zarr", "pair")) == ["a-b", "a-ç", ""]
+    assert zarr_group.read_coordinate(tmp_path / "g.zarr", "n").dtype == np.int32
+    assert zarr_group.read_attributes(tmp_path / "g.zarr") == {"format": 1}
+
+
+def test_second_creation_leaves_the_first_alone(tmp_path):
+    make(tmp_path / "g.zarr")
+    before = (tmp_path / "g.zarr" / "zarr.json").stat().st_mtime_ns
+    assert not make(tmp_path / "g.zarr")
+    assert (tmp_path / "g.zarr" / "zarr.json").stat().st_mtime_ns == before
+    assert [path.name for path in tmp_path.iterdir()] == ["g.zarr"]
+
+
+def test_many_processes_at_once_make_one_group(tmp_path):
+    """All but one lose the race, and none leaves anything behind."""
+    code = textwrap.dedent("""
+        import pathlib, sys
+        import numpy as np
+        from isogloss.engine.runtime import zarr_group
+        from isogloss.engine.runtime.zarr_group import Coordinate
+
+        print("ready", flush=True)
+        sys.stdin.readline()
+        n = Coordinate(name="n", axis="pair", values=np.int32([3, 2, 1]))
+        print(zarr_group.create(pathlib.Path(sys.argv[1]), {"format": 1}, [n], []))
+    """)
+    command = [sys.executable, "-c", code, str(tmp_path / "g.zarr")]
+    pipe = subprocess.PIPE
+    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    for racer in racers:
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    made = [racer.communicate(timeout=60)[0] for racer in racers]
+    assert sorted(made) == ["False\n"] * 3 + ["True\n"]
+    assert [path.name for path in tmp_path.iterdir()] == ["g.zarr"]
+    assert zarr.open_group(tmp_path / "g.zarr", mode="r").attrs["format"] == 1
+
+
+def test_draft_of_a_killed_process_is_swept(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(timeout=60)
+    draft = tmp_path / ".creating" / f"g.zarr~{os.uname().nodename}~{gone.pid}"
+    draft.mkdir(parents=True)
+    assert make(tmp_path / "h.zarr")
+    assert not draft.exists()
+
+
+def test_something_else_in_the_way(tmp_path):
+    (tmp_path / "g.zarr").mkdir()
+    (tmp_path / "g.zarr" / "thesis.tex").write_text("dear")
+    with pytest.raises(ValueError, match=r"g\.zarr: exists, but isn't a Zarr"):
+        make(tmp_path / "g.zarr")
+    assert (tmp_path / "g.zarr" / "thesis.tex").read_text() == "dear"
+
+
+def test_chunks_present_counts_files_only(tmp_path):
+    path = tmp_path / "g.zarr"
+    make(path)
+    assert zarr_group.chunks_present(path, "scores", 1) == set()
+    zarr_group.open_array(path, "scores")[2].write(np.ones(4, np.float32)).result()
+    (path / "scores" / "c" / "0").mkdir()  # a writer killed before its rename
+    assert zarr_group.chunks_present(path, "scores", 1) == {(2,)}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_chunk_of_nan_becomes_a_file_only_if_kept(tmp_path, keep):
+    path = tmp_path / "g.zarr"
+    make(path)
+    array = zarr_group.open_array(path, "scores", keep_fill=keep)
+    array[0].write(np.full(4, np.nan, np.float32)).result()
+    assert zarr_group.chunks_present(path, "scores", 1) == ({(0,)} if keep else set())
+
+
+def test_corrupt_chunk_is_noticed(tmp_path):
+    path = tmp_path / "g.zarr"
+    make(path)
+    zarr_group.open_array(path, "scores")[0].write(np.ones(4, np.float32)).result()
+    file = path / "scores" / "c" / "0" / "0"
+    broken = bytearray(file.read_bytes())
+    broken[3] ^= 1
+    file.write_bytes(broken)
+    with pytest.raises(ValueError, match=r"(?i)crc|digest|checksum"):
+        zarr_group.open_array(path, "scores")[0].read().result()

@@ -1,0 +1,157 @@
+"""Error rates, their intervals and gains, against plain loops; normalisers; BLEU and chrF."""
+
+import math
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from isogloss.engine.transcription import bleu_chrf, edit_counts, error_rates
+from isogloss.kernels import bootstrap
+
+BASIC = edit_counts.normaliser("fr", None)
+
+
+def distance(a, b):
+    """Levenshtein by its definition."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        above, row = row, [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(row[-1] + 1, above[j] + 1, above[j - 1] + (x != y)))
+    return row[-1]
+
+
+texts = st.lists(st.sampled_from(["a", "b", "ab", "c"]), max_size=6).map(" ".join)
+pairs = st.lists(st.tuples(texts.filter(bool), texts), min_size=1, max_size=8)
+
+
+@hypothesis.given(pairs)
+def test_counts_equal_plain_loops(drawn):
+    references, said = zip(*drawn, strict=True)
+    found = edit_counts.counts(references, said, BASIC)
+    assert tuple(found) == edit_counts.COUNTS
+    for form in ("", "_normalised"):
+        words = [distance(r.split(), t.split()) for r, t in drawn]
+        chars = [distance(r, t) for r, t in drawn]
+        assert found[f"word_edits{form}"].tolist() == words
+        assert found[f"char_edits{form}"].tolist() == chars
+        assert found[f"words{form}"].tolist() == [len(r.split()) for r in references]
+        assert found[f"chars{form}"].tolist() == [len(r) for r in references]
+
+
+def test_normalising_forgives_case_and_punctuation_and_the_figures_as_written_do_not():
+    found = edit_counts.counts(["Hello, World!"], ["hello world"], BASIC)
+    assert (found["word_edits"][0], found["word_edits_normalised"][0]) == (2, 0)
+    assert (found["char_edits"][0], found["char_edits_normalised"][0]) == (4, 0)
+
+
+def test_an_empty_text_costs_the_whole_reference():
+    found = edit_counts.counts(["one two three", "a"], ["", " "], BASIC)
+    assert found["word_edits"].tolist() == found["words"].tolist() == [3, 1]
+    assert found["char_edits_normalised"].tolist() == [13, 1]
+
+
+def test_english_has_rules_of_its_own_and_says_which():
+    with_table = edit_counts.normaliser("en", {"colour": "color"})
+    without = edit_counts.normaliser("en", None)
+    assert (with_table.name, without.name) == ("english", "english without spellings")
+    assert with_table("Mr. Smith's colour won't do") == "mister smith is color will not do"
+    assert without("twenty one colours") == "21 colours"
+    assert BASIC("Mr. Smith's") == "mr smith s"
+
+
+def test_languages_without_spaces_are_compared_without_spaces():
+    chinese = edit_counts.normaliser("zh", None)
+    found = edit_counts.counts(["你好,世界"], ["你好 世界"], chinese)
+    assert found["char_edits_normalised"].tolist() == [0]
+    assert found["chars_normalised"].tolist() == [4]
+    assert found["word_edits_normalised"].tolist() == [0]
+
+
+def test_a_reference_of_punctuation_alone_is_of_no_use():
+    assert not edit_counts.usable("...", BASIC)
+    assert not edit_counts.usable("", BASIC)
+    assert edit_counts.usable("a.", BASIC)
+
+
+def test_spellings_are_read_or_refused(tmp_path):
+    (tmp_path / "good.json").write_text('{"colour": "color"}')
+    assert edit_counts.read_spellings(tmp_path / "good.json") == {"colour": "color"}
+    for name, content in (("cut.json", '{"colour"'), ("list.json", "[1]"), ("number.json", '{"a": 1}')):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=rf"{name}.*fetch the file again"):
+            edit_counts.read_spellings(tmp_path / name)
+
+
+def test_rate_and_interval_equal_a_plain_loop():
+    edits, lengths = np.array([0, 3, 1, 7]), np.array([5, 4, 1, 6])
+    made = error_rates.rate(edits, lengths)
+    assert made.value == 11 / 16
+    rng = np.random.default_rng(bootstrap.SEED)
+    drawn = rng.integers(4, size=(bootstrap.RESAMPLES, 4))
+    loops = [sum(edits[i] for i in row) / sum(lengths[i] for i in row) for row in drawn]
+    np.testing.assert_allclose(made.draws, loops, rtol=4e-16)
+    figure, ordered = made.figure(), np.sort(made.draws)
+    assert (figure.low, figure.high) == (ordered[49], ordered[1949])
+
+
+def test_a_gain_is_paired():
+    """A state that saves one word in every utterance gains without doubt, however much utterances differ."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 30, 50)
+    worse = rng.integers(1, 40, 50)
+    one, other = (error_rates.rate(edits, lengths) for edits in (worse - 1, worse))
+    gain = one.gain_over(other, smaller_is_better=True)
+    assert gain.value == pytest.approx(50 / lengths.sum(), abs=1e-15)
+    apart = one.figure().high - one.figure().low
+    assert 0 < gain.high - gain.low < apart / 5
+    back = other.gain_over(one, smaller_is_better=True)
+    assert back.value == -gain.value
+    assert back.low < 0 and back.high < 0  # noqa: PT018
+    assert one.gain_over(one, smaller_is_better=True) == error_rates.Figure(value=0.0, low=0.0, high=0.0)
+    assert one.gain_over(other, smaller_is_better=False).value == -gain.value
+
+
+def test_one_utterance_and_none():
+    assert error_rates.rate(np.array([2]), np.array([4])).figure() == error_rates.Figure(
+        value=0.5, low=0.5, high=0.5
+    )
+    nothing = error_rates.rate(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    assert math.isnan(nothing.value)
+    assert math.isnan(nothing.figure().low)
+    assert math.isnan(nothing.gain_over(nothing, smaller_is_better=True).value)
+    with pytest.raises(ValueError, match="at least one word"):
+        error_rates.rate(np.array([1]), np.array([0]))
+
+
+sentence = st.lists(st.sampled_from(["the", "cat", "sat", "on", "it,", "a"]), max_size=9).map(" ".join)
+sentences = st.lists(sentence, min_size=8, max_size=8)
+
+
+@hypothesis.settings(max_examples=20)
+@hypothesis.given(sentences, sentences)
+def test_resampled_statistics_make_the_figures_of_sacrebleu(said, asked):
+    """The identity resample: sums over every sentence once."""
+    bleu, signature = bleu_chrf.bleu(said, asked)
+    chrf, chrf_signature = bleu_chrf.chrf(said, asked)
+    assert signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert chrf_signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
+    counts = bootstrap.resamples(8)[:3].astype(int)
+    for row, b, c in zip(counts, bleu.draws, chrf.draws, strict=False):
+        ours, theirs = ([t for t, n in zip(of, row, strict=True) for _ in range(n)] for of in (said, asked))
+        assert b == pytest.approx(BLEU().corpus_score(ours, [theirs]).score, abs=1e-9)
+        assert c == pytest.approx(CHRF().corpus_score(ours, [theirs]).score, abs=1e-9)
+    matches = np.asarray([bleu_chrf._matches(t, r) for t, r in zip(said, asked, strict=True)])
+    whole = bleu_chrf.chrf_of(matches.sum(0, keepdims=True))[0]
+    assert whole == pytest.approx(chrf.value, abs=1e-9)
+
+
+def test_no_translation_has_no_score():
+    for score in (bleu_chrf.bleu, bleu_chrf.chrf):
+        made, signature = score([], [])
+        assert math.isnan(made.value)
+        assert signature == ""

@@ -1,0 +1,244 @@
+"""engine.transcribe on a tiny random model of bytes: rows, tables, resuming, broken recordings, stores."""
+
+import csv
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from isogloss.engine.activations import activation_store, extract, open_states
+from isogloss.engine.checkpoints.checkpoint import load_checkpoint
+from isogloss.engine.decoding import decoder_program
+from isogloss.engine.runtime import shards
+from isogloss.engine.transcription import edit_counts, transcribe
+from isogloss.engine.whisper import encoder_program
+from isogloss.engine.whisper.tokenizer import Tokens
+
+FILES = ("transcripts.parquet", "summary.parquet", "summary.csv", "exits_aa.png", "transcribe.json")
+TOLD = {"aa": "en", "bb": "kk", "cc": "fr"}
+LABELS = [("1", True), ("1", False), ("2", False), ("final", True)]
+
+pytestmark = pytest.mark.usefixtures("kept_programs")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, transcribing):
+    return transcribing(tmp_path_factory.mktemp("whole") / "out")
+
+
+@pytest.fixture(scope="module")
+def whole(config):
+    """Summary of an undisturbed run into config.out."""
+    return transcribe.run(config)
+
+
+def rows(out):
+    return parquet.read_table(out / "transcripts.parquet").to_pylist()
+
+
+def contents(out):
+    return {name: (out / name).read_bytes() for name in FILES}
+
+
+def test_one_row_per_utterance_state_and_form(config, whole, speech):
+    assert whole.complete
+    assert (whole.done, whole.skipped, whole.waiting, whole.rows) == (20, 0, 0, 3 * len(LABELS))
+    found = rows(config.out)
+    assert len(found) == 20 * len(LABELS)
+    assert [(row["state"], row["exit_norm"]) for row in found[:4]] == LABELS
+    listed = [line.split("\t") for line in speech.read_text().splitlines()[1:]]
+    expected = [(language, sentence, text) for language, sentence, _, text in listed for _ in LABELS]
+    assert [(r["language"], r["sentence"], r["reference"]) for r in found] == expected
+    for row in found:
+        assert (row["language_token"], row["language_token_by"]) == (TOLD[row["language"]], "given")
+        assert row["visible"] == 100
+        assert row["empty"] == (row["text"] == "")
+        assert row["mean_log_probability"] < 0
+        assert row["truncated"] == (row["seconds"] > 2)
+        assert row["problem"] == ""
+    assert {row["cut"] for row in found} == {True, False}
+    assert len({row["text"] for row in found}) > 20
+
+
+def test_a_cut_text_has_as_many_tokens_as_its_duration_allows(config, whole):
+    for row in rows(config.out):
+        limit = min(44, 16 + int(np.ceil(10 * row["frames"] * 0.02)))
+        assert len(row["tokens"]) == limit if row["cut"] else len(row["tokens"]) < limit
+
+
+def test_each_exit_is_what_it_says(config, whole, float64_whisper):
+    """Decoded again one by one; the LayerNorm of exit_norm by NumPy, from the checkpoint's tensors."""
+    checkpoint, tokens = load_checkpoint(config.model), Tokens.load(config.model)
+    source = open_states.open_audio(config.corpus, checkpoint, ("1", "2", "final"), languages=("bb",))
+    decoding = decoder_program.load(
+        checkpoint, tokens, encoder_program.precision_for("cpu"), rows_per_device=1, devices=1
+    )
+    names = [f"encoder.layer_norm.{leaf}" for leaf in ("weight", "bias")]
+    whisper = float64_whisper({name: checkpoint.read(name) for name in names}, heads=2)
+    found = {
+        (r["sentence"], r["state"], r["exit_norm"]): r for r in rows(config.out) if r["language"] == "bb"
+    }
+    for row in (0, 5):
+        [made] = source.encoded("bb", [row])
+        spoken = source.utterances("bb")[row]
+        normed = whisper.norm(made.states[0].astype(np.float64), "encoder.layer_norm")
+        states = [normed.astype(np.float32), made.states[0], made.states[1], made.states[2]]
+        limit = min(44, 16 + int(np.ceil(10 * spoken.frames * 0.02)))
+        for (state, norm), frames in zip(LABELS, states, strict=True):
+            [said] = decoding.generate(
+                frames[None],
+                np.array([100], np.int32),
+                np.array([False]),
+                [tokens.prompt("kk")],
+                np.array([limit], np.int32),
+            )
+            there = found[spoken.sentence, state, norm]
+            assert there["tokens"] == list(said.tokens)
+            assert there["text"] == tokens.decode(said.tokens).strip()
+            count = len(said.tokens) + (not said.cut)
+            assert there["mean_log_probability"] == pytest.approx(said.log_probability / count, rel=1e-5)
+
+
+def test_the_summary_adds_up(config, whole):
+    found = rows(config.out)
+    with (config.out / "summary.csv").open(newline="") as file:
+        summary = list(csv.DictReader(file))
+    assert [(r["language"], r["state"], r["exit_norm"]) for r in summary] == [
+        (language, state, str(norm)) for language in TOLD for state, norm in LABELS
+    ]
+    for row in summary:
+        mine = [
+            r
+            for r in found
+            if (r["language"], r["state"], str(r["exit_norm"]))
+            == (row["language"], row["state"], row["exit_norm"])
+        ]
+        assert int(row["utterances"]) == int(row["scored"]) == len(mine)
+        for metric, (edits, lengths) in {
+            "wer": ("word_edits", "words"),
+            "cer_normalised": ("char_edits_normalised", "chars_normalised"),
+        }.items():
+            rate = sum(r[edits] for r in mine) / sum(r[lengths] for r in mine)
+            assert float(row[metric]) == pytest.approx(rate, rel=1e-12)
+            assert float(row[f"{metric}_low"]) <= rate <= float(row[f"{metric}_high"])
+        assert int(row["cut"]) == sum(r["cut"] for r in mine)
+        assert row["primary"] == "wer_normalised"
+    for language in TOLD:
+        mine = [row for row in summary if row["language"] == language]
+        rates = [float(row["wer_normalised"]) for row in mine]
+        [best] = [row for row in mine if row["best"] == "True"]
+        assert float(best["wer_normalised"]) == min(rates)
+        for row, rate in zip(mine, rates, strict=True):
+            assert float(row["gain"]) == pytest.approx(rates[-1] - rate, abs=1e-12)
+        assert [mine[-1][f"gain{end}"] for end in ("", "_low", "_high")] == ["0.0"] * 3
+        assert whole.best[language]["state"] == best["state"]
+    normal = edit_counts.normaliser("aa", None)
+    row = found[0]
+    again = edit_counts.counts([row["reference"]], [row["text"]], normal)
+    assert {name: int(values[0]) for name, values in again.items()} == {name: row[name] for name in again}
+
+
+def test_a_second_run_does_nothing_and_a_lost_part_is_made_again(config, whole, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(config.out, out)
+    changed = dataclasses.replace(config, out=out)
+    before = contents(out)
+    again = transcribe.run(changed)
+    assert (again.done, again.skipped, again.rows) == (0, 20, 12)
+    assert contents(out) == before
+    part = sorted((out / "parts").iterdir())[1]
+    content = part.read_bytes()
+    part.unlink()
+    again = transcribe.run(changed)
+    assert (again.done, again.skipped) == (7, 13)
+    assert part.read_bytes() == content
+    assert contents(out) == before
+
+
+def test_shards_divide_the_units_and_the_last_writes_the_tables(config, whole, tmp_path):
+    done = [
+        transcribe.run(dataclasses.replace(config, out=tmp_path, share=shards.Share(index=i, count=2)))
+        for i in (1, 0)
+    ]
+    assert [(d.done, d.waiting, d.summary is None) for d in done] == [(13, 1, True), (7, 0, False)]
+    assert contents(tmp_path) == contents(config.out)
+
+
+def test_results_of_other_settings_are_not_mixed(config, whole):
+    for field, value in (("num_beams", 2), ("exit_norm", "true")):
+        with pytest.raises(ValueError, match="holds results of other settings"):
+            transcribe.run(dataclasses.replace(config, **{field: value}))
+
+
+def test_languages_may_be_added(config, whole, tmp_path):
+    some = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa", "cc")))
+    assert (some.done, some.rows) == (13, 8)
+    every = transcribe.run(dataclasses.replace(config, out=tmp_path))
+    assert (every.done, every.skipped, every.rows) == (7, 13, 12)
+    assert contents(tmp_path) == contents(config.out)
+    fewer = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa",)))
+    assert (fewer.done, fewer.skipped) == (0, 7)
+    assert sorted(path.name for path in tmp_path.glob("exits_*")) == ["exits_aa.png", "exits_aa.svg"]
+
+
+def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_path):
+    shutil.copytree(speech.parent, tmp_path / "speech")
+    sound = tmp_path / "speech" / "aa-1.wav"
+    good = sound.read_bytes()
+    sound.write_bytes(b"not a sound".ljust(len(good)))  # of the same size, so the listing is the same
+    text = (tmp_path / "speech" / "speech.tsv").read_text().replace("sentence 3 in aa", "...")
+    (tmp_path / "speech" / "speech.tsv").write_text(text)
+    changed = dataclasses.replace(
+        config, corpus=f"manifest:{tmp_path}/speech/speech.tsv", out=tmp_path / "out", languages=("aa",)
+    )
+    done = transcribe.run(changed)
+    assert not done.complete
+    assert list(done.failed) == ["aa s1.0"]
+    assert "aa-1.wav" in done.failed["aa s1.0"]
+    found, usual = rows(changed.out), [r for r in rows(config.out) if r["language"] == "aa"]
+    assert [r["text"] for r in found if r["sentence"] == "s1"] == [None] * 4
+    others = [(r["text"], r["tokens"]) for r in usual if r["sentence"] != "s1"]
+    assert [(r["text"], r["tokens"]) for r in found if r["sentence"] != "s1"] == others
+    assert [r["scored"] for r in found if r["sentence"] == "s3"] == [False] * 4
+    summary = parquet.read_table(changed.out / "summary.parquet").to_pylist()
+    counts = [summary[0][name] for name in ("utterances", "scored", "broken", "without_reference")]
+    assert counts == [7, 5, 1, 1]
+    again = transcribe.run(changed)
+    assert (again.done, again.skipped, list(again.failed)) == (0, 7, ["aa s1.0"])
+    sound.write_bytes(good)
+    mended = transcribe.run(changed)
+    assert (mended.done, mended.complete) == (7, True)
+    texts = [r["text"] for r in usual]
+    assert [r["text"] for r in rows(changed.out)] == texts
+
+
+def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_path):
+    extract.run(
+        extract.Config(
+            corpus=config.corpus, model=config.model, revision=None, store=tmp_path / "store",
+            languages=("aa",), states=("1", "2"), recordings="first", dtype="float32", long="truncate",
+            rows_per_device=0, compute="auto", in_flight_mb=0, compilation_cache=None, share=shards.Share(),
+            dry_run=False,
+        )
+    )  # fmt: skip
+    shutil.rmtree(tmp_path / "store" / "aa.zarr" / "states" / "c" / "2")
+    activation_store.open_store(tmp_path / "store", "aa").note_failure(2, "aa-2.wav: broken")
+    changed = dataclasses.replace(config, corpus=None, store=tmp_path / "store", out=tmp_path / "out")
+    done = transcribe.run(changed)
+    assert list(done.failed) == ["aa s2.0"]
+    found = [r for r in rows(changed.out) if not r["problem"]]
+    assert len(found) == 6 * len(LABELS)
+    assert all(r["visible"] == r["frames"] for r in found)
+    # An utterance as long as the window has no silence that a store could lose.
+    names = ("utterance", "state", "exit_norm", "text")
+    full = {tuple(r[name] for name in names) for r in found if r["frames"] == 100}
+    assert len(full) == 2 * len(LABELS)
+    assert full <= {tuple(r[name] for name in names) for r in rows(config.out)[:28]}
+    filled = dataclasses.replace(changed, silence=True, out=tmp_path / "filled")
+    transcribe.run(filled)
+    heard = [r for r in rows(filled.out) if not r["problem"]]
+    assert {r["visible"] for r in heard} == {100}
+    assert full <= {tuple(r[name] for name in names) for r in heard}
+    assert [r["text"] for r in heard] != [r["text"] for r in found]

@@ -1,0 +1,174 @@
+"""engine.encoder and engine.parameters against a NumPy float64 encoder and transformers' PyTorch Whisper."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
+from isogloss.engine.whisper import attention, encoder, parameters
+
+# Every float32 operation rounds by at most 2**-24 of its result. A state has passed through at most 3 blocks
+# of 8 products (and a stem of 2), and in a sum of K terms of either sign the roundings grow like sqrt(K);
+# K is at most 384 (stem, 128 mels). Relative to the norm of a state that is 26 * sqrt(384) * 2**-24 = 3e-5.
+TOLERANCE = 26 * np.sqrt(384) * 2.0**-24
+
+
+class RandomCheckpoint:
+    """Tensors of given sizes from a seed; stands in for a Checkpoint on disk."""
+
+    def __init__(self, sizes):
+        rng = np.random.default_rng(0)
+        self.dimensions = sizes
+        self.tensors = {
+            name: (("norm.weight" in name) + rng.standard_normal(shape) / np.sqrt(max(shape[-1], 16))).astype(
+                np.float32
+            )
+            for name, shape in tensor_shapes(sizes).items()
+        }
+
+    def read(self, name):
+        return self.tensors[name]
+
+
+def sized(mels, heads=2, layers=3):
+    return Dimensions(
+        mels=mels,
+        features=24,
+        heads=heads,
+        encoder_layers=layers,
+        decoder_layers=1,
+        positions=50,
+        text_positions=8,
+        vocabulary=11,
+        ffn=96,
+    )
+
+
+def ours(checkpoint, mel, form="chunked"):
+    dtype = jnp.dtype("float32")
+    graph, shapes = parameters.build(checkpoint.dimensions, dtype=dtype, form=form)
+    state = parameters.cast(
+        parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), dtype
+    )
+    return np.asarray(jax.jit(lambda s, m: nnx.merge(graph, s)(m))(state, jnp.asarray(mel)))
+
+
+@pytest.fixture
+def float64_states(float64_whisper):
+    """Whisper's encoder written down again, without a line of the product's."""
+
+    def states(checkpoint, mel):
+        w = float64_whisper(checkpoint.tensors, checkpoint.dimensions.heads)
+
+        def convolve(x, name, stride):
+            padded = np.pad(x, ((1, 1), (0, 0)))
+            rows = range(0, len(x), stride)
+            taps = np.stack([padded[r : r + 3].T for r in rows])  # (out, in, 3)
+            return np.einsum("nit,oit->no", taps, w.p[f"{name}.weight"]) + w.p[f"{name}.bias"]
+
+        x = w.gelu(convolve(mel.astype(np.float64), "encoder.conv1", 1))
+        x = w.gelu(convolve(x, "encoder.conv2", 2)) + w.p["encoder.embed_positions.weight"]
+        states = [x]
+        for layer in range(checkpoint.dimensions.encoder_layers):
+            name = f"encoder.layers.{layer}"
+            normed = w.norm(x, f"{name}.self_attn_layer_norm")
+            x = w.feed(x + w.attend(normed, normed, f"{name}.self_attn")[0], name)
+            states.append(x)
+        return np.stack([*states, w.norm(x, "encoder.layer_norm")])
+
+    return states
+
+
+@pytest.fixture
+def pytorch_states(torch_whisper):
+    torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
+
+    def states(checkpoint, mel):
+        encoder = torch_whisper(checkpoint.tensors, checkpoint.dimensions).model.encoder
+        unnormalised = []
+        keep = lambda module, inputs, output: unnormalised.append(inputs[0])  # noqa: E731
+        encoder.layer_norm.register_forward_hook(keep)
+        with torch.no_grad():
+            output = encoder(torch.from_numpy(mel.T[None].copy()), output_hidden_states=True)
+        states = (*output.hidden_states[:-1], unnormalised[0], output.last_hidden_state)
+        return np.stack([state[0].numpy() for state in states])
+
+    return states
+
+
+def off(found, expected):
+    """Norm of the difference over the norm, state by state."""
+    norms = np.linalg.norm((found - expected).reshape(len(expected), -1), axis=1)
+    return norms / np.linalg.norm(expected.reshape(len(expected), -1), axis=1)
+
+
+@pytest.mark.parametrize("oracle", ["float64_states", "pytorch_states"])
+@pytest.mark.parametrize("mels", [80, 128])
+def test_every_state_equals_the_oracle(mels, oracle, request):
+    checkpoint = RandomCheckpoint(sized(mels))
+    mel = np.random.default_rng(1).standard_normal((100, mels)).astype(np.float32)
+    expected = request.getfixturevalue(oracle)(checkpoint, mel)
+    found = ours(checkpoint, mel[None])[:, 0]
+    assert found.shape == expected.shape == (5, 50, 24)
+    assert (off(found, expected) < TOLERANCE).all(), off(found, expected)
+
+
+def test_forms_of_attention_agree():
+    checkpoint = RandomCheckpoint(sized(80, heads=3))
+    mel = np.random.default_rng(2).standard_normal((2, 100, 80)).astype(np.float32)
+    chunked, dense = (ours(checkpoint, mel, form) for form in attention.FORMS)
+    assert (off(chunked, dense) < TOLERANCE).all()
+
+
+def test_slabs_of_attention_change_nothing(monkeypatch):
+    rng = np.random.default_rng(3)
+    query, key, value = jnp.asarray(rng.standard_normal((3, 2, 12, 3, 4)), jnp.float32)
+    whole = attention.attention(query, key, value, "chunked")
+    monkeypatch.setattr(attention, "SLAB", 4)
+    np.testing.assert_allclose(attention.attention(query, key, value, "chunked"), whole, atol=1e-6)
+
+
+def test_unknown_form_of_attention_is_refused():
+    x = jnp.zeros((1, 2, 1, 2))
+    with pytest.raises(ValueError, match="dense"):
+        attention.attention(x, x, x, "flash")
+
+
+def test_bfloat16_products_keep_a_float32_stream(float64_states):
+    """Rounding to 8 bits in 2 products a branch, 2**-9 each: the stream itself is not rounded."""
+    checkpoint = RandomCheckpoint(sized(80))
+    mel = np.random.default_rng(1).standard_normal((100, 80)).astype(np.float32)
+    dtype = jnp.dtype("bfloat16")
+    graph, shapes = parameters.build(checkpoint.dimensions, dtype=dtype, form="dense")
+    state = parameters.cast(
+        parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), dtype
+    )
+    found = np.asarray(nnx.merge(graph, state)(jnp.asarray(mel[None])))[:, 0]
+    assert found.dtype == np.float32
+    assert (off(found, float64_states(checkpoint, mel)) < 2.0**-6).all()
+
+
+def test_names_of_states():
+    assert encoder.state_names(2) == ("0", "1", "2", "final")
+    assert encoder.choose_states((), ("0", "1", "final")) == ("0", "1", "final")
+    assert encoder.choose_states(("final", "0"), ("0", "1", "final")) == ("0", "final")
+
+
+@pytest.mark.parametrize("wanted", [("7",), ("last",), ("0", "0")])
+def test_states_that_do_not_exist(wanted):
+    with pytest.raises(ValueError, match="0, 1, final"):
+        encoder.choose_states(wanted, ("0", "1", "final"))
+
+
+def test_loads_from_disk(model_folder, sizes):
+    checkpoint = load_checkpoint(str(model_folder))
+    assert isinstance(checkpoint, Checkpoint)
+    _, shapes = parameters.build(sizes, dtype=jnp.dtype("float32"), form="chunked")
+    loaded = dict(
+        nnx.to_flat_state(parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers))
+    )
+    kernel = loaded[("blocks", "mlp_in", "kernel")][...]
+    np.testing.assert_array_equal(kernel[1], checkpoint.read("encoder.layers.1.fc1.weight").T)

@@ -1,0 +1,165 @@
+"""kernels.registers_numba: the routines on their own, with the shapes that other machines choose."""
+
+import itertools
+
+import numba
+import numpy as np
+import pytest
+
+from isogloss.kernels.cpu import microkernels
+from isogloss.kernels.cpu.microkernels import LANES
+
+
+@pytest.mark.parametrize(("rows", "panels"), [(14, 2), (14, 1), (6, 1), (4, 1)])
+def test_product(rows, panels):
+    """Small integers: exact, so the order of the sum does not matter."""
+    routine = microkernels.product((14, 6, 4), panels)
+
+    @numba.njit
+    def call(a, b, c, stride, depth, count, resume):
+        routine(a, b, c, stride, rows, depth, count, resume)
+
+    rng = np.random.default_rng(0)
+    for depth in (1, 2, 37):
+        a = rng.integers(-3, 4, (depth, rows)).astype(np.float32)
+        b = rng.integers(-3, 4, (panels, depth, LANES)).astype(np.float32)
+        c = np.full((rows, 5, LANES), 9, np.float32)
+        call(a.reshape(-1), b.reshape(-1), c.reshape(-1), 5 * LANES, depth, depth, 0)
+        np.testing.assert_array_equal(c[:, :panels], np.einsum("kr,pkl->rpl", a, b))
+        assert (c[:, panels:] == 9).all()
+
+
+BY_INSTRUCTION = pytest.param(
+    True, marks=pytest.mark.skipif(not microkernels.HAS_BYTE_PRODUCT, reason="needs AVX-512 VNNI")
+)
+
+
+@pytest.mark.parametrize("by_instruction", [False, BY_INSTRUCTION])
+@pytest.mark.parametrize(("rows", "panels"), [(14, 2), (10, 1)])
+def test_product_of_bytes(rows, panels, by_instruction):
+    """All bytes, the largest products among them; sums beyond 2**24 are rounded."""
+    routine = microkernels.product_of_bytes((14, 10), panels, by_instruction=by_instruction)
+
+    @numba.njit
+    def call(a, b, c, stride, words):
+        routine(a, b, c, stride, rows, words)
+
+    rng = np.random.default_rng(0)
+    for words in (1, 2, 320):
+        a = rng.integers(0, 256, (words, rows, 4), np.uint8)
+        b = rng.integers(-128, 128, (panels, 1 + words, LANES, 4), np.int8)
+        a[:, 0], b[:, :, 0] = 255, -128
+        starts = rng.integers(-1000, 1000, (panels, LANES), np.int32)
+        b.view(np.int32)[:, 0, :, 0] = starts
+        c = np.full((rows, 5, LANES), 9, np.float32)
+        given = (array.reshape(-1).view(np.int32) for array in (a, b))
+        call(*given, c.reshape(-1), 5 * LANES, words)
+        expected = np.einsum("krj,pklj->rpl", a.astype(int), b[:, 1:].astype(int)) + starts
+        np.testing.assert_array_equal(c[:, :panels], expected.astype(np.float32))
+        assert (c[:, panels:] == 9).all()
+
+
+@pytest.mark.parametrize("width", [4, 14, 16])
+@pytest.mark.parametrize("last", [0, 9, 15])
+def test_transpose(width, last):
+    """Of rows beyond the last it is repeated; what follows is written over up to a register's end."""
+
+    @numba.njit
+    def call(source, stride, last, factors, out, width, count):
+        microkernels.transpose(source, stride, last, factors, out, width, count)
+
+    rng = np.random.default_rng(0)
+    source = rng.standard_normal((last + 1, 50)).astype(np.float32)
+    factors = np.float32(2) ** np.arange(-8, 8, dtype=np.float32)
+    out = np.full(48 * width + LANES, 9, np.float32)
+    call(source.reshape(-1), 50, last, factors, out, width, 3)
+    rows = source[np.minimum(np.arange(width), last), :48] * factors[:width, None]
+    np.testing.assert_array_equal(out[: 48 * width].reshape(48, width), rows.T)
+    assert (out[47 * width + LANES :] == 9).all()
+
+
+def test_product_has_one_order_of_summation():
+    """Shapes and pieces agree in every bit, so grids of different machines can be compared."""
+    rng = np.random.default_rng(1)
+    depth = 100
+    a = rng.standard_normal((84, depth)).astype(np.float32)
+    b = rng.standard_normal((2, depth, LANES)).astype(np.float32)
+    results = []
+    for rows, panels, piece in ((14, 2, 100), (14, 2, 33), (14, 1, 100), (6, 1, 100)):
+        routine = microkernels.product((rows,), panels)
+
+        @numba.njit
+        def call(a, b, c, stride, depth, count, resume, routine=routine, rows=rows):
+            routine(a, b, c, stride, rows, depth, count, resume)
+
+        c = np.zeros((84, 2, LANES), np.float32)
+        for r in range(0, 84, rows):
+            for p in range(0, 2, panels):
+                sliver = np.ascontiguousarray(a[r : r + rows].T).reshape(-1)
+                right = b[p : p + panels].reshape(-1)
+                part = np.zeros((rows, panels, LANES), np.float32)
+                for k in range(0, depth, piece):
+                    given = sliver[k * rows :], right[k * LANES :], part.reshape(-1), panels * LANES, depth
+                    call(*given, min(piece, depth - k), k)
+                c[r : r + rows, p : p + panels] = part
+        results.append(c)
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_strip(record):
+    """A strip below others; rows are in use from different columns on, up to different ones."""
+    routine = microkernels.strip(record)
+
+    @numba.njit
+    def call(source, ahead, lanes, state, edge, first, blocks, choices):
+        routine(source, ahead, lanes, state, edge, first, blocks, choices)
+
+    rng = np.random.default_rng(2)
+    columns, blocks = 21, 3  # 3 * LANES steps, enough for columns + LANES - 1
+    distances = rng.integers(0, 4, (LANES, columns)).astype(np.float32)
+    above = rng.integers(0, 9, columns).astype(np.float32)
+    low, high = np.sort(rng.integers(0, columns + 1, (2, LANES)), axis=0)
+    low[[0, 7, 15]], high[[0, 7, 15]] = 0, columns
+    low[1:7], high[1:7], low[8:15], high[8:15] = low[1:7] // 2, 15, low[8:15] // 2, 15
+    edge = np.full(columns + 4 * LANES, np.inf, np.float32)
+    edge[LANES : LANES + columns] = above
+    lanes, below = np.zeros((3, LANES), np.int64), np.arange(LANES)[::-1]
+    room = np.full(LANES * (columns + 3 * LANES), np.nan, np.float32)
+    for lane, i in enumerate(below):
+        room[LANES + i * 70 : LANES + i * 70 + columns] = distances[i]
+        lanes[:, lane] = LANES + i * 70 - i, i + low[i], high[i] - low[i]
+    state, choices = np.full(LANES, np.inf, np.float32), np.zeros((blocks * LANES, 2), np.uint16)
+    call(room, 0, lanes.reshape(-1), state, edge, 0, blocks, choices.reshape(-1))
+
+    table = np.full((LANES + 1, columns + 1), np.inf, np.float32)
+    table[0, 1:] = above
+    for i, j in itertools.product(range(LANES), range(columns)):
+        if low[i] <= j < high[i]:
+            diagonal, up, left = table[i, j], table[i, j + 1], table[i + 1, j]
+            table[i + 1, j + 1] = distances[i, j] + min(diagonal, up, left)
+            if record:
+                up_chosen, left_chosen = (choices[i + j] >> (LANES - 1 - i)) & 1
+                assert (left_chosen, up_chosen or left_chosen) == (
+                    left < min(diagonal, up),
+                    up < diagonal or left < diagonal,
+                )
+    assert np.isfinite(table[LANES, -1])
+    np.testing.assert_array_equal(edge[LANES : LANES + columns], table[LANES, 1:])
+    assert not np.isnan(state).any()
+
+
+def test_strip_keeps_nan_in_its_row():
+    routine = microkernels.strip(record=False)
+
+    @numba.njit
+    def call(source, ahead, lanes, state, edge, first, blocks, choices):
+        routine(source, ahead, lanes, state, edge, first, blocks, choices)
+
+    room = np.ones(LANES * 48, np.float32)
+    room[5 * 48 + 3] = np.nan  # third from its lane's start, while it stays
+    lanes = np.array([np.arange(LANES) * 48, np.zeros(LANES), np.full(LANES, 8)], np.int64)
+    state, edge = np.zeros(LANES, np.float32), np.zeros(80, np.float32)
+    call(room, 0, lanes.reshape(-1), state, edge, 0, 1, np.zeros(2, np.uint16))
+    assert np.flatnonzero(np.isnan(state)).tolist() == [5]
