@@ -42,12 +42,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "align.Summary":
+def main() -> "align.AlignSummary":
     """Turn flags into one configuration and run it."""
     from isogloss.engine.alignment import align  # noqa: PLC0415  (--help must not wait for JAX)
 
     return align.run(
-        align.Config(
+        align.AlignConfig(
             corpus=CORPUS.value or None,
             store=shared_flags.path(STORE) if STORE.value else None,
             model=shared_flags.text(MODEL),

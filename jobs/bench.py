@@ -33,12 +33,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "bench.Summary":
+def main() -> "bench.BenchSummary":
     """Turn flags into one configuration and run it."""
     from isogloss.engine.bench import bench  # noqa: PLC0415  (--help must not wait for JAX)
 
     return bench.run(
-        bench.Config(
+        bench.BenchConfig(
             suites=shared_flags.choice(SUITE),
             device="" if DEVICE.value == "auto" else DEVICE.value,
             implementation="" if KERNELS.value == "auto" else KERNELS.value,

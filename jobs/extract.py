@@ -37,12 +37,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "extract.Summary":
+def main() -> "extract.ExtractSummary":
     """Turn flags into one configuration and run it."""
     from isogloss.engine.activations import extract  # noqa: PLC0415  (--help must not wait for JAX)
 
     return extract.run(
-        extract.Config(
+        extract.ExtractConfig(
             corpus=shared_flags.text(CORPUS),
             model=shared_flags.text(MODEL),
             revision=REVISION.value,

@@ -40,12 +40,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "grid.Summary":
+def main() -> "grid.GridSummary":
     """Turn flags into one configuration and run it."""
     from isogloss.engine.retrieval import grid  # noqa: PLC0415  (--help must not wait for JAX)
 
     return grid.run(
-        grid.Config(
+        grid.GridConfig(
             store=shared_flags.path(STORE),
             grid=shared_flags.path(GRID),
             measures=tuple(MEASURES.value),

@@ -60,12 +60,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "interpret.Summary":
+def main() -> "interpret.InterpretSummary":
     """Turn flags into one configuration and run it."""
     from isogloss.engine.interpretation import interpret, word_pairs  # noqa: PLC0415  (--help must not wait for JAX)
 
     return interpret.run(
-        interpret.Config(
+        interpret.InterpretConfig(
             store=shared_flags.path(STORE),
             grid=shared_flags.path(GRID),
             words=shared_flags.path(WORDS) if WORDS.value else None,

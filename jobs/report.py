@@ -22,12 +22,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "report.Summary":
+def main() -> "report.ReportSummary":
     """Turn flags into one configuration and run it."""
     from isogloss.engine.retrieval import report  # noqa: PLC0415  (--help must not wait for matplotlib)
 
     return report.run(
-        report.Config(
+        report.ReportConfig(
             grid=pathlib.Path(GRID.value),
             out=pathlib.Path(OUT.value),
             share=SHARDING.share(),

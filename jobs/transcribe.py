@@ -48,12 +48,12 @@ SHARDING = shared_flags.sharding()
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main() -> "transcribe.Summary":
+def main() -> "transcribe.TranscribeSummary":
     """Turn flags into one configuration and run it."""
     from isogloss.engine.transcription import transcribe  # noqa: PLC0415  (--help must not wait for JAX)
 
     return transcribe.run(
-        transcribe.Config(
+        transcribe.TranscribeConfig(
             corpus=CORPUS.value or None,
             store=shared_flags.path(STORE) if STORE.value else None,
             model=shared_flags.text(MODEL),

@@ -18,8 +18,8 @@ import numpy as np
 from isogloss.engine import time_axis
 from isogloss.engine.activations import activation_store, inventory, pipeline
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
-from isogloss.engine.activations.inventory import Tally
-from isogloss.engine.activations.settings import Recipe
+from isogloss.engine.activations.inventory import Outcome
+from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.corpora import corpus, durations
 from isogloss.engine.corpora.listing import Listing
@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class ExtractConfig:
     """What the extract job was asked for; its flags say what each field means."""
 
     corpus: str
@@ -65,7 +65,7 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class ExtractSummary:
     """How a run ended; counts are of this process's share.
 
     Attributes:
@@ -96,7 +96,7 @@ class Summary:
         return not self.failed
 
 
-def run(config: Config) -> Summary:
+def run(config: ExtractConfig) -> ExtractSummary:
     """Extract what `config` asks for.
 
     Raises:
@@ -107,7 +107,7 @@ def run(config: Config) -> Summary:
     programs = compilation.keep(config.compilation_cache)
     checkpoint = load_checkpoint(config.model, config.revision)
     names = encoder.state_names(checkpoint.dimensions.encoder_layers)
-    recipe = Recipe(
+    recipe = ExtractionSettings(
         checkpoint=checkpoint,
         states=encoder.choose_states(config.states, names),
         dtype=config.dtype,
@@ -131,13 +131,13 @@ def run(config: Config) -> Summary:
         return _summary(None, start, programs(), {**cost, **_estimate(recipe, todo)})
     _check_disk(config.store, cost)
     stores = [_store(config.store, found, recipe) for found in surveys]
-    tally = Tally(stores, [found.listing for found in surveys], config.share, recipe.positions)
+    tally = Outcome(stores, [found.listing for found in surveys], config.share, recipe.positions)
     if tally.todo:
         _encode(recipe, limits, tally)
     return _summary(tally, start, programs(), cost)
 
 
-def _listings(config: Config) -> list[Listing]:
+def _listings(config: ExtractConfig) -> list[Listing]:
     """Listings of the languages asked for, all of the corpus's by default."""
     opened = corpus.open_corpus(config.corpus)
     languages = config.languages or opened.languages()
@@ -165,7 +165,7 @@ def _warn_of_strangers(listings: Sequence[Listing]) -> None:
         )
 
 
-def _identity(config: Config, recipe: Recipe, listing: Listing) -> Identity:
+def _identity(config: ExtractConfig, recipe: ExtractionSettings, listing: Listing) -> Identity:
     flags = {
         field.name: str(getattr(config, field.name))
         for field in dataclasses.fields(config)
@@ -188,7 +188,7 @@ def _identity(config: Config, recipe: Recipe, listing: Listing) -> Identity:
     )
 
 
-def _store(root: pathlib.Path, found: inventory.Survey, recipe: Recipe) -> LanguageStore:
+def _store(root: pathlib.Path, found: inventory.Survey, recipe: ExtractionSettings) -> LanguageStore:
     """The store of a surveyed language, made now if there is none."""
     if not found.samples:
         return activation_store.open_store(root, found.listing.language)
@@ -216,7 +216,7 @@ def _check_disk(store: pathlib.Path, cost: Mapping[str, int]) -> None:
         )
 
 
-def _estimate(recipe: Recipe, frames: Sequence[int]) -> dict[str, int | float]:
+def _estimate(recipe: ExtractionSettings, frames: Sequence[int]) -> dict[str, int | float]:
     """Work and time of encoding utterances of so many frames here, by a product timed on the spot."""
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
     work = len(frames) * encoder_program.flops(recipe.checkpoint.dimensions)
@@ -228,7 +228,7 @@ def _estimate(recipe: Recipe, frames: Sequence[int]) -> dict[str, int | float]:
     }
 
 
-def _encode(recipe: Recipe, limits: pipeline.Limits, tally: Tally) -> None:
+def _encode(recipe: ExtractionSettings, limits: pipeline.Limits, tally: Outcome) -> None:
     """Load the encoder and stream the tally's units through it."""
     loaded = encoder_program.load(
         recipe.checkpoint,
@@ -260,11 +260,11 @@ def _encode(recipe: Recipe, limits: pipeline.Limits, tally: Tally) -> None:
 
 
 def _summary(
-    tally: Tally | None, start: float, programs: Mapping[str, int], cost: Mapping[str, int | float]
-) -> Summary:
+    tally: Outcome | None, start: float, programs: Mapping[str, int], cost: Mapping[str, int | float]
+) -> ExtractSummary:
     """Counts and rates; a dry run has no tally."""
     seconds = time.monotonic() - start
-    return Summary(
+    return ExtractSummary(
         done=tally.done if tally else 0,
         skipped=tally.skipped if tally else 0,
         left_out=tally.left_out if tally else 0,

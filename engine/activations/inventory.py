@@ -63,7 +63,7 @@ def look(root: pathlib.Path, listing: Listing, identity: Identity, positions: in
     return Survey(listing=listing, identity=identity, samples=samples, frames=frames, present=present)
 
 
-class Tally:
+class Outcome:
     """What a share's utterances come to.
 
     Attributes:
@@ -82,7 +82,7 @@ class Tally:
         positions: int,
     ) -> None:
         """Look at what is on disk; unusable recordings are reported at once."""
-        self.todo: list[pipeline.Unit] = []
+        self.todo: list[pipeline.PendingUtterance] = []
         self.done = self.skipped = self.left_out = self.truncated = 0
         self.audio_seconds = 0.0
         self.failed: dict[str, str] = {}
@@ -95,7 +95,7 @@ class Tally:
         present = {store.language: store.present() for store in stores}
         cut = {store.language: store.coordinate("truncated") for store in stores}
         for store, listing, row in share.of(rows):
-            unit = pipeline.Unit(
+            unit = pipeline.PendingUtterance(
                 store=store,
                 row=row,
                 frames=int(store.frames[row]),
@@ -109,7 +109,7 @@ class Tally:
             else:
                 self._unusable(unit, positions)
 
-    def _unusable(self, unit: pipeline.Unit, positions: int) -> None:
+    def _unusable(self, unit: pipeline.PendingUtterance, positions: int) -> None:
         reason, asked_for = durations.why_unusable(unit.utterance, positions)
         if asked_for:
             self.left_out += 1
@@ -117,14 +117,14 @@ class Tally:
         else:
             self.fail(unit, reason)
 
-    def fail(self, unit: pipeline.Unit, reason: str) -> None:
+    def fail(self, unit: pipeline.PendingUtterance, reason: str) -> None:
         """Note an utterance that can't be used."""
         _LOG.error("%s: %s", unit.name, reason)
         unit.store.note_failure(unit.row, reason)
         self.failed[f"{unit.utterance.language} {unit.utterance.name}"] = reason
         self._advance()
 
-    def finish(self, unit: pipeline.Unit) -> None:
+    def finish(self, unit: pipeline.PendingUtterance) -> None:
         """Note an utterance that is on disk."""
         unit.store.forget_failure(unit.row)
         self.done += 1

@@ -24,7 +24,7 @@ class DamagedError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Member:
+class GridLanguage:
     """The utterances of one language that enter a grid.
 
     Attributes:
@@ -60,7 +60,7 @@ class Member:
         }
 
 
-def open_member(store: LanguageStore) -> Member:
+def open_language(store: LanguageStore) -> GridLanguage:
     """The language's part as far as it is extracted.
 
     Raises:
@@ -83,7 +83,7 @@ def open_member(store: LanguageStore) -> Member:
     sentences = store.coordinate("sentence")
     absent = first & ~present
     skipped = store.coordinate("truncated") & (store.frames == 0)  # by --long=skip
-    return Member(
+    return GridLanguage(
         store=store,
         rows=tuple(map(int, rows)),
         sentences=tuple(sentences[rows]),
@@ -108,7 +108,7 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LanguageStates:
     """One state of a member, in memory.
 
     Attributes:
@@ -120,7 +120,7 @@ class Loaded:
     pooled: Float[np.ndarray, "U D"]
 
 
-def load(member: Member, state: str, *, remove_language_mean: bool) -> Loaded:
+def load(member: GridLanguage, state: str, *, remove_language_mean: bool) -> LanguageStates:
     """Read one state of all the member's utterances; DamagedError if a shard is damaged."""
     try:
         utterances = member.store.read(state, member.rows)
@@ -142,7 +142,7 @@ def load(member: Member, state: str, *, remove_language_mean: bool) -> Loaded:
             dataclasses.replace(group, states=np.asarray(pooling.remove_mean(group.states, mean)))
             for group in groups
         ]
-    return Loaded(groups=tuple(groups), pooled=pooled)
+    return LanguageStates(groups=tuple(groups), pooled=pooled)
 
 
 def _group(utterances: list[np.ndarray], where: np.ndarray) -> Group:
@@ -154,7 +154,7 @@ def _group(utterances: list[np.ndarray], where: np.ndarray) -> Group:
     return Group(where=where.astype(np.int32), frames=frames, states=states)
 
 
-def agreement(members: Mapping[str, Member]) -> dict[str, Json]:
+def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
     """Model and settings that all members share.
 
     Raises:

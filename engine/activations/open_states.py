@@ -17,14 +17,14 @@ from jaxtyping import Float32
 from isogloss.engine.activations import activation_store, state_source
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.recorded_states import Recorded
-from isogloss.engine.activations.state_source import Broken, Encoded, Source, Spoken
+from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource, Unusable
 from isogloss.engine.activations.stored_states import Stored
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import corpus, durations
 from isogloss.engine.runtime.devices import memory
 from isogloss.engine.whisper import encoder_program
 
-__all__ = ["Broken", "Encoded", "Source", "Spoken", "open_audio", "open_store"]
+__all__ = ["Encoded", "ListedUtterance", "StateSource", "Unusable", "open_audio", "open_store"]
 
 
 def open_audio(
@@ -38,7 +38,7 @@ def open_audio(
     compute: str = "auto",
     rows_per_device: int = 0,
     devices: int | None = None,
-) -> Source:
+) -> StateSource:
     """Source of the recordings that `--corpus=spec` names; nothing is decoded, no weight is read.
 
     Args:
@@ -88,7 +88,7 @@ def open_store(
     languages: Sequence[str] = (),
     silence: bool = False,
     compute: str = "auto",
-) -> Source:
+) -> StateSource:
     """Source of the activation stores under `root`; no state is read yet.
 
     "final" out of a store that lacks it is made of the last block's output, see `Source.apply_norm`.

@@ -26,7 +26,7 @@ STEPS = 2  # on the devices: one computing, one waiting for the host
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unit:
+class PendingUtterance:
     """One utterance on its way."""
 
     store: LanguageStore
@@ -66,8 +66,8 @@ class Pipeline:
         states: tuple[str, ...],
         largest: float,
         limits: Limits,
-        done: Callable[[Unit], None],
-        failed: Callable[[Unit, str], None],
+        done: Callable[[PendingUtterance], None],
+        failed: Callable[[PendingUtterance, str], None],
     ) -> None:
         """Nothing starts yet.
 
@@ -82,9 +82,9 @@ class Pipeline:
         """
         self._encode, self._samples, self._states, self._largest = encode, samples, states, largest
         self._limits, self._done, self._failed = limits, done, failed
-        self._writing: collections.deque[tuple[Unit, ts.WriteFutures]] = collections.deque()
+        self._writing: collections.deque[tuple[PendingUtterance, ts.WriteFutures]] = collections.deque()
 
-    def run(self, units: Iterable[Unit]) -> None:
+    def run(self, units: Iterable[PendingUtterance]) -> None:
         """Bring every unit to disk or report it; zarr_group.StoreError if the store can't be written."""
         steps: collections.deque = collections.deque()
         with ThreadPoolExecutor(self._limits.threads, "decode") as pool:
@@ -99,10 +99,10 @@ class Pipeline:
             self._finish_oldest()
 
     def _decoded(
-        self, units: Iterable[Unit], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[Unit, Float[np.ndarray, " samples"]]]:
+        self, units: Iterable[PendingUtterance], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[PendingUtterance, Float[np.ndarray, " samples"]]]:
         """Units in order with their waveforms, `rows_ahead` of them decoded beforehand."""
-        ahead: collections.deque[tuple[Unit, Future]] = collections.deque()
+        ahead: collections.deque[tuple[PendingUtterance, Future]] = collections.deque()
         source = iter(units)
         for unit in itertools.islice(source, self._limits.rows_ahead):
             ahead.append((unit, pool.submit(self._waveform, unit)))
@@ -117,12 +117,12 @@ class Pipeline:
             for following in itertools.islice(source, 1):
                 ahead.append((following, pool.submit(self._waveform, following)))
 
-    def _waveform(self, unit: Unit) -> Float[np.ndarray, " samples"]:
+    def _waveform(self, unit: PendingUtterance) -> Float[np.ndarray, " samples"]:
         return audio.decode(unit.utterance.source, self._samples)
 
     def _batches(
-        self, decoded: Iterable[tuple[Unit, Float[np.ndarray, " samples"]]]
-    ) -> Iterator[tuple[list[Unit], Float[np.ndarray, "B window"]]]:
+        self, decoded: Iterable[tuple[PendingUtterance, Float[np.ndarray, " samples"]]]
+    ) -> Iterator[tuple[list[PendingUtterance], Float[np.ndarray, "B window"]]]:
         """Steps of up to `capacity` units, their waveforms padded with silence in one array."""
         source = iter(decoded)
         while step := list(itertools.islice(source, self._encode.capacity)):
@@ -131,7 +131,7 @@ class Pipeline:
                 row[: len(wave)] = wave
             yield [unit for unit, _ in step], waves
 
-    def _write(self, batch: list[Unit], output: tuple) -> None:
+    def _write(self, batch: list[PendingUtterance], output: tuple) -> None:
         rows = self._encode.rows(output, len(batch))
         for unit, (stored, peak) in zip(batch, rows, strict=True):
             bad = [s for s, p in zip(self._states, peak, strict=True) if not p <= self._largest]

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine import time_axis
-from isogloss.engine.activations.state_source import Broken, Encoded, Spoken
+from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import audio, durations
 from isogloss.engine.corpora.listing import Listing, Utterance
@@ -31,7 +31,7 @@ _AHEAD = 2  # steps of waveforms decoded beforehand
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """Source of a corpus, see `state_source.Source`; the encoder runs when states are asked for.
+    """Source of a corpus, see `state_source.StateSource`; the encoder runs when states are asked for.
 
     Attributes:
       checkpoint: whose encoder is run.
@@ -52,7 +52,7 @@ class Recorded:
     precision: encoder_program.Precision
     rows_per_device: int
     devices: int | None
-    surveyed: dict[str, tuple[Spoken, ...]] = dataclasses.field(default_factory=dict)
+    surveyed: dict[str, tuple[ListedUtterance, ...]] = dataclasses.field(default_factory=dict)
     loaded: list[DataParallel] = dataclasses.field(default_factory=list)
 
     whole_window = True
@@ -71,7 +71,7 @@ class Recorded:
     def _positions(self) -> int:
         return self.checkpoint.dimensions.positions
 
-    def utterances(self, language: str) -> tuple[Spoken, ...]:
+    def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language; headers are read once."""
         if language not in self.surveyed:
             listing = self.listings[language]
@@ -83,15 +83,15 @@ class Recorded:
             )
         return self.surveyed[language]
 
-    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Broken]:
+    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`."""
         capacity = self.rows_per_device * len(jax.local_devices()[: self.devices])
         window = encoder_program.window_samples(self.checkpoint.dimensions)
         with ThreadPoolExecutor(_THREADS, "decode") as pool:
             decoded = self._decoded(language, rows, pool, _AHEAD * capacity)
             while step := list(itertools.islice(decoded, capacity)):
-                heard = [(row, wave) for row, wave in step if not isinstance(wave, Broken)]
-                made: dict[int, Encoded | Broken] = {r: w for r, w in step if isinstance(w, Broken)}
+                heard = [(row, wave) for row, wave in step if not isinstance(wave, Unusable)]
+                made: dict[int, Encoded | Unusable] = {r: w for r, w in step if isinstance(w, Unusable)}
                 waves = np.zeros((len(heard), window), np.float32)
                 for padded, (_, wave) in zip(waves, heard, strict=True):
                     padded[: len(wave)] = wave
@@ -101,7 +101,7 @@ class Recorded:
 
     def _states(
         self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]
-    ) -> dict[int, Encoded | Broken]:
+    ) -> dict[int, Encoded | Unusable]:
         """One step of the encoder."""
         run, utterances = self._encoder(), self.listings[language].utterances
         output = run(waves, np.full(len(rows), self._positions, np.int32))
@@ -112,7 +112,7 @@ class Recorded:
 
     def _decoded(
         self, language: str, rows: Sequence[int], pool: ThreadPoolExecutor, ahead: int
-    ) -> Iterator[tuple[int, np.ndarray | Broken]]:
+    ) -> Iterator[tuple[int, np.ndarray | Unusable]]:
         """Rows in order with their waveforms, `ahead` of them decoded beforehand."""
         waiting: collections.deque[tuple[int, Future]] = collections.deque()
         source = iter(rows)
@@ -124,15 +124,15 @@ class Recorded:
             row, future = waiting.popleft()
             yield row, future.result()
 
-    def _waveform(self, language: str, row: int) -> np.ndarray | Broken:
+    def _waveform(self, language: str, row: int) -> np.ndarray | Unusable:
         utterance = self.listings[language].utterances[row]
         if not self.utterances(language)[row].frames:
             reason, asked_for = durations.why_unusable(utterance, self._positions)
-            return Broken(row=row, reason=reason, asked_for=asked_for)
+            return Unusable(row=row, reason=reason, asked_for=asked_for)
         try:
             return audio.decode(utterance.source, encoder_program.window_samples(self.checkpoint.dimensions))
         except audio.AudioError as error:
-            return Broken(row=row, reason=str(error))
+            return Unusable(row=row, reason=str(error))
 
     def _encoder(self) -> DataParallel:
         if not self.loaded:
@@ -161,8 +161,8 @@ class Recorded:
         }
 
 
-def _spoken(row: int, utterance: Utterance, samples: int, frames: int, positions: int) -> Spoken:
-    return Spoken(
+def _spoken(row: int, utterance: Utterance, samples: int, frames: int, positions: int) -> ListedUtterance:
+    return ListedUtterance(
         row=row,
         name=utterance.name,
         sentence=utterance.sentence,
@@ -179,8 +179,8 @@ def _finite(
     peak: Float32[np.ndarray, " S"],
     names: Sequence[str],
     source: str,
-) -> Encoded | Broken:
+) -> Encoded | Unusable:
     bad = [name for name, largest in zip(names, peak, strict=True) if not np.isfinite(largest)]
     if bad:
-        return Broken(row=row, reason=f"{source}: state {', '.join(bad)} isn't finite. Check the recording")
+        return Unusable(row=row, reason=f"{source}: state {', '.join(bad)} isn't finite. Check the recording")
     return Encoded(row=row, states=states, visible=states.shape[1])

@@ -20,7 +20,7 @@ _WRITING = 4  # rows on their way to disk, at least, where --in_flight_mb leaves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ExtractionSettings:
     """How activations are made.
 
     Attributes:

@@ -17,7 +17,7 @@ FINAL = "final"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Spoken:
+class ListedUtterance:
     """One utterance that a decoder may be asked about.
 
     Attributes:
@@ -55,7 +55,7 @@ class Encoded:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Broken:
+class Unusable:
     """An utterance that has no states.
 
     Attributes:
@@ -70,7 +70,7 @@ class Broken:
 
 
 @runtime_checkable
-class Source(Protocol):
+class StateSource(Protocol):
     """Utterances and their states."""
 
     @property
@@ -96,11 +96,11 @@ class Source(Protocol):
         """Whether the decoder sees the whole window, or the utterance's own frames alone."""
         ...
 
-    def utterances(self, language: str) -> tuple[Spoken, ...]:
+    def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language; row i is the i-th."""
         ...
 
-    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Broken]:
+    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`, each read or computed when it's asked for."""
         ...
 

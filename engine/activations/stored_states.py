@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine.activations.activation_store import LanguageStore
-from isogloss.engine.activations.state_source import Broken, Encoded, Spoken
+from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
 from isogloss.engine.runtime.zarr_group import Json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stored:
-    """Source of activation stores, see `state_source.Source`.
+    """Source of activation stores, see `state_source.StateSource`.
 
     Attributes:
       stores: by language.
@@ -54,13 +54,13 @@ class Stored:
         """Codes, in order."""
         return tuple(self.stores)
 
-    def utterances(self, language: str) -> tuple[Spoken, ...]:
+    def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language."""
         store = self.stores[language]
         columns = (store.coordinate(name) for name in ("sentence", "transcription", "duration", "truncated"))
         rows = zip(store.names, *columns, store.frames, strict=True)
         return tuple(
-            Spoken(
+            ListedUtterance(
                 row=row,
                 name=str(name),
                 sentence=str(sentence),
@@ -72,17 +72,17 @@ class Stored:
             for row, (name, sentence, transcription, seconds, truncated, frames) in enumerate(rows)
         )
 
-    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Broken]:
+    def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`."""
         if language in self.lacking:
-            yield from (Broken(row=row, reason=self.lacking[language]) for row in rows)
+            yield from (Unusable(row=row, reason=self.lacking[language]) for row in rows)
             return
         store = self.stores[language]
         present, failures = store.present(), store.failures()
         for row in rows:
             yield self._read(store, row) if present[row] else self._absent(store, row, failures)
 
-    def _read(self, store: LanguageStore, row: int) -> Encoded | Broken:
+    def _read(self, store: LanguageStore, row: int) -> Encoded | Unusable:
         frames, own = int(store.frames[row]), []
         for taken in self.taken:
             try:
@@ -90,7 +90,7 @@ class Stored:
             except ValueError as error:
                 reason = f"{store.path.name}: {store.names[row]}: state {taken} can't be read ({error})"
                 remedy = "Delete that file, run extract again, then this"
-                return Broken(row=row, reason=f"{reason}. {remedy}")
+                return Unusable(row=row, reason=f"{reason}. {remedy}")
         if self.silence is None:
             states = np.full((len(self.taken), self.positions, store.features), np.nan, np.float32)
         else:
@@ -99,10 +99,10 @@ class Stored:
             state[:frames] = stored
         return Encoded(row=row, states=states, visible=self.positions if self.silence else frames)
 
-    def _absent(self, store: LanguageStore, row: int, failures: dict[int, str]) -> Broken:
+    def _absent(self, store: LanguageStore, row: int, failures: dict[int, str]) -> Unusable:
         left_out = bool(store.coordinate("truncated")[row]) and not store.frames[row]  # by --long=skip
         unfinished = f"{store.path.name}: {store.names[row]} isn't extracted yet. Run extract to its end"
-        return Broken(row=row, reason=failures.get(row, unfinished), asked_for=left_out and row in failures)
+        return Unusable(row=row, reason=failures.get(row, unfinished), asked_for=left_out and row in failures)
 
     def identity(self, language: str) -> dict[str, Json]:
         """All, beside the weights, that decides a language's states."""

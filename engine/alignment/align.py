@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from isogloss.engine.activations.state_source import Source
+from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.alignment import unit as align_unit, word_tables
 from isogloss.engine.alignment.unit import TEXTS, Work
 from isogloss.engine.alignment.word_tables import Aligned
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.decoding import decoder_program, early_exit, job
-from isogloss.engine.decoding.job import Heard, Hearing, Unit
+from isogloss.engine.decoding.job import DecoderJobConfig, DecoderJobSummary, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import compilation, out_folder, table_files
 from isogloss.engine.runtime.part_files import PartFiles
@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Hearing):
+class AlignConfig(DecoderJobConfig):
     """What the align job was asked for; its flags say what each field means."""
 
     text: str
@@ -55,8 +55,8 @@ class Config(Hearing):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary(Heard):
-    """How a run ended, see `job.Heard`; the counts are of every share where tables were written.
+class AlignSummary(DecoderJobSummary):
+    """How a run ended, see `job.DecoderJobSummary`; the counts are of every share where tables were written.
 
     Attributes:
       words: aligned.
@@ -77,12 +77,12 @@ class Summary(Heard):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Setting:
+class _AlignSetting:
     """What is aligned with what, opened."""
 
     checkpoint: Checkpoint
     vocabulary: Tokens
-    source: Source
+    source: StateSource
     heads: AlignmentHeads
     tokens: Mapping[str, Token]
     precision: encoder_program.Precision
@@ -90,7 +90,7 @@ class _Setting:
     settings: Mapping[str, Json]
 
 
-def run(config: Config) -> Summary:
+def run(config: AlignConfig) -> AlignSummary:
     """Align what isn't aligned yet, and write the tables if all is.
 
     Raises:
@@ -110,7 +110,7 @@ def run(config: Config) -> Summary:
     heads = setting.heads.source
     if config.dry_run:
         plan = cost | job.time_here(cost, _DECODER_SHARE)
-        return job.ended(Summary, start, [], skipped, plan, programs(), heads=heads)
+        return job.ended(AlignSummary, start, [], skipped, plan, programs(), heads=heads)
     out_folder.claim(config.out, JOB, setting.settings)
     if todo:
         _align(config, setting, todo, parts)
@@ -139,7 +139,7 @@ def run(config: Config) -> Summary:
             truncated,
         )
     return job.ended(
-        Summary,
+        AlignSummary,
         start,
         todo,
         skipped,
@@ -156,7 +156,7 @@ def run(config: Config) -> Summary:
     )
 
 
-def _open(config: Config) -> _Setting:
+def _open(config: AlignConfig) -> _AlignSetting:
     """All that `config` names; ValueError for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary = config.vocabulary()
@@ -181,7 +181,7 @@ def _open(config: Config) -> _Setting:
         "exit": dataclasses.asdict(exit),
         "text": config.text,
     }
-    return _Setting(
+    return _AlignSetting(
         checkpoint=checkpoint,
         vocabulary=vocabulary,
         source=source,
@@ -193,18 +193,20 @@ def _open(config: Config) -> _Setting:
     )
 
 
-def _key(unit: Unit, setting: _Setting) -> str:
+def _key(unit: UtteranceBlock, setting: _AlignSetting) -> str:
     token = setting.tokens[unit.language]
     return unit.key(setting.source, token, layout=_LAYOUT, settings=setting.settings)
 
 
-def _mended(unit: Unit, setting: _Setting, parts: PartFiles) -> bool:
+def _mended(unit: UtteranceBlock, setting: _AlignSetting, parts: PartFiles) -> bool:
     kept = word_tables.rows(parts.path(unit.name, "parquet"))
     without = {str(row["utterance"]) for row in kept if row["without_states"] and not row["left_out"]}
     return job.mended(unit, setting.source, without)
 
 
-def _align(config: Config, setting: _Setting, todo: Sequence[Unit], parts: PartFiles) -> None:
+def _align(
+    config: AlignConfig, setting: _AlignSetting, todo: Sequence[UtteranceBlock], parts: PartFiles
+) -> None:
     """Load the decoder and keep every unit's part."""
     decoding = decoder_program.load(
         setting.checkpoint, setting.vocabulary, setting.precision, rows_per_device=setting.rows
@@ -219,7 +221,7 @@ def _align(config: Config, setting: _Setting, todo: Sequence[Unit], parts: PartF
     )
     progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
 
-    def make(unit: Unit) -> Sequence[Aligned]:
+    def make(unit: UtteranceBlock) -> Sequence[Aligned]:
         return align_unit.align(unit, work, progress.advance)
 
     for unit, aligned in job.together(todo, decoding.capacity, make):
@@ -228,7 +230,7 @@ def _align(config: Config, setting: _Setting, todo: Sequence[Unit], parts: PartF
     progress.close()
 
 
-def _work(setting: _Setting, text: str, todo: Sequence[Unit]) -> dict[str, int]:
+def _work(setting: _AlignSetting, text: str, todo: Sequence[UtteranceBlock]) -> dict[str, int]:
     cost = job.work(
         todo,
         setting.checkpoint,

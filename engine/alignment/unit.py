@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from isogloss.engine.activations.state_source import Broken, Source, Spoken
+from isogloss.engine.activations.state_source import ListedUtterance, StateSource, Unusable
 from isogloss.engine.alignment import word_splitting, word_timestamps
 from isogloss.engine.alignment.word_tables import Aligned
 from isogloss.engine.decoding import language_token
 from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.generation import token_limit
-from isogloss.engine.decoding.job import Unit
+from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.whisper.decoder import Heads
 from isogloss.engine.whisper.tokenizer import Tokens
@@ -37,7 +37,7 @@ class Work:
       tokens: by language, what the decoder is told.
     """
 
-    source: Source
+    source: StateSource
     decoding: Decoding
     heads: Heads
     text: str
@@ -46,16 +46,16 @@ class Work:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Heard:
+class _EncodedBlock:
     """Utterances of a block that have states."""
 
-    spoken: list[Spoken]
+    spoken: list[ListedUtterance]
     states: Float32[np.ndarray, "B N D"]
     visible: np.ndarray
     apply_norm: np.ndarray
 
 
-def align(unit: Unit, work: Work, heard: Callable[[], None]) -> list[Aligned]:
+def align(unit: UtteranceBlock, work: Work, heard: Callable[[], None]) -> list[Aligned]:
     """What comes of every utterance of a unit, in order.
 
     Args:
@@ -69,7 +69,7 @@ def align(unit: Unit, work: Work, heard: Callable[[], None]) -> list[Aligned]:
     encoded = []
     for made in work.source.encoded(unit.language, list(spoken)):
         heard()
-        if isinstance(made, Broken):
+        if isinstance(made, Unusable):
             found[made.row] = Aligned(
                 spoken=spoken[made.row],
                 token=token,
@@ -81,7 +81,7 @@ def align(unit: Unit, work: Work, heard: Callable[[], None]) -> list[Aligned]:
             encoded.append(made)
     if encoded:
         norm = work.source.apply_norm[0] or (work.source.states[0] != "final" and work.exit_norm)
-        block = _Heard(
+        block = _EncodedBlock(
             spoken=[spoken[made.row] for made in encoded],
             states=np.stack([made.states[0] for made in encoded]),
             visible=np.asarray([made.visible for made in encoded], np.int32),
@@ -91,7 +91,7 @@ def align(unit: Unit, work: Work, heard: Callable[[], None]) -> list[Aligned]:
     return [found[utterance.row] for utterance in unit.utterances]
 
 
-def _align(language: str, block: _Heard, token: Token, work: Work) -> list[Aligned]:
+def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> list[Aligned]:
     decoding, vocabulary = work.decoding, work.decoding.tokens
     codes, likely = _told(block, token, decoding)
     prompts = [vocabulary.prompt(code) for code in codes]
@@ -135,7 +135,7 @@ def _align(language: str, block: _Heard, token: Token, work: Work) -> list[Align
     return aligned
 
 
-def _told(block: _Heard, token: Token, decoding: Decoding) -> tuple[list[str], list[float | None]]:
+def _told(block: _EncodedBlock, token: Token, decoding: Decoding) -> tuple[list[str], list[float | None]]:
     """The language that the decoder is told of each row, and the probability of a detected one."""
     if token.how != "detected":
         return [token.language] * len(block.spoken), [None] * len(block.spoken)
@@ -144,7 +144,7 @@ def _told(block: _Heard, token: Token, decoding: Decoding) -> tuple[list[str], l
 
 
 def _timed(
-    texts: Mapping[int, tuple[int, ...]], block: _Heard, prompts: Sequence[Sequence[int]], work: Work
+    texts: Mapping[int, tuple[int, ...]], block: _EncodedBlock, prompts: Sequence[Sequence[int]], work: Work
 ) -> dict[int, word_timestamps.Timed]:
     """Texts of some rows of a block in time."""
     rows = list(texts)
@@ -206,7 +206,7 @@ def _spelt(language: str, code: str, tokens: Tokens) -> str:
 
 
 def _decode(
-    block: _Heard, prompts: Sequence[Sequence[int]], decoding: Decoding
+    block: _EncodedBlock, prompts: Sequence[Sequence[int]], decoding: Decoding
 ) -> tuple[list[tuple[int, ...] | str], list[bool]]:
     """What the decoder hears, greedily, and whether a limit ended it."""
     room = decoding.sizes.text_positions - len(prompts[0]) - 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from isogloss.engine.activations.state_source import Spoken
+from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.alignment.word_timestamps import Word
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import atomic_write, table_files
@@ -77,7 +77,7 @@ class Aligned:
       left_out: whether that was asked for.
     """
 
-    spoken: Spoken
+    spoken: ListedUtterance
     token: Token
     language_probability: float | None = None
     text: str | None = None

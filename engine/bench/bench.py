@@ -22,8 +22,8 @@ from importlib import metadata
 import jax
 
 from isogloss.engine.bench import blocks, grid, machine_peak, setting as bench_setting, table, timing
-from isogloss.engine.bench.setting import Planned, Setting
-from isogloss.engine.bench.timing import Case, Row, Task
+from isogloss.engine.bench.setting import BenchSetting, Planned
+from isogloss.engine.bench.timing import Case, Row, TimedTask
 from isogloss.engine.runtime import compilation, shards
 from isogloss.engine.runtime.zarr_group import Json
 from isogloss.kernels import frame_scores
@@ -35,7 +35,7 @@ _VERSIONS = ("jax", "numpy", "numba", "tensorstore", "zarr", *bench_setting.PEER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class BenchConfig:
     """What the bench job was asked for; its flags say what each field means."""
 
     suites: tuple[str, ...]
@@ -72,7 +72,7 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class BenchSummary:
     """How a run ended.
 
     Attributes:
@@ -105,7 +105,7 @@ class Summary:
         return not self.faults
 
 
-def run(config: Config) -> Summary:
+def run(config: BenchConfig) -> BenchSummary:
     """Run the suites, print the table on stderr, write the JSON file.
 
     Raises:
@@ -119,7 +119,7 @@ def run(config: Config) -> Summary:
     bench_setting.check_peers(packages, device)
     implementation = config.implementation or frame_scores.default_implementation(device)
     rows: list[Row] = []
-    setting = Setting(
+    setting = BenchSetting(
         device=device,
         implementation=implementation,
         peers=frozenset(packages),
@@ -133,7 +133,7 @@ def run(config: Config) -> Summary:
         for suite, planned in mine:
             rows += _measured(suite, planned, config)
         print(table.table(rows), file=sys.stderr)
-    summary = Summary(
+    summary = BenchSummary(
         cases=0 if config.dry_run else len(mine),
         rows=len(rows),
         faults=[row.fault for row in rows if row.fault],
@@ -169,7 +169,7 @@ def _device(wanted: str) -> str:
     return found
 
 
-def _best(tasks: Sequence[Task], config: Config, rows: list[Row]) -> Task:
+def _best(tasks: Sequence[TimedTask], config: BenchConfig, rows: list[Row]) -> TimedTask:
     """The fastest of some yardsticks, which are added to `rows`; the first one in a dry run."""
     if config.dry_run:
         return tasks[0]
@@ -183,7 +183,7 @@ def _module(suite: str) -> types.ModuleType:
     return importlib.import_module(f"isogloss.engine.bench.{suite}")
 
 
-def _packages(config: Config, modules: Mapping[str, types.ModuleType]) -> tuple[str, ...]:
+def _packages(config: BenchConfig, modules: Mapping[str, types.ModuleType]) -> tuple[str, ...]:
     """Packages of the peers that run."""
     if not config.peers:
         return ()
@@ -191,7 +191,7 @@ def _packages(config: Config, modules: Mapping[str, types.ModuleType]) -> tuple[
     return tuple(package for package in bench_setting.PEERS if package in used - set(config.without))
 
 
-def _measured(suite: str, planned: Planned, config: Config) -> list[Row]:
+def _measured(suite: str, planned: Planned, config: BenchConfig) -> list[Row]:
     """Rows of one case, whose memory and files are gone afterwards."""
     _LOG.info("%s: %s", suite, planned.title)
     case = planned.build()
@@ -199,7 +199,7 @@ def _measured(suite: str, planned: Planned, config: Config) -> list[Row]:
         return timing.measure(suite, case, config.rounds, shortest=config.shortest)
 
 
-def _write(path: pathlib.Path, summary: Summary, rows: Sequence[Row]) -> None:
+def _write(path: pathlib.Path, summary: BenchSummary, rows: Sequence[Row]) -> None:
     """All figures, and on what they were measured."""
     versions: dict[str, Json] = {"python": platform.python_version()}
     for package in _VERSIONS:

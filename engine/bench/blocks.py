@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from isogloss.engine.bench import data, oracle, seqsim
-from isogloss.engine.bench.setting import FLOPS_UNIT, Planned, Setting
-from isogloss.engine.bench.timing import Case, Check, Row, Task
+from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned
+from isogloss.engine.bench.timing import Case, Check, Row, TimedTask
 from isogloss.kernels import block_sizes, dtw_pallas, frame_scores_pallas, reference
 from isogloss.kernels.block_sizes import Blocks, Strip, Tile
 
 PEERS = ()
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """Tiles at two numbers of features, and strips.
 
     Raises:
@@ -50,7 +50,7 @@ def best(rows: Sequence[Row]) -> dict[str, str]:
     return {work: row.name for work, row in fastest.items()}
 
 
-def _candidates(setting: Setting) -> tuple[list[Blocks], bool]:
+def _candidates(setting: BenchSetting) -> tuple[list[Blocks], bool]:
     """Block sizes to try, and whether to interpret them."""
     if setting.device != "gpu":
         return [block_sizes.INTERPRETED], True
@@ -67,7 +67,7 @@ def _name(blocks: Tile | Strip) -> str:
     return " ".join(f"{field}={value}" for field, value in dataclasses.asdict(blocks).items())
 
 
-def _tile_case(setting: Setting, title: str, depth: int) -> Case:
+def _tile_case(setting: BenchSetting, title: str, depth: int) -> Case:
     random = data.rng(depth)
     count = 2 if setting.quick else 64
     lengths = [data.fleurs_frames(count, random) for _ in range(2)]
@@ -91,13 +91,13 @@ def _tile_case(setting: Setting, title: str, depth: int) -> Case:
     work = seqsim.flops(x, y)
     unique = {_name(blocks.tile): blocks for blocks in candidates}
     tasks = [
-        Task(name=name, call=call(blocks), work=work, unit=FLOPS_UNIT, check=check)
+        TimedTask(name=name, call=call(blocks), work=work, unit=FLOPS_UNIT, check=check)
         for name, blocks in unique.items()
     ]
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.product)
 
 
-def _strip_case(setting: Setting, title: str) -> Case:
+def _strip_case(setting: BenchSetting, title: str) -> Case:
     random = data.rng()
     frames = data.fleurs_frames(3 if setting.quick else 32, random)
     frames = -(-frames // 20) if setting.quick else frames
@@ -118,7 +118,9 @@ def _strip_case(setting: Setting, title: str) -> Case:
 
     unique = {_name(blocks.strip): blocks for blocks in candidates}
     tasks = [
-        Task(name=name, call=call(blocks), work=1e-9 * cells, unit="GCUPS", effort=4e-9 * cells, check=check)
+        TimedTask(
+            name=name, call=call(blocks), work=1e-9 * cells, unit="GCUPS", effort=4e-9 * cells, check=check
+        )
         for name, blocks in unique.items()
     ]
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.copy)

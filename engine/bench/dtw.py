@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from isogloss.engine.bench import data, oracle
-from isogloss.engine.bench.setting import Planned, Setting, peer
-from isogloss.engine.bench.timing import Case, Check, Task
+from isogloss.engine.bench.setting import BenchSetting, Planned, peer
+from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.kernels import dtw, reference
 
 PEERS = ("torch", "torchdtw", "openai-whisper")
@@ -21,7 +21,7 @@ _CHECKED_CELLS = 300_000  # in plain Python
 _Lengths = tuple[Int32[np.ndarray, " U"], Int32[np.ndarray, " V"]]
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """Costs and paths of equal and of ragged batches."""
     random = data.rng()
     few = 8 if setting.device == "cpu" else 32
@@ -47,10 +47,10 @@ def cases(setting: Setting) -> list[Planned]:
     return planned
 
 
-class _Given:
+class _DtwCase:
     """Distances of all pairs of two sets of lengths, and what they are when flat."""
 
-    def __init__(self, setting: Setting, lengths: _Lengths) -> None:
+    def __init__(self, setting: BenchSetting, lengths: _Lengths) -> None:
         self.lengths = lengths
         self.square = data.distances(*lengths, data.rng(2))
         self.flat = self.square.reshape(-1, *self.square.shape[2:])
@@ -70,15 +70,19 @@ class _Given:
         cells = np.cumsum((self.n.astype(np.int64) * self.m)[order])
         return [int(p) for p in order[: max(1, int((cells <= _CHECKED_CELLS).sum()))][:16]]
 
-    def task(self, name: str, call: Callable[[], object], error: Callable[[object], list[float]]) -> Task:
+    def task(
+        self, name: str, call: Callable[[], object], error: Callable[[object], list[float]]
+    ) -> TimedTask:
         """A task over all pairs; `error` gives relative errors, of at most n + m roundings each."""
         check = lambda result: Check(error=float(np.max(error(result))), bound=self.bound)  # noqa: E731
         gigabytes = 4e-9 * self.cells
-        return Task(name=name, call=call, work=1e-9 * self.cells, unit=_UNIT, effort=gigabytes, check=check)
+        return TimedTask(
+            name=name, call=call, work=1e-9 * self.cells, unit=_UNIT, effort=gigabytes, check=check
+        )
 
 
-def _cost_case(setting: Setting, title: str, lengths: _Lengths) -> Case:
-    given = _Given(setting, lengths)
+def _cost_case(setting: BenchSetting, title: str, lengths: _Lengths) -> Case:
+    given = _DtwCase(setting, lengths)
     implementation = setting.implementation
 
     def ours() -> object:
@@ -90,7 +94,7 @@ def _cost_case(setting: Setting, title: str, lengths: _Lengths) -> Case:
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.copy)
 
 
-def _cost_errors(given: _Given, result: object) -> list[float]:
+def _cost_errors(given: _DtwCase, result: object) -> list[float]:
     costs = np.asarray(result)
     wanted = [(p, reference.dtw_cost(given.pair(p))) for p in given.checked()]
     return [abs(float(costs[p]) - want) / want for p, want in wanted] + [
@@ -98,7 +102,7 @@ def _cost_errors(given: _Given, result: object) -> list[float]:
     ]
 
 
-def _torchdtw_task(given: _Given, device: str) -> Task:
+def _torchdtw_task(given: _DtwCase, device: str) -> TimedTask:
     torch, torchdtw = peer("torch"), peer("torchdtw")
     place = "cpu" if device == "cpu" else "cuda"
     distances = torch.from_numpy(given.square).to(place)
@@ -118,8 +122,8 @@ def _torchdtw_task(given: _Given, device: str) -> Task:
     return given.task("torchdtw", call, errors)
 
 
-def _path_case(setting: Setting, title: str, lengths: _Lengths) -> Case:
-    given = _Given(setting, lengths)
+def _path_case(setting: BenchSetting, title: str, lengths: _Lengths) -> Case:
+    given = _DtwCase(setting, lengths)
     implementation = setting.implementation
 
     def ours() -> object:
@@ -136,7 +140,7 @@ def _path_case(setting: Setting, title: str, lengths: _Lengths) -> Case:
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.copy)
 
 
-def _whisper_task(given: _Given) -> Task:
+def _whisper_task(given: _DtwCase) -> TimedTask:
     timing, torch = peer("openai-whisper").timing, peer("torch")
     pairs = [torch.from_numpy(given.flat[p, : given.n[p], : given.m[p]].copy()) for p in range(len(given.n))]
 
@@ -150,7 +154,7 @@ def _whisper_task(given: _Given) -> Task:
     return given.task("openai-whisper (CPU)", call, errors)
 
 
-def _path_errors(given: _Given, path: Callable[[int], np.ndarray]) -> list[float]:
+def _path_errors(given: _DtwCase, path: Callable[[int], np.ndarray]) -> list[float]:
     """By how much the sum along each path exceeds the cheapest; infinite if it isn't a warping path."""
     found = []
     for p in given.checked():

@@ -1,7 +1,7 @@
 """Benchmark of the encoder: every state of one step of 30 s windows, random weights.
 
-Useful work for the yardstick is `encoder_program.flops`; norms, softmax and GELU are not in it. With peers, the
-encoder of transformers with SDPA attention and the same weights, all hidden states. The check runs the first
+Useful work for the yardstick is `encoder_program.flops`; norms, softmax and GELU are not in it. With peers,
+the encoder of transformers with SDPA attention and the same weights, all hidden states. The check runs the first
 window through a float64 encoder: some seconds for a large model.
 """
 
@@ -15,8 +15,8 @@ from flax import nnx
 from jaxtyping import Float32
 
 from isogloss.engine.bench import data, oracle
-from isogloss.engine.bench.setting import Planned, Setting, peer
-from isogloss.engine.bench.timing import Case, Check, Task
+from isogloss.engine.bench.setting import BenchSetting, Planned, peer
+from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime import devices
 from isogloss.engine.whisper import encoder_program, parameters
@@ -41,7 +41,7 @@ def dimensions(features: int, heads: int, layers: int, positions: int = 1500) ->
     )
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """Base and small, on an accelerator also large-v2."""
     if setting.quick:
         models = {"nano": dimensions(16, 2, 2, positions=100)}
@@ -70,7 +70,7 @@ def random_tensors(sizes: Dimensions) -> dict[str, Float32[np.ndarray, "..."]]:
     return tensors
 
 
-def _case(setting: Setting, title: str, sizes: Dimensions, rows: int) -> Case:
+def _case(setting: BenchSetting, title: str, sizes: Dimensions, rows: int) -> Case:
     tensors = random_tensors(sizes)
     shape = (rows, 2 * sizes.positions, sizes.mels)
     mel = data.rng(4).standard_normal(shape, np.float32)
@@ -94,10 +94,10 @@ def _case(setting: Setting, title: str, sizes: Dimensions, rows: int) -> Case:
         found = np.stack([state[0].double().cpu().numpy() for state in result])
         return check_states(found, np.delete(expected(), -2, axis=0), sizes, precision.compute)
 
-    def task(name: str, call: Callable[[], object], check: Callable[[object], Check]) -> Task:
+    def task(name: str, call: Callable[[], object], check: Callable[[object], Check]) -> TimedTask:
         audio = rows * sizes.positions / 50
         work = rows * encoder_program.flops(sizes) / 1e9
-        return Task(name=name, call=call, work=audio, unit=_UNIT, effort=work, check=check)
+        return TimedTask(name=name, call=call, work=audio, unit=_UNIT, effort=work, check=check)
 
     ours = functools.partial(run, weights, placed)
     tasks = [task(f"{precision.compute}, {precision.attention} attention", ours, check)]

@@ -22,8 +22,8 @@ from isogloss.engine import time_axis
 from isogloss.engine.activations import pipeline
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.bench import activations, data, encoder as bench_encoder, oracle
-from isogloss.engine.bench.setting import Planned, Setting
-from isogloss.engine.bench.timing import Case, Check, Task
+from isogloss.engine.bench.setting import BenchSetting, Planned
+from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
@@ -34,7 +34,7 @@ PEERS = ()
 _UNIT = "windows/s"
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """Base; on an accelerator large-v2 besides."""
     if setting.quick:
         models = {"nano": bench_encoder.dimensions(16, 2, 2, positions=100)}
@@ -77,7 +77,7 @@ class _Recordings:
         """File of a recording."""
         return self.store.path.parent / f"xx-{u}.wav"
 
-    def units(self) -> Iterator[pipeline.Unit]:
+    def units(self) -> Iterator[pipeline.PendingUtterance]:
         """What the pipeline takes."""
         for u, frames in enumerate(self.frames.tolist()):
             utterance = Utterance(
@@ -89,10 +89,10 @@ class _Recordings:
                 gender="",
                 source=audio.FileSource.at(self.wave(u), f"{u}.wav"),
             )
-            yield pipeline.Unit(store=self.store, row=u, frames=frames, utterance=utterance)
+            yield pipeline.PendingUtterance(store=self.store, row=u, frames=frames, utterance=utterance)
 
 
-def _case(setting: Setting, title: str, sizes: Dimensions, count: int, rows: int) -> Case:
+def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows: int) -> Case:
     folder = tempfile.TemporaryDirectory(prefix="isogloss-bench-")
     recordings = _Recordings(pathlib.Path(folder.name), sizes, count)
     tensors = bench_encoder.random_tensors(sizes)
@@ -128,12 +128,12 @@ def _case(setting: Setting, title: str, sizes: Dimensions, count: int, rows: int
         return _check(recordings, result, tensors, sizes, precision.compute)
 
     work = {"work": float(count), "unit": _UNIT, "effort": count * encoder_program.flops(sizes) / 1e9}
-    ours = Task(name="extract, end to end", call=extract, prepare=recordings.renew, check=check, **work)
-    other = Task(name="encoder alone", call=encode_alone, **work)
+    ours = TimedTask(name="extract, end to end", call=extract, prepare=recordings.renew, check=check, **work)
+    other = TimedTask(name="encoder alone", call=encode_alone, **work)
     return Case(title=title, tasks=(ours, other), yardstick=setting.product, folder=folder)
 
 
-def _refuse(unit: pipeline.Unit, reason: str) -> None:
+def _refuse(unit: pipeline.PendingUtterance, reason: str) -> None:
     raise ValueError(f"{unit.name} could not be extracted: {reason}")
 
 

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int32
 
 from isogloss.engine.bench import activations, data, oracle
 from isogloss.engine.bench.data import Batch
-from isogloss.engine.bench.setting import FLOPS_UNIT, Planned, Setting
-from isogloss.engine.bench.timing import Case, Check, Row, Task
+from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned
+from isogloss.engine.bench.timing import Case, Check, Row, TimedTask
 from isogloss.engine.retrieval import grid as compare
 from isogloss.engine.runtime import shards
 from isogloss.kernels import frame_scores, reference
@@ -31,7 +31,7 @@ _GROUP = 32  # utterances of like length in a call of the kernel
 FLEURS_GFLOP = 2e-9 * 1280 * 34 * (102 * 101 / 2) * (344 * 13 * data.FRAMES_PER_SECOND) ** 2
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """2, 4 and 8 languages of the same sentences."""
     small = setting.device == "cpu"
     sentences, features, states = (4, 16, 2) if setting.quick else (16, 384, 1) if small else (96, 1280, 2)
@@ -50,7 +50,9 @@ def projection(rows: Sequence[Row]) -> dict[str, float]:
     return {"fleurs_grid_device_hours": round(FLEURS_GFLOP / ours[-1].rate / 3600, 1)} if ours else {}
 
 
-def _case(setting: Setting, title: str, languages: int, sentences: int, states: int, features: int) -> Case:
+def _case(
+    setting: BenchSetting, title: str, languages: int, sentences: int, states: int, features: int
+) -> Case:
     folder = tempfile.TemporaryDirectory(prefix="isogloss-bench-")
     root = pathlib.Path(folder.name)
     names = tuple(map(str, range(states)))
@@ -92,13 +94,13 @@ def _case(setting: Setting, title: str, languages: int, sentences: int, states: 
                         implementation=setting.implementation,
                     )
 
-    ours = Task(name="grid, end to end", call=end_to_end, work=work, unit=FLOPS_UNIT, check=check)
-    alone = Task(name="kernel alone", call=kernel, work=work, unit=FLOPS_UNIT)
+    ours = TimedTask(name="grid, end to end", call=end_to_end, work=work, unit=FLOPS_UNIT, check=check)
+    alone = TimedTask(name="kernel alone", call=kernel, work=work, unit=FLOPS_UNIT)
     return Case(title=title, tasks=(ours, alone), yardstick=setting.product, folder=folder)
 
 
-def _config(setting: Setting, root: pathlib.Path) -> compare.Config:
-    return compare.Config(
+def _config(setting: BenchSetting, root: pathlib.Path) -> compare.GridConfig:
+    return compare.GridConfig(
         store=root / "store",
         grid=root / "grid.zarr",
         measures=_MEASURES,
@@ -127,7 +129,7 @@ def _groups(
 
 
 def _check(
-    setting: Setting,
+    setting: BenchSetting,
     grid: pathlib.Path,
     utterances: Mapping[str, Sequence[Float[np.ndarray, "S N D"]]],
     frames: Mapping[str, Int32[np.ndarray, " U"]],

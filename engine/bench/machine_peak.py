@@ -15,12 +15,12 @@ import numpy as np
 
 from isogloss.engine.bench import data
 from isogloss.engine.bench.setting import FLOPS_UNIT
-from isogloss.engine.bench.timing import Task
+from isogloss.engine.bench.timing import TimedTask
 
 _PIECE = 1 << 22  # bytes of a write
 
 
-def products(device: str, quick: bool) -> list[Task]:
+def products(device: str, quick: bool) -> list[TimedTask]:
     """Candidates for the best dense product: float32 BLAS and XLA on CPU, bfloat16 elsewhere."""
     sizes = (256,) if quick else (2048, 4096) if device == "cpu" else (2048, 4096, 8192)
     tasks = []
@@ -34,8 +34,8 @@ def products(device: str, quick: bool) -> list[Task]:
     return tasks
 
 
-def _task(name: str, call: Callable[[], object], work: float) -> Task:
-    return Task(name=name, call=call, work=work, unit=FLOPS_UNIT)
+def _task(name: str, call: Callable[[], object], work: float) -> TimedTask:
+    return TimedTask(name=name, call=call, work=work, unit=FLOPS_UNIT)
 
 
 def _numpy_product(x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
@@ -55,7 +55,7 @@ def _xla_product(x: np.ndarray, y: np.ndarray, device: str, repeats: int) -> Cal
     return lambda: product(left, right)
 
 
-def copies(device: str, quick: bool) -> list[Task]:
+def copies(device: str, quick: bool) -> list[TimedTask]:
     """Candidates for the fastest plain copy; bytes read and bytes written both count."""
     size = 1 << (22 if quick else 28 if device == "cpu" else 30)  # bytes
     source = data.rng().standard_normal(size // 4, np.float32)
@@ -63,7 +63,7 @@ def copies(device: str, quick: bool) -> list[Task]:
     if device != "cpu":
         there = jnp.asarray(source)
         negative = jax.jit(jnp.negative)  # a bare copy might be optimised away
-        return [Task(name="copy, XLA", call=lambda: negative(there), work=work, unit="GB/s")]
+        return [TimedTask(name="copy, XLA", call=lambda: negative(there), work=work, unit="GB/s")]
     target = np.empty_like(source)
     count = os.cpu_count() or 1
     pairs = list(zip(np.array_split(target, count), np.array_split(source, count), strict=True))
@@ -74,12 +74,12 @@ def copies(device: str, quick: bool) -> list[Task]:
             pass
 
     return [
-        Task(name="copy, one thread", call=lambda: np.copyto(target, source), work=work, unit="GB/s"),
-        Task(name=f"copy, {count} threads", call=with_threads, work=work, unit="GB/s"),
+        TimedTask(name="copy, one thread", call=lambda: np.copyto(target, source), work=work, unit="GB/s"),
+        TimedTask(name=f"copy, {count} threads", call=with_threads, work=work, unit="GB/s"),
     ]
 
 
-def sequential_write(path: pathlib.Path, size: int) -> Task:
+def sequential_write(path: pathlib.Path, size: int) -> TimedTask:
     """Write so many random bytes to a fresh file from end to end, and wait until they are on the disk."""
     piece = data.rng().bytes(_PIECE)
 
@@ -89,7 +89,7 @@ def sequential_write(path: pathlib.Path, size: int) -> Task:
                 file.write(piece[: size - start])
             os.fsync(file.fileno())
 
-    return Task(
+    return TimedTask(
         name="sequential write and fsync",
         call=write,
         work=size / 1e9,
@@ -98,7 +98,7 @@ def sequential_write(path: pathlib.Path, size: int) -> Task:
     )
 
 
-def sequential_read(path: pathlib.Path, size: int) -> Task:
+def sequential_read(path: pathlib.Path, size: int) -> TimedTask:
     """Read so many bytes of a file from end to end; it was written just before, so it is in memory."""
     path.write_bytes(data.rng().bytes(size))
     buffer = bytearray(_PIECE)
@@ -108,4 +108,4 @@ def sequential_read(path: pathlib.Path, size: int) -> Task:
             while file.readinto(buffer):
                 pass
 
-    return Task(name="sequential read", call=read, work=size / 1e9, unit="GB/s")
+    return TimedTask(name="sequential read", call=read, work=size / 1e9, unit="GB/s")

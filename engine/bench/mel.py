@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from isogloss.engine.bench import data, oracle
-from isogloss.engine.bench.setting import Planned, Setting, peer
-from isogloss.engine.bench.timing import Case, Check, Task
+from isogloss.engine.bench.setting import BenchSetting, Planned, peer
+from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.engine.whisper import encoder_program, log_mel
 
 PEERS = ("torch", "transformers")
 _UNIT = "audio s/s"
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """Both numbers of bins."""
     rows = 1 if setting.quick or setting.device == "cpu" else encoder_program.ROWS
     seconds = 2 if setting.quick else 30
@@ -32,7 +32,7 @@ def cases(setting: Setting) -> list[Planned]:
     ]
 
 
-def _case(setting: Setting, title: str, mels: int, rows: int, seconds: int) -> Case:
+def _case(setting: BenchSetting, title: str, mels: int, rows: int, seconds: int) -> Case:
     samples = seconds * log_mel.SAMPLE_RATE
     waveform = 0.1 * data.rng(5).standard_normal((rows, samples), np.float32)
     placed = jnp.asarray(waveform)
@@ -52,7 +52,7 @@ def _case(setting: Setting, title: str, mels: int, rows: int, seconds: int) -> C
         return Check(error=float(error), bound=2 * 9 * 1000 * oracle.UNIT_ROUNDOFF / 2.3 / 4)
 
     work = {"work": float(rows * seconds), "unit": _UNIT, "effort": flops / 1e9}
-    tasks = [Task(name="isogloss", call=lambda: run(placed), check=check, **work)]
+    tasks = [TimedTask(name="isogloss", call=lambda: run(placed), check=check, **work)]
     if {"torch", "transformers"} <= setting.peers:
         extractor = peer("transformers").WhisperFeatureExtractor(feature_size=mels, chunk_length=seconds)
         clips = list(waveform)
@@ -61,5 +61,5 @@ def _case(setting: Setting, title: str, mels: int, rows: int, seconds: int) -> C
             found = extractor(clips, sampling_rate=log_mel.SAMPLE_RATE, return_tensors="np")
             return found["input_features"].transpose(0, 2, 1)
 
-        tasks.append(Task(name="transformers (CPU)", call=extract, check=check, **work))
+        tasks.append(TimedTask(name="transformers (CPU)", call=extract, check=check, **work))
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.product)

@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from isogloss.engine.bench import data, oracle
 from isogloss.engine.bench.data import Batch
-from isogloss.engine.bench.setting import FLOPS_UNIT, Planned, Setting, peer
-from isogloss.engine.bench.timing import Case, Check, Task
+from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned, peer
+from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.kernels import dtw, frame_scores, reference, seqsim_int8
 
 PEERS = ("torch",)
@@ -24,7 +24,7 @@ _REAL = 384  # features of the smallest Whisper
 _CHECKED_CELLS = 300_000  # of DTW tables, in plain Python
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """Every number of features at every length, then SeqSim and DTW from one product against apart."""
     features = (24,) if setting.quick else (384, 512, 768, 1280)
     planned = []
@@ -42,7 +42,7 @@ def cases(setting: Setting) -> list[Planned]:
     return planned
 
 
-def _sizes(setting: Setting, frames: int) -> tuple[int, int]:
+def _sizes(setting: BenchSetting, frames: int) -> tuple[int, int]:
     """Utterances of A and B: about a second of a CPU, milliseconds of a GPU."""
     if setting.quick:
         return 2, 3
@@ -51,7 +51,7 @@ def _sizes(setting: Setting, frames: int) -> tuple[int, int]:
     return {100: (32, 64), 500: (8, 32), 300: (16, 16), 1500: (2, 16), 0: (8, 32)}[frames]
 
 
-def _batches(setting: Setting, frames: int, depth: int, sizes: tuple[int, int]) -> tuple[Batch, Batch]:
+def _batches(setting: BenchSetting, frames: int, depth: int, sizes: tuple[int, int]) -> tuple[Batch, Batch]:
     random = data.rng(depth + frames)
     lengths = [
         np.full(count, frames, np.int32) if frames else data.fleurs_frames(count, random) for count in sizes
@@ -68,7 +68,7 @@ def flops(x: Batch, y: Batch) -> float:
 
 
 def _call(
-    setting: Setting, x: Batch, y: Batch, measures: tuple[str, ...], implementation: str
+    setting: BenchSetting, x: Batch, y: Batch, measures: tuple[str, ...], implementation: str
 ) -> Callable[[], dict[str, np.ndarray]]:
     left, right = setting.frames(x.states), setting.frames(y.states)
     return lambda: frame_scores.frame_scores(
@@ -85,12 +85,12 @@ def _rounding(x: Batch, y: Batch) -> float:
     return min(e + f + e * f, 5e-4 if x.states.shape[2] >= _REAL else np.inf)
 
 
-def _maxima_case(setting: Setting, title: str, depth: int, frames: int) -> Case:
+def _maxima_case(setting: BenchSetting, title: str, depth: int, frames: int) -> Case:
     x, y = _batches(setting, frames, depth, _sizes(setting, frames))
     work = flops(x, y)
     rounded = "numba_int8" if setting.implementation == "numba" else "xla_int8"
     tasks = [
-        Task(
+        TimedTask(
             name=name,
             call=_call(setting, x, y, MAXIMA, name),
             work=work,
@@ -102,7 +102,7 @@ def _maxima_case(setting: Setting, title: str, depth: int, frames: int) -> Case:
     if "torch" in setting.peers:
         call = torch_slabs(x, y, setting.device)
         check = functools.partial(check_maxima, setting, x, y)
-        tasks.append(Task(name="torch slabs", call=call, work=work, unit=FLOPS_UNIT, check=check))
+        tasks.append(TimedTask(name="torch slabs", call=call, work=work, unit=FLOPS_UNIT, check=check))
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.product)
 
 
@@ -112,7 +112,7 @@ def _pairs(x: Batch, y: Batch, count: int) -> list[tuple[int, int]]:
     return [divmod(int(at), len(y.frames)) for at in np.unique(grid)]
 
 
-def check_maxima(setting: Setting, x: Batch, y: Batch, result: object, more: float = 0.0) -> Check:
+def check_maxima(setting: BenchSetting, x: Batch, y: Batch, result: object, more: float = 0.0) -> Check:
     """Error of some pairs, which may be `more` than float32's; of every pair that it is a number.
 
     A sum of K float32 terms is off by at most K 2**-24 of the terms' magnitudes, which sum to at most 1 in a
@@ -127,7 +127,7 @@ def check_maxima(setting: Setting, x: Batch, y: Batch, result: object, more: flo
     return Check(error=float(np.max(wrong)), bound=more + _bound(setting, x, y))
 
 
-def _bound(setting: Setting, x: Batch, y: Batch) -> float:
+def _bound(setting: BenchSetting, x: Batch, y: Batch) -> float:
     rounding = 0.0 if setting.device == "cpu" else 2.0**-8
     longest = max(x.states.shape[1], y.states.shape[1])
     return rounding + (x.states.shape[2] + longest + 8) * oracle.UNIT_ROUNDOFF
@@ -165,7 +165,7 @@ def torch_slabs(x: Batch, y: Batch, device: str) -> Callable[[], dict[str, Float
     return call
 
 
-def _together_case(setting: Setting, title: str, depth: int, frames: int) -> Case:
+def _together_case(setting: BenchSetting, title: str, depth: int, frames: int) -> Case:
     """All three measures from one product, against the maxima alone and DTW alone one after the other."""
     sizes = (
         (16, 16) if setting.device == "cpu" and not setting.quick else (2, 3) if setting.quick else (32, 32)
@@ -184,12 +184,12 @@ def _together_case(setting: Setting, title: str, depth: int, frames: int) -> Cas
     work = flops(x, y)
     together = _call(setting, x, y, (*MAXIMA, "dtw"), setting.implementation)
     check = functools.partial(_check_together, setting, x, y)
-    ours = Task(name=setting.implementation, call=together, work=work, unit=FLOPS_UNIT, check=check)
-    other = Task(name="P and R alone, then DTW alone", call=apart, work=work, unit=FLOPS_UNIT)
+    ours = TimedTask(name=setting.implementation, call=together, work=work, unit=FLOPS_UNIT, check=check)
+    other = TimedTask(name="P and R alone, then DTW alone", call=apart, work=work, unit=FLOPS_UNIT)
     return Case(title=title, tasks=(ours, other), yardstick=setting.product)
 
 
-def _check_together(setting: Setting, x: Batch, y: Batch, result: object) -> Check:
+def _check_together(setting: BenchSetting, x: Batch, y: Batch, result: object) -> Check:
     """As the maxima; a DTW cost is off, relative to itself, by what its distances and their sum are off.
 
     A path has at most n + m cells and costs at least about max(n, m) times 1 minus the largest cosine, which

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from isogloss.engine.bench.timing import Case, Task
+from isogloss.engine.bench.timing import Case, TimedTask
 
 PEERS = {
     "torch": "torch",
@@ -26,7 +26,7 @@ FLOPS_UNIT = "GFLOP/s"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Setting:
+class BenchSetting:
     """How the suites of a run are to be made.
 
     Attributes:
@@ -42,8 +42,8 @@ class Setting:
     implementation: str
     peers: frozenset[str]
     quick: bool
-    product: Task
-    copy: Task
+    product: TimedTask
+    copy: TimedTask
 
     def place(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
         """An array where the kernels want it, so that no call pays for the way there."""

@@ -20,8 +20,8 @@ from jaxtyping import Float
 
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.bench import activations, data, machine_peak
-from isogloss.engine.bench.setting import Planned, Setting
-from isogloss.engine.bench.timing import Case, Check, Task
+from isogloss.engine.bench.setting import BenchSetting, Planned
+from isogloss.engine.bench.timing import Case, Check, TimedTask
 
 PEERS = ()
 _UNIT = "GB/s"
@@ -29,7 +29,7 @@ _States = list[Float[np.ndarray, "S N D"]]  # by utterance
 _Frames = list[Float[np.ndarray, "_ D"]]
 
 
-def cases(setting: Setting) -> list[Planned]:
+def cases(setting: BenchSetting) -> list[Planned]:
     """Write, and read of one state, of a base-sized store."""
     count, states, features = (3, 2, 16) if setting.quick else (32, 8, 512)
     shape = f"{count} utterances, {states} states, {features} features"
@@ -103,8 +103,8 @@ def _write_case(title: str, count: int, states: int, features: int) -> Case:
     size = states * work.state_bytes
     current: list[LanguageStore] = []
 
-    def task(name: str, write: Callable[[LanguageStore, _States], None]) -> Task:
-        return Task(
+    def task(name: str, write: Callable[[LanguageStore, _States], None]) -> TimedTask:
+        return TimedTask(
             name=name,
             call=lambda: write(current[0], work.utterances),
             work=size / 1e9,
@@ -164,7 +164,8 @@ def _read_case(title: str, count: int, states: int, features: int) -> Case:
     return Case(
         title=title,
         tasks=tuple(
-            Task(name=name, call=call, work=size, unit=_UNIT, check=check) for name, call in calls.items()
+            TimedTask(name=name, call=call, work=size, unit=_UNIT, check=check)
+            for name, call in calls.items()
         ),
         yardstick=machine_peak.sequential_read(work.root / "plain", work.state_bytes),
         folder=work.folder,

@@ -36,7 +36,7 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
+class TimedTask:
     """Something that is timed.
 
     Attributes:
@@ -70,8 +70,8 @@ class Case:
     """
 
     title: str
-    tasks: tuple[Task, ...]
-    yardstick: Task | None
+    tasks: tuple[TimedTask, ...]
+    yardstick: TimedTask | None
     folder: tempfile.TemporaryDirectory[str] | None = None
 
 
@@ -161,11 +161,11 @@ class _Samples:
       standalone: the tasks are all yardsticks, not held against each other.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[TimedTask, ...]
     seconds: Float[np.ndarray, "rounds tasks"]
     standalone: bool
 
-    def ratio(self, of: int, to: int, amount: Callable[[Task], float]) -> float:
+    def ratio(self, of: int, to: int, amount: Callable[[TimedTask], float]) -> float:
         """Median over rounds of one task's speed over another's."""
         share = amount(self.tasks[of]) / amount(self.tasks[to])
         return float(np.median(share * self.seconds[:, to] / self.seconds[:, of]))
@@ -195,7 +195,7 @@ def _row(suite: str, title: str, samples: _Samples, t: int, *, warm: "_Warm", co
     )
 
 
-def _effort(task: Task) -> float:
+def _effort(task: TimedTask) -> float:
     return task.work if task.effort is None else task.effort
 
 
@@ -208,7 +208,7 @@ class _Warm:
     check: Check | None
 
 
-def _warm_up(task: Task, shortest: float) -> _Warm:
+def _warm_up(task: TimedTask, shortest: float) -> _Warm:
     """Run a task twice, the second time to see how long a call takes, and check what it gave."""
     counted = compilation.keep(None, "numba")
     _sample(task, 1)
@@ -222,7 +222,7 @@ def _warm_up(task: Task, shortest: float) -> _Warm:
     return _Warm(calls=calls, compiled=compiled, check=task.check(result) if task.check else None)
 
 
-def _sample(task: Task, calls: int) -> float:
+def _sample(task: TimedTask, calls: int) -> float:
     """Seconds of a call, mean of so many in a row."""
     if task.prepare:
         task.prepare()

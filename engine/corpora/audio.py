@@ -31,7 +31,7 @@ class AudioError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source(abc.ABC):
+class AudioSource(abc.ABC):
     """Where the bytes of one recording are.
 
     Attributes:
@@ -50,7 +50,7 @@ class Source(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FileSource(Source):
+class FileSource(AudioSource):
     """A file of its own."""
 
     path: pathlib.Path
@@ -65,7 +65,7 @@ class FileSource(Source):
         return self.path.open("rb")
 
 
-def samples(source: Source) -> int:
+def samples(source: AudioSource) -> int:
     """Count the samples that `decode` will yield: as the corpus promises, else by the header."""
     if source.promised is not None:
         if source.promised < 1:
@@ -75,7 +75,7 @@ def samples(source: Source) -> int:
         return _resampled(sound.frames, sound.samplerate)
 
 
-def decode(source: Source, window: int | None = None) -> Float[np.ndarray, " time"]:
+def decode(source: AudioSource, window: int | None = None) -> Float[np.ndarray, " time"]:
     """Waveform at 16 kHz, channels averaged; raises AudioError for a broken recording.
 
     Args:
@@ -121,7 +121,7 @@ def _fit(wave: Float[np.ndarray, " before"], length: int) -> Float[np.ndarray, "
     return np.pad(wave[:length], (0, max(0, length - len(wave))))
 
 
-def _open(source: Source) -> io.BufferedReader:
+def _open(source: AudioSource) -> io.BufferedReader:
     try:
         return source.open()
     except FileNotFoundError as error:
@@ -134,7 +134,7 @@ def _open(source: Source) -> io.BufferedReader:
         ) from error
 
 
-def _header(source: Source, file: io.BufferedReader) -> soundfile.SoundFile:
+def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile:
     """Open a recording whose header is sound with libsndfile."""
     size = file.seek(0, io.SEEK_END)
     if size == 0:

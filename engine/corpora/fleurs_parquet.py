@@ -53,7 +53,7 @@ class RowGroups:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RowSource(audio.Source):
+class RowSource(audio.AudioSource):
     """The audio of one row."""
 
     path: pathlib.Path

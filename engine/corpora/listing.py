@@ -22,7 +22,7 @@ class Recording:
     sentence: str
     transcription: str
     gender: str
-    source: audio.Source
+    source: audio.AudioSource
     name: str = ""
 
 
@@ -46,7 +46,7 @@ class Utterance:
     rank: int
     transcription: str
     gender: str
-    source: audio.Source
+    source: audio.AudioSource
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

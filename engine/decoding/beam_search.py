@@ -184,7 +184,7 @@ def beam_search(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int
         limit: Int[Array, " B"],
     ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Float[Array, " B"], Bool[Array, " B"]]:
         rows, start = prompt.shape
-        speech = generation.listen(nnx.merge(graph, weights), states, visible, apply_norm)
+        speech = generation.prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
         empty = generation.empty_caches(speech, rows, start + longest)
         logits, caches = generation.advance(speech, prompt, 0, empty)
         spread = jnp.repeat(logits[:, None], search.beams, axis=1)

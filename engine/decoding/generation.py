@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from isogloss.engine import time_axis
 from isogloss.engine.runtime.devices import Program
-from isogloss.engine.whisper.decoder import Block, Decoder, KeysValues
+from isogloss.engine.whisper.decoder import Decoder, DecoderBlock, KeysValues
 from isogloss.engine.whisper.tokenizer import Tokens
 
 TOKENS_PER_SECOND = 25.0
@@ -72,28 +72,28 @@ class Rules:
         return first, later
 
 
-class Speech(NamedTuple):
+class DecoderMemory(NamedTuple):
     """What stays the same while the tokens of some utterances are generated."""
 
     decoder: Decoder
-    blocks: tuple[Block, ...]
+    blocks: tuple[DecoderBlock, ...]
     memory: tuple[KeysValues, ...]
     visible: Int[Array, " B"]
 
 
-def listen(
+def prepare_memory(
     decoder: Decoder,
     states: Float[Array, "B N D"],
     visible: Int[Array, " B"],
     apply_norm: Bool[Array, " B"],
-) -> Speech:
+) -> DecoderMemory:
     """Keys and values of the memory, computed once; weights of the blocks, sliced once."""
     memory = decoder.enter(states, visible, apply_norm).astype(decoder.dtype)
     blocks = decoder.unstacked()
-    return Speech(decoder, blocks, tuple(block.cross.keys_values(memory) for block in blocks), visible)
+    return DecoderMemory(decoder, blocks, tuple(block.cross.keys_values(memory) for block in blocks), visible)
 
 
-def empty_caches(speech: Speech, rows: int, positions: int) -> Caches:
+def empty_caches(speech: DecoderMemory, rows: int, positions: int) -> Caches:
     """Caches for `positions` tokens of each row."""
     _, heads, _, width = speech.memory[0][0].shape
     nothing = jnp.zeros((rows, heads, positions, width), speech.decoder.dtype)
@@ -101,7 +101,7 @@ def empty_caches(speech: Speech, rows: int, positions: int) -> Caches:
 
 
 def advance(
-    speech: Speech,
+    speech: DecoderMemory,
     tokens: Int[Array, "R T"],
     position: int | Int[Array, ""],
     caches: Caches,
@@ -115,7 +115,7 @@ def advance(
     return speech.decoder.logits(x[:, -1]), tuple(grown)
 
 
-class Said(NamedTuple):
+class Generated(NamedTuple):
     """Rows as far as they have got."""
 
     tokens: Int[Array, "B T"]  # eot where nothing was said
@@ -125,21 +125,21 @@ class Said(NamedTuple):
     finished: Bool[Array, " B"]
 
 
-def _say(
-    said: Said,
+def _append_token(
+    said: Generated,
     logits: Float[Array, "B V"],
     allowed: Bool[Array, " V"],
     count: Int[Array, ""],
     limit: Int[Array, " B"],
     eot: int,
-) -> Said:
+) -> Generated:
     """One more token of every row that isn't finished."""
     token = jnp.argmax(jnp.where(allowed[None, :], logits, -jnp.inf), axis=-1).astype(jnp.int32)
     gain = jnp.take_along_axis(logits, token[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
     running = ~said.finished
     speaks = running & (token != eot) & jnp.isfinite(gain)
     full = count + 1 >= limit
-    return Said(
+    return Generated(
         tokens=said.tokens.at[:, count].set(jnp.where(speaks, token, eot)),
         lengths=said.lengths + speaks.astype(jnp.int32),
         log_probability=said.log_probability + jnp.where(running, gain, 0.0),
@@ -168,25 +168,25 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
         limit: Int[Array, " B"],
     ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Float[Array, " B"], Bool[Array, " B"]]:
         rows, start = prompt.shape
-        speech = listen(nnx.merge(graph, weights), states, visible, apply_norm)
+        speech = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
         logits, caches = advance(speech, prompt, 0, empty_caches(speech, rows, start + longest))
-        said = Said(
+        said = Generated(
             tokens=jnp.full((rows, longest), rules.eot, jnp.int32),
             lengths=jnp.zeros(rows, jnp.int32),
             log_probability=jnp.zeros(rows, jnp.float32),
             cut=jnp.zeros(rows, bool),
             finished=limit < 1,
         )
-        said = _say(said, logits, jnp.asarray(first), jnp.int32(0), limit, rules.eot)
+        said = _append_token(said, logits, jnp.asarray(first), jnp.int32(0), limit, rules.eot)
 
-        def more(carry: tuple[Array, Said, Caches]) -> Array:
+        def more(carry: tuple[Array, Generated, Caches]) -> Array:
             return (carry[0] < longest) & ~carry[1].finished.all()
 
-        def step(carry: tuple[Array, Said, Caches]) -> tuple[Array, Said, Caches]:
+        def step(carry: tuple[Array, Generated, Caches]) -> tuple[Array, Generated, Caches]:
             count, said, caches = carry
             last = jax.lax.dynamic_slice_in_dim(said.tokens, count - 1, 1, axis=1)
             logits, caches = advance(speech, last, start + count - 1, caches)
-            return count + 1, _say(said, logits, jnp.asarray(later), count, limit, rules.eot), caches
+            return count + 1, _append_token(said, logits, jnp.asarray(later), count, limit, rules.eot), caches
 
         _, said, _ = jax.lax.while_loop(more, step, (jnp.int32(1), said, caches))
         return said.tokens, said.lengths, said.log_probability, said.cut
@@ -209,7 +209,7 @@ def detection(graph: nnx.GraphDef, sot: int, languages: Sequence[int]) -> Progra
         apply_norm: Bool[Array, " B"],
     ) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
         rows = len(visible)
-        speech = listen(nnx.merge(graph, weights), states, visible, apply_norm)
+        speech = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
         start = jnp.full((rows, 1), sot, jnp.int32)
         logits, _ = advance(speech, start, 0, empty_caches(speech, rows, 1))
         among = jax.nn.softmax(logits[:, ids], axis=-1)

@@ -17,7 +17,7 @@ import jax
 
 from isogloss.engine import time_axis
 from isogloss.engine.activations import open_states
-from isogloss.engine.activations.state_source import Encoded, Source, Spoken
+from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.decoding import decoder_program, language_token
 from isogloss.engine.decoding.language_token import Token
@@ -31,12 +31,12 @@ BLOCK = 16  # utterances of a unit
 _PROMPT = 5  # tokens that aren't of the text, for estimates
 _TOKENS = 5.0  # of a second of audio, for estimates
 _LOG = logging.getLogger(__name__)
-Ended = TypeVar("Ended", bound="Heard")
+Ended = TypeVar("Ended", bound="DecoderJobSummary")
 Made = TypeVar("Made")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Hearing:
+class DecoderJobConfig:
     """What such a job was asked for; its flags say what each field means."""
 
     corpus: str | None
@@ -77,7 +77,7 @@ class Hearing:
         """The tokenizer; ValueError where it can't be had."""
         return Tokens.load(*self.vocabulary_source)
 
-    def source(self, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool) -> Source:
+    def source(self, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool) -> StateSource:
         """The source of these states; ValueError for what can't be.
 
         Args:
@@ -128,7 +128,7 @@ class Hearing:
         self,
         checkpoint: Checkpoint,
         vocabulary: Tokens,
-        source: Source,
+        source: StateSource,
         precision: encoder_program.Precision,
         rows: int,
     ) -> dict[str, Json]:
@@ -155,7 +155,7 @@ def sha256(described: object) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unit:
+class UtteranceBlock:
     """Some utterances of a language.
 
     Attributes:
@@ -166,14 +166,14 @@ class Unit:
 
     language: str
     number: int
-    utterances: tuple[Spoken, ...]
+    utterances: tuple[ListedUtterance, ...]
 
     @property
     def name(self) -> str:
         """Of its part."""
         return f"{self.language}.{self.number:05}"
 
-    def key(self, source: Source, token: Token, **more: object) -> str:
+    def key(self, source: StateSource, token: Token, **more: object) -> str:
         """Fingerprint of all that its part depends on; `more` is the job's."""
         described = {
             "states": source.identity(self.language),
@@ -183,22 +183,24 @@ class Unit:
         return part_files.fingerprint(described | more)
 
 
-def units(source: Source) -> list[Unit]:
+def units(source: StateSource) -> list[UtteranceBlock]:
     """All units of a source: blocks of BLOCK utterances, language by language."""
     return [
-        Unit(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
+        UtteranceBlock(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
         for language in source.languages
         for listed in [source.utterances(language)]
         for start in range(0, len(listed), BLOCK)
     ]
 
 
-def missing(units: Sequence[Unit], parts: PartFiles, mended: Callable[[Unit], bool]) -> list[Unit]:
+def missing(
+    units: Sequence[UtteranceBlock], parts: PartFiles, mended: Callable[[UtteranceBlock], bool]
+) -> list[UtteranceBlock]:
     """Units whose part isn't there, or whose utterances without states have some now, as `mended` says."""
     return [unit for unit in units if not parts.there(unit.name, "parquet") or mended(unit)]
 
 
-def awaited(units: Sequence[Unit], parts: PartFiles) -> int:
+def awaited(units: Sequence[UtteranceBlock], parts: PartFiles) -> int:
     """How many units have no part yet, which are other shards'; told, too."""
     waiting = len(missing(units, parts, lambda _: False))
     if waiting:
@@ -207,8 +209,8 @@ def awaited(units: Sequence[Unit], parts: PartFiles) -> int:
 
 
 def together(
-    units: Sequence[Unit], rows: int, make: Callable[[Unit], Sequence[Made]]
-) -> Iterator[tuple[Unit, Sequence[Made]]]:
+    units: Sequence[UtteranceBlock], rows: int, make: Callable[[UtteranceBlock], Sequence[Made]]
+) -> Iterator[tuple[UtteranceBlock, Sequence[Made]]]:
     """Each unit with what `make` makes of it; several are made at once, so that all devices have work.
 
     Args:
@@ -228,19 +230,25 @@ def together(
                 at += count
 
 
-def utterances(units: Sequence[Unit]) -> int:
+def utterances(units: Sequence[UtteranceBlock]) -> int:
     """How many they have."""
     return sum(len(unit.utterances) for unit in units)
 
 
-def mended(unit: Unit, source: Source, without: set[str]) -> bool:
+def mended(unit: UtteranceBlock, source: StateSource, without: set[str]) -> bool:
     """Whether one of the utterances `without` states when the unit's part was made has some now."""
     rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
     return bool(rows) and any(isinstance(made, Encoded) for made in source.encoded(unit.language, rows))
 
 
 def work(
-    todo: Sequence[Unit], checkpoint: Checkpoint, source: Source, *, readings: int, beams: int, encoder: bool
+    todo: Sequence[UtteranceBlock],
+    checkpoint: Checkpoint,
+    source: StateSource,
+    *,
+    readings: int,
+    beams: int,
+    encoder: bool,
 ) -> dict[str, int]:
     """Units, utterances and FLOPs of what is to do; texts are taken to be of usual length.
 
@@ -280,7 +288,7 @@ def time_here(cost: Mapping[str, int], decoder_share: float) -> dict[str, int | 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Heard:
+class DecoderJobSummary:
     """How a run ended; `done` and `skipped` are of this process's share.
 
     Attributes:
@@ -312,7 +320,7 @@ class Heard:
 def ended(
     kind: type[Ended],
     start: float,
-    made: Sequence[Unit],
+    made: Sequence[UtteranceBlock],
     skipped: int,
     plan: Mapping[str, int | float],
     programs: Mapping[str, int],

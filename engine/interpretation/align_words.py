@@ -58,7 +58,7 @@ def align_plan(wanted: Wanted, opened: Opened) -> dict[str, int | float]:
     return dict(align.run(_config(wanted, opened, dry_run=True)).plan)
 
 
-def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.Config":
+def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.AlignConfig":
     """The align job on the pairs' languages: texts as transcribed, at the final state."""
     from isogloss.engine.alignment import align  # noqa: PLC0415  (as above)
 
@@ -71,7 +71,7 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.Config":
         )
     if wanted.corpus:
         _check_weights(wanted, opened, model)
-    return align.Config(
+    return align.AlignConfig(
         corpus=wanted.corpus,
         store=None if wanted.corpus else wanted.store,
         model=model,

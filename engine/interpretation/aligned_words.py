@@ -70,7 +70,7 @@ class Words:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Spoken:
+class LanguageWords:
     """Words of one language.
 
     Attributes:
@@ -84,7 +84,7 @@ class Spoken:
     digest: str
 
 
-def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str, Spoken]:
+def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str, LanguageWords]:
     """Words by language.
 
     Args:
@@ -126,7 +126,7 @@ def _problems(path: pathlib.Path) -> dict[str, dict[str, str]]:
 
 def _spoken(
     path: pathlib.Path, table: pd.DataFrame, store: LanguageStore, problems: Mapping[str, str]
-) -> Spoken:
+) -> LanguageWords:
     sentences = store.coordinate("sentence")
     known = {name: (sentences[row], int(store.frames[row])) for row, name in enumerate(store.names)}
     found = {}
@@ -143,7 +143,7 @@ def _spoken(
             found[utterance] = _words(f"{path}: {store.language} {utterance}", rows, frames)
     described = json.dumps([problems, *(table[name].tolist() for name in COLUMNS)], sort_keys=True)
     digest = hashlib.sha256(described.encode()).hexdigest()
-    return Spoken(utterances=found, problems=problems, digest=digest)
+    return LanguageWords(utterances=found, problems=problems, digest=digest)
 
 
 def _words(where: str, rows: pd.DataFrame, frames: int) -> Words:

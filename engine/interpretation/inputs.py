@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.activations import activation_store
-from isogloss.engine.activations.language_states import Member, open_member
+from isogloss.engine.activations.language_states import GridLanguage, open_language
 from isogloss.engine.interpretation import aligned_words
-from isogloss.engine.interpretation.aligned_words import Spoken
+from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Grid, Pair
 from isogloss.engine.runtime import part_files, zarr_group
@@ -26,7 +26,7 @@ _OWN = ("corpus_sha256", "missing")  # of each language of a grid
 
 
 @dataclasses.dataclass(frozen=True, order=True)
-class Unit:
+class PairState:
     """One language pair at one state; sorted so that few languages are read twice.
 
     Attributes:
@@ -51,16 +51,16 @@ class Opened:
     """
 
     grid: Grid
-    members: Mapping[str, Member]
+    members: Mapping[str, GridLanguage]
     pairs: tuple[Pair, ...]
     states: tuple[int, ...]
     absent: tuple[str, ...] = ()
 
-    def units(self) -> list[Unit]:
+    def units(self) -> list[PairState]:
         """The whole plan, in order of work."""
-        return sorted(Unit(state, pair) for state in self.states for pair in self.pairs)
+        return sorted(PairState(state, pair) for state in self.states for pair in self.pairs)
 
-    def name(self, unit: Unit) -> str:
+    def name(self, unit: PairState) -> str:
         """For people, and of its parts."""
         return _unit_name(unit.pair, self.grid.states[unit.state])
 
@@ -68,7 +68,7 @@ class Opened:
         """Names of units that the grid has no state for."""
         return [_unit_name(pair, state) for state in self.absent for pair in self.pairs]
 
-    def scores(self, unit: Unit) -> Float[np.ndarray, "Q Q"]:
+    def scores(self, unit: PairState) -> Float[np.ndarray, "Q Q"]:
         """SeqSim with the query language's sentences as rows.
 
         Raises:
@@ -78,7 +78,9 @@ class Opened:
         scores = self.grid.read(MEASURE, place, unit.state)
         return scores.T if turned else scores
 
-    def fingerprints(self, words: Mapping[str, Spoken], settings: Mapping[str, Json]) -> dict[str, str]:
+    def fingerprints(
+        self, words: Mapping[str, LanguageWords], settings: Mapping[str, Json]
+    ) -> dict[str, str]:
         """Hash of all that each unit's tables depend on, by its name; none while its chunk isn't there."""
         stable = {key: value for key, value in self.grid.attributes.items() if key != "flags"}
         grid = part_files.fingerprint([stable, self.grid.sentences, settings])
@@ -112,7 +114,7 @@ def open_input(
         )
     wanted = parse_pairs(pairs, grid) if pairs else grid.pairs
     codes = sorted({code for pair in wanted for code in pair})
-    members = {code: open_member(activation_store.open_store(store, code)) for code in codes}
+    members = {code: open_language(activation_store.open_store(store, code)) for code in codes}
     for member in members.values():
         _check_same(grid, member)
     _check_states(states, grid)
@@ -125,7 +127,7 @@ def open_input(
     )
 
 
-def read_words(folder: pathlib.Path, opened: Opened) -> dict[str, Spoken]:
+def read_words(folder: pathlib.Path, opened: Opened) -> dict[str, LanguageWords]:
     """Words of every language, see `word_table.read`; ValueError if they are of none of its utterances."""
     words = aligned_words.read(folder, {code: member.store for code, member in opened.members.items()})
     for code, member in opened.members.items():
@@ -177,7 +179,7 @@ def _check_states(wanted: Sequence[str], grid: Grid) -> None:
         )
 
 
-def _check_same(grid: Grid, member: Member) -> None:
+def _check_same(grid: Grid, member: GridLanguage) -> None:
     """Refuse a grid whose numbers aren't of this store."""
     mine: dict[str, Json] = {key: member.store.attributes[key] for key in _SHARED}
     mine |= {key: member.identity()[key] for key in _OWN}

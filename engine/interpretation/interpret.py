@@ -28,8 +28,8 @@ from isogloss.engine.interpretation import (
     work as interpret_work,
 )
 from isogloss.engine.interpretation.align_words import Wanted
-from isogloss.engine.interpretation.aligned_words import Spoken
-from isogloss.engine.interpretation.inputs import Opened, Unit
+from isogloss.engine.interpretation.aligned_words import LanguageWords
+from isogloss.engine.interpretation.inputs import Opened, PairState
 from isogloss.engine.interpretation.parts import Parts
 from isogloss.engine.interpretation.report import Checks, Recordings
 from isogloss.engine.interpretation.word_pairs import Method
@@ -44,7 +44,7 @@ _FAR = 1e-4  # from the grid's score: worth a warning
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class InterpretConfig:
     """What the interpret job was asked for; its flags say what each field means."""
 
     store: pathlib.Path
@@ -94,7 +94,7 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class InterpretSummary:
     """How a run ended; `done`, `skipped` and `waiting` are units.
 
     Attributes:
@@ -137,7 +137,7 @@ class Summary:
         return not self.failed and not self.missing and not self.left_out
 
 
-def run(config: Config) -> Summary:
+def run(config: InterpretConfig) -> InterpretSummary:
     """Compare the words of every unit that isn't done, and write the tables once all are.
 
     Raises:
@@ -218,9 +218,9 @@ def _summary(
     sentence_pairs: int = 0,
     plan: Mapping[str, int | float],
     programs: Mapping[str, int],
-) -> Summary:
+) -> InterpretSummary:
     seconds = time.monotonic() - start
-    return Summary(
+    return InterpretSummary(
         done=done,
         skipped=skipped,
         missing=missing,
@@ -233,7 +233,11 @@ def _summary(
 
 
 def _compute(
-    config: Config, opened: Opened, words: Mapping[str, Spoken], todo: Sequence[Unit], parts: Parts
+    config: InterpretConfig,
+    opened: Opened,
+    words: Mapping[str, LanguageWords],
+    todo: Sequence[PairState],
+    parts: Parts,
 ) -> int:
     """Compute units and keep their tables; the number of sentence pairs compared."""
     reader, count = interpret_unit.Reader(opened), 0
@@ -257,7 +261,7 @@ def _compute(
     return count
 
 
-def _checks(config: Config, opened: Opened) -> Checks:
+def _checks(config: InterpretConfig, opened: Opened) -> Checks:
     """Load what word pairs are checked with, so that a dry run tells what is missing, and a run at once."""
     return Checks(
         encoder=meaning.load(config.sentence_encoder),
@@ -270,10 +274,10 @@ def _checks(config: Config, opened: Opened) -> Checks:
 
 
 def _write(
-    config: Config, opened: Opened, words: Mapping[str, Spoken], parts: Parts, checks: Checks
+    config: InterpretConfig, opened: Opened, words: Mapping[str, LanguageWords], parts: Parts, checks: Checks
 ) -> _Written:
     """Put the tables of all units together, unless other shards have some still to do."""
-    units = [Unit(state, pair) for pair in opened.pairs for state in opened.states]
+    units = [PairState(state, pair) for pair in opened.pairs for state in opened.states]
     every = [opened.name(unit) for unit in units]
     failed = {name: reason for name in every if (reason := parts.reason(name)) is not None}
     waiting = sum(parts.awaited(name) for name in every)
@@ -327,7 +331,7 @@ class _Counted:
 
 
 def _checked(
-    config: Config, tables: Sequence[pa.Table], failed: Mapping[str, str], rows: Mapping[str, int]
+    config: InterpretConfig, tables: Sequence[pa.Table], failed: Mapping[str, str], rows: Mapping[str, int]
 ) -> _Written:
     """What the sentence pairs say of themselves; warnings where a reader should know."""
     columns = ["problem", "converged", "score", "precision", "recall", "grid_score", "state"]

@@ -62,7 +62,7 @@ class Checked(NamedTuple):
 
 
 def check(
-    pairs: pd.DataFrame, *, encoder: meaning.Encoder | None, voices: phones.Phones | None, seed: int
+    pairs: pd.DataFrame, *, encoder: meaning.SentenceEncoder | None, voices: phones.Phones | None, seed: int
 ) -> Checked:
     """Meaning and sound of word pairs, and tests of the matches among them.
 
@@ -101,7 +101,7 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str
 
 
 def _measure(
-    pairs: pd.DataFrame, encoder: meaning.Encoder | None, voices: phones.Phones | None
+    pairs: pd.DataFrame, encoder: meaning.SentenceEncoder | None, voices: phones.Phones | None
 ) -> dict[str, Float[np.ndarray, " P"]]:
     """Columns `meaning` and `sound_distance`; each two words of two languages are compared once.
 

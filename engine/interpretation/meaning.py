@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 Encode = Callable[[list[str]], Float[np.ndarray, "W D"]]
 
 
-class Encoder:
+class SentenceEncoder:
     """A sentence encoder by name, and the vectors of the words it has read."""
 
     def __init__(self, name: str, encode: Encode) -> None:
@@ -55,7 +55,7 @@ class Encoder:
         return {word: self._known[word] for word in wanted}
 
 
-def load(name: str) -> Encoder | None:
+def load(name: str) -> SentenceEncoder | None:
     """Encoder of --sentence_encoder; None for "none".
 
     Args:
@@ -87,7 +87,7 @@ def load(name: str) -> Encoder | None:
     def encode(words: list[str]) -> Float[np.ndarray, "W D"]:
         return model.encode(words, batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)
 
-    return Encoder(name.rstrip("/").split("/")[-1], encode)
+    return SentenceEncoder(name.rstrip("/").split("/")[-1], encode)
 
 
 def cosine(

@@ -28,8 +28,8 @@ from isogloss.engine.interpretation import (
     sentence_pair_figure,
     tables as interpret_tables,
 )
-from isogloss.engine.interpretation.aligned_words import Spoken, Words
-from isogloss.engine.interpretation.inputs import Opened, Unit
+from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
+from isogloss.engine.interpretation.inputs import Opened, PairState
 from isogloss.engine.interpretation.match_tests import Checked
 from isogloss.engine.interpretation.parts import Parts
 from isogloss.engine.interpretation.unit import Reader
@@ -61,7 +61,7 @@ class Checks:
       recordings: of both sides, for the pictures' waveforms; None draws none.
     """
 
-    encoder: meaning.Encoder | None
+    encoder: meaning.SentenceEncoder | None
     voices: phones.Phones | None
     pictures: int
     recordings: "Recordings | None"
@@ -73,7 +73,7 @@ class Recordings:
     def __init__(self, spec: str, stores: Iterable[LanguageStore]) -> None:
         """List the recordings of `--corpus`; ValueError for nonsense, and if stores are of another corpus."""
         opened = corpus.open_corpus(spec)
-        self._sources: dict[tuple[str, str], audio.Source] = {}
+        self._sources: dict[tuple[str, str], audio.AudioSource] = {}
         for store in stores:
             listed = {u.name: u for u in opened.listing(store.language, "all").utterances}
             columns = (store.coordinate(name) for name in ("sentence", "transcription"))
@@ -97,9 +97,9 @@ class Recordings:
 def write(
     out: pathlib.Path,
     opened: Opened,
-    words: Mapping[str, Spoken],
+    words: Mapping[str, LanguageWords],
     parts: Parts,
-    kept: Sequence[Unit],
+    kept: Sequence[PairState],
     checks: Checks,
     settings: Mapping[str, Json],
 ) -> pathlib.Path:
@@ -162,7 +162,7 @@ def _write(stem: pathlib.Path, table: pa.Table, *, csv: bool) -> None:
 
 
 def _planes(
-    out: pathlib.Path, opened: Opened, checked: Checked, units: Sequence[Unit]
+    out: pathlib.Path, opened: Opened, checked: Checked, units: Sequence[PairState]
 ) -> Iterator[pathlib.Path]:
     for unit in units:
         figure = plane_figure.plane(checked, *unit.pair, opened.grid.states[unit.state])
@@ -173,10 +173,10 @@ def _planes(
 def _pictures(
     out: pathlib.Path,
     opened: Opened,
-    words: Mapping[str, Spoken],
+    words: Mapping[str, LanguageWords],
     parts: Parts,
     checked: Checked,
-    units: Sequence[Unit],
+    units: Sequence[PairState],
     checks: Checks,
 ) -> Iterator[pathlib.Path]:
     """Draw the sentence pairs of the highest scores, the first of equals."""
@@ -208,8 +208,8 @@ def _pictures(
 
 def _side(
     language: str, utterance: str, words: Words, frames: int, recordings: Recordings | None
-) -> sentence_pair_figure.Side:
-    return sentence_pair_figure.Side(
+) -> sentence_pair_figure.FigureSide:
+    return sentence_pair_figure.FigureSide(
         language=language,
         words=words.text,
         start=words.seconds[:, 0].tolist(),
@@ -248,6 +248,6 @@ def sentence_name(sentence: str, start: str) -> str:
     return quoted if longest <= _NAME_BYTES else hashlib.sha256(sentence.encode()).hexdigest()[:16]
 
 
-def _file_name(opened: Opened, unit: Unit) -> str:
+def _file_name(opened: Opened, unit: PairState) -> str:
     name = f"{grid_store.pair_name(unit.pair)}_{opened.grid.states[unit.state]}"
     return urllib.parse.quote(name, safe="")

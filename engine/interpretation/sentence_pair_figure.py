@@ -37,7 +37,7 @@ def language_name(code: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Side:
+class FigureSide:
     """One recording of a sentence pair.
 
     Attributes:
@@ -66,7 +66,7 @@ class Match:
 
 
 def sentence_pair(
-    similarity: Float[np.ndarray, "N M"], a: Side, b: Side, matches: Sequence[Match], *, note: str
+    similarity: Float[np.ndarray, "N M"], a: FigureSide, b: FigureSide, matches: Sequence[Match], *, note: str
 ) -> Figure:
     """Frame similarities of two recordings with their words, and the matches framed.
 
@@ -169,7 +169,7 @@ def _similarities(
     scale.set_title("cosine", size=7.5, color=_INK, loc="left", pad=6)
 
 
-def _frame_matches(axes: Axes, a: Side, b: Side, matches: Sequence[Match]) -> None:
+def _frame_matches(axes: Axes, a: FigureSide, b: FigureSide, matches: Sequence[Match]) -> None:
     """A frame around the two words' time; dashed where only transport matches them."""
     for match in sorted(matches, key=lambda match: match.mutual):
         x, y = b.start[match.b], a.start[match.a]
@@ -184,7 +184,7 @@ def _frame_matches(axes: Axes, a: Side, b: Side, matches: Sequence[Match]) -> No
             axes.add_patch(frame)
 
 
-def _strip(axes: Axes, side: Side, matched: set[int], seconds: float, *, upright: bool) -> None:
+def _strip(axes: Axes, side: FigureSide, matched: set[int], seconds: float, *, upright: bool) -> None:
     """Waveform with the words' times as its ground; of no audio, the times alone."""
     span, fill = (axes.axhspan, axes.fill_betweenx) if upright else (axes.axvspan, axes.fill_between)
     for i, (start, end) in enumerate(zip(side.start, side.end, strict=True)):
@@ -211,7 +211,7 @@ def _envelope(
 
 
 def _write_words(
-    axes: Axes, names: Sequence[str], side: Side, matched: set[int], size: float, *, upright: bool
+    axes: Axes, names: Sequence[str], side: FigureSide, matched: set[int], size: float, *, upright: bool
 ) -> None:
     """Words beside their time, moved apart where they would overlap, each with a line to its time."""
     low, high = sorted(axes.get_ylim() if upright else axes.get_xlim())

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from isogloss.engine.interpretation.aligned_words import Words
-from isogloss.engine.interpretation.word_pairs import Found
+from isogloss.engine.interpretation.word_pairs import WordPairs
 
 GAP, GAP_INDEX = "", -1  # word and word index of frames of no word
 _KEYS = [(name, pa.string()) for name in ("language_a", "language_b", "state")]
@@ -101,7 +101,7 @@ class Compared:
     utterances: tuple[str, str]
     grid_score: float
     words: tuple[Words | None, Words | None]
-    found: Found | None = None
+    found: WordPairs | None = None
     problem: str = ""
 
 
@@ -141,7 +141,7 @@ def _repeated(values: Sequence[str], times: np.ndarray) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(index), pa.array(values, pa.string())).cast(pa.string())
 
 
-def _block(found: Found, a: Words, b: Words) -> dict[str, np.ndarray]:
+def _block(found: WordPairs, a: Words, b: Words) -> dict[str, np.ndarray]:
     """Rows of one sentence pair, as columns; the gap is the last word of each side."""
     shape = found.f1.shape
     columns = {}
@@ -183,7 +183,7 @@ def sentence_pairs(keys: Keys, compared: Sequence[Compared], tolerance: float) -
     return pa.Table.from_pylist(rows, SENTENCE_PAIRS)
 
 
-def _figures(found: Found, tolerance: float) -> dict[str, float | int | bool]:
+def _figures(found: WordPairs, tolerance: float) -> dict[str, float | int | bool]:
     shares = [share.astype(np.float64) for share in (found.precision, found.recall, found.f1)]
     sums = [float(share.sum()) for share in shares]
     names = ("precision", "recall", "score", "share_precision", "share_recall", "share")

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.activations import language_states
-from isogloss.engine.activations.language_states import DamagedError, Loaded, Member
+from isogloss.engine.activations.language_states import DamagedError, GridLanguage, LanguageStates
 from isogloss.engine.interpretation import inputs, sentence_choice, word_pairs
-from isogloss.engine.interpretation.aligned_words import Spoken, Words
-from isogloss.engine.interpretation.inputs import Opened, Unit
+from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
+from isogloss.engine.interpretation.inputs import Opened, PairState
 from isogloss.engine.interpretation.sentence_choice import Chosen
 from isogloss.engine.interpretation.tables import Compared
-from isogloss.engine.interpretation.word_pairs import Method, Side
+from isogloss.engine.interpretation.word_pairs import Method, PairSide
 from isogloss.engine.retrieval.grid_store import Pair
 
 States = Mapping[str, Float[np.ndarray, "_ D"]]  # by utterance
@@ -31,7 +31,7 @@ class Reader:
         self._centred = bool(opened.grid.attributes.get("remove_language_mean", False))
         self._held: dict[tuple[str, int], States] = {}
 
-    def states(self, unit: Unit) -> tuple[States, States]:
+    def states(self, unit: PairState) -> tuple[States, States]:
         """Of both languages of a unit.
 
         Raises:
@@ -49,7 +49,7 @@ class Reader:
         return self._held[keys[0]], self._held[keys[1]]
 
 
-def by_utterance(which: Member, loaded: Loaded) -> States:
+def by_utterance(which: GridLanguage, loaded: LanguageStates) -> States:
     """Frames in use of every utterance, views into the groups."""
     found = {}
     for group in loaded.groups:
@@ -60,9 +60,9 @@ def by_utterance(which: Member, loaded: Loaded) -> States:
 
 def compare(
     opened: Opened,
-    unit: Unit,
+    unit: PairState,
     reader: Reader,
-    words: Mapping[str, Spoken],
+    words: Mapping[str, LanguageWords],
     *,
     sentences: str,
     method: Method,
@@ -98,16 +98,16 @@ def compare(
 
 def _sides(
     states: tuple[States, States], utterances: Sequence[str], said: Sequence[Words | None]
-) -> tuple[Side, Side]:
+) -> tuple[PairSide, PairSide]:
     a, b = (
-        Side(states=of_all[name], words=words)
+        PairSide(states=of_all[name], words=words)
         for of_all, name, words in zip(states, utterances, said, strict=True)
         if words is not None
     )
     return a, b
 
 
-def _choose(opened: Opened, unit: Unit, sentences: str) -> list[Chosen]:
+def _choose(opened: Opened, unit: PairState, sentences: str) -> list[Chosen]:
     """Sentence pairs out of the grid."""
     what = f"{opened.grid.path}: {inputs.MEASURE} of {opened.name(unit)}"
     try:
@@ -119,18 +119,18 @@ def _choose(opened: Opened, unit: Unit, sentences: str) -> list[Chosen]:
         raise DamagedError(f"{what}: {error}; delete that chunk and run the grid job again") from error
 
 
-def _utterances(which: Member) -> dict[str, str]:
+def _utterances(which: GridLanguage) -> dict[str, str]:
     """Utterance that stands for each sentence."""
     return {
         sentence: which.store.names[row] for sentence, row in zip(which.sentences, which.rows, strict=True)
     }
 
 
-def _common(opened: Opened, unit: Unit) -> set[str]:
+def _common(opened: Opened, unit: PairState) -> set[str]:
     return set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
 
 
-def _problems(pair: Pair, utterances: Sequence[str], words: Mapping[str, Spoken]) -> Iterator[str]:
+def _problems(pair: Pair, utterances: Sequence[str], words: Mapping[str, LanguageWords]) -> Iterator[str]:
     """Why a sentence pair can't be compared."""
     for language, utterance in zip(pair, utterances, strict=True):
         spoken = words[language]

@@ -58,7 +58,7 @@ class Method:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Side:
+class PairSide:
     """One utterance of a sentence pair."""
 
     states: Float[np.ndarray, "N D"]
@@ -66,7 +66,7 @@ class Side:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
+class WordPairs:
     """What the kernels say of one sentence pair; the last row and column of shares are frames of no word.
 
     Attributes:
@@ -94,9 +94,9 @@ class Found:
     iterations: int
 
 
-def compare(pairs: Sequence[tuple[Side, Side]], method: Method) -> list[Found]:
+def compare(pairs: Sequence[tuple[PairSide, PairSide]], method: Method) -> list[WordPairs]:
     """Every sentence pair's words against each other; both sides have at least one word."""
-    found: dict[int, Found] = {}
+    found: dict[int, WordPairs] = {}
     for (frames, words), which in _batches(pairs):
         chosen = [pairs[k] for k in which]
         filled = chosen + chosen[-1:] * (BATCH - len(chosen))  # one shape for the last batch, too
@@ -105,7 +105,7 @@ def compare(pairs: Sequence[tuple[Side, Side]], method: Method) -> list[Found]:
     return [found[k] for k in range(len(pairs))]
 
 
-def _batches(pairs: Sequence[tuple[Side, Side]]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+def _batches(pairs: Sequence[tuple[PairSide, PairSide]]) -> Iterator[tuple[tuple[int, int], list[int]]]:
     """(padded frames, padded words) with the indices of at most BATCH sentence pairs."""
     shapes = [
         (
@@ -124,7 +124,9 @@ def _rung(ladder: Sequence[int], least: int) -> int:
     return next((rung for rung in ladder if rung >= least), least)
 
 
-def _run(pairs: Sequence[tuple[Side, Side]], frames: int, words: int, method: Method) -> Iterator[Found]:
+def _run(
+    pairs: Sequence[tuple[PairSide, PairSide]], frames: int, words: int, method: Method
+) -> Iterator[WordPairs]:
     ours, theirs = (_Padded([pair[k] for pair in pairs], frames, words, method) for k in (0, 1))
     v, w = ours.words, theirs.words
     matches = word_match.match(ours.states, ours.intervals, v, theirs.states, theirs.intervals, w)
@@ -155,7 +157,7 @@ def _run(pairs: Sequence[tuple[Side, Side]], frames: int, words: int, method: Me
         real = np.ix_([k], range(v[k]), range(w[k]))
         with_gap = np.ix_([k], [*range(v[k]), -1], [*range(w[k]), -1])
         precision, recall, f1 = (share[with_gap][0] for share in shared[:3])
-        yield Found(
+        yield WordPairs(
             similarity=similarity[real][0],
             mutual=mutual[real][0],
             plan=plan[real][0],
@@ -172,7 +174,7 @@ def _run(pairs: Sequence[tuple[Side, Side]], frames: int, words: int, method: Me
 class _Padded:
     """One side of a batch, as the kernels take it."""
 
-    def __init__(self, sides: Sequence[Side], frames: int, words: int, method: Method) -> None:
+    def __init__(self, sides: Sequence[PairSide], frames: int, words: int, method: Method) -> None:
         width, dtype = sides[0].states.shape[1], sides[0].states.dtype
         self.states = np.zeros((len(sides), frames, width), dtype)
         self.frames = np.asarray([len(side.states) for side in sides], np.int32)

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from isogloss.engine.interpretation import word_pairs
-from isogloss.engine.interpretation.aligned_words import Spoken, Words
-from isogloss.engine.interpretation.inputs import Opened, Unit
-from isogloss.engine.interpretation.word_pairs import Method, Side
+from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
+from isogloss.engine.interpretation.inputs import Opened, PairState
+from isogloss.engine.interpretation.word_pairs import Method, PairSide
 from isogloss.engine.retrieval.grid_store import Pair
 
 _ROW_BYTES = 30  # of a word pair on disk, in a part and again in the table
 
 
 def work(
-    opened: Opened, words: Mapping[str, Spoken] | None, todo: Sequence[Unit], timed: Method | None = None
+    opened: Opened,
+    words: Mapping[str, LanguageWords] | None,
+    todo: Sequence[PairState],
+    timed: Method | None = None,
 ) -> dict[str, int | float]:
     """What units take, as if every sentence met itself; with `timed`, the seconds by a sample.
 
@@ -37,7 +40,7 @@ def work(
     return work
 
 
-def _sizes(opened: Opened, words: Mapping[str, Spoken] | None, pair: Pair) -> tuple[int, int, int]:
+def _sizes(opened: Opened, words: Mapping[str, LanguageWords] | None, pair: Pair) -> tuple[int, int, int]:
     """(sentence pairs, word pairs, pairs of frames) of a language pair's gold sentences."""
     sides = []
     for code in pair:
@@ -70,7 +73,7 @@ def _seconds_per_cell(features: int, method: Method) -> float:
         truncated=False,
     )
     states = rng.standard_normal((2, frames, features)).astype(np.float16)
-    sides = (Side(states=states[0], words=words), Side(states=states[1], words=words))
+    sides = (PairSide(states=states[0], words=words), PairSide(states=states[1], words=words))
     seconds = []
     for _ in range(3):  # the first one compiles
         begin = time.perf_counter()

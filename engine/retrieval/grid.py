@@ -20,11 +20,11 @@ from jaxtyping import Float32
 from isogloss.engine.activations import activation_store
 from isogloss.engine.activations.language_states import (
     DamagedError,
-    Loaded,
-    Member,
+    GridLanguage,
+    LanguageStates,
     agreement,
     load,
-    open_member,
+    open_language,
 )
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Pair, Plan
@@ -39,7 +39,7 @@ Unit = tuple[int, int]  # (state, pair): the order of work
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class GridConfig:
     """What the grid job was asked for; its flags say what each field means."""
 
     store: pathlib.Path
@@ -71,7 +71,7 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class GridSummary:
     """How a run ended; units are of this process's share.
 
     Attributes:
@@ -102,7 +102,7 @@ class Summary:
         return not self.failed and not any(self.missing.values())
 
 
-def run(config: Config) -> Summary:
+def run(config: GridConfig) -> GridSummary:
     """Compute the part of a grid that isn't there yet.
 
     Raises:
@@ -114,7 +114,7 @@ def run(config: Config) -> Summary:
     programs = compilation.keep(config.compilation_cache, implementation)
     pairs = grid_store.parse_pairs(config.pairs, _languages(config))
     members = {
-        code: open_member(activation_store.open_store(config.store, code))
+        code: open_language(activation_store.open_store(config.store, code))
         for code in sorted({code for pair in pairs for code in pair})
     }
     grid_plan = _plan(config, pairs, members, implementation)
@@ -127,12 +127,12 @@ def run(config: Config) -> Summary:
         todo = [unit for unit in mine if unit[::-1] not in there]
         cost = _estimate(grid_plan, members, todo, implementation)
         cost["skipped"] = len(mine) - len(todo)
-        return _summary(_Tally(), members, implementation, start, programs(), cost)
+        return _summary(_GridOutcome(), members, implementation, start, programs(), cost)
     grid = grid_store.create_or_open(config.grid, grid_plan)
     finished = grid.done()
     todo = [unit for unit in mine if unit[::-1] not in finished]
     _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
-    tally = _Tally(skipped=len(mine) - len(todo))
+    tally = _GridOutcome(skipped=len(mine) - len(todo))
     progress = Progress("grid", len(todo), "units")
     for (state, pair), scores in _computed(config, grid_plan, members, todo, implementation, block):
         if isinstance(scores, DamagedError):
@@ -149,7 +149,7 @@ def run(config: Config) -> Summary:
 
 
 @dataclasses.dataclass(kw_only=True)
-class _Tally:
+class _GridOutcome:
     """Counts of a run under way."""
 
     done: int = 0
@@ -159,15 +159,15 @@ class _Tally:
 
 
 def _summary(
-    tally: _Tally,
-    members: Mapping[str, Member],
+    tally: _GridOutcome,
+    members: Mapping[str, GridLanguage],
     implementation: str,
     start: float,
     programs: Mapping[str, int],
     cost: Mapping[str, int | float],
-) -> Summary:
+) -> GridSummary:
     seconds = time.monotonic() - start
-    return Summary(
+    return GridSummary(
         done=tally.done,
         skipped=tally.skipped,
         failed=tally.failed,
@@ -180,7 +180,7 @@ def _summary(
     )
 
 
-def _warn(grid_plan: Plan, members: Mapping[str, Member]) -> None:
+def _warn(grid_plan: Plan, members: Mapping[str, GridLanguage]) -> None:
     """Say what will be NaN, and which pairs have nothing to retrieve."""
     for code, member in members.items():
         if member.missing:
@@ -192,7 +192,7 @@ def _warn(grid_plan: Plan, members: Mapping[str, Member]) -> None:
         _LOG.warning("no sentence in common: %s; is `sentence` the same in both?", ", ".join(strangers))
 
 
-def _languages(config: Config) -> tuple[str, ...]:
+def _languages(config: GridConfig) -> tuple[str, ...]:
     """Languages to be compared: those asked for, or all that are extracted."""
     extracted = activation_store.languages(config.store)
     for code in config.languages:
@@ -205,7 +205,7 @@ def _languages(config: Config) -> tuple[str, ...]:
 
 
 def _plan(
-    config: Config, pairs: tuple[Pair, ...], members: Mapping[str, Member], implementation: str
+    config: GridConfig, pairs: tuple[Pair, ...], members: Mapping[str, GridLanguage], implementation: str
 ) -> Plan:
     stored = next(iter(members.values())).store.states
     shared = agreement(members)
@@ -238,9 +238,9 @@ def _natural(sentence: str) -> tuple[bool, int, str]:
 
 
 def _computed(
-    config: Config,
+    config: GridConfig,
     grid_plan: Plan,
-    members: Mapping[str, Member],
+    members: Mapping[str, GridLanguage],
     units: Sequence[Unit],
     implementation: str,
     block: int,
@@ -269,7 +269,7 @@ def _computed(
                 yield unit, full
 
 
-def _block_size(config: Config, members: Mapping[str, Member]) -> int:
+def _block_size(config: GridConfig, members: Mapping[str, GridLanguage]) -> int:
     """Languages in a block, so that two blocks and a pair read ahead fit the memory given."""
     largest = max(_bytes(member, remove_mean=config.remove_language_mean) for member in members.values())
     fit = int(config.memory_gb * 1e9 / largest)
@@ -281,7 +281,7 @@ def _block_size(config: Config, members: Mapping[str, Member]) -> int:
     return (fit - 2) // 2
 
 
-def _bytes(member: Member, *, remove_mean: bool) -> int:
+def _bytes(member: GridLanguage, *, remove_mean: bool) -> int:
     frames = int(member.store.frames[list(member.rows)].sum())
     itemsize = 4 if remove_mean else member.store.dtype.itemsize
     return max(1, int(1.15 * frames * member.store.features * itemsize))
@@ -302,14 +302,14 @@ def blocks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, frozenset[s
 
 def _loaded(
     visits: Iterator[tuple[Pair, frozenset[str]]],
-    members: Mapping[str, Member],
+    members: Mapping[str, GridLanguage],
     state: str,
     remove_mean: bool,
     reader: ThreadPoolExecutor,
-) -> Iterator[tuple[str, str, Loaded | DamagedError, Loaded | DamagedError]]:
+) -> Iterator[tuple[str, str, LanguageStates | DamagedError, LanguageStates | DamagedError]]:
     """Pairs with their states in memory; the next pair's are read while this one's are used."""
     order = list(visits)
-    held: dict[str, Future[Loaded | DamagedError]] = {}
+    held: dict[str, Future[LanguageStates | DamagedError]] = {}
     for i, (pair, kept) in enumerate(order):
         following = order[i + 1][0] if i + 1 < len(order) else pair
         held = {code: future for code, future in held.items() if code in kept}
@@ -319,7 +319,7 @@ def _loaded(
         yield *pair, held[pair[0]].result(), held[pair[1]].result()
 
 
-def _load(member: Member, state: str, remove_mean: bool) -> Loaded | DamagedError:
+def _load(member: GridLanguage, state: str, remove_mean: bool) -> LanguageStates | DamagedError:
     try:
         return load(member, state, remove_language_mean=remove_mean)
     except DamagedError as error:
@@ -327,7 +327,7 @@ def _load(member: Member, state: str, remove_mean: bool) -> Loaded | DamagedErro
 
 
 def score(
-    x: Loaded, y: Loaded, measures: Sequence[str], implementation: str
+    x: LanguageStates, y: LanguageStates, measures: Sequence[str], implementation: str
 ) -> dict[str, Float32[np.ndarray, "U V"]]:
     """Score matrices of all utterances of two languages at one state."""
     scores = {m: np.zeros((len(x.pooled), len(y.pooled)), np.float32) for m in measures}
@@ -345,7 +345,7 @@ def score(
 
 
 def _estimate(
-    grid_plan: Plan, members: Mapping[str, Member], todo: Sequence[Unit], implementation: str
+    grid_plan: Plan, members: Mapping[str, GridLanguage], todo: Sequence[Unit], implementation: str
 ) -> dict[str, int | float]:
     """Work, bytes and time of units, by a sample of the kernels timed on the spot."""
     frames = {code: int(member.store.frames[list(member.rows)].sum()) for code, member in members.items()}

@@ -23,7 +23,7 @@ _LAYOUT = 1  # of a part file; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Parts:
+class PairParts:
     """Part files of a grid.
 
     Attributes:
@@ -70,7 +70,7 @@ class Parts:
         return grid_store.pair_name(self.grid.pairs[pair])
 
 
-def open_parts(folder: pathlib.Path, grid: Grid) -> Parts:
+def open_parts(folder: pathlib.Path, grid: Grid) -> PairParts:
     """Parts of `grid` in a folder, which needn't be there yet."""
     draws = [bootstrap.RESAMPLES, bootstrap.CONFIDENCE, bootstrap.SEED]
     described = [_LAYOUT, draws, grid.attributes, grid.measures, grid.states, grid.sentences]
@@ -80,7 +80,7 @@ def open_parts(folder: pathlib.Path, grid: Grid) -> Parts:
         for pair in range(len(grid.pairs))
     }
     keys = {name: key for name, key in found.items() if key}
-    return Parts(files=PartFiles(folder=folder, keys=keys), grid=grid)
+    return PairParts(files=PartFiles(folder=folder, keys=keys), grid=grid)
 
 
 def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:

@@ -39,7 +39,7 @@ _NAMES = 20  # of missing chunks that a log line shows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class ReportConfig:
     """What the report job was asked for; its flags say what each field means."""
 
     grid: pathlib.Path
@@ -49,7 +49,7 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
+class ReportSummary:
     """How a run ended; `done` and `skipped` are of this process's share.
 
     Attributes:
@@ -84,7 +84,7 @@ class Summary:
         return not self.missing and not self.failed
 
 
-def run(config: Config) -> Summary:
+def run(config: ReportConfig) -> ReportSummary:
     """Score what isn't scored yet, and write the report if all is.
 
     Raises:
@@ -113,7 +113,7 @@ def run(config: Config) -> Summary:
         every = [scored.get(pair) or parts.load(pair) for pair in range(len(grid.pairs))]
         rows, report = _write(config, grid, every)
     seconds = time.monotonic() - start
-    return Summary(
+    return ReportSummary(
         done=len(todo),
         skipped=len(mine) - len(todo),
         waiting=len(waiting),
@@ -175,7 +175,7 @@ def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int],
     return missing, failed
 
 
-def _write(config: Config, grid: Grid, scored: Sequence[Scored]) -> tuple[int, str]:
+def _write(config: ReportConfig, grid: Grid, scored: Sequence[Scored]) -> tuple[int, str]:
     """Write table, figures and page; the number of rows and the page's path."""
     results = metrics.Results(
         pairs=grid.pairs,
@@ -253,13 +253,13 @@ def _work(grid: Grid, pairs: int) -> dict[str, int | float]:
     return {"pairs": pairs, "bytes": 4 * scores, "flops": 2 * scores + 2 * draws}
 
 
-def _dry_run(grid: Grid, mine: Sequence[int], todo: Sequence[int], start: float) -> Summary:
+def _dry_run(grid: Grid, mine: Sequence[int], todo: Sequence[int], start: float) -> ReportSummary:
     """What a run would do, timed on its first pair; nothing is written."""
     began = time.monotonic()
     if todo:
         pair_metrics.score(grid, todo[0])
     each = time.monotonic() - began
-    return Summary(
+    return ReportSummary(
         done=0,
         skipped=len(mine) - len(todo),
         waiting=0,

@@ -12,18 +12,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from isogloss.engine.decoding.job import Unit
+from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.transcription import exit_figure, summary as transcript_summary, transcript_table
-from isogloss.engine.transcription.setting import Setting
+from isogloss.engine.transcription.setting import TranscriptionSetting
 
 _LOG = logging.getLogger(__name__)
 Row = Mapping[str, object]
 
 
-def write(out: pathlib.Path, setting: Setting, units: Sequence[Unit], parts: PartFiles) -> list[Row]:
+def write(
+    out: pathlib.Path, setting: TranscriptionSetting, units: Sequence[UtteranceBlock], parts: PartFiles
+) -> list[Row]:
     """Write tables and figures of all units; the rows of the summary."""
     summary: list[Row] = []
 

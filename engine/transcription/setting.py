@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from isogloss.engine.activations import activation_store
-from isogloss.engine.activations.state_source import Source
+from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.corpora import corpus
 from isogloss.engine.decoding import beam_search, decoder_program, early_exit, job, language_token
 from isogloss.engine.decoding.early_exit import Exit
-from isogloss.engine.decoding.job import Hearing, Unit
+from isogloss.engine.decoding.job import DecoderJobConfig, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime.zarr_group import Json
 from isogloss.engine.transcription import edit_counts
-from isogloss.engine.transcription.unit import Task, Texts
+from isogloss.engine.transcription.unit import DecodingTask, References
 from isogloss.engine.whisper import encoder_program, tokenizer
 from isogloss.engine.whisper.tokenizer import Tokens
 
@@ -32,7 +32,7 @@ _NAMES = 20  # of utterances without a reference that a log line shows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Hearing):
+class TranscribeConfig(DecoderJobConfig):
     """What the transcribe job was asked for; its flags say what each field means."""
 
     silence: bool
@@ -55,7 +55,7 @@ class Config(Hearing):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Setting:
+class TranscriptionSetting:
     """What a transcription is made of, opened.
 
     Attributes:
@@ -70,9 +70,9 @@ class Setting:
 
     checkpoint: Checkpoint
     tokens: Tokens
-    source: Source
-    task: Task
-    texts: Mapping[str, Texts]
+    source: StateSource
+    task: DecodingTask
+    texts: Mapping[str, References]
     precision: encoder_program.Precision
     settings: Mapping[str, Json]
 
@@ -81,7 +81,7 @@ class Setting:
         """Where the encoder is left."""
         return self.task.exits
 
-    def key(self, unit: Unit) -> str:
+    def key(self, unit: UtteranceBlock) -> str:
         """Fingerprint of all that a unit's part depends on."""
         texts = self.texts[unit.language]
         return unit.key(
@@ -94,12 +94,12 @@ class Setting:
         )
 
 
-def open_setting(config: Config) -> Setting:
+def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
     """All that `config` names; ValueError for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary = config.vocabulary()
     layers = checkpoint.dimensions.encoder_layers
-    task = Task(
+    task = DecodingTask(
         task=config.task,
         exits=early_exit.choose(config.states, config.exit_norm, layers),
         search=config.search,
@@ -111,7 +111,7 @@ def open_setting(config: Config) -> Setting:
     common = config.settings(
         checkpoint, vocabulary, source, precision, decoder_program.rows_per_device(platform)
     )
-    return Setting(
+    return TranscriptionSetting(
         checkpoint=checkpoint,
         tokens=vocabulary,
         source=source,
@@ -137,8 +137,8 @@ def _spellings(name: str, revision: str | None) -> dict[str, str] | None:
 
 
 def _texts(
-    config: Config, source: Source, vocabulary: Tokens, spellings: Mapping[str, str] | None
-) -> dict[str, Texts]:
+    config: TranscribeConfig, source: StateSource, vocabulary: Tokens, spellings: Mapping[str, str] | None
+) -> dict[str, References]:
     """Token, references and normaliser of each language; what lacks a reference is named."""
     told = config.tokens(source.languages, vocabulary, config.task)
     code, asked = _asked(config) if config.task == "translate" else ("", {})
@@ -151,7 +151,7 @@ def _texts(
             found = {}
         usable = {name: text for name, text in found.items() if edit_counts.usable(text, normal)}
         _tell(language, [u.name for u in spoken if u.name not in usable], len(spoken))
-        made[language] = Texts(token=told[language], references=usable, normal=normal)
+        made[language] = References(token=told[language], references=usable, normal=normal)
     return made
 
 
@@ -161,7 +161,7 @@ def _written(language: str, token: Token, vocabulary: Tokens) -> str:
     return token.language if own not in vocabulary.languages and token.how == "given" else own
 
 
-def _asked(config: Config) -> tuple[str, dict[str, str]]:
+def _asked(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
     """The language of the references of a translation, and its text of each sentence.
 
     Without --references that is the corpus's English, and no language if it has none.

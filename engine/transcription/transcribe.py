@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from isogloss.engine.decoding import decoder_program, job
-from isogloss.engine.decoding.job import Heard, Unit
+from isogloss.engine.decoding.job import DecoderJobSummary, UtteranceBlock
 from isogloss.engine.runtime import compilation, out_folder, table_files
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -24,11 +24,11 @@ from isogloss.engine.transcription import (
     transcript_table,
     unit as transcribe_unit,
 )
-from isogloss.engine.transcription.setting import Config, Setting
-from isogloss.engine.transcription.transcript_table import Said
-from isogloss.engine.transcription.unit import Machine
+from isogloss.engine.transcription.setting import TranscribeConfig, TranscriptionSetting
+from isogloss.engine.transcription.transcript_table import Transcript
+from isogloss.engine.transcription.unit import TranscribingMachine
 
-__all__ = ["Config", "Summary", "run"]
+__all__ = ["TranscribeConfig", "TranscribeSummary", "run"]
 
 JOB = "transcribe"
 DECODER_SHARE = 0.05  # of a dense product's speed that decoding reaches, for estimates
@@ -37,8 +37,8 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary(Heard):
-    """How a run ended, see `job.Heard`.
+class TranscribeSummary(DecoderJobSummary):
+    """How a run ended, see `job.DecoderJobSummary`.
 
     Attributes:
       rows: of the summary.
@@ -51,7 +51,7 @@ class Summary(Heard):
     summary: str | None = None
 
 
-def run(config: Config) -> Summary:
+def run(config: TranscribeConfig) -> TranscribeSummary:
     """Transcribe what isn't transcribed yet, and write the tables if all is.
 
     Raises:
@@ -70,13 +70,13 @@ def run(config: Config) -> Summary:
     cost = _work(setting, todo)
     if config.dry_run:
         plan = cost | job.time_here(cost, DECODER_SHARE)
-        return job.ended(Summary, start, [], skipped, plan, programs())
+        return job.ended(TranscribeSummary, start, [], skipped, plan, programs())
     out_folder.claim(config.out, JOB, setting.settings)
     _transcribe(setting, todo, parts)
     waiting = job.awaited(units, parts)
     rows = [] if waiting else outputs.write(config.out, setting, units, parts)
     return job.ended(
-        Summary,
+        TranscribeSummary,
         start,
         todo,
         skipped,
@@ -90,12 +90,12 @@ def run(config: Config) -> Summary:
     )
 
 
-def _mended(unit: Unit, setting: Setting, parts: PartFiles) -> bool:
+def _mended(unit: UtteranceBlock, setting: TranscriptionSetting, parts: PartFiles) -> bool:
     without = transcript_table.without_states(parts.path(unit.name, "parquet"))
     return job.mended(unit, setting.source, without)
 
 
-def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> None:
+def _transcribe(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock], parts: PartFiles) -> None:
     """Load the decoder and keep every unit's part."""
     if not todo:
         return
@@ -104,7 +104,7 @@ def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> Non
     decoding = decoder_program.load(
         setting.checkpoint, setting.tokens, setting.precision, rows_per_device=rows
     )
-    machine = Machine(source=setting.source, decoding=decoding)
+    machine = TranscribingMachine(source=setting.source, decoding=decoding)
     _LOG.info(
         "%s on %d %s device(s), %d row(s) each, products in %s, %d exit(s), %s",
         setting.checkpoint.name,
@@ -117,7 +117,7 @@ def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> Non
     )
     progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
 
-    def make(unit: Unit) -> Sequence[Said]:
+    def make(unit: UtteranceBlock) -> Sequence[Transcript]:
         texts = setting.texts[unit.language]
         return transcribe_unit.transcribe(unit, texts, setting.task, machine, progress.advance)
 
@@ -128,7 +128,7 @@ def _transcribe(setting: Setting, todo: Sequence[Unit], parts: PartFiles) -> Non
     progress.close()
 
 
-def _failed(units: Sequence[Unit], parts: PartFiles) -> dict[str, str]:
+def _failed(units: Sequence[UtteranceBlock], parts: PartFiles) -> dict[str, str]:
     return {
         f"{unit.language} {name}": problem
         for unit in units
@@ -143,7 +143,7 @@ def _best(row: outputs.Row) -> dict[str, object]:
     return {key: None if str(value) == "nan" else value for key, value in figures.items()}  # JSON has no NaN
 
 
-def _work(setting: Setting, todo: Sequence[Unit]) -> dict[str, int]:
+def _work(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock]) -> dict[str, int]:
     exits, audio = len(setting.exits), setting.settings["states_from"] == "audio"
     cost = job.work(
         todo,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from isogloss.engine.activations.state_source import Spoken
+from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import table_files
@@ -48,7 +48,7 @@ SCHEMA = pa.schema(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Said:
+class Transcript:
     """What came of one utterance at one exit.
 
     Attributes:
@@ -66,7 +66,7 @@ class Said:
       left_out: whether that was asked for.
     """
 
-    spoken: Spoken
+    spoken: ListedUtterance
     exit: Exit
     reference: str
     token: Token
@@ -85,7 +85,7 @@ class Said:
         return self.text is not None and bool(self.reference)
 
 
-def tabulate(said: Sequence[Said], language: str, task: str, normal: Normaliser) -> pa.Table:
+def tabulate(said: Sequence[Transcript], language: str, task: str, normal: Normaliser) -> pa.Table:
     """Table of a unit's rows, in their order."""
     scored = np.asarray([row.scored for row in said], bool)
     texts = [row.text or "" for row in said if row.scored]
@@ -104,7 +104,7 @@ def tabulate(said: Sequence[Said], language: str, task: str, normal: Normaliser)
         "seconds": [row.spoken.seconds for row in said],
         "frames": [row.spoken.frames for row in said],
     }
-    own = (field.name for field in dataclasses.fields(Said) if field.name in SCHEMA.names)
+    own = (field.name for field in dataclasses.fields(Transcript) if field.name in SCHEMA.names)
     columns |= {name: [getattr(row, name) for row in said] for name in own}
     columns["scored"] = scored.tolist()
     for name, values in counts.items():

@@ -13,23 +13,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32
 
-from isogloss.engine.activations.state_source import Broken, Encoded, Source, Spoken
+from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource, Unusable
 from isogloss.engine.decoding import early_exit
 from isogloss.engine.decoding.beam_search import Search
 from isogloss.engine.decoding.decoder_program import Decoded, Decoding
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.generation import token_limit
-from isogloss.engine.decoding.job import Unit
+from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.transcription.edit_counts import Normaliser
-from isogloss.engine.transcription.transcript_table import Said
+from isogloss.engine.transcription.transcript_table import Transcript
 from isogloss.engine.whisper.tokenizer import Tokens
 
 _PENDING = 500_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
+class DecodingTask:
     """What is asked of the decoder.
 
     Attributes:
@@ -44,7 +44,7 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Texts:
+class References:
     """What is known of a language's texts.
 
     Attributes:
@@ -62,7 +62,7 @@ class Texts:
 class _Entry:
     """One utterance at one exit, waiting to be decoded."""
 
-    spoken: Spoken
+    spoken: ListedUtterance
     exit: Exit
     states: Float32[np.ndarray, "N D"]
     visible: int
@@ -70,7 +70,7 @@ class _Entry:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Machine:
+class TranscribingMachine:
     """What does the work.
 
     Attributes:
@@ -78,13 +78,17 @@ class Machine:
       decoding: the decoder.
     """
 
-    source: Source
+    source: StateSource
     decoding: Decoding
 
 
 def transcribe(
-    unit: Unit, texts: Texts, task: Task, machine: Machine, heard: Callable[[], None]
-) -> list[Said]:
+    unit: UtteranceBlock,
+    texts: References,
+    task: DecodingTask,
+    machine: TranscribingMachine,
+    heard: Callable[[], None],
+) -> list[Transcript]:
     """What every utterance of a unit says at every exit, utterance by utterance.
 
     Args:
@@ -94,13 +98,13 @@ def transcribe(
       machine: what does it.
       heard: called for every utterance whose states have come.
     """
-    said: dict[tuple[int, Exit], Said] = {}
+    said: dict[tuple[int, Exit], Transcript] = {}
     by_row = {utterance.row: utterance for utterance in unit.utterances}
     for entries, broken in _groups(unit, task, machine, heard):
         for failed in broken:
             for exit in task.exits:
                 spoken = by_row[failed.row]
-                said[failed.row, exit] = Said(
+                said[failed.row, exit] = Transcript(
                     spoken=spoken,
                     exit=exit,
                     reference=texts.references.get(spoken.name, ""),
@@ -114,19 +118,19 @@ def transcribe(
 
 
 def _groups(
-    unit: Unit, task: Task, machine: Machine, heard: Callable[[], None]
-) -> Iterator[tuple[list[_Entry], list[Broken]]]:
+    unit: UtteranceBlock, task: DecodingTask, machine: TranscribingMachine, heard: Callable[[], None]
+) -> Iterator[tuple[list[_Entry], list[Unusable]]]:
     """Entries of the unit, as many at a time as `_PENDING` or a step of the decoder takes."""
     by_state = collections.defaultdict(list)
     for exit in task.exits:
         by_state[exit.state].append(exit)
     entries: list[_Entry] = []
-    broken: list[Broken] = []
+    broken: list[Unusable] = []
     spoken = {utterance.row: utterance for utterance in unit.utterances}
     source = machine.source
     for made in source.encoded(unit.language, [u.row for u in unit.utterances]):
         heard()
-        if isinstance(made, Broken):
+        if isinstance(made, Unusable):
             broken.append(made)
             continue
         for state, needed, frames in zip(source.states, source.apply_norm, made.states, strict=True):
@@ -140,7 +144,7 @@ def _groups(
 
 
 def _entry(
-    spoken: Spoken, exit: Exit, made: Encoded, frames: Float32[np.ndarray, "N D"], needed: bool
+    spoken: ListedUtterance, exit: Exit, made: Encoded, frames: Float32[np.ndarray, "N D"], needed: bool
 ) -> _Entry:
     return _Entry(
         spoken=spoken,
@@ -151,7 +155,9 @@ def _entry(
     )
 
 
-def _decode(entries: Sequence[_Entry], texts: Texts, task: Task, decoding: Decoding) -> Iterator[Said]:
+def _decode(
+    entries: Sequence[_Entry], texts: References, task: DecodingTask, decoding: Decoding
+) -> Iterator[Transcript]:
     if not entries:
         return
     states = np.stack([entry.states for entry in entries])
@@ -178,10 +184,10 @@ def _decode(entries: Sequence[_Entry], texts: Texts, task: Task, decoding: Decod
 
 
 def _said(
-    entry: _Entry, found: Decoded, token: Token, probability: float | None, texts: Texts, tokens: Tokens
-) -> Said:
+    entry: _Entry, found: Decoded, token: Token, probability: float | None, texts: References, tokens: Tokens
+) -> Transcript:
     finite = math.isfinite(found.log_probability)
-    return Said(
+    return Transcript(
         spoken=entry.spoken,
         exit=entry.exit,
         reference=texts.references.get(entry.spoken.name, ""),

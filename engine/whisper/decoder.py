@@ -52,7 +52,7 @@ class Attention(nnx.Module):
         return self.out(mixed.transpose(0, 2, 1, 3).reshape(x.shape)), scores
 
 
-class Block(nnx.Module):
+class DecoderBlock(nnx.Module):
     """Pre-norm residual block: causal self-attention, cross-attention, two-layer perceptron."""
 
     def __init__(self, dimensions: Dimensions, dtype: np.dtype, rngs: nnx.Rngs) -> None:
@@ -121,8 +121,8 @@ class Decoder(nnx.Module):
 
         @nnx.split_rngs(splits=layers)
         @nnx.vmap(in_axes=0, out_axes=0)
-        def stacked(rngs: nnx.Rngs) -> Block:
-            return Block(dimensions, dtype, rngs)
+        def stacked(rngs: nnx.Rngs) -> DecoderBlock:
+            return DecoderBlock(dimensions, dtype, rngs)
 
         self.blocks = stacked(rngs)
         self.norm = layer_norm(width, rngs)
@@ -184,7 +184,7 @@ class Decoder(nnx.Module):
 
         @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=nnx.Carry)
         def scanned(
-            carry: tuple[Array, Array], block: Block, head: Int[Array, " C"], slot: Int[Array, " C"]
+            carry: tuple[Array, Array], block: DecoderBlock, head: Int[Array, " C"], slot: Int[Array, " C"]
         ) -> tuple[Array, Array]:
             x, kept = carry
             keys_values = block.cross.keys_values(entering)
@@ -226,11 +226,11 @@ class Decoder(nnx.Module):
 
         return jax.lax.map(of_row, (stream, tokens))
 
-    def unstacked(self) -> tuple[Block, ...]:
+    def unstacked(self) -> tuple[DecoderBlock, ...]:
         """The blocks one by one, for loops that would copy a slice of stacked weights at every step."""
         graph, stacked = nnx.split(self.blocks)
 
-        def block(layer: int) -> Block:
+        def block(layer: int) -> DecoderBlock:
             return nnx.merge(graph, jax.tree.map(lambda leaf: leaf[layer], stacked))
 
         return tuple(map(block, range(self.layers)))

@@ -68,7 +68,7 @@ class SelfAttention(nnx.Module):
         return self.out(attention(query, key, value, self.form).reshape(x.shape))
 
 
-class Block(nnx.Module):
+class EncoderBlock(nnx.Module):
     """Pre-norm residual block: attention, then a two-layer perceptron."""
 
     def __init__(self, dimensions: Dimensions, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
@@ -108,8 +108,8 @@ class Encoder(nnx.Module):
 
         @nnx.split_rngs(splits=layers)
         @nnx.vmap(in_axes=0, out_axes=0)
-        def stacked(rngs: nnx.Rngs) -> Block:
-            return Block(dimensions, dtype, form, rngs)
+        def stacked(rngs: nnx.Rngs) -> EncoderBlock:
+            return EncoderBlock(dimensions, dtype, form, rngs)
 
         self.blocks = stacked(rngs)
         self.norm = layer_norm(width, rngs)
@@ -125,7 +125,7 @@ class Encoder(nnx.Module):
         x = gelu(self.conv2(x)).astype(jnp.float32) + self.positions[None]
 
         @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))
-        def scanned(x: Array, block: Block) -> tuple[Array, Array]:
+        def scanned(x: Array, block: EncoderBlock) -> tuple[Array, Array]:
             x = block(x)
             return x, x
 

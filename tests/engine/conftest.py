@@ -190,7 +190,7 @@ def transcribing(talker, speech):
     from isogloss.engine.transcription import transcribe  # noqa: PLC0415 seconds that few modules need
 
     def configure(out):
-        return transcribe.Config(
+        return transcribe.TranscribeConfig(
             corpus=f"manifest:{speech}", store=None, model=str(talker), revision=None, tokenizer=None,
             out=out, languages=(), recordings="first", long="truncate", silence=False,
             task="transcribe", language="per-utterance", stand_in=("aa=en", "bb=kk", "cc=fr"),
@@ -209,7 +209,7 @@ def interpreting(spoken):
     from isogloss.engine.runtime import shards  # noqa: PLC0415 as above
 
     def configure(out):
-        return interpret.Config(
+        return interpret.InterpretConfig(
             store=spoken / "store", grid=spoken / "grid.zarr", words=spoken / "words", out=out,
             model=None, revision=None, tokenizer=None, corpus=None,
             pairs=("aa-bb", "cc-aa"), states=(), sentences="retrieved",
@@ -288,7 +288,9 @@ def encoder():
     for a, b in SENTENCES.values():
         for pair in zip(a, b, strict=True):
             concept |= dict.fromkeys(pair, len(set(concept.values())))
-    return meaning.Encoder("concepts", lambda words: np.eye(10)[[concept[word] for word in words]] + 0.1)
+    return meaning.SentenceEncoder(
+        "concepts", lambda words: np.eye(10)[[concept[word] for word in words]] + 0.1
+    )
 
 
 def table(states=("0", "1"), *, diagonal=True):

@@ -20,7 +20,7 @@ Disk = collections.namedtuple("Disk", ["total", "used", "free"])
 
 @pytest.fixture
 def config(tmp_path, speech, model_folder):
-    return extract.Config(
+    return extract.ExtractConfig(
         corpus=f"manifest:{speech}",
         model=str(model_folder),
         revision=None,
@@ -203,7 +203,7 @@ def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, mes
     def never(*args, **kwargs):
         pytest.fail("the encoder was run")
 
-    monkeypatch.setattr(extract.encode, "load", never)
+    monkeypatch.setattr(extract.encoder_program, "load", never)
     with pytest.raises(ValueError, match=message):
         extract.run(dataclasses.replace(config, **change))
     assert not config.store.exists()
@@ -236,7 +236,7 @@ def test_resuming_with_another_corpus_is_refused(config, tmp_path, speech):
 
 def test_disk_that_is_too_small_is_refused_beforehand(config, monkeypatch):
     monkeypatch.setattr(extract.shutil, "disk_usage", lambda path: Disk(10, 0, 10))
-    monkeypatch.setattr(extract.encode, "load", lambda *a, **k: pytest.fail("the encoder was run"))
+    monkeypatch.setattr(extract.encoder_program, "load", lambda *a, **k: pytest.fail("the encoder was run"))
     with pytest.raises(ValueError, match=r"20 utterances need 0\.00 GB, 0\.00 GB are free"):
         extract.run(config)
     assert not config.store.exists()

@@ -22,7 +22,7 @@ def checkpoint(model_folder):
 
 @pytest.fixture(scope="module")
 def extraction(tmp_path_factory, speech, model_folder):
-    config = extract.Config(
+    config = extract.ExtractConfig(
         corpus=f"manifest:{speech}",
         model=str(model_folder),
         revision=None,

@@ -26,7 +26,7 @@ LARGE = dataclasses.replace(BASE, features=1280, heads=20, encoder_layers=32, de
 
 
 def of(dimensions, *, rows, dtype="float16"):
-    return settings.Recipe(
+    return settings.ExtractionSettings(
         checkpoint=Checkpoint(
             name="sized", weights=stored_tensors.Weights(dimensions=dimensions, tensors={}, files=())
         ),

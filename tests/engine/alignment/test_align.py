@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("kept_programs")
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory, reader, speech):
-    return align.Config(
+    return align.AlignConfig(
         corpus=f"manifest:{speech}",
         store=None,
         model=str(reader),
@@ -190,7 +190,7 @@ def test_decoded_text(config, tmp_path):
 
 def test_from_a_store_and_when_it_is_mended(config, tmp_path, speech, reader):
     """Utterances that aren't extracted are reported, and aligned once they are."""
-    extracting = extract.Config(
+    extracting = extract.ExtractConfig(
         corpus=f"manifest:{speech}", model=str(reader), revision=None, store=tmp_path / "store",
         languages=("aa",), states=("1", "2"), recordings="first", dtype="float32", long="truncate",
         rows_per_device=0, compute="auto", in_flight_mb=0, share=shards.Share(), dry_run=False,

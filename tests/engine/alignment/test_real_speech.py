@@ -145,7 +145,7 @@ def openai_text(model, whisper, utterance):
 
 def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper):
     spec, chosen = some_speech(tmp_path, 25, 1)  # nine take three minutes
-    config = transcribe.Config(
+    config = transcribe.TranscribeConfig(
         **hearing(spec, tmp_path / "out"), silence=True, task="transcribe", references=None, num_beams=1,
        
     )  # fmt: skip
@@ -160,7 +160,7 @@ def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper):
 
 def test_words_begin_where_openai_has_them(tmp_path, openai, whisper):
     spec, chosen = some_speech(tmp_path, 10, 3)
-    assert align.run(align.Config(**hearing(spec, tmp_path / "words"), text="reference")).complete
+    assert align.run(align.AlignConfig(**hearing(spec, tmp_path / "words"), text="reference")).complete
     rows = table_files.read_parquet(tmp_path / "words" / "words.parquet").to_pylist()
     errors, likely = [], []
     for utterance in chosen:

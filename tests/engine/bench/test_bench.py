@@ -10,7 +10,7 @@ import pytest
 from isogloss.engine.bench import bench, setting as bench_setting, table
 from isogloss.engine.runtime import shards
 
-CONFIG = bench.Config(
+CONFIG = bench.BenchConfig(
     suites=(),
     device="",
     implementation="",
@@ -86,7 +86,7 @@ def test_a_wrong_kernel_is_found(monkeypatch):
 
 
 def test_shares_divide_the_cases_and_a_dry_run_times_nothing(monkeypatch):
-    monkeypatch.setattr(bench.bench_timing, "measure", lambda *a, **k: pytest.fail("timed"))
+    monkeypatch.setattr(bench.timing, "measure", lambda *a, **k: pytest.fail("timed"))
     whole = bench.run(config("dtw", dry_run=True)).plan["cases"]
     shares = [
         bench.run(config("dtw", dry_run=True, share=shards.Share(index=i, count=2))).plan["cases"]
@@ -123,7 +123,7 @@ def test_a_missing_peer_is_named_before_anything_is_timed(monkeypatch):
 def test_full_sizes_are_planned_without_being_built():
     nothing = bench.Task(name="nothing", call=lambda: None, work=1.0, unit="1")
     for device in ("cpu", "gpu"):
-        setting = bench_setting.Setting(
+        setting = bench_setting.BenchSetting(
             device=device,
             implementation="xla",
             peers=frozenset(),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from isogloss.engine.bench import timing
-from isogloss.engine.bench.timing import Case, Check, Task
+from isogloss.engine.bench.timing import Case, Check, TimedTask
 
 
 def task(name, call, **fields):
-    return Task(name=name, call=call, unit="G/s", **{"work": 2.0, **fields})
+    return TimedTask(name=name, call=call, unit="G/s", **{"work": 2.0, **fields})
 
 
 def measure(*tasks, rounds=3):

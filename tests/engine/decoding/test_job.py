@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from isogloss.engine.activations.state_source import Spoken
+from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.decoding import job
-from isogloss.engine.decoding.job import BLOCK, Unit
+from isogloss.engine.decoding.job import BLOCK, UtteranceBlock
 
 TEXT = {"sentence": "s", "transcription": "t", "seconds": 1.0, "frames": 50, "truncated": False}
 
@@ -24,7 +24,7 @@ class Source:
 
     def utterances(self, language):
         count = {"aa": 2 * BLOCK + 1, "bb": 3}[language]
-        return tuple(Spoken(row=row, name=f"{language}{row}", **TEXT) for row in range(count))
+        return tuple(ListedUtterance(row=row, name=f"{language}{row}", **TEXT) for row in range(count))
 
 
 def test_units_are_blocks_of_one_language():
@@ -37,7 +37,7 @@ def test_units_are_blocks_of_one_language():
 def test_what_is_made_together_comes_apart_again(rows, each):
     asked = []
 
-    def make(unit: Unit):
+    def make(unit: UtteranceBlock):
         asked.append([utterance.name for utterance in unit.utterances])
         return [(name, number) for name in asked[-1] for number in range(each)]
 

@@ -223,7 +223,7 @@ def test_gold_pairs_and_means(config):
 
 def test_a_grid_without_language_means(config, tmp_path):
     """Frames are centred as the grid's were, so that shares sum to its scores."""
-    grid = compare.Config(
+    grid = compare.GridConfig(
         store=config.store,
         grid=tmp_path / "centred.zarr",
         measures=("seqsim",),

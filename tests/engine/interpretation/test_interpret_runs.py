@@ -13,7 +13,7 @@ import zarr
 from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
 from isogloss.engine.interpretation import interpret, meaning, report
-from isogloss.engine.interpretation.aligned_words import Spoken
+from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.runtime import shards
 
 
@@ -92,9 +92,11 @@ def test_a_language_without_a_word_leaves_its_sentence_pairs_out(config, tmp_pat
 
 def test_words_of_other_utterances_alone_are_refused(config, spoken, monkeypatch):
     monkeypatch.setattr(
-        interpret.interpret_input.word_table,
+        interpret.inputs.aligned_words,
         "read",
-        lambda folder, stores: {code: Spoken(utterances={}, problems={}, digest="") for code in stores},
+        lambda folder, stores: {
+            code: LanguageWords(utterances={}, problems={}, digest="") for code in stores
+        },
     )
     with pytest.raises(ValueError, match="of none of the 7 utterances"):
         interpret.run(config)
@@ -317,7 +319,7 @@ def test_another_model_than_the_store_s_is_refused(config, model_folder, monkeyp
         interpret.run(config)
 
 
-class Letters(meaning.Encoder):
+class Letters(meaning.SentenceEncoder):
     """Vectors of letters: words of one type mean the same."""
 
     def __init__(self):

@@ -99,7 +99,7 @@ def test_words_are_encoded_without_the_punctuation_around_them(known):
         return np.ones((len(words), 1))
 
     pairs = known.table(states=("1",)).replace({"word_a": {"the": "«The», ", "cat": "?"}})
-    known.check(pairs, encoder=meaning.Encoder("ones", encode))
+    known.check(pairs, encoder=meaning.SentenceEncoder("ones", encode))
     assert {"The", "?"} < set(asked)
     assert "«The», " not in asked
 

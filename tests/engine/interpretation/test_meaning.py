@@ -17,7 +17,7 @@ def test_vectors_are_units_and_read_once():
         asked.append(words)
         return np.asarray([[len(word), 1.0] for word in words])
 
-    encoder = meaning.Encoder("lengths", encode)
+    encoder = meaning.SentenceEncoder("lengths", encode)
     known = encoder.of(["bb", "a", "bb"])
     again = encoder.of(["a", "ccc"])
     assert asked == [["a", "bb"], ["ccc"]]
@@ -29,7 +29,7 @@ def test_vectors_are_units_and_read_once():
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
 def test_an_unusable_vector_is_unknown_and_told(bad, caplog):
-    encoder = meaning.Encoder(
+    encoder = meaning.SentenceEncoder(
         "odd", lambda words: np.array([[bad, bad] if w == "b" else [3, 4] for w in words])
     )
     vectors = encoder.of(["a", "b", "c"])

@@ -10,19 +10,19 @@ from matplotlib import patches
 
 from isogloss.engine.drawing import fonts
 from isogloss.engine.interpretation import match_tests, plane_figure, sentence_pair_figure
-from isogloss.engine.interpretation.sentence_pair_figure import Match, Side
+from isogloss.engine.interpretation.sentence_pair_figure import FigureSide, Match
 
 
 def sides(words_a=("one", "two", "three"), words_b=("un", "deux"), *, audio=True):
     wave = np.sin(np.arange(16_000) / 30).astype(np.float32) if audio else None
-    a = Side(
+    a = FigureSide(
         language="en",
         words=words_a,
         start=[0.0, 0.3, 0.6][: len(words_a)],
         end=[0.3, 0.5, 1.0][: len(words_a)],
         wave=wave,
     )
-    b = Side(language="fr_fr", words=words_b, start=[0.1, 0.5], end=[0.5, 0.7], wave=None)
+    b = FigureSide(language="fr_fr", words=words_b, start=[0.1, 0.5], end=[0.5, 0.7], wave=None)
     return a, b
 
 
@@ -87,7 +87,7 @@ def test_any_script_is_drawn_without_a_warning(words):
 
 
 def test_no_words_no_matches_and_nothing_but_nan():
-    empty = Side(language="en", words=[], start=[], end=[])
+    empty = FigureSide(language="en", words=[], start=[], end=[])
     png(sentence_pair_figure.sentence_pair(np.full((1, 1), np.nan, np.float32), empty, empty, [], note=""))
     png(sentence_pair_figure.sentence_pair(np.ones((3, 400), np.float32), empty, empty, [], note=""))
 

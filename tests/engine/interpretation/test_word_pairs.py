@@ -23,7 +23,7 @@ def side(rng, frames, count, width=6):
         empty=0,
         truncated=False,
     )
-    return word_pairs.Side(states=rng.standard_normal((frames, width)).astype(np.float16), words=words)
+    return word_pairs.PairSide(states=rng.standard_normal((frames, width)).astype(np.float16), words=words)
 
 
 def pairs(rng):

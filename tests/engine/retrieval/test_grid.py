@@ -17,7 +17,7 @@ MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
 
 def extraction(corpus, model, store, **change):
     """What the extract job would be asked for, in float16 and two states unless changed."""
-    config = extract.Config(
+    config = extract.ExtractConfig(
         corpus=f"manifest:{corpus}",
         model=str(model),
         revision=None,
@@ -49,7 +49,7 @@ def store(tmp_path_factory, speech, model_folder):
 
 @pytest.fixture
 def config(tmp_path, store):
-    return grid.Config(
+    return grid.GridConfig(
         store=store,
         grid=tmp_path / "grid.zarr",
         measures=MEASURES,
@@ -314,7 +314,7 @@ def test_programs_do_not_grow_with_pairs_and_states(config):
 
 
 def test_groups_hold_every_frame_once(store):
-    opened = language_states.open_member(activation_store.open_store(store, "aa"))
+    opened = language_states.open_language(activation_store.open_store(store, "aa"))
     loaded = language_states.load(opened, "final", remove_language_mean=False)
     rows = np.concatenate([group.where for group in loaded.groups])
     assert sorted(rows.tolist()) == list(range(7))

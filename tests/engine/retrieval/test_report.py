@@ -86,7 +86,7 @@ def grid(tmp_path):
 
 
 def config(grid, **changed):
-    made = report.Config(grid=grid, out=grid.parent / "out", share=shards.Share(), dry_run=False)
+    made = report.ReportConfig(grid=grid, out=grid.parent / "out", share=shards.Share(), dry_run=False)
     return dataclasses.replace(made, **changed)
 
 

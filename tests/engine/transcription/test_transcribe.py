@@ -216,7 +216,7 @@ def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_
 
 def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_path):
     extract.run(
-        extract.Config(
+        extract.ExtractConfig(
             corpus=config.corpus, model=config.model, revision=None, store=tmp_path / "store",
             languages=("aa",), states=("1", "2"), recordings="first", dtype="float32", long="truncate",
             rows_per_device=0, compute="auto", in_flight_mb=0, compilation_cache=None, share=shards.Share(),
