@@ -1,8 +1,8 @@
 """Benchmark of the encoder: every state of one step of 30 s windows, random weights.
 
 Useful work for the yardstick is `encoder_program.flops`; norms, softmax and GELU are not in it. With peers,
-the encoder of transformers with SDPA attention and the same weights, all hidden states. The check runs the first
-window through a float64 encoder: some seconds for a large model.
+the encoder of transformers with SDPA attention and the same weights, all hidden states. The check runs the
+first window through a float64 encoder: some seconds for a large model.
 """
 
 import functools

@@ -123,7 +123,7 @@ def test_a_store_without_the_state_breaks_its_own_language_only(checkpoint, extr
     assert source.languages == ("aa", "bb")
     assert all(isinstance(made, open_states.Encoded) for made in states(source, "aa", [0, 1]).values())
     for broken in states(source, "bb", [0, 1]).values():
-        assert isinstance(broken, open_states.Broken)
+        assert isinstance(broken, open_states.Unusable)
         assert "bb.zarr: holds no state 1, it holds 2. Ask for those" in broken.reason
 
 
@@ -135,7 +135,7 @@ def test_broken_recordings_are_reported_and_the_rest_goes_on(checkpoint, speech,
     corpus = f"manifest:{tmp_path}/speech/speech.tsv"
     source = open_states.open_audio(corpus, checkpoint, ("final",), long="skip")
     made = states(source, "aa", range(7))
-    broken = {row: m for row, m in made.items() if isinstance(m, open_states.Broken)}
+    broken = {row: m for row, m in made.items() if isinstance(m, open_states.Unusable)}
     assert {row: m.asked_for for row, m in broken.items()} == {1: False, 2: False, 5: True, 6: True}
     assert "aa-1.wav" in broken[1].reason
     assert "truncated" in broken[2].reason
@@ -153,7 +153,7 @@ def test_what_a_store_lacks_is_reported_and_the_rest_goes_on(checkpoint, extract
     made = states(source, "aa", [1, 2, 4, 5])
     assert isinstance(made[1], open_states.Encoded)
     assert isinstance(made[5], open_states.Encoded)
-    assert made[2] == open_states.Broken(row=2, reason="aa-2.wav: is broken")
+    assert made[2] == open_states.Unusable(row=2, reason="aa-2.wav: is broken")
     assert "s4.0: state 1 can't be read" in made[4].reason
     store.forget_failure(2)
     [again] = source.encoded("aa", [2])
@@ -168,7 +168,7 @@ def test_a_state_that_is_not_finite_is_broken(tmp_path, model_folder, speech):
     damaged = load_checkpoint(str(tmp_path / "model"))
     source = open_states.open_audio(f"manifest:{speech}", damaged, ALL)
     [made] = source.encoded("aa", [0])
-    assert isinstance(made, open_states.Broken)
+    assert isinstance(made, open_states.Unusable)
     assert made.reason.startswith("aa-0.wav: state ")
     assert "1" not in made.reason.split(" isn't")[0].removeprefix("aa-0.wav: state ").split(", ")
 
