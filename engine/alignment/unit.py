@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from isogloss.engine.activations.state_source import ListedUtterance, StateSource, Unusable
 from isogloss.engine.alignment import word_splitting, word_timestamps
 from isogloss.engine.alignment.word_tables import Aligned
-from isogloss.engine.decoding import language_token
+from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
 from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.generation import token_limit
 from isogloss.engine.decoding.job import UtteranceBlock
@@ -201,8 +201,8 @@ def _unfit(text: tuple[int, ...], room: int) -> str:
 
 def _spelt(language: str, code: str, tokens: Tokens) -> str:
     """The language that a text is split as: its own if Whisper knows it, else the one the decoder is told."""
-    own = language_token.spelt(language)
-    return own if own in tokens.languages or own in word_splitting.WITHOUT_SPACES else code
+    own = whisper_code(language)
+    return own if own in tokens.languages or own in WITHOUT_SPACES else code
 
 
 def _decode(

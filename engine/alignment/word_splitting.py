@@ -11,9 +11,10 @@ import dataclasses
 import string
 from collections.abc import Callable, Iterator, Sequence
 
+from isogloss.engine.corpora.languages import WITHOUT_SPACES
+
 Decode = Callable[[Sequence[int]], str]  # tokens to text, U+FFFD for what is no whole character
 
-WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 full-width signs are meant
 _INCOMPLETE = "\ufffd"

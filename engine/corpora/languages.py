@@ -1,13 +1,21 @@
-"""The 102 languages of FLEURS and the names that its splits go by.
+"""Names, groups and Whisper tokens of the 102 languages of FLEURS, and the names of its splits.
 
 Names and the seven geographic groups are those of the dataset's card (google/fleurs); the
-order of the groups is the card's too. Whisper has a token for 83 of the languages.
+order of the groups is the card's too. Whisper has a token for 83 of the languages. A
+corpus may write a language as FLEURS ("en_us"), Whisper or ISO 639 ("en"), or with a region
+of its own ("en-GB"): `find` takes all of these.
 """
 
 import dataclasses
 
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "test": "test"}
-"""How files may spell a split, and what it is called here: the hub says validation."""
+"""Name of a split here by its name in files: the hub says validation."""
+
+WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Whisper codes of the languages that openai/whisper takes as written without spaces between words."""
+
+OTHER_GROUP = "other"
+"""Group of a language that FLEURS does not have."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,3 +163,38 @@ LANGUAGES = {
     for code, whisper, name in (line.split(maxsplit=2) for line in lines.strip().splitlines())
 }
 """By code, in the order of groups."""
+
+_BY_PART = {part: language for language in reversed(LANGUAGES.values()) if (part := language.whisper)} | {
+    code.partition("_")[0]: language for code, language in LANGUAGES.items()
+}
+"""By Whisper's code ("zh" is Mandarin, not Cantonese) and by the first part of the FLEURS code."""
+
+
+def find(code: str) -> Language | None:
+    """Language of a FLEURS, Whisper or ISO code, with or without a region; None if FLEURS lacks it."""
+    return LANGUAGES.get(code.replace("-", "_").lower()) or _BY_PART.get(base_code(code))
+
+
+def base_code(code: str) -> str:
+    """First part of a code, without region and script: "en" of "en_us" and of "en-GB"."""
+    return code.replace("-", "_").lower().partition("_")[0]
+
+
+def language_name(code: str) -> str:
+    """Name of a language in English, or the code itself if FLEURS lacks the language."""
+    language = find(code)
+    return language.name if language else code
+
+
+def language_group(code: str) -> str:
+    """Geographic group of a language, one of GROUPS, or OTHER_GROUP."""
+    language = find(code)
+    return language.group if language else OTHER_GROUP
+
+
+def whisper_code(code: str) -> str:
+    """Code of a language as Whisper writes it, with or without a token: "zh", "yue", "ky"."""
+    base = base_code(code)
+    language = _BY_PART.get(base)
+    # Whisper large-v3 has a token for Cantonese, and its text is split as Cantonese in every model.
+    return language.whisper if language and language.whisper and base != "yue" else base

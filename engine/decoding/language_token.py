@@ -1,4 +1,4 @@
-"""Which of Whisper's languages the decoder is told that it hears.
+"""The language token of the decoder's prompt.
 
 A language's own token where the model has it; a stand-in for the 19 languages of FLEURS that Whisper lacks,
 chosen by kinship, then by script, then by contact. The choices are arguments, not measurements: --stand_in
@@ -8,7 +8,7 @@ replaces them, --language=detect asks the model. Every transcript says which tok
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from isogloss.engine.corpora import languages
+from isogloss.engine.corpora.languages import base_code, find
 
 PER_UTTERANCE, DETECT = "per-utterance", "detect"
 
@@ -34,13 +34,6 @@ REASONS = {
     "zu": ("sn", "Southern Bantu; Shona is the nearest kin known"),
 }
 """Stand-in and reason by the first part of a FLEURS code."""
-
-_SPELT = {
-    language.code.partition("_")[0]: language.whisper
-    for language in languages.LANGUAGES.values()
-    if language.whisper
-}
-"""Whisper's code by the first part of a FLEURS code: cmn is zh, fil tl, nb no, jv jw."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +70,7 @@ def parse(pairs: Sequence[str]) -> dict[str, str]:
 
 def unused(overrides: Mapping[str, str], codes: Iterable[str]) -> list[str]:
     """Codes of `overrides` that mean none of the languages `codes`, perhaps misspelt."""
-    return sorted(set(overrides) - {name for code in codes for name in (code, code.partition("_")[0])})
+    return sorted(set(overrides) - {name for code in codes for name in (code, base_code(code))})
 
 
 def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collection[str]) -> Token:
@@ -97,7 +90,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
             rule = "an English-only model knows no language token"
             raise ValueError(f"--language={asked}: {rule}. Remedy: a multilingual --model")
         return Token(language="en", how="none")
-    base = code.partition("_")[0]
+    base = base_code(code)
     for name in (code, base):
         if name in overrides:
             language = _checked(overrides[name], f"--stand_in={name}={overrides[name]}", known)
@@ -106,9 +99,10 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
         return Token(language="", how="detected")
     if asked != PER_UTTERANCE:
         return Token(language=_checked(asked, f"--language={asked}", known), how="given")
-    for own in (base, _SPELT.get(base)):
+    found = find(code)
+    for own in (base, found.whisper if found else base):
         if own in known:
-            return Token(language=str(own), how="own")
+            return Token(language=own, how="own")
     if base in REASONS:
         language, reason = REASONS[base]
         return Token(language=_checked(language, f"stand-in of {code}", known), how="stand-in", reason=reason)
@@ -116,12 +110,6 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
         f"language {code!r}: the model has no token for it and there is no stand-in. Remedy: "
         f"--stand_in={base}=LANGUAGE, --language=LANGUAGE or --language=detect"
     )
-
-
-def spelt(code: str) -> str:
-    """A language as Whisper spells it, whether it has a token or not: "zh", "yue", "ky"."""
-    base = code.partition("_")[0]
-    return base if base == "yue" else _SPELT.get(base, base)
 
 
 def _checked(language: str, what: str, known: Collection[str]) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import page
-from isogloss.engine.interpretation import match_tests, sentence_pair_figure
+from isogloss.engine.interpretation import match_tests
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.zarr_group import Json
 
@@ -165,7 +166,7 @@ def _meta(checked: match_tests.Checked, sets: Mapping[Hashable, pd.DataFrame]) -
     for key, part in sets.items():
         assert isinstance(key, tuple)
         a, b, state = map(str, key)
-        names |= {code: sentence_pair_figure.language_name(code) for code in (a, b)}
+        names |= {code: language_name(code) for code in (a, b)}
         found.append({"a": a, "b": b, "state": state, "n": len(part)})
     return {
         "names": names,

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from scipy import ndimage
 
+from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import fonts
-from isogloss.engine.interpretation import match_tests, sentence_pair_figure
+from isogloss.engine.interpretation import match_tests
 
 _INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _COLORS = {"both": "#009e73", "meaning": "#0072b2", "sound": "#d55e00", "neither": "#8a929b"}
@@ -54,7 +55,7 @@ def plane(checked: match_tests.Checked, language_a: str, language_b: str, state:
         for panel, column in zip(panels, match_tests.KINDS.values(), strict=True):
             _points(panel, _types(found.loc[found[column]], missing))
         panels[0].set_ylabel("means alike: cosine of the words' sentence encodings", size=8.5, color=_INK)
-        title = " and ".join(map(sentence_pair_figure.language_name, (language_a, language_b)))
+        title = " and ".join(map(language_name, (language_a, language_b)))
         place = {"x": 0.014, "va": "top"}
         figure.text(y=0.98, s=f"{title}, state {state}", size=12, weight="bold", color=_INK, **place)
         note = (

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
-from isogloss.engine.corpora import languages
+from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import fonts
 from isogloss.engine.retrieval import figures
 
@@ -26,14 +26,6 @@ _INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _MATCHED, _PLAIN = "#f4b183", "#dfe3e7"  # grounds of words under the waveforms
 _DASHES = (0, (2.2, 1.2))
 _STRIP = 0.5  # inches of a waveform
-
-
-def language_name(code: str) -> str:
-    """Name in English of a FLEURS, ISO or Whisper code; the code itself where none is known."""
-    for language in languages.LANGUAGES.values():
-        if code in (language.code, language.code.split("_")[0], language.whisper):
-            return language.name
-    return code
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from scipy.cluster import hierarchy
 
+from isogloss.engine.corpora.languages import OTHER_GROUP, language_group, language_name
 from isogloss.engine.retrieval import language_order, metrics
 
 SEQUENTIAL = (
@@ -61,7 +62,7 @@ def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bo
     codes = [results.languages[i] for i in order]
     cell = float(np.interp(len(order), [3, 12, 40, 102], [0.95, 0.5, 0.24, 0.115]))  # inches
     side, crown = cell * len(order), 0.0 if tree is None else min(0.9, 0.2 * cell * len(order))
-    groups = [language_order.OTHER if clustered else language_order.group(code) for code in codes]
+    groups = [OTHER_GROUP if clustered else language_group(code) for code in codes]
     longest = max(len(name) for name in _names(codes)) * _text_size(cell) * 0.65 / 72  # inches
     left, low, high = max(0.7, longest + 0.25), 0.3, 0.7 + (0.25 if cell > _WIDE else longest)
     right = 2.6 if len(set(groups)) > 1 else 1.4  # for the names of groups and the scale
@@ -159,7 +160,7 @@ def _name(axes: Axes, codes: Sequence[str], cell: float, pad: float) -> None:
 
 
 def _names(codes: Sequence[str]) -> list[str]:
-    return [language_order.name(code) if len(codes) <= 40 else code for code in codes]
+    return [language_name(code) if len(codes) <= 40 else code for code in codes]
 
 
 def _text_size(cell: float) -> float:

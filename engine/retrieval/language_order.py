@@ -12,27 +12,16 @@ from jaxtyping import Float
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-from isogloss.engine.corpora import languages as fleurs_languages
+from isogloss.engine.corpora.languages import GROUPS, OTHER_GROUP, language_group
 from isogloss.engine.retrieval import metrics
-
-OTHER = "other"  # group of a language that isn't one of FLEURS
-
-
-def name(code: str) -> str:
-    """Name of a language in English, or its code where it isn't one of FLEURS."""
-    return fleurs_languages.LANGUAGES[code].name if code in fleurs_languages.LANGUAGES else code
-
-
-def group(code: str) -> str:
-    """FLEURS group of a language."""
-    return fleurs_languages.LANGUAGES[code].group if code in fleurs_languages.LANGUAGES else OTHER
 
 
 def by_group(languages: Sequence[str]) -> list[int]:
     """Order of `languages`: groups as in the FLEURS table, by code inside a group."""
-    groups = [language.group for language in fleurs_languages.LANGUAGES.values()]
-    rank = {name: i for i, name in enumerate(dict.fromkeys([*groups, OTHER]))}
-    return sorted(range(len(languages)), key=lambda i: (rank[group(languages[i])], languages[i]))
+    groups = (*GROUPS, OTHER_GROUP)
+    return sorted(
+        range(len(languages)), key=lambda i: (groups.index(language_group(languages[i])), languages[i])
+    )
 
 
 def tree(recall: Float[np.ndarray, "L L"]) -> Float[np.ndarray, "K 4"] | None:

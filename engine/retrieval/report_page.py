@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from isogloss.engine.corpora.languages import language_group, language_name
 from isogloss.engine.drawing import page
 from isogloss.engine.retrieval import figures, language_order, metrics
 from isogloss.engine.runtime.zarr_group import Json
@@ -94,7 +95,7 @@ def _meta(results: metrics.Results) -> dict[str, Json]:
     ]
     return {
         "languages": [
-            {"code": code, "name": language_order.name(code), "group": language_order.group(code)}
+            {"code": code, "name": language_name(code), "group": language_group(code)}
             for code in results.languages
         ],
         "pairs": [[position[a], position[b]] for a, b in results.pairs],
@@ -140,7 +141,7 @@ def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
         code = languages[i]
         entry = known.get(code) if isinstance(known, Mapping) else None
         said = entry if isinstance(entry, Mapping) else {}
-        name, group = language_order.name(code), language_order.group(code)
+        name, group = language_name(code), language_group(code)
         rows.append(
             f"<tr><th scope=row>{html.escape(name)}</th>"
             f"<td class=soft>{html.escape(code)}</td><td>{html.escape(group)}</td>"

@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Int
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
-CHARACTERS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Whisper's languages that are written without spaces: the character error rate is the one to look at."""
+from isogloss.engine.corpora.languages import WITHOUT_SPACES
 
 COUNTS = tuple(
     f"{what}{form}" for form in ("", "_normalised") for what in ("word_edits", "words", "char_edits", "chars")
@@ -54,7 +53,7 @@ def normaliser(language: str, spellings: Mapping[str, str] | None) -> Normaliser
     if language == "en":
         name = "english" if spellings is not None else "english without spellings"
         return Normaliser(name=name, normal=EnglishTextNormalizer(dict(spellings or {})), spaces=True)
-    return Normaliser(name="basic", normal=BasicTextNormalizer(), spaces=language not in CHARACTERS)
+    return Normaliser(name="basic", normal=BasicTextNormalizer(), spaces=language not in WITHOUT_SPACES)
 
 
 def read_spellings(file: pathlib.Path) -> dict[str, str]:

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
-from isogloss.engine.retrieval import figures, language_order
+from isogloss.engine.corpora.languages import language_name
+from isogloss.engine.retrieval import figures
 
 _INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _TOP = 1.5  # of an error rate's axis
@@ -39,7 +40,7 @@ def draw(rows: Sequence[Row]) -> Figure:
             _ring(panel, rows, states, metric, percent=task == "transcribe")
         note = ", the one to look at" if main else ""
         panel.set_title(title + note, loc="left", size=10.5, weight="bold", color=_INK)
-    name = language_order.name(str(first["language"]))
+    name = language_name(str(first["language"]))
     code = str(first["language"])
     said = code if name == code else f"{name} ({code})"
     head = f"{said}, {task}: {first['scored']} utterances"

@@ -16,7 +16,8 @@ from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.corpora import corpus
-from isogloss.engine.decoding import beam_search, decoder_program, early_exit, job, language_token
+from isogloss.engine.corpora.languages import whisper_code
+from isogloss.engine.decoding import beam_search, decoder_program, early_exit, job
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.job import DecoderJobConfig, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
@@ -157,7 +158,7 @@ def _texts(
 
 def _written(language: str, token: Token, vocabulary: Tokens) -> str:
     """The language that texts are normalised as: their own if Whisper knows it, else a given one."""
-    own = language_token.spelt(language)
+    own = whisper_code(language)
     return token.language if own not in vocabulary.languages and token.how == "given" else own
 
 
@@ -168,7 +169,7 @@ def _asked(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
     """
     opened = None if config.corpus is None else corpus.open_corpus(config.corpus)
     there = opened.languages() if opened else activation_store.languages(pathlib.Path(str(config.store)))
-    english = [code for code in there if language_token.spelt(code) == "en"]
+    english = [code for code in there if whisper_code(code) == "en"]
     code = config.references or next(iter(english), "")
     if not code:
         _LOG.warning("the corpus has no English, so translations have no reference; see --references")

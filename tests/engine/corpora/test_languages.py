@@ -1,7 +1,8 @@
-"""engine.fleurs_languages against what is known of the dataset and of Whisper."""
+"""The table of languages against what is known of the dataset and of Whisper."""
 
 import collections
 
+import pytest
 from transformers.models.whisper import tokenization_whisper
 
 from isogloss.engine.corpora import languages
@@ -58,3 +59,31 @@ def test_codes():
         assert language.code == code
         assert 2 <= len(code.split("_")) <= 3
         assert code == code.lower()
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "group"),
+    [
+        ("en", "English", "Western Europe"),
+        ("en_us", "English", "Western Europe"),
+        ("en-GB", "English", "Western Europe"),
+        ("es", "Spanish", "Western Europe"),
+        ("fr", "French", "Western Europe"),
+        ("zh", "Mandarin Chinese", "CJK"),
+        ("cmn_hans_cn", "Mandarin Chinese", "CJK"),
+        ("yue", "Cantonese Chinese", "CJK"),
+        ("jw", "Javanese", "South-East Asia"),
+        ("tl", "Filipino", "South-East Asia"),
+        ("no", "Norwegian", "Western Europe"),
+        ("nb", "Norwegian", "Western Europe"),
+        ("xx", "xx", "other"),
+    ],
+)
+def test_names_and_groups_by_any_code(code, name, group):
+    assert languages.language_name(code) == name
+    assert languages.language_group(code) == group
+
+
+def test_whisper_codes():
+    codes = ("cmn_hans_cn", "yue_hant_hk", "ky_kg", "en", "pt-BR", "fil_ph", "xx_yy")
+    assert [languages.whisper_code(code) for code in codes] == ["zh", "yue", "ky", "en", "pt", "tl", "xx"]

@@ -106,20 +106,6 @@ def test_two_labels_of_one_time_move_as_far():
     np.testing.assert_allclose(sentence_pair_figure.spread(np.asarray([1.0, 1.0]), 0.5), [0.75, 1.25])
 
 
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [
-        ("en", "English"),
-        ("en_us", "English"),
-        ("zh", "Mandarin Chinese"),
-        ("xx", "xx"),
-        ("cmn_hans_cn", "Mandarin Chinese"),
-    ],
-)
-def test_names_of_languages(code, name):
-    assert sentence_pair_figure.language_name(code) == name
-
-
 def test_fonts_cover_what_they_can():
     assert fonts.cover(["abc é ж ع"]) == ([fonts.OWN], set())
     assert fonts.cover(["a\u0007 \n"]) == ([fonts.OWN], set())
