@@ -6,7 +6,7 @@ call wastes little on padding: memory is that of the frames plus about a tenth.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int32
@@ -129,13 +129,23 @@ def load(member: GridLanguage, state: str, *, remove_language_mean: bool) -> Lan
             f"{member.store.path}: state {state} can't be read ({error}). "
             "Remedy: delete that file, run extract again, then this"
         ) from error
+    return arrange(utterances, remove_mean=remove_language_mean)
+
+
+def arrange(utterances: Sequence[Float[np.ndarray, "_ D"]], *, remove_mean: bool) -> LanguageStates:
+    """Utterances of one language as kernels take them, in the order given; at least one.
+
+    Args:
+      utterances: frames in use of each, at least one frame.
+      remove_mean: subtract the language's mean, which is over utterances, from every frame.
+    """
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
     order = np.argsort(lengths, kind="stable")
     groups = [_group(utterances, order[i : i + GROUP]) for i in range(0, len(order), GROUP)]
-    pooled = np.zeros((len(utterances), member.store.features), np.float32)
+    pooled = np.zeros((len(utterances), utterances[0].shape[1]), np.float32)
     for group in groups:
         pooled[group.where] = pooling.meanpool(group.states, group.frames)
-    if remove_language_mean:
+    if remove_mean:
         mean = np.asarray(pooling.language_mean(pooled))
         pooled = np.asarray(pooling.remove_mean(pooled, mean))
         groups = [
@@ -145,7 +155,7 @@ def load(member: GridLanguage, state: str, *, remove_language_mean: bool) -> Lan
     return LanguageStates(groups=tuple(groups), pooled=pooled)
 
 
-def _group(utterances: list[np.ndarray], where: np.ndarray) -> Group:
+def _group(utterances: Sequence[np.ndarray], where: np.ndarray) -> Group:
     frames = np.asarray([len(utterances[u]) for u in where], np.int32)
     longest = -(-int(frames.max()) // STEP) * STEP
     states = np.zeros((len(where), longest, utterances[0].shape[1]), utterances[0].dtype)

@@ -19,19 +19,13 @@ from scipy.cluster import hierarchy
 
 from isogloss.engine.corpora.languages import OTHER_GROUP, language_group, language_name
 from isogloss.engine.retrieval import language_order, metrics
+from isogloss.engine.retrieval.measures import MEASURES
 
 SEQUENTIAL = (
     *("#eff6e6", "#c9e8cd", "#93d8b9", "#58c2b0", "#38a4ac"),
     *("#3685a4", "#3a669b", "#403f7c", "#321f4c", "#1a0f20"),
 )
 QUALITATIVE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-LABELS = {
-    "seqsim": "SeqSim",
-    "precision": "SeqSim precision",
-    "recall": "SeqSim recall",
-    "meanpool": "Mean pooling",
-    "dtw": "DTW",
-}
 _INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _WIDE = 0.8  # inches of a cell that take a name lying down
 _FEW = 6  # up to as many pairs have lines of their own
@@ -68,7 +62,7 @@ def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bo
     right = 2.6 if len(set(groups)) > 1 else 1.4  # for the names of groups and the scale
     width, height = max(4.5, left + side + right), low + side + crown + high
     figure = _figure(width, height)
-    _title(figure, f"{LABELS[measure]}, state {results.states[state]}", clustered=clustered)
+    _title(figure, f"{MEASURES[measure].label}, state {results.states[state]}", clustered=clustered)
     axes = figure.add_axes((left / width, low / height, side / width, side / height))
     image = _cells(axes, recall[np.ix_(order, order)], top(results))
     _name(axes, codes, cell, crown * 72)
@@ -96,7 +90,7 @@ def curves(results: metrics.Results) -> Figure:
         lines = recall[:, :, results.measures.index(measure)]
         (_each_pair if len(results.pairs) <= _FEW else _spread)(panel, lines, results)
         _state_axis(panel, results.states)
-        panel.set_title(LABELS[measure], loc="left", size=10.5, weight="bold", color=_INK)
+        panel.set_title(MEASURES[measure].label, loc="left", size=10.5, weight="bold", color=_INK)
         chance = 1 / float(results.n[results.n > 0].mean()) if results.n.any() else np.nan
         panel.axhline(chance, color=_FAINT, lw=0.9, ls=(0, (1, 2)), label="chance")
     for panel in panels[len(results.measures) :]:

@@ -23,18 +23,20 @@ from isogloss.engine.activations.language_states import (
     GridLanguage,
     LanguageStates,
     agreement,
+    arrange,
     load,
     open_language,
 )
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Pair, Plan
+from isogloss.engine.retrieval.measures import MEASURES, choose
+from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime import compilation, shards
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.whisper import encoder
-from isogloss.kernels import frame_scores, pooling
+from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
-_FRAME_MEASURES = ("seqsim", "precision", "recall", "dtw")
 Unit = tuple[int, int]  # (state, pair): the order of work
 
 
@@ -59,12 +61,7 @@ class GridConfig:
         """Refuse measures that don't exist and memory that isn't an amount."""
         if not 0 < self.memory_gb < float("inf"):
             raise ValueError(f"--memory_gb must be a positive number, got {self.memory_gb}")
-        unknown = [measure for measure in self.measures if measure not in grid_store.MEASURES]
-        if unknown or not self.measures or len(set(self.measures)) < len(self.measures):
-            known = ", ".join(grid_store.MEASURES)
-            raise ValueError(
-                f"--measures must name some of {known}, each once; got {','.join(self.measures)}"
-            )
+        choose(self.measures)
         if self.implementation.endswith("int8") and "dtw" in self.measures:
             name = f"--implementation={self.implementation}"
             raise ValueError(f"{name} knows no dtw; leave it out of --measures, or name another")
@@ -326,24 +323,6 @@ def _load(member: GridLanguage, state: str, remove_mean: bool) -> LanguageStates
         return error
 
 
-def score(
-    x: LanguageStates, y: LanguageStates, measures: Sequence[str], implementation: str
-) -> dict[str, Float32[np.ndarray, "U V"]]:
-    """Score matrices of all utterances of two languages at one state."""
-    scores = {m: np.zeros((len(x.pooled), len(y.pooled)), np.float32) for m in measures}
-    by_frame = tuple(measure for measure in measures if measure in _FRAME_MEASURES)
-    if by_frame:
-        for a, b in itertools.product(x.groups, y.groups):
-            found = frame_scores.frame_scores(
-                a.states, a.frames, b.states, b.frames, measures=by_frame, implementation=implementation
-            )
-            for measure, matrix in found.items():
-                scores[measure][np.ix_(a.where, b.where)] = matrix
-    if "meanpool" in measures:
-        scores["meanpool"] = np.asarray(pooling.cosine(x.pooled, y.pooled))
-    return scores
-
-
 def _estimate(
     grid_plan: Plan, members: Mapping[str, GridLanguage], todo: Sequence[Unit], implementation: str
 ) -> dict[str, int | float]:
@@ -352,7 +331,7 @@ def _estimate(
     features = next(iter(members.values())).store.features
     pairs = [grid_plan.pairs[pair] for _, pair in todo]
     cells = float(sum(frames[a] * frames[b] for a, b in pairs))
-    by_frame = tuple(measure for measure in grid_plan.measures if measure in _FRAME_MEASURES)
+    by_frame = tuple(name for name in grid_plan.measures if MEASURES[name].by_frame)
     per_cell = _seconds_per_cell(features, by_frame, implementation) if by_frame else 0.0
     return {
         "units": len(todo),
@@ -364,14 +343,13 @@ def _estimate(
     }
 
 
-def _seconds_per_cell(features: int, measures: tuple[str, ...], implementation: str) -> float:
-    """Time of a kernel per pair of frames on this machine, by a sample of two groups of 4 s each."""
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((2, 16, 200, features)).astype(np.float32)
-    n = np.full(16, 200, np.int32)
+def _seconds_per_cell(features: int, names: tuple[str, ...], implementation: str) -> float:
+    """Time of the kernels per pair of frames on this machine, by a sample of 16 utterances of 4 s."""
+    sample = np.random.default_rng(0).standard_normal((16, 200, features)).astype(np.float32)
+    x = arrange(list(sample), remove_mean=False)
     seconds = []
     for _ in range(3):  # the first one compiles
         begin = time.perf_counter()
-        frame_scores.frame_scores(x, n, y, n, measures=measures, implementation=implementation)
+        score(x, x, names, implementation)
         seconds.append(time.perf_counter() - begin)
-    return min(seconds) / float(n.sum()) ** 2
+    return min(seconds) / sample.shape[0] ** 2 / sample.shape[1] ** 2

@@ -14,18 +14,12 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Float, Float32, Int, Int32
 
+from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import zarr_group
 from isogloss.engine.runtime.zarr_group import Array, Coordinate, Json
 
 KIND, FORMAT = "grid", 1
 AXES = ("pair", "state", "query", "candidate")
-MEASURES = {
-    "seqsim": "F1 of precision and recall; larger is closer",
-    "precision": "mean over query frames of the best cosine with a candidate frame; larger is closer",
-    "recall": "mean over candidate frames of the best cosine with a query frame; larger is closer",
-    "meanpool": "cosine of the mean frames; larger is closer",
-    "dtw": "DTW cost of 1 - cosine, sum along the path; smaller is closer",
-}
 Pair = tuple[str, str]
 
 
@@ -136,7 +130,7 @@ def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
             chunk=(1, 1, size, size),
             inner=None,
             dtype="float32",
-            attributes={"long_name": MEASURES[measure], "units": "1"},
+            attributes={"long_name": MEASURES[measure].described, "units": "1"},
         )
         for measure in plan.measures
     ]

@@ -12,10 +12,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.kernels import bootstrap
 
-COSTS = frozenset({"dtw"})  # smaller is better; of every other measure larger is better
-TRANSPOSED = {"precision": "recall", "recall": "precision"}  # the others are their own transpose
 FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
 
 
@@ -73,11 +72,6 @@ class Results:
         return _argmax(known_mean(values))
 
 
-def reported(arrays: tuple[str, ...]) -> tuple[str, ...]:
-    """Measures that can be judged in both directions: `arrays` holds their transpose too."""
-    return tuple(name for name in arrays if TRANSPOSED.get(name, name) in arrays)
-
-
 def gold_ranks(scores: Float[np.ndarray, "Q Q"], n: int, *, cost: bool) -> Int[np.ndarray, "2 n"]:
     """Rank, 1 to n, of the right answer to each common sentence: row [0], column [1] as query.
 
@@ -115,7 +109,7 @@ def directed(
     """
     measures = reported(arrays)
     forward = [arrays.index(measure) for measure in measures]
-    backward = [arrays.index(TRANSPOSED.get(measure, measure)) for measure in measures]
+    backward = [arrays.index(MEASURES[measure].backward) for measure in measures]
     both = np.stack([ranks[:, forward, 0], ranks[:, backward, 1]], axis=2)
     return both, computed[:, forward] & computed[:, backward]
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from isogloss.engine.retrieval import grid_store, metrics
 from isogloss.engine.retrieval.grid_store import Grid
+from isogloss.engine.retrieval.measures import MEASURES, reported
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ def score(grid: Grid, pair: int) -> Scored:
     A chunk of NaN alone, where both languages have common sentences, has not been computed.
     """
     n = int(grid.common[pair])
-    shape = (len(grid.states), len(metrics.reported(grid.measures)))
+    shape = (len(grid.states), len(reported(grid.measures)))
     values = np.full((*shape, 2, len(metrics.FIGURES)), np.nan)
     if n == 0:
         return Scored(values=values, computed=np.ones(shape, bool))
@@ -52,7 +53,7 @@ def score(grid: Grid, pair: int) -> Scored:
                 if np.isnan(scores).all():
                     missing.append(chunk)
                     continue
-                ranks[state, m] = metrics.gold_ranks(scores, n, cost=measure in metrics.COSTS)
+                ranks[state, m] = metrics.gold_ranks(scores, n, cost=MEASURES[measure].cost)
             except ValueError as error:  # TensorStore's checksum error is one, too
                 broken.append(f"{chunk}: {error}; delete that chunk and run the grid job again")
                 continue

@@ -28,6 +28,7 @@ from isogloss.engine.retrieval import (
     table as retrieval_table,
 )
 from isogloss.engine.retrieval.grid_store import Grid
+from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.pair_metrics import Scored
 from isogloss.engine.runtime import atomic_write, shards
 from isogloss.engine.runtime.progress import Progress
@@ -129,12 +130,18 @@ def run(config: ReportConfig) -> ReportSummary:
 
 def _open_grid(path: pathlib.Path) -> Grid:
     grid = grid_store.open_grid(path)
-    if not metrics.reported(grid.measures):
+    if not reported(grid.measures):
         raise ValueError(
-            f"{path}: needs seqsim, meanpool, dtw, or precision together with recall; it has "
-            f"{grid.measures}. Run isogloss.jobs.grid with more --measures"
+            f"{path}: a report needs one of {_needed()}. The grid has {', '.join(grid.measures) or 'none'}. "
+            "Run isogloss.jobs.grid with more --measures"
         )
     return grid
+
+
+def _needed() -> str:
+    """Measures of which one makes a report, each with the one that it can't be judged without."""
+    sets = dict.fromkeys(frozenset((name, measure.backward)) for name, measure in MEASURES.items())
+    return "; ".join(" together with ".join(sorted(names)) for names in sets)
 
 
 def _score(
@@ -180,13 +187,13 @@ def _write(config: ReportConfig, grid: Grid, scored: Sequence[Scored]) -> tuple[
     results = metrics.Results(
         pairs=grid.pairs,
         states=grid.states,
-        measures=metrics.reported(grid.measures),
+        measures=reported(grid.measures),
         n=grid.common,
         computed=np.stack([pair.computed for pair in scored]),
         values=np.stack([pair.values for pair in scored]),
     )
     for name in sorted(set(grid.measures) - set(results.measures)):
-        other = metrics.TRANSPOSED[name]
+        other = MEASURES[name].backward
         _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
     table = retrieval_table.tabulate(results)
     retrieval_table.write_table(table, config.out)

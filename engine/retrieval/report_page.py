@@ -13,6 +13,7 @@ import numpy as np
 from isogloss.engine.corpora.languages import language_group, language_name
 from isogloss.engine.drawing import page
 from isogloss.engine.retrieval import figures, language_order, metrics
+from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime.zarr_group import Json
 from isogloss.kernels import bootstrap
 
@@ -34,9 +35,8 @@ _METHOD = (
     "A tie counts against the right answer. Only sentences that both languages have take part, so chance is "
     f"1/n. Intervals: {bootstrap.CONFIDENCE:.0%} percentile bootstrap of R@1 over sentences, "
     f"{bootstrap.RESAMPLES:,} resamples, the same for all states and measures of one n. Mutual nearest: "
-    "share of sentences that are each other's nearest neighbour. Precision from b to a is recall from a to "
-    "b, transposed. Clustering: average linkage on 1 - R@1, mean of both directions; unknown pairs count as "
-    "averagely distant."
+    "share of sentences that are each other's nearest neighbour. Clustering: average linkage on 1 - R@1, the "
+    "mean of both directions; unknown pairs count as averagely distant."
 )
 _UNSAID = "<td>-</td>"
 
@@ -59,7 +59,7 @@ def render(results: metrics.Results, attributes: Mapping[str, Json], *, name: st
         alerts=_alerts(results),
         coverage=_coverage(results.languages, attributes.get("languages"), sentences),
         settings=_settings(attributes, name),
-        method=html.escape(_METHOD),
+        method=html.escape(f"{_meanings(results.measures)} {_METHOD}"),
     )
     return page.render(
         body,
@@ -68,6 +68,18 @@ def render(results: metrics.Results, attributes: Mapping[str, Json], *, name: st
         meta=_meta(results),
         blocks={f"block-{m}": _block(results, m) for m in range(len(results.measures))},
     )
+
+
+def _meanings(names: Sequence[str]) -> str:
+    """Sentences that say what each measure is, and what it is from b to a where that is another one."""
+    chosen = [MEASURES[name] for name in names]
+    meanings = [f"{measure.label}: {measure.described}." for measure in chosen]
+    swapped = [
+        f"{measure.label} from b to a is {MEASURES[measure.transpose].label} from a to b, transposed."
+        for measure in chosen
+        if measure.transpose
+    ]
+    return " ".join(meanings + swapped)
 
 
 def _block(results: metrics.Results, measure: int) -> bytes:
@@ -101,7 +113,7 @@ def _meta(results: metrics.Results) -> dict[str, Json]:
         "pairs": [[position[a], position[b]] for a, b in results.pairs],
         "n": results.n.tolist(),
         "states": results.states,
-        "measures": [{"key": key, "label": figures.LABELS[key]} for key in results.measures],
+        "measures": [{"key": key, "label": MEASURES[key].label} for key in results.measures],
         "best": [results.best_state(measure) for measure in results.measures],
         "byGroup": language_order.by_group(results.languages),
         "byCluster": [[language_order.by_cluster(matrix) for matrix in row] for row in recall],

@@ -94,12 +94,7 @@ def test_a_measure_waits_for_the_array_of_its_other_direction():
     arrays = ("precision", "recall", "dtw")
     computed = np.array([[True, False, True], [True, True, False]])
     _, ready = metrics.directed(np.ones((2, 3, 2, 4), np.int32), computed, arrays)
-    assert metrics.reported(arrays) == arrays
     assert ready.tolist() == [[False, False, True], [True, True, False]]
-
-
-def test_half_of_a_transposed_pair_is_not_reported():
-    assert metrics.reported(("dtw", "precision", "seqsim")) == ("dtw", "seqsim")
 
 
 def test_bootstrap_equals_a_plain_loop():
