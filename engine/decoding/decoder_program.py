@@ -18,7 +18,6 @@ from jaxtyping import Bool, Float, Float32, Int
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import beam_search, generation
-from isogloss.engine.decoding.beam_search import GREEDY, Search
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
 from isogloss.engine.whisper import parameters
 from isogloss.engine.whisper.encoder_program import Precision
@@ -97,7 +96,7 @@ class Decoding:
         apply_norm: Flags,
         prompts: Sequence[Sequence[int]],
         limits: Counts,
-        search: Search = GREEDY,
+        beams: int = 1,
     ) -> list[Decoded]:
         """What each row says after its prompt.
 
@@ -107,7 +106,7 @@ class Decoding:
           apply_norm: of the rows.
           prompts: tokens to start from, such as `Tokens.prompt`.
           limits: most new tokens of each row, the end included.
-          search: of one beam it is greedy, and the rest of it doesn't matter.
+          beams: hypotheses of each row; 1 is greedy.
 
         Raises:
           ValueError: a number is out of range.
@@ -122,13 +121,13 @@ class Decoding:
             return self.frames_step(int(visible[row])), lengths[row], longest
 
         def make(longest: int) -> Program:
-            if search.beams == 1:
+            if beams == 1:
                 return generation.greedy(self.graph, self._rules, self.sizes.vocabulary, longest)
-            return beam_search.beam_search(self.graph, self._rules, self.sizes.vocabulary, longest, search)
+            return beam_search.beam_search(self.graph, self._rules, self.sizes.vocabulary, longest, beams)
 
         decoded: dict[int, Decoded] = {}
         for (frames, _, longest), some in self.batches(visible, kind):
-            run = self.program((longest, search), lambda longest=longest: make(longest))
+            run = self.program((longest, beams), lambda longest=longest: make(longest))
             prompt = np.asarray([prompts[row] for row in some], np.int32)
             spoken = heard(states, visible, apply_norm, some, frames)
             out = run.rows(run(*spoken, prompt, limits[some].astype(np.int32)), len(some))

@@ -17,7 +17,7 @@ from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
-from isogloss.engine.decoding import beam_search, decoder_program, early_exit, job
+from isogloss.engine.decoding import decoder_program, early_exit, job
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.job import DecoderJobConfig, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
@@ -48,11 +48,6 @@ class TranscribeConfig(DecoderJobConfig):
             raise ValueError(f"--task must be one of {tokenizer.TASKS}, got {self.task!r}")
         if self.num_beams < 1:
             raise ValueError(f"--num_beams must be at least 1, got {self.num_beams}")
-
-    @property
-    def search(self) -> beam_search.Search:
-        """Of a text."""
-        return beam_search.Search(beams=self.num_beams)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +98,7 @@ def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
     task = DecodingTask(
         task=config.task,
         exits=early_exit.choose(config.states, config.exit_norm, layers),
-        search=config.search,
+        beams=config.num_beams,
     )
     source = config.source(checkpoint, [exit.state for exit in task.exits], silence=config.silence)
     spellings = _spellings(*config.vocabulary_source)

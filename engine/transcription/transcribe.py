@@ -113,7 +113,7 @@ def _transcribe(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock], p
         rows,
         setting.precision.compute,
         len(setting.exits),
-        "greedy" if setting.task.search.beams == 1 else f"{setting.task.search.beams} beams",
+        "greedy" if setting.task.beams == 1 else f"{setting.task.beams} beams",
     )
     progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
 
@@ -150,7 +150,7 @@ def _work(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock]) -> dict
         setting.checkpoint,
         setting.source,
         readings=exits,
-        beams=setting.task.search.beams,
+        beams=setting.task.beams,
         encoder=audio,
     )
     return cost | {"exits": exits, "bytes": _ROW_BYTES * exits * cost["utterances"]}

@@ -15,7 +15,6 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource, Unusable
 from isogloss.engine.decoding import early_exit
-from isogloss.engine.decoding.beam_search import Search
 from isogloss.engine.decoding.decoder_program import Decoded, Decoding
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.generation import token_limit
@@ -35,12 +34,12 @@ class DecodingTask:
     Attributes:
       task: "transcribe" or "translate".
       exits: states that enter.
-      search: of the text.
+      beams: hypotheses of each text; 1 is greedy.
     """
 
     task: str
     exits: tuple[Exit, ...]
-    search: Search
+    beams: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,7 +174,7 @@ def _decode(
         apply_norm,
         prompts,
         np.asarray(limits, np.int32),
-        task.search,
+        task.beams,
     )
     for row, (entry, found) in enumerate(zip(entries, decoded, strict=True)):
         token = dataclasses.replace(texts.token, language=languages[row])

@@ -9,7 +9,6 @@ import tokenizers
 from isogloss.engine.checkpoints import stored_tensors
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.decoding import decoder_program
-from isogloss.engine.decoding.beam_search import Search
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
 
@@ -63,7 +62,7 @@ def everything(decoding, order=slice(None)):
     heard = STATES[order], VISIBLE[order], NORMED[order]
     prompts = [PROMPTS[row] for row in np.arange(ROWS)[order]]
     greedy = decoding.generate(*heard, prompts, LIMITS[order])
-    beams = decoding.generate(*heard, prompts, LIMITS[order], Search(beams=2))
+    beams = decoding.generate(*heard, prompts, LIMITS[order], 2)
     languages, sure = decoding.detect(*heard)
     return greedy, beams, languages, sure.tolist()
 
@@ -121,7 +120,7 @@ def test_probabilities_are_those_of_a_text_read_at_once(taught, model_folder, ex
         ({"visible": VISIBLE + 100}, "visible frames must be 1 to 100"),
         ({"limits": LIMITS + 4}, "fit the model's 8 positions"),
         ({"prompts": [()] * ROWS}, "at least 1 token"),
-        ({"search": Search(beams=6)}, "6 beams need 12 tokens"),
+        ({"beams": 6}, "6 beams need 12 tokens"),
     ],
 )
 def test_refusals(alone, change, match):
