@@ -49,6 +49,12 @@ def test_normalising_forgives_case_and_punctuation_and_the_figures_as_written_do
     assert (found["char_edits"][0], found["char_edits_normalised"][0]) == (4, 0)
 
 
+def test_words_are_split_at_spaces_and_at_runs_of_white_space():
+    found = edit_counts.counts(["l'«\u00a0or\u00a0» fin", "a \n b\tc"], ["fin", "b\tc"], BASIC)
+    assert found["words"].tolist() == [2, 2]
+    assert found["word_edits"].tolist() == [1, 1]
+
+
 def test_an_empty_text_costs_the_whole_reference():
     found = edit_counts.counts(["one two three", "a"], ["", " "], BASIC)
     assert found["word_edits"].tolist() == found["words"].tolist() == [3, 1]
