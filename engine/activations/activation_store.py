@@ -17,13 +17,14 @@ import tensorstore as ts
 from jaxtyping import Bool, Float, Int32
 
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.runtime import atomic_write, zarr_group
-from isogloss.engine.runtime.zarr_group import Array, Coordinate, Json
+from isogloss.engine.runtime import atomic_write, json_values, zarr_group
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.zarr_group import Array, Coordinate
 from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 KIND, FORMAT = "activations", 1
 INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second a clip
-_IDENTITY = {"format": "", "weights_sha256": "model", "corpus_sha256": "corpus", "settings": ""}
+_IDENTITY = ("format", "weights_sha256", "corpus_sha256", "settings")
 
 
 def _inner_frames(positions: int) -> int:
@@ -250,13 +251,15 @@ def _coordinates(
 
 def check_identity(store: LanguageStore, identity: Identity) -> None:
     """Refuse to resume a store of something else; ValueError with both values."""
-    found, wanted = store.attributes, json.loads(json.dumps(identity.attributes()))
-    differing = [key for key in _IDENTITY if found.get(key) != wanted[key]]
-    if differing:
-        lines = ""
-        for key in differing:
-            names = [f" ({of[_IDENTITY[key]]})" if _IDENTITY[key] else "" for of in (found, wanted)]
-            lines += f"\n  {key}: stored {found.get(key)!r}{names[0]}, asked for {wanted[key]!r}{names[1]}"
+
+    def differences(*keys: str) -> str:
+        found, wanted = (
+            {key: of.get(key) for key in keys} for of in (store.attributes, identity.attributes())
+        )
+        return json_values.differences(found, wanted)
+
+    if differences(*_IDENTITY):
+        lines = differences(*_IDENTITY, "model", "corpus")  # names say more to people than hashes
         raise ValueError(
             f"{store.path}: made from something else{lines}\n"
             "  Remedy: another --store, or the flags it was made with."

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from isogloss.engine.activations.activation_store import LanguageStore
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime.json_values import Json
 from isogloss.kernels import pooling
 
 GROUP = 64  # utterances that share a padded length
@@ -170,14 +171,14 @@ def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
     Raises:
       ValueError: two of them come from different models or settings.
     """
-    keys = ("model", "weights_sha256", "settings")
+    keys = ("weights_sha256", "settings")
     first = next(iter(members.values())).store
+    shared = {key: first.attributes[key] for key in keys}
     for member in members.values():
-        for key in keys[1:]:
-            ours, theirs = first.attributes[key], member.store.attributes[key]
-            if ours != theirs:
-                raise ValueError(
-                    f"languages of a grid must share {key}: {first.path} has {ours!r}, {member.store.path} "
-                    f"has {theirs!r}. Extract one of them anew, or leave it out by --languages"
-                )
-    return {key: first.attributes[key] for key in keys}
+        theirs = {key: member.store.attributes[key] for key in keys}
+        if lines := json_values.differences(shared, theirs, (first.language, member.language)):
+            raise ValueError(
+                f"{first.path} and {member.store.path}: languages of a grid share model and settings{lines}\n"
+                "  Remedy: extract one of them anew, or leave it out by --languages."
+            )
+    return {"model": first.attributes["model"], **shared}

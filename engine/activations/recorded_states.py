@@ -22,7 +22,7 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import audio, durations
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime.devices import DataParallel
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.whisper import encoder_program
 
 _THREADS = 4  # that decode audio

@@ -11,7 +11,7 @@ import jax
 
 from isogloss.engine.activations import activation_store, pipeline
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.whisper import encoder_program
 
 _THREADS = 4  # decoding takes milliseconds a recording, an encoder step far longer

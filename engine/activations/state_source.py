@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.whisper import encoder
 
 FINAL = "final"

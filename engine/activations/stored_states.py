@@ -14,7 +14,7 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,10 +21,10 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.decoding import decoder_program, early_exit, job
 from isogloss.engine.decoding.job import DecoderJobConfig, DecoderJobSummary, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime import compilation, out_folder, table_files
+from isogloss.engine.runtime import compilation, out_folder
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
-from isogloss.engine.runtime.zarr_group import Json
 from isogloss.engine.whisper import alignment_heads, encoder_program
 from isogloss.engine.whisper.alignment_heads import AlignmentHeads
 from isogloss.engine.whisper.tokenizer import Tokens
@@ -118,13 +118,9 @@ def run(config: AlignConfig) -> AlignSummary:
     if not waiting:
         by_language = {unit.language: [] for unit in units}
         for unit in units:
-            by_language[unit.language].append(parts.path(unit.name, "parquet"))
+            by_language[unit.language].append(parts.path(unit.name))
         word_tables.write(config.out, list(by_language.values()))
-    rows = [
-        row
-        for unit in (mine if waiting else units)
-        for row in word_tables.rows(parts.path(unit.name, "parquet"))
-    ]
+    rows = [row for unit in (mine if waiting else units) for row in word_tables.rows(parts.path(unit.name))]
     failed = {
         f"{row['language']} {row['utterance']}": str(row["problem"])
         for row in rows
@@ -199,7 +195,7 @@ def _key(unit: UtteranceBlock, setting: _AlignSetting) -> str:
 
 
 def _mended(unit: UtteranceBlock, setting: _AlignSetting, parts: PartFiles) -> bool:
-    kept = word_tables.rows(parts.path(unit.name, "parquet"))
+    kept = word_tables.rows(parts.path(unit.name))
     without = {str(row["utterance"]) for row in kept if row["without_states"] and not row["left_out"]}
     return job.mended(unit, setting.source, without)
 
@@ -226,7 +222,7 @@ def _align(
 
     for unit, aligned in job.together(todo, decoding.capacity, make):
         table = word_tables.tabulate(aligned, unit.language)
-        parts.save(unit.name, "parquet", lambda file, table=table: table_files.write_parquet(table, file))
+        parts.save_tables(unit.name, table)
     progress.close()
 
 

@@ -25,7 +25,7 @@ from isogloss.engine.bench import blocks, grid, machine_peak, setting as bench_s
 from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Row, TimedTask
 from isogloss.engine.runtime import compilation, shards
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ Pure arithmetic. Source: Radford et al., arXiv 2212.04356, table 1; openai/whisp
 import dataclasses
 from collections.abc import Mapping
 
+from isogloss.engine.runtime.name_lists import first_names
+
 CONV_WIDTH = 3  # frames, both convolutions of the stem
-LISTED = 20  # tensors of one fault that a message names before it counts the rest
 MOST_LAYERS = 1000  # the largest Whisper has 32; a damaged file may state 2^31, a list of as many names
 
 Shape = tuple[int, ...]
@@ -137,15 +138,10 @@ def check_shapes(
         if name in found and found[name] != shape
     ]
     faults = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
-    lines = [f"  {kind}: {_listed(names)}" for kind, names in faults.items() if names]
+    lines = [f"  {kind}: {first_names(names, separator='; ')}" for kind, names in faults.items() if names]
     if lines:
         raise ValueError(
             f"{file}: a checkpoint must hold exactly the tensors of a Whisper model\n"
             + "\n".join(lines)
             + "\n  Remedy: fetch the checkpoint again, or give one of an unaltered Whisper model."
         )
-
-
-def _listed(names: list[str]) -> str:
-    rest = f"; and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return "; ".join(names[:LISTED]) + rest

@@ -6,7 +6,6 @@ read when a `StoredTensor` is made; the formats check that it ends inside its fi
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 
@@ -15,6 +14,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime.json_values import Json
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -112,15 +113,9 @@ def truncated(file: pathlib.Path, what: str) -> ValueError:
     )
 
 
-def json_object(file: pathlib.Path) -> dict[str, object]:
-    """Content of a JSON file that holds an object; ValueError names the file."""
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except ValueError as error:  # UnicodeDecodeError is one too
-        raise ValueError(f"{file}: not JSON: {error}. Remedy: fetch the file again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: must hold a JSON object. Remedy: fetch the file again.")
-    return content
+def json_object(file: pathlib.Path) -> dict[str, Json]:
+    """Object that a checkpoint's JSON file holds; ValueError names the file."""
+    return json_values.json_object(file, "fetch the file again.")
 
 
 def read_alignment_heads(file: pathlib.Path) -> tuple[tuple[int, int], ...] | None:

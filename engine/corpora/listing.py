@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from isogloss.engine.corpora import audio
+from isogloss.engine.runtime.name_lists import first_names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class Listing:
         if twice:
             raise ValueError(
                 f"{self.corpus}: {len(twice)} names of {self.language} name several utterances: "
-                f"{', '.join(twice[:10])}. Give each recording its own id."
+                f"{first_names(twice)}. Give each recording its own id."
             )
 
     def sha256(self) -> str:

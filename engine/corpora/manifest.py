@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 
 from isogloss.engine.corpora import audio, listing, tsv
+from isogloss.engine.runtime.name_lists import first_names
 
 _NEEDED = ("language", "sentence", "audio")
 _OPTIONAL = ("id", "transcription", "gender")
-_SHOWN = 10  # missing files that a message lists
 
 
 class Manifest:
@@ -52,10 +52,9 @@ class Manifest:
                 )
             )
         if missing:
-            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
             raise ValueError(
                 f"{path.name}: {len(missing)} audio files are missing: "
-                f"{'; '.join(missing[:_SHOWN])}{more}. "
+                f"{first_names(missing, separator='; ')}. "
                 f"Paths are relative to {path.parent}: put the files there or take the lines out."
             )
 

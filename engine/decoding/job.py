@@ -4,9 +4,7 @@ A unit is a block of utterances of one language. What is asked of the decoder is
 """
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import logging
 import pathlib
 import time
@@ -21,9 +19,9 @@ from isogloss.engine.activations.state_source import Encoded, ListedUtterance, S
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.decoding import decoder_program, language_token
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime import part_files, shards
+from isogloss.engine.runtime import json_values, shards
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.zarr_group import Json
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
 
@@ -137,7 +135,7 @@ class DecoderJobConfig:
         return {
             "model": checkpoint.name,
             "weights_sha256": checkpoint.sha256,
-            "vocabulary_sha256": sha256([vocabulary.backend.to_str(), ids]),
+            "vocabulary_sha256": json_values.sha256([vocabulary.backend.to_str(), ids]),
             "states_from": "store" if self.corpus is None else "audio",
             "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
             "recordings": self.recordings,
@@ -147,11 +145,6 @@ class DecoderJobConfig:
             "compute": precision.compute,
             "decoder_rows_per_device": rows,
         }
-
-
-def sha256(described: object) -> str:
-    """Hash of anything that JSON can write."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,7 +173,7 @@ class UtteranceBlock:
             "token": dataclasses.asdict(token),
             "utterances": [dataclasses.asdict(utterance) for utterance in self.utterances],
         }
-        return part_files.fingerprint(described | more)
+        return json_values.fingerprint(described | more)
 
 
 def units(source: StateSource) -> list[UtteranceBlock]:
@@ -197,7 +190,7 @@ def missing(
     units: Sequence[UtteranceBlock], parts: PartFiles, mended: Callable[[UtteranceBlock], bool]
 ) -> list[UtteranceBlock]:
     """Units whose part isn't there, or whose utterances without states have some now, as `mended` says."""
-    return [unit for unit in units if not parts.there(unit.name, "parquet") or mended(unit)]
+    return [unit for unit in units if not parts.kept(unit.name) or mended(unit)]
 
 
 def awaited(units: Sequence[UtteranceBlock], parts: PartFiles) -> int:

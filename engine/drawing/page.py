@@ -13,7 +13,7 @@ import string
 import zlib
 from collections.abc import Mapping, Sequence
 
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
 

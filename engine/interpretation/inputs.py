@@ -4,7 +4,6 @@ Everything that can be refused is refused here, before any state is read.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -17,8 +16,8 @@ from isogloss.engine.interpretation import aligned_words
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Grid, Pair
-from isogloss.engine.runtime import part_files, zarr_group
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime import json_values, zarr_group
+from isogloss.engine.runtime.json_values import Json
 
 MEASURE = "seqsim"
 _SHARED = ("weights_sha256", "settings")  # of a grid and its stores
@@ -83,7 +82,7 @@ class Opened:
     ) -> dict[str, str]:
         """Hash of all that each unit's tables depend on, by its name; none while its chunk isn't there."""
         stable = {key: value for key, value in self.grid.attributes.items() if key != "flags"}
-        grid = part_files.fingerprint([stable, self.grid.sentences, settings])
+        grid = json_values.fingerprint([stable, self.grid.sentences, settings])
         keys = {}
         for unit in self.units():
             chunk = (_place(self.grid, unit.pair)[0], unit.state, 0, 0)
@@ -92,7 +91,7 @@ class Opened:
             except FileNotFoundError:
                 continue
             name, said = self.name(unit), [words[code].digest for code in unit.pair]
-            keys[name] = part_files.fingerprint([grid, name, said, stat.st_size, stat.st_mtime_ns])
+            keys[name] = json_values.fingerprint([grid, name, said, stat.st_size, stat.st_mtime_ns])
         return keys
 
 
@@ -188,10 +187,8 @@ def _check_same(grid: Grid, member: GridLanguage) -> None:
     its: dict[str, Json] = {key: grid.attributes.get(key) for key in _SHARED}
     described = of_language.get(member.language)
     its |= described if isinstance(described, dict) else {}
-    mine = json.loads(json.dumps(mine))
-    differing = [key for key in mine if its.get(key) != mine[key]]
-    if differing:
-        lines = "".join(f"\n  {key}: grid {its.get(key)!r}, store {mine[key]!r}" for key in differing)
+    its = {key: its.get(key) for key in mine}
+    if lines := json_values.differences(its, mine, ("grid", "store")):
         raise ValueError(
             f"{grid.path} isn't of {member.store.path}{lines}\n"
             "  Remedy: the --store that the grid was made of, or run the grid job on this one."

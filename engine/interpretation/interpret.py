@@ -19,7 +19,6 @@ from isogloss.engine.interpretation import (
     align_words,
     inputs,
     meaning,
-    parts as interpret_parts,
     phones,
     report,
     sentence_choice,
@@ -30,12 +29,12 @@ from isogloss.engine.interpretation import (
 from isogloss.engine.interpretation.align_words import Wanted
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.inputs import Opened, PairState
-from isogloss.engine.interpretation.parts import Parts
 from isogloss.engine.interpretation.report import Checks, Recordings
 from isogloss.engine.interpretation.word_pairs import Method
 from isogloss.engine.runtime import atomic_write, compilation, out_folder, shards, table_files
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
-from isogloss.engine.runtime.zarr_group import Json
 
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of the parts; another number makes older parts unfindable
@@ -166,7 +165,7 @@ def run(config: InterpretConfig) -> InterpretSummary:
         align_words.align_all(config.aligning(), opened)
     words = inputs.read_words(config.words or config.aligning().out, opened)
     keys = opened.fingerprints(words, config.settings())
-    parts = interpret_parts.open_parts(config.out / "parts", keys)
+    parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=interpret_tables.PARTS)
     every = opened.units()
     mine = config.share.of(every)
     todo = [unit for unit in mine if opened.name(unit) in keys and not parts.kept(opened.name(unit))]
@@ -179,7 +178,6 @@ def run(config: InterpretConfig) -> InterpretSummary:
         work = interpret_work.work(opened, words, todo, timed=config.method)
         return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work, programs=programs())
     out_folder.claim(config.out, "interpret", config.settings())
-    parts.make_folders()
     counted = _compute(config, opened, words, todo, parts)
     written = _write(config, opened, words, parts, checks)
     return _summary(
@@ -237,7 +235,7 @@ def _compute(
     opened: Opened,
     words: Mapping[str, LanguageWords],
     todo: Sequence[PairState],
-    parts: Parts,
+    parts: PartFiles,
 ) -> int:
     """Compute units and keep their tables; the number of sentence pairs compared."""
     reader, count = interpret_unit.Reader(opened), 0
@@ -254,7 +252,7 @@ def _compute(
         else:
             keys = (*unit.pair, opened.grid.states[unit.state])
             sentences = interpret_tables.sentence_pairs(keys, compared, config.method.tolerance)
-            parts.save(name, sentences, interpret_tables.word_pairs(keys, compared))
+            parts.save_tables(name, sentences, interpret_tables.word_pairs(keys, compared))
             count += sum(pair.found is not None for pair in compared)
         progress.advance()
     progress.close()
@@ -274,7 +272,11 @@ def _checks(config: InterpretConfig, opened: Opened) -> Checks:
 
 
 def _write(
-    config: InterpretConfig, opened: Opened, words: Mapping[str, LanguageWords], parts: Parts, checks: Checks
+    config: InterpretConfig,
+    opened: Opened,
+    words: Mapping[str, LanguageWords],
+    parts: PartFiles,
+    checks: Checks,
 ) -> _Written:
     """Put the tables of all units together, unless other shards have some still to do."""
     units = [PairState(state, pair) for pair in opened.pairs for state in opened.states]
@@ -288,13 +290,21 @@ def _write(
     kept = [opened.name(unit) for unit in done]
     rows = {}
     for table, schema, of_unit in (
-        ("word_pairs", interpret_tables.WORD_PAIRS, lambda name: parts.read("word_pairs", name)),
+        (
+            "word_pairs",
+            interpret_tables.WORD_PAIRS,
+            lambda name: parts.table(name, interpret_tables.WORD_PAIRS_PART),
+        ),
         (
             "word_types",
             interpret_tables.WORD_TYPES,
-            lambda name: interpret_tables.word_types(parts.read("word_pairs", name)),
+            lambda name: interpret_tables.word_types(parts.table(name, interpret_tables.WORD_PAIRS_PART)),
         ),
-        ("sentence_pairs", interpret_tables.SENTENCE_PAIRS, lambda name: parts.read("sentence_pairs", name)),
+        (
+            "sentence_pairs",
+            interpret_tables.SENTENCE_PAIRS,
+            lambda name: parts.table(name, interpret_tables.SENTENCE_PAIRS_PART),
+        ),
     ):
         counted = _Counted(of_unit(name) for name in kept)
         path = config.out / f"{table}.parquet"
@@ -305,7 +315,9 @@ def _write(
             ),
         )
         rows[table] = counted.rows
-    written = _checked(config, [parts.read("sentence_pairs", name) for name in kept], failed, rows)
+    written = _checked(
+        config, [parts.table(name, interpret_tables.SENTENCE_PAIRS_PART) for name in kept], failed, rows
+    )
     if not rows["word_pairs"]:
         report.remove(config.out)
         return written

@@ -17,7 +17,7 @@ from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import page
 from isogloss.engine.interpretation import match_tests
 from isogloss.engine.runtime import atomic_write
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 
 STEPS = 1000
 """Similarities, meanings and distances travel as this many parts; scores, shares and masses as 10 times."""

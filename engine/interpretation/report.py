@@ -31,11 +31,11 @@ from isogloss.engine.interpretation import (
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
 from isogloss.engine.interpretation.inputs import Opened, PairState
 from isogloss.engine.interpretation.match_tests import Checked
-from isogloss.engine.interpretation.parts import Parts
 from isogloss.engine.interpretation.unit import Reader
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.runtime import atomic_write, table_files
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.part_files import PartFiles
 
 SEED = 20250519  # of random word pairs and permutations
 _PAGE = "interpret.html"
@@ -98,7 +98,7 @@ def write(
     out: pathlib.Path,
     opened: Opened,
     words: Mapping[str, LanguageWords],
-    parts: Parts,
+    parts: PartFiles,
     kept: Sequence[PairState],
     checks: Checks,
     settings: Mapping[str, Json],
@@ -111,7 +111,9 @@ def write(
     checked, drawn = [], set()
     for pair in pairs:
         units = [unit for unit in kept if unit.pair == pair]
-        tables = [parts.read("word_pairs", opened.name(unit)).to_pandas() for unit in units]
+        tables = [
+            parts.table(opened.name(unit), interpret_tables.WORD_PAIRS_PART).to_pandas() for unit in units
+        ]
         one = match_tests.check(
             pd.concat(tables, ignore_index=True), encoder=checks.encoder, voices=checks.voices, seed=SEED
         )
@@ -125,7 +127,7 @@ def write(
     _write(out / "matches", pa.Table.from_pandas(matched, MATCHES, preserve_index=False), csv=False)
     for name, table in (("checks", every.tests), ("planes", every.plane)):
         _write(out / name, pa.Table.from_pandas(table, preserve_index=False), csv=True)
-    sentences = [parts.read("sentence_pairs", opened.name(unit)) for unit in kept]
+    sentences = [parts.table(opened.name(unit), interpret_tables.SENTENCE_PAIRS_PART) for unit in kept]
     page = out / _PAGE
     interpret_page.write(page, every, pa.concat_tables(sentences).to_pandas(), settings, name=out.name)
     return page
@@ -174,7 +176,7 @@ def _pictures(
     out: pathlib.Path,
     opened: Opened,
     words: Mapping[str, LanguageWords],
-    parts: Parts,
+    parts: PartFiles,
     checked: Checked,
     units: Sequence[PairState],
     checks: Checks,
@@ -183,7 +185,7 @@ def _pictures(
     reader = Reader(opened)
     for unit in units if checks.pictures else ():
         state = opened.grid.states[unit.state]
-        sentences = parts.read("sentence_pairs", opened.name(unit)).to_pandas()
+        sentences = parts.table(opened.name(unit), interpret_tables.SENTENCE_PAIRS_PART).to_pandas()
         best = sentences.dropna(subset=["score"]).sort_values("score", ascending=False, kind="stable")
         matches = checked.pairs.loc[checked.pairs["state"] == state]
         states = reader.states(unit)

@@ -16,6 +16,8 @@ import pyarrow as pa
 from isogloss.engine.interpretation.aligned_words import Words
 from isogloss.engine.interpretation.word_pairs import WordPairs
 
+SENTENCE_PAIRS_PART, WORD_PAIRS_PART = PARTS = ("sentence_pairs.parquet", "word_pairs.parquet")
+"""Kinds of a unit's part files, in the order of writing."""
 GAP, GAP_INDEX = "", -1  # word and word index of frames of no word
 _KEYS = [(name, pa.string()) for name in ("language_a", "language_b", "state")]
 _SENTENCES = [(name, pa.string()) for name in ("query", "candidate", "utterance_a", "utterance_b")]

@@ -32,6 +32,7 @@ from isogloss.engine.retrieval.grid_store import Pair, Plan
 from isogloss.engine.retrieval.measures import MEASURES, choose
 from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime import compilation, shards
+from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.whisper import encoder
 from isogloss.kernels import frame_scores
@@ -181,7 +182,7 @@ def _warn(grid_plan: Plan, members: Mapping[str, GridLanguage]) -> None:
     """Say what will be NaN, and which pairs have nothing to retrieve."""
     for code, member in members.items():
         if member.missing:
-            _LOG.warning("%s lacks %d utterances: %s", code, len(member.missing), ", ".join(member.missing))
+            _LOG.warning("%s lacks %d utterances: %s", code, len(member.missing), first_names(member.missing))
     strangers = [
         grid_store.pair_name(p) for p, n in zip(grid_plan.pairs, grid_plan.common, strict=True) if not n
     ]

@@ -6,7 +6,6 @@ chunk of every measure exists; nothing else records it. NaN stands where a langu
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,8 +14,9 @@ import tensorstore as ts
 from jaxtyping import Float, Float32, Int, Int32
 
 from isogloss.engine.retrieval.measures import MEASURES
-from isogloss.engine.runtime import zarr_group
-from isogloss.engine.runtime.zarr_group import Array, Coordinate, Json
+from isogloss.engine.runtime import json_values, zarr_group
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.zarr_group import Array, Coordinate
 
 KIND, FORMAT = "grid", 1
 AXES = ("pair", "state", "query", "candidate")
@@ -177,21 +177,13 @@ def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
 
 
 def _check_plan(path: pathlib.Path, plan: Plan) -> None:
-    found, wanted = zarr_group.read_attributes(path), json.loads(json.dumps(plan.attributes()))
-    differing = [key for key in wanted if key != "flags" and found.get(key) != wanted[key]]
-    if differing:
-        lines = "".join(
-            f"\n  {key}: there {_brief(found.get(key))}, asked for {_brief(wanted[key])}" for key in differing
-        )
+    wanted = {key: value for key, value in plan.attributes().items() if key != "flags"}
+    found = {key: zarr_group.read_attributes(path).get(key) for key in wanted}
+    if lines := json_values.differences(found, wanted):
         raise ValueError(
             f"{path}: a grid of something else is there{lines}\n"
             "  Remedy: another --grid, or the flags and stores it was made with."
         )
-
-
-def _brief(value: Json) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 400 else f"{text[:400]} ..."
 
 
 def _coordinates(plan: Plan) -> list[Coordinate]:

@@ -1,10 +1,15 @@
-"""Figures of one language pair, read from a grid chunk by chunk.
+"""Figures of one language pair, read from a grid chunk by chunk, and the part files that keep them.
 
-A chunk that isn't there or can't be used leaves its figures unknown and is named; the rest goes on.
-Memory: one pair's scores, 83 MB for 34 states, 5 arrays and 350 sentences; a whole grid is never held.
+A chunk that isn't there or can't be used leaves its figures unknown and is named; the run continues. Such a
+pair gets a note in the place of a part. A part's fingerprint is of the grid's description and of the pair's
+chunks, so that a part of another or a rewritten grid is never found. Memory: one pair's scores, 83 MB for 34
+states, 5 arrays and 350 sentences. Opening the parts reads the last bytes of every chunk; a part of 34 states
+and 5 measures takes 16 kB.
 """
 
 import dataclasses
+import os
+import pathlib
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,6 +17,11 @@ from jaxtyping import Bool, Float
 from isogloss.engine.retrieval import grid_store, metrics
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
+from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.kernels import bootstrap
+
+_LAYOUT = 1  # of a part file; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,3 +71,47 @@ def score(grid: Grid, pair: int) -> Scored:
     both, computed = metrics.directed(ranks, known, grid.measures)
     values[computed] = metrics.figures(both)[computed]
     return Scored(values=values, computed=computed, missing=tuple(missing), broken=tuple(broken))
+
+
+def open_parts(folder: pathlib.Path, grid: Grid) -> PartFiles:
+    """Parts of a grid's pairs, by their names, in a folder that needn't be there yet.
+
+    A pair that lacks a chunk has no part.
+    """
+    draws = [bootstrap.RESAMPLES, bootstrap.CONFIDENCE, bootstrap.SEED]
+    described = [_LAYOUT, draws, grid.attributes, grid.measures, grid.states, grid.sentences]
+    description = json_values.fingerprint(described)
+    found = {
+        grid_store.pair_name(grid.pairs[pair]): _fingerprint(grid, description, pair)
+        for pair in range(len(grid.pairs))
+    }
+    return PartFiles(folder=folder, keys={name: key for name, key in found.items() if key}, kinds=("npy",))
+
+
+def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
+    """Hash of all that a pair's figures depend on; None while one of its chunks isn't there."""
+    chunks, n = [], int(grid.common[pair])
+    if n:  # a pair without common sentences has no figures, and may have no chunks
+        try:
+            chunks = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, grid.chunk_files(pair))]
+        except FileNotFoundError:
+            return None
+    return json_values.fingerprint([description, grid.pairs[pair], n, chunks])
+
+
+def save(parts: PartFiles, name: str, scored: Scored) -> None:
+    """Keep a pair's figures, or a note of what is wrong with its chunks."""
+    # The key was taken before the scores were read: if a chunk is rewritten in the meantime, this part isn't
+    # found again.
+    if name not in parts.keys:
+        return
+    if scored.computed.all():
+        parts.save(name, lambda file: np.save(file, scored.values))
+    else:
+        parts.note(name, "\n".join((*scored.missing, *scored.broken)))
+
+
+def load(parts: PartFiles, name: str) -> Scored:
+    """Figures of a pair that is kept."""
+    values = np.load(parts.path(name, "npy"), allow_pickle=False)
+    return Scored(values=values, computed=np.ones(values.shape[:2], bool))

@@ -12,7 +12,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -23,7 +23,6 @@ from isogloss.engine.retrieval import (
     grid_store,
     metrics,
     pair_metrics,
-    pair_parts,
     report_page,
     table as retrieval_table,
 )
@@ -31,12 +30,13 @@ from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.pair_metrics import Scored
 from isogloss.engine.runtime import atomic_write, shards
+from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
 from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
 _LINES = 60  # of the table on the terminal; the rest is in retrieval.csv
-_NAMES = 20  # of missing chunks that a log line shows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,24 +94,25 @@ def run(config: ReportConfig) -> ReportSummary:
     """
     start = time.monotonic()
     grid = _open_grid(config.grid)
-    parts = pair_parts.open_parts(config.out / "parts", grid)
+    parts = pair_metrics.open_parts(config.out / "parts", grid)
+    names = [grid_store.pair_name(pair) for pair in grid.pairs]
     mine = config.share.of(range(len(grid.pairs)))
-    todo = [pair for pair in mine if not parts.kept(pair)]
+    todo = [pair for pair in mine if not parts.kept(names[pair])]
     if config.dry_run:
         return _dry_run(grid, mine, todo, start)
     for folder in (config.out, parts.folder):
         atomic_write.make_folder(folder)
-    scored = _score(grid, todo, parts.save)
+    scored = _score(grid, todo, parts)
     others = sorted(set(range(len(grid.pairs))) - set(mine))
-    waiting = [pair for pair in others if parts.awaited(pair)]
+    waiting = [pair for pair in others if parts.awaited(names[pair])]
     if waiting:
         _LOG.info("%d pairs of other shards aren't done yet; the report waits for them", len(waiting))
     else:
-        scored |= _score(grid, [pair for pair in others if not parts.kept(pair)])
+        scored |= _score(grid, [pair for pair in others if not parts.kept(names[pair])])
     missing, failed = _problems(grid, dict(sorted(scored.items())))
     rows, report = 0, None
     if not waiting:
-        every = [scored.get(pair) or parts.load(pair) for pair in range(len(grid.pairs))]
+        every = [scored.get(pair) or pair_metrics.load(parts, name) for pair, name in enumerate(names)]
         rows, report = _write(config, grid, every)
     seconds = time.monotonic() - start
     return ReportSummary(
@@ -144,16 +145,14 @@ def _needed() -> str:
     return "; ".join(" together with ".join(sorted(names)) for names in sets)
 
 
-def _score(
-    grid: Grid, pairs: Sequence[int], keep: Callable[[int, Scored], None] | None = None
-) -> dict[int, Scored]:
-    """Figures of some pairs, each handed to `keep` at once."""
+def _score(grid: Grid, pairs: Sequence[int], parts: PartFiles | None = None) -> dict[int, Scored]:
+    """Figures of some pairs, each kept among `parts` at once."""
     progress = Progress("report", len(pairs), "pairs")
     scored = {}
     for pair in pairs:
         scored[pair] = pair_metrics.score(grid, pair)
-        if keep:
-            keep(pair, scored[pair])
+        if parts:
+            pair_metrics.save(parts, grid_store.pair_name(grid.pairs[pair]), scored[pair])
         progress.advance()
     progress.close()
     return scored
@@ -169,13 +168,11 @@ def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int],
     failed = [text for pair in scored.values() for text in pair.broken]
     if missing:
         names = [f"{what} ({count} of {len(grid.states)} states)" for what, count in missing.items()]
-        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         _LOG.error(
-            "%s: %d chunks aren't computed yet: %s%s. Run the grid job to its end, then this again",
+            "%s: %d chunks aren't computed yet: %s. Run the grid job to its end, then this again",
             grid.path,
             sum(missing.values()),
-            ", ".join(names[:_NAMES]),
-            more,
+            first_names(names),
         )
     for text in failed:
         _LOG.error("%s: %s", grid.path, text)

@@ -14,7 +14,7 @@ from isogloss.engine.corpora.languages import language_group, language_name
 from isogloss.engine.drawing import page
 from isogloss.engine.retrieval import figures, language_order, metrics
 from isogloss.engine.retrieval.measures import MEASURES
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime.json_values import Json
 from isogloss.kernels import bootstrap
 
 UNKNOWN = 65535  # of a cell that isn't computed or has n = 0

@@ -7,8 +7,8 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from isogloss.engine.runtime import atomic_write
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime import atomic_write, json_values
+from isogloss.engine.runtime.json_values import Json
 
 JOBS = ("align", "interpret", "transcribe")
 """Those that keep their settings; each has a folder of its own, as their parts would have equal names."""
@@ -28,17 +28,8 @@ def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
     file = out / f"{job}.json"
     if not file.is_file():
         return
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file}: not JSON ({error}); name another --out, or delete that folder") from error
-    wanted = json.loads(json.dumps(settings))
-    found = found if isinstance(found, dict) else {}
-    differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
-    if differing:
-        lines = "".join(
-            f"\n  {key}: there {found.get(key)!r}, asked for {wanted.get(key)!r}" for key in differing
-        )
+    found = json_values.json_object(file, "name another --out, or delete that folder")
+    if lines := json_values.differences(found, settings):
         raise ValueError(
             f"{out}: holds results of other settings{lines}\n"
             "  Remedy: another --out, or the flags it was made with."

@@ -1,25 +1,22 @@
-"""Part files: results of one unit of work each, so that a job is divided and resumed.
+"""Part files: what one unit of a job comes to, kept until all are there: so a job is divided and resumed.
 
-A part is renamed into place whole and carries in its name a fingerprint of all that its content depends on: a
-part of other settings or other input is never found. Costs a `stat` a question.
+A unit has one file of each kind, or a note of why it has none. Each is renamed into place whole and carries
+in its name a fingerprint of all that its content depends on: a part of other settings or other input is never
+found. Costs a `stat` for each question.
 """
 
 import dataclasses
 import glob
-import hashlib
-import json
 import pathlib
 import urllib.parse
 from collections.abc import Callable, Mapping
 
-from isogloss.engine.runtime import atomic_write
+import pyarrow as pa
 
-_KEY = 16  # letters of a fingerprint
+from isogloss.engine.runtime import atomic_write, table_files
 
-
-def fingerprint(described: object) -> str:
-    """Hash of what a part's content depends on, in terms that JSON can write."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:_KEY]
+_NOTE = "txt"
+_FINGERPRINT = "[0-9a-f]" * 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,32 +24,62 @@ class PartFiles:
     """Part files of one job.
 
     Attributes:
-      folder: that holds them; it needn't be there yet.
+      folder: where they are; it needn't be there yet.
       keys: fingerprint of each unit, by the unit's name; a unit without one has no part.
+      kinds: suffixes of a unit's files, in the order of writing; the last is the commit mark.
     """
 
     folder: pathlib.Path
     keys: Mapping[str, str]
+    kinds: tuple[str, ...] = ("parquet",)
 
-    def path(self, unit: str, kind: str) -> pathlib.Path:
-        """Where the unit's part of a kind, the file's suffix, is or will be."""
+    def path(self, unit: str, kind: str = "parquet") -> pathlib.Path:
+        """Path of the unit's file of a kind, whether it is there or not."""
         return self.folder / f"{_stem(unit)}.{self.keys[unit]}.{kind}"
 
-    def there(self, unit: str, *kinds: str) -> bool:
-        """Whether the unit has a part of one of these kinds."""
-        return unit in self.keys and any(self.path(unit, kind).is_file() for kind in kinds)
+    def kept(self, unit: str) -> bool:
+        """Whether the unit has its files, of every kind."""
+        return unit in self.keys and all(self.path(unit, kind).is_file() for kind in reversed(self.kinds))
 
-    def save(self, unit: str, kind: str, write: Callable[[pathlib.Path], object]) -> None:
-        """Let `write` make the unit's part, and drop what was before.
+    def awaited(self, unit: str) -> bool:
+        """Whether the unit can be done, and nobody has done it or noted why not."""
+        return unit in self.keys and not self.kept(unit) and not self.path(unit, _NOTE).is_file()
+
+    def reason(self, unit: str) -> str | None:
+        """Note of why the unit has no files, if the run that tried it last left one."""
+        noted = unit in self.keys and not self.kept(unit) and self.path(unit, _NOTE).is_file()
+        return self.path(unit, _NOTE).read_text("utf-8").strip() if noted else None
+
+    def save(self, unit: str, *writers: Callable[[pathlib.Path], object]) -> None:
+        """Let `writers`, one for each kind, make the unit's files; then drop what it had before.
 
         Raises:
-          OSError: it can't be written; what was before is kept.
+          OSError: one can't be written; what was before is kept.
         """
-        path = self.path(unit, kind)
-        atomic_write.write_whole(path, write)
-        for old in self.folder.glob(f"{glob.escape(_stem(unit))}.{'[0-9a-f]' * _KEY}.*"):
-            if old != path:
-                old.unlink(missing_ok=True)
+        for kind, write in zip(self.kinds, writers, strict=True):
+            atomic_write.write_whole(self.path(unit, kind), write)
+        self._drop_others(unit, self.kinds)
+
+    def save_tables(self, unit: str, *tables: pa.Table) -> None:
+        """Keep tables, one for each kind, as Parquet; OSError as from `save`."""
+        self.save(
+            unit, *(lambda file, table=table: table_files.write_parquet(table, file) for table in tables)
+        )
+
+    def table(self, unit: str, kind: str = "parquet") -> pa.Table:
+        """Table of a kind that `save_tables` kept."""
+        return table_files.read_parquet(self.path(unit, kind))
+
+    def note(self, unit: str, reason: str) -> None:
+        """Keep why the unit has no files, so that nobody waits for them, and drop what was before."""
+        path = self.path(unit, _NOTE)
+        atomic_write.write_whole(path, lambda file: file.write_text(reason + "\n", "utf-8"))
+        self._drop_others(unit, (_NOTE,))
+
+    def _drop_others(self, unit: str, kinds: tuple[str, ...]) -> None:
+        mine = {self.path(unit, kind) for kind in kinds}
+        for old in set(self.folder.glob(f"{glob.escape(_stem(unit))}.{_FINGERPRINT}.*")) - mine:
+            old.unlink(missing_ok=True)
 
 
 def _stem(unit: str) -> str:

@@ -19,8 +19,7 @@ import numpy as np
 import tensorstore as ts
 
 from isogloss.engine.runtime import atomic_write
-
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+from isogloss.engine.runtime.json_values import Json
 
 # Many small handles are opened over a run; a cache would keep what was read until the end.
 _CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})

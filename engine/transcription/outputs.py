@@ -32,7 +32,7 @@ def write(
     def languages() -> Iterator[pa.Table]:
         for language in setting.source.languages:
             names = [unit.name for unit in units if unit.language == language]
-            read = [table_files.read_parquet(parts.path(name, "parquet")) for name in names]
+            read = [parts.table(name) for name in names]
             table = pa.concat_tables(read).combine_chunks()
             normal = setting.texts[language].normal
             summary.extend(transcript_summary.rows(table, setting.exits, setting.task.task, normal))

@@ -17,11 +17,13 @@ from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
-from isogloss.engine.decoding import decoder_program, early_exit, job
+from isogloss.engine.decoding import decoder_program, early_exit
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.job import DecoderJobConfig, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime.zarr_group import Json
+from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.transcription import edit_counts
 from isogloss.engine.transcription.unit import DecodingTask, References
 from isogloss.engine.whisper import encoder_program, tokenizer
@@ -29,7 +31,6 @@ from isogloss.engine.whisper.tokenizer import Tokens
 
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of a part file; another number makes older parts unfindable
-_NAMES = 20  # of utterances without a reference that a log line shows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
         precision=precision,
         settings={
             **common,
-            "spellings_sha256": job.sha256(spellings),
+            "spellings_sha256": json_values.sha256(spellings),
             "exits": [dataclasses.asdict(exit) for exit in task.exits],
             **{name: getattr(config, name) for name in _RECORDED},
         },
@@ -179,13 +180,11 @@ def _asked(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
 
 def _tell(language: str, without: Sequence[str], count: int) -> None:
     if without:
-        more = f" and {len(without) - _NAMES} more" if len(without) > _NAMES else ""
         _LOG.warning(
             "%s: %d of %d utterances have no reference of letters or digits; they are transcribed and not "
-            "scored: %s%s",
+            "scored: %s",
             language,
             len(without),
             count,
-            ", ".join(without[:_NAMES]),
-            more,
+            first_names(without),
         )

@@ -15,7 +15,7 @@ import jax
 
 from isogloss.engine.decoding import decoder_program, job
 from isogloss.engine.decoding.job import DecoderJobSummary, UtteranceBlock
-from isogloss.engine.runtime import compilation, out_folder, table_files
+from isogloss.engine.runtime import compilation, out_folder
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.transcription import (
@@ -91,7 +91,7 @@ def run(config: TranscribeConfig) -> TranscribeSummary:
 
 
 def _mended(unit: UtteranceBlock, setting: TranscriptionSetting, parts: PartFiles) -> bool:
-    without = transcript_table.without_states(parts.path(unit.name, "parquet"))
+    without = transcript_table.without_states(parts.path(unit.name))
     return job.mended(unit, setting.source, without)
 
 
@@ -124,7 +124,7 @@ def _transcribe(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock], p
     for unit, said in job.together(todo, -(-decoding.capacity // len(setting.exits)), make):
         normal = setting.texts[unit.language].normal
         table = transcript_table.tabulate(said, unit.language, setting.task.task, normal)
-        parts.save(unit.name, "parquet", lambda file, table=table: table_files.write_parquet(table, file))
+        parts.save_tables(unit.name, table)
     progress.close()
 
 
@@ -132,7 +132,7 @@ def _failed(units: Sequence[UtteranceBlock], parts: PartFiles) -> dict[str, str]
     return {
         f"{unit.language} {name}": problem
         for unit in units
-        for name, problem in transcript_table.problems(parts.path(unit.name, "parquet")).items()
+        for name, problem in transcript_table.problems(parts.path(unit.name)).items()
     }
 
 

@@ -109,8 +109,8 @@ def test_notes_on_failures(store):
 @pytest.mark.parametrize(
     ("change", "values"),
     [
-        ({"weights_sha256": "11"}, ["00ff", "11", "nano"]),
-        ({"corpus_sha256": "22"}, ["abcd", "22", "manifest:speech.tsv"]),
+        ({"weights_sha256": "11", "model": "other"}, ["00ff", "11", "nano", "other"]),
+        ({"corpus_sha256": "22"}, ["abcd", "22"]),
         ({"settings": {"dtype": "float32"}}, ["float16", "float32"]),
     ],
 )

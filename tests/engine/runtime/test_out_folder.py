@@ -27,7 +27,8 @@ def test_a_folder_is_of_one_job(tmp_path):
 def test_other_settings_are_refused_with_both_values(tmp_path):
     out_folder.claim(tmp_path, "job", SETTINGS)
     for changed in ({**SETTINGS, "beams": 5}, {"model": "a", "states": ("1", "final")}):
-        with pytest.raises(ValueError, match=rf"(?s)beams: there 1, asked for {changed.get('beams')}.*--out"):
+        rule = f"(?s)beams: stored 1, asked for {changed.get('beams', 'nothing')}.*--out"
+        with pytest.raises(ValueError, match=rule):
             out_folder.claim(tmp_path, "job", changed)
     for damaged in ("{", "[]"):
         (tmp_path / "job.json").write_text(damaged)

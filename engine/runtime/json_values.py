@@ -1,0 +1,74 @@
+"""JSON values: their type, hashes that identify them, objects in files, and what two objects differ in.
+
+Attributes of stores and grids, settings of OUT folders and the names of kept parts all rest on these.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+_KEY = 16  # letters of a fingerprint
+_SHOWN = 200  # letters of a value that `differences` shows
+
+
+def sha256(described: object) -> str:
+    """Hash of anything that JSON can write; the order of an object's keys doesn't matter."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(described: object) -> str:
+    """Start of that hash, short enough for a file name."""
+    return sha256(described)[:_KEY]
+
+
+def json_object(file: pathlib.Path, remedy: str) -> dict[str, Json]:
+    """Object that a JSON file holds.
+
+    Raises:
+      ValueError: it holds something else; the message ends with `remedy`.
+    """
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except ValueError as error:  # UnicodeDecodeError is one too
+        raise ValueError(f"{file}: not JSON: {error}. Remedy: {remedy}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: must hold a JSON object. Remedy: {remedy}")
+    return content
+
+
+def differences(
+    found: Mapping[str, Json], wanted: Mapping[str, Json], names: tuple[str, str] = ("stored", "asked for")
+) -> str:
+    """Lines that name each key whose values differ, with both values; "" where none does.
+
+    Objects inside are compared key by key: `settings.dtype: stored float16, asked for float32`. Tuples equal
+    lists, as JSON has lists alone.
+
+    Args:
+      found: what is there.
+      wanted: what it should be.
+      names: of the two, for the lines.
+    """
+    return "".join(
+        f"\n  {key}: {names[0]} {_brief(there)}, {names[1]} {_brief(here)}"
+        for key, there, here in _differing(json.loads(json.dumps(found)), json.loads(json.dumps(wanted)), "")
+    )
+
+
+def _differing(found: Mapping[str, Json], wanted: Mapping[str, Json], prefix: str) -> list[tuple]:
+    lines = []
+    for key in dict.fromkeys([*wanted, *found]):
+        there, here = found.get(key), wanted.get(key)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            lines += _differing(there, here, f"{prefix}{key}.")
+        elif there != here:
+            lines.append((prefix + key, there, here))
+    return lines
+
+
+def _brief(value: Json) -> str:
+    text = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
