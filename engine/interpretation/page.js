@@ -6,8 +6,7 @@ const blocks = new Map(); // promise of a block's content, by its id
 let sentences = []; // of the set shown
 let listed = []; // indices into `sentences`, in the order of the list
 
-const figure = (value, digits = 3) => value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits);
-const percent = (value) => `${(100 * value).toFixed(1)}%`;
+const figure = (value, digits = 3) => value === null || Number.isNaN(value) ? "–" : value.toFixed(digits);
 
 function block(id) {
   if (!blocks.has(id)) blocks.set(id, unpacked(id).json());
@@ -16,23 +15,29 @@ function block(id) {
 
 // Sentence pairs of a set as objects; word pairs as arrays of equal length.
 async function load(s) {
-  const { a, b } = meta.sets[s];
-  const [rows, wordsA, wordsB] = await Promise.all([block(`set-${s}`), block(`words-${a}`), block(`words-${b}`)]);
-  const none = [[], [], [], []], part = (steps) => (x) => x === null ? NaN : x / steps;
-  return rows.map(([sentenceA, sentenceB, utteranceA, utteranceB, gold, f1, precision, recall, gap, ia, ib, flags, similarity, share, transport, meaning, distance, alike]) => {
-    const side = ([texts, index, start, end]) => ({ texts, start, end, place: new Map(index.map((number, i) => [number, i])) });
-    const [a, b] = [side(wordsA[utteranceA] ?? none), side(wordsB[utteranceB] ?? none)];
-    const pair = {
-      sentenceA, sentenceB, utteranceA, utteranceB, gold: gold === 1,
-      scores: [f1, precision, recall].map(part(10 * meta.steps)),
-      gap: gap / (10 * meta.steps), a, b, flags, alike,
-      ia: ia.map((number) => a.place.get(number) ?? -1), ib: ib.map((number) => b.place.get(number) ?? -1), // -1: frames of no word
-      similarity: similarity.map(part(meta.steps)), share: share.map(part(10 * meta.steps)), transport: transport.map(part(10 * meta.steps)),
-      meaning: meaning.map(part(meta.steps)), sound: distance.map((x) => x === null ? NaN : 1 - x / meta.steps),
+  const { a, b } = meta.sets[s], ids = [`set-${s}`, `words-${a}`, `words-${b}`];
+  const [rows, wordsA, wordsB] = await Promise.all(ids.map(block));
+  const parts = (values, steps) => values.map((x) => x === null ? NaN : x / steps), fine = 10 * meta.steps;
+  return rows.map((row) => {
+    const a = side(wordsA[row.utterance_a]), b = side(wordsB[row.utterance_b]);
+    return {
+      ...{ sentenceA: row.query, sentenceB: row.candidate, gold: row.gold === 1, a, b },
+      ...{ flags: row.flags, alike: row.alike, gap: row.share_gap / fine },
+      scores: parts([row.score, row.precision, row.recall], fine),
+      ia: row.index_a.map((number) => a.place.get(number) ?? -1), // -1: frames of no word
+      ib: row.index_b.map((number) => b.place.get(number) ?? -1),
+      similarity: parts(row.similarity, meta.steps),
+      share: parts(row.share, fine),
+      transport: parts(row.transport, fine),
+      meaning: parts(row.meaning, meta.steps),
+      sound: parts(row.sound_distance, meta.steps).map((x) => 1 - x),
+      text: [row.query, row.candidate, ...a.texts, ...b.texts].join(" ").toLowerCase(),
     };
-    pair.text = [sentenceA, sentenceB, ...pair.a.texts, ...pair.b.texts].join(" ").toLowerCase();
-    return pair;
   });
+}
+// Words of one utterance; `place` tells where a word of the transcription is among them.
+function side([texts, index, start, end] = [[], [], [], []]) {
+  return { texts, start, end, place: new Map(index.map((number, i) => [number, i])) };
 }
 // Indices of the word pairs that lines are drawn for.
 function lines(pair, kind = view.kind) {
@@ -75,11 +80,26 @@ function drawList() {
   const made = [];
   for (let place = first; place < last; place++) {
     const i = listed[place], pair = sentences[i];
-    const row = node("div", { class: "row", role: "option", id: `row-${i}`, "aria-selected": String(i === view.at), "aria-setsize": listed.length, "aria-posinset": place + 1, style: `top: ${place * ROW}px` });
+    const row = node("div", {
+      class: "row",
+      role: "option",
+      id: `row-${i}`,
+      "aria-selected": String(i === view.at),
+      "aria-setsize": listed.length,
+      "aria-posinset": place + 1,
+      style: `top: ${place * ROW}px`,
+    });
     const count = lines(pair).length, wrong = pair.gold ? "" : " wrong";
     row.append(
-      node("span", { dir: "auto" }, pair.a.texts.join(" ") || pair.sentenceA), node("b", {}, figure(pair.scores[0])),
-      node("small", { class: wrong, dir: "auto" }, pair.gold ? pair.b.texts.join(" ") : `wrong: ${pair.b.texts.join(" ")}`), node("small", {}, view.kind === "share" ? "" : `${count} match${count === 1 ? "" : "es"}`));
+      node("span", { dir: "auto" }, pair.a.texts.join(" ") || pair.sentenceA),
+      node("b", {}, figure(pair.scores[0])),
+      node(
+        "small",
+        { class: wrong, dir: "auto" },
+        pair.gold ? pair.b.texts.join(" ") : `wrong: ${pair.b.texts.join(" ")}`,
+      ),
+      node("small", {}, view.kind === "share" ? "" : `${count} match${count === 1 ? "" : "es"}`),
+    );
     row.addEventListener("click", () => select(i));
     made.push(row);
   }
@@ -87,11 +107,15 @@ function drawList() {
   if (view.at >= 0) list.setAttribute("aria-activedescendant", `row-${view.at}`);
   const { a, b } = meta.sets[view.set];
   const some = listed.length === sentences.length ? "" : ` of ${sentences.length.toLocaleString("en")}`;
-  $("list-title").textContent = `${listed.length.toLocaleString("en")}${some} sentence pairs, ${meta.names[a]} – ${meta.names[b]}`;
+  $("list-title").textContent = `${listed.length.toLocaleString("en")}${some} sentence pairs, ${
+    meta.names[a]
+  } – ${meta.names[b]}`;
 }
 function reveal() {
   const place = listed.indexOf(view.at), list = $("list");
   if (place < 0) return;
   if (place * ROW < list.scrollTop) list.scrollTop = place * ROW;
-  if ((place + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (place + 1) * ROW - list.clientHeight;
+  if ((place + 1) * ROW > list.scrollTop + list.clientHeight) {
+    list.scrollTop = (place + 1) * ROW - list.clientHeight;
+  }
 }

@@ -25,7 +25,7 @@ CELLS = 48
 """Cells along each side of the plane in which random word pairs that don't match are counted."""
 
 _FOLDER = pathlib.Path(__file__).parent
-_SCRIPTS = (_FOLDER / "page.js", _FOLDER / "page_view.js")
+_SCRIPTS = tuple(_FOLDER / f"page{part}.js" for part in ("", "_words", "_plane", "_view"))
 _UNCOMPARED = "Sentence pairs that can't be compared"
 _REASONS = "sentence_pairs.parquet has the reasons."
 _FINE = 10 * STEPS
@@ -40,7 +40,7 @@ _ALIKE = {name: code for code, name in enumerate(match_tests.ALIKE)}
 _KEY = ["language_a", "language_b", "state"]
 _SENTENCES = ["query", "candidate", "utterance_a", "utterance_b"]
 
-_Block = Mapping[str, list[list[Json]]] | Sequence[list[Json]]
+_Block = Mapping[str, list[list[Json]]] | Sequence[dict[str, Json]]
 
 
 def write(
@@ -122,27 +122,22 @@ def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:
     return found
 
 
-def _set(part: pd.DataFrame, matches: pd.DataFrame) -> list[list[Json]]:
+def _set(part: pd.DataFrame, matches: pd.DataFrame) -> list[dict[str, Json]]:
     """Sentence pairs of a language pair and state, each with its word pairs by column."""
     by = {key: rows for key, rows in matches.groupby(_SENTENCES, sort=False)}
     none = matches.iloc[:0]
-    packed: list[list[Json]] = []
+    packed: list[dict[str, Json]] = []
     for row in part.to_dict("records"):
         rows = pd.DataFrame(by.get(tuple(row[name] for name in _SENTENCES), none))
+        mutual, transported = (rows[name].to_numpy(int) for name in ("mutual", "transported"))
         packed.append(
-            [
-                *(str(row[name]) for name in _SENTENCES),
-                int(bool(row["gold"])),
-                *(_number(row[name], _FINE) for name in ("score", "precision", "recall", "share_gap")),
-                rows["word_index_a"].tolist(),
-                rows["word_index_b"].tolist(),
-                [
-                    int(mutual) + 2 * int(moved)
-                    for mutual, moved in zip(rows["mutual"], rows["transported"], strict=True)
-                ],
-                *(_whole(rows[name].tolist(), steps) for name, steps in _COLUMNS.items()),
-                [_ALIKE.get(name) for name in rows["alike"]],
-            ]
+            {name: str(row[name]) for name in _SENTENCES}
+            | {"gold": int(bool(row["gold"]))}
+            | {name: _number(row[name], _FINE) for name in ("score", "precision", "recall", "share_gap")}
+            | {f"index_{side}": rows[f"word_index_{side}"].tolist() for side in "ab"}
+            | {name: _whole(rows[name].tolist(), steps) for name, steps in _COLUMNS.items()}
+            | {"flags": (mutual + 2 * transported).tolist()}
+            | {"alike": [_ALIKE.get(name) for name in rows["alike"]]}
         )
     return packed
 

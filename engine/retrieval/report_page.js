@@ -5,15 +5,19 @@ const NAMES = L <= 40; // enough room for names on the map
 const FEW = P <= 6; // each pair has a line of its own among the means
 const blocks = []; // Uint16Array (plane, state, pair) by measure
 const pairAt = new Int32Array(L * L).fill(-1); // query * L + candidate -> 2 * pair + direction
-meta.pairs.forEach(([a, b], p) => { pairAt[a * L + b] = 2 * p; pairAt[b * L + a] = 2 * p + 1; });
-const view = { measure: 0, state: 0, figure: "recall_at_1", order: "group", view: "directed", query: -1, candidate: -1 };
+meta.pairs.forEach(([a, b], p) => {
+  pairAt[a * L + b] = 2 * p;
+  pairAt[b * L + a] = 2 * p + 1;
+});
+const view = { measure: 0, state: 0, figure: "recall_at_1", order: "group", view: "directed" };
+Object.assign(view, { query: -1, candidate: -1 }); // places of the pair selected
 const canvas = $("map").querySelector("canvas"), bands = $("map").querySelectorAll(".band");
 let map = null; // geometry of the map as drawn
 let cursor = null; // [row, column] under pointer or keyboard
 
-const dark = () => matchMedia("(prefers-color-scheme: dark)").matches && !printing;
-const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;
-const shown = (value) => view.figure === "mrr" ? (Number.isNaN(value) ? "–" : value.toFixed(3)) : percent(value);
+const written = (figure, number) =>
+  figure !== "mrr" || Number.isNaN(number) ? percent(number) : number.toFixed(3);
+const shown = (number) => written(view.figure, number);
 const language = (i) => meta.languages[i].name;
 const stateName = (s) => meta.states[s];
 let printing = false;
@@ -35,14 +39,16 @@ function cell(query, candidate) {
   const at = pairAt[query * L + candidate];
   if (at < 0) return { reason: query === candidate ? "" : "the grid doesn't have this pair" };
   const p = at >> 1, direction = at & 1, { measure, state, figure } = view;
-  const number = view.view === "mean" ? both(figure, measure, state, p) : value(figure, measure, state, p, direction);
+  const number = view.view === "mean"
+    ? both(figure, measure, state, p)
+    : value(figure, measure, state, p, direction);
   const reason = meta.n[p] === 0 ? "no sentence in common" : Number.isNaN(number) ? "not computed yet" : "";
   return { p, direction, value: number, reason };
 }
 // Ends of the 95% interval of R@1, in percent.
-function interval(query, candidate) {
-  const { p, direction } = cell(query, candidate);
-  return `[${["ci_low", "ci_high"].map((f) => (100 * value(f, view.measure, view.state, p, direction)).toFixed(1)).join(", ")}]`;
+function interval(m, s, p, direction) {
+  const ends = ["ci_low", "ci_high"].map((end) => 100 * value(end, m, s, p, direction));
+  return `[${ends.map((end) => end.toFixed(1)).join(", ")}]`;
 }
 // What guessing scores: R@1 1/n, R@5 5/n, MRR H(n)/n, mutual 1/(2n - 1).
 function chance(figure, n) {
@@ -62,18 +68,20 @@ const typicalN = (() => {
 const cache = new Map();
 function overPairs(figure, m) {
   const key = `${figure} ${m}`;
-  if (!cache.has(key)) {
-    cache.set(key, meta.states.map((_, s) => {
-      const all = new Float64Array(2 * P);
-      let count = 0, sum = 0, highest = 0;
-      for (let p = 0; p < P; p++) for (let d = 0; d < 2; d++) {
-        const x = value(figure, m, s, p, d);
-        if (!Number.isNaN(x)) { all[count++] = x; sum += x; highest = Math.max(highest, x); }
-      }
-      return { mean: count ? sum / count : NaN, highest, known: all.subarray(0, count) };
-    }));
-  }
+  if (!cache.has(key)) cache.set(key, meta.states.map((_, s) => overPairsAt(figure, m, s)));
   return cache.get(key);
+}
+function overPairsAt(figure, m, s) {
+  const known = new Float64Array(2 * P);
+  let count = 0, sum = 0, highest = 0;
+  for (let at = 0; at < 2 * P; at++) {
+    const x = value(figure, m, s, at >> 1, at & 1);
+    if (Number.isNaN(x)) continue;
+    known[count++] = x;
+    sum += x;
+    highest = Math.max(highest, x);
+  }
+  return { mean: count ? sum / count : NaN, highest, known: known.subarray(0, count) };
 }
 // Ends of the middle 80% of the values of a state; of few pairs, of all values.
 function spread({ known }) {

@@ -30,7 +30,7 @@ PLANES = {
 """Where a figure's two directions are in a block."""
 
 _FOLDER = pathlib.Path(__file__).parent
-_SCRIPTS = tuple(_FOLDER / f"report_page{part}.js" for part in ("", "_map", "_view"))
+_SCRIPTS = tuple(_FOLDER / f"report_page{part}.js" for part in ("", "_map", "_curve", "_tables", "_view"))
 _METHOD = (
     "A tie counts against the right answer. Only sentences that both languages have take part, so chance is "
     f"1/n. Intervals: {bootstrap.CONFIDENCE:.0%} percentile bootstrap of R@1 over sentences, "

@@ -1,6 +1,6 @@
 // The map: language x language, on a canvas. Rows are queries, columns candidates.
 function ramp() {
-  const stops = dark() ? meta.palette.slice(0, -1).reverse() : meta.palette;
+  const stops = dark().matches && !printing ? meta.palette.slice(0, -1).reverse() : meta.palette;
   const rgb = stops.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
   return Array.from({ length: 256 }, (_, i) => {
     const x = i / 255 * (rgb.length - 1), k = Math.min(Math.floor(x), rgb.length - 2);
@@ -21,12 +21,16 @@ function hatch(context, crossed, scale) {
   pen.lineWidth = 1.1 * scale;
   pen.beginPath();
   for (const shift of [-size, 0, size]) {
-    pen.moveTo(shift - 1, size + 1); pen.lineTo(shift + size + 1, -1);
-    if (crossed) { pen.moveTo(shift - 1, -1); pen.lineTo(shift + size + 1, size + 1); }
+    pen.moveTo(shift - 1, size + 1);
+    pen.lineTo(shift + size + 1, -1);
+    if (crossed) {
+      pen.moveTo(shift - 1, -1);
+      pen.lineTo(shift + size + 1, size + 1);
+    }
   }
   pen.stroke();
   const pattern = context.createPattern(tile, "repeat");
-  pattern.setTransform(new DOMMatrix().scale(6 / size));
+  pattern.setTransform(new window.DOMMatrix().scale(6 / size));
   return pattern;
 }
 
@@ -36,66 +40,81 @@ const label = (i) => NAMES ? language(i) : meta.languages[i].code;
 function measureMap(pen) {
   const order = orderNow();
   const groups = []; // [name, first, last + 1] by position
-  if (view.order === "group") order.forEach((i, at) => {
-    const name = meta.languages[i].group;
-    if (!groups.length || groups.at(-1)[0] !== name) groups.push([name, at, at + 1]);
-    else groups.at(-1)[2] = at + 1;
-  });
-  const grouped = groups.length > 1;
-  const room = printing ? (NAMES ? 540 : 650) : innerWidth < 1020 ? $("figures").clientWidth - 44 : Math.max(560, $("figures").clientWidth - 460);
-  let cell = 8, left = 0, font = 8;
-  for (let tries = 0; tries < 3; tries++) { // label width depends on cell and the other way round
-    font = Math.max(printing ? 3 : 7, Math.min(14, cell * 0.86));
-    pen.font = `${font}px ${getComputedStyle(document.body).fontFamily}`;
-    left = Math.ceil(Math.max(...order.map((i) => pen.measureText(label(i)).width))) + 8 + (grouped ? 44 : 0);
-    const most = Math.min(132, Math.max(660 / L, 10));
-    cell = Math.max(printing ? 4 : 8, Math.min(most, (room - left) / L));
-    cell = cell > 16 ? Math.floor(cell) : Math.floor(cell * devicePixelRatio) / devicePixelRatio;
+  if (view.order === "group") {
+    order.forEach((i, at) => {
+      const name = meta.languages[i].group;
+      if (!groups.length || groups.at(-1)[0] !== name) groups.push([name, at, at + 1]);
+      else groups.at(-1)[2] = at + 1;
+    });
   }
-  const widest = left - (grouped ? 44 : 0);
-  const lying = cell > widest;
-  return { order, groups: grouped ? groups : [], cell, left, font, lying, top: lying ? font + 14 : widest + 2, gap: cell > 40 ? 2 : cell > 16 ? 1 : 0 };
+  const grouped = groups.length > 1;
+  const available = $("figures").clientWidth, bracket = grouped ? 44 : 0;
+  let room = window.innerWidth < 1020 ? available - 44 : Math.max(560, available - 460);
+  if (printing) room = NAMES ? 540 : 650;
+  let cell = 8, widest = 0, size = 8;
+  for (let tries = 0; tries < 3; tries++) { // label width depends on cell and the other way round
+    size = Math.max(printing ? 3 : 7, Math.min(14, cell * 0.86));
+    pen.font = font(size);
+    widest = Math.ceil(Math.max(...order.map((i) => pen.measureText(label(i)).width))) + 8;
+    const most = Math.min(132, Math.max(660 / L, 10));
+    cell = Math.max(printing ? 4 : 8, Math.min(most, (room - widest - bracket) / L));
+    const pixels = cell > 16 ? 1 : window.devicePixelRatio;
+    cell = Math.floor(cell * pixels) / pixels;
+  }
+  const lying = cell > widest, top = lying ? size + 14 : widest + 2;
+  const gap = cell > 40 ? 2 : cell > 16 ? 1 : 0;
+  return { order, groups: grouped ? groups : [], cell, left: widest + bracket, size, lying, top, gap };
 }
 
 function drawMap() {
-  const pen = canvas.getContext("2d"), scale = Math.max(devicePixelRatio, printing ? 3 : 1);
+  const pen = canvas.getContext("2d"), scale = Math.max(window.devicePixelRatio, printing ? 3 : 1);
   map = measureMap(pen);
   const { order, cell: side, left, top: above, gap } = map;
   const width = left + L * side + 2, height = above + L * side + 2;
-  canvas.width = Math.round(width * scale); canvas.height = Math.round(height * scale);
-  canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
   pen.setTransform(scale, 0, 0, scale, 0, 0);
-  const colors = ramp(), highest = top(view.figure), lined = hatch(pen, false, scale), crossed = hatch(pen, true, scale);
-  const numbers = side >= 27;
-  order.forEach((query, row) => order.forEach((candidate, column) => {
-    const { value: number, reason } = cell(query, candidate), x = left + column * side, y = above + row * side;
-    const known = number !== undefined && !Number.isNaN(number);
-    const rgb = known ? colors[Math.min(255, Math.round(255 * number / highest))] : null;
-    pen.fillStyle = known ? `rgb(${rgb})` : query === candidate ? css("--plain") : reason.startsWith("not") ? lined : reason.startsWith("no ") ? crossed : css("--plain");
-    pen.fillRect(x, y, side - gap, side - gap);
-    if (known && numbers) writeNumber(pen, number, x + (side - gap) / 2, y + (side - gap) / 2, inkOn(rgb), query, candidate);
-  }));
+  const colors = ramp(), highest = top(view.figure);
+  const lined = hatch(pen, false, scale), crossed = hatch(pen, true, scale), plain = css("--plain");
+  order.forEach((query, row) =>
+    order.forEach((candidate, column) => {
+      const { p, value: number } = cell(query, candidate);
+      const x = left + column * side,
+        y = above + row * side,
+        known = p !== undefined && !Number.isNaN(number);
+      const rgb = known ? colors[Math.min(255, Math.round(255 * number / highest))] : null;
+      const unknown = p === undefined ? plain : meta.n[p] ? lined : crossed;
+      pen.fillStyle = known ? `rgb(${rgb})` : unknown;
+      pen.fillRect(x, y, side - gap, side - gap);
+      const middle = (side - gap) / 2;
+      if (known && side >= 27) writeNumber(pen, number, x + middle, y + middle, inkOn(rgb), query, candidate);
+    })
+  );
   drawLabels(pen);
   outlineSelected(pen);
   drawLegend(colors, highest);
 }
 
 function writeNumber(pen, number, x, y, ink, query, candidate) {
-  const side = map.cell, family = getComputedStyle(document.body).fontFamily;
-  const text = view.figure === "mrr" ? number.toFixed(2).replace(/^0/, "") : (100 * number).toFixed(side >= 56 ? 1 : 0);
-  const ends = side >= 90 && view.figure === "recall_at_1" && view.view === "directed" ? interval(query, candidate) : "";
+  const side = map.cell, { figure, measure, state } = view, { p, direction } = cell(query, candidate);
+  const percents = (100 * number).toFixed(side >= 56 ? 1 : 0);
+  const text = figure === "mrr" ? number.toFixed(2).replace(/^0/, "") : percents;
+  const wide = side >= 90 && figure === "recall_at_1" && view.view === "directed";
+  const ends = wide ? interval(measure, state, p, direction) : "";
   pen.fillStyle = ink;
-  pen.textAlign = "center"; pen.textBaseline = "middle";
-  pen.font = `${Math.min(22, Math.max(11, side / 4))}px ${family}`;
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  pen.font = font(Math.min(22, Math.max(11, side / 4)));
   pen.fillText(text, x, y - (ends ? 9 : 0));
-  pen.font = `12px ${family}`;
+  pen.font = font(12);
   pen.fillText(ends, x, y + 13);
 }
 
 function drawLabels(pen) {
-  const { order, groups, cell: side, left, top: above, font, lying, gap } = map;
-  const family = getComputedStyle(document.body).fontFamily;
-  pen.font = `${font}px ${family}`;
+  const { order, groups, cell: side, left, top: above, size, lying, gap } = map;
+  pen.font = font(size);
   pen.fillStyle = css("--ink");
   pen.textBaseline = "middle";
   order.forEach((i, at) => {
@@ -104,8 +123,9 @@ function drawLabels(pen) {
     pen.fillText(label(i), left - 6, above + middle);
     pen.save();
     pen.translate(left + middle, above - 6);
-    if (lying) { pen.textAlign = "center"; pen.fillText(label(i), 0, -font / 2); }
-    else { pen.rotate(-Math.PI / 2); pen.textAlign = "left"; pen.fillText(label(i), 0, 0); }
+    if (!lying) pen.rotate(-Math.PI / 2);
+    pen.textAlign = lying ? "center" : "left";
+    pen.fillText(label(i), 0, lying ? -size / 2 : 0);
     pen.restore();
   });
   for (const [name, first, last] of groups) {
@@ -120,7 +140,7 @@ function drawLabels(pen) {
     pen.translate(36, above + (first + last) * side / 2);
     pen.rotate(-Math.PI / 2);
     pen.fillStyle = css("--muted");
-    pen.font = `10px ${family}`;
+    pen.font = font(10);
     pen.textAlign = "center";
     const lines = wrap(pen, name, (last - first) * side);
     const fits = lines.every((line) => pen.measureText(line).width < (last - first) * side + 2);
@@ -140,7 +160,9 @@ function wrap(pen, text, width) {
 function outlineSelected(pen) {
   if (view.query < 0) return;
   const { order, cell: side, left, top: above, gap } = map;
-  for (const [query, candidate, dash] of [[view.query, view.candidate, []], [view.candidate, view.query, [3, 3]]]) {
+  for (
+    const [query, candidate, dash] of [[view.query, view.candidate, []], [view.candidate, view.query, [3, 3]]]
+  ) {
     const x = left + order.indexOf(candidate) * side, y = above + order.indexOf(query) * side;
     pen.setLineDash(dash);
     pen.strokeStyle = css("--chance");
@@ -153,23 +175,42 @@ function outlineSelected(pen) {
 function drawLegend(colors, highest) {
   const gradient = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => `rgb(${colors[i]})`).join(", ");
   const bar = node("i", { style: `background: linear-gradient(90deg, ${gradient})` });
-  const scale = node("div", { class: "scale", role: "img", "aria-label": `Colours run from 0 to ${shown(highest)}` }, bar);
+  const scale = node("div", {
+    class: "scale",
+    role: "img",
+    "aria-label": `Colours run from 0 to ${shown(highest)}`,
+  }, bar);
   for (let k = 0; k <= 4; k++) {
-    const text = view.figure === "mrr" ? (highest * k / 4).toFixed(2) : `${Math.round(1000 * highest * k / 4) / 10}%`;
+    const text = view.figure === "mrr"
+      ? (highest * k / 4).toFixed(2)
+      : `${Math.round(1000 * highest * k / 4) / 10}%`;
     scale.append(node("span", { style: `left: ${25 * k}%` }, text));
   }
   const guess = chance(view.figure, typicalN);
-  if (typicalN) scale.append(node("span", { class: "chance", style: `left: ${Math.min(100, 100 * guess / highest)}%` }, `chance ${shown(guess)}`));
+  if (typicalN) {
+    scale.append(
+      node(
+        "span",
+        { class: "chance", style: `left: ${Math.min(100, 100 * guess / highest)}%` },
+        `chance ${shown(guess)}`,
+      ),
+    );
+  }
   const keys = [[node("canvas"), "not computed yet", false], [node("canvas"), "no sentence in common", true]];
   const present = [0, 0];
-  for (let p = 0; p < P; p++) present[meta.n[p] ? 0 : 1] += Number.isNaN(value("recall_at_1", view.measure, view.state, p, 0));
-  $("legend").replaceChildren(scale, ...keys.filter((_, k) => present[k]).map(([tile, text, crossed]) => {
-    tile.width = tile.height = 18 * devicePixelRatio;
-    tile.style.width = tile.style.height = "18px";
-    const pen = tile.getContext("2d");
-    pen.scale(devicePixelRatio, devicePixelRatio);
-    pen.fillStyle = hatch(pen, crossed, devicePixelRatio);
-    pen.fillRect(0, 0, 18, 18);
-    return node("span", { class: "key" }, tile, text);
-  }));
+  for (let p = 0; p < P; p++) {
+    present[meta.n[p] ? 0 : 1] += Number.isNaN(value("recall_at_1", view.measure, view.state, p, 0));
+  }
+  $("legend").replaceChildren(
+    scale,
+    ...keys.filter((_, k) => present[k]).map(([tile, text, crossed]) => {
+      tile.width = tile.height = 18 * window.devicePixelRatio;
+      tile.style.width = tile.style.height = "18px";
+      const pen = tile.getContext("2d");
+      pen.scale(window.devicePixelRatio, window.devicePixelRatio);
+      pen.fillStyle = hatch(pen, crossed, window.devicePixelRatio);
+      pen.fillRect(0, 0, 18, 18);
+      return node("span", { class: "key" }, tile, text);
+    }),
+  );
 }

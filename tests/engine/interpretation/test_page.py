@@ -41,30 +41,16 @@ def test_words_and_matches_are_all_there(checked):
         ("en", "de", "0", 4),
         ("en", "de", "1", 4),
     ]
-    rows = {row[0]: row for row in block(page, "set-1")}
-    (
-        query,
-        candidate,
-        utterance_a,
-        _,
-        gold,
-        score,
-        precision,
-        recall,
-        gap,
-        ia,
-        ib,
-        flags,
-        similarity,
-        share,
-        *_,
-    ) = rows["s1"]
-    assert (query, candidate, utterance_a, gold) == ("s1", "s1", "s1.0", 1)
-    assert (score, precision, recall, gap) == (4500, 5000, 2500, 1000)  # nine pairs of 0.05, gap included
-    assert sorted(zip(ia, ib, flags, strict=True)) == sorted(
+    row = {row["query"]: row for row in block(page, "set-1")}["s1"]
+    assert [row[name] for name in ("candidate", "utterance_a", "gold")] == ["s1", "s1.0", 1]
+    # nine pairs of 0.05, gap included
+    scores = [row[name] for name in ("score", "precision", "recall", "share_gap")]
+    assert scores == [4500, 5000, 2500, 1000]
+    ia, ib, similarity = row["index_a"], row["index_b"], row["similarity"]
+    assert sorted(zip(ia, ib, row["flags"], strict=True)) == sorted(
         (i, j, 3 if i == j >= 0 else 0) for i in range(-1, 2) for j in range(-1, 2)
     )
-    assert set(share) == {500}
+    assert set(row["share"]) == {500}
     assert {similarity[k] for k in range(9) if ia[k] < 0 or ib[k] < 0} == {None}
     tests = meta(page)["tests"]
     assert len(tests) == len(checked.tests)
@@ -73,8 +59,8 @@ def test_words_and_matches_are_all_there(checked):
 
 def test_pairs_that_say_nothing_stay_out(checked):
     quiet = checked._replace(pairs=checked.pairs.assign(share=0.0))
-    rows = {row[0]: row for row in block(render(quiet), "set-1")}
-    assert list(zip(rows["s1"][9], rows["s1"][10], strict=True)) == [(0, 0), (1, 1)]
+    row = {row["query"]: row for row in block(render(quiet), "set-1")}["s1"]
+    assert list(zip(row["index_a"], row["index_b"], strict=True)) == [(0, 0), (1, 1)]
 
 
 def test_the_page_is_whole_and_local(checked, tmp_path):
@@ -119,7 +105,7 @@ def test_unknown_meaning_and_sound(checked):
     blank = checked.pairs.assign(meaning=np.nan, sound_distance=np.nan)
     page = render(checked._replace(pairs=blank, random=checked.random.assign(meaning=np.nan)))
     assert sum(meta(page)["random"][0]["cells"]) == 0
-    assert set(block(page, "set-1")[0][-2]) == {None}
+    assert set(block(page, "set-1")[0]["sound_distance"]) == {None}
 
 
 def test_chance_is_that_of_each_state(checked):
@@ -135,7 +121,7 @@ def test_in_what_words_are_alike_is_told_not_computed_again(checked):
     """Numbers are rounded for the page, so that they don't tell on which side of a limit a word pair is."""
     page = render(checked)
     own = checked.pairs[(checked.pairs["state"] == "1") & (checked.pairs["utterance_a"] == "s0.0")]
-    codes = block(page, "set-1")[0][-1]
+    codes = block(page, "set-1")[0]["alike"]
     names = [None if code is None else meta(page)["alike"][code] for code in codes]
     assert names == [None if pd.isna(name) else name for name in own["alike"]]
     assert len(set(names)) > 2

@@ -1,0 +1,122 @@
+// Curves along the states.
+function selected() {
+  const at = view.query < 0 ? -1 : pairAt[view.query * L + view.candidate];
+  return at < 0 ? null : { p: at >> 1, direction: at & 1 };
+}
+// Lines of every measure: of the selected pair, else the mean; of the measure shown, what lies around it, too.
+function series() {
+  const { measure, figure } = view, pair = selected();
+  return meta.measures.map(({ label }, m) => {
+    const along = (f, p, d) => meta.states.map((_, s) => value(f, m, s, p, d)), main = m === measure;
+    if (pair && main) return { label, m, lines: pairLines(along, pair) };
+    if (pair) return { label, m, lines: [{ values: meta.states.map((_, s) => both(figure, m, s, pair.p)) }] };
+    const states = overPairs(figure, m), ends = states.map(spread);
+    const band = main && !FEW ? [0, 1].map((end) => ends.map((pair) => pair[end])) : null;
+    const lines = [{ values: states.map((s) => s.mean), band }];
+    for (let p = 0; main && FEW && p < P; p++) {
+      for (const d of [0, 1]) lines.push({ values: along(figure, p, d), faint: true, dash: d ? "6 4" : "" });
+    }
+    return { label, m, lines };
+  });
+}
+function pairLines(along, { p, direction }) {
+  return [direction, 1 - direction].map((d) => ({
+    values: along(view.figure, p, d),
+    band: view.figure === "recall_at_1" ? [along("ci_low", p, d), along("ci_high", p, d)] : null,
+    dash: d === direction ? "" : "6 4",
+  }));
+}
+
+function drawCurve() {
+  const pair = selected(), all = series(), n = pair ? meta.n[pair.p] : typicalN;
+  const width = printing ? 600 : Math.max(300, $("curve").clientWidth);
+  const height = Math.max(250, Math.min(380, width * 0.56)), label = $("curve-title").textContent;
+  const frame = { left: 42, right: width - 112, top: 12, bottom: height - 40 };
+  const seen = all.flatMap(({ lines }) =>
+    lines.flatMap(({ values, band }) => [...values, ...(band?.[1] ?? [])])
+  );
+  const largest = Math.max(0, ...seen.filter((x) => !Number.isNaN(x)));
+  const highest = Math.max(0.1, Math.ceil(largest * 10 - 1e-9) / 10);
+  const x = (s) => frame.left + (S > 1 ? s / (S - 1) : 0.5) * (frame.right - frame.left);
+  const y = (v) => frame.bottom - v / highest * (frame.bottom - frame.top);
+  const svg = vector("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
+  drawAxes(svg, frame, height, highest, x, y);
+  const ends = []; // names of the lines, at their ends
+  if (n) {
+    const at = y(chance(view.figure, n)), place = { x1: frame.left, x2: frame.right, y1: at, y2: at };
+    const look = { stroke: css("--chance"), "stroke-dasharray": "1 3", "stroke-width": 1.6 };
+    svg.append(vector("line", { ...place, ...look }));
+    ends.push({ at, text: "chance", color: "--chance" });
+  }
+  const main = ({ m }) => m === view.measure; // drawn last, over the others
+  for (const one of [...all].sort((a, b) => main(a) - main(b))) {
+    for (const line of one.lines) drawLine(svg, line, one.m, x, y);
+    const last = one.lines[0].values.findLast((v) => !Number.isNaN(v));
+    if (last === undefined) continue;
+    ends.push({ at: y(last), text: one.label, color: `--line-${one.m}`, bold: main(one) });
+  }
+  drawNames(svg, ends, frame);
+  const nearest = (event) => {
+    const box = svg.getBoundingClientRect(), at = (event.clientX - box.left) / box.width * width;
+    const part = (at - frame.left) / (frame.right - frame.left);
+    return Math.max(0, Math.min(S - 1, Math.round(part * (S - 1))));
+  };
+  svg.addEventListener("click", (event) => change({ state: nearest(event) }));
+  svg.addEventListener("pointermove", (event) => {
+    const s = nearest(event), own = (lines) => lines.filter(({ faint }) => !faint);
+    const rows = all.map((
+      { label, lines },
+    ) => [label, own(lines).map(({ values }) => shown(values[s])).join(" / ")]);
+    tip(event.clientX, event.clientY, `state ${stateName(s)}`, rows);
+  });
+  svg.addEventListener("pointerleave", hideTip);
+  $("curve").replaceChildren(svg);
+}
+
+function drawAxes(svg, frame, height, highest, x, y) {
+  const write = (text, x, y, anchor) => svg.append(vector("text", { x, y, "text-anchor": anchor }, text));
+  const rule = (x1, x2, y1, y2, look) => svg.append(vector("line", { x1, x2, y1, y2, ...look }));
+  const step = highest > 0.5 ? 0.2 : highest > 0.2 ? 0.1 : 0.05;
+  for (let v = 0; v <= highest + 1e-9; v += step) {
+    rule(frame.left, frame.right, y(v), y(v), { stroke: css("--rule") });
+    write(view.figure === "mrr" ? v.toFixed(2) : percent(v, 0), frame.left - 8, y(v) + 4, "end");
+  }
+  const every = Math.ceil(S / Math.max(4, Math.floor((frame.right - frame.left) / 30)));
+  meta.states.forEach((name, s) => {
+    const crowded = s % every || s + 1.4 * every > S - 1 && every > 1;
+    if (s === S - 1 || !crowded) write(name, x(s), frame.bottom + 18, "middle");
+  });
+  write("encoder state", (frame.left + frame.right) / 2, height - 4, "middle");
+  const here = x(view.state), look = { stroke: css("--muted"), "stroke-dasharray": "2 3" };
+  rule(here, here, frame.top, y(0), look);
+}
+// Names from below upwards, each moved up where it would cover the one before.
+function drawNames(svg, ends, frame) {
+  let lowest = frame.bottom + 6;
+  for (const { at, text, color, bold } of ends.sort((a, b) => b.at - a.at)) {
+    const y = Math.min(at, lowest), look = { class: bold ? "end" : "", style: `fill: var(${color})` };
+    svg.append(vector("text", { x: frame.right + 8, y: y + 4, ...look }, text));
+    lowest = y - 15;
+  }
+}
+// Path through the known values.
+function pathOf(values, x, y) {
+  const known = (s) => s >= 0 && !Number.isNaN(values[s]);
+  const to = (v, s) => `${known(s - 1) ? "L" : "M"}${x(s).toFixed(1)} ${y(v).toFixed(1)}`;
+  return values.map((v, s) => known(s) ? to(v, s) : "").join("");
+}
+function drawLine(svg, { values, band, dash, faint }, m, x, y) {
+  const main = m === view.measure && !faint, stroke = css(`--line-${m}`);
+  const known = meta.states.map((_, s) => s).filter((s) => !Number.isNaN(values[s]));
+  if (band && known.length > 1) {
+    const edge = (end, states) => states.map((s) => `${x(s)},${y(end[s])}`);
+    const points = [...edge(band[1], known), ...edge(band[0], known.toReversed())].join(" ");
+    svg.append(vector("polygon", { points, fill: stroke, opacity: 0.16 }));
+  }
+  const look = { fill: "none", stroke, "stroke-width": main ? 2.6 : 1.4, "stroke-linejoin": "round" };
+  const kind = { "stroke-dasharray": dash || "none", opacity: faint ? 0.5 : 1 };
+  svg.append(vector("path", { d: pathOf(values, x, y), ...look, ...kind }));
+  if (!main || Number.isNaN(values[view.state])) return;
+  const place = { cx: x(view.state), cy: y(values[view.state]), r: 4 };
+  svg.append(vector("circle", { ...place, fill: stroke, stroke: css("--surface"), "stroke-width": 1.5 }));
+}
