@@ -16,6 +16,11 @@ PAIRS ?= $(if $(filter demo,$(CORPUS)),en-fr,all)
 STATE ?= 6
 ENCODER ?= none
 
+# The scripts of a page are one module, and are linted as one. Neither command of deno needs a network.
+PAGES := engine/interpretation/page engine/retrieval/report_page
+DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
+export DENO_NO_UPDATE_CHECK = 1
+
 .PHONY: demo words test check install lock clean
 
 demo: $(VENV)/run.done
@@ -32,6 +37,8 @@ check: $(VENV)/test.done
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
+	$(BIN)/deno fmt --check --quiet --no-config --line-width=110 engine/*/*.js
+	@for page in $(PAGES); do cat engine/drawing/page.js $$page*.js | $(DENO_LINT) - || exit 1; done
 
 $(VENV)/run.done: locks/run.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
