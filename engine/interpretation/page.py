@@ -130,15 +130,12 @@ def _set(part: pd.DataFrame, matches: pd.DataFrame) -> list[dict[str, Json]]:
     for row in part.to_dict("records"):
         rows = pd.DataFrame(by.get(tuple(row[name] for name in _SENTENCES), none))
         mutual, transported = (rows[name].to_numpy(int) for name in ("mutual", "transported"))
-        packed.append(
-            {name: str(row[name]) for name in _SENTENCES}
-            | {"gold": int(bool(row["gold"]))}
-            | {name: _number(row[name], _FINE) for name in ("score", "precision", "recall", "share_gap")}
-            | {f"index_{side}": rows[f"word_index_{side}"].tolist() for side in "ab"}
-            | {name: _whole(rows[name].tolist(), steps) for name, steps in _COLUMNS.items()}
-            | {"flags": (mutual + 2 * transported).tolist()}
-            | {"alike": [_ALIKE.get(name) for name in rows["alike"]]}
-        )
+        entry: dict[str, Json] = {name: str(row[name]) for name in _SENTENCES}
+        entry |= {name: _number(row[name], _FINE) for name in ("score", "precision", "recall", "share_gap")}
+        entry |= {f"index_{side}": rows[f"word_index_{side}"].tolist() for side in "ab"}
+        entry |= {name: _whole(rows[name].tolist(), steps) for name, steps in _COLUMNS.items()}
+        entry |= {"gold": int(bool(row["gold"])), "flags": (mutual + 2 * transported).tolist()}
+        packed.append(entry | {"alike": [_ALIKE.get(name) for name in rows["alike"]]})
     return packed
 
 
