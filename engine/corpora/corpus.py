@@ -8,7 +8,13 @@ download, one language at a time, when its listing is asked for.
 import pathlib
 from typing import Protocol, runtime_checkable
 
-from isogloss.engine.corpora import fleurs_parquet, fleurs_tsv, languages as fleurs_languages, manifest
+from isogloss.engine.corpora import (
+    fleurs_hub,
+    fleurs_parquet,
+    fleurs_tsv,
+    languages as fleurs_languages,
+    manifest,
+)
 from isogloss.engine.corpora.listing import Listing, Utterance
 
 __all__ = ["FORMS", "Corpus", "Listing", "Utterance", "open_corpus"]
@@ -43,7 +49,7 @@ def open_corpus(spec: str) -> Corpus:
     splits = fleurs_languages.SPLITS
     kind, colon, rest = spec.partition(":")
     if kind == "fleurs" and (rest in splits or not colon):
-        return fleurs_parquet.Hub(splits[rest or "test"])
+        return fleurs_hub.Hub(splits[rest or "test"])
     if kind == "fleurs-dir" and rest:
         path, _, last = rest.rpartition(":")
         if not path or last not in splits:
@@ -61,7 +67,7 @@ def _open_folder(folder: pathlib.Path, split: str) -> Corpus:
     tree = fleurs_tsv.Tree(folder, split)
     if tree.languages():
         return tree
-    parquet = fleurs_parquet.Folder(folder, split, tree.description, fleurs_parquet.RowGroups())
+    parquet = fleurs_parquet.Folder(folder, split)
     if parquet.languages():
         return parquet
     raise ValueError(

@@ -1,30 +1,44 @@
-"""FLEURS as the hub serves it: Parquet files with the audio inside, read without `datasets`.
+"""FLEURS in Parquet files with the audio inside, as the hub serves it, read without `datasets`.
 
-A listing reads all columns but the audio's bytes (a language holds hundreds of MB of
-those); a recording's bytes come with their row group, some 50 MB, of which a bounded number
-stays in memory, since the order of ids is not that of rows. `transcription` is FLEURS's
-normalised text. Columns: huggingface.co/datasets/google/fleurs.
+A listing reads the columns beside the audio only (a language holds hundreds of MB of audio);
+a recording's bytes come with their row group, some 50 MB, of which a bounded number stays in
+memory, since the order of ids is not that of rows. `transcription` is FLEURS's normalised
+text. Columns: huggingface.co/datasets/google/fleurs.
 """
 
 import collections
 import dataclasses
+import fnmatch
 import io
 import pathlib
 import re
 import threading
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isogloss.engine.corpora import audio, listing
-from isogloss.engine.corpora.languages import LANGUAGES, SPLITS
+from isogloss.engine.corpora.languages import SPLITS
 
-REPOSITORY = "mteb/fleurs"
-REVISION = "cadac46d4cd7d721f5cf8844a5b9f0f20e6fcde8"  # the one that MTEB's tasks pin
 HELD_BYTES = 512 << 20  # of recordings in memory, all languages together
+SERIES = r"-(\d+)-of-(\d+)\.parquet$"  # part and number of parts
 _LAYOUTS = ("{language}/{split}/*.parquet", "{language}/{split}-*.parquet")
 _ROWS = 16  # decoded at a time
 _GENDERS = {0: "male", 1: "female", 2: "other"}
+CONTENTS = pa.schema(
+    {
+        "file": pa.string(),  # relative to the folder or repository
+        "group": pa.int64(),
+        "row": pa.int64(),  # within the row group
+        "id": pa.int64(),
+        "audio": pa.string(),
+        "transcription": pa.string(),
+        "gender": pa.int64(),
+        "num_samples": pa.int64(),  # null where the file lacks the column: the audio's header tells
+    }
+)
 
 
 class RowGroups:
@@ -54,20 +68,30 @@ class RowGroups:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RowSource(audio.AudioSource):
-    """The audio of one row."""
+    """The audio of one row.
 
-    path: pathlib.Path
+    Attributes:
+      file: relative to the folder or repository.
+      fetch: gives a file's path on this machine, after downloading it if need be.
+      group: row group of the file.
+      row: within the row group.
+      groups: recordings in memory.
+    """
+
+    file: str
+    fetch: Callable[[str], pathlib.Path]
     group: int
     row: int
     groups: RowGroups
 
     def open(self) -> io.BufferedReader:
-        """Give the row's bytes as a file."""
+        """Open the row's bytes as a file."""
+        path = self.fetch(self.file)
         try:
-            content = self.groups.recording(self.path, self.group, self.row)
+            content = self.groups.recording(path, self.group, self.row)
         except pa.ArrowException as error:
             raise audio.AudioError(
-                f"{self.name}: {self.path.name} can't be read ({error}). Download it again."
+                f"{self.name}: {path.name} can't be read ({error}). Download it again."
             ) from error
         return io.BufferedReader(io.BytesIO(content or b""))
 
@@ -75,19 +99,17 @@ class RowSource(audio.AudioSource):
 class Folder:
     """One split of FLEURS in Parquet files, in either of the hub's layouts."""
 
-    def __init__(self, folder: pathlib.Path, split: str, description: str, groups: RowGroups) -> None:
+    def __init__(self, folder: pathlib.Path, split: str) -> None:
         """Look at nothing yet.
 
         Args:
           folder: holds the language folders.
           split: train, dev or test; its files may also be called validation.
-          description: see `corpus.Corpus`.
-          groups: where recordings wait in memory.
         """
-        self.description = description
+        self.description = f"fleurs-dir:{split}"
         self._folder = folder
         self._split = split
-        self._groups = groups
+        self._groups = RowGroups()
 
     def languages(self) -> tuple[str, ...]:
         """Folders that hold Parquet files of the split, sorted."""
@@ -96,35 +118,12 @@ class Folder:
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """List a language by id, then file name; reads no audio."""
-        files = " or ".join(patterns("*", self._split))
-        listing.require(language, self.languages(), f"{self._folder} has no files {files} of language")
-        found = [
-            recording
-            for path in _paths(self._folder, language, self._split)
-            for recording in _read(path, f"{language}/{self._split}", self._groups)
-        ]
-        found.sort(key=lambda recording: (int(recording.sentence), recording.source.name))
+        wanted = " or ".join(patterns("*", self._split))
+        listing.require(language, self.languages(), f"{self._folder} has no files {wanted} of language")
+        files = local_files(self._folder, language, self._split)
+        tables = [read_contents(self._folder / file, str(self._folder / file), file) for file in files]
+        found = describe(pa.concat_tables(tables), language, self._split, self._folder.joinpath, self._groups)
         return listing.number(self.description, language, found, recordings)
-
-
-class Hub:
-    """One split of FLEURS on the hub, at the pinned revision; downloads by language."""
-
-    def __init__(self, split: str) -> None:
-        """Download nothing yet."""
-        self.description = f"fleurs:{split}@{REVISION}"
-        self._split = split
-        self._groups = RowGroups()
-
-    def languages(self) -> tuple[str, ...]:
-        """List the 102 languages."""
-        return tuple(LANGUAGES)
-
-    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """List a language after fetching its files, unless the hub's cache has them."""
-        listing.require(language, self.languages(), "FLEURS has no language")
-        folder = Folder(_download(language, self._split), self._split, self.description, self._groups)
-        return folder.listing(language, recordings)
 
 
 def patterns(language: str, split: str) -> list[str]:
@@ -133,80 +132,103 @@ def patterns(language: str, split: str) -> list[str]:
     return [layout.format(language=language, split=name) for layout in _LAYOUTS for name in spellings]
 
 
-def _download(language: str, split: str) -> pathlib.Path:
-    """Fetch one language's files into the hub's cache (HF_HOME) and say where they are."""
-    import huggingface_hub  # noqa: PLC0415 (0.5 s that a folder of files need not wait for)
-
-    try:
-        folder = huggingface_hub.snapshot_download(
-            REPOSITORY,
-            repo_type="dataset",
-            revision=REVISION,
-            allow_patterns=patterns(language, split),
-        )
-    except OSError as error:  # every error of the hub's is one
-        raise ValueError(
-            f"{REPOSITORY} at {REVISION}: {language} can't be downloaded ({error}). "
-            "Set HF_HOME to a cache that has it, or give a folder: --corpus=fleurs-dir:PATH"
-        ) from error
-    return pathlib.Path(folder)
+def local_files(folder: pathlib.Path, language: str, split: str) -> list[str]:
+    """Files of a language's split in a folder, as `choose_files` gives them."""
+    found = [path for pattern in patterns(language, split) for path in folder.glob(pattern)]
+    return choose_files([path.relative_to(folder).as_posix() for path in found], language, split, str(folder))
 
 
-def _paths(folder: pathlib.Path, language: str, split: str) -> list[pathlib.Path]:
-    """Files of a language, sorted; ValueError unless a series "-00000-of-00002" is whole."""
-    found = (sorted(folder.glob(pattern)) for pattern in patterns(language, split))
-    paths = next(filter(None, found))
-    named = [re.search(r"-(\d+)-of-(\d+)\.parquet$", path.name) for path in paths]
-    series = [(int(match[1]), int(match[2])) for match in named if match]
+def choose_files(names: Sequence[str], language: str, split: str, place: str) -> list[str]:
+    """Files of a language's split among the names in a folder, sorted.
+
+    Raises:
+      PartialSeriesError: some files of a series "-00000-of-00002" are missing.
+    """
+    matches = (sorted(fnmatch.filter(names, pattern)) for pattern in patterns(language, split))
+    files = next(filter(None, matches), [])
+    numbered = [re.search(SERIES, name) for name in files]
+    series = [(int(match[1]), int(match[2])) for match in numbered if match]
     if series and {number for number, _ in series} != set(range(series[0][1])):
-        raise ValueError(
-            f"{paths[0].parent} has {len(series)} of {series[0][1]} files of a series: "
-            f"{', '.join(path.name for path in paths)}. Download the others."
+        raise PartialSeriesError(
+            f"{place} has {len(series)} of {series[0][1]} files of a series: {', '.join(files)}. "
+            "Download the others."
         )
-    return paths
+    return files
 
 
-def _read(path: pathlib.Path, place: str, groups: RowGroups) -> list[listing.Recording]:
-    """Describe the recordings of one file, in its order; `place` begins their names."""
+class PartialSeriesError(ValueError):
+    """Some files of a numbered series are missing."""
+
+
+def read_contents(source: pathlib.Path | io.IOBase, place: str, name: str) -> pa.Table:
+    """Rows of one file in its order, without the audio; ValueError names `place`."""
     try:
-        with pq.ParquetFile(path) as file:
-            columns = _columns(path, file.schema_arrow)
-            read = [
-                (group, row, values)
-                for group in range(file.num_row_groups)
-                for row, values in enumerate(file.read_row_group(group, columns).flatten().to_pylist())
-            ]
-    except (pa.ArrowException, OSError) as error:
+        with pq.ParquetFile(source, pre_buffer=False) as file:
+            columns = _columns(place, file.schema_arrow)
+            # By group, so that neighbouring columns come with one request of the hub; not by Arrow's own
+            # threads, which would call a Python file object of a process that may be ending.
+            groups = range(file.num_row_groups)
+            read = [file.read_row_group(group, columns, use_threads=False) for group in groups]
+    except pa.ArrowException as error:
         raise ValueError(
-            f"{path}: not a Parquet file that can be read ({error}). Download it again."
+            f"{place}: not a Parquet file that can be read ({error}). Download it again."
         ) from error
-    found = []
-    for group, row, values in read:
-        if values["id"] is None or not values["audio.path"]:
+    table = pa.concat_tables(read).flatten()
+    groups = np.repeat(np.arange(len(read)), [len(group) for group in read])
+    rows = np.concatenate([np.arange(len(group)) for group in read])
+    for group, row, number, sound in zip(
+        groups, rows, table["id"].to_pylist(), table["audio.path"].to_pylist(), strict=True
+    ):
+        if number is None or not sound:
             raise ValueError(
-                f"{path} row group {group} row {row}: no id or no audio.path. Download the file again."
+                f"{place} row group {group} row {row}: no id or no audio.path. Download the file again."
             )
-        source = RowSource(
-            name=f"{place}/{pathlib.PurePosixPath(values['audio.path']).name}",
-            size=None,
-            promised=values.get("num_samples"),
-            path=path,
-            group=group,
-            row=row,
-            groups=groups,
-        )
-        found.append(
-            listing.Recording(
-                sentence=str(values["id"]),
-                transcription=values["transcription"] or "",
-                gender=_GENDERS.get(values.get("gender"), ""),
-                source=source,
-            )
-        )
-    return found
+    optional = {
+        column: table[column] if column in columns else pa.nulls(len(table))
+        for column in ("gender", "num_samples")
+    }
+    found = {
+        "file": pa.repeat(name, len(table)),
+        "group": groups,
+        "row": rows,
+        "id": table["id"],
+        "audio": table["audio.path"],
+        "transcription": table["transcription"],
+        **optional,
+    }
+    return pa.table(found).cast(CONTENTS)
 
 
-def _columns(path: pathlib.Path, schema: pa.Schema) -> list[str]:
+def describe(
+    contents: pa.Table,
+    language: str,
+    split: str,
+    fetch: Callable[[str], pathlib.Path],
+    groups: RowGroups,
+) -> list[listing.Recording]:
+    """Recordings of a language by id, then file name."""
+    found = [
+        listing.Recording(
+            sentence=str(row["id"]),
+            transcription=row["transcription"] or "",
+            gender=_GENDERS.get(row["gender"], ""),
+            source=RowSource(
+                name=f"{language}/{split}/{pathlib.PurePosixPath(row['audio']).name}",
+                size=None,
+                promised=row["num_samples"],
+                file=row["file"],
+                fetch=fetch,
+                group=row["group"],
+                row=row["row"],
+                groups=groups,
+            ),
+        )
+        for row in contents.to_pylist()
+    ]
+    return sorted(found, key=lambda recording: (int(recording.sentence), recording.source.name))
+
+
+def _columns(place: str, schema: pa.Schema) -> list[str]:
     """Columns to read, without the audio's bytes; ValueError if one that we need is missing."""
     flat = schema.empty_table().flatten().schema  # a struct's fields become columns
     fields = dict(zip(flat.names, flat.types, strict=True))
@@ -218,10 +240,11 @@ def _columns(path: pathlib.Path, schema: pa.Schema) -> list[str]:
     ):
         if name not in fields or not check(fields[name]):
             raise ValueError(
-                f"{path}: column {name} is {fields.get(name, 'missing')}; FLEURS has integer id, "
+                f"{place}: column {name} is {fields.get(name, 'missing')}; FLEURS has integer id, "
                 "string transcription and audio of (bytes, path). Download the file again."
             )
-    return ["id", "audio.path", "transcription", *(fields.keys() & {"gender", "num_samples"})]
+    wanted = {"id", "audio.path", "transcription", "gender", "num_samples"}
+    return [name for name in flat.names if name in wanted]  # in the order of the file, see `read_contents`
 
 
 def _is_text(kind: pa.DataType) -> bool:

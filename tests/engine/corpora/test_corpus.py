@@ -1,11 +1,11 @@
-"""engine.corpus: what `--corpus` may say."""
+"""Values of `--corpus`."""
 
 import pathlib
 
 import pytest
 
 from isogloss.engine.corpora import corpus, fleurs_parquet
-from isogloss.engine.corpora.fleurs_parquet import REVISION
+from isogloss.engine.corpora.fleurs_hub import REVISION
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
