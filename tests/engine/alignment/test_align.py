@@ -58,7 +58,7 @@ def whole(config):
 
 
 def rows(out, table="words"):
-    return parquet.table(out / f"{table}.parquet").to_pylist()
+    return parquet.read_table(out / f"{table}.parquet").to_pylist()
 
 
 def contents(out):
@@ -249,7 +249,7 @@ def test_words_of_recordings_beyond_the_window_are_marked(config, whole):
 
 def test_a_word_without_frames_ends_where_it_starts(config, whole):
     """Rows of such words are kept, and the schema is what others rely on."""
-    table = parquet.table(config.out / "words.parquet")
+    table = parquet.read_table(config.out / "words.parquet")
     assert table.schema.equals(word_tables.WORDS)
     for row in table.to_pylist():
         assert (row["end"] == row["start"]) == row["empty"]

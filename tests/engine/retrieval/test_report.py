@@ -91,7 +91,7 @@ def config(grid, **changed):
 
 
 def table(grid):
-    return parquet.table(grid.parent / "out" / "retrieval.parquet").to_pylist()
+    return parquet.read_table(grid.parent / "out" / "retrieval.parquet").to_pylist()
 
 
 def share(index, count):

@@ -35,7 +35,7 @@ def whole(config):
 
 
 def rows(out):
-    return parquet.table(out / "transcripts.parquet").to_pylist()
+    return parquet.read_table(out / "transcripts.parquet").to_pylist()
 
 
 def contents(out):
@@ -202,7 +202,7 @@ def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_
     others = [(r["text"], r["tokens"]) for r in usual if r["sentence"] != "s1"]
     assert [(r["text"], r["tokens"]) for r in found if r["sentence"] != "s1"] == others
     assert [r["scored"] for r in found if r["sentence"] == "s3"] == [False] * 4
-    summary = parquet.table(changed.out / "summary.parquet").to_pylist()
+    summary = parquet.read_table(changed.out / "summary.parquet").to_pylist()
     counts = [summary[0][name] for name in ("utterances", "scored", "broken", "without_reference")]
     assert counts == [7, 5, 1, 1]
     again = transcribe.run(changed)

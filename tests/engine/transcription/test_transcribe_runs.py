@@ -28,12 +28,12 @@ def test_translation_into_another_language_with_detection(config, tmp_path, capl
     )  # fmt: skip
     done = transcribe.run(changed)
     assert done.complete
-    found = parquet.table(tmp_path / "transcripts.parquet").to_pylist()
+    found = parquet.read_table(tmp_path / "transcripts.parquet").to_pylist()
     assert [r["reference"] for r in found[:2]] == ["sentence 0 in bb", "sentence 1 in bb"]
     assert {r["language_token_by"] for r in found} == {"detected"}
     assert {r["language_token"] for r in found} <= {"en", "kk", "fr"}
     assert all(1 / 3 <= r["language_probability"] <= 1 for r in found)
-    [aa, _] = parquet.table(tmp_path / "summary.parquet").to_pylist()
+    [aa, _] = parquet.read_table(tmp_path / "summary.parquet").to_pylist()
     assert aa["primary"] == "bleu"
     assert aa["bleu_signature"].startswith("nrefs:1|")
     assert aa["chrf_signature"].startswith("nrefs:1|")
