@@ -15,6 +15,7 @@ from matplotlib import colors, patches
 from matplotlib.axes import Axes
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
+from scipy import optimize
 
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import fonts
@@ -225,19 +226,11 @@ def _write_words(
 
 
 def spread(at: Float[np.ndarray, " W"], gap: float) -> Float[np.ndarray, " W"]:
-    """Places at least `gap` apart, in the order of `at`, with the least sum of squared moves.
-
-    Isotonic regression of `at` less i * gap, by pooling neighbours that are out of order.
-    """
-    pools: list[list[float]] = []  # mean and size
-    for i, place in enumerate(np.maximum.accumulate(at) if at.size else at):
-        pools.append([float(place) - i * gap, 1])
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            mean, size = pools.pop()
-            before, count = pools.pop()
-            pools.append([(before * count + mean * size) / (count + size), count + size])
-    level = [mean for mean, size in pools for _ in range(int(size))]
-    return np.asarray(level, np.float64) + gap * np.arange(len(level))
+    """Places at least `gap` apart, in the order of `at`, with the least sum of squared moves."""
+    if not len(at):
+        return at
+    steps = gap * np.arange(len(at))
+    return optimize.isotonic_regression(np.maximum.accumulate(at) - steps).x + steps
 
 
 def _head(figure: Figure, title: str, note: str) -> None:
