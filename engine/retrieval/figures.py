@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from scipy.cluster import hierarchy
 
-from isogloss.engine.corpora.languages import OTHER_GROUP, language_group, language_name
+from isogloss.engine.corpora.languages import OTHER_GROUP, language_group
 from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.measures import MEASURES
 
@@ -154,7 +154,7 @@ def _name(axes: Axes, codes: Sequence[str], cell: float, pad: float) -> None:
 
 
 def _names(codes: Sequence[str]) -> list[str]:
-    return [language_name(code) if len(codes) <= 40 else code for code in codes]
+    return language_order.names(codes) if len(codes) <= 40 else list(codes)
 
 
 def _text_size(cell: float) -> float:
@@ -198,9 +198,10 @@ def _scale(axes: Axes, image: AxesImage, results: metrics.Results) -> None:
 
 
 def _each_pair(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Results) -> None:
+    names = dict(zip(results.languages, language_order.names(results.languages), strict=True))
     for (a, b), values, color in zip(results.pairs, lines, QUALITATIVE, strict=False):
         for direction, style in enumerate(("-", (0, (4, 1.5)))):
-            label = f"{a} → {b}" if direction == 0 else f"{b} → {a}"
+            label = f"{names[a]} → {names[b]}" if direction == 0 else f"{names[b]} → {names[a]}"
             axes.plot(values[:, direction], color=color, lw=1.6, ls=style, label=label)
 
 

@@ -1,4 +1,4 @@
-"""Orders in which languages stand in a figure: by FLEURS group, and by who retrieves whom.
+"""Names of languages in a report and their orders: by FLEURS group, and by who retrieves whom.
 
 Clustering is average linkage with optimal leaf order (Bar-Joseph et al., Bioinformatics 17, 2001)
 on 1 - R@1, averaged over both directions. A pair without a figure counts as averagely distant.
@@ -12,8 +12,17 @@ from jaxtyping import Float
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-from isogloss.engine.corpora.languages import GROUPS, OTHER_GROUP, language_group
+from isogloss.engine.corpora.languages import GROUPS, OTHER_GROUP, language_group, language_name
 from isogloss.engine.retrieval import metrics
+
+
+def names(languages: Sequence[str]) -> list[str]:
+    """English name of each language, with its code where two of them share a name ("en-GB", "en-US")."""
+    found = [language_name(code) for code in languages]
+    return [
+        f"{name} ({code})" if found.count(name) > 1 else name
+        for name, code in zip(found, languages, strict=True)
+    ]
 
 
 def by_group(languages: Sequence[str]) -> list[int]:

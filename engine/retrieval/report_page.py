@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isogloss.engine.corpora.languages import language_group, language_name
+from isogloss.engine.corpora.languages import language_group
 from isogloss.engine.drawing import page
 from isogloss.engine.retrieval import figures, language_order, metrics
 from isogloss.engine.retrieval.measures import MEASURES
@@ -107,8 +107,8 @@ def _meta(results: metrics.Results) -> dict[str, Json]:
     ]
     return {
         "languages": [
-            {"code": code, "name": language_name(code), "group": language_group(code)}
-            for code in results.languages
+            {"code": code, "name": name, "group": language_group(code)}
+            for code, name in zip(results.languages, language_order.names(results.languages), strict=True)
         ],
         "pairs": [[position[a], position[b]] for a, b in results.pairs],
         "n": results.n.tolist(),
@@ -148,12 +148,12 @@ def _alerts(results: metrics.Results) -> str:
 
 def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
     """Table of what each language has; a dash where the grid's attributes don't say."""
-    rows = []
+    rows, names = [], language_order.names(languages)
     for i in language_order.by_group(languages):
         code = languages[i]
         entry = known.get(code) if isinstance(known, Mapping) else None
         said = entry if isinstance(entry, Mapping) else {}
-        name, group = language_name(code), language_group(code)
+        name, group = names[i], language_group(code)
         rows.append(
             f"<tr><th scope=row>{html.escape(name)}</th>"
             f"<td class=soft>{html.escape(code)}</td><td>{html.escape(group)}</td>"

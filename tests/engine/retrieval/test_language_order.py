@@ -13,6 +13,11 @@ def test_groups_stand_in_the_order_of_the_table_and_strangers_last():
     assert ordered == ["de", "fr_fr", "ru_ru", "ja", "xx"]
 
 
+def test_languages_of_one_name_are_told_apart_by_their_codes():
+    assert language_order.names(("en", "fr-FR", "zz")) == ["English", "French", "zz"]
+    assert language_order.names(("en-GB", "en-US", "es")) == ["English (en-GB)", "English (en-US)", "Spanish"]
+
+
 def test_clusters_stand_together():
     recall = np.full((4, 4), 0.1)
     for a, b in ((0, 2), (1, 3)):
