@@ -1,1 +1,5 @@
-"""Encoder states made, stored and read back; the extract job."""
+"""Encoder states made, stored and read back; the extract job. For notebooks: `encode`."""
+
+from isogloss.engine.runtime.public_names import on_demand
+
+__getattr__ = on_demand(__name__, {"encode": f"{__name__}.labelled_states"})

@@ -106,9 +106,14 @@ def decode(source: AudioSource, window: int | None = None) -> Float[np.ndarray, 
     if bad:
         raise AudioError(f"{source.name}: {bad} samples are NaN or infinite. Export the recording again.")
     mono = wave.mean(axis=1)
-    if rate != SAMPLE_RATE:
-        mono = _fit(soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ"), _resampled(frames, rate))
-    return mono[:window]
+    return resample(mono, rate)[:window]
+
+
+def resample(wave: Float[np.ndarray, " before"], rate: int) -> Float[np.ndarray, " after"]:
+    """Waveform at 16 kHz of one at `rate`."""
+    if rate == SAMPLE_RATE:
+        return wave
+    return _fit(soxr.resample(wave, rate, SAMPLE_RATE, quality="HQ"), _resampled(len(wave), rate))
 
 
 def _resampled(frames: int, rate: int) -> int:

@@ -1,0 +1,127 @@
+"""Scores of utterances given as arrays of frames, for notebooks: no store, no grid.
+
+The scores are those of the grid job. The first call of a kernel compiles it, which takes seconds.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Float32
+
+from isogloss.engine.activations.language_states import arrange
+from isogloss.engine.retrieval.measures import choose
+from isogloss.engine.retrieval.scores import score
+from isogloss.kernels import frame_scores
+
+Frames = np.ndarray | jax.Array | xr.DataArray
+_AXES = ("state", "frame", "feature")
+_NO_STATE = ("",)  # of arrays without that axis
+
+
+def compare(
+    x: Frames | Sequence[Frames],
+    y: Frames | Sequence[Frames],
+    measures: Sequence[str] = ("seqsim",),
+    *,
+    remove_language_mean: bool = False,
+    implementation: str = "auto",
+) -> xr.Dataset:
+    """Scores of every utterance of x with every one of y: a variable (a, b) for each measure.
+
+    An utterance is an array (frame, feature), of whatever length, of its own frames alone, or what `encode`
+    gives: with states, scores are (state, a, b). A single utterance has no axis. Lists of arrays with names
+    of their own, as `encode` gives files, are labelled by them, others by number.
+
+    Args:
+      x: queries.
+      y: candidates.
+      measures: names: "seqsim" (F1), its "precision" and "recall", "meanpool", "dtw" (a cost).
+      remove_language_mean: subtract from every frame the mean of its list, as the grid job does.
+      implementation: of the frame kernels; auto: numba on a CPU, else xla.
+
+    Raises:
+      ValueError: an unknown measure, no utterance, or arrays that can't be compared; the message names which.
+    """
+    chosen = choose(measures)
+    queries, candidates = _utterances(x, "x"), _utterances(y, "y")
+    states = _common_states([*queries, *candidates])
+    if implementation == "auto":
+        implementation = frame_scores.default_implementation(jax.default_backend())
+    scores = [
+        score(
+            arrange(_of_state(queries, state), remove_mean=remove_language_mean),
+            arrange(_of_state(candidates, state), remove_mean=remove_language_mean),
+            measures,
+            implementation,
+        )
+        for state in states
+    ]
+    axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
+    variables = {
+        measure.name: (
+            tuple(axes),
+            np.stack([by_measure[measure.name] for by_measure in scores]),
+            {"long_name": measure.described, "units": "1"},
+        )
+        for measure in chosen
+    }
+    lone = {
+        "state": states == _NO_STATE,
+        "a": not isinstance(x, Sequence),
+        "b": not isinstance(y, Sequence),
+    }
+    return xr.Dataset(variables, axes).isel({axis: 0 for axis in axes if lone[axis]}, drop=True)
+
+
+def _utterances(given: Frames | Sequence[Frames], name: str) -> list[xr.DataArray]:
+    """Utterances as arrays (state, frame, feature), checked."""
+    if not isinstance(given, Sequence):
+        return [_utterance(given, name)]
+    if not given:
+        raise ValueError(f"{name}: an empty list; give at least one utterance")
+    return [_utterance(frames, f"{name}[{i}]") for i, frames in enumerate(given)]
+
+
+def _utterance(frames: Frames, name: str) -> xr.DataArray:
+    labelled = isinstance(frames, xr.DataArray)
+    array = frames if labelled else xr.DataArray(np.asarray(frames))
+    if not labelled and array.ndim == 2:
+        array = array.rename(dict(zip(array.dims, _AXES[1:], strict=True)))
+    if set(array.dims) - {"state"} != set(_AXES[1:]):
+        wanted = "(frame, feature), or a labelled array with the axes state, frame, feature"
+        raise ValueError(f"{name}: an utterance is an array {wanted}; this has {array.dims} {array.shape}")
+    if not array.size:
+        raise ValueError(f"{name}: an utterance has at least one frame; this has the shape {array.shape}")
+    if "state" not in array.dims:
+        array = array.drop_vars("state", errors="ignore").expand_dims(state=list(_NO_STATE))
+    array = array.transpose(*_AXES).astype(np.float32)
+    if not np.isfinite(array.values).all():
+        remedy = 'drop frames beyond its own, as array.dropna("frame") does'
+        raise ValueError(f"{name}: frames of an utterance are finite, these hold NaN or infinity; {remedy}")
+    return array
+
+
+def _common_states(utterances: Sequence[xr.DataArray]) -> tuple[str, ...]:
+    """States that all utterances have; all must have the same, and equally many features."""
+    first, *others = ((tuple(u.state.values.tolist()), u.sizes["feature"]) for u in utterances)
+    for states, features in others:
+        if features != first[1]:
+            raise ValueError(f"arrays have {first[1]} and {features} features: they aren't of one model")
+        if states != first[0]:
+            described = [", ".join(names) or "none" for names in (first[0], states)]
+            raise ValueError(
+                f"arrays must have the same states; one has {described[0]}, another {described[1]}"
+            )
+    return first[0]
+
+
+def _of_state(utterances: Sequence[xr.DataArray], state: str) -> list[Float32[np.ndarray, "_ D"]]:
+    return [np.ascontiguousarray(utterance.sel(state=state).values) for utterance in utterances]
+
+
+def _labels(utterances: Sequence[xr.DataArray]) -> list[str] | list[int]:
+    """Names of the arrays where each has one of its own, else numbers."""
+    names = [str(utterance.name) for utterance in utterances if utterance.name is not None]
+    return names if len(set(names)) == len(utterances) else list(range(len(utterances)))

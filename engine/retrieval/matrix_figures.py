@@ -1,0 +1,66 @@
+"""Retrieval figures of any score matrix, for notebooks: no grid, no report.
+
+The figures are those of the report, from the same ranks: a tie counts against the right answer, intervals are
+a bootstrap over sentences.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from isogloss.engine.retrieval import metrics
+from isogloss.engine.retrieval.measures import MEASURES
+
+
+def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = None) -> pd.DataFrame:
+    """Retrieval figures of a score matrix, one row for each direction: rows ask first, then columns.
+
+    Row i and column i must be the same sentence. A row or a column of NaN alone is a sentence that one side
+    lacks; it takes no part. Further axes before these two, such as `state` in what `compare` gives, become
+    levels of the index. Columns: n (sentences), recall_at_1, recall_at_5, mrr, mutual_nn (share of sentences
+    that are each other's nearest), chance, and the ends ci_low, ci_high of the 95% interval of recall_at_1.
+
+    Args:
+      scores: the last two axes are queries and candidates.
+      cost: whether smaller is better. By default as the measure that a labelled array is named for, such as
+        "dtw"; without such a name larger is better.
+
+    Raises:
+      ValueError: the matrix isn't square, has no sentence, or has NaN between sentences of both sides.
+    """
+    array = scores if isinstance(scores, xr.DataArray) else xr.DataArray(np.asarray(scores))
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2] or not array.size:
+        raise ValueError(
+            f"scores must be a square matrix, queries by candidates, got the shape {array.shape}"
+        )
+    if not isinstance(scores, xr.DataArray):
+        array = array.rename({array.dims[-2]: "a", array.dims[-1]: "b"})
+    _check_order(array)
+    if cost is None:
+        cost = array.name in MEASURES and MEASURES[str(array.name)].cost
+    *leading, a, b = map(str, array.dims)
+    labels = [array[axis].values.tolist() for axis in leading]
+    matrices = np.asarray(array.values, np.float64).reshape(-1, *array.shape[-2:])
+    rows = []
+    for key, matrix in zip(itertools.product(*labels), matrices, strict=True):
+        known = ~np.isnan(matrix)
+        n = int((known.any(0) & known.any(1)).sum())
+        if not n:
+            raise ValueError("scores hold no sentence that both sides have: all are NaN")
+        ranks = metrics.gold_ranks(matrix, n, cost=cost)
+        both = metrics.figures(ranks[None, None])[0, 0]
+        for arrow, values in zip((f"{a}->{b}", f"{b}->{a}"), both, strict=True):
+            figures = dict(zip(metrics.FIGURES, values.tolist(), strict=True))
+            rows.append(dict(zip(leading, key, strict=True)) | {"direction": arrow, "n": n} | figures)
+    table = pd.DataFrame(rows).set_index([*leading, "direction"])
+    table.insert(table.columns.tolist().index("ci_low"), "chance", 1 / table["n"])
+    return table
+
+
+def _check_order(array: xr.DataArray) -> None:
+    """Refuse labels of the same sentences in another order, where the diagonal would mean nothing."""
+    rows, columns = (array[axis].values.tolist() for axis in array.dims[-2:])
+    if rows != columns and set(rows) == set(columns):
+        raise ValueError("rows and columns hold the same sentences in another order; sort them alike")

@@ -1,0 +1,23 @@
+"""Names that a package offers to Python users, each imported from its module when it is first asked for.
+
+So `import isogloss.engine` takes no time, and `from isogloss.engine import encode` works.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+
+
+def on_demand(package: str, modules: Mapping[str, str]) -> Callable[[str], Callable]:
+    """Function `__getattr__` of a package (PEP 562).
+
+    Args:
+      package: full name.
+      modules: full name of the module that has it, by public name.
+    """
+
+    def find(name: str) -> Callable:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(modules[name]), name)
+
+    return find
