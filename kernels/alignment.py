@@ -113,52 +113,10 @@ def first_frames(
     """
     cost = -jnp.asarray(matrix)[:, skip:].astype(jnp.float32)
     rows = tokens - skip
-    path, length = dtw.dtw_path(cost, rows, frames)
+    path, length, tied = dtw.dtw_path(cost, rows, frames)
     batch, steps, _ = path.shape
     beyond = cost.shape[2]
     row = jnp.where(jnp.arange(steps)[None, :] < length[:, None], path[:, :, 0], cost.shape[1])
     first = jnp.full((batch, cost.shape[1]), beyond, jnp.int32)
     first = first.at[jnp.arange(batch)[:, None], row].min(path[:, :, 1].astype(jnp.int32), mode="drop")
-    return jnp.where(first == beyond, -1, first), tied(cost, rows, frames) & (length > 0)
-
-
-@jax.jit
-def tied(
-    distances: Float[np.ndarray | Array, "P N M"],
-    n: Int[np.ndarray | Array, " P"],
-    m: Int[np.ndarray | Array, " P"],
-) -> Bool[Array, " P"]:
-    """Whether more than one warping path has the smallest sum, in float32 sums as `dtw.dtw_cost` takes them.
-
-    Paths are counted with the cost, one anti-diagonal after the other, up to two. False where there is no
-    path at all.
-    """
-    rows, columns = distances.shape[1:]
-    padded = jnp.pad(
-        jnp.asarray(distances).astype(jnp.float32), ((0, 0), (0, 0), (0, rows)), constant_values=jnp.inf
-    )
-    # Rows padded by N, read as one flat row of N cells less, begin one column later each: entry [k, p, i]
-    # is distances[p, i, k - i].
-    flat = padded.reshape(-1, rows * (columns + rows))[:, : rows * (columns + rows - 1)]
-    skewed = flat.reshape(-1, rows, columns + rows - 1).transpose(2, 0, 1)
-
-    def step(carry, given):  # noqa: ANN001, ANN202 sums and counts of two anti-diagonals; lane 0 is outside
-        (two_ago, many_two_ago), (one_ago, many_one_ago), found = carry
-        k, here = given
-        before = (two_ago[:, :-1], one_ago[:, :-1], one_ago[:, 1:])
-        many = (many_two_ago[:, :-1], many_one_ago[:, :-1], many_one_ago[:, 1:])
-        least = jnp.minimum(jnp.minimum(before[0], before[1]), before[2])
-        ways = jnp.stack([jnp.where(b == least, c, 0) for b, c in zip(before, many, strict=True)]).sum(axis=0)
-        now = jnp.pad(here + least, ((0, 0), (1, 0)), constant_values=jnp.inf)
-        many_now = jnp.pad(jnp.minimum(ways, 2), ((0, 0), (1, 0)))
-        last = jnp.take_along_axis(many_now, n[:, None], axis=1, mode="clip")[:, 0]
-        found = jnp.where(k == n + m - 2, last, found)
-        return ((one_ago, many_one_ago), (now, many_now), found), None
-
-    pairs = distances.shape[0]
-    off = jnp.full((pairs, rows + 1), jnp.inf, jnp.float32), jnp.zeros((pairs, rows + 1), jnp.int32)
-    enter = off[0].at[:, 0].set(0), off[1].at[:, 0].set(1)  # (-1, -1), the only way in
-    start = enter, off, jnp.zeros(pairs, jnp.int32)
-    (_, _, found), _ = jax.lax.scan(step, start, (jnp.arange(skewed.shape[0]), skewed))
-    possible = (n >= 1) & (n <= rows) & (m >= 1) & (m <= columns)
-    return jnp.asarray(possible & (found > 1))
+    return jnp.where(first == beyond, -1, first), tied

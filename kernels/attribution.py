@@ -73,7 +73,7 @@ def _one_pair(
     words: tuple[int, int],
 ) -> Shares:
     """One row of `attribution`."""
-    ours, theirs = seqsim.unit(x[None], n[None])[0], seqsim.unit(y[None], m[None])[0]
+    ours, theirs = seqsim.unit_frames(x[None], n[None])[0], seqsim.unit_frames(y[None], m[None])[0]
     c = jnp.einsum("nd,md->nm", ours, theirs, precision="highest")
     rows, columns = jnp.arange(x.shape[0]) < n, jnp.arange(y.shape[0]) < m
     by_row = jnp.where(columns[None, :], c, -jnp.inf)

@@ -1,24 +1,23 @@
 """Dynamic time warping of padded batches; `reference.dtw_cost` and `dtw_path` define it.
 
-Implementations, chosen by name: "xla" runs on any device, under jit too; "numba" is the fast
-one on a CPU, "pallas" is for a GPU, where nobody has seen it run yet. In XLA a cell needs
-only the two anti-diagonals before it, so one step of a scan fills an anti-diagonal of every pair:
-N + M - 1 steps of (N, P) lanes, on a skewed copy of the distances. Nothing flows backwards, so cells
+Implementations, chosen by name: "xla" runs on any device, under jit too; "numba" is the fast one on a CPU. In
+XLA a cell needs only the two anti-diagonals before it, so one step of a scan fills an anti-diagonal of every
+pair: N + M - 1 steps of (N, P) lanes, on a skewed copy of the distances. Nothing flows backwards, so cells
 past (n, m) may hold anything, NaN included.
 
 Source: Sakoe & Chiba, IEEE TASSP 26(1), 1978; symmetric steps, all weights 1.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from isogloss.kernels.warping_path import walk_back
-
-IMPLEMENTATIONS = ("xla", "numba", "pallas")
+IMPLEMENTATIONS = ("xla", "numba")
+NORMALISATIONS = ("none", "length_sum", "path_length")
 
 
 def dtw_cost(
@@ -26,10 +25,8 @@ def dtw_cost(
     n: Int[np.ndarray | Array, " P"],
     m: Int[np.ndarray | Array, " P"],
     *,
-    normalise: bool = False,
-    band: int | None = None,
+    normalise: str = "none",
     implementation: str = "xla",
-    interpret: bool = False,
 ) -> Float[np.ndarray | Array, " P"]:
     """Sum along the cheapest warping path of every pair p: distances[p, :n[p], :m[p]].
 
@@ -37,154 +34,144 @@ def dtw_cost(
       distances: frame distances, padded to (N, M); any float type, added in float32.
       n: rows in use, 1 <= n <= N.
       m: columns in use, 1 <= m <= M.
-      normalise: divide by n + m.
-      band: use only cells with |i - j| <= band (Sakoe-Chiba); no bound if None.
+      normalise: "length_sum" divides by n + m, "path_length" by the number of cells of the path that
+        `dtw_path` gives.
       implementation: one of IMPLEMENTATIONS.
-      interpret: run "pallas" without a GPU, slowly, as tests do.
 
     Returns:
-      Costs in the unit of `distances`; infinite where the band admits no path, NaN where a
-      distance in use is NaN. A length out of range gives NaN in XLA, because a traced value
-      cannot raise.
+      Costs in the unit of `distances`, NaN where a distance in use is NaN. A length out of range gives NaN
+      in XLA, because a traced value cannot raise.
 
     Raises:
-      ValueError: a negative band, an unknown implementation, "pallas" without a GPU, a length out
-        of range in Numba.
+      ValueError: an unknown implementation or normalisation, a length out of range in Numba.
     """
-    _check(band, implementation)
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
+    check_normalise(normalise)
     if implementation == "numba":
         from isogloss.kernels.cpu import dtw  # noqa: PLC0415 Numba takes long to import
 
-        given = (np.asarray(array) for array in (distances, n, m))
-        return dtw.dtw_cost(*given, normalise=normalise, band=band)
-    if implementation == "pallas":
-        from isogloss.kernels import dtw_pallas  # noqa: PLC0415 Pallas takes a second to import
-
-        chosen = {"blocks": dtw_pallas.blocks_here(interpret=interpret), "interpret": interpret}
-        return dtw_pallas.dtw_cost(distances, n, m, normalise=normalise, band=band, **chosen)
-    return _xla_cost(distances, n, m, normalise=normalise, band=band)
+        cost = dtw.dtw_cost(*map(np.asarray, (distances, n, m)), per_cell=normalise == "path_length")
+    else:
+        cost = _xla_cost(distances, n, m, per_cell=normalise == "path_length")
+    return cost / (n + m).astype(np.float32) if normalise == "length_sum" else cost
 
 
+def check_normalise(normalise: str) -> None:
+    """Raise ValueError unless it is one of NORMALISATIONS."""
+    if normalise not in NORMALISATIONS:
+        raise ValueError(f"DTW is normalised by one of {NORMALISATIONS}, got {normalise!r}")
+
+
+@jax.jit
 def dtw_path(
     distances: Float[np.ndarray | Array, "P N M"],
     n: Int[np.ndarray | Array, " P"],
     m: Int[np.ndarray | Array, " P"],
-    *,
-    band: int | None = None,
-    implementation: str = "xla",
-    interpret: bool = False,
-) -> tuple[Int[np.ndarray | Array, "P K 2"], Int[np.ndarray | Array, " P"]]:
-    """(path, length): the cells (i, j) of every pair's cheapest path, K = N + M - 1.
+) -> tuple[Int[Array, "P K 2"], Int[Array, " P"], Bool[Array, " P"]]:
+    """(path, length, tied): the cells (i, j) of every pair's cheapest path, K = N + M - 1.
 
-    path[p, :length[p]] leads from (0, 0) to (n - 1, m - 1), the rest is -1. Of equal predecessors
-    it takes the diagonal, then the one above, then the left one. Arguments and errors are those
-    of `dtw_cost`; length is 0 where the cost is not finite.
+    path[p, :length[p]] leads from (0, 0) to (n - 1, m - 1), the rest is -1. Of equal predecessors it takes
+    the diagonal, then the one above, then the left one. `tied` says whether another path has the same sum
+    in float32. Arguments are those of `dtw_cost`; where the cost is not finite, length is 0 and nothing tied.
     """
-    _check(band, implementation)
-    if implementation == "numba":
-        from isogloss.kernels.cpu import dtw  # noqa: PLC0415 Numba takes long to import
-
-        return dtw.dtw_path(*(np.asarray(a) for a in (distances, n, m)), band=band)
-    if implementation == "pallas":
-        from isogloss.kernels import dtw_pallas  # noqa: PLC0415 Pallas takes a second to import
-
-        chosen = {"blocks": dtw_pallas.blocks_here(interpret=interpret), "interpret": interpret}
-        return dtw_pallas.dtw_path(distances, n, m, band=band, **chosen)
-    return _xla_path(distances, n, m, band=band)
+    n, m = jnp.asarray(n), jnp.asarray(m)
+    found, predecessors = _warp(jnp.asarray(distances).swapaxes(0, 1), n, m)
+    path, length = _walk_back(predecessors, jnp.isfinite(found.cost), n, m)
+    return path, length, (found.ways > 1) & (length > 0)
 
 
 def lanes_cost(
-    distances: Float[Array, "N P M"],
-    n: Int[Array, " P"],
-    m: Int[Array, " P"],
-    band: int | None = None,
+    distances: Float[Array, "N P M"], n: Int[Array, " P"], m: Int[Array, " P"], *, per_cell: bool = False
 ) -> Float[Array, " P"]:
-    """`dtw_cost` of distances with the pairs in the middle, where a similarity product puts them."""
+    """`dtw_cost` of distances with the pairs in the middle, where a similarity product puts them.
+
+    Divided by the number of the path's cells if `per_cell`.
+    """
+    found, _ = _warp(distances, n, m)
+    return found.cost / found.cells.astype(jnp.float32) if per_cell else found.cost
+
+
+@functools.partial(jax.jit, static_argnames="per_cell")
+def _xla_cost(
+    distances: Float[Array, "P N M"], n: Int[Array, " P"], m: Int[Array, " P"], *, per_cell: bool
+) -> Float[Array, " P"]:
+    return lanes_cost(distances.swapaxes(0, 1), n, m, per_cell=per_cell)
+
+
+class _Sums(NamedTuple):
+    """Values that flow along the paths, by cell of an anti-diagonal or at the paths' ends.
+
+    Attributes:
+      cost: sum along the cheapest path to the cell; infinite outside the table.
+      cells: number of that path's cells.
+      ways: number of paths with that sum, counted up to 2.
+    """
+
+    cost: Float[Array, "*S P"]
+    cells: Int[Array, "*S P"]
+    ways: Int[Array, "*S P"]
+
+
+def _warp(
+    distances: Float[Array, "N P M"], n: Int[Array, " P"], m: Int[Array, " P"]
+) -> tuple[_Sums, Int[Array, "K N P"]]:
+    """(sums at every pair's last cell, predecessor of every cell: 0 diagonal, 1 up, 2 left).
+
+    The compiler drops from the loop what the caller doesn't use.
+    """
+    rows, pairs, columns = distances.shape
 
     def step(
-        carry: tuple[Float[Array, "N1 P"], Float[Array, "N1 P"], Float[Array, " P"]],
-        given: tuple[Int[Array, ""], Float[Array, "N P"]],
-    ) -> tuple[tuple[Float[Array, "N1 P"], Float[Array, "N1 P"], Float[Array, " P"]], None]:
-        two_ago, one_ago, cost = carry
+        carry: tuple[_Sums, _Sums, _Sums], given: tuple[Int[Array, ""], Float[Array, "N P"]]
+    ) -> tuple[tuple[_Sums, _Sums, _Sums], Int[Array, "N P"]]:
+        two_ago, one_ago, last = carry
         k, here = given
-        now, _ = _anti_diagonal(k, here, two_ago, one_ago, band)
-        last = jnp.take_along_axis(now, n[None, :], axis=0, mode="clip")[0]
-        return (one_ago, now, jnp.where(k == n + m - 2, last, cost)), None
+        now, predecessor = _anti_diagonal(here, two_ago, one_ago)
+        at_end = [jnp.take_along_axis(lanes, n[None, :], axis=0, mode="clip")[0] for lanes in now]
+        ends_here = k == n + m - 2
+        last = _Sums(*(jnp.where(ends_here, a, b) for a, b in zip(at_end, last, strict=True)))
+        return (one_ago, now, last), predecessor
 
-    steps, start = _skew(distances), _start(distances)
-    carry = (*start, jnp.full(distances.shape[1], jnp.nan, jnp.float32))
-    (_, _, cost), _ = jax.lax.scan(step, carry, (jnp.arange(steps.shape[0]), steps))
-    return jnp.where(_possible(n, m, distances), cost, jnp.nan)
-
-
-@functools.partial(jax.jit, static_argnames=("normalise", "band"))
-def _xla_cost(
-    distances: Float[Array, "P N M"],
-    n: Int[Array, " P"],
-    m: Int[Array, " P"],
-    *,
-    normalise: bool,
-    band: int | None,
-) -> Float[Array, " P"]:
-    cost = lanes_cost(distances.swapaxes(0, 1), n, m, band)
-    return cost / (n + m).astype(jnp.float32) if normalise else cost
-
-
-@functools.partial(jax.jit, static_argnames="band")
-def _xla_path(
-    distances: Float[Array, "P N M"], n: Int[Array, " P"], m: Int[Array, " P"], *, band: int | None
-) -> tuple[Int[Array, "P K 2"], Int[Array, " P"]]:
-    lanes = distances.swapaxes(0, 1)
-    pairs = jnp.arange(lanes.shape[1])
-
-    def down(carry, given):  # noqa: ANN001, ANN202 one anti-diagonal, as in lanes_cost
-        two_ago, one_ago = carry
-        k, here = given
-        now, source = _anti_diagonal(k, here, two_ago, one_ago, band)
-        return (one_ago, now), source
-
-    steps = _skew(lanes)
-    count = steps.shape[0]
-    _, sources = jax.lax.scan(down, _start(lanes), (jnp.arange(count), steps))
-    possible = _possible(n, m, lanes) & jnp.isfinite(lanes_cost(lanes, n, m, band))
-
-    def whence(i: Int[Array, " P"], j: Int[Array, " P"]) -> Int[Array, " P"]:
-        return sources[jnp.clip(i + j, 0, count - 1), i, pairs]
-
-    return walk_back(whence, possible, n, m, count)
+    # Of the cells before the table only (-1, -1) is a way in: no cost, no cells, one way.
+    none = jnp.zeros((rows + 1, pairs), jnp.int32)
+    outside = _Sums(jnp.full(none.shape, jnp.inf, jnp.float32), none, none)
+    corner = outside._replace(cost=outside.cost.at[0].set(0), ways=none.at[0].set(1))
+    nowhere = _Sums(jnp.full(pairs, jnp.nan, jnp.float32), none[0], none[0])
+    steps = rows + columns - 1
+    given = jnp.arange(steps), _skew(distances)
+    (_, _, last), predecessors = jax.lax.scan(step, (corner, outside, nowhere), given)
+    possible = (n >= 1) & (n <= rows) & (m >= 1) & (m <= columns)
+    return last._replace(cost=jnp.where(possible, last.cost, jnp.nan)), predecessors
 
 
 def _anti_diagonal(
-    k: Int[Array, ""],
-    distance: Float[Array, "N P"],
-    two_ago: Float[Array, "N1 P"],
-    one_ago: Float[Array, "N1 P"],
-    band: int | None,
-) -> tuple[Float[Array, "N1 P"], Int[Array, "N P"]]:
-    """Anti-diagonal k of the table, and whence each sum came: 0 diagonal, 1 up, 2 left.
+    distance: Float[Array, "N P"], two_ago: _Sums, one_ago: _Sums
+) -> tuple[_Sums, Int[Array, "N P"]]:
+    """Sums on an anti-diagonal of the table, and each cell's predecessor.
 
-    Lane i + 1 is cell (i, k - i); lane 0 stands above the table.
+    On anti-diagonal k, lane i + 1 is cell (i, k - i), and lane 0 stands above the table. So the cells above
+    and left of lane i + 1 are lanes i and i + 1 of the anti-diagonal before, and the diagonal one is lane i
+    of the one before that.
     """
-    diagonal, up, left = two_ago[:-1], one_ago[:-1], one_ago[1:]
-    before = jnp.minimum(jnp.minimum(diagonal, up), left)
-    source = jnp.where(diagonal == before, 0, jnp.where(up == before, 1, 2)).astype(jnp.int8)
-    now = distance + before
-    if band is not None:
-        far = jnp.abs(k - 2 * jnp.arange(distance.shape[0])) > band
-        now = jnp.where(far[:, None], jnp.inf, now)
-    return jnp.concatenate([jnp.full_like(now[:1], jnp.inf), now]), source
-
-
-def _start(distances: Float[Array, "N P M"]) -> tuple[Float[Array, "N1 P"], Float[Array, "N1 P"]]:
-    """The two anti-diagonals before the table: of their cells only (-1, -1) is a way in."""
-    off = jnp.full((distances.shape[0] + 1, distances.shape[1]), jnp.inf, jnp.float32)
-    return off.at[0].set(0), off
+    diagonal, up, left = (
+        _Sums(*(lanes[some] for lanes in sums))
+        for sums, some in ((two_ago, slice(None, -1)), (one_ago, slice(None, -1)), (one_ago, slice(1, None)))
+    )
+    least = jnp.minimum(jnp.minimum(diagonal.cost, up.cost), left.cost)
+    predecessor = jnp.where(diagonal.cost == least, 0, jnp.where(up.cost == least, 1, 2)).astype(jnp.int8)
+    as_cheap = (jnp.where(before.cost == least, before.ways, 0) for before in (diagonal, up, left))
+    cells = jnp.where(predecessor == 0, diagonal.cells, jnp.where(predecessor == 1, up.cells, left.cells))
+    now = _Sums(distance + least, 1 + cells, jnp.minimum(sum(as_cheap), 2))
+    above = _Sums(*(jnp.full_like(lanes[:1], fill) for lanes, fill in zip(now, (jnp.inf, 0, 0), strict=True)))
+    return jax.tree.map(lambda *lanes: jnp.concatenate(lanes), above, now), predecessor
 
 
 def _skew(distances: Float[Array, "N P M"]) -> Float[Array, "K N P"]:
-    """Entry [k, i, p] is distances[i, p, k - i], infinite outside; K = N + M - 1.
+    """Distances by anti-diagonal: entry [k, i, p] is distances[i, p, k - i], infinite outside; K = N + M - 1.
 
-    Rows padded by N, read as one flat row of N cells less, begin one column later each.
+    Each row is padded by N cells. Read as one flat row and cut into rows of M + N - 1 cells, one less than
+    they have, row i begins i cells late: its column j stands at k = i + j.
     """
     rows, pairs, columns = distances.shape
     lanes = distances.astype(jnp.float32).transpose(1, 0, 2)
@@ -193,15 +180,25 @@ def _skew(distances: Float[Array, "N P M"]) -> Float[Array, "K N P"]:
     return flat.reshape(pairs, rows, columns + rows - 1).transpose(2, 1, 0)
 
 
-def _possible(
-    n: Int[Array, " P"], m: Int[Array, " P"], distances: Float[Array, "N P M"]
-) -> Bool[Array, " P"]:
-    rows, _, columns = distances.shape
-    return (n >= 1) & (n <= rows) & (m >= 1) & (m <= columns)
+def _walk_back(
+    predecessors: Int[Array, "K N P"], possible: Bool[Array, " P"], n: Int[Array, " P"], m: Int[Array, " P"]
+) -> tuple[Int[Array, "P K 2"], Int[Array, " P"]]:
+    """(path, length) of every pair; length 0 where no path is `possible`."""
+    steps, _, pairs = predecessors.shape
 
+    def back(
+        cell: tuple[Int[Array, " P"], Int[Array, " P"]], _: None
+    ) -> tuple[tuple[Int[Array, " P"], Int[Array, " P"]], tuple[Int[Array, " P"], Int[Array, " P"]]]:
+        i, j = cell
+        before = predecessors[jnp.clip(i + j, 0), jnp.clip(i, 0), jnp.arange(pairs)]
+        inside = (i >= 0) & (j >= 0)
+        here = jnp.where(inside, i, -1), jnp.where(inside, j, -1)
+        return (i - (before != 2).astype(i.dtype), j - (before != 1).astype(j.dtype)), here
 
-def _check(band: int | None, implementation: str) -> None:
-    if band is not None and band < 0:
-        raise ValueError(f"a band is at least 0, got {band}")
-    if implementation not in IMPLEMENTATIONS:
-        raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
+    ends = jnp.where(possible, n.astype(jnp.int32) - 1, -1), m.astype(jnp.int32) - 1
+    _, cells = jax.lax.scan(back, ends, length=steps)
+    reverse = jnp.stack(cells, axis=2)  # (K, P, 2), last cell first
+    length = (reverse[:, :, 0] >= 0).sum(axis=0, dtype=jnp.int32)
+    order = length[None, :] - 1 - jnp.arange(steps, dtype=jnp.int32)[:, None]
+    path = jnp.take_along_axis(reverse, jnp.clip(order, 0)[:, :, None], axis=0)
+    return jnp.where((order >= 0)[:, :, None], path, -1).swapaxes(0, 1), length

@@ -1,11 +1,9 @@
 """The scores that compare frames, of all pairs of two batches: the one entry of the grid.
 
-One cosine tile serves the row maxima (precision), the column maxima (recall) and DTW, whose
-distance is 1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere,
-where "pallas" is there to be asked for on a GPU. "numba_int8" and "xla_int8" round frames to
-eight bits: less exact, faster where the machine multiplies bytes at once (on a CPU, AVX-512 VNNI;
-without it slower than "numba"), and they know no DTW.
-A pair's scores on a CPU are the same bits whatever else is in the batch.
+One cosine tile serves the row maxima (precision), the column maxima (recall) and DTW, whose distance is
+1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere. "numba_int8" rounds frames
+to eight bits: less exact, faster where the machine multiplies bytes at once (AVX-512 VNNI; without it slower
+than "numba"), and without DTW. On a CPU a pair has the same bits whatever else is in the batch.
 """
 
 import functools
@@ -16,17 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from isogloss.kernels import dtw, seqsim, seqsim_int8
+from isogloss.kernels import dtw, seqsim
 
-IMPLEMENTATIONS = ("xla", "numba", "pallas", "xla_int8", "numba_int8")
+IMPLEMENTATIONS = ("xla", "numba", "numba_int8")
 MEASURES = ("seqsim", "precision", "recall", "dtw")
 
 
 def default_implementation(platform: str) -> str:
-    """Name of the implementation for a JAX platform ("cpu", "gpu", "tpu").
-
-    Not "pallas" on a GPU as long as nobody has seen it run there.
-    """
+    """Name of the implementation for a JAX platform ("cpu", "gpu", "tpu")."""
     return "numba" if platform == "cpu" else "xla"
 
 
@@ -38,7 +33,7 @@ def frame_scores(
     *,
     measures: Collection[str],
     implementation: str,
-    interpret: bool = False,
+    dtw_normalise: str = "none",
 ) -> dict[str, Float[np.ndarray, "U V"]]:
     """Scores of every utterance of A with every one of B, float32, by measure.
 
@@ -49,40 +44,36 @@ def frame_scores(
       m: frames in use, 1 <= m <= M.
       measures: of "precision", "recall", "seqsim" (their F1) and "dtw" (a cost: smaller is nearer).
       implementation: one of IMPLEMENTATIONS.
-      interpret: run "pallas" without a GPU, slowly, as tests do.
+      dtw_normalise: what a DTW cost is divided by, see `dtw.dtw_cost`.
 
     Returns:
       The measures asked for. NaN where an utterance has a frame in use that is not finite.
 
     Raises:
-      ValueError: an unknown measure or implementation, a length out of range, unequal features,
-        "pallas" without a GPU, DTW from rounded frames.
+      ValueError: an unknown measure, implementation or normalisation, a length out of range, unequal
+        features, DTW from rounded frames.
     """
     _check(x, n, y, m, measures, implementation)
+    dtw.check_normalise(dtw_normalise)
     maxima = not {"seqsim", "precision", "recall"}.isdisjoint(measures)
-    wanted = {"maxima": maxima, "dtw": "dtw" in measures}
-    if implementation.startswith("numba"):
-        from isogloss.kernels.cpu import frame_scores as frame_scores_numba, packing  # noqa: PLC0415 takes long to import
+    wanted = {"maxima": maxima, "with_dtw": "dtw" in measures, "per_cell": dtw_normalise == "path_length"}
+    if implementation == "xla":
+        found = _xla_scores(x, n, y, m, **wanted)
+    else:
+        from isogloss.kernels.cpu import frame_scores, packing  # noqa: PLC0415 Numba takes long to import
 
         form = packing.BYTES if implementation == "numba_int8" else packing.FLOATS
-        found = frame_scores_numba.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
-    elif implementation == "pallas":
-        from isogloss.kernels import dtw_pallas, frame_scores_pallas  # noqa: PLC0415 a second to import
-
-        chosen = {"blocks": dtw_pallas.blocks_here(interpret=interpret), "interpret": interpret}
-        found = frame_scores_pallas.frame_scores(x, n, y, m, **wanted, **chosen)
-    elif implementation == "xla_int8":
-        found = (*seqsim_int8.seqsim(x, n, y, m), np.float32(np.nan))
-    else:
-        found = _xla_scores(x, n, y, m, **wanted)
+        found = frame_scores.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
     precision, recall, cost = (np.asarray(scores) for scores in found)
+    if dtw_normalise == "length_sum":
+        cost = cost / (n[:, None] + m[None, :]).astype(np.float32)
     scores = {"precision": precision, "recall": recall, "dtw": cost}
     if "seqsim" in measures:
-        scores["seqsim"] = _f1(precision, recall)
+        scores["seqsim"] = np.asarray(seqsim.f1(precision, recall))
     return {measure: scores[measure] for measure in measures}
 
 
-@functools.partial(jax.jit, static_argnames=("maxima", "dtw"))
+@functools.partial(jax.jit, static_argnames=("maxima", "with_dtw", "per_cell"))
 def _xla_scores(
     x: Float[Array, "U N D"],
     n: Int[Array, " U"],
@@ -90,24 +81,26 @@ def _xla_scores(
     m: Int[Array, " V"],
     *,
     maxima: bool,
-    dtw: bool,
+    with_dtw: bool,
+    per_cell: bool,
 ) -> tuple[Float[Array, "U V"], Float[Array, "U V"], Float[Array, "U V"]]:
-    return seqsim.for_each_slab(functools.partial(_slab_scores, maxima, dtw), x, n, y, m)
+    score = functools.partial(_slab_scores, maxima, with_dtw, per_cell)
+    return seqsim.for_each_slab(score, x, n, y, m)
 
 
 def _slab_scores(
-    maxima: bool, with_dtw: bool, c: Float[Array, "N V M"], n: Int[Array, ""], m: Int[Array, " V"]
+    maxima: bool,
+    with_dtw: bool,
+    per_cell: bool,
+    c: Float[Array, "N V M"],
+    n: Int[Array, ""],
+    m: Int[Array, " V"],
 ) -> tuple[Float[Array, " V"], Float[Array, " V"], Float[Array, " V"]]:
     nothing = jnp.full(m.shape, jnp.nan, jnp.float32)
     precision, recall = seqsim.maxima(c, n, m) if maxima else (nothing, nothing)
     rows = jnp.broadcast_to(n, m.shape)
-    return precision, recall, dtw.lanes_cost(1 - c, rows, m) if with_dtw else nothing
-
-
-def _f1(precision: Float[np.ndarray, "U V"], recall: Float[np.ndarray, "U V"]) -> Float[np.ndarray, "U V"]:
-    """`seqsim.f1` on the host."""
-    total = precision + recall
-    return np.where(total == 0, 0, 2 * precision * recall / np.where(total == 0, 1, total))
+    cost = dtw.lanes_cost(1 - c, rows, m, per_cell=per_cell) if with_dtw else nothing
+    return precision, recall, cost
 
 
 def _check(
@@ -123,9 +116,9 @@ def _check(
         raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
     if unknown := sorted(set(measures) - set(MEASURES)):
         raise ValueError(f"measures must be among {MEASURES}, got {unknown}")
-    if implementation.endswith("int8") and "dtw" in measures:
+    if implementation == "numba_int8" and "dtw" in measures:
         raise ValueError(
-            f"{implementation} knows no dtw: a path adds up the errors of its cells. Remedy: another one"
+            "numba_int8 has no dtw, because a path adds up the errors of its cells. Remedy: another one"
         )
     if not measures:
         raise ValueError(f"name at least one measure of {MEASURES}")

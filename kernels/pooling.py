@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from isogloss.kernels.unit_vectors import unit_vectors
+
 
 @jax.jit
 def meanpool(x: Float[Array, "U N D"], n: Int[Array, " U"]) -> Float[Array, "U D"]:
@@ -26,7 +28,8 @@ def meanpool(x: Float[Array, "U N D"], n: Int[Array, " U"]) -> Float[Array, "U D
 @jax.jit
 def cosine(a: Float[Array, "U D"], b: Float[Array, "V D"]) -> Float[Array, "U V"]:
     """Cosine of every row of a with every row of b, float32; 0 where either is all zeros."""
-    return jnp.einsum("ud,vd->uv", _unit(a), _unit(b), precision="highest")
+    units = (unit_vectors(vectors.astype(jnp.float32)) for vectors in (a, b))
+    return jnp.einsum("ud,vd->uv", *units, precision="highest")
 
 
 @jax.jit
@@ -42,11 +45,3 @@ def remove_mean(x: Float[Array, "*axes D"], mean: Float[Array, " D"]) -> Float[A
     Padding stays padding: NaN stays NaN. Source: POTSA, arXiv 2511.09232, for every frame.
     """
     return x.astype(jnp.float32) - mean.astype(jnp.float32).reshape((1,) * (x.ndim - 1) + (-1,))
-
-
-def _unit(a: Float[Array, "U D"]) -> Float[Array, "U D"]:
-    a = a.astype(jnp.float32)
-    scale = jnp.abs(a).max(axis=1, keepdims=True)  # squares of huge entries would overflow
-    a = a / jnp.where(scale == 0, 1, scale)
-    norm = jnp.sqrt(jnp.square(a).sum(axis=1, keepdims=True))
-    return a / jnp.where(norm == 0, 1, norm)

@@ -46,46 +46,60 @@ def f1(precision: float, recall: float) -> float:
     return 0.0 if total == 0.0 else 2.0 * precision * recall / total
 
 
-def dtw_table(distances: Float[np.ndarray, "N M"], band: int | None = None) -> Float[np.ndarray, "N M"]:
+def dtw_table(distances: Float[np.ndarray, "N M"]) -> Float[np.ndarray, "N M"]:
     """Sum along the cheapest path from (0, 0) to each cell, both ends included.
 
-    Steps go down, right or diagonally, all of weight 1. With a band (Sakoe & Chiba, 1978) only
-    cells with |i - j| <= band may be used; the others hold infinity.
+    Steps go down, right or diagonally, all of weight 1.
     """
     n, m = distances.shape
-    total = np.full((n, m), np.inf)
+    total = np.zeros((n, m))
     for i in range(n):
         for j in range(m):
-            if band is not None and abs(i - j) > band:
-                continue
             before = [total[p, q] for p, q in _before(i, j)]
             total[i, j] = float(distances[i, j]) + min(before, default=0.0)
     return total
 
 
-def dtw_cost(
-    distances: Float[np.ndarray, "N M"], *, normalise: bool = False, band: int | None = None
-) -> float:
-    """Sum along the cheapest path, divided by N + M if asked; infinite if the band admits none."""
-    n, m = distances.shape
-    total = float(dtw_table(distances, band)[-1, -1])
-    return total / (n + m) if normalise else total
+def dtw_cost(distances: Float[np.ndarray, "N M"], normalise: str = "none") -> float:
+    """Sum along the cheapest path, as it is or divided.
 
-
-def dtw_path(distances: Float[np.ndarray, "N M"], *, band: int | None = None) -> list[tuple[int, int]]:
-    """Cheapest path as (i, j), first to last; of equals the diagonal, then up, then left.
-
-    Raises:
-      ValueError: the band admits no path.
+    Args:
+      distances: of frames.
+      normalise: "none", "length_sum" (divided by N + M) or "path_length" (by the cells of `dtw_path`).
     """
-    total = dtw_table(distances, band)
-    n, m = total.shape
-    if np.isinf(total[-1, -1]):
-        raise ValueError(f"a band of {band} admits no path from (0, 0) to ({n - 1}, {m - 1})")
-    path = [(n - 1, m - 1)]
+    total = float(dtw_table(distances)[-1, -1])
+    if normalise == "path_length":
+        return total / len(dtw_path(distances))
+    return total / sum(distances.shape) if normalise == "length_sum" else total
+
+
+def dtw_path(distances: Float[np.ndarray, "N M"]) -> list[tuple[int, int]]:
+    """Cheapest path as (i, j), first to last; of equals the diagonal, then up, then left."""
+    total = dtw_table(distances)
+    path = [(distances.shape[0] - 1, distances.shape[1] - 1)]
     while path[-1] != (0, 0):
         path.append(min(_before(*path[-1]), key=lambda cell: total[cell]))  # min keeps the first of equals
     return path[::-1]
+
+
+def count_cheapest_paths(distances: Float[np.ndarray, "N M"]) -> int:
+    """Number of warping paths whose sum is the smallest there is, by walking every path.
+
+    Sums run from (0, 0) on, in the dtype of `distances`.
+    """
+    last = distances.shape[0] - 1, distances.shape[1] - 1
+    sums = []
+    stack = [((0, 0), distances[0, 0])]
+    while stack:
+        (i, j), total = stack.pop()
+        if (i, j) == last:
+            sums.append(total)
+            continue
+        steps = ((i + 1, j), (i, j + 1), (i + 1, j + 1))
+        stack += [
+            (cell, total + distances[cell]) for cell in steps if cell[0] <= last[0] and cell[1] <= last[1]
+        ]
+    return sums.count(min(sums))
 
 
 def _before(i: int, j: int) -> list[tuple[int, int]]:

@@ -11,7 +11,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from isogloss.kernels.unit_vectors import unit_vectors
 
 BLOCK = 32  # utterances of B in one product: wide enough for a product's best speed
 
@@ -35,12 +38,16 @@ def seqsim(
     return for_each_slab(maxima, x, n, y, m)
 
 
-@jax.jit
-def f1(precision: Float[Array, "*S"], recall: Float[Array, "*S"]) -> Float[Array, "*S"]:
-    """2PR / (P + R); 0 where P + R is exactly 0. With opposite signs it has no bound."""
-    total = precision + recall
+def f1(
+    precision: Float[np.ndarray | Array, "*S"], recall: Float[np.ndarray | Array, "*S"]
+) -> Float[np.ndarray | Array, "*S"]:
+    """2PR / (P + R), of NumPy's or JAX's arrays; 0 where P + R is exactly 0.
+
+    With P and R of opposite signs it has no bound.
+    """
+    xp, total = precision.__array_namespace__(), precision + recall
     zero = total == 0
-    return jnp.where(zero, 0, 2 * precision * recall / jnp.where(zero, 1, total)).astype(total.dtype)
+    return xp.where(zero, 0, 2 * precision * recall / xp.where(zero, 1, total))
 
 
 def for_each_slab(
@@ -57,14 +64,14 @@ def for_each_slab(
     pairs = y.shape[0]
     blocks = -(-pairs // BLOCK)
     fill = blocks * BLOCK - pairs
-    frames, used = unit(y, m), m
+    frames, used = unit_frames(y, m), m
     frames = jnp.pad(frames, ((0, fill), (0, 0), (0, 0))).reshape(blocks, BLOCK, *y.shape[1:])
     used = jnp.pad(used, (0, fill), constant_values=1).reshape(blocks, BLOCK)
 
     def one_utterance(
         row: tuple[Float[Array, "N D"], Int[Array, ""]],
     ) -> PyTree[Float[Array, " V"]]:
-        ours = unit(row[0][None], row[1][None])[0]
+        ours = unit_frames(row[0][None], row[1][None])[0]
 
         def one_block(
             block: tuple[Float[Array, "B M D"], Int[Array, " B"]],
@@ -93,17 +100,10 @@ def maxima(
     return precision, recall
 
 
-def unit(x: Float[Array, "V M D"], m: Int[Array, " V"]) -> Float[Array, "V M D"]:
-    """Frames of length 1 in float32; padding and all-zero frames become zeros.
-
-    Dividing by the largest entry first keeps the squares of tiny and huge states in range.
-    """
+def unit_frames(x: Float[Array, "V M D"], m: Int[Array, " V"]) -> Float[Array, "V M D"]:
+    """Frames of length 1 in float32; padding and all-zero frames become zeros."""
     used = jnp.arange(x.shape[1])[None, :] < m[:, None]
-    frames = jnp.where(used[:, :, None], x.astype(jnp.float32), 0)
-    scale = jnp.abs(frames).max(axis=2, keepdims=True)
-    frames = frames / jnp.where(scale == 0, 1, scale)
-    norm = jnp.sqrt(jnp.square(frames).sum(axis=2, keepdims=True))
-    return frames / jnp.where(norm == 0, 1, norm)
+    return jnp.asarray(unit_vectors(jnp.where(used[:, :, None], x.astype(jnp.float32), 0)))
 
 
 def _possible(lengths: Int[Array, " V"], longest: int) -> Bool[Array, " V"]:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from isogloss.kernels import seqsim
+from isogloss.kernels.unit_vectors import unit_vectors
 
 
 class Matches(NamedTuple):
@@ -48,7 +48,7 @@ def match(
       w: words of B in use.
     """
     left, right = word_vectors(x, a, v), word_vectors(y, b, w)
-    c = jnp.einsum("bvd,bwd->bvw", _unit(left), _unit(right), precision="highest")
+    c = jnp.einsum("bvd,bwd->bvw", unit_vectors(left), unit_vectors(right), precision="highest")
     return Matches(c, mutual_best(c))
 
 
@@ -80,9 +80,3 @@ def mutual_best(similarity: Float[Array, "B V W"]) -> Bool[Array, "B V W"]:
     best_of_row = jnp.arange(similarity.shape[2])[None, None, :] == values.argmax(axis=2, keepdims=True)
     best_of_column = jnp.arange(similarity.shape[1])[None, :, None] == values.argmax(axis=1, keepdims=True)
     return best_of_row & best_of_column & known
-
-
-def _unit(vectors: Float[Array, "B V D"]) -> Float[Array, "B V D"]:
-    """Vectors of length 1, zeros for zeros; those of NaN stay NaN."""
-    everything = jnp.full(vectors.shape[0], vectors.shape[1], jnp.int32)
-    return seqsim.unit(vectors, everything)

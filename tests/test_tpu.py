@@ -15,10 +15,10 @@ LENGTHS = jax.ShapeDtypeStruct((3,), jnp.int32)
 PROGRAMS = {
     "seqsim": (seqsim.seqsim, (FRAMES, LENGTHS, FRAMES, LENGTHS)),
     "frame_scores": (
-        functools.partial(frame_scores._xla_scores, maxima=True, dtw=True),
+        functools.partial(frame_scores._xla_scores, maxima=True, with_dtw=True, per_cell=True),
         (FRAMES, LENGTHS, FRAMES, LENGTHS),
     ),
-    "dtw_cost": (functools.partial(dtw.dtw_cost, band=9), (DISTANCES, LENGTHS, LENGTHS)),
+    "dtw_cost": (functools.partial(dtw.dtw_cost, normalise="path_length"), (DISTANCES, LENGTHS, LENGTHS)),
     "dtw_path": (dtw.dtw_path, (DISTANCES, LENGTHS, LENGTHS)),
     "meanpool": (pooling.meanpool, (FRAMES, LENGTHS)),
 }
@@ -29,7 +29,7 @@ def check(program, arguments):
     assert exported.platforms == ("tpu",)
     assert "stablehlo" in exported.mlir_module()
     for result in exported.out_avals:
-        assert result.dtype in (jnp.float32, jnp.float16, jnp.int32)
+        assert result.dtype in (jnp.float32, jnp.float16, jnp.int32, jnp.bool_)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -21,7 +21,7 @@ from importlib import metadata
 
 import jax
 
-from isogloss.engine.bench import blocks, grid, machine_peak, setting as bench_setting, table, timing
+from isogloss.engine.bench import grid, machine_peak, setting as bench_setting, table, timing
 from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Row, TimedTask
 from isogloss.engine.runtime import compilation, shards
@@ -30,7 +30,6 @@ from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
 SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
-TUNING = ("blocks",)
 _VERSIONS = ("jax", "numpy", "numba", "tensorstore", "zarr", *bench_setting.PEERS)
 
 
@@ -53,7 +52,7 @@ class BenchConfig:
     def __post_init__(self) -> None:
         """Refuse suites and peers that don't exist."""
         for flag, values, known in (
-            ("suite", self.suites, SUITES + TUNING),
+            ("suite", self.suites, SUITES),
             ("without", self.without, tuple(bench_setting.PEERS)),
         ):
             unknown = [value for value in values if value not in known]
@@ -68,7 +67,7 @@ class BenchConfig:
     @property
     def chosen(self) -> tuple[str, ...]:
         """Suites in the order they run; all of them where none is named."""
-        return tuple(suite for suite in SUITES + TUNING if suite in (self.suites or SUITES))
+        return tuple(suite for suite in SUITES if suite in (self.suites or SUITES))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,6 @@ class BenchSummary:
       seconds: of the run.
       plan: cases of this process.
       projection: what the rates say of the full grid.
-      best_blocks: by case of the suite that tries block sizes, those that were fastest.
     """
 
     cases: int
@@ -97,7 +95,6 @@ class BenchSummary:
     seconds: float
     plan: Mapping[str, int | float]
     projection: Mapping[str, float]
-    best_blocks: Mapping[str, str]
 
     @property
     def complete(self) -> bool:
@@ -147,7 +144,6 @@ def run(config: BenchConfig) -> BenchSummary:
         seconds=round(time.monotonic() - start, 3),
         plan={"cases": len(mine)},
         projection={} if config.quick else grid.projection(rows),
-        best_blocks=blocks.best(rows),
     )
     if config.json and not config.dry_run:
         _write(config.json, summary, rows)

@@ -1,4 +1,4 @@
-"""Benchmark of DTW from given distances: cost and path, against a plain copy and public peers.
+"""Benchmark of DTW from given distances: costs, and the path of the align job, against a copy and peers.
 
 The yardstick is bandwidth, because a cell is one distance read and three operations. Useful work is the
 cells in use. torchdtw divides its cost by the path's length, which its check allows for.
@@ -22,28 +22,24 @@ _Lengths = tuple[Int32[np.ndarray, " U"], Int32[np.ndarray, " V"]]
 
 
 def cases(setting: BenchSetting) -> list[Planned]:
-    """Costs and paths of equal and of ragged batches."""
+    """Costs of equal and of ragged batches, paths of texts' tokens along their frames."""
     random = data.rng()
     few = 8 if setting.device == "cpu" else 32
     equal = np.full(2 * few, 300, np.int32)
     ragged = data.fleurs_frames(few, random), data.fleurs_frames(few, random)
     frames = data.fleurs_frames(4 if setting.device == "cpu" else 16, random)
     tokens = np.maximum(1, frames // 15)[: len(frames) // 2]  # some 3 tokens a second
-    kinds: dict[str, _Lengths] = {
-        "equal lengths": (equal, equal),
-        "4 to 30 s": ragged,
-        "tokens and frames": (tokens, frames),
-    }
+    kinds: list[tuple[str, _Lengths, Callable[[BenchSetting, str, _Lengths], Case]]] = [
+        ("cost, {} pairs, equal lengths", (equal, equal), _cost_case),
+        ("cost, {} pairs, 4 to 30 s", ragged, _cost_case),
+        ("path, {} pairs, tokens and frames", (tokens, frames), _path_case),
+    ]
     planned = []
-    for name, (n, m) in kinds.items():
+    for name, (n, m), build in kinds:
         if setting.quick:
             n, m = -(-n[:3] // 20), -(-m[:2] // 20)  # noqa: PLW2901
-        what = f"{len(n) * len(m)} pairs, {name} up to {n.max()} x {m.max()}"
-        if name != "tokens and frames":
-            build = functools.partial(_cost_case, setting, f"cost, {what}", (n, m))
-            planned.append(Planned(title=f"cost, {what}", build=build))
-        build = functools.partial(_path_case, setting, f"path, {what}", (n, m))
-        planned.append(Planned(title=f"path, {what}", build=build))
+        title = f"{name.format(len(n) * len(m))} up to {n.max()} x {m.max()}"
+        planned.append(Planned(title=title, build=functools.partial(build, setting, title, (n, m))))
     return planned
 
 
@@ -115,7 +111,7 @@ def _torchdtw_task(given: _DtwCase, device: str) -> TimedTask:
         found = []
         for p in given.checked():
             pair = given.pair(p)
-            want = reference.dtw_cost(pair) / len(reference.dtw_path(pair))
+            want = reference.dtw_cost(pair, "path_length")
             found.append(abs(float(np.asarray(result)[p]) - want) / want)
         return found
 
@@ -124,17 +120,16 @@ def _torchdtw_task(given: _DtwCase, device: str) -> TimedTask:
 
 def _path_case(setting: BenchSetting, title: str, lengths: _Lengths) -> Case:
     given = _DtwCase(setting, lengths)
-    implementation = setting.implementation
 
     def ours() -> object:
-        return dtw.dtw_path(given.placed, given.n, given.m, implementation=implementation)
+        return dtw.dtw_path(given.placed, given.n, given.m)
 
     def ours_errors(result: object) -> list[float]:
         assert isinstance(result, tuple)
-        paths, counts = (np.asarray(array) for array in result)
+        paths, counts, _ = (np.asarray(array) for array in result)
         return _path_errors(given, lambda p: paths[p, : counts[p]])
 
-    tasks = [given.task(implementation, ours, ours_errors)]
+    tasks = [given.task("xla", ours, ours_errors)]
     if "openai-whisper" in setting.peers:
         tasks.append(_whisper_task(given))
     return Case(title=title, tasks=tuple(tasks), yardstick=setting.copy)

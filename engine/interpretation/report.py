@@ -36,6 +36,7 @@ from isogloss.engine.retrieval import grid_store
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.kernels.unit_vectors import unit_vectors
 
 SEED = 20250519  # of random word pairs and permutations
 _PAGE = "interpret.html"
@@ -236,11 +237,8 @@ def _matches(rows: pd.DataFrame, said: Sequence[Words]) -> list[sentence_pair_fi
 
 
 def _cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
-    norms = []
-    for frames in (x.astype(np.float64), y.astype(np.float64)):
-        norm = np.linalg.norm(frames, axis=1, keepdims=True)
-        norms.append(frames / np.where(norm == 0, 1, norm))
-    return norms[0] @ norms[1].T
+    a, b = (np.asarray(unit_vectors(frames.astype(np.float64))) for frames in (x, y))
+    return a @ b.T
 
 
 def sentence_name(sentence: str, start: str) -> str:

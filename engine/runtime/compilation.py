@@ -1,8 +1,8 @@
-"""What this process compiles: how many programs, and where they are kept for the next process.
+"""Programs that this process compiles: their number, and the folder that keeps them for the next process.
 
 A cold process spends seconds of a core on compiling XLA's programs and Numba's functions; with a folder to
 keep them in, the next one reads them instead. Numba looks only at the file a function stands in and would
-miss a change of what it calls, so its part of the folder is named by all kernel sources.
+miss a change of what it calls, so its part of the folder is named by all sources of `kernels.cpu`.
 Safe for several processes at once; nothing is ever removed.
 """
 
@@ -10,13 +10,13 @@ import functools
 import hashlib
 import importlib
 import pathlib
-from collections.abc import Callable, Sequence
+import pkgutil
+from collections.abc import Callable
 
 import jax
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"  # also where XLA's cache had it
 _FOUND = "/jax/compilation_cache/cache_hits"
-_NUMBA = ("llvm_builder", "microkernels", "dtw", "packing", "tiles", "frame_scores")
 
 
 class Programs:
@@ -31,17 +31,17 @@ class Programs:
     def __init__(self) -> None:
         """Listen; the libraries keep listeners for good, so make one only."""
         self.wanted = self.found = self.functions = 0
-        self._hears_numba = False
+        self._counts_numba = False
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
         jax.monitoring.register_event_listener(self._on_event)
 
     def counts(self) -> dict[str, int]:
-        """What took time to compile, and what was found compiled."""
+        """Numbers of programs that took time to compile, and of those found compiled."""
         return {"compiled": self.wanted - self.found + self.functions, "found": self.found}
 
-    def hear_numba(self) -> None:
+    def count_numba(self) -> None:
         """Count Numba's functions too, which imports it."""
-        if self._hears_numba:
+        if self._counts_numba:
             return
         from numba.core import event  # noqa: PLC0415 Numba takes long to import
 
@@ -55,7 +55,7 @@ class Programs:
                 counter.functions += 1
 
         event.register("numba:compile", OnNumba())
-        self._hears_numba = True
+        self._counts_numba = True
 
     def _on_duration(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         self.wanted += event == _COMPILED
@@ -79,30 +79,34 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
     """
     counter = programs()
     if implementation.startswith("numba"):
-        counter.hear_numba()
+        counter.count_numba()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder.resolve() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         if implementation.startswith("numba"):
-            _keep_functions(folder.resolve(), _NUMBA)
+            _keep_functions(folder.resolve())
     before = counter.counts()
     return lambda: {what: count - before[what] for what, count in counter.counts().items()}
 
 
-def _keep_functions(folder: pathlib.Path, modules: Sequence[str]) -> None:
+def _keep_functions(folder: pathlib.Path) -> None:
     """Keep Numba's functions of the kernels; must come before the first of them is compiled."""
     from numba.core import config  # noqa: PLC0415 takes long to import
     from numba.core.dispatcher import Dispatcher  # noqa: PLC0415
 
-    loaded = [importlib.import_module(f"isogloss.kernels.cpu.{name}") for name in modules]
-    sources = sorted(pathlib.Path(str(module.__file__)) for module in loaded)
-    registers = importlib.import_module("isogloss.kernels.cpu.microkernels")
-    shapes = repr((registers.HEIGHTS, registers.PANELS, registers.HAS_BYTE_PRODUCT)).encode()  # of a machine
-    key = hashlib.sha256(shapes + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    from isogloss.kernels import cpu  # noqa: PLC0415
+    from isogloss.kernels.cpu import microkernels  # noqa: PLC0415
+
+    names = sorted(module.name for module in pkgutil.iter_modules(cpu.__path__, f"{cpu.__name__}."))
+    modules = [importlib.import_module(name) for name in names]
+    # Shapes that the kernels choose for a machine: Numba's own key has the machine, but not its settings.
+    shapes = repr((microkernels.HEIGHTS, microkernels.PANELS, microkernels.HAS_BYTE_PRODUCT)).encode()
+    sources = b"".join(pathlib.Path(str(module.__file__)).read_bytes() for module in modules)
+    key = hashlib.sha256(shapes + sources).hexdigest()[:16]
     config.CACHE_DIR = str(folder / f"numba-{key}")  # pyright: ignore[reportAttributeAccessIssue]
-    for module in loaded:
+    for module in modules:
         for value in vars(module).values():
             if isinstance(value, Dispatcher):
                 value.enable_caching()

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from isogloss.kernels.cpu import dtw as dtw_numba, microkernels, tiles
+from isogloss.kernels.cpu import dtw, microkernels, tiles
 from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES
 from isogloss.kernels.cpu.packing import FLOATS, Form
 
@@ -29,18 +29,20 @@ def frame_scores(
     m: Int[np.ndarray, " V"],
     *,
     maxima: bool,
-    dtw: bool,
+    with_dtw: bool,
+    per_cell: bool,
     form: Form = FLOATS,
 ) -> Float[np.ndarray, "3 U V"]:
     """Precision, recall and DTW cost of every pair; NaN for what is not asked for.
 
-    NaN, too, for an utterance with a frame in use that is not finite. Lengths are in range, and a `form`
-    other than FLOATS isn't asked for DTW: `isogloss.kernels.frame_scores` has seen to that.
+    NaN, too, for an utterance with a frame in use that is not finite. `isogloss.kernels.frame_scores` has
+    checked the lengths, and that DTW is asked of FLOATS only. With `per_cell` a cost is divided by the number
+    of its path's cells.
     """
-    assert form is FLOATS or not dtw
+    assert form is FLOATS or not with_dtw
     scores = np.full((3, len(x), len(y)), np.nan, np.float32)
     cores, depth = numba.get_num_threads(), form.entries(x.shape[2])
-    longest_first = np.argsort(-n, kind="stable").tolist()  # the last one done leaves threads idle
+    longest_first = np.argsort(-n, kind="stable").tolist()  # so that threads end at about the same time
     with concurrent.futures.ThreadPoolExecutor(cores) as threads:
         for start in range(0, len(y), BATCH):
             batch = np.arange(start, min(start + BATCH, len(y)))
@@ -61,10 +63,10 @@ def frame_scores(
                 slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
                 factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
                 sizes = length, frames[share], height, depth
-                found = _scores(slivers, blocks, begins[share], *sizes, maxima, dtw)
+                found = _scores(slivers, blocks, begins[share], *sizes, maxima, with_dtw, per_cell)
                 scores[:, u, batch[share]] = found * (factor * factors[share]).astype(np.float32)
 
-            shares = min(len(batch), -(-dtw_numba.SHARES * cores // max(1, len(x))))
+            shares = min(len(batch), -(-dtw.SHARES * cores // max(1, len(x))))
             tasks = itertools.product(longest_first, np.array_split(np.arange(len(batch)), shares))
             for _ in threads.map(some, tasks):
                 pass
@@ -107,7 +109,8 @@ def _scores(
     height: int,
     depth: int,
     maxima: bool,
-    dtw: bool,
+    with_dtw: bool,
+    per_cell: bool,
 ) -> Float[np.ndarray, "3 share"]:
     """Precision, recall and cost of one utterance of A with some of B."""
     found = np.empty((3, len(m)), np.float32)
@@ -116,9 +119,8 @@ def _scores(
     tile_rows = _TILE_SLIVERS * height
     tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
     row_maxima, column_maxima = np.empty(n * LANES, np.float32), np.empty(width, np.float32)
-    table = np.empty(n * width if dtw else 0, np.float32)
-    edge, spare = dtw_numba.room(width)
-    choices = np.empty((1, 1, 2), np.uint16)
+    table = np.empty(n * width if with_dtw else 0, np.float32)
+    edge, spare = dtw.room(width)
     for v in range(len(m)):
         right, columns = blocks[begins[v] :], -(-m[v] // LANES)
         row_maxima[:] = -np.inf
@@ -131,14 +133,13 @@ def _scores(
                 if maxima:
                     tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
                     microkernels.raise_maxima(tile, tops[0], tops[1], rows)
-                if dtw:
+                if with_dtw:
                     _keep(tile, table[row * width + column * LANES :], rows, count * LANES, width)
         if maxima:
             found[0, v] = _mean_of_highest(row_maxima, n)
             found[1, v] = _mean(column_maxima, m[v])
-        if dtw:
-            shape = 0, width, n, m[v], max(n, width)
-            found[2, v] = dtw_numba.fill(table, shape, edge, spare, choices, False)
+        if with_dtw:
+            found[2, v] = dtw.cost(table, (0, width, n, m[v]), edge, spare, per_cell)
     return found
 
 

@@ -12,9 +12,9 @@ from numba.core import cgutils, types
 LANES = 16  # one register of AVX-512, two of AVX2, four of NEON
 
 FLOATS, INTS = types.Array(types.float32, 1, "C"), types.Array(types.int64, 1, "C")
-WORDS, MASKS = types.Array(types.int32, 1, "C"), types.Array(types.uint16, 1, "C")
-_ARRAYS, INT = (FLOATS, INTS, WORDS, MASKS), types.intp
-F32, _I16, _I32, I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+WORDS = types.Array(types.int32, 1, "C")
+_ARRAYS, INT = (FLOATS, INTS, WORDS), types.intp
+F32, _I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 VECTOR = ir.VectorType(F32, LANES)
 INT_VECTOR = ir.VectorType(_I32, LANES)
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
@@ -193,15 +193,6 @@ def load_ints(builder: ir.IRBuilder, array: ir.Value, vector: int) -> ir.Value:
     place = builder.gep(array, [whole(vector * LANES)], source_etype=I64)
     loaded = builder.load(builder.bitcast(place, wide.as_pointer()), align=8, typ=wide)
     return made(builder.trunc(loaded, INT_VECTOR))
-
-
-def store_bits(
-    builder: ir.IRBuilder, conditions: Sequence[ir.Value], array: ir.Value, pair: ir.Value
-) -> None:
-    """Two conditions by lane, as the bits of two int16."""
-    for which, condition in enumerate(conditions):
-        place = builder.gep(array, [index(builder, pair, 2, whole(which))], source_etype=_I16)
-        builder.store(builder.bitcast(condition, _I16), place)
 
 
 def ints(value: int) -> ir.Constant:

@@ -22,7 +22,6 @@ from isogloss.kernels.cpu.llvm_builder import (
     INT_VECTOR,
     INTS,
     LANES,
-    MASKS,
     VECTOR,
     WORDS,
     ZERO,
@@ -45,7 +44,6 @@ from isogloss.kernels.cpu.llvm_builder import (
     spread_int,
     spread_word,
     store,
-    store_bits,
     transposed,
     whole,
 )
@@ -131,39 +129,31 @@ def raise_maxima(typing, tile, row_maxima, column_maxima, rows):  # noqa: ANN001
     return routine("isogloss_maxima", [*[FLOATS] * 3, INT], _emit_maxima)
 
 
-def strip(record: bool) -> Callable[..., None]:
-    """Compiled-code function (source, ahead, lanes, state, edge, first, blocks, choices).
+def strip(count: bool) -> Callable[..., None]:
+    """Compiled-code function (source, ahead, lanes, state, sums, cells, first, blocks) of the DTW recursion.
 
-    Runs the DTW recursion along LANES rows of one table, an anti-diagonal k of the strip at a time,
-    from k = first for blocks * LANES steps. The lowest row has lane 0, the one i rows below the
-    highest is at column k - i.
+    Runs along LANES rows of one table, an anti-diagonal k of the strip at a time, from k = first for
+    blocks * LANES steps. The lowest row has lane 0; the row i rows below the highest is at column k - i.
 
-    source: distances, flat float32; ahead: how much further those lie that the caller will want next,
-    which are fetched meanwhile; lanes, flat int64 (3, lane): where in it a lane's first
-    distance lies, then at which k it enters the cells in use, and for how many steps it stays: other
-    cells are impassable, whatever their distance. state, float32: on entry, the sums diagonally
-    before each lane's first cell; on return, in each lane a NaN if its row had one in use. edge,
-    float32: entry LANES + j is the sum in column j of the row above, on return of the lowest row;
-    LANES entries of room at both ends. choices, uint16: if `record`, two per step, a bit per lane:
-    it came from above (unless from the left), it came from the left.
+    Args of the function, all arrays flat float32 but for `lanes`, int64:
+      source: distances.
+      ahead: distance in `source` from a row to the one that the next strip reads, to fetch it meanwhile.
+      lanes: (2, lane): where in `source` a lane reads at k = first, and the columns it has in use. Cells
+        beyond are impassable, whatever their distance.
+      state: on entry, the sums diagonally before each lane's first cell; on return a NaN in each lane whose
+        row had one in use.
+      sums: entry LANES + j is the sum in column j of the row above, on return of the lowest row. LANES
+        entries of room at both ends.
+      cells: if `count`, the same for the number of cells on each sum's path.
     """
 
     @intrinsic
-    def kernel(typing, source, ahead, lanes, state, edge, first, blocks, choices):  # noqa: ANN001, ANN202
+    def kernel(typing, source, ahead, lanes, state, sums, cells, first, blocks):  # noqa: ANN001, ANN202
         def body(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
-            _emit_strip(builder, given, record)
+            _emit_strip(builder, given, count)
 
-        kinds = [
-            FLOATS,
-            INT,
-            INTS,
-            FLOATS,
-            FLOATS,
-            INT,
-            INT,
-            MASKS,
-        ]
-        return routine(f"isogloss_strip_{int(record)}", kinds, body)
+        kinds = [FLOATS, INT, INTS, FLOATS, FLOATS, FLOATS, INT, INT]
+        return routine(f"isogloss_strip_{int(count)}", kinds, body)
 
     return kernel
 
@@ -264,41 +254,69 @@ def _emit_maxima(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
         store(builder, top, column_maxima, whole(c))
 
 
-def _emit_strip(builder: ir.IRBuilder, given: Sequence[ir.Value], record: bool) -> None:
-    source, ahead, lanes, state, edge, first, blocks, choices = given
+def _emit_strip(builder: ir.IRBuilder, given: Sequence[ir.Value], count: bool) -> None:
+    source, ahead, lanes, state, sums, cells, first, blocks = given
     places = [builder.gep(lanes, [whole(lane)], source_etype=I64) for lane in range(LANES)]
     starts = [builder.load(place, typ=I64) for place in places]
-    enters, stays = (load_ints(builder, lanes, part) for part in (1, 2))
+    width = load_ints(builder, lanes, 1)
+    # Lane 0 is the lowest row, so lane l enters the table LANES - 1 - l steps after the highest.
+    enters = ir.Constant(INT_VECTOR, [LANES - 1 - lane for lane in range(LANES)])
     off = ir.Constant(VECTOR, [float("inf")] * LANES)
-    down = [*range(1, LANES + 1)]  # every lane takes from the row above, the highest one from the edge
-    with Loop(builder, blocks, [load(builder, state, whole(0)), off]) as loop:
-        diagonal, left = loop.carried
+    start = [load(builder, state, whole(0)), off, *([ZERO, ZERO] if count else [])]
+    with Loop(builder, blocks, start) as loop:
+        diagonal, left, *counts = loop.carried
         passed = made(builder.mul(loop.index, whole(LANES)))
         k = made(builder.add(first, passed))
         since = builder.sub(spread_int(builder, k), enters)
         here = [made(builder.add(start, passed)) for start in starts]
         rows = [load_at(builder, source, at) for at in here]
-        for at in here:  # of the next strip: sixteen short rows are more than the machine foresees
+        for at in here:  # of the next strip: sixteen short rows are more than the prefetcher follows
             fetch(builder, source, made(builder.add(at, ahead)))
+        # Each lane reads LANES distances of its own row. Transposed, they are LANES anti-diagonals, because
+        # the places in `lanes` are skewed already: every row begins a cell later than the row above.
         for step, entry in enumerate(transposed(builder, rows)):
-            inside = builder.icmp_unsigned("<", builder.add(since, ints(step)), stays)
+            # Compared as unsigned numbers, a lane that hasn't entered yet is beyond the last column, too.
+            inside = builder.icmp_unsigned("<", builder.add(since, ints(step)), width)
             distance = builder.select(inside, entry, off)
-            above = spread(builder, edge, plus(builder, k, LANES + step))
-            up = shuffle(builder, left, above, down)
-            if record:
-                before = choose(builder, "<", diagonal, up)
-                came = builder.fcmp_ordered("<", up, diagonal), builder.fcmp_ordered("<", left, before)
-                store_bits(builder, came, choices, plus(builder, passed, step))
-            # A NaN stays in its row: `left` is what a comparison with NaN chooses.
-            before = choose(builder, "<", up, choose(builder, "<", diagonal, left))
+            up = _from_above(builder, left, sums, plus(builder, k, LANES + step))
+            # A NaN stays in its row: where a comparison meets NaN, `choose` takes its second vector, and
+            # `left` is always second.
+            diagonal_or_left = choose(builder, "<", diagonal, left)
+            before = choose(builder, "<", up, diagonal_or_left)
+            if count:
+                counts = _count_cells(builder, (diagonal, up, left), counts, cells, plus(builder, k, step))
             diagonal, left = up, made(builder.fadd(distance, before))
-            lowest = builder.extract_element(left, whole(0))
-            builder.store(
-                lowest,
-                builder.gep(edge, [plus(builder, k, step + 1)], source_etype=F32),
-            )
-        loop.carry([diagonal, left])
+            _store_lowest(builder, left, sums, plus(builder, k, step + 1))
+        loop.carry([diagonal, left, *counts])
     store(builder, loop.results[1], state, whole(0))
+
+
+def _count_cells(
+    builder: ir.IRBuilder, sums: Sequence[ir.Value], counts: Sequence[ir.Value], cells: ir.Value, at: ir.Value
+) -> list[ir.Value]:
+    """Cells of the paths to (diagonal, left) of the next step; of equal sums the diagonal, up, then left.
+
+    Floats hold the counts, so that they fill the same registers as sums; below 2**24 they are exact.
+    """
+    diagonal, up, left = sums
+    of_diagonal, of_left = counts
+    of_up = _from_above(builder, of_left, cells, plus(builder, at, LANES))
+    came_up = builder.fcmp_ordered("<", up, diagonal)
+    came_left = builder.fcmp_ordered("<", left, choose(builder, "<", up, diagonal))
+    before = builder.select(came_left, of_left, builder.select(came_up, of_up, of_diagonal))
+    now = made(builder.fadd(before, ir.Constant(VECTOR, [1.0] * LANES)))
+    _store_lowest(builder, now, cells, plus(builder, at, 1))
+    return [of_up, now]
+
+
+def _from_above(builder: ir.IRBuilder, values: ir.Value, edge: ir.Value, at: ir.Value) -> ir.Value:
+    """Each lane's value of the row above: that of the next lane, for the highest row the edge's entry."""
+    return shuffle(builder, values, spread(builder, edge, at), [*range(1, LANES + 1)])
+
+
+def _store_lowest(builder: ir.IRBuilder, values: ir.Value, edge: ir.Value, at: ir.Value) -> None:
+    """Write the lowest row's value to the edge, LANES - 1 columns behind where the highest row reads it."""
+    builder.store(builder.extract_element(values, whole(0)), builder.gep(edge, [at], source_etype=F32))
 
 
 def _cell(builder: ir.IRBuilder, row: ir.Value, column: int) -> ir.Value:

@@ -5,10 +5,10 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from isogloss.kernels import alignment, alignment_reference, dtw, reference
+from isogloss.kernels import alignment, alignment_reference, reference
 
 A, T, N = 2, 5, 9  # one padded shape, so that a kernel compiles once
 EPS = float(np.finfo(np.float32).eps)
@@ -44,7 +44,6 @@ def test_median_of_every_zero_and_one(bits):
     np.testing.assert_array_equal(middle, np.median(values[:, 0], axis=1))
 
 
-@settings(max_examples=30)
 @given(st.lists(arrays(np.float32, st.integers(1, N), elements=st.integers(-3, 3)), min_size=4, max_size=4))
 def test_median_filter_equals_reference(rows):
     frames = np.array([len(row) for row in rows], np.int32)
@@ -79,7 +78,6 @@ def far_from_equal(scores):
     return True
 
 
-@settings(max_examples=30)
 @given(utterances)
 def test_matrix_equals_reference(scores):
     scores = [s if far_from_equal(s) else np.zeros_like(s) for s in scores]
@@ -133,7 +131,6 @@ matrices = arrays(np.float32, st.tuples(st.integers(1, T), st.integers(1, N)), e
 batches = st.lists(matrices, min_size=4, max_size=4)
 
 
-@settings(max_examples=30)
 @given(batches)
 def test_first_frames_equal_reference(many):
     rows, frames = np.array([m.shape for m in many], np.int32).T
@@ -143,7 +140,6 @@ def test_first_frames_equal_reference(many):
         assert got.tolist() == expected + [-1] * (T - len(expected))
 
 
-@settings(max_examples=20)
 @given(batches, st.integers(1, 3))
 def test_rows_that_are_skipped(many, skip):
     """The same as without them, whatever stands there."""
@@ -165,54 +161,6 @@ def test_nothing_but_the_skipped_rows():
     assert not tied[0]
 
 
-@settings(max_examples=30)
-@given(batches)
-def test_ties_equal_reference(many):
-    """Every path walked one by one: integers sum exactly, so counts are exact."""
-    many = [m[:, :6] for m in many]  # 6 x 5 cells have 681 paths
-    n, m = np.array([d.shape for d in many], np.int32).T
-    expected = [alignment_reference.count_cheapest_paths(d) > 1 for d in many]
-    np.testing.assert_array_equal(alignment.tied(padded(many, (T, N)), n, m), expected)
-
-
-@settings(max_examples=20)
-@given(batches)
-def test_tied_where_the_path_has_a_choice(many):
-    """By another definition: some cell of dtw_path has two predecessors of the least sum."""
-    n, m = np.array([d.shape for d in many], np.int32).T
-    path, length = dtw.dtw_path(padded(many, (T, N)), n, m)
-    for d, cells, used, got in zip(
-        many, np.asarray(path), length, alignment.tied(padded(many, (T, N)), n, m), strict=True
-    ):
-        total = reference.dtw_table(d)
-        choice = False
-        for i, j in cells[:used].tolist():
-            before = [(p, q) for p, q in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if min(p, q) >= 0]
-            sums = sorted(total[cell] for cell in before)
-            choice |= len(sums) > 1 and sums[0] == sums[1]
-        assert got == choice
-
-
-def test_a_tie_off_the_path_does_not_count():
-    d = np.float32([[[0, 9, 9, 9], [9, 0, 9, 9], [9, 9, 0, 9], [9, 9, 9, 0]]])
-    assert not alignment.tied(d, np.int32([4]), np.int32([4]))[0]
-
-
-def test_ties_that_float32_makes():
-    """Sums that differ in float64 but not as the path adds them are a tie of the path."""
-    exact = np.float32([[[1, 1], [2, 7]]])
-    assert not alignment.tied(exact, np.int32([2]), np.int32([2]))[0]
-    wide = np.float32([[[1e8, 1], [2, 7]]])  # 1e8 + 1 == 1e8 + 2 == 1e8 in float32
-    assert alignment.tied(wide, np.int32([2]), np.int32([2]))[0]
-
-
-def test_random_floats_hardly_tie():
-    rng = np.random.default_rng(2)
-    d = rng.standard_normal((50, 20, 60)).astype(np.float32)
-    n, m = rng.integers(1, 21, 50).astype(np.int32), rng.integers(1, 61, 50).astype(np.int32)
-    assert not np.asarray(alignment.tied(d, n, m)).any()
-
-
 def test_whatever_the_neighbours():
     """The same bits for an utterance at another place among others, in a batch of the same shape."""
     rng = np.random.default_rng(3)
@@ -222,13 +170,6 @@ def test_whatever_the_neighbours():
     matrix = np.asarray(alignment.attention_matrix(scores, tokens, frames))
     moved = scores[[3, 0, 5, 5, 1, 2]], tokens[[3, 0, 5, 5, 1, 2]], frames[[3, 0, 5, 5, 1, 2]]
     np.testing.assert_array_equal(alignment.attention_matrix(*moved), matrix[[3, 0, 5, 5, 1, 2]])
-
-
-def test_reference_counts_paths():
-    """As many as there are: the Delannoy numbers, when all cells are equal."""
-    for (n, m), paths in {(1, 4): 1, (2, 2): 3, (3, 3): 13, (3, 4): 25}.items():
-        assert alignment_reference.count_cheapest_paths(np.zeros((n, m))) == paths
-    assert alignment_reference.count_cheapest_paths(1.0 - np.eye(3)) == 1
 
 
 def test_reference_of_a_hand_made_case():

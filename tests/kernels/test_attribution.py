@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import attribution, frame_scores, reference, word_reference
@@ -53,7 +53,6 @@ def used(shares, v, w):
 
 
 class TestAttribution:
-    @settings(max_examples=40)
     @given(*[st.lists(utterances(*size), min_size=3, max_size=3) for size in ((N, V), (M, W))])
     def test_parts_sum_to_the_scores(self, ours, theirs):
         """F1 passes the errors of P and R on with weights that have no bound where P + R is near 0."""
@@ -67,7 +66,6 @@ class TestAttribution:
                 np.testing.assert_allclose(found.scores[row, 2], reference.f1(p, r), rtol=0, atol=99 * SLACK)
                 np.testing.assert_allclose(sums[2], reference.f1(p, r), rtol=0, atol=99 * SLACK)
 
-    @settings(max_examples=40)
     @given(
         *[
             st.lists(utterances(*size, st.sampled_from([-1, 1])), min_size=3, max_size=3)

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import transport, word_reference
@@ -34,7 +34,6 @@ def padded(batch):
 
 
 class TestTransport:
-    @settings(max_examples=40)
     @given(st.lists(problems(), min_size=3, max_size=3))
     def test_small_numbers(self, batch):
         """float64 goes on to its limit; ours is off by what is left to move, plus rounding.
@@ -52,7 +51,6 @@ class TestTransport:
             assert not plan[v:].any()
             assert not plan[:, w:].any()
 
-    @settings(max_examples=40)
     @given(st.lists(problems(), min_size=3, max_size=3))
     def test_error_is_that_of_the_plan(self, batch):
         """Also where the iterations don't suffice."""

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import reference, word_match, word_reference
@@ -58,7 +58,6 @@ class TestMatch:
             assert not mutual[v:].any()
             assert not mutual[:, w:].any()
 
-    @settings(max_examples=40)
     @given(*[st.lists(utterances(), min_size=3, max_size=3)] * 2)
     def test_small_integers(self, ours, theirs):
         self.check(ours, theirs)

@@ -98,10 +98,9 @@ def slack(measure, want, steps):
     return {"dtw": steps, "seqsim": 2 + 4 * (p * p + r * r) / (p + r) ** 2}.get(measure, 4)
 
 
-@pytest.mark.parametrize("implementation", ["numba_int8", "xla_int8"])
-def test_rounded_frames_know_no_dtw(config, implementation):
-    with pytest.raises(ValueError, match=f"--implementation={implementation} knows no dtw"):
-        dataclasses.replace(config, implementation=implementation, measures=("seqsim", "dtw"))
+def test_rounded_frames_have_no_dtw(config):
+    with pytest.raises(ValueError, match=r"--implementation=numba_int8 .* no dtw"):
+        dataclasses.replace(config, implementation="numba_int8", measures=("seqsim", "dtw"))
 
 
 @pytest.mark.parametrize("centred", [False, True])

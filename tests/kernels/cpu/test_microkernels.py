@@ -1,4 +1,4 @@
-"""kernels.registers_numba: the routines on their own, with the shapes that other machines choose."""
+"""kernels.cpu.microkernels: the routines on their own, with the shapes that other machines choose."""
 
 import itertools
 
@@ -107,59 +107,56 @@ def test_product_has_one_order_of_summation():
         np.testing.assert_array_equal(results[0], other)
 
 
-@pytest.mark.parametrize("record", [False, True])
-def test_strip(record):
-    """A strip below others; rows are in use from different columns on, up to different ones."""
-    routine = microkernels.strip(record)
+@pytest.mark.parametrize("count", [False, True])
+def test_strip(count):
+    """A strip below others; rows are in use up to different columns."""
+    routine = microkernels.strip(count)
 
     @numba.njit
-    def call(source, ahead, lanes, state, edge, first, blocks, choices):
-        routine(source, ahead, lanes, state, edge, first, blocks, choices)
+    def call(source, ahead, lanes, state, sums, cells, first, blocks):
+        routine(source, ahead, lanes, state, sums, cells, first, blocks)
 
     rng = np.random.default_rng(2)
     columns, blocks = 21, 3  # 3 * LANES steps, enough for columns + LANES - 1
     distances = rng.integers(0, 4, (LANES, columns)).astype(np.float32)
-    above = rng.integers(0, 9, columns).astype(np.float32)
-    low, high = np.sort(rng.integers(0, columns + 1, (2, LANES)), axis=0)
-    low[[0, 7, 15]], high[[0, 7, 15]] = 0, columns
-    low[1:7], high[1:7], low[8:15], high[8:15] = low[1:7] // 2, 15, low[8:15] // 2, 15
-    edge = np.full(columns + 4 * LANES, np.inf, np.float32)
-    edge[LANES : LANES + columns] = above
-    lanes, below = np.zeros((3, LANES), np.int64), np.arange(LANES)[::-1]
+    above = rng.integers(0, 9, (2, columns)).astype(np.float32)  # sums, and the cells on their paths
+    high = rng.integers(15, columns + 1, LANES)
+    high[-1] = columns
+    edges = np.zeros((2, columns + 4 * LANES), np.float32)
+    edges[0] = np.inf
+    edges[:, LANES : LANES + columns] = above
+    lanes, below = np.zeros((2, LANES), np.int64), np.arange(LANES)[::-1]
     room = np.full(LANES * (columns + 3 * LANES), np.nan, np.float32)
     for lane, i in enumerate(below):
         room[LANES + i * 70 : LANES + i * 70 + columns] = distances[i]
-        lanes[:, lane] = LANES + i * 70 - i, i + low[i], high[i] - low[i]
-    state, choices = np.full(LANES, np.inf, np.float32), np.zeros((blocks * LANES, 2), np.uint16)
-    call(room, 0, lanes.reshape(-1), state, edge, 0, blocks, choices.reshape(-1))
+        lanes[:, lane] = LANES + i * 70 - i, high[i]
+    state = np.full(LANES, np.inf, np.float32)
+    call(room, 0, lanes.reshape(-1), state, *edges, 0, blocks)
 
-    table = np.full((LANES + 1, columns + 1), np.inf, np.float32)
-    table[0, 1:] = above
+    table = np.full((LANES + 1, columns + 1, 2), (np.inf, 0), np.float32)
+    table[0, 1:] = above.T
     for i, j in itertools.product(range(LANES), range(columns)):
-        if low[i] <= j < high[i]:
-            diagonal, up, left = table[i, j], table[i, j + 1], table[i + 1, j]
-            table[i + 1, j + 1] = distances[i, j] + min(diagonal, up, left)
-            if record:
-                up_chosen, left_chosen = (choices[i + j] >> (LANES - 1 - i)) & 1
-                assert (left_chosen, up_chosen or left_chosen) == (
-                    left < min(diagonal, up),
-                    up < diagonal or left < diagonal,
-                )
-    assert np.isfinite(table[LANES, -1])
-    np.testing.assert_array_equal(edge[LANES : LANES + columns], table[LANES, 1:])
+        if j < high[i]:
+            before = table[i, j], table[i, j + 1], table[i + 1, j]  # diagonal, up, left: the first of equals
+            total, cells = min(before, key=lambda cell: cell[0])
+            table[i + 1, j + 1] = distances[i, j] + total, cells + 1
+    assert np.isfinite(table[LANES, :, 0]).sum() == columns
+    np.testing.assert_array_equal(edges[0, LANES : LANES + columns], table[LANES, 1:, 0])
+    if count:
+        np.testing.assert_array_equal(edges[1, LANES : LANES + columns], table[LANES, 1:, 1])
     assert not np.isnan(state).any()
 
 
 def test_strip_keeps_nan_in_its_row():
-    routine = microkernels.strip(record=False)
+    routine = microkernels.strip(count=False)
 
     @numba.njit
-    def call(source, ahead, lanes, state, edge, first, blocks, choices):
-        routine(source, ahead, lanes, state, edge, first, blocks, choices)
+    def call(source, ahead, lanes, state, sums, cells, first, blocks):
+        routine(source, ahead, lanes, state, sums, cells, first, blocks)
 
     room = np.ones(LANES * 48, np.float32)
-    room[5 * 48 + 3] = np.nan  # third from its lane's start, while it stays
-    lanes = np.array([np.arange(LANES) * 48, np.zeros(LANES), np.full(LANES, 8)], np.int64)
-    state, edge = np.zeros(LANES, np.float32), np.zeros(80, np.float32)
-    call(room, 0, lanes.reshape(-1), state, edge, 0, 1, np.zeros(2, np.uint16))
+    room[5 * 48 + 13] = np.nan  # column 3 of the row that enters after 10 steps
+    lanes = np.array([np.arange(LANES) * 48, np.full(LANES, 20)], np.int64)
+    state, sums, cells = np.zeros(LANES, np.float32), *np.zeros((2, 80), np.float32)
+    call(room, 0, lanes.reshape(-1), state, sums, cells, 0, 2)
     assert np.flatnonzero(np.isnan(state)).tolist() == [5]

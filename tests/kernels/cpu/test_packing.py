@@ -1,4 +1,4 @@
-"""kernels.packing_numba: every entry in its place, and nothing written beyond."""
+"""kernels.cpu.packing: every entry in its place, and nothing written beyond."""
 
 import numpy as np
 import pytest
