@@ -15,7 +15,7 @@ from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.bench import data
 from isogloss.engine.corpora import audio, listing
 
-POSITIONS = 1500
+POSITIONS = time_axis.WINDOW_FRAMES
 
 
 def create(

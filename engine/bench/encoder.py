@@ -19,6 +19,7 @@ from isogloss.engine.bench.setting import BenchSetting, Planned, peer
 from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime import devices
+from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.engine.whisper import encoder_program, parameters
 
 PEERS = ("torch", "transformers")
@@ -26,7 +27,7 @@ _UNIT = "audio s/s"
 SIZES = {"base": (512, 8, 6), "small": (768, 12, 12), "large-v2": (1280, 20, 32)}
 
 
-def dimensions(features: int, heads: int, layers: int, positions: int = 1500) -> Dimensions:
+def dimensions(features: int, heads: int, layers: int, positions: int = WINDOW_FRAMES) -> Dimensions:
     """A Whisper's encoder; of its decoder nothing is used."""
     return Dimensions(
         mels=80,

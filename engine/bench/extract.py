@@ -56,7 +56,9 @@ class _Recordings:
 
     def __init__(self, root: pathlib.Path, sizes: Dimensions, count: int) -> None:
         frames = data.fleurs_frames(count, data.rng(6))
-        self.frames: Int32[np.ndarray, " U"] = np.maximum(1, frames * sizes.positions // 1500)
+        self.frames: Int32[np.ndarray, " U"] = np.maximum(
+            1, frames * sizes.positions // time_axis.WINDOW_FRAMES
+        )
         self.states = encoder.state_names(sizes.encoder_layers)
         self._root, self._sizes, self._turn = root, sizes, itertools.count()
         self.store = self.renew()

@@ -2,8 +2,9 @@
 
 `samples` reads a header (about 0.3 ms), `decode` everything; both raise AudioError for
 what must not reach the model, and they agree on the length or `decode` raises.
-libsndfile decodes, soxr resamples; the result is that of `librosa.load(path, sr=16000)`.
-libsndfile reads a truncated WAV, AIFF, AU or OGG without a word, so we read the length
+The result is that of `librosa.load(path, sr=16000)`: soundfile reads, so that a long
+recording is read no further than the window, and `librosa.resample` changes the rate.
+libsndfile reads a truncated WAV, AIFF, AU or OGG without an error, so we read the length
 that these containers promise; a truncated MP3, FLAC or CAF is found when decoding; what
 other containers (W64, NIST, ...) promise is not checked.
 """
@@ -11,11 +12,11 @@ other containers (W64, NIST, ...) promise is not checked.
 import abc
 import dataclasses
 import io
+import math
 import pathlib
 
 import numpy as np
 import soundfile
-import soxr
 from jaxtyping import Float
 
 from isogloss.engine.time_axis import SAMPLE_RATE
@@ -113,17 +114,14 @@ def resample(wave: Float[np.ndarray, " before"], rate: int) -> Float[np.ndarray,
     """Waveform at 16 kHz of one at `rate`."""
     if rate == SAMPLE_RATE:
         return wave
-    return _fit(soxr.resample(wave, rate, SAMPLE_RATE, quality="HQ"), _resampled(len(wave), rate))
+    import librosa  # noqa: PLC0415 (takes seconds, which recordings at 16 kHz need not wait for)
+
+    return librosa.resample(wave, orig_sr=rate, target_sr=SAMPLE_RATE)
 
 
 def _resampled(frames: int, rate: int) -> int:
-    """Length at 16 kHz, rounded up as librosa does."""
-    return -(-frames * SAMPLE_RATE // rate)
-
-
-def _fit(wave: Float[np.ndarray, " before"], length: int) -> Float[np.ndarray, " after"]:
-    """Cut or padded with zeros to `length`: soxr may round the last sample away."""
-    return np.pad(wave[:length], (0, max(0, length - len(wave))))
+    """Length at 16 kHz, rounded up in floating point as `librosa.resample` does."""
+    return math.ceil(frames * (SAMPLE_RATE / rate))
 
 
 def _open(source: AudioSource) -> io.BufferedReader:

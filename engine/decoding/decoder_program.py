@@ -19,13 +19,13 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import beam_search, generation
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
+from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.engine.whisper import parameters
 from isogloss.engine.whisper.encoder_program import Precision
 from isogloss.engine.whisper.tokenizer import Tokens
 
 FRAMES_STEP = 500  # memories are rounded up to a multiple of it
 TEXT_STEPS = (32, 64, 128, 256)  # tokens: texts are rounded up to one of these, or to the longest text
-_WINDOW = 1500  # frames of every published model
 _STAMPS = 1501  # its tokens of times, 0 to 30 s, the last of its vocabulary
 States = Float[np.ndarray, "B N D"]  # of any float type, NaN or anything beyond the visible frames
 Counts = Int[np.ndarray, " B"]
@@ -236,7 +236,7 @@ def load(
     sizes = checkpoint.dimensions
     generation.Rules.of(tokens).allowed(sizes.vocabulary)
     stamps = sizes.vocabulary - tokens.timestamp_begin
-    if sizes.positions == _WINDOW and stamps != _STAMPS:
+    if sizes.positions == WINDOW_FRAMES and stamps != _STAMPS:
         raise ValueError(
             f"{checkpoint.name}: has {sizes.vocabulary} tokens, the tokenizer is of a Whisper with "
             f"{tokens.timestamp_begin + _STAMPS}: its tokens mean something else. Remedy: give the tokenizer "

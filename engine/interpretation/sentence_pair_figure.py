@@ -20,8 +20,8 @@ from scipy import optimize
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import fonts
 from isogloss.engine.retrieval import figures
+from isogloss.engine.time_axis import FRAME_SECONDS
 
-SECONDS = 0.02  # of a frame
 MUTUAL, TRANSPORT = "#d55e00", "#b0307f"
 _INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _MATCHED, _PLAIN = "#f4b183", "#dfe3e7"  # grounds of words under the waveforms
@@ -70,7 +70,7 @@ def sentence_pair(
       matches: to be framed; gaps (negative indices) are left out.
       note: a line under the title, such as state and score.
     """
-    seconds = [SECONDS * length for length in similarity.shape]
+    seconds = [FRAME_SECONDS * length for length in similarity.shape]
     real = [match for match in matches if match.a >= 0 and match.b >= 0]
     families, missing = fonts.cover([*a.words, *b.words])
     with matplotlib.rc_context({"font.family": families}):
@@ -166,7 +166,7 @@ def _frame_matches(axes: Axes, a: FigureSide, b: FigureSide, matches: Sequence[M
     """A frame around the two words' time; dashed where only transport matches them."""
     for match in sorted(matches, key=lambda match: match.mutual):
         x, y = b.start[match.b], a.start[match.a]
-        size = (max(b.end[match.b] - x, SECONDS), max(a.end[match.a] - y, SECONDS))
+        size = (max(b.end[match.b] - x, FRAME_SECONDS), max(a.end[match.a] - y, FRAME_SECONDS))
         color, style = (MUTUAL, "-") if match.mutual else (TRANSPORT, _DASHES)
         for ink, width in (("white", 2.4), (color, 1.3)):
             solid = "-" if ink == "white" else style
@@ -182,7 +182,7 @@ def _strip(axes: Axes, side: FigureSide, matched: set[int], seconds: float, *, u
     span, fill = (axes.axhspan, axes.fill_betweenx) if upright else (axes.axvspan, axes.fill_between)
     for i, (start, end) in enumerate(zip(side.start, side.end, strict=True)):
         ground = _MATCHED if i in matched else _PLAIN
-        span(start, max(end, start + SECONDS), color=ground, ec="white", lw=0.8)
+        span(start, max(end, start + FRAME_SECONDS), color=ground, ec="white", lw=0.8)
     if side.wave is not None and side.wave.size:
         low, high, time = _envelope(side.wave, seconds)
         fill(time, low, high, color=_INK, lw=0)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
+from isogloss.engine.time_axis import SAMPLES_PER_FRAME
 from isogloss.engine.whisper import encoder, log_mel, parameters
 
 COMPUTE = ("auto", "float32", "bfloat16")
@@ -72,7 +73,7 @@ def step_bytes(dimensions: Dimensions, rows: int) -> int:
 
 def window_samples(dimensions: Dimensions) -> int:
     """Samples that the encoder looks at: 30 s for the published sizes."""
-    return dimensions.positions * 2 * log_mel.HOP
+    return dimensions.positions * SAMPLES_PER_FRAME
 
 
 def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], dtype: str) -> Program:
