@@ -11,7 +11,7 @@ import xarray as xr
 from jaxtyping import Float32
 
 from isogloss.engine.activations.language_states import arrange
-from isogloss.engine.retrieval.measures import choose
+from isogloss.engine.retrieval.measures import MEASURES, choose
 from isogloss.engine.retrieval.scores import score
 from isogloss.kernels import frame_scores
 
@@ -44,35 +44,27 @@ def compare(
     Raises:
       ValueError: an unknown measure, no utterance, or arrays that can't be compared; the message names which.
     """
-    chosen = choose(measures)
+    choose(measures)
     queries, candidates = _utterances(x, "x"), _utterances(y, "y")
     states = _common_states([*queries, *candidates])
     if implementation == "auto":
         implementation = frame_scores.default_implementation(jax.default_backend())
-    scores = [
-        score(
-            arrange(_of_state(queries, state), remove_mean=remove_language_mean),
-            arrange(_of_state(candidates, state), remove_mean=remove_language_mean),
-            measures,
-            implementation,
-        )
+    sides = [
+        [arrange(_of_state(side, state), remove_mean=remove_language_mean) for side in (queries, candidates)]
         for state in states
     ]
+    scores = [score(a, b, measures, implementation) for a, b in sides]
     axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
     variables = {
-        measure.name: (
+        name: (
             tuple(axes),
-            np.stack([by_measure[measure.name] for by_measure in scores]),
-            {"long_name": measure.described, "units": "1"},
+            np.stack([by_measure[name] for by_measure in scores]),
+            {"long_name": MEASURES[name].described, "units": "1"},
         )
-        for measure in chosen
+        for name in measures
     }
-    lone = {
-        "state": states == _NO_STATE,
-        "a": not isinstance(x, Sequence),
-        "b": not isinstance(y, Sequence),
-    }
-    return xr.Dataset(variables, axes).isel({axis: 0 for axis in axes if lone[axis]}, drop=True)
+    several = {"state": states != _NO_STATE, "a": isinstance(x, Sequence), "b": isinstance(y, Sequence)}
+    return xr.Dataset(variables, axes).isel({axis: 0 for axis in axes if not several[axis]}, drop=True)
 
 
 def _utterances(given: Frames | Sequence[Frames], name: str) -> list[xr.DataArray]:
