@@ -13,6 +13,7 @@ import string
 import zlib
 from collections.abc import Mapping, Sequence
 
+from isogloss.engine.drawing import style
 from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -45,7 +46,7 @@ def render(
     return filled(
         _FOLDER / "page.html",
         title=html.escape(title),
-        css="\n".join(_read(file) for file in (_FOLDER / "page.css", *styles)),
+        css="\n".join((style.css(), *(_read(file) for file in (_FOLDER / "page.css", *styles)))),
         body=body,
         meta=data.replace("<", "\\u003c"),
         blocks="\n".join(packed),

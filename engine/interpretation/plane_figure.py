@@ -18,10 +18,10 @@ from scipy import ndimage
 
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import fonts
+from isogloss.engine.drawing.style import INK, LIGHT, MUTED, RULE
 from isogloss.engine.interpretation import match_tests
 
-_INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
-_COLORS = {"both": "#009e73", "meaning": "#0072b2", "sound": "#d55e00", "neither": "#8a929b"}
+_COLORS = {name: LIGHT[name] for name in reversed(match_tests.ALIKE)}
 _NAMES = {"mutual": "Mutual best matches", "transport": "Matches by optimal transport"}
 _MASSES = (0.95, 0.8, 0.5)
 _GREYS = ("#eef0f2", "#dfe3e7", "#cdd3d9")
@@ -46,7 +46,7 @@ def plane(checked: match_tests.Checked, language_a: str, language_b: str, state:
         for panel, kind in zip(panels, match_tests.KINDS, strict=True):
             _chance(panel, random, low)
             panel.set(xlim=(-0.06, 1.06), ylim=(low - 0.06, 1.1))
-            panel.set_title(_NAMES[kind], loc="left", size=10, weight="bold", color=_INK, pad=34)
+            panel.set_title(_NAMES[kind], loc="left", size=10, weight="bold", color=INK, pad=34)
             names = pair | {"state": state, "kind": kind}
             panel.text(0, 1.025, _says(_where(checked.tests, names)), **_small(panel))
             _limits(panel, _where(checked.plane, names))
@@ -54,15 +54,15 @@ def plane(checked: match_tests.Checked, language_a: str, language_b: str, state:
         figure.subplots_adjust(left=0.06, right=0.985, top=0.80, bottom=0.10, wspace=0.06)
         for panel, column in zip(panels, match_tests.KINDS.values(), strict=True):
             _points(panel, _types(found.loc[found[column]], missing))
-        panels[0].set_ylabel("means alike: cosine of the words' sentence encodings", size=8.5, color=_INK)
+        panels[0].set_ylabel("means alike: cosine of the words' sentence encodings", size=8.5, color=INK)
         title = " and ".join(map(language_name, (language_a, language_b)))
         place = {"x": 0.014, "va": "top"}
-        figure.text(y=0.98, s=f"{title}, state {state}", size=12, weight="bold", color=_INK, **place)
+        figure.text(y=0.98, s=f"{title}, state {state}", size=12, weight="bold", color=INK, **place)
         note = (
             "Grey: 50, 80 and 95% of random word pairs of the same sentences that don't match; "
             "dashed: their 5% most alike"
         )
-        figure.text(y=0.94, s=note, size=8, color=_FAINT, **place)
+        figure.text(y=0.94, s=note, size=8, color=MUTED, **place)
     return figure
 
 
@@ -74,7 +74,13 @@ def _where(table: pd.DataFrame, values: dict[str, str]) -> pd.DataFrame:
 
 
 def _small(axes: Axes) -> dict[str, object]:
-    return {"size": 7.5, "color": _FAINT, "transform": axes.transAxes, "va": "bottom", "linespacing": 1.5}
+    return {
+        "size": 7.5,
+        "color": MUTED,
+        "transform": axes.transAxes,
+        "va": "bottom",
+        "linespacing": 1.5,
+    }
 
 
 def _says(tests: pd.DataFrame) -> str:
@@ -117,7 +123,7 @@ def _limits(axes: Axes, plane: pd.DataFrame) -> None:
     """Limits, and in the corners the share of matches that are alike in what they say."""
     for row in plane.to_dict("records"):
         sound, meaning = 1 - row["sound_limit"], row["meaning_limit"]
-        line = {"color": _FAINT, "lw": 0.8, "ls": (0, (4, 2.5)), "zorder": 1}
+        line = {"color": MUTED, "lw": 0.8, "ls": (0, (4, 2.5)), "zorder": 1}
         axes.axvline(sound, **line)
         axes.axhline(meaning, **line)
         total = max(1, sum(row[name] for name in _COLORS))
@@ -181,8 +187,8 @@ def _label(axes: Axes, name: str, point: tuple[float, float], alike: str, taken:
 
 
 def _axes(axes: Axes) -> None:
-    axes.set_xlabel("sounds alike: 1 - phone edit distance", size=8.5, color=_INK)
+    axes.set_xlabel("sounds alike: 1 - phone edit distance", size=8.5, color=INK)
     axes.spines[:].set_visible(False)
-    axes.grid(color=_RULE, lw=0.4, zorder=-1)
+    axes.grid(color=RULE, lw=0.4, zorder=-1)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)

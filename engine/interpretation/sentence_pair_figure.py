@@ -19,12 +19,11 @@ from scipy import optimize
 
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import fonts
-from isogloss.engine.retrieval import figures
+from isogloss.engine.drawing.style import INK, LIGHT, MUTED, RULE, SEQUENTIAL
 from isogloss.engine.time_axis import FRAME_SECONDS
 
-MUTUAL, TRANSPORT = "#d55e00", "#b0307f"
-_INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
-_MATCHED, _PLAIN = "#f4b183", "#dfe3e7"  # grounds of words under the waveforms
+MUTUAL, TRANSPORT = LIGHT["mutual"], LIGHT["transport"]
+_MATCHED, _UNMATCHED = "#f4b183", RULE  # grounds of words under the waveforms
 _DASHES = (0, (2.2, 1.2))
 _STRIP = 0.5  # inches of a waveform
 
@@ -141,7 +140,7 @@ def _similarities(
 ) -> None:
     known = similarity[np.isfinite(similarity)]
     low, high = np.quantile(known, [0.02, 0.998]) if known.size else (0.0, 1.0)
-    ramp = colors.LinearSegmentedColormap.from_list("isogloss", figures.SEQUENTIAL)
+    ramp = colors.LinearSegmentedColormap.from_list("isogloss", SEQUENTIAL)
     image = axes.imshow(
         similarity,
         cmap=ramp,
@@ -152,14 +151,14 @@ def _similarities(
         interpolation="nearest",
     )
     axes.yaxis.tick_right()
-    axes.tick_params(length=2, width=0.5, labelsize=7.5, color=_FAINT, labelcolor=_INK)
-    axes.set_xlabel("seconds", size=8, color=_INK)
+    axes.tick_params(length=2, width=0.5, labelsize=7.5, color=MUTED, labelcolor=INK)
+    axes.set_xlabel("seconds", size=8, color=INK)
     axes.yaxis.set_label_position("right")
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(image, cax=scale, extend="both", extendfrac=0.03)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    scale.tick_params(length=0, labelsize=7.5, labelcolor=_INK)
-    scale.set_title("cosine", size=7.5, color=_INK, loc="left", pad=6)
+    scale.tick_params(length=0, labelsize=7.5, labelcolor=INK)
+    scale.set_title("cosine", size=7.5, color=INK, loc="left", pad=6)
 
 
 def _frame_matches(axes: Axes, a: FigureSide, b: FigureSide, matches: Sequence[Match]) -> None:
@@ -181,11 +180,11 @@ def _strip(axes: Axes, side: FigureSide, matched: set[int], seconds: float, *, u
     """Waveform with the words' times as its ground; of no audio, the times alone."""
     span, fill = (axes.axhspan, axes.fill_betweenx) if upright else (axes.axvspan, axes.fill_between)
     for i, (start, end) in enumerate(zip(side.start, side.end, strict=True)):
-        ground = _MATCHED if i in matched else _PLAIN
+        ground = _MATCHED if i in matched else _UNMATCHED
         span(start, max(end, start + FRAME_SECONDS), color=ground, ec="white", lw=0.8)
     if side.wave is not None and side.wave.size:
         low, high, time = _envelope(side.wave, seconds)
-        fill(time, low, high, color=_INK, lw=0)
+        fill(time, low, high, color=INK, lw=0)
     axes.set_axis_off()
     along, across = (axes.set_ylim, axes.set_xlim) if upright else (axes.set_xlim, axes.set_ylim)
     along(seconds if upright else 0, 0 if upright else seconds)
@@ -214,9 +213,9 @@ def _write_words(
     placed = spread(np.asarray(at, np.float64), 1.22 * size * per_point)
     across = "axes fraction"
     for i, (name, where, time) in enumerate(zip(names, placed, at, strict=True)):
-        style = {"size": size, "color": _INK if i in matched else _FAINT, "parse_math": False}
+        style = {"size": size, "color": INK if i in matched else MUTED, "parse_math": False}
         style |= {"weight": "bold" if i in matched else "normal", "annotation_clip": False}
-        line = {"arrowstyle": "-", "color": _RULE, "lw": 0.7, "shrinkA": 1, "shrinkB": 0}
+        line = {"arrowstyle": "-", "color": RULE, "lw": 0.7, "shrinkA": 1, "shrinkB": 0}
         tip, end = ((0, time), (-0.36, where)) if upright else ((time, 1), (where, 1.36))
         kind = (across, "data") if upright else ("data", across)
         turned = (
@@ -236,8 +235,8 @@ def spread(at: Float[np.ndarray, " W"], gap: float) -> Float[np.ndarray, " W"]:
 def _head(figure: Figure, title: str, note: str) -> None:
     width, height = figure.get_size_inches()
     left, place = 0.15 / width, {"va": "top", "parse_math": False}
-    figure.text(left, 1 - 0.12 / height, title, size=12, weight="bold", color=_INK, **place)
-    figure.text(left, 1 - 0.36 / height, note, size=8, color=_FAINT, **place)
+    figure.text(left, 1 - 0.12 / height, title, size=12, weight="bold", color=INK, **place)
+    figure.text(left, 1 - 0.36 / height, note, size=8, color=MUTED, **place)
 
 
 def _legend(figure: Figure, matches: Sequence[Match]) -> None:
@@ -248,4 +247,4 @@ def _legend(figure: Figure, matches: Sequence[Match]) -> None:
         dashed = {"fill": False, "ec": TRANSPORT, "ls": _DASHES, "lw": 1.3}
         boxes.append(patches.Patch(label="optimal transport only", **dashed))
     if boxes:
-        figure.legend(handles=boxes, loc="lower left", ncols=2, frameon=False, fontsize=8, labelcolor=_INK)
+        figure.legend(handles=boxes, loc="lower left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)

@@ -1,9 +1,7 @@
 """PNG figures of a report: language x language heatmaps, and R@1 along the states.
 
-Each function returns a matplotlib figure sized for its content, in up to a second for 102
-languages. Colours are safe for the common colour blindnesses: `SEQUENTIAL` is even in lightness,
-so it survives a grey printer, and `QUALITATIVE` is of Okabe and Ito (2008). Unknown values are
-hatched, never drawn as zero.
+Each function returns a matplotlib figure sized for its content, in up to a second for 102 languages. Unknown
+values are hatched, never drawn as zero.
 """
 
 from collections.abc import Sequence
@@ -18,15 +16,10 @@ from matplotlib.image import AxesImage
 from scipy.cluster import hierarchy
 
 from isogloss.engine.corpora.languages import OTHER_GROUP, language_group
+from isogloss.engine.drawing.style import CHANCE, HATCH, INK, LINES, MUTED, PLAIN, RULE, SEQUENTIAL
 from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.measures import MEASURES
 
-SEQUENTIAL = (
-    *("#eff6e6", "#c9e8cd", "#93d8b9", "#58c2b0", "#38a4ac"),
-    *("#3685a4", "#3a669b", "#403f7c", "#321f4c", "#1a0f20"),
-)
-QUALITATIVE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _WIDE = 0.8  # inches of a cell that take a name lying down
 _FEW = 6  # up to as many pairs have lines of their own
 
@@ -90,13 +83,13 @@ def curves(results: metrics.Results) -> Figure:
         lines = recall[:, :, results.measures.index(measure)]
         (_each_pair if len(results.pairs) <= _FEW else _spread)(panel, lines, results)
         _state_axis(panel, results.states)
-        panel.set_title(MEASURES[measure].label, loc="left", size=10.5, weight="bold", color=_INK)
+        panel.set_title(MEASURES[measure].label, loc="left", size=10.5, weight="bold", color=INK)
         chance = 1 / float(results.n[results.n > 0].mean()) if results.n.any() else np.nan
-        panel.axhline(chance, color=_FAINT, lw=0.9, ls=(0, (1, 2)), label="chance")
+        panel.axhline(chance, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
     for panel in panels[len(results.measures) :]:
         panel.set_axis_off()
     for panel in panels[::columns]:
-        panel.set_ylabel("R@1", color=_INK)
+        panel.set_ylabel("R@1", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(7, len(labels)), frameon=False, fontsize=8.5)
     figure.subplots_adjust(
@@ -121,21 +114,21 @@ def _title(figure: Figure, title: str, *, clustered: bool) -> None:
     order = "clustered by R@1" if clustered else "by FLEURS group"
     note = f"R@1 with the row as query, {order}"
     place = {"x": 0.15 / width, "va": "top"}
-    figure.text(y=1 - 0.12 / height, s=title, size=12, weight="bold", color=_INK, **place)
-    figure.text(y=1 - 0.36 / height, s=note, size=8, color=_FAINT, **place)
+    figure.text(y=1 - 0.12 / height, s=title, size=12, weight="bold", color=INK, **place)
+    figure.text(y=1 - 0.36 / height, s=note, size=8, color=MUTED, **place)
 
 
 def _cells(axes: Axes, values: Float[np.ndarray, "L L"], highest: float) -> AxesImage:
     """Colour the known cells; what stays hatched is unknown, the diagonal is plain."""
-    axes.patch.set(hatch="//////", facecolor="#f3f4f6", edgecolor="#c3c8ce", linewidth=0)
+    axes.patch.set(hatch="//////", facecolor="white", edgecolor=HATCH, linewidth=0)
     ramp = colors.LinearSegmentedColormap.from_list("isogloss", SEQUENTIAL)
     plain = np.where(np.eye(len(values), dtype=bool), 0.0, np.nan)
-    axes.imshow(plain, cmap=colors.ListedColormap(["#eef0f2"]), interpolation="none")
+    axes.imshow(plain, cmap=colors.ListedColormap([PLAIN]), interpolation="none")
     image = axes.imshow(values, cmap=ramp, vmin=0, vmax=highest, interpolation="none")
     if len(values) <= 20:
         for (row, column), value in np.ndenumerate(values):
             if not np.isnan(value):
-                ink = "white" if value > 0.5 * highest else _INK
+                ink = "white" if value > 0.5 * highest else INK
                 size = 10 if len(values) <= 8 else 7
                 text = f"{100 * value:.0f}"
                 axes.text(column, row, text, ha="center", va="center", size=size, color=ink)
@@ -146,9 +139,9 @@ def _cells(axes: Axes, values: Float[np.ndarray, "L L"], highest: float) -> Axes
 def _name(axes: Axes, codes: Sequence[str], cell: float, pad: float) -> None:
     """Write languages left and above."""
     names, size = _names(codes), _text_size(cell)
-    axes.set_yticks(range(len(codes)), names, size=size, color=_INK)
+    axes.set_yticks(range(len(codes)), names, size=size, color=INK)
     turn = 0 if cell > _WIDE else 90
-    axes.set_xticks(range(len(codes)), names, size=size, color=_INK, rotation=turn)
+    axes.set_xticks(range(len(codes)), names, size=size, color=INK, rotation=turn)
     axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.tick_params(axis="x", pad=3 + pad)
 
@@ -172,14 +165,14 @@ def _separate(axes: Axes, groups: Sequence[str]) -> None:
         if len(starts) > 1:
             words = groups[start].replace("/", "/\n")
             place = (len(groups) - 0.2, (start + stop - 1) / 2)
-            axes.annotate(words, place, va="center", size=6.5, color=_FAINT, annotation_clip=False)
+            axes.annotate(words, place, va="center", size=6.5, color=MUTED, annotation_clip=False)
 
 
 def _crown(axes: Axes, tree: Float[np.ndarray, "K 4"]) -> None:
     """Draw the tree above the columns; its leaves are 10 apart, the first at 5."""
     drawn = hierarchy.dendrogram(tree, no_plot=True)
     for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True):
-        axes.plot(x, y, color=_FAINT, lw=0.7, solid_joinstyle="miter")
+        axes.plot(x, y, color=MUTED, lw=0.7, solid_joinstyle="miter")
     axes.set(xlim=(0, 10 * (len(tree) + 1)), ylim=(0, 1.04 * max(tree[-1, 2], 1e-6)))
     axes.set_axis_off()
 
@@ -187,19 +180,19 @@ def _crown(axes: Axes, tree: Float[np.ndarray, "K 4"]) -> None:
 def _scale(axes: Axes, image: AxesImage, results: metrics.Results) -> None:
     bar = axes.figure.colorbar(image, cax=axes, format=ticker.PercentFormatter(1, 0))
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
     if results.n.any():
         chance = 1 / float(results.n[results.n > 0].mean())
-        axes.axhline(chance, color="#d55e00", lw=1.4)
+        axes.axhline(chance, color=CHANCE, lw=1.4)
         axes.annotate(
             "chance", (0, chance), xytext=(-3, 0), textcoords="offset points", size=7,
-            ha="right", va="center", color="#d55e00",
+            ha="right", va="center", color=CHANCE,
         )  # fmt: skip
 
 
 def _each_pair(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Results) -> None:
     names = dict(zip(results.languages, language_order.names(results.languages), strict=True))
-    for (a, b), values, color in zip(results.pairs, lines, QUALITATIVE, strict=False):
+    for (a, b), values, color in zip(results.pairs, lines, LINES, strict=False):
         for direction, style in enumerate(("-", (0, (4, 1.5)))):
             label = f"{names[a]} → {names[b]}" if direction == 0 else f"{names[b]} → {names[a]}"
             axes.plot(values[:, direction], color=color, lw=1.6, ls=style, label=label)
@@ -211,7 +204,7 @@ def _spread(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Resu
     low, high = ([np.quantile(row, q) if row.size else np.nan for row in known] for q in (0.1, 0.9))
     axes.fill_between(range(len(known)), low, high, color="#9fc5e0", lw=0, label="middle 80%")
     mean = metrics.known_mean(by_state)
-    axes.plot(mean, color=QUALITATIVE[0], lw=1.8, label=f"mean of {len(results.pairs):,} pairs")
+    axes.plot(mean, color=LINES[0], lw=1.8, label=f"mean of {len(results.pairs):,} pairs")
 
 
 def _state_axis(axes: Axes, states: Sequence[str]) -> None:
@@ -221,8 +214,8 @@ def _state_axis(axes: Axes, states: Sequence[str]) -> None:
     axes.set_xticks(shown, [states[i] for i in shown])
     axes.set(xlim=(-0.2, len(states) - 0.8), ylim=(0, None), xlabel="state")
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
-    axes.grid(axis="y", color=_RULE, lw=0.6)
+    axes.grid(axis="y", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK, labelbottom=True)
+    axes.spines["bottom"].set_color(MUTED)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK, labelbottom=True)

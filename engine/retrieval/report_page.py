@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from isogloss.engine.corpora.languages import language_group
-from isogloss.engine.drawing import page
-from isogloss.engine.retrieval import figures, language_order, metrics
+from isogloss.engine.drawing import page, style
+from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime.json_values import Json
 from isogloss.kernels import bootstrap
@@ -120,7 +120,7 @@ def _meta(results: metrics.Results) -> dict[str, Json]:
         "planes": PLANES,
         "unknown": UNKNOWN,
         "mrrSteps": MRR_STEPS,
-        "palette": figures.SEQUENTIAL,
+        "palette": style.SEQUENTIAL,
     }
 
 

@@ -14,9 +14,8 @@ from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
 from isogloss.engine.corpora.languages import language_name
-from isogloss.engine.retrieval import figures
+from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
 
-_INK, _FAINT, _RULE = "#1b1f24", "#6b727b", "#d5d9de"
 _TOP = 1.5  # of an error rate's axis
 _PANELS = {
     "transcribe": (("wer_normalised", "Word error rate"), ("cer_normalised", "Character error rate")),
@@ -39,16 +38,16 @@ def draw(rows: Sequence[Row]) -> Figure:
         if main:
             _ring(panel, rows, states, metric, percent=task == "transcribe")
         note = ", the one to look at" if main else ""
-        panel.set_title(title + note, loc="left", size=10.5, weight="bold", color=_INK)
+        panel.set_title(title + note, loc="left", size=10.5, weight="bold", color=INK)
     name = language_name(str(first["language"]))
     code = str(first["language"])
     said = code if name == code else f"{name} ({code})"
     head = f"{said}, {task}: {first['scored']} utterances"
-    figure.text(x=0.02, y=0.975, s=head, size=12, weight="bold", color=_INK, va="top")
+    figure.text(x=0.02, y=0.975, s=head, size=12, weight="bold", color=INK, va="top")
     note = f"token {first['language_token'] or '-'} ({first['language_token_by']}), 95% intervals"
     if task == "transcribe":
         note += f", normalised ({first['normaliser']})"
-    figure.text(x=0.02, y=0.905, s=note, size=8, color=_FAINT, va="top")
+    figure.text(x=0.02, y=0.905, s=note, size=8, color=MUTED, va="top")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, fontsize=8.5)
     figure.subplots_adjust(left=0.07, right=0.985, top=0.77, bottom=0.21, wspace=0.14)
@@ -56,7 +55,7 @@ def draw(rows: Sequence[Row]) -> Figure:
 
 
 def _lines(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *, percent: bool) -> None:
-    for norm, color in zip((True, False), figures.QUALITATIVE, strict=False):
+    for norm, color in zip((True, False), LINES, strict=False):
         mine = [row for row in rows if row["exit_norm"] is norm]
         if not mine:
             continue
@@ -70,7 +69,7 @@ def _lines(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, 
     final = [row for row in rows if row["state"] == "final"]
     if final:
         level = _column(final, metric)[0]
-        axes.axhline(level, color=_FAINT, lw=0.9, ls=(0, (1, 2)), label="final state")
+        axes.axhline(level, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="final state")
     _axes(axes, states, percent=percent)
 
 
@@ -85,11 +84,11 @@ def _axes(axes: Axes, states: Sequence[str], *, percent: bool) -> None:
         axes.set_ylim(0, min(_TOP, axes.get_ylim()[1]))
     else:
         axes.set_ylim(0, None)
-    axes.grid(axis="y", color=_RULE, lw=0.6)
+    axes.grid(axis="y", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK)
+    axes.spines["bottom"].set_color(MUTED)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
 
 
 def _ring(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *, percent: bool) -> None:
@@ -99,7 +98,7 @@ def _ring(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *
             continue
         x, y = states.index(str(row["state"])), float(_column([row], metric)[0])
         said = f"{100 * y:.1f}%" if percent else f"{y:.1f}"
-        axes.plot(x, min(y, _TOP) if percent else y, "o", mec=_INK, mfc="none", ms=10, mew=1.3)
+        axes.plot(x, min(y, _TOP) if percent else y, "o", mec=INK, mfc="none", ms=10, mew=1.3)
         left = x > (len(states) - 1) / 2
         axes.annotate(
             f"best: {row['state']}, {said}",
@@ -108,7 +107,7 @@ def _ring(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *
             textcoords="offset points",
             ha="right" if left else "left",
             size=8.5,
-            color=_INK,
+            color=INK,
         )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from isogloss.engine.drawing import style
 from isogloss.engine.retrieval import figures, metrics
 
 nan = np.nan
@@ -107,6 +108,6 @@ def lightness(color):
 
 
 def test_the_palette_darkens_evenly():
-    stops = [[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in figures.SEQUENTIAL]
+    stops = [[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in style.SEQUENTIAL]
     steps = np.diff([lightness(stop) for stop in stops])
     assert (steps < -3).all()
