@@ -74,8 +74,7 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
       ValueError: nothing is there, it cannot be fetched, it is cut short, or it does
         not hold exactly the tensors of a Whisper model.
     """
-    path = pathlib.Path(model)
-    if model and path.exists():
+    if path := huggingface.local_path(model):
         if revision is not None:
             raise ValueError(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
         return Checkpoint(name=os.path.basename(os.path.abspath(path)), weights=_open(path))

@@ -1,29 +1,31 @@
 """Whisper as Hugging Face stores it: config.json and safetensors, one file or shards.
 
-A safetensors file is 8 bytes of length, a JSON header with each tensor's type, shape
-and place, and the numbers. Shards are listed in model.safetensors.index.json. Names may
-lack the leading "model.", as those of a bare WhisperModel do. `download` alone needs
-the network. Source: huggingface/safetensors, README; transformers, WhisperConfig.
+Shards are listed in model.safetensors.index.json; no other file is opened. Names may lack
+the leading "model.", as those of a bare WhisperModel do. `download` and `optional_file`
+alone need the network. Source: transformers, WhisperConfig.
 """
 
-import json
-import math
+import contextlib
+import dataclasses
+import os
 import pathlib
-import struct
+from collections.abc import Iterator
 
 import huggingface_hub
 import numpy as np
+import safetensors
 from huggingface_hub import errors
+from jaxtyping import Float32
 
 from isogloss.engine.checkpoints import dimensions, stored_tensors
-from isogloss.engine.checkpoints.stored_tensors import StoredTensor
+from isogloss.engine.checkpoints.stored_tensors import LazyTensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 FETCHED = ["config.json", "generation_config.json", SINGLE, INDEX, "model-*-of-*.safetensors"]
 PREFIX = "model."
 TIED = "proj_out.weight"  # the token embedding again
-DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": stored_tensors.BFLOAT16}
+DTYPES = ("F32", "F16", "BF16")
 KEYS = {
     "mels": "num_mel_bins",
     "features": "d_model",
@@ -35,6 +37,22 @@ KEYS = {
     "vocabulary": "vocab_size",
     "ffn": "encoder_ffn_dim",
 }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SafeTensor(LazyTensor):
+    """A tensor of a safetensors file."""
+
+    def values(self) -> Float32[np.ndarray, "..."]:
+        """Tensor in float32, row-major."""
+        with _opened(self.file) as opened:
+            return np.ascontiguousarray(opened.get_tensor(self.name), np.float32).reshape(self.shape)
+
+
+def local_path(name: str) -> pathlib.Path | None:
+    """Path on this disk that a model's name means, ~ expanded; None if nothing is there."""
+    path = pathlib.Path(os.path.expanduser(name))
+    return path if name and path.exists() else None
 
 
 def download(repository: str, revision: str | None) -> pathlib.Path:
@@ -67,7 +85,7 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
     Raises:
       ValueError: no name of a repository; or the hub can't be asked, and didn't say before.
     """
-    if (path := pathlib.Path(name)).exists():
+    if path := local_path(name):
         return path / file if (path / file).is_file() else None
     try:
         return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
@@ -87,7 +105,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
     """Index of a folder with config.json and safetensors; all tensors are checked."""
     files = _files(folder)
     sizes = _dimensions(folder / "config.json")
-    found: dict[str, StoredTensor] = {}
+    found: dict[str, SafeTensor] = {}
     for file in files:
         for stored in _tensors(file):
             if stored.name in found:
@@ -150,40 +168,28 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
     return tuple(files)
 
 
-def _tensors(file: pathlib.Path) -> list[StoredTensor]:
-    """Every tensor of one safetensors file, checked to end inside it."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        first = stream.read(8).ljust(8, b"\xff")
-        start = 8 + struct.unpack("<Q", first)[0]
-        if start > size:
-            raise stored_tensors.truncated(file, f"its list of tensors ends at byte {start}")
-        text = stream.read(start - 8)
+def _tensors(file: pathlib.Path) -> list[SafeTensor]:
+    """Every tensor of one safetensors file, whose length is checked."""
+    with _opened(file) as opened:
+        slices = {name: opened.get_slice(name) for name in opened.keys()}
+        for name, part in slices.items():
+            if part.get_dtype() not in DTYPES:
+                rule = f"tensors must be of {', '.join(DTYPES)}, {name} is of {part.get_dtype()}"
+                raise ValueError(f"{file}: {rule}. Remedy: give a checkpoint in one of these.")
+        return [
+            SafeTensor(name=name, file=file, shape=tuple(part.get_shape())) for name, part in slices.items()
+        ]
+
+
+@contextlib.contextmanager
+def _opened(file: pathlib.Path) -> Iterator[safetensors.safe_open]:
+    """A safetensors file; ValueError if it isn't one."""
     try:
-        header = dict(json.loads(text))
-        header.pop("__metadata__", None)
-        tensors = [_tensor(file, start, name, entry) for name, entry in header.items()]
-    except (KeyError, TypeError, ValueError) as error:
-        rule = f"not a safetensors file of float32, float16 or bfloat16: {error!r}"
-        raise ValueError(f"{file}: {rule}. Remedy: fetch the checkpoint again.") from error
-    end = max((stored.offset + stored.span * stored.dtype.itemsize for stored in tensors), default=start)
-    if end > size:
-        raise stored_tensors.truncated(file, f"its tensors end at byte {end}")
-    if end < size:
-        raise ValueError(f"{file}: {size - end} bytes after its last tensor. Remedy: fetch it again.")
-    return tensors
-
-
-def _tensor(file: pathlib.Path, start: int, name: str, entry: dict[str, object]) -> StoredTensor:
-    """One entry of the header; KeyError, TypeError or ValueError if it makes no sense."""
-    begin, end = _whole_numbers(entry["data_offsets"])
-    dtype, shape = DTYPES[str(entry["dtype"])], _whole_numbers(entry["shape"])
-    if end - begin != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{name} {shape} in bytes {begin} to {end}")
-    return StoredTensor(name=name, file=file, offset=start + begin, dtype=dtype, shape=shape)
-
-
-def _whole_numbers(values: object) -> tuple[int, ...]:
-    if not isinstance(values, list) or any(type(v) is not int or v < 0 for v in values):
-        raise TypeError(f"{values!r} is not a list of whole numbers")
-    return tuple(values)
+        with safetensors.safe_open(file, framework="numpy") as opened:
+            yield opened
+    except safetensors.SafetensorError as error:
+        size = file.stat().st_size
+        raise ValueError(
+            f"{file}: not a safetensors file, or truncated at {size} bytes, or longer than its tensors: "
+            f"{error}. Remedy: delete it and fetch the checkpoint again (`git lfs pull` in a git clone)."
+        ) from error

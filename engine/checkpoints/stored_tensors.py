@@ -1,13 +1,13 @@
-"""Weights as they lie in files: where a tensor's numbers start, their type, their order.
+"""Tensors that lie in files and are read one by one: memory is one tensor as stored and once in float32.
 
-Every checkpoint format is reduced to these, so one reader serves all and a model is
-read tensor by tensor: memory is one tensor as stored and once in float32. Nothing is
-read when a `StoredTensor` is made; the formats check that it ends inside its file.
+Every checkpoint format gives its tensors as these; nothing is read when one is made.
 """
 
+import abc
 import dataclasses
 import math
 import pathlib
+from collections.abc import Mapping
 
 import ml_dtypes
 import numpy as np
@@ -21,24 +21,48 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class StoredTensor:
-    """Place and meaning of one tensor's numbers.
+class LazyTensor(abc.ABC):
+    """A tensor in a file.
 
     Attributes:
       name: what the file calls it, for messages.
       file: where it is.
-      offset: bytes before its first number.
-      dtype: type of the numbers, little endian.
       shape: axes, outermost first.
-      strides: numbers from one index to the next along each axis; None is row-major.
-      scale: what quantised numbers must be divided by, a scalar or one for each row.
     """
 
     name: str
     file: pathlib.Path
+    shape: tuple[int, ...]
+
+    @abc.abstractmethod
+    def values(self) -> Float32[np.ndarray, "..."]:
+        """Tensor in float32, row-major, finite or not."""
+
+    def read(self) -> Float32[np.ndarray, "..."]:
+        """Tensor in float32, row-major; ValueError if it is cut short or not finite."""
+        values = self.values()
+        if not np.isfinite(values).all():
+            wrong = values.size - np.count_nonzero(np.isfinite(values))
+            raise ValueError(
+                f"{self.file}: weights must be finite, but {wrong} of {values.size} numbers of "
+                f"tensor {self.name} are not. Remedy: fetch the checkpoint again."
+            )
+        return values
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTensor(LazyTensor):
+    """Numbers that lie somewhere in a file; the formats check that they end inside it.
+
+    Attributes:
+      offset: bytes before its first number.
+      dtype: type of the numbers, little endian.
+      strides: numbers from one index to the next along each axis; None is row-major.
+      scale: what quantised numbers must be divided by, a scalar or one for each row.
+    """
+
     offset: int
     dtype: np.dtype
-    shape: tuple[int, ...]
     strides: tuple[int, ...] | None = None
     scale: "StoredTensor | None" = None
 
@@ -53,8 +77,8 @@ class StoredTensor:
             scale=scale.rows(start, stop) if scale and scale.shape else scale,
         )
 
-    def read(self) -> Float32[np.ndarray, "..."]:
-        """Tensor in float32, row-major; ValueError if it is cut short or not finite."""
+    def values(self) -> Float32[np.ndarray, "..."]:
+        """Tensor in float32, row-major, with its scale divided out."""
         numbers = np.fromfile(self.file, self.dtype, count=self.span, offset=self.offset)
         if numbers.size < self.span:
             raise truncated(self.file, f"tensor {self.name} ends outside the file")
@@ -69,12 +93,6 @@ class StoredTensor:
             # A scale of 0 makes numbers that are not finite, which are refused below.
             with np.errstate(divide="ignore", invalid="ignore"):
                 values /= scale.reshape(scale.shape + (1,) * (values.ndim - scale.ndim))
-        if not np.isfinite(values).all():
-            wrong = values.size - np.count_nonzero(np.isfinite(values))
-            raise ValueError(
-                f"{self.file}: weights must be finite, but {wrong} of {values.size} numbers of "
-                f"tensor {self.name} are not. Remedy: fetch the checkpoint again."
-            )
         return values
 
     @property
@@ -88,7 +106,7 @@ class StoredTensor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What a format's module says of a checkpoint; all tensors are checked by then.
+    """Index of a checkpoint of any format; the names and shapes of all tensors are checked.
 
     Attributes:
       dimensions: sizes of the model.
@@ -99,7 +117,7 @@ class Weights:
     """
 
     dimensions: Dimensions
-    tensors: dict[str, StoredTensor]
+    tensors: Mapping[str, LazyTensor]
     files: tuple[pathlib.Path, ...]
     alignment_heads: tuple[tuple[int, int], ...] | None = None
 

@@ -11,7 +11,6 @@ Source of prompts and suppressed tokens: openai/whisper, tokenizer.py and decodi
 import dataclasses
 import itertools
 import json
-import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
@@ -124,12 +123,11 @@ _NEEDED = {
 
 
 def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
-    path = pathlib.Path(name)
-    has = path.is_dir() and any((path / file).is_file() for file in ("tokenizer.json", "merges.txt"))
-    if path.exists() and not has:
+    path = huggingface.local_path(name)
+    if path and not any((path / file).is_file() for file in ("tokenizer.json", "merges.txt")):
         raise ValueError(f"{name}: no tokenizer.json or merges.txt there. {_REMEDY}")
     try:
-        whole = transformers.WhisperTokenizer.from_pretrained(name, revision=revision or "main")
+        whole = transformers.WhisperTokenizer.from_pretrained(path or name, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: no tokenizer to be had: {error} {_REMEDY}") from error
     return _completed(whole.backend_tokenizer)

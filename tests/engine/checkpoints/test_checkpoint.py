@@ -61,10 +61,12 @@ def test_a_name_that_is_none_is_refused(folder):
         (".", "whisper-nano"),
         ("../whisper-nano/../whisper-nano", "whisper-nano"),
         ("latest", "latest"),  # a link keeps the name that the user gave
+        ("~/whisper-nano", "whisper-nano"),
     ],
 )
 def test_the_name_is_the_folders_however_it_is_spelt(folder, monkeypatch, spelling, name):
     (folder.parent / "latest").symlink_to(folder)
+    monkeypatch.setenv("HOME", str(folder.parent))
     monkeypatch.chdir(folder if spelling.startswith(".") else folder.parent)
     assert checkpoint.load_checkpoint(spelling).name == name
 

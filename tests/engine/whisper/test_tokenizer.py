@@ -1,4 +1,4 @@
-"""engine.tokens: prompts, suppressed tokens, lost merges, on a vocabulary of bytes and on whisper-base's."""
+"""Tokens: prompts, suppressed tokens, lost merges, on a vocabulary of bytes and on whisper-base's."""
 
 import json
 import pathlib
@@ -27,6 +27,16 @@ def write(folder, merges=MERGES, special=SPECIAL, **files):
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return str(folder)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    listed = {"suppress_tokens": [1], "begin_suppress_tokens": [2]}
+    write(tmp_path / "model", generation_config=listed)
+    tokens = Tokens.load("~/model")
+    assert (tokens.suppressed, tokens.suppressed_at_begin) == ((1,), (2,))
+    with pytest.raises(ValueError, match=r"~/gone: no tokenizer to be had.*Remedy: --tokenizer="):
+        Tokens.load("~/gone")
 
 
 def test_ids_and_prompts(tmp_path):
