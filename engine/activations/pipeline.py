@@ -10,7 +10,6 @@ import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import tensorstore as ts
@@ -20,6 +19,7 @@ from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.devices import DataParallel
 
 STEPS = 2  # on the devices: one computing, one waiting for the host
@@ -87,35 +87,30 @@ class Pipeline:
     def run(self, units: Iterable[PendingUtterance]) -> None:
         """Bring every unit to disk or report it; zarr_group.StoreError if the store can't be written."""
         steps: collections.deque = collections.deque()
-        with ThreadPoolExecutor(self._limits.threads, "decode") as pool:
-            for batch, waves in self._batches(self._decoded(units, pool)):
-                frames = np.asarray([unit.frames for unit in batch], np.int32)
-                steps.append((batch, self._encode(waves[: len(batch)], frames)))
-                if len(steps) == STEPS:
-                    self._write(*steps.popleft())
-            while steps:
+        for batch, waves in self._batches(self._decoded(units)):
+            frames = np.asarray([unit.frames for unit in batch], np.int32)
+            steps.append((batch, self._encode(waves[: len(batch)], frames)))
+            if len(steps) == STEPS:
                 self._write(*steps.popleft())
+        while steps:
+            self._write(*steps.popleft())
         while self._writing:
             self._finish_oldest()
 
     def _decoded(
-        self, units: Iterable[PendingUtterance], pool: ThreadPoolExecutor
+        self, units: Iterable[PendingUtterance]
     ) -> Iterator[tuple[PendingUtterance, Float[np.ndarray, " samples"]]]:
         """Units in order with their waveforms, `rows_ahead` of them decoded beforehand."""
-        ahead: collections.deque[tuple[PendingUtterance, Future]] = collections.deque()
-        source = iter(units)
-        for unit in itertools.islice(source, self._limits.rows_ahead):
-            ahead.append((unit, pool.submit(self._waveform, unit)))
-        while ahead:
-            unit, future = ahead.popleft()
+        limits = self._limits
+        for unit, future in computed_ahead(
+            units, self._waveform, threads=limits.threads, ahead=limits.rows_ahead
+        ):
             try:
                 wave = future.result()
             except audio.AudioError as error:
                 self._failed(unit, str(error))
             else:
                 yield unit, wave
-            for following in itertools.islice(source, 1):
-                ahead.append((following, pool.submit(self._waveform, following)))
 
     def _waveform(self, unit: PendingUtterance) -> Float[np.ndarray, " samples"]:
         return audio.decode(unit.utterance.source, self._samples)

@@ -5,12 +5,10 @@ and the rest goes on. Memory: waveforms decoded ahead, and the states of one ste
 features * 4 bytes a row (large-v2: 8 MB a state).
 """
 
-import collections
 import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -21,6 +19,7 @@ from isogloss.engine.activations.state_source import Encoded, ListedUtterance, U
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import audio, durations
 from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.whisper import encoder_program
@@ -87,17 +86,21 @@ class Recorded:
         """States of some utterances, in the order of `rows`."""
         capacity = self.rows_per_device * len(jax.local_devices()[: self.devices])
         window = encoder_program.window_samples(self.checkpoint.dimensions)
-        with ThreadPoolExecutor(_THREADS, "decode") as pool:
-            decoded = self._decoded(language, rows, pool, _AHEAD * capacity)
-            while step := list(itertools.islice(decoded, capacity)):
-                heard = [(row, wave) for row, wave in step if not isinstance(wave, Unusable)]
-                made: dict[int, Encoded | Unusable] = {r: w for r, w in step if isinstance(w, Unusable)}
-                waves = np.zeros((len(heard), window), np.float32)
-                for padded, (_, wave) in zip(waves, heard, strict=True):
-                    padded[: len(wave)] = wave
-                if heard:  # the encoder isn't loaded for broken recordings alone
-                    made |= self._states(language, [row for row, _ in heard], waves)
-                yield from (made[row] for row, _ in step)
+        decoded = computed_ahead(
+            rows,
+            lambda row: self._waveform(language, row),
+            threads=_THREADS,
+            ahead=max(_THREADS, _AHEAD * capacity),
+        )
+        while step := [(row, wave.result()) for row, wave in itertools.islice(decoded, capacity)]:
+            sound = [(row, wave) for row, wave in step if not isinstance(wave, Unusable)]
+            made: dict[int, Encoded | Unusable] = {r: w for r, w in step if isinstance(w, Unusable)}
+            waves = np.zeros((len(sound), window), np.float32)
+            for padded, (_, wave) in zip(waves, sound, strict=True):
+                padded[: len(wave)] = wave
+            if sound:  # the encoder isn't loaded for broken recordings alone
+                made |= self._states(language, [row for row, _ in sound], waves)
+            yield from (made[row] for row, _ in step)
 
     def _states(
         self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]
@@ -109,20 +112,6 @@ class Recorded:
             row: _finite(row, states, peak, self.states, utterances[row].source.name)
             for row, (states, peak) in zip(rows, run.rows(output, len(rows)), strict=True)
         }
-
-    def _decoded(
-        self, language: str, rows: Sequence[int], pool: ThreadPoolExecutor, ahead: int
-    ) -> Iterator[tuple[int, np.ndarray | Unusable]]:
-        """Rows in order with their waveforms, `ahead` of them decoded beforehand."""
-        waiting: collections.deque[tuple[int, Future]] = collections.deque()
-        source = iter(rows)
-        while True:
-            for row in itertools.islice(source, ahead - len(waiting)):
-                waiting.append((row, pool.submit(self._waveform, language, row)))
-            if not waiting:
-                return
-            row, future = waiting.popleft()
-            yield row, future.result()
 
     def _waveform(self, language: str, row: int) -> np.ndarray | Unusable:
         utterance = self.listings[language].utterances[row]
@@ -149,7 +138,10 @@ class Recorded:
         return self.loaded[0]
 
     def identity(self, language: str) -> dict[str, Json]:
-        """All, beside the weights, that decides a language's states."""
+        """All, beside the weights, that decides a language's states.
+
+        Rows of a step don't count: they follow the memory of the device, and change the last bits at most.
+        """
         listing = self.listings[language]
         return {
             "corpus": listing.corpus,
@@ -157,7 +149,6 @@ class Recorded:
             "long": self.long,
             "compute": self.precision.compute,
             "attention": self.precision.attention,
-            "rows_per_device": self.rows_per_device,
         }
 
 

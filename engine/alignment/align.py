@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from isogloss.engine.activations.state_source import StateSource
-from isogloss.engine.alignment import unit as align_unit, word_tables
+from isogloss.engine.alignment import unit as align_unit, word_tables, word_timestamps
 from isogloss.engine.alignment.unit import TEXTS, Work
 from isogloss.engine.alignment.word_tables import Aligned
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from isogloss.engine.decoding import decoder_program, early_exit, job
+from isogloss.engine.decoding import decoder_cost, decoder_program, early_exit, job
 from isogloss.engine.decoding.job import DecoderJobConfig, DecoderJobSummary, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime import compilation, out_folder
+from isogloss.engine.runtime import compilation, devices, out_folder
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -164,14 +164,13 @@ def _open(config: AlignConfig) -> _AlignSetting:
     precision = encoder_program.precision_for(platform, config.compute)
     source = config.source(checkpoint, [exit.state], silence=True)
     tokens = config.tokens(source.languages, vocabulary)
-    # Reading a text fills a CPU with one row, saying one doesn't.
-    rows = (
-        1
-        if platform == "cpu" and config.text == "reference"
-        else min(16, decoder_program.rows_per_device(platform))
-    )
+    sizes, memory = checkpoint.dimensions, devices.memory()
+    rows = word_timestamps.rows_per_device(platform, sizes, precision.compute, memory, len(heads.heads))
+    if config.text == "decoded":  # generating a text does not fill a CPU with one row, reading one does
+        generated = decoder_cost.rows_per_device(platform, sizes, precision.compute, memory)
+        rows = generated if platform == "cpu" else min(rows, generated)
     settings = {
-        **config.settings(checkpoint, vocabulary, source, precision, rows),
+        **config.settings(checkpoint, vocabulary, source, precision),
         "heads": [list(pair) for pair in heads.heads],
         "heads_from": heads.source,
         "exit": dataclasses.asdict(exit),

@@ -16,9 +16,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 
 from isogloss.engine.alignment.word_splitting import Piece
-from isogloss.engine.decoding import decoder_program
+from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.decoding import decoder_cost, decoder_program
 from isogloss.engine.decoding.decoder_program import Counts, Decoding, Flags, States
-from isogloss.engine.runtime.devices import Program
+from isogloss.engine.runtime.devices import Program, rows_that_fit
 from isogloss.engine.whisper.decoder import Heads
 from isogloss.kernels import alignment
 
@@ -101,6 +102,35 @@ def program(graph: nnx.GraphDef, heads: Heads, eot: int, skip: int, columns: int
         return first, tied, decoder.probabilities(stream, tokens, eot)
 
     return run
+
+
+def rows_per_device(
+    platform: str, dimensions: Dimensions, compute: str, memory: int | None, heads: int
+) -> int:
+    """Utterances of a step: one fills a CPU's cores, an accelerator takes up to sixteen.
+
+    Args:
+      platform: of JAX.
+      dimensions: of the model.
+      compute: dtype of products.
+      memory: bytes of a device, None if it doesn't say.
+      heads: number of alignment heads.
+    """
+    most = 1 if platform == "cpu" else 16
+    return rows_that_fit(most, lambda rows: step_bytes(dimensions, compute, rows, heads), memory)
+
+
+def step_bytes(dimensions: Dimensions, compute: str, rows: int, heads: int) -> int:
+    """Memory of a step, by formula: weights, scores of a text by frames, one row's logits.
+
+    Scores are there for the alignment heads and for one layer, twice each, and ten times for one head, whose
+    attention is sharpened and smoothed.
+    """
+    text = dimensions.text_positions
+    scores = 4 * text * dimensions.positions * (2 * heads + 2 * dimensions.heads + 10)
+    streams = 4 * dimensions.features * (4 * dimensions.positions + 4 * text)
+    logits = 2 * 4 * text * dimensions.vocabulary
+    return decoder_cost.resident_bytes(dimensions, compute) + logits + rows * (scores + streams)
 
 
 def align(

@@ -248,23 +248,3 @@ def load(
     replicas = Replicas(parameters.cast(read, compute), devices)
     exact = compute == jnp.float32
     return Decoding(tokens, sizes, graph, replicas, rows_per_device=rows_per_device, exact=exact)
-
-
-def rows_per_device(platform: str) -> int:
-    """Utterances of a step: enough that reading the weights is a small part of it."""
-    return 8 if platform == "cpu" else 64
-
-
-def flops(dimensions: Dimensions, frames: int, tokens: int, beams: int = 1) -> float:
-    """Multiplications and additions of one utterance, norms left out.
-
-    Args:
-      dimensions: of the model.
-      frames: of memory.
-      tokens: of prompt and text.
-      beams: hypotheses.
-    """
-    d, layers = dimensions.features, dimensions.decoder_layers
-    memory = layers * 4 * frames * d * d
-    token = layers * (12 * d * d + 4 * d * dimensions.ffn + 4 * d * (frames + tokens / 2))
-    return float(memory + beams * tokens * (token + 2 * d * dimensions.vocabulary))

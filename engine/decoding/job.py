@@ -17,7 +17,7 @@ from isogloss.engine import time_axis
 from isogloss.engine.activations import open_states
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.decoding import decoder_program, language_token
+from isogloss.engine.decoding import decoder_cost, language_token
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import json_values, shards
 from isogloss.engine.runtime.json_values import Json
@@ -128,9 +128,12 @@ class DecoderJobConfig:
         vocabulary: Tokens,
         source: StateSource,
         precision: encoder_program.Precision,
-        rows: int,
     ) -> dict[str, Json]:
-        """All of it that decides results; `rows` are those of the decoder's step on a device."""
+        """All of it that decides results.
+
+        Rows of a step don't count: they follow the memory of the device that a run or a shard finds, and
+        change the last bits at most.
+        """
         ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
         return {
             "model": checkpoint.name,
@@ -143,7 +146,6 @@ class DecoderJobConfig:
             "language": self.language,
             "stand_in": list(self.stand_in),
             "compute": precision.compute,
-            "decoder_rows_per_device": rows,
         }
 
 
@@ -174,6 +176,11 @@ class UtteranceBlock:
             "utterances": [dataclasses.asdict(utterance) for utterance in self.utterances],
         }
         return json_values.fingerprint(described | more)
+
+
+def language_of(name: str) -> str:
+    """Language of the unit of this name."""
+    return name.rpartition(".")[0]
 
 
 def units(source: StateSource) -> list[UtteranceBlock]:
@@ -259,7 +266,7 @@ def work(
     for utterance in spoken:
         text = round(_TOKENS * utterance.frames * time_axis.FRAME_SECONDS)
         frames = sizes.positions if source.whole_window else utterance.frames
-        decoder += decoder_program.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), beams)
+        decoder += decoder_cost.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), beams)
     return {
         "units": len(todo),
         "utterances": len(spoken),

@@ -22,6 +22,20 @@ def memory() -> int | None:
     return min(known) if known else None
 
 
+def rows_that_fit(most: int, step_bytes: Callable[[int], int], memory: int | None) -> int:
+    """Rows of a step: `most`, halved until a step fits the memory of a device, and at least one.
+
+    Args:
+      most: rows of a step where memory is no limit.
+      step_bytes: memory that a step of so many rows takes.
+      memory: bytes of a device, None if it doesn't say.
+    """
+    rows = most
+    while rows > 1 and memory is not None and step_bytes(rows) > memory:
+        rows //= 2
+    return rows
+
+
 class Replicas:
     """Parameters, one copy on each device; any number of programs share them."""
 

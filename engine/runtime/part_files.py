@@ -76,6 +76,11 @@ class PartFiles:
         atomic_write.write_whole(path, lambda file: file.write_text(reason + "\n", "utf-8"))
         self._drop_others(unit, (_NOTE,))
 
+    def units_of_any_key(self) -> set[str]:
+        """Names of all units that have a file here, of these settings or of others."""
+        parts = self.folder.glob(f"[!.]*.{_FINGERPRINT}.*")
+        return {urllib.parse.unquote(path.name.rsplit(".", 2)[0]) for path in parts}
+
     def _drop_others(self, unit: str, kinds: tuple[str, ...]) -> None:
         mine = {self.path(unit, kind) for kind in kinds}
         for old in set(self.folder.glob(f"{glob.escape(_stem(unit))}.{_FINGERPRINT}.*")) - mine:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from isogloss.engine.decoding import job
 from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
@@ -49,10 +50,20 @@ def write(
     for language in setting.source.languages if len(setting.exits) > 1 else ():
         figure = exit_figure.draw([row for row in summary if row["language"] == language])
         drawn |= set(picture_files.save(figure, out / f"exits_{language}"))
-    for old in set(out.glob("exits_*")) - drawn:
-        old.unlink(missing_ok=True)
+    _remove_old_figures(out, parts, drawn)
     _LOG.info("best exit of each language:\n%s", best_exits(summary))
     return summary
+
+
+def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.Path]) -> None:
+    """Remove figures of languages that an earlier run drew and this one was not asked for.
+
+    The kept parts name those languages, so no file that somebody else put there is touched.
+    """
+    for language in {job.language_of(name) for name in parts.units_of_any_key()}:
+        for old in {out / f"exits_{language}.{kind}" for kind in picture_files.KINDS} - drawn:
+            if old.is_file():
+                old.unlink(missing_ok=True)
 
 
 def best_exits(summary: Sequence[Row]) -> str:

@@ -17,11 +17,11 @@ from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
-from isogloss.engine.decoding import decoder_program, early_exit
+from isogloss.engine.decoding import decoder_cost, early_exit
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.job import DecoderJobConfig, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime import devices, json_values
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.transcription import edit_counts
@@ -62,6 +62,7 @@ class TranscriptionSetting:
       task: what is asked of the decoder.
       texts: token, references and normaliser of each language.
       precision: of the computation.
+      rows: utterances of a decoder's step on a device.
       settings: what decides the results as a whole; a folder is of one.
     """
 
@@ -71,6 +72,7 @@ class TranscriptionSetting:
     task: DecodingTask
     texts: Mapping[str, References]
     precision: encoder_program.Precision
+    rows: int
     settings: Mapping[str, Json]
 
     @property
@@ -105,9 +107,10 @@ def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
     spellings = _spellings(*config.vocabulary_source)
     platform = jax.default_backend()
     precision = encoder_program.precision_for(platform, config.compute)
-    common = config.settings(
-        checkpoint, vocabulary, source, precision, decoder_program.rows_per_device(platform)
+    rows = decoder_cost.rows_per_device(
+        platform, checkpoint.dimensions, precision.compute, devices.memory(), config.num_beams
     )
+    common = config.settings(checkpoint, vocabulary, source, precision)
     return TranscriptionSetting(
         checkpoint=checkpoint,
         tokens=vocabulary,
@@ -115,6 +118,7 @@ def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
         task=task,
         texts=_texts(config, source, vocabulary, spellings),
         precision=precision,
+        rows=rows,
         settings={
             **common,
             "spellings_sha256": json_values.sha256(spellings),

@@ -99,18 +99,16 @@ def _transcribe(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock], p
     """Load the decoder and keep every unit's part."""
     if not todo:
         return
-    platform = jax.default_backend()
-    rows = decoder_program.rows_per_device(platform)
     decoding = decoder_program.load(
-        setting.checkpoint, setting.tokens, setting.precision, rows_per_device=rows
+        setting.checkpoint, setting.tokens, setting.precision, rows_per_device=setting.rows
     )
     machine = TranscribingMachine(source=setting.source, decoding=decoding)
     _LOG.info(
         "%s on %d %s device(s), %d row(s) each, products in %s, %d exit(s), %s",
         setting.checkpoint.name,
         jax.local_device_count(),
-        platform,
-        rows,
+        jax.default_backend(),
+        setting.rows,
         setting.precision.compute,
         len(setting.exits),
         "greedy" if setting.task.beams == 1 else f"{setting.task.beams} beams",

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
-from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
+from isogloss.engine.runtime.devices import DataParallel, Program, Replicas, rows_that_fit
 from isogloss.engine.time_axis import SAMPLES_PER_FRAME
 from isogloss.engine.whisper import encoder, log_mel, parameters
 
@@ -56,10 +56,8 @@ def rows_per_device(platform: str, dimensions: Dimensions, memory: int | None = 
       dimensions: of the model.
       memory: bytes of a device, None if it doesn't say.
     """
-    rows = 1 if platform == "cpu" else ROWS
-    while rows > 1 and memory is not None and step_bytes(dimensions, rows) > memory:
-        rows //= 2
-    return rows
+    most = 1 if platform == "cpu" else ROWS
+    return rows_that_fit(most, lambda rows: step_bytes(dimensions, rows), memory)
 
 
 def step_bytes(dimensions: Dimensions, rows: int) -> int:

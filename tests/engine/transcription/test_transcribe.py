@@ -178,9 +178,13 @@ def test_languages_may_be_added(config, whole, tmp_path):
     every = transcribe.run(dataclasses.replace(config, out=tmp_path))
     assert (every.done, every.skipped, every.rows) == (7, 13, 12)
     assert contents(tmp_path) == contents(config.out)
+    (tmp_path / "exits_notes.txt").write_text("a user's own")
+    (tmp_path / "exits_bb.png").unlink()
+    (tmp_path / "exits_bb.png").mkdir()
     fewer = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa",)))
     assert (fewer.done, fewer.skipped) == (0, 7)
-    assert sorted(path.name for path in tmp_path.glob("exits_*")) == ["exits_aa.png", "exits_aa.svg"]
+    left = sorted(path.name for path in tmp_path.glob("exits_*"))
+    assert left == ["exits_aa.png", "exits_aa.svg", "exits_bb.png", "exits_notes.txt"]
 
 
 def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_path):
