@@ -1,6 +1,6 @@
 """One unit of alignment: a block of utterances of a language, each with its text.
 
-A text that can't be aligned is reported with its reason and the rest goes on: no text, more tokens than the
+A text that can't be aligned is reported with its reason, and the run continues: no text, more tokens than the
 decoder holds, letters that the tokenizer can't write. Memory: the states of a block.
 """
 
@@ -26,7 +26,7 @@ TEXTS = ("reference", "decoded")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is asked, and what does it.
+    """Decoder, states and options of an alignment.
 
     Attributes:
       source: of states; one state.
@@ -34,7 +34,7 @@ class Work:
       heads: of its cross-attention that follow the words.
       text: one of TEXTS.
       exit_norm: whether the decoder gets a state other than "final" through the encoder's final LayerNorm.
-      tokens: by language, what the decoder is told.
+      tokens: language token of the prompt, by language.
     """
 
     source: StateSource
@@ -49,29 +49,29 @@ class Work:
 class _EncodedBlock:
     """Utterances of a block that have states."""
 
-    spoken: list[ListedUtterance]
+    utterances: list[ListedUtterance]
     states: Float32[np.ndarray, "B N D"]
     visible: np.ndarray
     apply_norm: np.ndarray
 
 
-def align(unit: UtteranceBlock, work: Work, heard: Callable[[], None]) -> list[Aligned]:
-    """What comes of every utterance of a unit, in order.
+def align(unit: UtteranceBlock, work: Work, advance: Callable[[], None]) -> list[Aligned]:
+    """Words of every utterance of a unit, in order.
 
     Args:
       unit: the utterances.
-      work: what is asked of them.
-      heard: called for every utterance whose states have come.
+      work: decoder, states and options.
+      advance: called for every utterance whose states have come.
     """
     token = work.tokens[unit.language]
-    spoken = {utterance.row: utterance for utterance in unit.utterances}
+    by_row = {utterance.row: utterance for utterance in unit.utterances}
     found: dict[int, Aligned] = {}
     encoded = []
-    for made in work.source.encoded(unit.language, list(spoken)):
-        heard()
+    for made in work.source.encoded(unit.language, list(by_row)):
+        advance()
         if isinstance(made, Unusable):
             found[made.row] = Aligned(
-                spoken=spoken[made.row],
+                utterance=by_row[made.row],
                 token=token,
                 problem=made.reason,
                 without_states=True,
@@ -82,25 +82,25 @@ def align(unit: UtteranceBlock, work: Work, heard: Callable[[], None]) -> list[A
     if encoded:
         norm = work.source.apply_norm[0] or (work.source.states[0] != "final" and work.exit_norm)
         block = _EncodedBlock(
-            spoken=[spoken[made.row] for made in encoded],
+            utterances=[by_row[made.row] for made in encoded],
             states=np.stack([made.states[0] for made in encoded]),
             visible=np.asarray([made.visible for made in encoded], np.int32),
             apply_norm=np.full(len(encoded), norm),
         )
-        found |= {one.spoken.row: one for one in _align(unit.language, block, token, work)}
+        found |= {one.utterance.row: one for one in _align(unit.language, block, token, work)}
     return [found[utterance.row] for utterance in unit.utterances]
 
 
 def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> list[Aligned]:
     decoding, vocabulary = work.decoding, work.decoding.tokens
-    codes, likely = _told(block, token, decoding)
+    codes, likely = _languages(block, token, decoding)
     prompts = [vocabulary.prompt(code) for code in codes]
-    spelt = [_spelt(language, code, vocabulary) for code in codes]
+    text_languages = [_text_language(language, code, vocabulary) for code in codes]
     if work.text == "decoded":
         texts, cuts = _decode(block, prompts, decoding)
     else:
-        said = zip(block.spoken, spelt, strict=True)
-        texts = [reference(spoken.transcription, code, vocabulary) for spoken, code in said]
+        listed = zip(block.utterances, text_languages, strict=True)
+        texts = [reference(utterance.transcription, code, vocabulary) for utterance, code in listed]
         cuts = [False] * len(texts)
     problems: dict[int, str] = {}
     good: dict[int, tuple[int, ...]] = {}
@@ -113,18 +113,17 @@ def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> lis
     timed = _timed(good, block, prompts, work)
     problems |= {row: "the decoder's attention isn't finite" for row in good if not timed[row].sound}
     aligned = []
-    for row, spoken in enumerate(block.spoken):
+    for row, utterance in enumerate(block.utterances):
         one = Aligned(
-            spoken=spoken,
+            utterance=utterance,
             token=dataclasses.replace(token, language=codes[row]),
             language_probability=likely[row],
             cut=cuts[row],
-            problem=f"{spoken.name}: {problems[row]}" if row in problems else "",
+            problem=f"{utterance.name}: {problems[row]}" if row in problems else "",
         )
         if not one.problem:
-            words = word_timestamps.words(
-                timed[row], word_splitting.split(good[row], spelt[row], vocabulary.decode), good[row]
-            )
+            pieces = word_splitting.split(good[row], text_languages[row], vocabulary.decode)
+            words = word_timestamps.words(timed[row], pieces, good[row])
             one = dataclasses.replace(
                 one,
                 text=vocabulary.decode(good[row]),
@@ -135,10 +134,12 @@ def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> lis
     return aligned
 
 
-def _told(block: _EncodedBlock, token: Token, decoding: Decoding) -> tuple[list[str], list[float | None]]:
-    """The language that the decoder is told of each row, and the probability of a detected one."""
+def _languages(
+    block: _EncodedBlock, token: Token, decoding: Decoding
+) -> tuple[list[str], list[float | None]]:
+    """Language of each row's prompt, and the probability of a detected one."""
     if token.how != "detected":
-        return [token.language] * len(block.spoken), [None] * len(block.spoken)
+        return [token.language] * len(block.utterances), [None] * len(block.utterances)
     codes, probabilities = decoding.detect(block.states, block.visible, block.apply_norm)
     return codes, [float(probability) for probability in probabilities]
 
@@ -156,7 +157,7 @@ def _timed(
         block.states[rows],
         block.visible[rows],
         block.apply_norm[rows],
-        np.asarray([block.spoken[row].frames for row in rows], np.int32),
+        np.asarray([block.utterances[row].frames for row in rows], np.int32),
         [prompts[row] for row in rows],
         [texts[row] for row in rows],
     )
@@ -167,13 +168,13 @@ def reference(transcription: str, language: str, tokens: Tokens) -> tuple[int, .
     """Tokens of a transcription, or why it has none to align.
 
     Args:
-      transcription: of the corpus; spaces in a row count as one.
-      language: of the text, see `_spelt`.
+      transcription: of the corpus; a run of spaces counts as one.
+      language: of the text, see `_text_language`.
       tokens: the model's vocabulary.
     """
     plain = " ".join(transcription.split())
     if not plain:
-        return "its transcription is empty. Give one, or align what the model hears by --text=decoded"
+        return "its transcription is empty. Give one, or align what the model decodes by --text=decoded"
     text = word_splitting.leading_space(language) + plain
     try:
         ids = tokens.encode(text)
@@ -190,17 +191,17 @@ def reference(transcription: str, language: str, tokens: Tokens) -> tuple[int, .
 
 
 def _unfit(text: tuple[int, ...], room: int) -> str:
-    """Why a text can't be aligned where the decoder has room for so many tokens, the end included; or ""."""
+    """Reason why a text can't be aligned where the decoder holds `room` tokens, the end included; or ""."""
     if not text:
-        return "the decoder heard nothing to align"
+        return "the decoder's text is empty, so there is nothing to align"
     if len(text) >= room:
         rule = f"its text has {len(text)} tokens, the decoder holds {room - 1}"
         return f"{rule}. Split the recording and its text"
     return ""
 
 
-def _spelt(language: str, code: str, tokens: Tokens) -> str:
-    """The language that a text is split as: its own if Whisper knows it, else the one the decoder is told."""
+def _text_language(language: str, code: str, tokens: Tokens) -> str:
+    """Language whose rules split a text: its own if Whisper knows it, else that of the prompt."""
     own = whisper_code(language)
     return own if own in tokens.languages or own in WITHOUT_SPACES else code
 
@@ -208,14 +209,14 @@ def _spelt(language: str, code: str, tokens: Tokens) -> str:
 def _decode(
     block: _EncodedBlock, prompts: Sequence[Sequence[int]], decoding: Decoding
 ) -> tuple[list[tuple[int, ...] | str], list[bool]]:
-    """What the decoder hears, greedily, and whether a limit ended it."""
+    """Greedy texts of a block, or why there is none, and whether a limit ended each."""
     room = decoding.sizes.text_positions - len(prompts[0]) - 1
-    limits = np.asarray([token_limit(one.frames, room) for one in block.spoken], np.int32)
-    said = decoding.generate(block.states, block.visible, block.apply_norm, prompts, limits)
+    limits = np.asarray([token_limit(one.frames, room) for one in block.utterances], np.int32)
+    decoded = decoding.generate(block.states, block.visible, block.apply_norm, prompts, limits)
     texts: list[tuple[int, ...] | str] = [
         tuple(id for id in one.tokens if id < decoding.tokens.eot)
         if np.isfinite(one.log_probability)
         else "the decoder's output isn't finite"
-        for one in said
+        for one in decoded
     ]
-    return texts, [one.cut for one in said]
+    return texts, [one.cut for one in decoded]

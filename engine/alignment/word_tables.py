@@ -57,16 +57,16 @@ UTTERANCES = pa.schema(
         ("left_out", pa.bool_()),  # by --long=skip, so nothing failed
     ]
 )
-_PART = pa.schema([*UTTERANCES, ("said", pa.list_(pa.struct(_OF_WORD)))])
+_PART = pa.schema([*UTTERANCES, ("word_list", pa.list_(pa.struct(_OF_WORD)))])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Aligned:
-    """What came of one utterance.
+    """Words of one utterance, or the reason why there are none.
 
     Attributes:
-      spoken: the utterance.
-      token: the language that the decoder was told.
+      utterance: as listed.
+      token: language token of the prompt.
       language_probability: of a detected language.
       text: that was aligned; None where there is none.
       words: of the text; none where it can't be aligned.
@@ -74,10 +74,10 @@ class Aligned:
       cut: whether a limit ended the decoded text.
       problem: why there are no words, "" otherwise.
       without_states: whether that is because there are no states.
-      left_out: whether that was asked for.
+      left_out: whether the user asked to leave it out.
     """
 
-    spoken: ListedUtterance
+    utterance: ListedUtterance
     token: Token
     language_probability: float | None = None
     text: str | None = None
@@ -96,20 +96,19 @@ def tabulate(aligned: Sequence[Aligned], language: str) -> pa.Table:
 
 def _row(one: Aligned, language: str) -> dict[str, object]:
     own = ("language_probability", "text", "tied", "cut", "problem", "without_states", "left_out")
-    spoken = one.spoken
     return {
         **{name: getattr(one, name) for name in own},
         "language": language,
-        "utterance": spoken.name,
-        "sentence": spoken.sentence,
+        "utterance": one.utterance.name,
+        "sentence": one.utterance.sentence,
         "language_token": one.token.language,
         "language_token_by": one.token.how,
-        "seconds": spoken.seconds,
-        "frames": spoken.frames,
-        "truncated": spoken.truncated,
+        "seconds": one.utterance.seconds,
+        "frames": one.utterance.frames,
+        "truncated": one.utterance.truncated,
         "words": len(one.words),
         "empty_words": sum(word.empty for word in one.words),
-        "said": [_word(word) for word in one.words],
+        "word_list": [_word(word) for word in one.words],
     }
 
 
@@ -136,7 +135,7 @@ def words(part: pa.Table) -> pa.Table:
     rows = [
         {**{name: one[name] for name in names}, "word_index": index, **word}
         for one in part.to_pylist()
-        for index, word in enumerate(one["said"])
+        for index, word in enumerate(one["word_list"])
     ]
     return pa.Table.from_pylist(rows, WORDS)
 
@@ -152,11 +151,11 @@ def write(out: pathlib.Path, languages: Sequence[Sequence[pathlib.Path]]) -> Non
         table_files.write_parquet_in_pieces(WORDS, map(words, wholes()), file)
 
     atomic_write.write_whole(out / "words.parquet", of_words)
-    listed = pa.concat_tables([whole.drop_columns("said") for whole in wholes()])
+    listed = pa.concat_tables([whole.drop_columns("word_list") for whole in wholes()])
     for kind, writer in (("parquet", table_files.write_parquet), ("csv", table_files.write_csv)):
         atomic_write.write_whole(out / f"utterances.{kind}", lambda file, writer=writer: writer(listed, file))
 
 
 def rows(part: pathlib.Path) -> list[dict[str, object]]:
     """Utterances of a part without their words."""
-    return table_files.read_parquet(part).drop_columns("said").to_pylist()
+    return table_files.read_parquet(part).drop_columns("word_list").to_pylist()

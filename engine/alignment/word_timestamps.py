@@ -1,4 +1,4 @@
-"""When each word of a text is said: the decoder reads the text, its attention is aligned with the frames.
+"""Frames of each word of a text: the decoder reads the text, its attention is aligned with the frames.
 
 One program per shape does it all on the device: encoder states in, the first frame and the probability of
 each token out. Memory there: scores of the alignment heads, heads * tokens * frames floats a row (base 8,
@@ -143,7 +143,7 @@ def align(
     prompts: Sequence[Sequence[int]],
     texts: Sequence[Sequence[int]],
 ) -> list[Timed]:
-    """When each row says each of its tokens.
+    """Frames of the tokens of each row.
 
     Args:
       decoding: the decoder.
@@ -185,11 +185,11 @@ def align(
         run = decoding.program(
             key, lambda skip=skip, columns=columns: program(decoding.graph, heads, eot, skip, columns)
         )
-        said = np.full((len(some), longest), eot, np.int32)
+        tokens = np.full((len(some), longest), eot, np.int32)
         for place, row in enumerate(some):
-            said[place, : lengths[row] - 1] = (*prompts[row], *texts[row])
-        heard = decoder_program.heard(states, visible, apply_norm, some, window)
-        out = run(*heard, said, lengths[some], frames[some].astype(np.int32))
+            tokens[place, : lengths[row] - 1] = (*prompts[row], *texts[row])
+        batch = decoder_program.batch_of(states, visible, apply_norm, some, window)
+        out = run(*batch, tokens, lengths[some], frames[some].astype(np.int32))
         for row, (first, tied, probability) in zip(some, run.rows(out, len(some)), strict=True):
             n = len(texts[row])
             own = probability[skip + 1 : skip + 1 + n]

@@ -167,9 +167,9 @@ def beam_search(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int
         limit: Int[Array, " B"],
     ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Float[Array, " B"], Bool[Array, " B"]]:
         rows, start = prompt.shape
-        speech = generation.prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
-        empty = generation.empty_caches(speech, rows, start + longest)
-        logits, caches = generation.advance(speech, prompt, 0, empty)
+        memory = generation.prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
+        empty = generation.empty_caches(memory, rows, start + longest)
+        logits, caches = generation.advance(memory, prompt, 0, empty)
         spread = jnp.repeat(logits[:, None], beams, axis=1)
         caches = jax.tree.map(lambda leaf: jnp.repeat(leaf, beams, axis=0), caches)
         state = _started(rows, beams, longest, rules.eot, caches, limit)
@@ -181,7 +181,7 @@ def beam_search(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int
         def step(state: _State) -> _State:
             last = jax.lax.dynamic_slice_in_dim(state.running.tokens, state.step - 1, 1, axis=2)
             position = start + state.step - 1
-            logits, caches = generation.advance(speech, last.reshape(-1, 1), position, state.caches)
+            logits, caches = generation.advance(memory, last.reshape(-1, 1), position, state.caches)
             logits = logits.reshape(rows, beams, -1)
             state, parents = _step(state, logits, jnp.asarray(later), limit, rules.eot)
             return state._replace(caches=_reordered(caches, parents))

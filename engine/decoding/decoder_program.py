@@ -35,7 +35,7 @@ Kind = TypeVar("Kind", bound=tuple[int, ...])
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """What was made of one row.
+    """Text of one row.
 
     Attributes:
       tokens: without prompt and end; none where the states aren't finite.
@@ -98,7 +98,7 @@ class Decoding:
         limits: Counts,
         beams: int = 1,
     ) -> list[Decoded]:
-        """What each row says after its prompt.
+        """Text of each row after its prompt.
 
         Args:
           states: of the rows.
@@ -129,10 +129,10 @@ class Decoding:
         for (frames, _, longest), some in self.batches(visible, kind):
             run = self.program((longest, beams), lambda longest=longest: make(longest))
             prompt = np.asarray([prompts[row] for row in some], np.int32)
-            spoken = heard(states, visible, apply_norm, some, frames)
-            out = run.rows(run(*spoken, prompt, limits[some].astype(np.int32)), len(some))
-            for row, (said, length, total, cut) in zip(some, out, strict=True):
-                ids = tuple(said[:length].tolist())
+            batch = batch_of(states, visible, apply_norm, some, frames)
+            out = run.rows(run(*batch, prompt, limits[some].astype(np.int32)), len(some))
+            for row, (text, length, total, cut) in zip(some, out, strict=True):
+                ids = tuple(text[:length].tolist())
                 decoded[row] = Decoded(tokens=ids, log_probability=float(total), cut=bool(cut))
         return [decoded[row] for row in range(len(visible))]
 
@@ -157,7 +157,7 @@ class Decoding:
         languages, probabilities = [""] * len(visible), np.zeros(len(visible), np.float32)
         for (frames,), some in self.batches(visible, lambda row: (self.frames_step(int(visible[row])),)):
             run = self.program("detect", make)
-            out = run.rows(run(*heard(states, visible, apply_norm, some, frames)), len(some))
+            out = run.rows(run(*batch_of(states, visible, apply_norm, some, frames)), len(some))
             for row, (id, probability) in zip(some, out, strict=True):
                 languages[row], probabilities[row] = code[int(id)], probability
         return languages, probabilities
@@ -203,10 +203,10 @@ def text_step(length: int, most: int) -> int:
     return next((step for step in TEXT_STEPS if length <= step < most), most)
 
 
-def heard(
+def batch_of(
     states: States, visible: Counts, apply_norm: Flags, rows: list[int], frames: int
 ) -> tuple[Float[np.ndarray, "R W D"], Int[np.ndarray, " R"], Bool[np.ndarray, " R"]]:
-    """Some rows, brought to a number of frames."""
+    """Inputs of a program: some rows, cropped or padded to a number of frames."""
     cropped = states[rows, :frames]
     if cropped.shape[1] < frames:
         cropped = np.pad(cropped, ((0, 0), (0, frames - cropped.shape[1]), (0, 0)))

@@ -1,7 +1,7 @@
-"""Where the encoder is left: the states that enter the decoder, with or without the final LayerNorm.
+"""Exits of the encoder: the states that enter the decoder, with or without the final LayerNorm.
 
 "final" is the last block's output with the LayerNorm: Whisper was trained on it, and other exits are
-measured against. So the last block's output with the norm isn't an exit of its own.
+measured against it. So the last block's output with the norm is not an exit of its own.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ NORMS = {"true": (True,), "false": (False,), "both": (True, False)}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exit:
-    """One way out of the encoder.
+    """One exit of the encoder.
 
     Attributes:
       state: "1" .. str(layers) or "final".

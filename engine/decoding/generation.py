@@ -25,7 +25,7 @@ from isogloss.engine.whisper.tokenizer import Tokens
 TOKENS_PER_SECOND = 25.0
 """Most tokens that a second of audio may give.
 
-Read speech in Latin script has 3 to 8. Scripts that Whisper's vocabulary spells byte by byte need several
+Read memory in Latin script has 3 to 8. Scripts that Whisper's vocabulary spells byte by byte need several
 times that, up to the 448 tokens that its decoder holds.
 """
 TOKENS_MORE = 16  # for any duration
@@ -40,7 +40,7 @@ def token_limit(frames: int, room: int) -> int:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What may be said.
+    """Tokens that may be generated.
 
     Attributes:
       eot: token that ends a text.
@@ -60,7 +60,7 @@ class Rules:
         )
 
     def allowed(self, vocabulary: int) -> tuple[Bool[np.ndarray, " V"], Bool[np.ndarray, " V"]]:
-        """Which tokens may be chosen first, and which later."""
+        """Masks of the tokens that may be chosen first, and of those that may be chosen later."""
         outside = [id for id in (self.eot, *self.suppressed, *self.suppressed_at_begin) if id >= vocabulary]
         if outside:
             rule = f"tokens of the rules must be among the model's {vocabulary}"
@@ -73,11 +73,11 @@ class Rules:
 
 
 class DecoderMemory(NamedTuple):
-    """What stays the same while the tokens of some utterances are generated."""
+    """Arrays that stay the same while the tokens of some utterances are generated."""
 
     decoder: Decoder
     blocks: tuple[DecoderBlock, ...]
-    memory: tuple[KeysValues, ...]
+    keys_values: tuple[KeysValues, ...]  # of the utterances, layer by layer
     visible: Int[Array, " B"]
 
 
@@ -88,37 +88,38 @@ def prepare_memory(
     apply_norm: Bool[Array, " B"],
 ) -> DecoderMemory:
     """Keys and values of the memory, computed once; weights of the blocks, sliced once."""
-    memory = decoder.enter(states, visible, apply_norm).astype(decoder.dtype)
+    entered = decoder.enter(states, visible, apply_norm).astype(decoder.dtype)
     blocks = decoder.unstacked()
-    return DecoderMemory(decoder, blocks, tuple(block.cross.keys_values(memory) for block in blocks), visible)
+    keys_values = tuple(block.cross.keys_values(entered) for block in blocks)
+    return DecoderMemory(decoder, blocks, keys_values, visible)
 
 
-def empty_caches(speech: DecoderMemory, rows: int, positions: int) -> Caches:
+def empty_caches(memory: DecoderMemory, rows: int, positions: int) -> Caches:
     """Caches for `positions` tokens of each row."""
-    _, heads, _, width = speech.memory[0][0].shape
-    nothing = jnp.zeros((rows, heads, positions, width), speech.decoder.dtype)
-    return tuple((nothing, nothing) for _ in speech.blocks)
+    _, heads, _, width = memory.keys_values[0][0].shape
+    nothing = jnp.zeros((rows, heads, positions, width), memory.decoder.dtype)
+    return tuple((nothing, nothing) for _ in memory.blocks)
 
 
 def advance(
-    speech: DecoderMemory,
+    memory: DecoderMemory,
     tokens: Int[Array, "R T"],
     position: int | Int[Array, ""],
     caches: Caches,
 ) -> tuple[Float[Array, "R V"], Caches]:
     """Logits after the last of T further tokens, and the caches with them; R = B * beams."""
-    x = speech.decoder.embed(tokens, position)
+    x = memory.decoder.embed(tokens, position)
     grown: list[KeysValues] = []
-    for block, past, memory in zip(speech.blocks, caches, speech.memory, strict=True):
-        x, now, _ = block(x, past, position, memory, speech.visible)
+    for block, past, keys_values in zip(memory.blocks, caches, memory.keys_values, strict=True):
+        x, now, _ = block(x, past, position, keys_values, memory.visible)
         grown.append(now)
-    return speech.decoder.logits(x[:, -1]), tuple(grown)
+    return memory.decoder.logits(x[:, -1]), tuple(grown)
 
 
 class Generated(NamedTuple):
-    """Rows as far as they have got."""
+    """Texts of the rows so far."""
 
-    tokens: Int[Array, "B T"]  # eot where nothing was said
+    tokens: Int[Array, "B T"]  # eot after the text
     lengths: Int[Array, " B"]
     log_probability: Float[Array, " B"]
     cut: Bool[Array, " B"]
@@ -126,7 +127,7 @@ class Generated(NamedTuple):
 
 
 def _append_token(
-    said: Generated,
+    text: Generated,
     logits: Float[Array, "B V"],
     allowed: Bool[Array, " V"],
     count: Int[Array, ""],
@@ -136,15 +137,15 @@ def _append_token(
     """One more token of every row that isn't finished."""
     token = jnp.argmax(jnp.where(allowed[None, :], logits, -jnp.inf), axis=-1).astype(jnp.int32)
     gain = jnp.take_along_axis(logits, token[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
-    running = ~said.finished
-    speaks = running & (token != eot) & jnp.isfinite(gain)
+    running = ~text.finished
+    appends = running & (token != eot) & jnp.isfinite(gain)
     full = count + 1 >= limit
     return Generated(
-        tokens=said.tokens.at[:, count].set(jnp.where(speaks, token, eot)),
-        lengths=said.lengths + speaks.astype(jnp.int32),
-        log_probability=said.log_probability + jnp.where(running, gain, 0.0),
-        cut=said.cut | (speaks & full),
-        finished=said.finished | ~speaks | full,
+        tokens=text.tokens.at[:, count].set(jnp.where(appends, token, eot)),
+        lengths=text.lengths + appends.astype(jnp.int32),
+        log_probability=text.log_probability + jnp.where(running, gain, 0.0),
+        cut=text.cut | (appends & full),
+        finished=text.finished | ~appends | full,
     )
 
 
@@ -154,7 +155,7 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
     It takes states (B, N, D), visible frames (B), whether the final norm is still to be applied (B), prompts
     (B, P) and the most new tokens of each row, eot included (B, at most `longest`; 0 for rows of padding). It
     gives tokens (B, longest), filled up with eot; how many of them are the row's, without eot (B); the sum of
-    the log-probabilities of what was said, eot included, before suppression (B); and whether the row was cut
+    the log-probabilities of the tokens, eot included, before suppression (B); and whether the row was cut
     by its limit before eot (B).
     """
     first, later = rules.allowed(vocabulary)
@@ -168,28 +169,28 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
         limit: Int[Array, " B"],
     ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Float[Array, " B"], Bool[Array, " B"]]:
         rows, start = prompt.shape
-        speech = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
-        logits, caches = advance(speech, prompt, 0, empty_caches(speech, rows, start + longest))
-        said = Generated(
+        memory = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
+        logits, caches = advance(memory, prompt, 0, empty_caches(memory, rows, start + longest))
+        text = Generated(
             tokens=jnp.full((rows, longest), rules.eot, jnp.int32),
             lengths=jnp.zeros(rows, jnp.int32),
             log_probability=jnp.zeros(rows, jnp.float32),
             cut=jnp.zeros(rows, bool),
             finished=limit < 1,
         )
-        said = _append_token(said, logits, jnp.asarray(first), jnp.int32(0), limit, rules.eot)
+        text = _append_token(text, logits, jnp.asarray(first), jnp.int32(0), limit, rules.eot)
 
         def more(carry: tuple[Array, Generated, Caches]) -> Array:
             return (carry[0] < longest) & ~carry[1].finished.all()
 
         def step(carry: tuple[Array, Generated, Caches]) -> tuple[Array, Generated, Caches]:
-            count, said, caches = carry
-            last = jax.lax.dynamic_slice_in_dim(said.tokens, count - 1, 1, axis=1)
-            logits, caches = advance(speech, last, start + count - 1, caches)
-            return count + 1, _append_token(said, logits, jnp.asarray(later), count, limit, rules.eot), caches
+            count, text, caches = carry
+            last = jax.lax.dynamic_slice_in_dim(text.tokens, count - 1, 1, axis=1)
+            logits, caches = advance(memory, last, start + count - 1, caches)
+            return count + 1, _append_token(text, logits, jnp.asarray(later), count, limit, rules.eot), caches
 
-        _, said, _ = jax.lax.while_loop(more, step, (jnp.int32(1), said, caches))
-        return said.tokens, said.lengths, said.log_probability, said.cut
+        _, text, _ = jax.lax.while_loop(more, step, (jnp.int32(1), text, caches))
+        return text.tokens, text.lengths, text.log_probability, text.cut
 
     return run
 
@@ -209,9 +210,9 @@ def detection(graph: nnx.GraphDef, sot: int, languages: Sequence[int]) -> Progra
         apply_norm: Bool[Array, " B"],
     ) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
         rows = len(visible)
-        speech = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
+        memory = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
         start = jnp.full((rows, 1), sot, jnp.int32)
-        logits, _ = advance(speech, start, 0, empty_caches(speech, rows, 1))
+        logits, _ = advance(memory, start, 0, empty_caches(memory, rows, 1))
         among = jax.nn.softmax(logits[:, ids], axis=-1)
         best = jnp.argmax(among, axis=-1)
         return jnp.asarray(ids)[best], jnp.take_along_axis(among, best[:, None], axis=-1)[:, 0]

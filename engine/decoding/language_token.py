@@ -23,7 +23,7 @@ REASONS = {
     "kea": ("pt", "creole of Portuguese words"),
     "ky": ("kk", "Kipchak Turkic in Cyrillic like Kazakh"),
     "lg": ("sw", "Bantu of the Great Lakes; Swahili is kin and neighbour"),
-    "luo": ("sw", "Nilotic, no kin known; Swahili is its neighbour and spelt alike"),
+    "luo": ("sw", "Nilotic, no kin known; Swahili is its neighbour and spelled alike"),
     "nso": ("sn", "Southern Bantu; Shona is the nearest kin known"),
     "ny": ("sn", "Bantu next to Shona"),
     "om": ("so", "Lowland East Cushitic like Somali, Latin with doubled vowels"),
@@ -38,7 +38,7 @@ REASONS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Token:
-    """The language that the decoder is told.
+    """Language token of the decoder's prompt.
 
     Attributes:
       language: by Whisper's code; "" where each utterance's is detected.
@@ -69,12 +69,12 @@ def parse(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def unused(overrides: Mapping[str, str], codes: Iterable[str]) -> list[str]:
-    """Codes of `overrides` that mean none of the languages `codes`, perhaps misspelt."""
+    """Codes of `overrides` that name none of the languages `codes`, perhaps misspelt."""
     return sorted(set(overrides) - {name for code in codes for name in (code, base_code(code))})
 
 
 def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collection[str]) -> Token:
-    """What the decoder is told of utterances of a language.
+    """Language token for the utterances of a language.
 
     Args:
       code: as the corpus writes it, "en_us", "cmn_hans_cn" or "en".
@@ -83,7 +83,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
       known: languages that the model has tokens for; none for English-only models.
 
     Raises:
-      ValueError: the model lacks the token, or nothing is known of the language.
+      ValueError: the model lacks the token, or there is no token and no stand-in for the language.
     """
     if not known:
         if asked not in (PER_UTTERANCE, "en"):

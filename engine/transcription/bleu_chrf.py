@@ -1,6 +1,6 @@
 """BLEU and chrF of a corpus by sacrebleu, and their resamples for intervals.
 
-The figures are sacrebleu's own; resamples add up what every sentence contributes. BLEU's statistics and
+The figures are sacrebleu's own; resamples add up the counts of every sentence. BLEU's statistics and
 formula are sacrebleu's too; chrF's, which it keeps to itself, are written out (chrF2: characters 1 to 6,
 beta 2, no words; Popovic, WMT 2015, as sacrebleu 2 computes it) and a test holds both to the same figure.
 """
@@ -61,11 +61,11 @@ def _resampled(contributions: Int[np.ndarray, "U K"]) -> Int[np.ndarray, "R K"]:
 
 def _matches(text: str, reference: str) -> list[int]:
     """(n-grams of the text, of the reference, of both) for every length, spaces left out."""
-    said, asked = ("".join(t.split()) for t in (text, reference))
+    text, reference = ("".join(t.split()) for t in (text, reference))
     numbers = []
     for n in range(1, _ORDER + 1):
         ours, theirs = (
-            collections.Counter(t[i : i + n] for i in range(len(t) - n + 1)) for t in (said, asked)
+            collections.Counter(t[i : i + n] for i in range(len(t) - n + 1)) for t in (text, reference)
         )
         # A reference too short for n-grams of a length doesn't count against the text.
         numbers += [ours.total() if theirs else 0, theirs.total(), (ours & theirs).total()]

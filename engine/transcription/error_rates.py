@@ -1,6 +1,6 @@
 """Error rates of a corpus from counts of its utterances, with intervals, and what a state gains.
 
-Pure NumPy. A rate is summed edits by summed reference length, over 1 where more is said than was asked for.
+Pure NumPy. A rate is summed edits by summed reference length; it may exceed 1, as texts may be longer.
 Intervals are percentile bootstraps over utterances; all states share their draws, so a gain is paired. The
 best state is chosen on the same utterances that its gain is measured on: with many states and few utterances
 that flatters it.
@@ -46,7 +46,7 @@ class Resampled:
         return Figure(value=self.value, low=float(low), high=float(high))
 
     def gain_over(self, other: "Resampled", *, smaller_is_better: bool) -> Figure:
-        """How much better this is than `other`, on the same resamples; above 0 is better."""
+        """Gain of this over `other`, on the same resamples; above 0 is better."""
         better, worse = (other, self) if smaller_is_better else (self, other)
         return Resampled(value=better.value - worse.value, draws=better.draws - worse.draws).figure()
 

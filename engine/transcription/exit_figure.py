@@ -41,8 +41,8 @@ def draw(rows: Sequence[Row]) -> Figure:
         panel.set_title(title + note, loc="left", size=10.5, weight="bold", color=INK)
     name = language_name(str(first["language"]))
     code = str(first["language"])
-    said = code if name == code else f"{name} ({code})"
-    head = f"{said}, {task}: {first['scored']} utterances"
+    title = code if name == code else f"{name} ({code})"
+    head = f"{title}, {task}: {first['scored']} utterances"
     figure.text(x=0.02, y=0.975, s=head, size=12, weight="bold", color=INK, va="top")
     note = f"token {first['language_token'] or '-'} ({first['language_token_by']}), 95% intervals"
     if task == "transcribe":
@@ -92,16 +92,16 @@ def _axes(axes: Axes, states: Sequence[str], *, percent: bool) -> None:
 
 
 def _ring(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *, percent: bool) -> None:
-    """Ring the best exit and say what it reaches."""
+    """Ring the best exit and write its figure beside it."""
     for row in rows:
         if not row["best"]:
             continue
         x, y = states.index(str(row["state"])), float(_column([row], metric)[0])
-        said = f"{100 * y:.1f}%" if percent else f"{y:.1f}"
+        figure = f"{100 * y:.1f}%" if percent else f"{y:.1f}"
         axes.plot(x, min(y, _TOP) if percent else y, "o", mec=INK, mfc="none", ms=10, mew=1.3)
         left = x > (len(states) - 1) / 2
         axes.annotate(
-            f"best: {row['state']}, {said}",
+            f"best: {row['state']}, {figure}",
             (x, min(y, _TOP) if percent else y),
             xytext=(-8 if left else 8, 12),
             textcoords="offset points",

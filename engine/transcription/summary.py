@@ -1,7 +1,7 @@
 """Summary of transcripts: one row per language, state and form of exit, from the rows of transcripts.parquet.
 
 Error rates for transcription, BLEU and chrF for translation, each with its 95% interval over utterances; the
-primary metric says which exit is best and what it gains against the final state, on the utterances that both
+primary metric decides which exit is best; its gain against the final state is over the utterances that both
 have scored. A language of 350 utterances takes about 0.1 s a state, a translation 0.5 s.
 """
 
@@ -61,10 +61,10 @@ SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one exit of one language comes to.
+    """Figures of one exit of one language.
 
     Attributes:
-      exit: where the encoder was left.
+      exit: of the encoder.
       row: of the summary, without what compares exits.
       scored: its rows that count in figures.
       primary: resamples of the primary metric.
@@ -134,10 +134,10 @@ def _best(measured: Sequence[Measured], *, smaller_is_better: bool) -> Measured 
 def _measure(table: pa.Table, exit: Exit, task: str, normal: Normaliser) -> Measured:
     column = {name: table[name].to_pylist() for name in table.column_names}
     flags = {name: np.asarray(column[name], bool) for name in _COUNTED}
-    said = np.asarray([text is not None for text in column["text"]], bool)
-    tokens = [token for token, there in zip(column["language_token"], said, strict=True) if there]
+    decoded = np.asarray([text is not None for text in column["text"]], bool)
+    tokens = [token for token, there in zip(column["language_token"], decoded, strict=True) if there]
     common = sorted(set(tokens), key=lambda token: (-tokens.count(token), token))
-    likely = np.asarray(column["mean_log_probability"], np.float64)[said]
+    likely = np.asarray(column["mean_log_probability"], np.float64)[decoded]
     scored = table.filter(pa.array(flags["scored"]))
     metrics, signatures = _metrics(scored, normal, SCORES if task == "translate" else RATES)
     figures = {m: made.figure() for m, made in ((m, metrics.get(m, NO_RATE)) for m in (*RATES, *SCORES))}
@@ -150,10 +150,10 @@ def _measure(table: pa.Table, exit: Exit, task: str, normal: Normaliser) -> Meas
         "language_token": " ".join(common),
         "language_token_by": next(iter(column["language_token_by"]), ""),
         "utterances": table.num_rows,
-        "without_reference": int((said & ~flags["scored"]).sum()),
-        "broken": int((~said & ~flags["left_out"]).sum()),
+        "without_reference": int((decoded & ~flags["scored"]).sum()),
+        "broken": int((~decoded & ~flags["left_out"]).sum()),
         **{flag: int(values.sum()) for flag, values in flags.items()},
-        "seconds": round(float(np.asarray(column["seconds"], np.float64)[said].sum()), 3),
+        "seconds": round(float(np.asarray(column["seconds"], np.float64)[decoded].sum()), 3),
         "mean_log_probability": float(likely.mean()) if likely.size else float("nan"),
         "normaliser": normal.name,
         "primary": name,
@@ -170,17 +170,17 @@ def _ends(figure: error_rates.Figure) -> tuple[tuple[str, float], ...]:
 def _metrics(
     scored: pa.Table, normal: Normaliser, names: Iterable[str]
 ) -> tuple[dict[str, Resampled], dict[str, str]]:
-    """Some metrics, and sacrebleu's signatures, "" where it isn't asked."""
+    """Some metrics, and sacrebleu's signatures, "" where it has no part in them."""
     metrics: dict[str, Resampled] = {}
     signatures = {"bleu_signature": "", "chrf_signature": ""}
-    texts, asked = (scored[of].to_pylist() for of in ("text", "reference"))
+    texts, references = (scored[of].to_pylist() for of in ("text", "reference"))
     for name in names:
         if name in RATES:
             edits, lengths = (np.asarray(scored[of].to_pylist(), np.int64) for of in RATES[name])
             metrics[name] = error_rates.rate(edits, lengths)
         else:
             score, normalised = SCORES[name]
-            ours, theirs = ([normal(t) for t in of] if normalised else of for of in (texts, asked))
+            ours, theirs = ([normal(t) for t in of] if normalised else of for of in (texts, references))
             metrics[name], signature = score(ours, theirs)
             if not normalised:
                 signatures[f"{name}_signature"] = signature

@@ -26,7 +26,6 @@ from isogloss.engine.transcription import (
 )
 from isogloss.engine.transcription.setting import TranscribeConfig, TranscriptionSetting
 from isogloss.engine.transcription.transcript_table import Transcript
-from isogloss.engine.transcription.unit import TranscribingMachine
 
 __all__ = ["TranscribeConfig", "TranscribeSummary", "run"]
 
@@ -102,7 +101,6 @@ def _transcribe(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock], p
     decoding = decoder_program.load(
         setting.checkpoint, setting.tokens, setting.precision, rows_per_device=setting.rows
     )
-    machine = TranscribingMachine(source=setting.source, decoding=decoding)
     _LOG.info(
         "%s on %d %s device(s), %d row(s) each, products in %s, %d exit(s), %s",
         setting.checkpoint.name,
@@ -117,11 +115,13 @@ def _transcribe(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock], p
 
     def make(unit: UtteranceBlock) -> Sequence[Transcript]:
         texts = setting.texts[unit.language]
-        return transcribe_unit.transcribe(unit, texts, setting.task, machine, progress.advance)
+        return transcribe_unit.transcribe(
+            unit, texts, setting.task, setting.source, decoding, progress.advance
+        )
 
-    for unit, said in job.together(todo, -(-decoding.capacity // len(setting.exits)), make):
+    for unit, transcripts in job.together(todo, -(-decoding.capacity // len(setting.exits)), make):
         normal = setting.texts[unit.language].normal
-        table = transcript_table.tabulate(said, unit.language, setting.task.task, normal)
+        table = transcript_table.tabulate(transcripts, unit.language, setting.task.task, normal)
         parts.save_tables(unit.name, table)
     progress.close()
 

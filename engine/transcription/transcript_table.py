@@ -49,13 +49,13 @@ SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transcript:
-    """What came of one utterance at one exit.
+    """Text of one utterance at one exit, or the reason why there is none.
 
     Attributes:
-      spoken: the utterance.
-      exit: where the encoder was left.
+      utterance: as listed.
+      exit: of the encoder.
       reference: "" where there is none of use.
-      token: the language that the decoder was told.
+      token: language token of the prompt.
       language_probability: of a detected language.
       visible: frames that cross-attention saw.
       text: None where there is none.
@@ -63,10 +63,10 @@ class Transcript:
       mean_log_probability: of a token, the end included; NaN without text.
       cut: whether the limit ended it.
       problem: why there is no text, "" otherwise.
-      left_out: whether that was asked for.
+      left_out: whether the user asked to leave it out.
     """
 
-    spoken: ListedUtterance
+    utterance: ListedUtterance
     exit: Exit
     reference: str
     token: Token
@@ -85,30 +85,30 @@ class Transcript:
         return self.text is not None and bool(self.reference)
 
 
-def tabulate(said: Sequence[Transcript], language: str, task: str, normal: Normaliser) -> pa.Table:
+def tabulate(transcripts: Sequence[Transcript], language: str, task: str, normal: Normaliser) -> pa.Table:
     """Table of a unit's rows, in their order."""
-    scored = np.asarray([row.scored for row in said], bool)
-    texts = [row.text or "" for row in said if row.scored]
-    counts = edit_counts.counts([row.reference for row in said if row.scored], texts, normal)
+    scored = np.asarray([row.scored for row in transcripts], bool)
+    texts = [row.text or "" for row in transcripts if row.scored]
+    counts = edit_counts.counts([row.reference for row in transcripts if row.scored], texts, normal)
     columns: dict[str, object] = {
-        "language": [language] * len(said),
-        "utterance": [row.spoken.name for row in said],
-        "sentence": [row.spoken.sentence for row in said],
-        "state": [row.exit.state for row in said],
-        "exit_norm": [row.exit.exit_norm for row in said],
-        "task": [task] * len(said),
-        "language_token": [row.token.language for row in said],
-        "language_token_by": [row.token.how for row in said],
-        "empty": [row.text is not None and not row.text for row in said],
-        "truncated": [row.spoken.truncated for row in said],
-        "seconds": [row.spoken.seconds for row in said],
-        "frames": [row.spoken.frames for row in said],
+        "language": [language] * len(transcripts),
+        "utterance": [row.utterance.name for row in transcripts],
+        "sentence": [row.utterance.sentence for row in transcripts],
+        "state": [row.exit.state for row in transcripts],
+        "exit_norm": [row.exit.exit_norm for row in transcripts],
+        "task": [task] * len(transcripts),
+        "language_token": [row.token.language for row in transcripts],
+        "language_token_by": [row.token.how for row in transcripts],
+        "empty": [row.text is not None and not row.text for row in transcripts],
+        "truncated": [row.utterance.truncated for row in transcripts],
+        "seconds": [row.utterance.seconds for row in transcripts],
+        "frames": [row.utterance.frames for row in transcripts],
     }
     own = (field.name for field in dataclasses.fields(Transcript) if field.name in SCHEMA.names)
-    columns |= {name: [getattr(row, name) for row in said] for name in own}
+    columns |= {name: [getattr(row, name) for row in transcripts] for name in own}
     columns["scored"] = scored.tolist()
     for name, values in counts.items():
-        spread = np.zeros(len(said), np.int64)
+        spread = np.zeros(len(transcripts), np.int64)
         spread[scored] = values
         columns[name] = np.ma.MaskedArray(spread, ~scored).tolist()
     arrays = [pa.array(columns[field.name], field.type, from_pandas=False) for field in SCHEMA]
@@ -116,15 +116,19 @@ def tabulate(said: Sequence[Transcript], language: str, task: str, normal: Norma
 
 
 def problems(part: pathlib.Path) -> dict[str, str]:
-    """Why utterances of a part have no text, by name; those left out on request aren't among them."""
-    return {name: problem for name, problem, left_out, _ in _told(part) if problem and not left_out}
+    """Reasons why utterances of a part have no text, by name; without those left out on request."""
+    return {name: problem for name, problem, left_out, _ in _problem_rows(part) if problem and not left_out}
 
 
 def without_states(part: pathlib.Path) -> set[str]:
     """Names of a part's utterances that never came to the decoder, and weren't left out on request."""
-    return {name for name, problem, left_out, visible in _told(part) if problem and not (left_out or visible)}
+    return {
+        name
+        for name, problem, left_out, visible in _problem_rows(part)
+        if problem and not (left_out or visible)
+    }
 
 
-def _told(part: pathlib.Path) -> Iterator[tuple[str, str, bool, int]]:
+def _problem_rows(part: pathlib.Path) -> Iterator[tuple[str, str, bool, int]]:
     table = table_files.read_parquet(part, ["utterance", "problem", "left_out", "visible"])
     return zip(*(column.to_pylist() for column in table.columns), strict=True)

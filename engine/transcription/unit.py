@@ -29,11 +29,11 @@ _PENDING = 500_000_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecodingTask:
-    """What is asked of the decoder.
+    """Task of the decoder.
 
     Attributes:
       task: "transcribe" or "translate".
-      exits: states that enter.
+      exits: encoder states that enter the decoder.
       beams: hypotheses of each text; 1 is greedy.
     """
 
@@ -44,11 +44,11 @@ class DecodingTask:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class References:
-    """What is known of a language's texts.
+    """Reference texts of a language, and how its texts are decoded and compared.
 
     Attributes:
-      token: the language that the decoder is told.
-      references: by utterance; those that can't be used are left out.
+      token: language token of the prompt.
+      references: text by utterance; unusable ones are left out.
       normal: of the references' language.
     """
 
@@ -61,63 +61,56 @@ class References:
 class _Entry:
     """One utterance at one exit, waiting to be decoded."""
 
-    spoken: ListedUtterance
+    utterance: ListedUtterance
     exit: Exit
     states: Float32[np.ndarray, "N D"]
     visible: int
     apply_norm: bool
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TranscribingMachine:
-    """What does the work.
-
-    Attributes:
-      source: of states.
-      decoding: the decoder.
-    """
-
-    source: StateSource
-    decoding: Decoding
-
-
 def transcribe(
     unit: UtteranceBlock,
     texts: References,
     task: DecodingTask,
-    machine: TranscribingMachine,
-    heard: Callable[[], None],
+    source: StateSource,
+    decoding: Decoding,
+    advance: Callable[[], None],
 ) -> list[Transcript]:
-    """What every utterance of a unit says at every exit, utterance by utterance.
+    """Transcripts of every utterance of a unit at every exit, utterance by utterance.
 
     Args:
       unit: the utterances.
       texts: of their language.
-      task: what is asked.
-      machine: what does it.
-      heard: called for every utterance whose states have come.
+      task: of the decoder.
+      source: of states.
+      decoding: the decoder.
+      advance: called for every utterance whose states have come.
     """
-    said: dict[tuple[int, Exit], Transcript] = {}
+    transcripts: dict[tuple[int, Exit], Transcript] = {}
     by_row = {utterance.row: utterance for utterance in unit.utterances}
-    for entries, broken in _groups(unit, task, machine, heard):
+    for entries, broken in _groups(unit, task, source, decoding, advance):
         for failed in broken:
             for exit in task.exits:
-                spoken = by_row[failed.row]
-                said[failed.row, exit] = Transcript(
-                    spoken=spoken,
+                utterance = by_row[failed.row]
+                transcripts[failed.row, exit] = Transcript(
+                    utterance=utterance,
                     exit=exit,
-                    reference=texts.references.get(spoken.name, ""),
+                    reference=texts.references.get(utterance.name, ""),
                     token=texts.token,
                     problem=failed.reason,
                     left_out=failed.asked_for,
                 )
-        for entry, row in zip(entries, _decode(entries, texts, task, machine.decoding), strict=True):
-            said[entry.spoken.row, entry.exit] = row
-    return [said[spoken.row, exit] for spoken in unit.utterances for exit in task.exits]
+        for entry, row in zip(entries, _decode(entries, texts, task, decoding), strict=True):
+            transcripts[entry.utterance.row, entry.exit] = row
+    return [transcripts[utterance.row, exit] for utterance in unit.utterances for exit in task.exits]
 
 
 def _groups(
-    unit: UtteranceBlock, task: DecodingTask, machine: TranscribingMachine, heard: Callable[[], None]
+    unit: UtteranceBlock,
+    task: DecodingTask,
+    source: StateSource,
+    decoding: Decoding,
+    advance: Callable[[], None],
 ) -> Iterator[tuple[list[_Entry], list[Unusable]]]:
     """Entries of the unit, as many at a time as `_PENDING` or a step of the decoder takes."""
     by_state = collections.defaultdict(list)
@@ -125,16 +118,15 @@ def _groups(
         by_state[exit.state].append(exit)
     entries: list[_Entry] = []
     broken: list[Unusable] = []
-    spoken = {utterance.row: utterance for utterance in unit.utterances}
-    source = machine.source
+    by_row = {utterance.row: utterance for utterance in unit.utterances}
     for made in source.encoded(unit.language, [u.row for u in unit.utterances]):
-        heard()
+        advance()
         if isinstance(made, Unusable):
             broken.append(made)
             continue
         for state, needed, frames in zip(source.states, source.apply_norm, made.states, strict=True):
-            entries += [_entry(spoken[made.row], exit, made, frames, needed) for exit in by_state[state]]
-        most = max(machine.decoding.capacity, _PENDING // made.states[0].nbytes)
+            entries += [_entry(by_row[made.row], exit, made, frames, needed) for exit in by_state[state]]
+        most = max(decoding.capacity, _PENDING // made.states[0].nbytes)
         if len(entries) + len(task.exits) > most:
             yield entries, broken
             entries, broken = [], []
@@ -143,10 +135,10 @@ def _groups(
 
 
 def _entry(
-    spoken: ListedUtterance, exit: Exit, made: Encoded, frames: Float32[np.ndarray, "N D"], needed: bool
+    utterance: ListedUtterance, exit: Exit, made: Encoded, frames: Float32[np.ndarray, "N D"], needed: bool
 ) -> _Entry:
     return _Entry(
-        spoken=spoken,
+        utterance=utterance,
         exit=exit,
         states=frames,
         visible=made.visible,
@@ -167,7 +159,7 @@ def _decode(
         languages, likely = decoding.detect(states, visible, apply_norm)
     prompts = [decoding.tokens.prompt(language, task.task) for language in languages]
     room = decoding.sizes.text_positions
-    limits = [token_limit(e.spoken.frames, room - len(p)) for e, p in zip(entries, prompts, strict=True)]
+    limits = [token_limit(e.utterance.frames, room - len(p)) for e, p in zip(entries, prompts, strict=True)]
     decoded = decoding.generate(
         states,
         visible,
@@ -179,17 +171,17 @@ def _decode(
     for row, (entry, found) in enumerate(zip(entries, decoded, strict=True)):
         token = dataclasses.replace(texts.token, language=languages[row])
         probability = None if likely is None else float(likely[row])
-        yield _said(entry, found, token, probability, texts, decoding.tokens)
+        yield _transcript(entry, found, token, probability, texts, decoding.tokens)
 
 
-def _said(
+def _transcript(
     entry: _Entry, found: Decoded, token: Token, probability: float | None, texts: References, tokens: Tokens
 ) -> Transcript:
     finite = math.isfinite(found.log_probability)
     return Transcript(
-        spoken=entry.spoken,
+        utterance=entry.utterance,
         exit=entry.exit,
-        reference=texts.references.get(entry.spoken.name, ""),
+        reference=texts.references.get(entry.utterance.name, ""),
         token=token,
         language_probability=probability,
         visible=entry.visible,
@@ -197,5 +189,5 @@ def _said(
         tokens=found.tokens,
         mean_log_probability=found.log_probability / max(1, len(found.tokens) + (not found.cut)),
         cut=found.cut,
-        problem="" if finite else f"{entry.spoken.name}: the decoder's output isn't finite",
+        problem="" if finite else f"{entry.utterance.name}: the decoder's output isn't finite",
     )
