@@ -104,7 +104,7 @@ def tabulate(transcripts: Sequence[Transcript], language: str, task: str, normal
         "seconds": [row.utterance.seconds for row in transcripts],
         "frames": [row.utterance.frames for row in transcripts],
     }
-    own = (field.name for field in dataclasses.fields(Transcript) if field.name in SCHEMA.names)
+    own = {field.name for field in dataclasses.fields(Transcript)} & set(SCHEMA.names) - columns.keys()
     columns |= {name: [getattr(row, name) for row in transcripts] for name in own}
     columns["scored"] = scored.tolist()
     for name, values in counts.items():
