@@ -64,7 +64,7 @@ def test_one_row_per_utterance_state_and_form(config, whole, speech):
 
 def test_a_cut_text_has_as_many_tokens_as_its_duration_allows(config, whole):
     for row in rows(config.out):
-        limit = min(44, 16 + int(np.ceil(10 * row["frames"] * 0.02)))
+        limit = min(44, 16 + int(np.ceil(row["frames"] * 0.02 * 25)))
         assert len(row["tokens"]) == limit if row["cut"] else len(row["tokens"]) < limit
 
 
@@ -85,7 +85,7 @@ def test_each_exit_is_what_it_says(config, whole, float64_whisper):
         spoken = source.utterances("bb")[row]
         normed = whisper.norm(made.states[0].astype(np.float64), "encoder.layer_norm")
         states = [normed.astype(np.float32), made.states[0], made.states[1], made.states[2]]
-        limit = min(44, 16 + int(np.ceil(10 * spoken.frames * 0.02)))
+        limit = min(44, 16 + int(np.ceil(spoken.frames * 0.02 * 25)))
         for (state, norm), frames in zip(LABELS, states, strict=True):
             [said] = decoding.generate(
                 frames[None],
