@@ -26,6 +26,7 @@ def compare(
     measures: Sequence[str] = ("seqsim",),
     *,
     remove_language_mean: bool = False,
+    dtw_normalise: str = "none",
     implementation: str = "auto",
 ) -> xr.Dataset:
     """Scores of every utterance of x with every one of y: a variable (a, b) for each measure.
@@ -39,6 +40,8 @@ def compare(
       y: candidates.
       measures: names: "seqsim" (F1), its "precision" and "recall", "meanpool", "dtw" (a cost).
       remove_language_mean: subtract from every frame the mean of its list, as the grid job does.
+      dtw_normalise: what DTW costs are divided by: "none", "path_length" (cells of the path) or "length_sum"
+        (frames of both).
       implementation: of the frame kernels; auto: numba on a CPU, else xla.
 
     Raises:
@@ -53,7 +56,7 @@ def compare(
         [arrange(_of_state(side, state), remove_mean=remove_language_mean) for side in (queries, candidates)]
         for state in states
     ]
-    scores = [score(a, b, measures, implementation) for a, b in sides]
+    scores = [score(a, b, measures, implementation, dtw_normalise) for a, b in sides]
     axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
     variables = {
         name: (

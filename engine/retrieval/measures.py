@@ -87,7 +87,7 @@ _ALL = (
     Measure(
         name="dtw",
         label="DTW",
-        meaning="DTW cost of 1 - cosine, sum along the path",
+        meaning="DTW cost of 1 - cosine along the cheapest path",
         by_frame=True,
         cost=True,
     ),
@@ -104,7 +104,7 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
     """
     if not names or len(set(names)) < len(names) or not set(names) <= set(MEASURES):
         known, got = ", ".join(MEASURES), ",".join(names) or "none"
-        raise ValueError(f"--measures must name some of {known}, each once; got {got}")
+        raise ValueError(f"measures must name some of {known}, each once; got {got}")
     return tuple(MEASURES[name] for name in names)
 
 

@@ -38,7 +38,7 @@ _METHOD = (
     "share of sentences that are each other's nearest neighbour. Clustering: average linkage on 1 - R@1, the "
     "mean of both directions; unknown pairs count as averagely distant."
 )
-_UNSAID = "<td>-</td>"
+_UNKNOWN_CELL = "<td>-</td>"
 
 
 def render(results: metrics.Results, attributes: Mapping[str, Json], *, name: str, sentences: int) -> str:
@@ -99,7 +99,7 @@ def _block(results: metrics.Results, measure: int) -> bytes:
 
 
 def _meta(results: metrics.Results) -> dict[str, Json]:
-    """What the script needs beside the blocks."""
+    """Data for the script beside the blocks: languages, pairs, measures, orders, colours."""
     position = {language: i for i, language in enumerate(results.languages)}
     recall = [
         [results.matrix("recall_at_1", measure, state) for state in range(len(results.states))]
@@ -152,13 +152,13 @@ def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
     for i in language_order.by_group(languages):
         code = languages[i]
         entry = known.get(code) if isinstance(known, Mapping) else None
-        said = entry if isinstance(entry, Mapping) else {}
+        facts = entry if isinstance(entry, Mapping) else {}
         name, group = names[i], language_group(code)
         rows.append(
             f"<tr><th scope=row>{html.escape(name)}</th>"
             f"<td class=soft>{html.escape(code)}</td><td>{html.escape(group)}</td>"
-            f"{_present(said.get('sentences'), sentences)}{_number(said.get('truncated'))}"
-            f"{_number(said.get('seconds'), 3600)}{_left_out(said.get('missing'))}</tr>"
+            f"{_present(facts.get('sentences'), sentences)}{_number(facts.get('truncated'))}"
+            f"{_number(facts.get('seconds'), 3600)}{_left_out(facts.get('missing'))}</tr>"
         )
     heads = ("Language", "Code", "Group", f"Sentences of {sentences:,}", "Cut at 30 s", "Hours", "Left out")
     head = "".join(
@@ -171,21 +171,21 @@ def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
 
 def _present(count: Json, whole: int) -> str:
     if not isinstance(count, int):
-        return _UNSAID
+        return _UNKNOWN_CELL
     share = 100 * count / max(whole, 1)
     return f'<td class=bar>{count:,}<i style="width:{share:.1f}%"></i></td>'
 
 
 def _number(value: Json, unit: int = 1) -> str:
     if not isinstance(value, (int, float)):
-        return _UNSAID
+        return _UNKNOWN_CELL
     return f"<td class=number>{value / unit:.2f}</td>" if unit > 1 else f"<td class=number>{value:,}</td>"
 
 
 def _left_out(names: Json) -> str:
     """Cell with the number of recordings left out, which opens to their names."""
     if not isinstance(names, Sequence) or isinstance(names, str):
-        return _UNSAID
+        return _UNKNOWN_CELL
     if not names:
         return "<td>none</td>"
     listed = html.escape(", ".join(map(str, names)))
@@ -198,6 +198,6 @@ def _settings(attributes: Mapping[str, Json], name: str) -> str:
     elsewhere = ("languages", "pairs", "states", "measures")
     for key, value in attributes.items():
         inner = value if isinstance(value, Mapping) else {"": value}
-        for sub, told in inner.items() if key not in elsewhere else ():
-            rows[f"{key}.{sub}" if sub else key] = told
+        for sub, setting in inner.items() if key not in elsewhere else ():
+            rows[f"{key}.{sub}" if sub else key] = setting
     return page.settings_table(rows)

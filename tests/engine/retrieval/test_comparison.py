@@ -61,6 +61,15 @@ def test_two_arrays_of_any_kind_give_scalars(kind):
     check(found, x, y)
 
 
+def test_a_dtw_cost_may_be_divided():
+    x, y = utterances(2, (6,)), utterances(3, (8, 3))
+    plain = compare(x, y, ["dtw"]).dtw
+    divided = compare(x, y, ["dtw"], dtw_normalise="length_sum").dtw
+    np.testing.assert_allclose(divided, plain / np.array([[14, 9]]), rtol=1e-6)
+    with pytest.raises(ValueError, match="steps"):
+        compare(x, y, ["dtw"], dtw_normalise="steps")
+
+
 def test_one_against_many():
     [x], y = utterances(4, (5,)), utterances(5, (6, 2))
     assert compare(x, y).seqsim.dims == ("b",)
