@@ -1,8 +1,9 @@
 """SeqSim, the frame-by-frame similarity of utterances; `reference.seqsim` defines it.
 
 One product per utterance of A and block of B serves the maxima of both directions; a slab of
-(N, BLOCK * M) cosines is all that is ever held. Every step of the loops is the same program on
-the same shape, so a pair scores the same bits whatever else is in the batch. Runs on any device.
+(N, BLOCK * M) cosines is all that is ever held. Every step of the loops is the same program on the same
+shape, so at real sizes a pair has the same bits whatever else is in the batch; where a loop has a single step
+of some thousand cosines, XLA's CPU compiler may fuse and round it otherwise. Runs on any device.
 
 Source: Ma et al., arXiv 2407.01130; SpeechBERTScore (arXiv 2401.16812) has the same formula.
 """

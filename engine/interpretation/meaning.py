@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from jaxtyping import Float
 
+from isogloss.kernels.unit_vectors import unit_vectors
+
 NONE = "none"
 _BATCH = 64
 _LOG = logging.getLogger(__name__)
@@ -39,8 +41,7 @@ class SentenceEncoder:
         new = [word for word in wanted if word not in self._known]
         if new:
             vectors = np.asarray(self._encode(new), np.float64)
-            lengths = np.linalg.norm(vectors, axis=1)
-            bad = ~((lengths > 0) & (lengths < np.inf))
+            bad = np.logical_not(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
             if bad.any():
                 _LOG.warning(
                     "--sentence_encoder=%s: the vector of %r is zero or not finite, as of %d of %d words; "
@@ -50,8 +51,8 @@ class SentenceEncoder:
                     bad.sum(),
                     len(new),
                 )
-            units = vectors / np.where(bad, np.nan, lengths)[:, None]
-            self._known |= dict(zip(new, units, strict=True))
+            units = unit_vectors(np.where(bad[:, None], np.nan, vectors))
+            self._known |= dict(zip(new, np.asarray(units), strict=True))
         return {word: self._known[word] for word in wanted}
 
 

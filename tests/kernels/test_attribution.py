@@ -136,7 +136,7 @@ class TestAttribution:
         measures = ("precision", "recall", "seqsim")
         for implementation in ("numba", "xla"):
             x, n, _ = padded(sides[0], N, V)
-            y, m, _ = padded(sides[1], M, W)
+            y, m, _ = padded(sides[1], N, W)  # N, so that the program is that of test_seqsim.py
             grid = frame_scores.frame_scores(x, n, y, m, measures=measures, implementation=implementation)
             scores = np.stack([np.diagonal(grid[measure]) for measure in measures], axis=1)
             np.testing.assert_allclose(found.scores, scores, rtol=0, atol=9 * SLACK)
