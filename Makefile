@@ -1,6 +1,6 @@
 # make demo   the main job on real speech with real weights
 # make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
-# make test   lint, types and all tests
+# make test   lint, types and all tests; make test-lowest with the oldest dependencies admitted
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
 PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -21,7 +21,7 @@ PAGES := engine/interpretation/page engine/retrieval/report_page
 DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
 export DENO_NO_UPDATE_CHECK = 1
 
-.PHONY: demo words test check install lock clean
+.PHONY: demo words test test-lowest check docs lock
 
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
@@ -53,7 +53,24 @@ $(VENV)/test.done: $(VENV)/run.done locks/test.txt locks/oracle.txt
 	    "tests against PyTorch, openai-whisper and sentence-transformers are skipped, those against NumPy float64 are not."
 	touch $@
 
+# Tests with the oldest dependencies that pyproject.toml admits, for which Python 3.11 has wheels.
+# What old libraries deprecate among themselves is no fault; every other warning is an error, as in `make test`.
+test-lowest: .venv-lowest/test.done
+	.venv-lowest/bin/python -m pytest -q -ra -n 2 --dist loadfile -m "not deep" -W default::DeprecationWarning
+
+.venv-lowest/test.done: locks/lowest.txt pyproject.toml setup.py
+	python3.11 -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r locks/lowest.txt
+	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --editable .
+	touch $@
+
+# Rewrites the tables of options in docs/ after a configuration has changed.
+docs: $(VENV)/run.done
+	$(BIN)/python docs/options.py
+
 # Rewrites the locks; needs uv.
+COMPILE := uv pip compile --upgrade --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
 lock:
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o locks/run.txt
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra test pyproject.toml -o locks/test.txt
+	$(COMPILE) --universal -o locks/run.txt
+	$(COMPILE) --universal --extra test --extra check -o locks/test.txt
+	$(COMPILE) --resolution=lowest-direct --extra test -o locks/lowest.txt

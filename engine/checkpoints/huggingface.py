@@ -89,9 +89,11 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
         return path / file if (path / file).is_file() else None
     try:
         return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
-    except errors.RemoteEntryNotFoundError:
-        return None
     except OSError as error:
+        # The local error, a subclass of the other, means that nobody could be asked.
+        known = isinstance(error, errors.EntryNotFoundError)
+        if known and not isinstance(error, errors.LocalEntryNotFoundError):
+            return None
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
         if cached is not None and not isinstance(cached, str):  # the cache's sign for "the hub has none"
             return None

@@ -127,7 +127,9 @@ def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
     if path and not any((path / file).is_file() for file in ("tokenizer.json", "merges.txt")):
         raise ValueError(f"{name}: no tokenizer.json or merges.txt there. {_REMEDY}")
     try:
-        whole = transformers.WhisperTokenizer.from_pretrained(path or name, revision=revision or "main")
+        # Of transformers 4 the fast tokenizer; in 5 another name of the only one.
+        load = transformers.WhisperTokenizerFast.from_pretrained  # pyright: ignore[reportAttributeAccessIssue]
+        whole = load(path or name, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: no tokenizer to be had: {error} {_REMEDY}") from error
     return _completed(whole.backend_tokenizer)
