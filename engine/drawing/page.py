@@ -1,8 +1,7 @@
 """Shell of the HTML pages: one file, opens from disk without a network, all data inside.
 
 The files beside this one have markup, style and scripts that all pages share. A page's own markup is put into
-`page.html`;
-its data travel as JSON and as blocks, deflated, that the scripts unpack when they need them.
+`page.html`; its data travel as JSON and as deflated blocks, which the scripts unpack when they need them.
 """
 
 import base64
@@ -67,13 +66,13 @@ def alert(text: str) -> str:
 def settings_table(rows: Mapping[str, Json]) -> str:
     """Table of settings by name."""
     body = "".join(
-        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(_said(value))}</td></tr>"
+        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(_text(value))}</td></tr>"
         for key, value in rows.items()
     )
     return f"<table class=settings><tbody>{body}</tbody></table>"
 
 
-def _said(value: Json) -> str:
+def _text(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""Which voice of espeak-ng reads which language, and which scripts it reads.
+"""Voices of espeak-ng by language, and the scripts that they read.
 
 Languages are FLEURS codes ("en_us", "cmn_hans_cn") or plain ISO and Whisper codes ("en", "zh"). The
 table was made from espeak-ng 1.52, by what its voices say and not by what it lists: a voice that
@@ -7,90 +7,11 @@ doesn't write phones of its language has a reason here instead. 70 of FLEURS's 1
 
 import unicodedata
 
-_SAME = (
-    *(
-        "af",
-        "am",
-        "an",
-        "ar",
-        "as",
-        "az",
-        "ba",
-        "be",
-        "bg",
-        "bn",
-        "bs",
-        "ca",
-        "cs",
-        "cv",
-        "cy",
-        "da",
-        "de",
-        "el",
-    ),
-    *(
-        "eo",
-        "es",
-        "et",
-        "eu",
-        "fa",
-        "fi",
-        "fo",
-        "ga",
-        "gd",
-        "gn",
-        "gu",
-        "haw",
-        "he",
-        "hi",
-        "hr",
-        "ht",
-        "hu",
-        "hy",
-    ),
-    *("ia", "id", "is", "it", "ja", "ka", "kk", "kl", "kn", "ko", "kok", "ku", "ky", "la", "lb", "lt", "ltg"),
-    *(
-        "lv",
-        "mi",
-        "mk",
-        "ml",
-        "mr",
-        "ms",
-        "mt",
-        "nb",
-        "ne",
-        "nl",
-        "om",
-        "or",
-        "pa",
-        "pap",
-        "pl",
-        "pt",
-        "qu",
-        "ro",
-    ),
-    *(
-        "ru",
-        "sd",
-        "si",
-        "sk",
-        "sl",
-        "sq",
-        "sr",
-        "sv",
-        "sw",
-        "ta",
-        "te",
-        "ti",
-        "tk",
-        "tn",
-        "tr",
-        "tt",
-        "ug",
-        "uk",
-    ),
-    *("ur", "uz", "vi"),
-)
+_SAME = """
+    af am an ar as az ba be bg bn bs ca cs cv cy da de el eo es et eu fa fi fo ga gd gn gu haw he hi
+    hr ht hu hy ia id is it ja ka kk kl kn ko kok ku ky la lb lt ltg lv mi mk ml mr ms mt nb ne nl
+    om or pa pap pl pt qu ro ru sd si sk sl sq sr sv sw ta te ti tk tn tr tt ug uk ur uz vi
+""".split()
 VOICES = {code: code for code in _SAME} | {
     "cmn": "cmn",
     "en": "en-us",
@@ -146,14 +67,14 @@ def voice(language: str) -> str | None:
 
 
 def reason(language: str) -> str:
-    """Why a language has no voice."""
+    """Reason why a language has no voice."""
     return UNUSABLE.get(language.replace("-", "_").lower().split("_")[0], "espeak-ng has no voice for it")
 
 
 def readable(voice: str, word: str) -> bool:
-    """Whether `voice` knows every letter of a word.
+    """True if `voice` knows every letter of a word.
 
-    Of others espeak-ng says the name: a Japanese voice reads every kanji as "Chinese letter".
+    Of others espeak-ng reads the name: a Japanese voice reads every kanji as "Chinese letter".
     """
     for character in unicodedata.normalize("NFKC", word):
         if unicodedata.category(character).startswith("L"):

@@ -1,4 +1,4 @@
-"""Do matched words mean the same, or sound the same? Statistics of word matches against random word pairs.
+"""Tests of whether matched words mean the same or sound the same, against random word pairs.
 
 Meaning is the cosine of a sentence encoder, sound the normalised phone edit distance. The tests' random pairs
 of a sentence pair are DRAWS word pairs, drawn with replacement and evenly from the words of the same two
@@ -31,7 +31,7 @@ KINDS = {"mutual": "mutual", "transport": "transported"}
 """Kinds of matches, and the Boolean column that marks them."""
 CHECKS = ("meaning", "sound_distance")
 ALIKE = ("neither", "sound", "meaning", "both")
-"""In what a word pair is alike: 2 for meaning and 1 for sound, added."""
+"""Values of `alike`; their place is 2 for meaning plus 1 for sound."""
 
 _BATCH = 1_000_000  # numbers of a batch of flips
 _PAIR = ["language_a", "language_b"]
@@ -40,8 +40,8 @@ _UTTERANCES = ["utterance_a", "utterance_b"]
 _SENTENCES = [*_PAIR, *_UTTERANCES]
 
 
-class Checked(NamedTuple):
-    """What `check` finds.
+class CheckedMatches(NamedTuple):
+    """Word pairs with their meaning and sound, random word pairs, and tests of one against the other.
 
     Attributes:
       pairs: as given, with `meaning` (cosine), `sound_distance` (0 to 1; NaN where a word has no phones) and
@@ -63,34 +63,34 @@ class Checked(NamedTuple):
 
 def check(
     pairs: pd.DataFrame, *, encoder: meaning.SentenceEncoder | None, voices: phones.Phones | None, seed: int
-) -> Checked:
+) -> CheckedMatches:
     """Meaning and sound of word pairs, and tests of the matches among them.
 
     Args:
-      pairs: every word of A with every word of B of each sentence pair, as `interpret_tables.WORD_PAIRS`;
+      pairs: every word of A with every word of B of each sentence pair, as `tables.WORD_PAIRS`;
         rows of frames of no word stay unknown.
       encoder: of meaning; None leaves the check out, its column is NaN.
       voices: of phones; None leaves the check out, its column is NaN.
       seed: of random pairs and permutations; results don't depend on the order of rows, nor on which other
         language pairs and states are checked at once.
     """
-    found = pairs.assign(**_measure(pairs, encoder, voices))
-    real = found.loc[(found["word_index_a"] >= 0) & (found["word_index_b"] >= 0)]
+    measured = pairs.assign(**_measure(pairs, encoder, voices))
+    real = measured.loc[(measured["word_index_a"] >= 0) & (measured["word_index_b"] >= 0)]
     # Of the W words of a side, 1/W of all random pairs are matches: with them, the limits of short sentences
     # would lie among the matches themselves.
     random = _draw(real.loc[~(real["mutual"] | real["transported"])], [*_STATE, *_UTTERANCES], seed)
     limits = {key: _limits(part) for key, part in _groups(random, _STATE)}
-    found = found.assign(alike=_alike(found, limits))
+    judged = measured.assign(alike=_alike(measured, limits))
     means = pd.DataFrame(_draw(real, _SENTENCES, seed).groupby(_SENTENCES)[list(CHECKS)].mean())
     tests = [
         {"language_a": a, "language_b": b, "state": state, "kind": kind, "check": name}
         | compare(*_means(part.loc[part[column]], means, name), seed=_seed(seed, a, b, state, kind, name))
         | {"matches": int(part.loc[part[column], name].notna().sum())}
-        for (a, b, state), part in _groups(found, _STATE)
+        for (a, b, state), part in _groups(judged, _STATE)
         for kind, column in KINDS.items()
         for name in CHECKS
     ]
-    return Checked(found, random, pd.DataFrame(tests), _planes(found, limits))
+    return CheckedMatches(judged, random, pd.DataFrame(tests), _planes(judged, limits))
 
 
 def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -103,7 +103,7 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[tuple[str
 def _measure(
     pairs: pd.DataFrame, encoder: meaning.SentenceEncoder | None, voices: phones.Phones | None
 ) -> dict[str, Float[np.ndarray, " P"]]:
-    """Columns `meaning` and `sound_distance`; each two words of two languages are compared once.
+    """Columns `meaning` and `sound_distance`; two words of two languages are compared once.
 
     Words are encoded without the punctuation around them, which would make those at a sentence's end alike.
     """
@@ -155,7 +155,7 @@ def _means(
 def compare(
     matched: Float[np.ndarray, " K"], random: Float[np.ndarray, " K"], *, seed: int | list[int]
 ) -> dict[str, float | int]:
-    """Figures of one comparison of K sentence pairs; those that K is too small for are NaN.
+    """Statistics of one comparison of K sentence pairs; NaN where K is too small.
 
     Args:
       matched: mean over the matches of each sentence pair.
@@ -215,7 +215,7 @@ def _limits(random: pd.DataFrame) -> tuple[float, float]:
 
 
 def _alike(pairs: pd.DataFrame, limits: Mapping[tuple[str, ...], tuple[float, float]]) -> pd.Series:
-    """In what each word pair is alike, by the limits of its language pair and state."""
+    """Column `alike` of word pairs, by the limits of their language pair and state."""
     alike = pd.Series(None, index=pairs.index, dtype=object)
     for key, part in _groups(pairs, _STATE):
         least, most = limits.get(key, (np.nan, np.nan))

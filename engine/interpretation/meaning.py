@@ -1,4 +1,4 @@
-"""What words mean, as unit vectors of a sentence encoder: any model of sentence-transformers.
+"""Meaning of words as unit vectors of a sentence encoder: any model of sentence-transformers.
 
 Needs the extra `meaning`, which brings PyTorch, and the model's weights: LaBSE, the default, is 1.9 GB and
 knows 109 languages. Each word is encoded once per run, in sorted batches, so that the same words give the

@@ -45,7 +45,7 @@ _Block = Mapping[str, list[list[Json]]] | Sequence[dict[str, Json]]
 
 def write(
     path: pathlib.Path,
-    checked: match_tests.Checked,
+    checked: match_tests.CheckedMatches,
     sentence_pairs: pd.DataFrame,
     settings: Mapping[str, Json],
     *,
@@ -61,7 +61,7 @@ def write(
 
 
 def render(
-    checked: match_tests.Checked,
+    checked: match_tests.CheckedMatches,
     sentence_pairs: pd.DataFrame,
     settings: Mapping[str, Json],
     *,
@@ -70,14 +70,16 @@ def render(
     """HTML of the whole page.
 
     Args:
-      checked: word pairs, of `interpret_tables.WORD_PAIRS`, with what `word_checks` adds.
-      sentence_pairs: as `interpret_tables.SENTENCE_PAIRS`; those with a problem are counted, not shown.
+      checked: word pairs, of `tables.WORD_PAIRS`, with the columns that `match_tests` adds.
+      sentence_pairs: as `tables.SENTENCE_PAIRS`; those with a problem are counted, not shown.
       settings: of the run, shown at the end.
       name: of the run.
     """
     shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
     sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
-    matches = {key: part for key, part in checked.pairs.loc[told(checked.pairs)].groupby(_KEY, sort=False)}
+    matches = {
+        key: part for key, part in checked.pairs.loc[shown_pairs(checked.pairs)].groupby(_KEY, sort=False)
+    }
     blocks: dict[str, _Block] = {f"words-{code}": words for code, words in _words(checked.pairs).items()}
     for i, (key, part) in enumerate(sets.items()):
         blocks[f"set-{i}"] = _set(part, matches.get(key, checked.pairs.iloc[:0]))
@@ -102,14 +104,14 @@ def render(
     )
 
 
-def told(pairs: pd.DataFrame) -> Bool[np.ndarray, " P"]:
-    """Which word pairs the page tells of: matches, and those whose share of a score isn't written as 0."""
+def shown_pairs(pairs: pd.DataFrame) -> Bool[np.ndarray, " P"]:
+    """True for word pairs on the page: matches, and those whose share of a score isn't rounded to 0."""
     matched = pairs["mutual"].to_numpy(bool) | pairs["transported"].to_numpy(bool)
     return matched | (pairs["share"].to_numpy(float) >= 0.5 / _FINE)
 
 
 def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:
-    """Of every language and utterance: its words, and their index, start and end in centiseconds."""
+    """Words by language and utterance, with their index, and their start and end in centiseconds."""
     found: dict[str, dict[str, list[list[Json]]]] = {}
     for side in "ab":
         names = [f"{name}_{side}" for name in ("language", "utterance", "word_index", "word", "start", "end")]
@@ -117,8 +119,8 @@ def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:
         for key, part in words.groupby(names[:2], sort=True):
             language, utterance = map(str, np.asarray(key, object))
             index, text, start, end = (part[name].tolist() for name in names[2:])
-            said: list[list[Json]] = [text, index, _whole(start, 100), _whole(end, 100)]
-            found.setdefault(language, {})[utterance] = said
+            columns: list[list[Json]] = [text, index, _whole(start, 100), _whole(end, 100)]
+            found.setdefault(language, {})[utterance] = columns
     return found
 
 
@@ -151,8 +153,8 @@ def _json(value: _Block) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _meta(checked: match_tests.Checked, sets: Mapping[Hashable, pd.DataFrame]) -> dict[str, Json]:
-    """What the script needs beside the blocks."""
+def _meta(checked: match_tests.CheckedMatches, sets: Mapping[Hashable, pd.DataFrame]) -> dict[str, Json]:
+    """Data that the scripts need beside the blocks."""
     names: dict[str, Json] = {}
     found: list[Json] = []
     for key, part in sets.items():

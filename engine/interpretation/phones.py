@@ -26,7 +26,7 @@ _THIRD_TONE = "ɜ"  # how espeak-ng's IPA comes to write the digit 3 of a tone; 
 
 
 class Phones:
-    """Phones of words, remembered; `voiceless` tells languages that were asked for and have none."""
+    """Phones of words, each read once; `voiceless` has the languages asked for that have no voice."""
 
     def __init__(self) -> None:
         """Find espeak-ng.
@@ -103,9 +103,9 @@ def split(read: str, *, tonal: bool) -> Phonemes:
 def of_letter(name: Phonemes, twice: str, *, tonal: bool) -> Phonemes:
     """Phones of a letter as a word of its own, where it is one; else its name.
 
-    The first of two such words is read as in a sentence, its sound alone; a letter that is no word is named
-    both times. A sound that the name lacks is assimilated to the second (Czech "z" as "s"): then it is the
-    first phone of the name.
+    The first of two such words is read as in a sentence, its sound alone; a letter that is not a word is
+    named both times. A sound that the name lacks is assimilated to the second (Czech "z" as "s"): then it is
+    the first phone of the name.
 
     Args:
       name: phones of the letter where it stands alone.

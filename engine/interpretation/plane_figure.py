@@ -1,7 +1,7 @@
 """The plane of matches: how alike two matched words sound against how alike they mean, with chance behind.
 
 A point is a pair of words (types), its area the number of times they match; grey levels hold 50, 80 and
-95% of random word pairs that don't match. Dashed limits are those of `word_checks`: beyond one, only 5% of
+95% of random word pairs that don't match. Dashed limits are those of `match_tests`: beyond one, only 5% of
 these random pairs are. Takes about a second a figure.
 """
 
@@ -29,7 +29,7 @@ _HALO = patheffects.withStroke(linewidth=1.8, foreground="white")
 _LABELS = 16  # most word pairs named in a panel
 
 
-def plane(checked: match_tests.Checked, language_a: str, language_b: str, state: str) -> Figure | None:
+def plane(checked: match_tests.CheckedMatches, language_a: str, language_b: str, state: str) -> Figure | None:
     """Matches of a language pair and state, a panel per kind; None if meaning or sound isn't known."""
     pair = {"language_a": language_a, "language_b": language_b}
     found = _where(checked.pairs, pair | {"state": state}).dropna(subset=list(match_tests.CHECKS))
@@ -48,7 +48,7 @@ def plane(checked: match_tests.Checked, language_a: str, language_b: str, state:
             panel.set(xlim=(-0.06, 1.06), ylim=(low - 0.06, 1.1))
             panel.set_title(_NAMES[kind], loc="left", size=10, weight="bold", color=INK, pad=34)
             names = pair | {"state": state, "kind": kind}
-            panel.text(0, 1.025, _says(_where(checked.tests, names)), **_small(panel))
+            panel.text(0, 1.025, _test_lines(_where(checked.tests, names)), **_small(panel))
             _limits(panel, _where(checked.plane, names))
             _axes(panel)
         figure.subplots_adjust(left=0.06, right=0.985, top=0.80, bottom=0.10, wspace=0.06)
@@ -83,7 +83,7 @@ def _small(axes: Axes) -> dict[str, object]:
     }
 
 
-def _says(tests: pd.DataFrame) -> str:
+def _test_lines(tests: pd.DataFrame) -> str:
     """A line per check: difference from chance, effect size, p."""
     lines = []
     for row in tests.to_dict("records"):
@@ -120,7 +120,7 @@ def _mass_levels(density: Float[np.ndarray, "Y X"]) -> list[float]:
 
 
 def _limits(axes: Axes, plane: pd.DataFrame) -> None:
-    """Limits, and in the corners the share of matches that are alike in what they say."""
+    """Limits, and in each corner the share of matches that lie there."""
     for row in plane.to_dict("records"):
         sound, meaning = 1 - row["sound_limit"], row["meaning_limit"]
         line = {"color": MUTED, "lw": 0.8, "ls": (0, (4, 2.5)), "zorder": 1}

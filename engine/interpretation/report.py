@@ -1,4 +1,4 @@
-"""What is made of the tables of word pairs: checks of meaning and sound, pictures, the page to browse them.
+"""Report of the word pairs: checks of their meaning and sound, pictures, and the page to browse them.
 
 One language pair at a time, all its states, so that memory is that of its word pairs (500 bytes each); the
 page holds matches and what carries a share of a score. Pictures read two languages' states again.
@@ -30,7 +30,7 @@ from isogloss.engine.interpretation import (
 )
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
 from isogloss.engine.interpretation.inputs import Opened, PairState
-from isogloss.engine.interpretation.match_tests import Checked
+from isogloss.engine.interpretation.match_tests import CheckedMatches
 from isogloss.engine.interpretation.unit import Reader
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.runtime import atomic_write, table_files
@@ -53,7 +53,7 @@ MATCHES = pa.schema(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checks:
-    """With what word pairs are checked, and how many are drawn.
+    """Models that check word pairs, and what is drawn.
 
     Attributes:
       encoder: of meaning; None leaves that check out.
@@ -78,9 +78,9 @@ class Recordings:
         for store in stores:
             listed = {u.name: u for u in opened.listing(store.language, "all").utterances}
             columns = (store.coordinate(name) for name in ("sentence", "transcription"))
-            for name, *said in zip(store.names, *columns, strict=True):
+            for name, *expected in zip(store.names, *columns, strict=True):
                 found = listed.get(name)
-                if found is None or [found.sentence, found.transcription] != said:
+                if found is None or [found.sentence, found.transcription] != expected:
                     raise ValueError(
                         f"--corpus={spec}: {store.language} {name!r} of {store.path} isn't there, or has "
                         "another sentence or text. Name the corpus that the store was made of, or none"
@@ -119,11 +119,11 @@ def write(
             pd.concat(tables, ignore_index=True), encoder=checks.encoder, voices=checks.voices, seed=SEED
         )
         drawn |= set(_planes(out, opened, one, units))
-        checked.append(_told(one))
+        checked.append(_shown(one))
         drawn |= set(_pictures(out, opened, words, parts, checked[-1], units, checks))
     for old in _old_pictures(out) - drawn:
         old.unlink(missing_ok=True)
-    every = Checked(*(pd.concat(list(part), ignore_index=True) for part in zip(*checked, strict=True)))
+    every = CheckedMatches(*(pd.concat(list(part), ignore_index=True) for part in zip(*checked, strict=True)))
     matched = every.pairs.loc[every.pairs["mutual"] | every.pairs["transported"]]
     _write(out / "matches", pa.Table.from_pandas(matched, MATCHES, preserve_index=False), csv=False)
     for name, table in (("checks", every.tests), ("planes", every.plane)):
@@ -147,13 +147,13 @@ def _old_pictures(out: pathlib.Path) -> set[pathlib.Path]:
     return {path for pattern in patterns for path in out.glob(pattern)}
 
 
-def _told(checked: Checked) -> Checked:
-    """What the page tells of, and each word with frames of no word, which names it."""
+def _shown(checked: CheckedMatches) -> CheckedMatches:
+    """The word pairs on the page, and each word with frames of no word, from which the page has its text."""
     pairs = checked.pairs
     named = (pairs["word_index_a"] == interpret_tables.GAP_INDEX) | (
         pairs["word_index_b"] == interpret_tables.GAP_INDEX
     )
-    return checked._replace(pairs=pairs.loc[interpret_page.told(pairs) | named])
+    return checked._replace(pairs=pairs.loc[interpret_page.shown_pairs(pairs) | named])
 
 
 def _write(stem: pathlib.Path, table: pa.Table, *, csv: bool) -> None:
@@ -165,7 +165,7 @@ def _write(stem: pathlib.Path, table: pa.Table, *, csv: bool) -> None:
 
 
 def _planes(
-    out: pathlib.Path, opened: Opened, checked: Checked, units: Sequence[PairState]
+    out: pathlib.Path, opened: Opened, checked: CheckedMatches, units: Sequence[PairState]
 ) -> Iterator[pathlib.Path]:
     for unit in units:
         figure = plane_figure.plane(checked, *unit.pair, opened.grid.states[unit.state])
@@ -178,7 +178,7 @@ def _pictures(
     opened: Opened,
     words: Mapping[str, LanguageWords],
     parts: PartFiles,
-    checked: Checked,
+    checked: CheckedMatches,
     units: Sequence[PairState],
     checks: Checks,
 ) -> Iterator[pathlib.Path]:
@@ -192,17 +192,17 @@ def _pictures(
         states = reader.states(unit)
         for row in best.head(checks.pictures).to_dict("records"):
             names = (str(row["utterance_a"]), str(row["utterance_b"]))
-            said = [words[code].utterances[name] for code, name in zip(unit.pair, names, strict=True)]
+            texts = [words[code].utterances[name] for code, name in zip(unit.pair, names, strict=True)]
             mine = matches.loc[matches["query"] == row["query"]]
             sides = [
-                _side(code, name, spoken, len(frames[name]), checks.recordings)
-                for code, name, spoken, frames in zip(unit.pair, names, said, states, strict=True)
+                _side(code, name, text, len(frames[name]), checks.recordings)
+                for code, name, text, frames in zip(unit.pair, names, texts, states, strict=True)
             ]
             figure = sentence_pair_figure.sentence_pair(
                 _cosines(states[0][names[0]], states[1][names[1]]),
                 sides[0],
                 sides[1],
-                _matches(mine, said),
+                _matches(mine, texts),
                 note=f"state {state}, SeqSim {row['score']:.3f}",
             )
             start = f"pair_{_file_name(opened, unit)}_"
@@ -221,9 +221,9 @@ def _side(
     )
 
 
-def _matches(rows: pd.DataFrame, said: Sequence[Words]) -> list[sentence_pair_figure.Match]:
+def _matches(rows: pd.DataFrame, texts: Sequence[Words]) -> list[sentence_pair_figure.Match]:
     """Word pairs that match, by their places among the words that have frames."""
-    places = [{index: place for place, index in enumerate(words.index)} for words in said]
+    places = [{index: place for place, index in enumerate(words.index)} for words in texts]
     matched = rows.loc[rows["mutual"] | rows["transported"]]
     return [
         sentence_pair_figure.Match(

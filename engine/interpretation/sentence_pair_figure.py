@@ -1,8 +1,8 @@
-"""PNG figures of word matches: one sentence pair frame by frame, and how alike matches sound and mean.
+"""Figure of the word matches of one sentence pair, for papers.
 
-The sentence pair's is for papers: both recordings along the axes of their frame similarity matrix, matched
+Both recordings along the axes of their frame similarity matrix, matched
 words framed. Colours and type are those of the report's figures; kinds of matches also differ by line, so
-that they survive a grey printer. Each takes about a second. Text may be of any script, see `figure_fonts`.
+that they survive a grey printer. It takes about a second. Text may be of any script, see `drawing.fonts`.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ class FigureSide:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Match:
-    """Two words that belong together: indices into the words of A and B, and which method says so."""
+    """Two words that belong together: indices into the words of A and B, and which method matches them."""
 
     a: int
     b: int

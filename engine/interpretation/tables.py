@@ -144,7 +144,7 @@ def _repeated(values: Sequence[str], times: np.ndarray) -> pa.Array:
 
 
 def _block(found: WordPairs, a: Words, b: Words) -> dict[str, np.ndarray]:
-    """Rows of one sentence pair, as columns; the gap is the last word of each side."""
+    """Columns of one sentence pair's rows; the gap is the last word of each side."""
     shape = found.f1.shape
     columns = {}
     for side, words, axis in (("a", a, (slice(None), None)), ("b", b, (None, slice(None)))):
@@ -201,7 +201,7 @@ def _figures(found: WordPairs, tolerance: float) -> dict[str, float | int | bool
 
 
 def word_types(pairs: pa.Table) -> pa.Table:
-    """How often word types meet, of a unit's word pairs; types that never match are left out.
+    """Counts of each pair of word types in a unit's word pairs; types that never match are left out.
 
     A type is a word in lower case without punctuation around it, see `word_type`.
     """

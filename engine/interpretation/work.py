@@ -1,4 +1,4 @@
-"""What interpretation has to do and how long it takes here, before it does it."""
+"""Amount of work of the interpret job, and its time on this machine, before it starts."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ def work(
     todo: Sequence[PairState],
     timed: Method | None = None,
 ) -> dict[str, int | float]:
-    """What units take, as if every sentence met itself; with `timed`, the seconds by a sample.
+    """Work of units, as if all sentences met their translations; with `timed`, seconds by a sample.
 
-    Of word pairs nothing is said while there are no words.
+    Word pairs are counted once there are words.
     """
     features = next(iter(opened.members.values())).store.features
     by_pair = {pair: _sizes(opened, words, pair) for pair in {unit.pair for unit in todo}}
@@ -47,8 +47,8 @@ def _sizes(opened: Opened, words: Mapping[str, LanguageWords] | None, pair: Pair
         member = opened.members[code]
         rows = dict(zip(member.sentences, member.rows, strict=True))
         names = {sentence: member.store.names[row] for sentence, row in rows.items()}
-        said = words[code].utterances if words else {}
-        counts = {s: len(said.get(name, ())) + 1 for s, name in names.items()}
+        texts = words[code].utterances if words else {}
+        counts = {s: len(texts.get(name, ())) + 1 for s, name in names.items()}
         sides.append((counts, {s: int(member.store.frames[row]) for s, row in rows.items()}))
     common = sides[0][0].keys() & sides[1][0].keys()
     return (

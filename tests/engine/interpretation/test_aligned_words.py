@@ -1,4 +1,4 @@
-"""engine.word_table: what words.parquet may say."""
+"""engine.interpretation.aligned_words: the rules for words.parquet."""
 
 import numpy as np
 import pandas as pd
@@ -108,7 +108,7 @@ def test_shared_frames_are_refused(tmp_path, table, stores):
         read(tmp_path, table, stores)
 
 
-def test_files_that_are_none(tmp_path, table, stores):
+def test_other_files_are_refused(tmp_path, table, stores):
     with pytest.raises(ValueError, match="there are no words; run isogloss"):
         aligned_words.read(tmp_path, stores)
     with pytest.raises(ValueError, match="lacks centre_frame, empty"):

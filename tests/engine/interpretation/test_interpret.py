@@ -1,4 +1,4 @@
-"""engine.interpret: tables against loops over the store, in one go or in parts; nothing runs a model."""
+"""interpret: tables against loops over the store, in one go or in parts; nothing runs a model."""
 
 import dataclasses
 

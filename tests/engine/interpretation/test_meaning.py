@@ -57,6 +57,7 @@ def test_an_error_of_the_library_is_told(monkeypatch, error, said):
         meaning.load("nowhere")
 
 
+@pytest.mark.deep  # imports PyTorch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_folder_without_a_model_is_refused(tmp_path):
     pytest.importorskip("sentence_transformers", reason="PyTorch isn't available for this Python here")
@@ -64,6 +65,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         meaning.load(str(tmp_path))
 
 
+@pytest.mark.deep  # imports PyTorch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_synonyms_are_nearer_than_random_words():
     pytest.importorskip("sentence_transformers", reason="PyTorch isn't available for this Python here")

@@ -94,7 +94,7 @@ def test_problems_are_counted(checked):
 
 
 def test_nothing_to_show(checked):
-    empty = match_tests.Checked(
+    empty = match_tests.CheckedMatches(
         checked.pairs.iloc[:0], checked.random.iloc[:0], pd.DataFrame(), pd.DataFrame()
     )
     page = render(empty, sentence_pairs(checked).iloc[:0])

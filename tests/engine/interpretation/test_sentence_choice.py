@@ -1,4 +1,4 @@
-"""engine.sentence_choice: who is compared with whom, against the retrieval table's own figures."""
+"""The choice of sentences to compare, against the figures of retrieval."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""engine.word_pairs: sentence pairs of any size, against the references one by one."""
+"""engine.interpretation.word_pairs: sentence pairs of any size, against the references one by one."""
 
 import numpy as np
 import pytest
