@@ -18,10 +18,11 @@ import numpy as np
 from isogloss.engine import time_axis
 from isogloss.engine.activations import activation_store, inventory, pipeline
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
+from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.activations.inventory import Outcome
 from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
-from isogloss.engine.corpora import corpus, durations
+from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, devices, shards
 from isogloss.engine.runtime.progress import Progress
@@ -29,39 +30,6 @@ from isogloss.engine.whisper import encoder, encoder_program
 
 DTYPES = ("float16", "float32")
 _LOG = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExtractConfig:
-    """What the extract job was asked for; its flags say what each field means."""
-
-    corpus: str
-    model: str
-    revision: str | None
-    store: pathlib.Path
-    languages: tuple[str, ...]
-    states: tuple[str, ...]
-    recordings: str
-    dtype: str
-    long: str
-    rows_per_device: int
-    compute: str
-    in_flight_mb: int
-    share: shards.Share
-    dry_run: bool
-    compilation_cache: pathlib.Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse words that aren't among the choices."""
-        choices = {
-            "dtype": DTYPES,
-            "long": durations.LONG,
-            "recordings": ("first", "all"),
-            "compute": encoder_program.COMPUTE,
-        }
-        for field, allowed in choices.items():
-            if getattr(self, field) not in allowed:
-                raise ValueError(f"--{field} must be one of {allowed}, got {getattr(self, field)!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,7 +85,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
         recordings=config.recordings,
         long=config.long,
     )
-    limits = recipe.limits(config.in_flight_mb)
+    limits = recipe.limits()
     surveys = [
         inventory.look(
             config.store, listing, _identity(config, recipe, listing), recipe.positions, config.long

@@ -16,7 +16,7 @@ from isogloss.engine.whisper import encoder_program
 
 _THREADS = 4  # decoding takes milliseconds a recording, an encoder step far longer
 _AHEAD = 2  # steps of waveforms decoded beforehand
-_WRITING = 4  # rows on their way to disk, at least, where --in_flight_mb leaves it to us
+_WRITING = 4  # rows on their way to disk, at least
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,30 +66,11 @@ class ExtractionSettings:
             for n in frames
         )
 
-    def limits(self, in_flight_mb: int) -> pipeline.Limits:
-        """How `in_flight_mb` of host memory is divided; 0 takes what the devices need to be kept busy.
-
-        Waveforms decoded ahead and those of the steps under way come first, then the states that leave the
-        devices (on a CPU those of all steps are host memory), and the rest may wait for the disk.
-
-        Raises:
-          ValueError: it is too little for one step.
-        """
-        cpu = jax.default_backend() == "cpu"
+    def limits(self) -> pipeline.Limits:
+        """Rows under way at once: decoded ahead and on their way to disk, so that the devices stay busy."""
         capacity = self.rows_per_device * jax.local_device_count()
-        row = self.shard_bytes([self.positions])
-        wave = 4 * encoder_program.window_samples(self.checkpoint.dimensions)
-        ahead = max(_THREADS, _AHEAD * capacity)
-        leaving = pipeline.STEPS * capacity if cpu else self.rows_per_device
-        fixed = (ahead + pipeline.STEPS * capacity) * wave + leaving * row
-        if in_flight_mb:
-            writing = (in_flight_mb * 1_000_000 - fixed) // row
-        else:
-            writing = max(_WRITING, capacity)
-        if writing < 1:
-            least = -(-(fixed + row) // 1_000_000)
-            raise ValueError(
-                f"--in_flight_mb={in_flight_mb} is too little for {capacity} rows a step: give at least "
-                f"{least}, or 0 to leave it to the job, or a smaller --rows_per_device"
-            )
-        return pipeline.Limits(rows_ahead=ahead, rows_writing=int(writing), threads=_THREADS)
+        return pipeline.Limits(
+            rows_ahead=max(_THREADS, _AHEAD * capacity),
+            rows_writing=max(_WRITING, capacity),
+            threads=_THREADS,
+        )

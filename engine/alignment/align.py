@@ -37,24 +37,6 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AlignConfig(DecoderJobConfig):
-    """What the align job was asked for; its flags say what each field means."""
-
-    text: str
-
-    def __post_init__(self) -> None:
-        """Refuse words that aren't among the choices."""
-        super().__post_init__()
-        if self.text not in TEXTS:
-            raise ValueError(f"--text must be one of {TEXTS}, got {self.text!r}")
-        if len(self.states) != 1 or self.exit_norm == "both":
-            raise ValueError(
-                "words are aligned at one state: --state names one of 1,..,final, --exit_norm is true or "
-                f"false; got {','.join(self.states) or 'all'} and {self.exit_norm}"
-            )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class AlignSummary(DecoderJobSummary):
     """How a run ended, see `job.DecoderJobSummary`; the counts are of every share where tables were written.
 
@@ -155,7 +137,7 @@ def run(config: AlignConfig) -> AlignSummary:
 def _open(config: AlignConfig) -> _AlignSetting:
     """All that `config` names; ValueError for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
-    vocabulary = config.vocabulary()
+    vocabulary = job.vocabulary(config)
     heads = alignment_heads.choose(checkpoint)
     level = logging.INFO if heads.listed else logging.WARNING
     _LOG.log(level, "%s: %d alignment heads, %s", checkpoint.name, len(heads.heads), heads.source)

@@ -21,8 +21,6 @@ from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.whisper.decoder import Heads
 from isogloss.engine.whisper.tokenizer import Tokens
 
-TEXTS = ("reference", "decoded")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Work:
@@ -32,7 +30,7 @@ class Work:
       source: of states; one state.
       decoding: the decoder.
       heads: of its cross-attention that follow the words.
-      text: one of TEXTS.
+      text: "reference" or "decoded".
       exit_norm: whether the decoder gets a state other than "final" through the encoder's final LayerNorm.
       tokens: language token of the prompt, by language.
     """

@@ -22,52 +22,15 @@ from importlib import metadata
 import jax
 
 from isogloss.engine.bench import grid, machine_peak, setting as bench_setting, table, timing
+from isogloss.engine.bench.bench_config import BenchConfig
 from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Row, TimedTask
-from isogloss.engine.runtime import compilation, shards
+from isogloss.engine.runtime import compilation
 from isogloss.engine.runtime.json_values import Json
 from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
-SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
 _VERSIONS = ("jax", "numpy", "numba", "tensorstore", "zarr", *bench_setting.PEERS)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchConfig:
-    """What the bench job was asked for; its flags say what each field means."""
-
-    suites: tuple[str, ...]
-    device: str
-    implementation: str
-    peers: bool
-    without: tuple[str, ...]
-    json: pathlib.Path | None
-    quick: bool
-    rounds: int
-    share: shards.Share
-    dry_run: bool
-    compilation_cache: pathlib.Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse suites and peers that don't exist."""
-        for flag, values, known in (
-            ("suite", self.suites, SUITES),
-            ("without", self.without, tuple(bench_setting.PEERS)),
-        ):
-            unknown = [value for value in values if value not in known]
-            if unknown:
-                raise ValueError(f"--{flag} must name some of {', '.join(known)}; got {', '.join(unknown)}")
-
-    @property
-    def shortest(self) -> float:
-        """Seconds of a sample, at least."""
-        return 0.0 if self.quick else timing.SHORTEST
-
-    @property
-    def chosen(self) -> tuple[str, ...]:
-        """Suites in the order they run; all of them where none is named."""
-        return tuple(suite for suite in SUITES if suite in (self.suites or SUITES))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +77,9 @@ def run(config: BenchConfig) -> BenchSummary:
     modules = {suite: _module(suite) for suite in config.chosen}
     packages = _packages(config, modules)
     bench_setting.check_peers(packages, device)
-    implementation = config.implementation or frame_scores.default_implementation(device)
+    implementation = config.implementation
+    if implementation == "auto":
+        implementation = frame_scores.default_implementation(device)
     rows: list[Row] = []
     setting = BenchSetting(
         device=device,
@@ -125,7 +90,7 @@ def run(config: BenchConfig) -> BenchSummary:
         copy=_best(machine_peak.copies(device, config.quick), config, rows),
     )
     every = [(suite, planned) for suite in modules for planned in modules[suite].cases(setting)]
-    mine = config.share.of(every)
+    mine = every
     if not config.dry_run:
         for suite, planned in mine:
             rows += _measured(suite, planned, config)
@@ -152,12 +117,17 @@ def run(config: BenchConfig) -> BenchSummary:
     return summary
 
 
+def _shortest(config: BenchConfig) -> float:
+    """Seconds of a sample, at least."""
+    return 0.0 if config.quick else timing.SHORTEST
+
+
 def _device(wanted: str) -> str:
     """Platform to measure; ValueError if JAX doesn't see it."""
     if wanted == "cpu":
         jax.config.update("jax_platforms", "cpu")
     found = jax.default_backend()
-    if wanted and found != wanted:
+    if wanted not in ("auto", found):
         raise ValueError(
             f"--device={wanted}: JAX sees {found} only ({jax.devices()[0].device_kind}). Remedy: a machine "
             'with such a device and pip install "jax[cuda13]", or --device=cpu'
@@ -170,7 +140,7 @@ def _best(tasks: Sequence[TimedTask], config: BenchConfig, rows: list[Row]) -> T
     if config.dry_run:
         return tasks[0]
     case = Case(title="best of this machine", tasks=tuple(tasks), yardstick=None)
-    found = timing.measure("machine", case, config.rounds, shortest=config.shortest)
+    found = timing.measure("machine", case, config.rounds, shortest=_shortest(config))
     rows += found
     return max(zip(tasks, found, strict=True), key=lambda pair: pair[1].rate)[0]
 
@@ -184,7 +154,7 @@ def _packages(config: BenchConfig, modules: Mapping[str, types.ModuleType]) -> t
     if not config.peers:
         return ()
     used = {package for module in modules.values() for package in module.PEERS}
-    return tuple(package for package in bench_setting.PEERS if package in used - set(config.without))
+    return tuple(package for package in bench_setting.PEERS if package in used)
 
 
 def _measured(suite: str, planned: Planned, config: BenchConfig) -> list[Row]:
@@ -192,7 +162,7 @@ def _measured(suite: str, planned: Planned, config: BenchConfig) -> list[Row]:
     _LOG.info("%s: %s", suite, planned.title)
     case = planned.build()
     with case.folder or contextlib.nullcontext():
-        return timing.measure(suite, case, config.rounds, shortest=config.shortest)
+        return timing.measure(suite, case, config.rounds, shortest=_shortest(config))
 
 
 def _write(path: pathlib.Path, summary: BenchSummary, rows: Sequence[Row]) -> None:

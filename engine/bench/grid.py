@@ -21,7 +21,7 @@ from isogloss.engine.bench.data import Batch
 from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Check, Row, TimedTask
 from isogloss.engine.retrieval import grid as compare
-from isogloss.engine.runtime import shards
+from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.kernels import frame_scores, reference
 
 PEERS = ()
@@ -99,19 +99,12 @@ def _case(
     return Case(title=title, tasks=(ours, alone), yardstick=setting.product, folder=folder)
 
 
-def _config(setting: BenchSetting, root: pathlib.Path) -> compare.GridConfig:
-    return compare.GridConfig(
+def _config(setting: BenchSetting, root: pathlib.Path) -> GridConfig:
+    return GridConfig(
         store=root / "store",
         grid=root / "grid.zarr",
         measures=_MEASURES,
-        languages=(),
-        pairs=(),
-        states=(),
-        remove_language_mean=False,
         implementation=setting.implementation,
-        memory_gb=8.0,
-        share=shards.Share(),
-        dry_run=False,
     )
 
 

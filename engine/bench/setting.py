@@ -85,10 +85,10 @@ def check_peers(packages: Sequence[str], device: str) -> None:
         needs = " (torchdtw has wheels for Python 3.12 and later)" if "torchdtw" in missing else ""
         raise ValueError(
             f"--peers needs packages that aren't installed: {', '.join(missing)}. Remedy: "
-            f"pip install {names}{needs}, or --without={','.join(missing)} to leave them out"
+            f"pip install {names}{needs}"
         )
     if "torch" in packages and device != "cpu" and not peer("torch").cuda.is_available():
         raise ValueError(
             f"--peers with --device={device} needs a torch that sees the GPU, this one is "
-            f"{peer('torch').__version__}. Remedy: pip install a CUDA build of torch, or --without=torch"
+            f"{peer('torch').__version__}. Remedy: pip install a CUDA build of torch"
         )

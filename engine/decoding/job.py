@@ -6,7 +6,6 @@ A unit is a block of utterances of one language. What is asked of the decoder is
 import dataclasses
 import itertools
 import logging
-import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -33,94 +32,43 @@ Ended = TypeVar("Ended", bound="DecoderJobSummary")
 Made = TypeVar("Made")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DecoderJobConfig:
-    """What such a job was asked for; its flags say what each field means."""
+def vocabulary(config: DecoderJobConfig) -> Tokens:
+    """The tokenizer; ValueError where it can't be had."""
+    return Tokens.load(*config.vocabulary_source)
 
-    corpus: str | None
-    store: pathlib.Path | None
-    model: str
-    revision: str | None
-    tokenizer: str | None
-    out: pathlib.Path
-    languages: tuple[str, ...]
-    recordings: str
-    long: str
-    states: tuple[str, ...]
-    exit_norm: str
-    language: str
-    stand_in: tuple[str, ...]
-    rows_per_device: int
-    compute: str
-    share: shards.Share
-    dry_run: bool
-    compilation_cache: pathlib.Path | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse what doesn't go together."""
-        if (self.corpus is None) == (self.store is None):
-            raise ValueError("give --corpus, or --store to take states from there, and not both")
-        if self.store is not None and (self.recordings, self.long) != ("first", "truncate"):
-            raise ValueError(
-                "--recordings and --long choose among a corpus's recordings, a store holds what extract "
-                "chose: leave them out"
-            )
+def open_source(
+    config: DecoderJobConfig, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool
+) -> StateSource:
+    """The source of these states; ValueError for what can't be.
 
-    @property
-    def vocabulary_source(self) -> tuple[str, str | None]:
-        """Where the tokenizer is, and its revision, which is the model's only where they come together."""
-        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)
-
-    def vocabulary(self) -> Tokens:
-        """The tokenizer; ValueError where it can't be had."""
-        return Tokens.load(*self.vocabulary_source)
-
-    def source(self, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool) -> StateSource:
-        """The source of these states; ValueError for what can't be.
-
-        Args:
-          checkpoint: whose encoder is run, or made the store.
-          states: in any order, some perhaps more than once.
-          silence: whether the rest of a store's window is filled with silence.
-        """
-        wanted = list(dict.fromkeys(states))
-        if self.store is not None:
-            return open_states.open_store(
-                self.store,
-                checkpoint,
-                wanted,
-                languages=self.languages,
-                silence=silence,
-                compute=self.compute,
-            )
-        return open_states.open_audio(
-            str(self.corpus),
+    Args:
+      config: options of the job.
+      checkpoint: whose encoder is run, or made the store.
+      states: in any order, some perhaps more than once.
+      silence: whether the rest of a store's window is filled with silence.
+    """
+    wanted = list(dict.fromkeys(states))
+    if config.store is not None:
+        return open_states.open_store(
+            config.store,
             checkpoint,
             wanted,
-            languages=self.languages,
-            recordings=self.recordings,
-            long=self.long,
-            compute=self.compute,
-            rows_per_device=self.rows_per_device,
+            languages=config.languages,
+            silence=silence,
+            compute=config.compute,
         )
+    return open_states.open_audio(
+        str(config.corpus),
+        checkpoint,
+        wanted,
+        languages=config.languages,
+        recordings=config.recordings,
+        long=config.long,
+        compute=config.compute,
+        rows_per_device=config.rows_per_device,
+    )
 
-    def tokens(
-        self, languages: Sequence[str], vocabulary: Tokens, task: str = "transcribe"
-    ) -> dict[str, Token]:
-        """What the decoder is told of each language; ValueError for what the model can't be told."""
-        known = vocabulary.languages if vocabulary.multilingual else {}
-        overrides = language_token.parse(self.stand_in)
-        if unused := language_token.unused(overrides, languages):
-            _LOG.warning("--stand_in: no language is called %s", ", ".join(unused))
-        told = {code: language_token.choose(code, self.language, overrides, known) for code in languages}
-        for code, token in told.items():
-            if token.how != "detected":
-                vocabulary.prompt(token.language, task)
-            if token.reason:
-                _LOG.info(
-                    "%s: Whisper lacks it; the decoder is told %r: %s", code, token.language, token.reason
-                )
-        return told
 
     def settings(
         self,

@@ -8,11 +8,11 @@ import dataclasses
 import pathlib
 from typing import TYPE_CHECKING
 
+from isogloss.engine.alignment.align_config import AlignConfig
 from isogloss.engine.interpretation.inputs import Opened
-from isogloss.engine.runtime.shards import Share
 
 if TYPE_CHECKING:
-    from isogloss.engine.alignment import align
+    pass
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,8 @@ def align_plan(wanted: Wanted, opened: Opened) -> dict[str, int | float]:
     return dict(align.run(_config(wanted, opened, dry_run=True)).plan)
 
 
-def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.AlignConfig":
+def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> AlignConfig:
     """The align job on the pairs' languages: texts as transcribed, at the final state."""
-    from isogloss.engine.alignment import align  # noqa: PLC0415  (as above)
-
     name = str(next(iter(opened.members.values())).store.attributes["model"])
     model = wanted.model or (name if "/" in name else None)
     if model is None:
@@ -71,7 +69,7 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.AlignCon
         )
     if wanted.corpus:
         _check_weights(wanted, opened, model)
-    return align.AlignConfig(
+    return AlignConfig(
         corpus=wanted.corpus,
         store=None if wanted.corpus else wanted.store,
         model=model,
@@ -79,16 +77,6 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> "align.AlignCon
         tokenizer=wanted.tokenizer,
         out=wanted.out,
         languages=tuple(sorted(opened.members)),
-        recordings="first",
-        long="truncate",
-        text="reference",
-        states=("final",),
-        exit_norm="true",
-        language="per-utterance",
-        stand_in=(),
-        rows_per_device=0,
-        compute="auto",
-        share=Share(),
         dry_run=dry_run,
     )
 

@@ -7,7 +7,6 @@ unit's tables (100 bytes a word pair; 350 sentences of 20 words have 150,000).
 
 import dataclasses
 import logging
-import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,7 +20,6 @@ from isogloss.engine.interpretation import (
     meaning,
     phones,
     report,
-    sentence_choice,
     tables as interpret_tables,
     unit as interpret_unit,
     work as interpret_work,
@@ -29,9 +27,10 @@ from isogloss.engine.interpretation import (
 from isogloss.engine.interpretation.align_words import Wanted
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.inputs import Opened, PairState
+from isogloss.engine.interpretation.interpret_config import InterpretConfig
 from isogloss.engine.interpretation.report import Checks, Recordings
 from isogloss.engine.interpretation.word_pairs import Method
-from isogloss.engine.runtime import atomic_write, compilation, out_folder, shards, table_files
+from isogloss.engine.runtime import atomic_write, compilation, out_folder, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -40,56 +39,6 @@ _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of the parts; another number makes older parts unfindable
 _REASONS = 20  # why sentence pairs are left out, that are told
 _FAR = 1e-4  # from the grid's score: worth a warning
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InterpretConfig:
-    """What the interpret job was asked for; its flags say what each field means."""
-
-    store: pathlib.Path
-    grid: pathlib.Path
-    words: pathlib.Path | None
-    model: str | None
-    revision: str | None
-    tokenizer: str | None
-    out: pathlib.Path
-    pairs: tuple[str, ...]
-    states: tuple[str, ...]
-    sentences: str
-    method: Method
-    sentence_encoder: str
-    phones: bool
-    pictures: int
-    corpus: str | None
-    share: shards.Share
-    dry_run: bool
-    compilation_cache: pathlib.Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a choice of sentences that isn't one."""
-        if self.sentences not in sentence_choice.SENTENCES:
-            known = ", ".join(sentence_choice.SENTENCES)
-            raise ValueError(f"--sentences must be one of {known}, got {self.sentences!r}")
-        if self.words is None and self.share.count > 1:
-            raise ValueError(
-                "several shards need the words of all utterances: run isogloss.jobs.align to its end, then "
-                "give its --out by --words"
-            )
-
-    def settings(self) -> dict[str, Json]:
-        """All, beside grid and words, that decides the tables of a unit."""
-        return {"layout": _LAYOUT, "sentences": self.sentences, **dataclasses.asdict(self.method)}
-
-    def aligning(self) -> Wanted:
-        """How words are made where there are none."""
-        return Wanted(
-            store=self.store,
-            corpus=self.corpus,
-            model=self.model,
-            revision=self.revision,
-            tokenizer=self.tokenizer,
-            folder=self.out,
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,6 +85,27 @@ class InterpretSummary:
         return not self.failed and not self.missing and not self.left_out
 
 
+def _method(config: InterpretConfig) -> Method:
+    return Method(word_vector=config.word_vector, epsilon=config.epsilon, threshold=config.threshold)
+
+
+def _settings(config: InterpretConfig) -> dict[str, Json]:
+    """All, beside grid and words, that decides the tables of a unit."""
+    return {"layout": _LAYOUT, "sentences": config.sentences, **dataclasses.asdict(_method(config))}
+
+
+def _wanted(config: InterpretConfig) -> Wanted:
+    """What is aligned where there are no words."""
+    return Wanted(
+        store=config.store,
+        corpus=config.corpus,
+        model=config.model,
+        revision=config.revision,
+        tokenizer=config.tokenizer,
+        folder=config.out,
+    )
+
+
 def run(config: InterpretConfig) -> InterpretSummary:
     """Compare the words of every unit that isn't done, and write the tables once all are.
 
@@ -146,7 +116,7 @@ def run(config: InterpretConfig) -> InterpretSummary:
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)
     opened = inputs.open_input(config.store, config.grid, config.pairs, config.states)
-    out_folder.check(config.out, "interpret", config.settings())
+    out_folder.check(config.out, "interpret", _settings(config))
     checks = _checks(config, opened)
     if opened.absent:
         _LOG.error(
@@ -156,15 +126,15 @@ def run(config: InterpretConfig) -> InterpretSummary:
             ", ".join(opened.grid.states),
         )
     if config.dry_run and config.words is None:
-        aligning = align_words.align_plan(config.aligning(), opened)
-        work = interpret_work.work(opened, None, opened.units(), timed=config.method)
+        aligning = align_words.align_plan(_wanted(config), opened)
+        work = interpret_work.work(opened, None, opened.units(), timed=_method(config))
         work |= {f"align_{name}": amount for name, amount in aligning.items()}
         lacking = opened.lacking()
         return _summary(start, _Written(), skipped=0, missing=lacking, plan=work, programs=programs())
     if config.words is None:
-        align_words.align_all(config.aligning(), opened)
-    words = inputs.read_words(config.words or config.aligning().out, opened)
-    keys = opened.fingerprints(words, config.settings())
+        align_words.align_all(_wanted(config), opened)
+    words = inputs.read_words(config.words or _wanted(config).out, opened)
+    keys = opened.fingerprints(words, _settings(config))
     parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=interpret_tables.PARTS)
     every = opened.units()
     mine = config.share.of(every)
@@ -175,9 +145,9 @@ def run(config: InterpretConfig) -> InterpretSummary:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
     missing += opened.lacking()
     if config.dry_run:
-        work = interpret_work.work(opened, words, todo, timed=config.method)
+        work = interpret_work.work(opened, words, todo, timed=_method(config))
         return _summary(start, _Written(), skipped=skipped, missing=missing, plan=work, programs=programs())
-    out_folder.claim(config.out, "interpret", config.settings())
+    out_folder.claim(config.out, "interpret", _settings(config))
     counted = _compute(config, opened, words, todo, parts)
     written = _write(config, opened, words, parts, checks)
     return _summary(
@@ -244,14 +214,14 @@ def _compute(
         name = opened.name(unit)
         try:
             compared = interpret_unit.compare(
-                opened, unit, reader, words, sentences=config.sentences, method=config.method
+                opened, unit, reader, words, sentences=config.sentences, method=_method(config)
             )
         except DamagedError as error:
             _LOG.error("%s: %s", name, error)
             parts.note(name, str(error))
         else:
             keys = (*unit.pair, opened.grid.states[unit.state])
-            sentences = interpret_tables.sentence_pairs(keys, compared, config.method.tolerance)
+            sentences = interpret_tables.sentence_pairs(keys, compared, _method(config).tolerance)
             parts.save_tables(name, sentences, interpret_tables.word_pairs(keys, compared))
             count += sum(pair.found is not None for pair in compared)
         progress.advance()
@@ -263,7 +233,7 @@ def _checks(config: InterpretConfig, opened: Opened) -> Checks:
     """Load what word pairs are checked with, so that a dry run tells what is missing, and a run at once."""
     return Checks(
         encoder=meaning.load(config.sentence_encoder),
-        voices=phones.Phones() if config.phones else None,
+        voices=phones.Phones() if config.phones == "espeak" else None,
         pictures=config.pictures,
         recordings=Recordings(config.corpus, [member.store for member in opened.members.values()])
         if config.corpus
@@ -321,7 +291,7 @@ def _write(
     if not rows["word_pairs"]:
         report.remove(config.out)
         return written
-    settings = config.settings() | {"encoder": config.sentence_encoder, "phones": config.phones}
+    settings = _settings(config) | {"encoder": config.sentence_encoder, "phones": config.phones}
     page = report.write(config.out, opened, words, parts, done, checks, settings)
     voiceless = checks.voices.voiceless if checks.voices else {}
     for language, reason in voiceless.items():
@@ -368,8 +338,8 @@ def _checked(
             "the transport of %d sentence pairs hasn't come to rest after %d iterations; a larger --epsilon "
             "than %g does sooner",
             unconverged,
-            config.method.iterations,
-            config.method.epsilon,
+            _method(config).iterations,
+            _method(config).epsilon,
         )
     difference = (good["score"] - good["grid_score"]).abs().to_numpy(float)
     largest = float(difference.max()) if difference.size else None

@@ -19,7 +19,6 @@ from isogloss.kernels import attribution, transport, word_match
 
 BATCH = 8
 WORD_VECTORS = ("centre", "mean")
-MASSES = ("frames", "words")
 _FRAMES = (128, 256, 384, 512, 768, 1024, WINDOW_FRAMES)  # padded lengths
 _WORDS = (16, 32, 64, 128, 256, 512)
 
@@ -30,7 +29,6 @@ class Method:
 
     Attributes:
       word_vector: a word is its "centre" frame, or the "mean" of its frames.
-      mass: a word holds as much as it has "frames", or all "words" of a sentence hold the same.
       epsilon: of the transport, in units of 1 - cosine.
       threshold: share of the most that two words could exchange, from which on they are linked.
       tolerance: of the transport's marginals.
@@ -38,7 +36,6 @@ class Method:
     """
 
     word_vector: str
-    mass: str
     epsilon: float
     threshold: float
     tolerance: float = 1e-4
@@ -46,12 +43,10 @@ class Method:
 
     def __post_init__(self) -> None:
         """Refuse what no kernel can do."""
-        for name, value, known in (
-            ("word_vector", self.word_vector, WORD_VECTORS),
-            ("mass", self.mass, MASSES),
-        ):
-            if value not in known:
-                raise ValueError(f"--{name} must be one of {', '.join(known)}, got {value!r}")
+        if self.word_vector not in WORD_VECTORS:
+            raise ValueError(
+                f"word_vector must be one of {', '.join(WORD_VECTORS)}, got {self.word_vector!r}"
+            )
         if not 1e-3 <= self.epsilon <= 1e3:  # below, float32 can't tell the marginals
             raise ValueError(f"--epsilon must be from 0.001 to 1000, got {self.epsilon}")
         if not 0 < self.threshold <= 1:
@@ -188,6 +183,5 @@ class _Padded:
             self.states[row, :n] = side.states
             centre = np.stack([said.centre, said.centre], axis=1)
             self.intervals[row, :v] = centre if method.word_vector == "centre" else said.frames
-            if method.mass == "frames":
-                self.masses[row, :v] = said.frames[:, 1] - said.frames[:, 0] + 1
+            self.masses[row, :v] = said.frames[:, 1] - said.frames[:, 0] + 1
             self.of_frames[row, :n] = said.of_frames(n, words)

@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 import logging
 import math
-import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,10 +27,11 @@ from isogloss.engine.activations.language_states import (
     open_language,
 )
 from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
-from isogloss.engine.retrieval.measures import MEASURES, choose
+from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.retrieval.scores import score
-from isogloss.engine.runtime import compilation, shards
+from isogloss.engine.runtime import compilation
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.whisper import encoder
@@ -39,33 +39,6 @@ from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
 Unit = tuple[int, int]  # (state, pair): the order of work
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GridConfig:
-    """What the grid job was asked for; its flags say what each field means."""
-
-    store: pathlib.Path
-    grid: pathlib.Path
-    measures: tuple[str, ...]
-    languages: tuple[str, ...]
-    pairs: tuple[str, ...]
-    states: tuple[str, ...]
-    remove_language_mean: bool
-    implementation: str
-    memory_gb: float
-    share: shards.Share
-    dry_run: bool
-    compilation_cache: pathlib.Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse measures that don't exist and memory that isn't an amount."""
-        if not 0 < self.memory_gb < float("inf"):
-            raise ValueError(f"--memory_gb must be a positive number, got {self.memory_gb}")
-        choose(self.measures)
-        if self.implementation.endswith("int8") and "dtw" in self.measures:
-            name = f"--implementation={self.implementation}"
-            raise ValueError(f"{name} knows no dtw; leave it out of --measures, or name another")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,7 +81,9 @@ def run(config: GridConfig) -> GridSummary:
       OSError: the grid can't be written.
     """
     start = time.monotonic()
-    implementation = config.implementation or frame_scores.default_implementation(jax.default_backend())
+    implementation = config.implementation
+    if implementation == "auto":
+        implementation = frame_scores.default_implementation(jax.default_backend())
     programs = compilation.keep(config.compilation_cache, implementation)
     pairs = grid_store.parse_pairs(config.pairs, _languages(config))
     members = {

@@ -29,7 +29,8 @@ from isogloss.engine.retrieval import (
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.pair_metrics import Scored
-from isogloss.engine.runtime import atomic_write, shards
+from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -37,16 +38,6 @@ from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
 _LINES = 60  # of the table on the terminal; the rest is in retrieval.csv
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReportConfig:
-    """What the report job was asked for; its flags say what each field means."""
-
-    grid: pathlib.Path
-    out: pathlib.Path
-    share: shards.Share
-    dry_run: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

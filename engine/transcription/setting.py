@@ -19,36 +19,19 @@ from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.decoding import decoder_cost, early_exit
 from isogloss.engine.decoding.early_exit import Exit
-from isogloss.engine.decoding.job import DecoderJobConfig, UtteranceBlock
+from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import devices, json_values
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.transcription import edit_counts
+from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 from isogloss.engine.transcription.unit import DecodingTask, References
-from isogloss.engine.whisper import encoder_program, tokenizer
+from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
 
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of a part file; another number makes older parts unfindable
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TranscribeConfig(DecoderJobConfig):
-    """What the transcribe job was asked for; its flags say what each field means."""
-
-    silence: bool
-    task: str
-    references: str | None
-    num_beams: int
-
-    def __post_init__(self) -> None:
-        """Refuse words that aren't among the choices, and numbers out of range."""
-        super().__post_init__()
-        if self.task not in tokenizer.TASKS:
-            raise ValueError(f"--task must be one of {tokenizer.TASKS}, got {self.task!r}")
-        if self.num_beams < 1:
-            raise ValueError(f"--num_beams must be at least 1, got {self.num_beams}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,14 +79,14 @@ class TranscriptionSetting:
 def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
     """All that `config` names; ValueError for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
-    vocabulary = config.vocabulary()
+    vocabulary = job.vocabulary(config)
     layers = checkpoint.dimensions.encoder_layers
     task = DecodingTask(
         task=config.task,
         exits=early_exit.choose(config.states, config.exit_norm, layers),
         beams=config.num_beams,
     )
-    source = config.source(checkpoint, [exit.state for exit in task.exits], silence=config.silence)
+    source = job.open_source(config, checkpoint, [exit.state for exit in task.exits], silence=config.silence)
     spellings = _spellings(*config.vocabulary_source)
     platform = jax.default_backend()
     precision = encoder_program.precision_for(platform, config.compute)
@@ -141,7 +124,7 @@ def _texts(
     config: TranscribeConfig, source: StateSource, vocabulary: Tokens, spellings: Mapping[str, str] | None
 ) -> dict[str, References]:
     """Token, references and normaliser of each language; what lacks a reference is named."""
-    told = config.tokens(source.languages, vocabulary, config.task)
+    told = job.language_tokens(config, source.languages, vocabulary, config.task)
     code, asked = _asked(config) if config.task == "translate" else ("", {})
     made = {}
     for language in source.languages:

@@ -24,7 +24,8 @@ from isogloss.engine.transcription import (
     transcript_table,
     unit as transcribe_unit,
 )
-from isogloss.engine.transcription.setting import TranscribeConfig, TranscriptionSetting
+from isogloss.engine.transcription.setting import TranscriptionSetting
+from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 from isogloss.engine.transcription.transcript_table import Transcript
 
 __all__ = ["TranscribeConfig", "TranscribeSummary", "run"]

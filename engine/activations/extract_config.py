@@ -1,0 +1,45 @@
+"""Options of the extract job, and those of every job that runs the encoder."""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+
+CORPUS = "fleurs[:SPLIT], fleurs-dir:PATH[:SPLIT] or manifest:FILE.tsv"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderJobConfig(ShardedJobConfig):
+    """Options of jobs that may run the encoder; each field's help is in its definition."""
+
+    model: str = option("Whisper checkpoint: hub id, folder or OpenAI .pt file.")
+    revision: str | None = option("Commit, tag or branch of a hub id.", None)
+    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
+    recordings: Literal["first", "all"] = option(
+        "Recordings of a sentence in a language: the first by file name, or all.", "first"
+    )
+    long: Literal["truncate", "skip", "error"] = option(
+        "Treatment of audio beyond the model's window of 30 s.", "truncate"
+    )
+    rows_per_device: int = option(
+        "Utterances that a device encodes in one step; 0: 1 on CPU, else 16 or what fits its memory.",
+        0,
+        minimum=0,
+    )
+    compute: Literal["auto", "float32", "bfloat16"] = option(
+        "Number format of products; auto: float32 on CPU, else bfloat16.", "auto"
+    )
+    compilation_cache: pathlib.Path | None = compilation_cache_option()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtractConfig(EncoderJobConfig):
+    """Options of the extract job; each field's help is in its definition."""
+
+    corpus: str = option(f"Corpus: {CORPUS}.")
+    store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
+    states: tuple[str, ...] = option(
+        "Encoder states to store: all, or some of 0,1,...,final.", (), all_if_empty=True
+    )
+    dtype: Literal["float16", "float32"] = option("Number format on disk.", "float16")

@@ -1,0 +1,56 @@
+"""Options that the transcribe and align jobs share."""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+from isogloss.engine.activations.extract_config import CORPUS, EncoderJobConfig
+from isogloss.engine.runtime.options import option
+from isogloss.engine.runtime.refusal import Refusal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderJobConfig(EncoderJobConfig):
+    """Options of jobs that run the decoder; each field's help is in its definition."""
+
+    out: pathlib.Path = option("Folder to write to.")
+    corpus: str | None = option(f"Corpus, whose recordings are encoded: {CORPUS}.", None)
+    store: pathlib.Path | None = option(
+        "Folder of activation stores, in place of --corpus: states are read, not computed.", None
+    )
+    tokenizer: str | None = option(
+        "Folder or hub id that holds the tokenizer; by default the model's own.", None
+    )
+    states: tuple[str, ...] = option(
+        "Encoder states that enter the decoder: all, or some of 1,...,final.", ("final",), all_if_empty=True
+    )
+    exit_norm: Literal["true", "false", "both"] = option(
+        "Whether states pass the encoder's final LayerNorm; both is for transcribe.", "true"
+    )
+    language: str = option(
+        "Language token of the decoder: per-utterance (each language's own or a stand-in), detect or a code.",
+        "per-utterance",
+    )
+    stand_in: tuple[str, ...] = option(
+        "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse options that don't go together.
+
+        Raises:
+          Refusal: the options and the rule.
+        """
+        super().__post_init__()
+        if (self.corpus is None) == (self.store is None):
+            raise Refusal("give --corpus, or --store to take states from there, and not both")
+        if self.store is not None and (self.recordings, self.long) != ("first", "truncate"):
+            raise Refusal(
+                "--recordings and --long choose among a corpus's recordings, a store holds what extract "
+                "chose: leave them out"
+            )
+
+    @property
+    def vocabulary_source(self) -> tuple[str, str | None]:
+        """Place of the tokenizer, and its revision, which is the model's only where they come together."""
+        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)

@@ -1,0 +1,71 @@
+"""Options of the interpret job."""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+from isogloss.engine.activations.extract_config import CORPUS
+from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.refusal import Refusal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InterpretConfig(ShardedJobConfig):
+    """Options of the interpret job; each field's help is in its definition."""
+
+    store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
+    grid: pathlib.Path = option("Grid of score matrices made of that store, a folder GRID.zarr.")
+    out: pathlib.Path = option("Folder to write tables, pictures and the page to.")
+    words: pathlib.Path | None = option(
+        "Folder of words.parquet, the align job's --out; without it words are aligned here.", None
+    )
+    corpus: str | None = option(
+        f"Corpus that the store was made of, for waveforms and word times: {CORPUS}.", None
+    )
+    model: str | None = option(
+        "Whisper checkpoint that the store was made with, to align words: hub id, folder or OpenAI .pt file.",
+        None,
+    )
+    revision: str | None = option("Commit, tag or branch of a hub id.", None)
+    tokenizer: str | None = option(
+        "Folder or hub id that holds the tokenizer; by default the model's own.", None
+    )
+    pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)
+    states: tuple[str, ...] = option(
+        "Encoder states: all of the grid, or some of 0,1,...,final.", ("final",), all_if_empty=True
+    )
+    sentences: Literal["retrieved", "gold"] = option(
+        "Sentence pairs: each sentence with its best candidate, or with its translation.", "retrieved"
+    )
+    word_vector: Literal["centre", "mean"] = option(
+        "Vector of a word: its centre frame, or the mean of its frames.", "centre"
+    )
+    epsilon: float = option("Entropic regularisation of the transport, in units of 1 - cosine.", 0.05)
+    threshold: float = option(
+        "Two words are linked if they exchange at least this fraction of the mass they could.", 0.3
+    )
+    sentence_encoder: str = option(
+        "Meaning of words: a sentence-transformers model or folder, or none.", "sentence-transformers/LaBSE"
+    )
+    phones: Literal["espeak", "none"] = option("Sound of words: espeak-ng's phones, or none.", "espeak")
+    pictures: int = option(
+        "Sentence pairs drawn of each language pair and state: those of the highest scores.", 2, minimum=0
+    )
+    compilation_cache: pathlib.Path | None = compilation_cache_option()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range, and shards without words.
+
+        Raises:
+          Refusal: the option, the rule and the value.
+        """
+        super().__post_init__()
+        if not 1e-3 <= self.epsilon <= 1e3:  # below, float32 can't resolve the marginals
+            raise Refusal(f"--epsilon must be from 0.001 to 1000, got {self.epsilon}")
+        if not 0 < self.threshold <= 1:
+            raise Refusal(f"--threshold must be above 0 and at most 1, got {self.threshold}")
+        if self.words is None and self.num_shards > 1:
+            raise Refusal(
+                "several shards need the words of all utterances: run isogloss.jobs.align to its end, then "
+                "give its --out by --words"
+            )

@@ -1,0 +1,44 @@
+"""Options of the grid job."""
+
+import dataclasses
+import pathlib
+
+from isogloss.engine.retrieval.measures import MEASURES, choose
+from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.refusal import Refusal
+
+IMPLEMENTATIONS = ("auto", "xla", "numba", "numba_int8")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GridConfig(ShardedJobConfig):
+    """Options of the grid job; each field's help is in its definition."""
+
+    store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
+    grid: pathlib.Path = option("Grid of score matrices to write, a folder GRID.zarr.")
+    measures: tuple[str, ...] = option(f"Some of {', '.join(MEASURES)}.", ("seqsim", "meanpool", "dtw"))
+    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
+    pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)
+    states: tuple[str, ...] = option(
+        "Encoder states to compare: all that are stored, or some of 0,1,...,final.", (), all_if_empty=True
+    )
+    remove_language_mean: bool = option("Subtract each language's mean frame from every frame first.", False)
+    implementation: str = option(
+        "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto", choices=IMPLEMENTATIONS
+    )
+    memory_gb: float = option("Memory for states, in GB; languages are taken in blocks that fit.", 8.0)
+    compilation_cache: pathlib.Path | None = compilation_cache_option()
+
+    def __post_init__(self) -> None:
+        """Refuse measures that don't exist, and memory that isn't an amount.
+
+        Raises:
+          Refusal: the option, the rule and the value.
+        """
+        super().__post_init__()
+        if not 0 < self.memory_gb < float("inf"):
+            raise Refusal(f"--memory_gb must be a positive number, got {self.memory_gb}")
+        choose(self.measures)
+        if self.implementation.endswith("int8") and "dtw" in self.measures:
+            name = f"--implementation={self.implementation}"
+            raise Refusal(f"{name} knows no dtw; leave it out of --measures, or name another")

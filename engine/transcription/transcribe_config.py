@@ -1,0 +1,23 @@
+"""Options of the transcribe job."""
+
+import dataclasses
+from typing import Literal
+
+from isogloss.engine.decoding.job_config import DecoderJobConfig
+from isogloss.engine.runtime.options import option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TranscribeConfig(DecoderJobConfig):
+    """Options of the transcribe job; each field's help is in its definition."""
+
+    silence: bool = option(
+        "With --store, fill the window with silence; without it the decoder sees the speech alone.", True
+    )
+    task: Literal["transcribe", "translate"] = option(
+        "Text in the language that is spoken, or in English.", "transcribe"
+    )
+    references: str | None = option(
+        "Language whose transcription of a sentence is its translation; by default English.", None
+    )
+    num_beams: int = option("Beams of the search; 1 is greedy.", 1, minimum=1)

@@ -1,0 +1,122 @@
+"""A job as a command: flags made from the fields of its configuration, one call, one line of JSON on stdout.
+
+Exit codes: 0 all is done; 2 refused before anything was made (malformed flags, bad input); 3 done as far as
+the inputs allow, what was left undone is named; 1 a fault of the program, with a traceback.
+"""
+
+import dataclasses
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from absl import app, flags
+
+from isogloss.engine.runtime import options
+from isogloss.engine.runtime.options import JobConfig, Option, Value
+from isogloss.engine.runtime.refusal import Refusal
+
+Config = TypeVar("Config", bound=JobConfig)
+
+
+class Summary(Protocol):
+    """Result of a conductor: a dataclass."""
+
+    @property
+    def plan(self) -> Mapping[str, int | float]:
+        """Work to do, and with --dry_run its cost."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is done."""
+        ...
+
+
+def run(config: type[JobConfig], conductor: str) -> None:
+    """Parse the flags of a configuration, run the job, end the process with its exit code.
+
+    Args:
+      config: dataclass that the flags are made from.
+      conductor: module whose `run` takes it; imported after the flags are parsed, so that --help is quick.
+    """
+
+    def main(argv: Sequence[str]) -> None:
+        try:
+            if argv[1:]:
+                raise Refusal(f"arguments that aren't flags: {' '.join(argv[1:])}")
+            given = configuration(config, flags.FLAGS)
+            _quiet_libraries()
+            summary: Summary = importlib.import_module(conductor).run(given)
+        except (Refusal, OSError) as error:
+            logging.getLogger("isogloss").debug("raised here", exc_info=error)
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        if given.dry_run:
+            for what, amount in summary.plan.items():
+                print(f"{what:>24}: {amount:,}", file=sys.stderr)
+        print(json.dumps(dataclasses.asdict(summary)))  # pyright: ignore[reportArgumentType]
+        sys.exit(0 if summary.complete else 3)
+
+    define(config, flags.FLAGS)
+    app.run(main, flags_parser=_parsed)
+
+
+def define(config: type[JobConfig], holder: flags.FlagValues) -> None:
+    """One flag for each option of a configuration, listed by --help."""
+    for each in options.options(config):
+        _define(each, holder)
+        holder.register_key_flag_for_module(sys.argv[0], holder[each.name])
+
+
+def _define(each: Option, holder: flags.FlagValues) -> None:
+    text = f"{each.help} Required." if each.required else each.help
+    default = each.default
+    if each.choices:
+        flags.DEFINE_enum(each.name, default, list(each.choices), text, flag_values=holder)  # pyright: ignore
+    elif isinstance(default, tuple):
+        names = ["all"] if each.all_if_empty and not default else list(default)
+        flags.DEFINE_list(each.name, names, text, flag_values=holder)
+    else:
+        kinds = {bool: flags.DEFINE_boolean, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+        kinds.get(each.kind, flags.DEFINE_string)(each.name, default, text, flag_values=holder)  # pyright: ignore
+
+
+def configuration(config: type[Config], holder: flags.FlagValues) -> Config:
+    """Configuration that the flags give.
+
+    Raises:
+      Refusal: a required flag is missing, or a value breaks a rule.
+    """
+    given = {each.name: _value(each, holder[each.name].value) for each in options.options(config)}
+    return config(**given)  # pyright: ignore[reportArgumentType]
+
+
+def _value(each: Option, value: Value | list[str]) -> Value:
+    if not isinstance(value, list):
+        return value
+    values = tuple(value or ())
+    if each.all_if_empty:
+        if not values:
+            raise Refusal(f"--{each.name} is empty; name some, or all")
+        return () if values == ("all",) else values
+    return values
+
+
+def _parsed(argv: Sequence[str]) -> Sequence[str]:
+    """Arguments that aren't flags; --help ends the process with 0, a malformed flag with 2."""
+    try:
+        return flags.FLAGS(list(argv))
+    except flags.Error as error:
+        print(f"error: {error}; --help lists the flags", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit:
+        sys.exit(0)  # absl ends --help with 1
+
+
+def _quiet_libraries() -> None:
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it logs its search for TPUs
+    log = logging.getLogger("isogloss")
+    log.setLevel(min(logging.INFO, logging.getLogger().level))
