@@ -14,8 +14,8 @@ esac
 
 # The last layer's state through the norm is the final one: without the norm, too, it is one of its own.
 "$python" -m isogloss.jobs.transcribe --corpus="$corpus" ${languages:+--languages="$languages"} \
-  --model="$model" --state="$exits" --exit_norm=both --out="$out/exits"
+  --model="$model" --states="$exits" --exit_norm=both --out="$out/exits"
 "$python" -m isogloss.jobs.align --corpus="$corpus" ${languages:+--languages="$languages"} \
   --model="$model" --out="$out/words"
 "$python" -m isogloss.jobs.interpret --store="$out/store" --grid="$out/grid.zarr" --words="$out/words" \
-  --corpus="$corpus" --pairs="$pairs" --state="$state" --sentence_encoder="$encoder" --out="$out/interpret"
+  --corpus="$corpus" --pairs="$pairs" --states="$state" --sentence_encoder="$encoder" --out="$out/interpret"

@@ -8,6 +8,8 @@ import dataclasses
 import importlib
 import json
 import logging
+import os
+import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -17,8 +19,10 @@ from absl import app, flags
 from isogloss.engine.runtime import options
 from isogloss.engine.runtime.options import JobConfig, Option, Value
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.jobs import scheduler
 
 Config = TypeVar("Config", bound=JobConfig)
+COUNT = "num_shards"
 
 
 class Summary(Protocol):
@@ -47,7 +51,7 @@ def run(config: type[JobConfig], conductor: str) -> None:
         try:
             if argv[1:]:
                 raise Refusal(f"arguments that aren't flags: {' '.join(argv[1:])}")
-            given = configuration(config, flags.FLAGS)
+            given = configuration(config, flags.FLAGS, os.environ)
             _quiet_libraries()
             summary: Summary = importlib.import_module(conductor).run(given)
         except (Refusal, OSError) as error:
@@ -74,7 +78,10 @@ def define(config: type[JobConfig], holder: flags.FlagValues) -> None:
 def _define(each: Option, holder: flags.FlagValues) -> None:
     text = f"{each.help} Required." if each.required else each.help
     default = each.default
-    if each.choices:
+    if each.name == COUNT:
+        text += " Or auto: those of a Slurm array --array=0-(N-1)."
+        flags.DEFINE(_CountParser(), COUNT, default, text, flag_values=holder)
+    elif each.choices:
         flags.DEFINE_enum(each.name, default, list(each.choices), text, flag_values=holder)  # pyright: ignore
     elif isinstance(default, tuple):
         names = ["all"] if each.all_if_empty and not default else list(default)
@@ -84,17 +91,36 @@ def _define(each: Option, holder: flags.FlagValues) -> None:
         kinds.get(each.kind, flags.DEFINE_string)(each.name, default, text, flag_values=holder)  # pyright: ignore
 
 
-def configuration(config: type[Config], holder: flags.FlagValues) -> Config:
+class _CountParser(flags.ArgumentParser):
+    """Parser of a number of shards, or "auto"."""
+
+    def parse(self, argument: str | int) -> str | int:
+        """The number, or the word; ValueError for anything else."""
+        return argument if argument == scheduler.AUTO else int(argument)
+
+
+def configuration(config: type[Config], holder: flags.FlagValues, environment: Mapping[str, str]) -> Config:
     """Configuration that the flags give.
+
+    Args:
+      config: its class.
+      holder: of the flags, parsed.
+      environment: variables that --num_shards=auto is read from.
 
     Raises:
       Refusal: a required flag is missing, or a value breaks a rule.
     """
     given = {each.name: _value(each, holder[each.name].value) for each in options.options(config)}
+    if given.get(COUNT) == scheduler.AUTO:
+        given[COUNT], given["shard_index"] = scheduler.shard(environment)
     return config(**given)  # pyright: ignore[reportArgumentType]
 
 
 def _value(each: Option, value: Value | list[str]) -> Value:
+    if each.kind is pathlib.Path and value == "":
+        raise Refusal(f"--{each.name} is empty; name a file or folder")
+    if each.kind is pathlib.Path and isinstance(value, str):
+        return pathlib.Path(value)
     if not isinstance(value, list):
         return value
     values = tuple(value or ())

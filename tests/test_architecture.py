@@ -103,7 +103,7 @@ def test_no_top_level_package_named_kernels():
 
 
 HEAVY = ("jax", "tensorstore", "xarray", "zarr", "pandas", "matplotlib", "librosa", "transformers", "numba")
-JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if "shared_flags.run" in path.read_text())
+JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if "command.run" in path.read_text())
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -170,10 +170,10 @@ def _unit_name(pair: Pair, state: str) -> str:
 
 def _check_states(wanted: Sequence[str], grid: Grid) -> None:
     if len(set(wanted)) < len(wanted):
-        raise ValueError(f"--state names a state twice: {','.join(wanted)}")
+        raise Refusal(f"--states names a state twice: {','.join(wanted)}")
     if wanted and set(wanted).isdisjoint(grid.states):
-        raise ValueError(
-            f"--state={','.join(wanted)}: {grid.path} has no such state, it has {', '.join(grid.states)}. "
+        raise Refusal(
+            f"--states={','.join(wanted)}: {grid.path} has no such state, it has {', '.join(grid.states)}. "
             "If the model has it, extract it and run the grid job again, or ask for another"
         )
 

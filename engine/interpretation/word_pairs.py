@@ -18,7 +18,6 @@ from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.kernels import attribution, transport, word_match
 
 BATCH = 8
-WORD_VECTORS = ("centre", "mean")
 _FRAMES = (128, 256, 384, 512, 768, 1024, WINDOW_FRAMES)  # padded lengths
 _WORDS = (16, 32, 64, 128, 256, 512)
 
@@ -40,17 +39,6 @@ class Method:
     threshold: float
     tolerance: float = 1e-4
     iterations: int = 2000
-
-    def __post_init__(self) -> None:
-        """Refuse what no kernel can do."""
-        if self.word_vector not in WORD_VECTORS:
-            raise ValueError(
-                f"word_vector must be one of {', '.join(WORD_VECTORS)}, got {self.word_vector!r}"
-            )
-        if not 1e-3 <= self.epsilon <= 1e3:  # below, float32 can't tell the marginals
-            raise ValueError(f"--epsilon must be from 0.001 to 1000, got {self.epsilon}")
-        if not 0 < self.threshold <= 1:
-            raise ValueError(f"--threshold must be above 0 and at most 1, got {self.threshold}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ def option(
     default: object = dataclasses.MISSING,
     *,
     choices: tuple[str, ...] = (),
-    minimum: float | None = None,
+    minimum: int | float | None = None,
     all_if_empty: bool = False,
 ) -> typing.Any:  # noqa: ANN401 (the type of a field is its annotation, as with dataclasses.field)
     """Field of a job's configuration.
@@ -57,7 +57,7 @@ class Option:
     default: Value
     required: bool
     choices: tuple[str, ...]
-    minimum: float | None
+    minimum: int | float | None
     all_if_empty: bool
 
 
@@ -105,8 +105,8 @@ class JobConfig:
         """
         for each in options(self):
             value = getattr(self, each.name)
-            if each.kind is pathlib.Path and value is not None:
-                value = _path(each.name, value)
+            if each.kind is pathlib.Path and value:
+                value = pathlib.Path(value).expanduser()  # a plain string does, too
                 object.__setattr__(self, each.name, value)
             _check(each, value)
 
@@ -138,16 +138,10 @@ def compilation_cache_option() -> typing.Any:  # noqa: ANN401 (as `option`)
     return option("Folder that keeps compiled programs for the next run; none by default.", None)
 
 
-def _path(name: str, value: object) -> pathlib.Path:
-    if not str(value) or not isinstance(value, str | pathlib.Path):
-        raise Refusal(f"--{name} must be a path, got {value!r}; name a file or folder")
-    return pathlib.Path(value).expanduser()
-
-
 def _check(each: Option, value: object) -> None:
     if value is None and (each.required or each.default is not None):
         raise Refusal(f"--{each.name} is missing; --help says what it takes")
-    if each.kind is str and value == "":
+    if each.kind in (str, pathlib.Path) and value == "":
         raise Refusal(f"--{each.name} is empty; leave it out, or give it a value")
     if each.choices and value not in each.choices:
         raise Refusal(f"--{each.name} must be one of {', '.join(each.choices)}; got {value!r}")
@@ -157,7 +151,7 @@ def _check(each: Option, value: object) -> None:
         raise Refusal(f"--{each.name} must name each value once and none empty, got {value!r}")
 
 
-def _at_least(value: object, minimum: float) -> bool:
+def _at_least(value: object, minimum: float | int) -> bool:
     return isinstance(value, int | float) and minimum <= value < float("inf")
 
 

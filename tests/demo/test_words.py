@@ -25,11 +25,11 @@ def run(tmp_path):
 def test_the_demo_of_all_languages(run):
     assert run("demo", "", "demo", "out", "en-fr", "6", "none") == [
         "-m isogloss.jobs.transcribe --corpus=manifest:.cache/demo/manifest.tsv --model=.cache/whisper-base"
-        " --state=6,final --exit_norm=both --out=out/exits",
+        " --states=6,final --exit_norm=both --out=out/exits",
         "-m isogloss.jobs.align --corpus=manifest:.cache/demo/manifest.tsv --model=.cache/whisper-base"
         " --out=out/words",
         "-m isogloss.jobs.interpret --store=out/store --grid=out/grid.zarr --words=out/words"
-        " --corpus=manifest:.cache/demo/manifest.tsv --pairs=en-fr --state=6 --sentence_encoder=none"
+        " --corpus=manifest:.cache/demo/manifest.tsv --pairs=en-fr --states=6 --sentence_encoder=none"
         " --out=out/interpret",
     ]
 
@@ -43,4 +43,4 @@ def test_some_languages(run):
     ("state", "exits"), [("final", "final"), ("4,final", "4,final"), ("all", "all"), ("4,5", "4,5,final")]
 )
 def test_no_state_is_named_twice(run, state, exits):
-    assert f"--state={exits} --exit_norm" in run("demo", "", "demo", "out", "en-fr", state, "none")[0]
+    assert f"--states={exits} --exit_norm" in run("demo", "", "demo", "out", "en-fr", state, "none")[0]

@@ -186,18 +186,13 @@ def talker(byte_model):
 @pytest.fixture(scope="session")
 def transcribing(talker, speech):
     """Function from OUT to the configuration that transcribes the corpus from every exit."""
-    from isogloss.engine.runtime import shards  # noqa: PLC0415 seconds that few modules need
     from isogloss.engine.transcription import transcribe  # noqa: PLC0415 seconds that few modules need
 
     def configure(out):
         return transcribe.TranscribeConfig(
-            corpus=f"manifest:{speech}", store=None, model=str(talker), revision=None, tokenizer=None,
-            out=out, languages=(), recordings="first", long="truncate", silence=False,
-            task="transcribe", language="per-utterance", stand_in=("aa=en", "bb=kk", "cc=fr"),
-            references=None, states=(), exit_norm="both", num_beams=1,
-            rows_per_device=0, compute="auto",
-            share=shards.Share(), dry_run=False,
-        )  # fmt: skip
+            corpus=f"manifest:{speech}", model=str(talker), out=out, silence=False,
+            stand_in=("aa=en", "bb=kk", "cc=fr"),
+            states=(), exit_norm="both", )  # fmt: skip
 
     return configure
 
@@ -205,17 +200,13 @@ def transcribing(talker, speech):
 @pytest.fixture(scope="session")
 def interpreting(spoken):
     """Function from OUT to the configuration of two pairs, the second against the grid's direction."""
-    from isogloss.engine.interpretation import interpret, word_pairs  # noqa: PLC0415 as above
-    from isogloss.engine.runtime import shards  # noqa: PLC0415 as above
+    from isogloss.engine.interpretation import interpret  # noqa: PLC0415 as above
 
     def configure(out):
         return interpret.InterpretConfig(
             store=spoken / "store", grid=spoken / "grid.zarr", words=spoken / "words", out=out,
-            model=None, revision=None, tokenizer=None, corpus=None,
-            pairs=("aa-bb", "cc-aa"), states=(), sentences="retrieved",
-            method=word_pairs.Method(word_vector="centre", mass="frames", epsilon=0.2, threshold=0.3),
-            sentence_encoder="none", phones=False, pictures=0, share=shards.Share(), dry_run=False,
-        )  # fmt: skip
+            pairs=("aa-bb", "cc-aa"), states=(), epsilon=0.2,
+            sentence_encoder="none", phones="none", pictures=0, )  # fmt: skip
 
     return configure
 

@@ -25,7 +25,7 @@ def command(spoken, out, *flags):
         f"--words={spoken}/words",
         f"--out={out}",
     ]
-    plain = ["--sentence_encoder=none", "--phones=false", "--pictures=0", "--state=all"]
+    plain = ["--sentence_encoder=none", "--phones=none", "--pictures=0", "--states=all"]
     return [sys.executable, "-m", "isogloss.jobs.interpret", *paths, *plain, *flags]
 
 
@@ -69,7 +69,7 @@ def test_killed_at_random_moments(spoken, tmp_path):
     ("flags", "words"),
     [
         (["--pairs=aa-zz"], ["--pairs=aa-zz", "aa-bb, aa-cc, bb-cc"]),
-        (["--state=4"], ["--state=4", "1, final"]),
+        (["--states=4"], ["--states=4", "1, final"]),
         (["--epsilon=0"], ["--epsilon"]),
         (["--words="], ["--words", "--model"]),
     ],

@@ -13,7 +13,6 @@ import xarray as xr
 from isogloss.engine.activations import activation_store, extract
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.corpora import audio
-from isogloss.engine.runtime import shards
 
 Disk = collections.namedtuple("Disk", ["total", "used", "free"])
 
@@ -23,18 +22,7 @@ def config(tmp_path, speech, model_folder):
     return extract.ExtractConfig(
         corpus=f"manifest:{speech}",
         model=str(model_folder),
-        revision=None,
         store=tmp_path / "store",
-        languages=(),
-        states=(),
-        recordings="first",
-        dtype="float16",
-        long="truncate",
-        rows_per_device=0,
-        compute="auto",
-        in_flight_mb=0,
-        share=shards.Share(),
-        dry_run=False,
     )
 
 
@@ -125,9 +113,7 @@ def test_what_is_missing_is_done_again_to_the_same_bytes(config):
 def test_shares_make_the_whole(config, tmp_path):
     extract.run(config)
     other = dataclasses.replace(config, store=tmp_path / "shared")
-    done = [
-        extract.run(dataclasses.replace(other, share=shards.Share(index=i, count=3))).done for i in (2, 0, 1)
-    ]
+    done = [extract.run(dataclasses.replace(other, shard_index=i, num_shards=3)).done for i in (2, 0, 1)]
     assert sum(done) == 20
     assert max(done) - min(done) <= 1
     assert contents(other.store) == contents(config.store)
@@ -164,10 +150,8 @@ def test_neighbours_of_broken_recordings_are_as_if_alone(config, broken):
     assert alone.items() <= beside.items()
 
 
-def test_states_dtype_and_memory_are_choices(config):
-    config = dataclasses.replace(
-        config, states=("final", "0"), dtype="float32", in_flight_mb=5, languages=("bb",)
-    )
+def test_states_and_dtype_are_choices(config):
+    config = dataclasses.replace(config, states=("final", "0"), dtype="float32", languages=("bb",))
     extract.run(config)
     dataset = xr.open_zarr(config.store / "bb.zarr")
     assert dataset.states.dtype == np.float32
@@ -196,7 +180,6 @@ def test_float16_that_overflows_is_named(config, tmp_path, model_folder, sizes):
         ({"states": ("9",)}, "0, 1, 2, final"),
         ({"corpus": "fleurz:test"}, "fleurs-dir"),
         ({"model": "no/such/folder/here"}, "no such file or folder"),
-        ({"in_flight_mb": 1}, "too little"),
     ],
 )
 def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, message):
@@ -312,7 +295,7 @@ def test_notes_go_with_their_store(config, broken):
     extract.run(config)
     assert activation_store.open_store(config.store, "aa").failures()
     shutil.rmtree(config.store / "aa.zarr")
-    extract.run(dataclasses.replace(config, share=shards.Share(index=0, count=13)))
+    extract.run(dataclasses.replace(config, shard_index=0, num_shards=13))
     assert not activation_store.open_store(config.store, "aa").failures()
 
 

@@ -10,7 +10,6 @@ import soundfile
 
 from isogloss.engine.activations import activation_store, extract, open_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
-from isogloss.engine.runtime import shards
 
 ALL = ("1", "2", "final")
 
@@ -25,18 +24,8 @@ def extraction(tmp_path_factory, speech, model_folder):
     config = extract.ExtractConfig(
         corpus=f"manifest:{speech}",
         model=str(model_folder),
-        revision=None,
         store=tmp_path_factory.mktemp("stored") / "store",
         languages=("aa", "cc"),
-        states=(),
-        recordings="first",
-        dtype="float16",
-        long="truncate",
-        rows_per_device=0,
-        compute="auto",
-        in_flight_mb=0,
-        share=shards.Share(),
-        dry_run=False,
     )
     assert extract.run(config).complete
     return config

@@ -16,7 +16,6 @@ from pyarrow import parquet
 
 from isogloss.engine.activations import extract
 from isogloss.engine.alignment import align, unit, word_tables
-from isogloss.engine.runtime import shards
 from isogloss.engine.whisper.tokenizer import Tokens
 
 FILES = ("words.parquet", "utterances.parquet", "utterances.csv", "align.json")
@@ -31,23 +30,10 @@ pytestmark = pytest.mark.usefixtures("kept_programs")
 def config(tmp_path_factory, reader, speech):
     return align.AlignConfig(
         corpus=f"manifest:{speech}",
-        store=None,
         model=str(reader),
-        revision=None,
-        tokenizer=None,
         out=tmp_path_factory.mktemp("whole") / "out",
-        languages=(),
-        recordings="first",
-        long="truncate",
-        text="reference",
         states=("final",),
-        exit_norm="true",
-        language="per-utterance",
         stand_in=STAND_INS,
-        rows_per_device=0,
-        compute="auto",
-        share=shards.Share(),
-        dry_run=False,
     )
 
 
@@ -129,7 +115,7 @@ def test_what_is_there_is_not_made_again_and_bytes_are_equal(config, whole, tmp_
 
 def test_shards_make_the_same(config, whole, tmp_path):
     out = tmp_path / "out"
-    halves = [dataclasses.replace(config, out=out, share=shards.Share(index=i, count=2)) for i in (0, 1)]
+    halves = [dataclasses.replace(config, out=out, shard_index=i, num_shards=2) for i in (0, 1)]
     first = align.run(halves[0])
     assert first.waiting
     assert first.table is None
@@ -191,10 +177,8 @@ def test_decoded_text(config, tmp_path):
 def test_from_a_store_and_when_it_is_mended(config, tmp_path, speech, reader):
     """Utterances that aren't extracted are reported, and aligned once they are."""
     extracting = extract.ExtractConfig(
-        corpus=f"manifest:{speech}", model=str(reader), revision=None, store=tmp_path / "store",
-        languages=("aa",), states=("1", "2"), recordings="first", dtype="float32", long="truncate",
-        rows_per_device=0, compute="auto", in_flight_mb=0, share=shards.Share(), dry_run=False,
-    )  # fmt: skip
+        corpus=f"manifest:{speech}", model=str(reader), store=tmp_path / "store",
+        languages=("aa",), states=("1", "2"), dtype="float32", )  # fmt: skip
     assert extract.run(extracting).complete
     shard = tmp_path / "store" / "aa.zarr" / "states" / "c" / "3" / "0" / "0" / "0"
     kept = shard.read_bytes()

@@ -14,7 +14,7 @@ from isogloss.engine.alignment import align
 from isogloss.engine.alignment.word_splitting import APPENDED, PREPENDED
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.corpora import audio, corpus
-from isogloss.engine.runtime import shards, table_files
+from isogloss.engine.runtime import table_files
 from isogloss.engine.transcription import transcribe
 
 CACHE = pathlib.Path(__file__).parents[3] / ".cache"
@@ -128,12 +128,7 @@ def some_speech(folder, first, count):
 
 def hearing(corpus, out):
     """What both jobs are asked alike."""
-    return {
-        "corpus": corpus, "store": None, "model": str(MODEL), "revision": None, "tokenizer": None, "out": out,
-        "languages": (), "recordings": "first", "long": "truncate", "states": ("final",), "exit_norm": "true",
-        "language": "per-utterance", "stand_in": (), "rows_per_device": 0, "compute": "auto",
-        "share": shards.Share(), "dry_run": False,
-    }  # fmt: skip
+    return {"corpus": corpus, "model": str(MODEL), "out": out}
 
 
 def openai_text(model, whisper, utterance):
@@ -145,10 +140,7 @@ def openai_text(model, whisper, utterance):
 
 def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper):
     spec, chosen = some_speech(tmp_path, 25, 1)  # nine take three minutes
-    config = transcribe.TranscribeConfig(
-        **hearing(spec, tmp_path / "out"), silence=True, task="transcribe", references=None, num_beams=1,
-       
-    )  # fmt: skip
+    config = transcribe.TranscribeConfig(**hearing(spec, tmp_path / "out"))
     assert transcribe.run(config).complete
     rows = table_files.read_parquet(tmp_path / "out" / "transcripts.parquet").to_pylist()
     ours = {(row["language"], row["utterance"]): row["text"] for row in rows}
@@ -160,7 +152,11 @@ def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper):
 
 def test_words_begin_where_openai_has_them(tmp_path, openai, whisper):
     spec, chosen = some_speech(tmp_path, 10, 3)
-    assert align.run(align.AlignConfig(**hearing(spec, tmp_path / "words"), text="reference")).complete
+    assert align.run(
+        align.AlignConfig(
+            **hearing(spec, tmp_path / "words"),
+        )
+    ).complete
     rows = table_files.read_parquet(tmp_path / "words" / "words.parquet").to_pylist()
     errors, likely = [], []
     for utterance in chosen:

@@ -7,28 +7,20 @@ import json
 import numpy as np
 import pytest
 
-from isogloss.engine.bench import bench, setting as bench_setting, table, timing
-from isogloss.engine.runtime import shards
+from isogloss.engine.bench import bench, bench_config, setting as bench_setting, table, timing
 
 CONFIG = bench.BenchConfig(
-    suites=(),
-    device="",
-    implementation="",
-    peers=False,
-    without=(),
-    json=None,
+    suite=(),
     quick=True,
     rounds=1,
-    share=shards.Share(),
-    dry_run=False,
 )
 
 
 def config(*suites, **fields):
-    return dataclasses.replace(CONFIG, suites=suites, **fields)
+    return dataclasses.replace(CONFIG, suite=suites, **fields)
 
 
-@pytest.mark.parametrize("suite", bench.SUITES)
+@pytest.mark.parametrize("suite", bench_config.SUITES)
 def test_every_suite_runs_and_checks_what_is_ours(suite, tmp_path, capsys):
     summary = bench.run(config(suite, json=tmp_path / "new" / "bench.json"))
     assert summary.complete, summary.faults
@@ -78,21 +70,16 @@ def test_a_wrong_kernel_is_found(monkeypatch):
     assert any("P and R" in fault and "exceeds" in fault for fault in summary.faults)
 
 
-def test_shares_divide_the_cases_and_a_dry_run_times_nothing(monkeypatch):
+def test_a_dry_run_times_nothing(monkeypatch):
     monkeypatch.setattr(bench.timing, "measure", lambda *a, **k: pytest.fail("timed"))
-    whole = bench.run(config("dtw", dry_run=True)).plan["cases"]
-    shares = [
-        bench.run(config("dtw", dry_run=True, share=shards.Share(index=i, count=2))).plan["cases"]
-        for i in range(2)
-    ]
-    assert sum(shares) == whole == 3
+    assert bench.run(config("dtw", dry_run=True)).plan["cases"] == 3
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"suites": ("seqism",)}, "--suite must name some of seqsim, dtw"),
-        ({"without": ("numpy",)}, "--without must name some of torch"),
+        ({"suite": ("seqism",)}, "--suite must name some of seqsim, dtw"),
+        ({"rounds": 0}, "--rounds must be a number of at least 1"),
     ],
 )
 def test_what_does_not_exist_is_refused(change, message):
@@ -107,7 +94,7 @@ def test_no_gpu_here():
 
 def test_a_missing_peer_is_named_before_anything_is_timed(monkeypatch):
     monkeypatch.setitem(bench_setting.PEERS, "torchdtw", "no_such_module")
-    with pytest.raises(ValueError, match=r"torchdtw.*pip install.*torchdtw.*--without="):
+    with pytest.raises(ValueError, match=r"torchdtw.*pip install.*torchdtw"):
         bench.run(config("dtw", peers=True))
     with pytest.raises(ValueError, match="pip install torchdtw"):
         bench_setting.peer("torchdtw")
@@ -124,7 +111,9 @@ def test_full_sizes_are_planned_without_being_built():
             product=nothing,
             copy=nothing,
         )
-        titles = {suite: [p.title for p in bench._module(suite).cases(setting)] for suite in bench.SUITES}
+        titles = {
+            suite: [p.title for p in bench._module(suite).cases(setting)] for suite in bench_config.SUITES
+        }
         assert all(titles.values())
         assert len(titles["seqsim"]) == 4 * 4 + 2
         assert len(titles["encoder"]) == (2 if device == "cpu" else 3)

@@ -12,9 +12,8 @@ import zarr
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
-from isogloss.engine.interpretation import interpret, meaning, report
+from isogloss.engine.interpretation import interpret, meaning, report, word_pairs
 from isogloss.engine.interpretation.aligned_words import LanguageWords
-from isogloss.engine.runtime import shards
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def test_other_words_or_scores_are_other_parts(config, tmp_path):
 def test_other_settings_are_refused(config):
     config = dataclasses.replace(config, states=("final",), pairs=("aa-bb",))
     interpret.run(config)
-    other = dataclasses.replace(config, method=dataclasses.replace(config.method, epsilon=0.1))
+    other = dataclasses.replace(config, epsilon=0.1)
     for dry in (True, False):
         with pytest.raises(ValueError, match=r"epsilon: stored 0\.2, asked for 0\.1"):
             interpret.run(dataclasses.replace(other, dry_run=dry))
@@ -122,7 +121,7 @@ def test_a_damaged_shard_and_a_missing_chunk(config, spoken, tmp_path):
     shard.write_bytes(data)
     config = dataclasses.replace(config, store=tmp_path / "store", grid=tmp_path / "grid.zarr")
     for index in (0, 1):
-        interpret.run(dataclasses.replace(config, share=shards.Share(index=index, count=2)))
+        interpret.run(dataclasses.replace(config, shard_index=index, num_shards=2))
     summary = interpret.run(config)
     assert summary.missing == ["cc-aa state final"]
     assert list(summary.failed) == ["aa-bb state 1"]
@@ -150,7 +149,7 @@ def test_a_chunk_of_scores_that_is_damaged(config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"states": ("5",)}, "--state=5: .*it has 1, final"),
+        ({"states": ("5",)}, "--states=5: .*it has 1, final"),
         ({"states": ("1", "1")}, "names a state twice"),
         ({"pairs": ("aa-zz",)}, "--pairs=aa-zz: .*it has aa-bb, aa-cc, bb-cc"),
         ({"pairs": ("aa-bb", "aa-bb")}, "names a pair twice"),
@@ -309,7 +308,7 @@ def test_words_cannot_be_had(config):
     with pytest.raises(ValueError, match=r"give --words, .*\(made-up, which is no hub id\)"):
         interpret.run(config)
     with pytest.raises(ValueError, match=r"run isogloss\.jobs\.align to its end"):
-        dataclasses.replace(config, share=shards.Share(index=0, count=2))
+        dataclasses.replace(config, shard_index=0, num_shards=2)
 
 
 def test_another_model_than_the_store_s_is_refused(config, model_folder, monkeypatch):

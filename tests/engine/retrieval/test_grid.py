@@ -10,7 +10,6 @@ import xarray as xr
 
 from isogloss.engine.activations import activation_store, extract, language_states
 from isogloss.engine.retrieval import grid
-from isogloss.engine.runtime import shards
 from isogloss.kernels import reference
 
 MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
@@ -21,18 +20,8 @@ def extraction(corpus, model, store, **change):
     config = extract.ExtractConfig(
         corpus=f"manifest:{corpus}",
         model=str(model),
-        revision=None,
         store=store,
-        languages=(),
         states=("0", "final"),
-        recordings="first",
-        dtype="float16",
-        long="truncate",
-        rows_per_device=0,
-        compute="auto",
-        in_flight_mb=0,
-        share=shards.Share(),
-        dry_run=False,
     )
     return dataclasses.replace(config, **change)
 
@@ -54,14 +43,7 @@ def config(tmp_path, store):
         store=store,
         grid=tmp_path / "grid.zarr",
         measures=MEASURES,
-        languages=(),
-        pairs=(),
-        states=(),
-        remove_language_mean=False,
-        implementation="",
         memory_gb=1.0,
-        share=shards.Share(),
-        dry_run=False,
     )
 
 
@@ -181,7 +163,7 @@ def test_little_memory_shares_and_order_change_nothing(config, tmp_path):
     grid.run(config)
     other = dataclasses.replace(config, grid=tmp_path / "other.zarr", memory_gb=1e-4)
     for index in (1, 0):
-        grid.run(dataclasses.replace(other, share=shards.Share(index=index, count=2)))
+        grid.run(dataclasses.replace(other, shard_index=index, num_shards=2))
     for path in config.grid.glob("*/c/*/*/*/*"):
         assert (other.grid / path.relative_to(config.grid)).read_bytes() == path.read_bytes()
 

@@ -13,7 +13,6 @@ import xarray as xr
 from isogloss.engine.activations import activation_store, language_states
 from isogloss.engine.retrieval import grid, measures, report, scores
 from isogloss.engine.retrieval.measures import MEASURES, Measure
-from isogloss.engine.runtime import shards
 from isogloss.kernels import frame_scores, pooling
 
 POOLED = Measure(
@@ -59,14 +58,9 @@ def test_a_record_brings_a_measure_to_the_table_the_page_and_a_heatmap(toys, spo
         store=spoken / "store",
         grid=tmp_path / "grid.zarr",
         measures=("apart", "first"),
-        languages=(),
         pairs=("aa-bb",),
         states=("final",),
-        remove_language_mean=False,
-        implementation="",
         memory_gb=1.0,
-        share=shards.Share(),
-        dry_run=False,
     )
     assert grid.run(given).complete
     dataset = xr.open_zarr(given.grid)
@@ -79,8 +73,7 @@ def test_a_record_brings_a_measure_to_the_table_the_page_and_a_heatmap(toys, spo
     np.testing.assert_array_equal(dataset["first"][0, 0], rows)
 
     out = tmp_path / "report"
-    share = {"share": shards.Share(), "dry_run": False}
-    done = report.run(report.ReportConfig(grid=given.grid, out=out, **share))
+    done = report.run(report.ReportConfig(grid=given.grid, out=out))
     table = pd.read_parquet(out / "retrieval.parquet").set_index(["measure", "direction"])
     nearest = dataset["apart"][0, 0].values.argmin(1) == np.arange(7)  # a cost: the smallest is nearest
     assert table.loc[("apart", "aa->bb"), "recall_at_1"] == nearest.mean()

@@ -13,7 +13,6 @@ import zarr
 from pyarrow import parquet
 
 from isogloss.engine.retrieval import metrics, pair_metrics, report
-from isogloss.engine.runtime import shards
 
 nan = np.nan
 COLUMNS = (
@@ -86,7 +85,10 @@ def grid(tmp_path):
 
 
 def config(grid, **changed):
-    made = report.ReportConfig(grid=grid, out=grid.parent / "out", share=shards.Share(), dry_run=False)
+    made = report.ReportConfig(
+        grid=grid,
+        out=grid.parent / "out",
+    )
     return dataclasses.replace(made, **changed)
 
 
@@ -95,7 +97,7 @@ def table(grid):
 
 
 def share(index, count):
-    return shards.Share(index=index, count=count)
+    return {"shard_index": index, "num_shards": count}
 
 
 def chunk(grid, measure, pair, state):
@@ -253,10 +255,10 @@ def test_a_chunk_that_cannot_be_used_is_named_and_the_rest_goes_on(grid):
 
 
 def test_shards_divide_the_pairs_and_the_last_writes_the_report(grid):
-    first = report.run(config(grid, share=share(0, 2)))
+    first = report.run(config(grid, **share(0, 2)))
     assert (first.done, first.waiting, first.report, first.complete) == (1, 2, None, True)
     assert not (grid.parent / "out" / "report.html").exists()
-    second = report.run(config(grid, share=share(1, 2)))
+    second = report.run(config(grid, **share(1, 2)))
     assert (second.done, second.waiting, second.rows) == (2, 0, 48)
     assert pathlib.Path(second.report).is_file()
     whole = report.run(config(grid, out=grid.parent / "whole"))
@@ -268,10 +270,10 @@ def test_shards_divide_the_pairs_and_the_last_writes_the_report(grid):
 def test_shards_of_an_incomplete_grid_write_the_report_too(grid):
     chunk(grid, "seqsim", 0, 1).unlink()
     chunk(grid, "dtw", 1, 0).unlink()
-    first = report.run(config(grid, share=share(0, 2)))  # has one pair, and can't know of the other shard's
-    second = report.run(config(grid, share=share(1, 2)))
+    first = report.run(config(grid, **share(0, 2)))  # has one pair, and can't know of the other shard's
+    second = report.run(config(grid, **share(1, 2)))
     assert (first.waiting, second.waiting) in {(0, 0), (1, 0)}
-    again = report.run(config(grid, share=share(0, 2)))
+    again = report.run(config(grid, **share(0, 2)))
     whole = report.run(config(grid, out=grid.parent / "whole"))
     for done in (second, again):
         assert done.report == str(grid.parent / "out" / "report.html")
@@ -285,7 +287,7 @@ def test_shards_of_an_incomplete_grid_write_the_report_too(grid):
 def test_what_others_lack_is_not_named_while_complete_pairs_are_waited_for(grid):
     chunk(grid, "dtw", 1, 0).unlink()
     shares = {pair: index for index in (0, 1) for pair in share(index, 2).of(range(3))}
-    done = report.run(config(grid, share=share(1 - shares[2], 2)))
+    done = report.run(config(grid, **share(1 - shares[2], 2)))
     assert done.report is None
     assert done.waiting >= 1
     assert done.missing == ({} if shares[1] == shares[2] else {"en-es dtw": 1})
@@ -294,9 +296,9 @@ def test_what_others_lack_is_not_named_while_complete_pairs_are_waited_for(grid)
 def test_nobody_waits_for_a_pair_whose_chunk_is_broken(grid):
     for pair in (0, 1):
         chunk(grid, "seqsim", pair, 0).write_bytes(b"no Zstandard")
-    report.run(config(grid, share=share(0, 2)))
+    report.run(config(grid, **share(0, 2)))
     for index in (1, 0):
-        done = report.run(config(grid, share=share(index, 2)))
+        done = report.run(config(grid, **share(index, 2)))
         assert len(done.failed) == 2
         assert done.rows == (3 * 8 - 2) * 2
         assert not done.complete
@@ -306,7 +308,7 @@ def test_nobody_waits_for_a_pair_whose_chunk_is_broken(grid):
     group = zarr.open_group(grid)
     for pair in (0, 1):
         group["seqsim"][pair, 0] = scores()["seqsim"][pair, 0]
-        assert report.run(config(grid, share=share(pair, 2))).failed == ([] if pair else done.failed[1:])
+        assert report.run(config(grid, **share(pair, 2))).failed == ([] if pair else done.failed[1:])
     report.run(config(grid))
     assert len(list((grid.parent / "out" / "parts").glob("*.npy"))) == 3
     assert not list((grid.parent / "out" / "parts").glob("*.txt"))

@@ -11,7 +11,6 @@ from pyarrow import parquet
 from isogloss.engine.activations import activation_store, extract, open_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.decoding import decoder_program
-from isogloss.engine.runtime import shards
 from isogloss.engine.transcription import edit_counts, transcribe
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
@@ -159,8 +158,7 @@ def test_a_second_run_does_nothing_and_a_lost_part_is_made_again(config, whole, 
 
 def test_shards_divide_the_units_and_the_last_writes_the_tables(config, whole, tmp_path):
     done = [
-        transcribe.run(dataclasses.replace(config, out=tmp_path, share=shards.Share(index=i, count=2)))
-        for i in (1, 0)
+        transcribe.run(dataclasses.replace(config, out=tmp_path, shard_index=i, num_shards=2)) for i in (1, 0)
     ]
     assert [(d.done, d.waiting, d.summary is None) for d in done] == [(13, 1, True), (7, 0, False)]
     assert contents(tmp_path) == contents(config.out)
@@ -221,11 +219,8 @@ def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_
 def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_path):
     extract.run(
         extract.ExtractConfig(
-            corpus=config.corpus, model=config.model, revision=None, store=tmp_path / "store",
-            languages=("aa",), states=("1", "2"), recordings="first", dtype="float32", long="truncate",
-            rows_per_device=0, compute="auto", in_flight_mb=0, compilation_cache=None, share=shards.Share(),
-            dry_run=False,
-        )
+            corpus=config.corpus, model=config.model, store=tmp_path / "store",
+            languages=("aa",), states=("1", "2"), dtype="float32", )
     )  # fmt: skip
     shutil.rmtree(tmp_path / "store" / "aa.zarr" / "states" / "c" / "2")
     activation_store.open_store(tmp_path / "store", "aa").note_failure(2, "aa-2.wav: broken")

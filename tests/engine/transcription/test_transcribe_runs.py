@@ -71,7 +71,7 @@ def test_nonsense_is_refused_before_anything_is_made(config, tmp_path, changed, 
 
 
 def command(config, out):
-    flags = [f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}", "--state=all"]
+    flags = [f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}", "--states=all"]
     flags += [f"--stand_in={','.join(config.stand_in)}", "--exit_norm=both"]
     flags += [f"--compilation_cache={config.out.parent / 'programs'}"]  # for the processes after the first
     return [sys.executable, "-m", "isogloss.jobs.transcribe", *flags]

@@ -1,0 +1,70 @@
+"""Options: defaults, "~", choices and ranges, the same for Python callers and flags."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from isogloss.engine.activations.extract_config import ExtractConfig
+from isogloss.engine.alignment.align_config import AlignConfig
+from isogloss.engine.bench.bench_config import BenchConfig
+from isogloss.engine.interpretation.interpret_config import InterpretConfig
+from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.runtime.options import options
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.transcription.transcribe_config import TranscribeConfig
+
+CONFIGS = (
+    ExtractConfig, GridConfig, ReportConfig, TranscribeConfig, AlignConfig, InterpretConfig, BenchConfig,
+)  # fmt: skip
+
+
+def made(config, **changed):
+    """A configuration of which only what is required is given."""
+    given = {each.name: each.kind("there") for each in options(config) if each.required}
+    if issubclass(config, TranscribeConfig | AlignConfig):
+        given["corpus"] = "manifest:speech.tsv"
+    return config(**{**given, **changed})
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_option_says_what_it_means(config):
+    for each in options(config):
+        assert each.help[0].isupper()
+        assert each.help.endswith(".")
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_home_is_expanded_in_every_path(config):
+    for each in options(config):
+        if each.kind is pathlib.Path:
+            changed = {each.name: pathlib.Path("~/x")}
+            if issubclass(config, TranscribeConfig | AlignConfig) and each.name == "store":
+                changed["corpus"] = None
+            assert getattr(made(config, **changed), each.name) == pathlib.Path.home() / "x"
+
+
+@pytest.mark.parametrize(
+    ("config", "changed", "message"),
+    [
+        (GridConfig, {"implementation": "triton"}, "--implementation must be one of auto, .*; got 'triton'"),
+        (ExtractConfig, {"rows_per_device": -1}, "--rows_per_device must be a number of at least 0, got -1"),
+        (ExtractConfig, {"model": ""}, "--model is empty"),
+        (ExtractConfig, {"languages": ("aa", "aa")}, "--languages must name each value once"),
+        (ExtractConfig, {"num_shards": 2, "shard_index": 2}, "from 0 to 1"),
+        (GridConfig, {"memory_gb": 0.0}, "--memory_gb must be a positive number"),
+        (GridConfig, {"measures": ("cosine",)}, "--measures must name some of seqsim"),
+        (InterpretConfig, {"epsilon": 0.0}, "--epsilon"),
+        (TranscribeConfig, {"store": pathlib.Path("store")}, "not both"),
+        (AlignConfig, {"states": ("1", "2")}, "at one state"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused(config, changed, message):
+    with pytest.raises(Refusal, match=message):
+        made(config, **changed)
+
+
+def test_replacing_checks_again():
+    with pytest.raises(Refusal, match="--num_shards"):
+        dataclasses.replace(made(ExtractConfig), num_shards=0)
