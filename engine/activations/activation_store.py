@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int32
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import atomic_write, json_values, zarr_group
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.zarr_group import Array, Coordinate
 from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -127,7 +128,7 @@ class LanguageStore:
         """Start writing an utterance whole; NaN beyond its frames. Ready when it is on disk."""
         if states.shape != self._array.shape[1:] or states.dtype != self._array.dtype.numpy_dtype:
             want = f"{self._array.shape[1:]} {self._array.dtype.name}"
-            raise ValueError(f"{self.path}: an utterance is {want}, got {states.shape} {states.dtype}")
+            raise Refusal(f"{self.path}: an utterance is {want}, got {states.shape} {states.dtype}")
         return self._array[utterance].write(states, can_reference_source_data_indefinitely=True)
 
     def read(self, state: str, utterances: Iterable[int]) -> list[Float[np.ndarray, "_ D"]]:
@@ -158,11 +159,11 @@ class LanguageStore:
 
 
 def open_store(root: pathlib.Path, language: str) -> LanguageStore:
-    """The store of one language; ValueError if it hasn't been extracted."""
+    """The store of one language; Refusal if it hasn't been extracted."""
     path = root / f"{language}.zarr"
     if not path.is_dir() or not zarr_group.exists(path):
         known = ", ".join(languages(root)) or "none"
-        raise ValueError(
+        raise Refusal(
             f"{root}: {language!r} isn't extracted (there: {known}); run extract with --languages={language}"
         )
     store = LanguageStore(path=path)
@@ -250,7 +251,7 @@ def _coordinates(
 
 
 def check_identity(store: LanguageStore, identity: Identity) -> None:
-    """Refuse to resume a store of something else; ValueError with both values."""
+    """Refuse to resume a store of something else; Refusal with both values."""
 
     def differences(*keys: str) -> str:
         found, wanted = (
@@ -260,7 +261,7 @@ def check_identity(store: LanguageStore, identity: Identity) -> None:
 
     if differences(*_IDENTITY):
         lines = differences(*_IDENTITY, "model", "corpus")  # names say more to people than hashes
-        raise ValueError(
+        raise Refusal(
             f"{store.path}: made from something else{lines}\n"
             "  Remedy: another --store, or the flags it was made with."
         )

@@ -26,6 +26,7 @@ from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, devices, shards
 from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program
 
 DTYPES = ("float16", "float32")
@@ -68,7 +69,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
     """Extract what `config` asks for.
 
     Raises:
-      ValueError: bad input, before any compute.
+      Refusal: bad input, before any compute.
       OSError: the store can't be written, see zarr_group.StoreError.
     """
     start = time.monotonic()
@@ -110,7 +111,7 @@ def _listings(config: ExtractConfig) -> list[Listing]:
     opened = corpus.open_corpus(config.corpus)
     languages = config.languages or opened.languages()
     if len(set(languages)) < len(languages):
-        raise ValueError(f"--languages names a language twice: {','.join(languages)}")
+        raise Refusal(f"--languages names a language twice: {','.join(languages)}")
     listings = [opened.listing(language, config.recordings) for language in languages]
     _warn_of_strangers(listings)
     return listings
@@ -178,7 +179,7 @@ def _check_disk(store: pathlib.Path, cost: Mapping[str, int]) -> None:
     there = next(path for path in (store, *store.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if cost["bytes"] > free:
-        raise ValueError(
+        raise Refusal(
             f"{store}: {cost['utterances']} utterances need {cost['bytes'] / 1e9:.2f} GB, "
             f"{free / 1e9:.2f} GB are free. Free space, name another --store, or store fewer --states"
         )

@@ -49,7 +49,7 @@ def look(root: pathlib.Path, listing: Listing, identity: Identity, positions: in
       long: what to do with recordings that exceed it, one of durations.LONG.
 
     Raises:
-      ValueError: the store is of something else, or long is "error" and a recording exceeds the window.
+      Refusal: the store is of something else, or long is "error" and a recording exceeds the window.
     """
     if listing.language in activation_store.languages(root):
         store = activation_store.open_store(root, listing.language)

@@ -21,6 +21,7 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.corpora import audio
 from isogloss.engine.runtime import devices
 from isogloss.engine.runtime.devices import DataParallel
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program
 
 Recording = str | os.PathLike | np.ndarray
@@ -67,7 +68,7 @@ def encode(
       sample_rate: of waveforms, in Hz; files say their own.
 
     Raises:
-      ValueError: a recording or the model can't be used.
+      Refusal: a recording or the model can't be used.
     """
     given = [recordings] if isinstance(recordings, Recording) else list(recordings)
     checkpoint, run = _encoder(os.path.expanduser(model), revision)
@@ -114,7 +115,7 @@ def _waveform(recording: Recording, name: str, rate: int) -> tuple[str, Float[np
     elif rate < 1:
         rule = f"sample_rate must be at least 1 Hz, got {rate}"
     if rule:
-        raise ValueError(f"{name}: {rule}")
+        raise Refusal(f"{name}: {rule}")
     return name, audio.resample(wave.astype(np.float32), rate)
 
 
@@ -135,7 +136,7 @@ def _encoded(
     output = run.rows(run(padded, np.asarray(frames, np.int32)), len(waves))
     for (name, wave), count, (states, peak) in zip(waves, frames, output, strict=True):
         if not np.isfinite(peak).all():
-            raise ValueError(f"{name}: states aren't finite. Check the recording")
+            raise Refusal(f"{name}: states aren't finite. Check the recording")
         yield _labelled(name, states[:, :count], checkpoint, truncated=len(wave) > padded.shape[1])
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int32
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import pooling
 
 GROUP = 64  # utterances that share a padded length
@@ -65,19 +66,19 @@ def open_language(store: LanguageStore) -> GridLanguage:
     """The language's part as far as it is extracted.
 
     Raises:
-      ValueError: its extraction hasn't come to an end.
+      Refusal: its extraction hasn't come to an end.
     """
     first = store.coordinate("rank") == 0
     present, failures, names = store.present(), store.failures(), store.names
     pending = [names[row] for row in np.flatnonzero(first & ~present) if row not in failures]
     if pending:
-        raise ValueError(
+        raise Refusal(
             f"{store.path}: {len(pending)} of {int(first.sum())} utterances aren't extracted yet, "
             f"{pending[0]} among them. Run extract to its end, or leave {store.language} out by --languages"
         )
     rows = np.flatnonzero(first & present)
     if not rows.size:
-        raise ValueError(
+        raise Refusal(
             f"{store.path}: no utterance is stored, every recording is broken or left out. "
             f"Leave {store.language} out by --languages"
         )
@@ -169,7 +170,7 @@ def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
     """Model and settings that all members share.
 
     Raises:
-      ValueError: two of them come from different models or settings.
+      Refusal: two of them come from different models or settings.
     """
     keys = ("weights_sha256", "settings")
     first = next(iter(members.values())).store
@@ -177,7 +178,7 @@ def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
     for member in members.values():
         theirs = {key: member.store.attributes[key] for key in keys}
         if lines := json_values.differences(shared, theirs, (first.language, member.language)):
-            raise ValueError(
+            raise Refusal(
                 f"{first.path} and {member.store.path}: languages of a grid share model and settings{lines}\n"
                 "  Remedy: extract one of them anew, or leave it out by --languages."
             )

@@ -22,6 +22,7 @@ from isogloss.engine.activations.stored_states import Stored
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import corpus, durations
 from isogloss.engine.runtime.devices import memory
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program
 
 __all__ = ["Encoded", "ListedUtterance", "StateSource", "Unusable", "open_audio", "open_store"]
@@ -53,12 +54,12 @@ def open_audio(
       devices: how many of this host's; all by default.
 
     Raises:
-      ValueError: nonsense in any of them.
+      Refusal: nonsense in any of them.
     """
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
     if long not in durations.LONG:
-        raise ValueError(f"--long must be one of {durations.LONG}, got {long!r}")
+        raise Refusal(f"--long must be one of {durations.LONG}, got {long!r}")
     opened = corpus.open_corpus(spec)
     wanted = tuple(languages) or opened.languages()
     _check_once(wanted)
@@ -77,7 +78,7 @@ def open_audio(
 
 def _check_once(languages: Sequence[str]) -> None:
     if len(set(languages)) < len(languages):
-        raise ValueError(f"--languages names a language twice: {','.join(languages)}")
+        raise Refusal(f"--languages names a language twice: {','.join(languages)}")
 
 
 def open_store(
@@ -102,14 +103,14 @@ def open_store(
       compute: of that run, one of encoder_program.COMPUTE.
 
     Raises:
-      ValueError: no store, one of another model, or none with the states that are asked for; where only some
+      Refusal: no store, one of another model, or none with the states that are asked for; where only some
         lack one, their utterances are broken.
     """
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
     wanted = tuple(languages) or activation_store.languages(root)
     if not wanted:
-        raise ValueError(f"{root}: there is no activation store; run isogloss.jobs.extract first")
+        raise Refusal(f"{root}: there is no activation store; run isogloss.jobs.extract first")
     _check_once(wanted)
     stores = {language: activation_store.open_store(root, language) for language in wanted}
     ordered = state_source.in_order(states, layers)
@@ -117,11 +118,11 @@ def open_store(
         _check_model(store, checkpoint)
     lacking = {language: why for language, store in stores.items() if (why := _lacks(store, ordered, layers))}
     if len(lacking) == len(stores):
-        raise ValueError(next(iter(lacking.values())))
+        raise Refusal(next(iter(lacking.values())))
     chosen = {_taken(store, ordered, layers) for code, store in stores.items() if code not in lacking}
     if len(chosen) > 1:
         held = "; ".join(f"{language} {','.join(store.states)}" for language, store in stores.items())
-        raise ValueError(f"{root}: languages hold different states ({held}); name some by --languages")
+        raise Refusal(f"{root}: languages hold different states ({held}); name some by --languages")
     [taken] = chosen
     precision = encoder_program.precision_for(jax.default_backend(), compute)
     return Stored(
@@ -146,10 +147,10 @@ def _silence(
 
 
 def _check_model(store: LanguageStore, checkpoint: Checkpoint) -> None:
-    """Refuse a store of another model; ValueError."""
+    """Refuse a store of another model; Refusal."""
     made_by = store.attributes["weights_sha256"]
     if made_by != checkpoint.sha256:
-        raise ValueError(
+        raise Refusal(
             f"{store.path}: made with weights {made_by} ({store.attributes['model']}), asked for are "
             f"{checkpoint.sha256} ({checkpoint.name}). Name the --model that the store was made with"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder
 
 FINAL = "final"
@@ -110,7 +111,7 @@ class StateSource(Protocol):
 
 
 def check_states(states: Sequence[str], layers: int) -> None:
-    """Refuse states that a decoder can't be given; ValueError.
+    """Refuse states that a decoder can't be given; Refusal.
 
     Args:
       states: names, "1" .. str(layers) or "final".
@@ -119,7 +120,7 @@ def check_states(states: Sequence[str], layers: int) -> None:
     known = (*map(str, range(1, layers + 1)), FINAL)
     unknown = [state for state in states if state not in known]
     if unknown or not states or len(set(states)) < len(states):
-        raise ValueError(
+        raise Refusal(
             f"states that may enter the decoder are {', '.join(known)}, each once (0 hasn't passed a block); "
             f"got {','.join(states) or 'none'}"
         )

@@ -76,7 +76,7 @@ def run(config: AlignConfig) -> AlignSummary:
     """Align what isn't aligned yet, and write the tables if all is.
 
     Raises:
-      ValueError: bad input, before any compute; or --out holds results of other settings.
+      Refusal: bad input, before any compute; or --out holds results of other settings.
       OSError: the results can't be written.
     """
     start = time.monotonic()
@@ -135,7 +135,7 @@ def run(config: AlignConfig) -> AlignSummary:
 
 
 def _open(config: AlignConfig) -> _AlignSetting:
-    """All that `config` names; ValueError for what can't be."""
+    """All that `config` names; Refusal for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary = job.vocabulary(config)
     heads = alignment_heads.choose(checkpoint)

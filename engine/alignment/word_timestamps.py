@@ -156,19 +156,19 @@ def align(
       texts: tokens of each row, at least one.
 
     Raises:
-      ValueError: a number is out of range, or prompt, text and end don't fit the decoder.
+      Refusal: a number is out of range, or prompt, text and end don't fit the decoder.
     """
     decoding.check(states, visible)
     most, eot = decoding.sizes.text_positions, decoding.tokens.eot
     lengths = np.asarray([len(p) + len(t) + 1 for p, t in zip(prompts, texts, strict=True)], np.int32)
     for row, text in enumerate(texts):
         if not text or lengths[row] > most or not 1 <= frames[row] <= visible[row]:
-            raise ValueError(
+            raise Refusal(
                 f"a text has 1 to {most - len(prompts[row]) - 1} tokens and 1 to {visible[row]} frames, got "
                 f"{len(text)} and {frames[row]}"
             )
     if len({len(prompt) for prompt in prompts}) > 1:
-        raise ValueError(f"prompts must be of one length, got {sorted({len(p) for p in prompts})}")
+        raise Refusal(f"prompts must be of one length, got {sorted({len(p) for p in prompts})}")
 
     def kind(row: int) -> tuple[int, int, int]:
         columns = decoding.frames_step(int(frames[row]))

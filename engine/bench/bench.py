@@ -27,6 +27,7 @@ from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Row, TimedTask
 from isogloss.engine.runtime import compilation
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def run(config: BenchConfig) -> BenchSummary:
     """Run the suites, print the table on stderr, write the JSON file.
 
     Raises:
-      ValueError: no such device, or a peer that isn't installed, before anything is timed.
+      Refusal: no such device, or a peer that isn't installed, before anything is timed.
     """
     start = time.monotonic()
     device = _device(config.device)
@@ -123,12 +124,12 @@ def _shortest(config: BenchConfig) -> float:
 
 
 def _device(wanted: str) -> str:
-    """Platform to measure; ValueError if JAX doesn't see it."""
+    """Platform to measure; Refusal if JAX doesn't see it."""
     if wanted == "cpu":
         jax.config.update("jax_platforms", "cpu")
     found = jax.default_backend()
     if wanted not in ("auto", found):
-        raise ValueError(
+        raise Refusal(
             f"--device={wanted}: JAX sees {found} only ({jax.devices()[0].device_kind}). Remedy: a machine "
             'with such a device and pip install "jax[cuda13]", or --device=cpu'
         )

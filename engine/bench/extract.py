@@ -28,6 +28,7 @@ from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.runtime.devices import DataParallel, Replicas, memory
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program, log_mel, parameters
 
 PEERS = ()
@@ -136,7 +137,7 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
 
 
 def _refuse(unit: pipeline.PendingUtterance, reason: str) -> None:
-    raise ValueError(f"{unit.name} could not be extracted: {reason}")
+    raise Refusal(f"{unit.name} could not be extracted: {reason}")
 
 
 def _check(

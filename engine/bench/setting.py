@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from isogloss.engine.bench.timing import Case, TimedTask
+from isogloss.engine.runtime.refusal import Refusal
 
 PEERS = {
     "torch": "torch",
@@ -63,7 +64,7 @@ class Planned:
 
 
 def peer(package: str) -> types.ModuleType:
-    """The module of a peer's package; ValueError says how to get it.
+    """The module of a peer's package; Refusal says how to get it.
 
     Args:
       package: a key of PEERS, as pip knows it.
@@ -71,7 +72,7 @@ def peer(package: str) -> types.ModuleType:
     try:
         return importlib.import_module(PEERS[package])
     except ImportError as error:
-        raise ValueError(
+        raise Refusal(
             f"--peers needs the package {package} ({error}). Remedy: pip install {package}, "
             f"or --without={package} to leave it out"
         ) from error
@@ -83,12 +84,12 @@ def check_peers(packages: Sequence[str], device: str) -> None:
     if missing:
         names = " ".join(missing)
         needs = " (torchdtw has wheels for Python 3.12 and later)" if "torchdtw" in missing else ""
-        raise ValueError(
+        raise Refusal(
             f"--peers needs packages that aren't installed: {', '.join(missing)}. Remedy: "
             f"pip install {names}{needs}"
         )
     if "torch" in packages and device != "cpu" and not peer("torch").cuda.is_available():
-        raise ValueError(
+        raise Refusal(
             f"--peers with --device={device} needs a torch that sees the GPU, this one is "
             f"{peer('torch').__version__}. Remedy: pip install a CUDA build of torch"
         )

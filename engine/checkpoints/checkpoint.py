@@ -17,6 +17,7 @@ from jaxtyping import Float32
 
 from isogloss.engine.checkpoints import ctranslate2, huggingface, openai_pickle, stored_tensors
 from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.runtime.refusal import Refusal
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 FORMATS = (
@@ -50,7 +51,7 @@ class Checkpoint:
     def read(self, name: str) -> Float32[np.ndarray, "..."]:
         """One tensor by canonical name, in float32, dequantised, row-major."""
         if name not in self.weights.tensors:
-            raise ValueError(f"{self.name}: a name of dimensions.tensor_shapes needed, got {name!r}")
+            raise Refusal(f"{self.name}: a name of dimensions.tensor_shapes needed, got {name!r}")
         return self.weights.tensors[name].read()
 
     @functools.cached_property
@@ -71,15 +72,15 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
       revision: commit, tag or branch of a hub id; None is its main branch.
 
     Raises:
-      ValueError: nothing is there, it cannot be fetched, it is cut short, or it does
+      Refusal: nothing is there, it cannot be fetched, it is cut short, or it does
         not hold exactly the tensors of a Whisper model.
     """
     if path := huggingface.local_path(model):
         if revision is not None:
-            raise ValueError(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
+            raise Refusal(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
         return Checkpoint(name=os.path.basename(os.path.abspath(path)), weights=_open(path))
     if not HUB_ID.fullmatch(model):
-        raise ValueError(f"{model}: no such file or folder. Remedy: give {FORMATS}.")
+        raise Refusal(f"{model}: no such file or folder. Remedy: give {FORMATS}.")
     folder = huggingface.download(model, revision)
     return Checkpoint(name=model, weights=huggingface.open_folder(folder))
 
@@ -88,14 +89,14 @@ def _open(path: pathlib.Path) -> stored_tensors.Weights:
     if path.is_file():
         if path.suffix == ".pt":
             return openai_pickle.open_file(path)
-        raise ValueError(f"{path}: not a checkpoint by its name. Remedy: give {FORMATS}.")
+        raise Refusal(f"{path}: not a checkpoint by its name. Remedy: give {FORMATS}.")
     binary = (path / "model.bin").is_file()
     safetensors = any(path.glob("*.safetensors"))
     if binary and safetensors:
         rule = "a folder must hold one checkpoint, but there are model.bin and safetensors"
-        raise ValueError(f"{path}: {rule}. Remedy: move one of them to a folder of its own.")
+        raise Refusal(f"{path}: {rule}. Remedy: move one of them to a folder of its own.")
     if binary:
         return ctranslate2.open_folder(path)
     if safetensors or (path / "config.json").is_file():
         return huggingface.open_folder(path)
-    raise ValueError(f"{path}: no checkpoint in this folder. Remedy: give {FORMATS}.")
+    raise Refusal(f"{path}: no checkpoint in this folder. Remedy: give {FORMATS}.")

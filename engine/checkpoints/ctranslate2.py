@@ -19,6 +19,7 @@ import numpy as np
 from isogloss.engine.checkpoints import dimensions, stored_tensors
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.checkpoints.stored_tensors import StoredTensor
+from isogloss.engine.runtime.refusal import Refusal
 
 BINARY_VERSION = 6
 SPECIFICATION = ("WhisperSpec", 3)
@@ -107,7 +108,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
                 tensors[part] = rows
             elif rows.read().any():
                 rule = f"Whisper's keys have no bias, so the part of {name} for k must be zeros"
-                raise ValueError(f"{file}: {rule}. Remedy: give an unaltered Whisper model.")
+                raise Refusal(f"{file}: {rule}. Remedy: give an unaltered Whisper model.")
     return stored_tensors.Weights(
         dimensions=sizes,
         tensors=tensors,
@@ -142,13 +143,13 @@ class _Reader:
     def _check_header(self) -> None:
         version = self._number("<I")
         if version != BINARY_VERSION:
-            raise ValueError(
+            raise Refusal(
                 f"{self.file}: CTranslate2 binary version must be {BINARY_VERSION}, got {version}. "
                 "Remedy: convert the model again with CTranslate2 3 or 4."
             )
         specification = self._string(), self._number("<I")
         if specification != SPECIFICATION:
-            raise ValueError(
+            raise Refusal(
                 f"{self.file}: specification and revision must be {SPECIFICATION}, got "
                 f"{specification}. Remedy: give a Whisper model converted by CTranslate2 3 or 4."
             )
@@ -183,9 +184,9 @@ class _Reader:
             raise stored_tensors.truncated(self.file, "its list of tensors goes on")
         return taken
 
-    def _damaged(self, what: str) -> ValueError:
+    def _damaged(self, what: str) -> Refusal:
         rule = "not the model.bin of CTranslate2, or a damaged one"
-        return ValueError(f"{self.file}: {rule}: {what}. Remedy: fetch the checkpoint again.")
+        return Refusal(f"{self.file}: {rule}: {what}. Remedy: fetch the checkpoint again.")
 
 
 def _attach_scales(variables: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
@@ -197,7 +198,7 @@ def _attach_scales(variables: dict[str, StoredTensor]) -> dict[str, StoredTensor
         scale = attached.pop(f"{name}_scale", None)
         if scale is None or scale.dtype.kind == "i" or scale.shape not in ((), stored.shape[:1]):
             found = "nothing" if scale is None else f"{scale.dtype} {scale.shape}"
-            raise ValueError(
+            raise Refusal(
                 f"{stored.file}: quantised {name} {stored.shape} needs {name}_scale, one float or "
                 f"one for each row, found {found}. Remedy: convert the model again."
             )
@@ -217,7 +218,7 @@ def _heads(file: pathlib.Path, settings: dict[str, StoredTensor]) -> int:
         key, value = name.rpartition("/")[2], int(stored.read())
         needed = SETTINGS[key]
         if needed is not None and needed != value:
-            raise ValueError(
+            raise Refusal(
                 f"{file}: {name} must be {needed} in a Whisper model, is {value}. "
                 "Remedy: give an unaltered Whisper model, converted by CTranslate2 3 or 4."
             )
@@ -225,7 +226,7 @@ def _heads(file: pathlib.Path, settings: dict[str, StoredTensor]) -> int:
             heads.add(value)
     if len(heads) != 1:
         rule = "encoder and decoder must state one number of heads"
-        raise ValueError(f"{file}: {rule}, got {sorted(heads)}. Remedy: fetch it again.")
+        raise Refusal(f"{file}: {rule}, got {sorted(heads)}. Remedy: fetch it again.")
     return heads.pop()
 
 
@@ -236,7 +237,7 @@ def _dimensions(file: pathlib.Path, heads: int, found: dict[str, StoredTensor]) 
         shape = found[name].shape if name in found else ()
         if len(shape) != rank:
             state = f"has shape {shape}" if name in found else "is missing"
-            raise ValueError(
+            raise Refusal(
                 f"{file}: {name} must have {rank} axes, but {state}. "
                 "Remedy: fetch the checkpoint again, or give one of a Whisper model."
             )

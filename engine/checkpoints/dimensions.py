@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.refusal import Refusal
 
 CONV_WIDTH = 3  # frames, both convolutions of the stem
 MOST_LAYERS = 1000  # the largest Whisper has 32; a damaged file may state 2^31, a list of as many names
@@ -47,17 +48,17 @@ class Dimensions:
         """Refuse sizes that no Whisper can have."""
         for name, value in dataclasses.asdict(self).items():
             if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+                raise Refusal(f"{name} must be at least 1, got {value}")
         for name in ("encoder_layers", "decoder_layers"):
             if (layers := getattr(self, name)) > MOST_LAYERS:
-                raise ValueError(f"{name} must be at most {MOST_LAYERS}, got {layers}")
+                raise Refusal(f"{name} must be at most {MOST_LAYERS}, got {layers}")
         if self.features % self.heads:
             rule = "features must be a multiple of heads"
-            raise ValueError(f"{rule}, got {self.features} and {self.heads}")
+            raise Refusal(f"{rule}, got {self.features} and {self.heads}")
 
 
 def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) -> Dimensions:
-    """Dimensions that a checkpoint states under keys of its own; ValueError names the file.
+    """Dimensions that a checkpoint states under keys of its own; Refusal names the file.
 
     Args:
       file: what states them, for messages.
@@ -69,12 +70,12 @@ def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) 
         size = sizes.get(key)
         if type(size) is not int:
             rule = f"{key} ({field} of the model) must be a whole number"
-            raise ValueError(f"{file}: {rule}, got {size!r}. Remedy: give a Whisper checkpoint.")
+            raise Refusal(f"{file}: {rule}, got {size!r}. Remedy: give a Whisper checkpoint.")
         numbers[field] = size
     try:
         return Dimensions(**numbers)
     except ValueError as error:
-        raise ValueError(f"{file}: {error}. Remedy: give a Whisper checkpoint.") from error
+        raise Refusal(f"{file}: {error}. Remedy: give a Whisper checkpoint.") from error
 
 
 def tensor_shapes(dimensions: Dimensions) -> dict[str, Shape]:
@@ -122,7 +123,7 @@ def check_shapes(
     found: Mapping[str, Shape],
     tied: Mapping[str, Shape],
 ) -> None:
-    """Raise ValueError unless `found` is exactly the tensors expected, names and shapes.
+    """Raise Refusal unless `found` is exactly the tensors expected, names and shapes.
 
     Args:
       file: what the message calls the checkpoint.
@@ -140,7 +141,7 @@ def check_shapes(
     faults = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
     lines = [f"  {kind}: {first_names(names, separator='; ')}" for kind, names in faults.items() if names]
     if lines:
-        raise ValueError(
+        raise Refusal(
             f"{file}: a checkpoint must hold exactly the tensors of a Whisper model\n"
             + "\n".join(lines)
             + "\n  Remedy: fetch the checkpoint again, or give one of an unaltered Whisper model."

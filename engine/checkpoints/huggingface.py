@@ -66,7 +66,7 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
         folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=FETCHED)
     except (OSError, errors.HFValidationError) as error:  # all of the hub's are OSErrors
         at = "" if revision is None else f" at revision {revision!r}"
-        raise ValueError(
+        raise Refusal(
             f"{repository}{at}: neither on this disk, nor to be had from the Hugging Face hub: "
             f"{error} Remedy: check the name and the network, or fetch config.json and "
             f"{SINGLE} elsewhere and give their folder."
@@ -83,7 +83,7 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
       revision: of a repository, as of `download`.
 
     Raises:
-      ValueError: no name of a repository; or the hub can't be asked, and didn't say before.
+      Refusal: no name of a repository; or the hub can't be asked, and didn't say before.
     """
     if path := local_path(name):
         return path / file if (path / file).is_file() else None
@@ -97,7 +97,7 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
         if cached is not None and not isinstance(cached, str):  # the cache's sign for "the hub has none"
             return None
-        raise ValueError(
+        raise Refusal(
             f"{name}: the Hugging Face hub can't be asked whether it has {file}, which results depend "
             f"on: {error} Remedy: check the network, run this once where there is one, or give a folder."
         ) from error
@@ -112,7 +112,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
         for stored in _tensors(file):
             if stored.name in found:
                 where = f"{found[stored.name].file.name} and {file.name}"
-                raise ValueError(f"{folder}: {stored.name} is in {where}. Remedy: fetch it again.")
+                raise Refusal(f"{folder}: {stored.name} is in {where}. Remedy: fetch it again.")
             found[stored.name] = stored
     prefix = PREFIX if any(name.startswith(PREFIX) for name in found) else ""
     shapes = dimensions.tensor_shapes(sizes)
@@ -132,7 +132,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
 
 def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
     if not file.is_file():
-        raise ValueError(f"{file}: missing. Remedy: put the model's config.json there.")
+        raise Refusal(f"{file}: missing. Remedy: put the model's config.json there.")
     config = stored_tensors.json_object(file)
     rules = {
         "model_type": "whisper",
@@ -143,7 +143,7 @@ def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
     }
     for key, needed in rules.items():
         if config.get(key, needed) != needed:
-            raise ValueError(
+            raise Refusal(
                 f"{file}: {key} must be {needed!r}, is {config[key]!r}. Remedy: give a Whisper model."
             )
     return dimensions.from_sizes(str(file), config, KEYS)
@@ -155,18 +155,18 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
         return (folder / SINGLE,)
     index = folder / INDEX
     if not index.is_file():
-        raise ValueError(
+        raise Refusal(
             f"{folder}: neither {SINGLE} nor {INDEX} is there. Remedy: name a model that has "
             "them, convert it with transformers' save_pretrained, or fetch a CTranslate2 "
             "folder yourself and give that."
         )
     shards = stored_tensors.json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
-        raise ValueError(f"{index}: weight_map must name shards. Remedy: fetch it again.")
+        raise Refusal(f"{index}: weight_map must name shards. Remedy: fetch it again.")
     files = sorted({folder / str(name) for name in shards.values()})
     absent = [file.name for file in files if file.parent != folder or not file.is_file()]
     if absent:
-        raise ValueError(f"{index}: names shards that are not there: {absent}. Remedy: fetch them.")
+        raise Refusal(f"{index}: names shards that are not there: {absent}. Remedy: fetch them.")
     return tuple(files)
 
 

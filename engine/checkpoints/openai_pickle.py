@@ -21,6 +21,7 @@ import numpy as np
 
 from isogloss.engine.checkpoints import dimensions, stored_tensors
 from isogloss.engine.checkpoints.stored_tensors import StoredTensor
+from isogloss.engine.runtime.refusal import Refusal
 
 KEYS = {
     "mels": "n_mels",
@@ -146,7 +147,7 @@ def open_file(file: pathlib.Path) -> stored_tensors.Weights:
         members, program = _members(file)
     except zipfile.BadZipFile as error:
         rule = f"truncated, or not the zip that PyTorch 1.6 and later write: {error}"
-        raise ValueError(f"{file}: {rule}. Remedy: fetch the checkpoint again.") from error
+        raise Refusal(f"{file}: {rule}. Remedy: fetch the checkpoint again.") from error
     sizes, state = _unpickle(file, program)
     dims = _dimensions(file, sizes)
     found = {str(name): _stored(file, members, str(name), view) for name, view in state.items()}
@@ -210,7 +211,7 @@ def _dimensions(file: pathlib.Path, sizes: dict[object, object]) -> dimensions.D
 
 
 def _stored(file: pathlib.Path, members: dict[str, zipfile.ZipInfo], name: str, view: object) -> StoredTensor:
-    """Place of a tensor in the file; ValueError if it is not inside one of its members."""
+    """Place of a tensor in the file; Refusal if it is not inside one of its members."""
     if not isinstance(view, _View) or not isinstance(view.storage, _Storage):
         raise _damaged(file, f"{name} must be a tensor, is {repr(view)[:200]}")
     kind, key, numbers = view.storage
@@ -269,6 +270,6 @@ def _openai_name(name: str) -> str:
     return f"{side}.blocks.{layer}.{IN_BLOCK[part]}{inner}.{kind}"
 
 
-def _damaged(file: pathlib.Path, what: str) -> ValueError:
+def _damaged(file: pathlib.Path, what: str) -> Refusal:
     rule = "not a Whisper checkpoint as OpenAI publishes it, or a damaged one"
-    return ValueError(f"{file}: {rule}: {what}. Remedy: fetch the checkpoint again.")
+    return Refusal(f"{file}: {rule}: {what}. Remedy: fetch the checkpoint again.")

@@ -16,6 +16,7 @@ from jaxtyping import Float32
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -122,17 +123,17 @@ class Weights:
     alignment_heads: tuple[tuple[int, int], ...] | None = None
 
 
-def truncated(file: pathlib.Path, what: str) -> ValueError:
+def truncated(file: pathlib.Path, what: str) -> Refusal:
     """Error for a file that ends before what it announces."""
     size = file.stat().st_size
-    return ValueError(
+    return Refusal(
         f"{file}: the file is truncated at {size} bytes: {what}. "
         "Remedy: delete it and fetch the checkpoint again (`git lfs pull` in a git clone)."
     )
 
 
 def json_object(file: pathlib.Path) -> dict[str, Json]:
-    """Object that a checkpoint's JSON file holds; ValueError names the file."""
+    """Object that a checkpoint's JSON file holds; Refusal names the file."""
     return json_values.json_object(file, "fetch the file again.")
 
 
@@ -146,5 +147,5 @@ def read_alignment_heads(file: pathlib.Path) -> tuple[tuple[int, int], ...] | No
                 pairs.append((layer, head))
     if heads is not None and (not isinstance(heads, list) or len(pairs) < len(heads)):
         rule = "alignment_heads must be a list of [layer, head]"
-        raise ValueError(f"{file}: {rule}, got {heads!r}. Remedy: fetch the file again.")
+        raise Refusal(f"{file}: {rule}, got {heads!r}. Remedy: fetch the file again.")
     return None if heads is None else tuple(pairs)

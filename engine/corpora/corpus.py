@@ -16,6 +16,7 @@ from isogloss.engine.corpora import (
     manifest,
 )
 from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.runtime.refusal import Refusal
 
 __all__ = ["FORMS", "Corpus", "Listing", "Utterance", "open_corpus"]
 
@@ -37,12 +38,12 @@ class Corpus(Protocol):
         ...
 
     def listing(self, language: str, recordings: str = "first") -> Listing:
-        """Utterances of one language; ValueError if the corpus lacks it."""
+        """Utterances of one language; Refusal if the corpus lacks it."""
         ...
 
 
 def open_corpus(spec: str) -> Corpus:
-    """Open the corpus that `--corpus=spec` names; ValueError for anything else.
+    """Open the corpus that `--corpus=spec` names; Refusal for anything else.
 
     A path may hold colons: only a last part that is a split's name is taken for one.
     """
@@ -57,9 +58,7 @@ def open_corpus(spec: str) -> Corpus:
         return _open_folder(pathlib.Path(path).expanduser(), splits[last])
     if kind == "manifest" and rest:
         return manifest.Manifest(pathlib.Path(rest).expanduser())
-    raise ValueError(
-        f"--corpus={spec} is none of: {FORMS}. SPLIT is one of {', '.join(splits)}, default test."
-    )
+    raise Refusal(f"--corpus={spec} is none of: {FORMS}. SPLIT is one of {', '.join(splits)}, default test.")
 
 
 def _open_folder(folder: pathlib.Path, split: str) -> Corpus:
@@ -70,7 +69,7 @@ def _open_folder(folder: pathlib.Path, split: str) -> Corpus:
     parquet = fleurs_parquet.Folder(folder, split)
     if parquet.languages():
         return parquet
-    raise ValueError(
+    raise Refusal(
         f"{folder} holds no {split} split of FLEURS: neither LANGUAGE/{split}.tsv nor "
         f"{' nor '.join(fleurs_parquet.patterns('LANGUAGE', split))}. "
         "Give the folder that holds the language folders; in a clone of the hub's it is data/."

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from isogloss.engine import time_axis
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.runtime.refusal import Refusal
 
 LONG = ("truncate", "skip", "error")
 _THREADS = 8
@@ -24,13 +25,13 @@ def frames_in_use(listing: Listing, samples: Sequence[int], positions: int, long
     """Frames that each recording gives, 0 for what can't be read and what --long=skip leaves out.
 
     Raises:
-      ValueError: long is "error" and a recording exceeds the window.
+      Refusal: long is "error" and a recording exceeds the window.
     """
     window = positions * time_axis.SAMPLES_PER_FRAME
     too_long = [u.source.name for u, n in zip(listing.utterances, samples, strict=True) if n > window]
     if too_long and long == "error":
         seconds = window / time_axis.SAMPLE_RATE
-        raise ValueError(
+        raise Refusal(
             f"{listing.corpus}: {len(too_long)} recordings of {listing.language} are longer than "
             f"{seconds:g} s: {', '.join(too_long[:10])}. "
             "Cut them, or choose --long=truncate or --long=skip"

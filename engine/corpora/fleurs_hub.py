@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from isogloss.engine.corpora import fleurs_parquet, listing
 from isogloss.engine.corpora.languages import LANGUAGES
+from isogloss.engine.runtime.refusal import Refusal
 
 REPOSITORY = "mteb/fleurs"
 REVISION = "cadac46d4cd7d721f5cf8844a5b9f0f20e6fcde8"  # the one that MTEB's tasks pin
@@ -134,7 +135,7 @@ def _remote_contents(language: str, split: str) -> pa.Table:
                 tables.append(fleurs_parquet.read_contents(opened, f"{REPOSITORY}/{file}", file))
         return pa.concat_tables(tables)
     except (OSError, huggingface_hub.errors.HTTPError) as error:  # of the HTTP client, not an OSError
-        raise ValueError(
+        raise Refusal(
             f"{REPOSITORY} at {REVISION}: {language} can't be read ({error}). "
             "Set HF_HOME to a cache that has it, or give a folder: --corpus=fleurs-dir:PATH"
         ) from error

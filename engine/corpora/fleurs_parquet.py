@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from isogloss.engine.corpora import audio, listing
 from isogloss.engine.corpora.languages import SPLITS
+from isogloss.engine.runtime.refusal import Refusal
 
 HELD_BYTES = 512 << 20  # of recordings in memory, all languages together
 SERIES = r"-(\d+)-of-(\d+)\.parquet$"  # part and number of parts
@@ -161,7 +162,7 @@ class PartialSeriesError(ValueError):
 
 
 def read_contents(source: pathlib.Path | io.IOBase, place: str, name: str) -> pa.Table:
-    """Rows of one file in its order, without the audio; ValueError names `place`."""
+    """Rows of one file in its order, without the audio; Refusal names `place`."""
     try:
         with pq.ParquetFile(source, pre_buffer=False) as file:
             columns = _columns(place, file.schema_arrow)
@@ -170,7 +171,7 @@ def read_contents(source: pathlib.Path | io.IOBase, place: str, name: str) -> pa
             groups = range(file.num_row_groups)
             read = [file.read_row_group(group, columns, use_threads=False) for group in groups]
     except pa.ArrowException as error:
-        raise ValueError(
+        raise Refusal(
             f"{place}: not a Parquet file that can be read ({error}). Download it again."
         ) from error
     table = pa.concat_tables(read).flatten()
@@ -180,7 +181,7 @@ def read_contents(source: pathlib.Path | io.IOBase, place: str, name: str) -> pa
         groups, rows, table["id"].to_pylist(), table["audio.path"].to_pylist(), strict=True
     ):
         if number is None or not sound:
-            raise ValueError(
+            raise Refusal(
                 f"{place} row group {group} row {row}: no id or no audio.path. Download the file again."
             )
     optional = {
@@ -229,7 +230,7 @@ def describe(
 
 
 def _columns(place: str, schema: pa.Schema) -> list[str]:
-    """Columns to read, without the audio's bytes; ValueError if one that we need is missing."""
+    """Columns to read, without the audio's bytes; Refusal if one that we need is missing."""
     flat = schema.empty_table().flatten().schema  # a struct's fields become columns
     fields = dict(zip(flat.names, flat.types, strict=True))
     for name, check in (
@@ -239,7 +240,7 @@ def _columns(place: str, schema: pa.Schema) -> list[str]:
         ("audio.path", _is_text),
     ):
         if name not in fields or not check(fields[name]):
-            raise ValueError(
+            raise Refusal(
                 f"{place}: column {name} is {fields.get(name, 'missing')}; FLEURS has integer id, "
                 "string transcription and audio of (bytes, path). Download the file again."
             )

@@ -15,6 +15,7 @@ import zlib
 
 from isogloss.engine.corpora import audio, listing, tsv
 from isogloss.engine.corpora.languages import SPLITS
+from isogloss.engine.runtime.refusal import Refusal
 
 _COLUMNS = 7
 
@@ -58,17 +59,15 @@ def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> li
     for line, fields in tsv.rows(folder / f"{name}.tsv"):
         where = f"{folder.name}/{name}.tsv line {line}"
         if len(fields) != _COLUMNS:
-            raise ValueError(
-                f"{where}: {len(fields)} columns, FLEURS has {_COLUMNS}. Download the file again."
-            )
+            raise Refusal(f"{where}: {len(fields)} columns, FLEURS has {_COLUMNS}. Download the file again.")
         number, file, _, transcription, _, _, gender = fields
         if not number.isdecimal() or not file or pathlib.PurePath(file).name != file:
-            raise ValueError(
+            raise Refusal(
                 f"{where}: no number and file name ({number!r}, {file!r}). Download the file again."
             )
         if file in seen:
             if seen[file] != number:
-                raise ValueError(
+                raise Refusal(
                     f"{where}: {file} has id {number} and, further up, {seen[file]}. Keep one of the lines."
                 )
             continue
@@ -92,18 +91,16 @@ def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:
             try:
                 _unpack(archive, unpacked)
             except (EOFError, zlib.error, tarfile.TarError, gzip.BadGzipFile) as error:
-                raise ValueError(
-                    f"{archive}: truncated, or no tar.gz ({error}). Download it again."
-                ) from error
+                raise Refusal(f"{archive}: truncated, or no tar.gz ({error}). Download it again.") from error
             except OSError as error:
-                raise ValueError(
+                raise Refusal(
                     f"{archive}: can't be unpacked beside itself ({error.strerror}). "
                     f"Make room and let us write there, or unpack it to {unpacked} yourself."
                 ) from error
         if unpacked.is_dir():
             return unpacked
     names = " or ".join(f"audio/{name}.tar.gz" for name in spellings)
-    raise ValueError(f"{folder} has neither {names} nor it unpacked. Download the archive.")
+    raise Refusal(f"{folder} has neither {names} nor it unpacked. Download the archive.")
 
 
 def _unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:

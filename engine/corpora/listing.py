@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from isogloss.engine.corpora import audio
 from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.refusal import Refusal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,13 +68,13 @@ class Listing:
     def __post_init__(self) -> None:
         """Refuse a corpus without utterances, and names that two utterances share."""
         if not self.utterances:
-            raise ValueError(
+            raise Refusal(
                 f"{self.corpus}: no recording of {self.language}. Choose another language or split."
             )
         counts = collections.Counter(utterance.name for utterance in self.utterances)
         twice = [name for name, count in counts.items() if count > 1]
         if twice:
-            raise ValueError(
+            raise Refusal(
                 f"{self.corpus}: {len(twice)} names of {self.language} name several utterances: "
                 f"{first_names(twice)}. Give each recording its own id."
             )
@@ -108,7 +109,7 @@ def number(
     sentence follow the order of `found`.
     """
     if recordings not in ("first", "all"):
-        raise ValueError(f"recordings must be first or all, got {recordings!r}")
+        raise Refusal(f"recordings must be first or all, got {recordings!r}")
     sentences: dict[str, list[Recording]] = {}
     for recording in found:
         sentences.setdefault(recording.sentence, []).append(recording)
@@ -129,7 +130,7 @@ def number(
 
 
 def require(wanted: str, known: Sequence[str], what: str) -> None:
-    """Raise ValueError, with what comes near, unless `known` holds `wanted`.
+    """Raise Refusal, with what comes near, unless `known` holds `wanted`.
 
     Args:
       wanted: the word asked for.
@@ -141,4 +142,4 @@ def require(wanted: str, known: Sequence[str], what: str) -> None:
     near = difflib.get_close_matches(wanted, known, cutoff=0.5)
     there = f"There are: {', '.join(known)}." if known else "There is none."
     advice = f"Did you mean {' or '.join(near)}?" if near else there
-    raise ValueError(f"{what} {wanted!r}. {advice}")
+    raise Refusal(f"{what} {wanted!r}. {advice}")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from isogloss.engine.corpora import audio, listing, tsv
 from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.refusal import Refusal
 
 _NEEDED = ("language", "sentence", "audio")
 _OPTIONAL = ("id", "transcription", "gender")
@@ -20,7 +21,7 @@ class Manifest:
     """The corpus that a TSV lists; paths in it are relative to its folder."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        """Read and check the whole TSV; ValueError names its file, line, rule and remedy."""
+        """Read and check the whole TSV; Refusal names its file, line, rule and remedy."""
         self.description = f"manifest:{path.name}"
         self._found: dict[str, list[listing.Recording]] = {}
         names: dict[tuple[str, str], int] = {}
@@ -28,14 +29,14 @@ class Manifest:
         for line, row in _rows(path):
             where = f"{path.name} line {line}"
             if not re.fullmatch(r"[A-Za-z0-9_]+", row["language"]):
-                raise ValueError(
+                raise Refusal(
                     f"{where}: language {row['language']!r} names a folder and half of a pair. "
                     "Write it with letters, digits and _ only, as in en_us."
                 )
             name = row.get("id", "")
             first = names.setdefault((row["language"], name), line) if name else line
             if first != line:
-                raise ValueError(
+                raise Refusal(
                     f"{where}: id {name!r} of {row['language']} stands in line {first} too. "
                     "Give each recording of a language its own id."
                 )
@@ -52,7 +53,7 @@ class Manifest:
                 )
             )
         if missing:
-            raise ValueError(
+            raise Refusal(
                 f"{path.name}: {len(missing)} audio files are missing: "
                 f"{first_names(missing, separator='; ')}. "
                 f"Paths are relative to {path.parent}: put the files there or take the lines out."
@@ -71,27 +72,27 @@ class Manifest:
 def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, field of each column) of the lines under the header."""
     if not path.is_file():
-        raise ValueError(f"manifest {path} is not a file. Give the path of a TSV.")
+        raise Refusal(f"manifest {path} is not a file. Give the path of a TSV.")
     lines = list(tsv.rows(path))
     first, header = lines[0] if lines else (1, [])
     for column in _NEEDED:
         listing.require(column, header, f"{path.name} line {first}: the header lacks the column")
     twice = [column for column in _NEEDED + _OPTIONAL if header.count(column) > 1]
     if twice:
-        raise ValueError(f"{path.name} line {first}: column {twice[0]} stands twice. Keep one.")
+        raise Refusal(f"{path.name} line {first}: column {twice[0]} stands twice. Keep one.")
     if not lines[1:]:
-        raise ValueError(f"{path.name}: no recording under the header. Add a line for each recording.")
+        raise Refusal(f"{path.name}: no recording under the header. Add a line for each recording.")
     for number, fields in lines[1:]:
         where = f"{path.name} line {number}"
         if len(fields) != len(header):
-            raise ValueError(
+            raise Refusal(
                 f"{where}: {len(fields)} fields, the header has {len(header)}. "
                 "Separate fields by one tab each."
             )
         row = dict(zip(header, fields, strict=True))
         for column in (*_NEEDED, "id"):
             if not row.get(column, column).strip():
-                raise ValueError(f"{where}: {column} is empty. Fill it or take the line out.")
+                raise Refusal(f"{where}: {column} is empty. Fill it or take the line out.")
         yield number, row
 
 

@@ -6,18 +6,20 @@ The csv module would join lines at quotes and `splitlines` would cut texts at U+
 import pathlib
 from collections.abc import Iterator
 
+from isogloss.engine.runtime.refusal import Refusal
+
 
 def rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number from 1, fields) of the lines that aren't empty.
 
-    Raises ValueError, naming the line, for what is not UTF-8.
+    Raises Refusal, naming the line, for what is not UTF-8.
     """
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")  # some spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path.name} line {line}: not UTF-8. Save the file as UTF-8 text.") from error
+        raise Refusal(f"{path.name} line {line}: not UTF-8. Save the file as UTF-8 text.") from error
     for number, line in enumerate(text.split("\n"), 1):
         if stripped := line.removesuffix("\r"):
             yield number, stripped.split("\t")

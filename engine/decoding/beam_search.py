@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from isogloss.engine.decoding import generation
 from isogloss.engine.decoding.generation import Caches, Rules
 from isogloss.engine.runtime.devices import Program
+from isogloss.engine.runtime.refusal import Refusal
 
 _LOSES = jnp.float32(-1e9)
 
@@ -153,9 +154,9 @@ def beam_search(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int
     The log-probability is the hypothesis's own, not divided.
     """
     if beams < 1:
-        raise ValueError(f"beams must be at least 1, got {beams}")
+        raise Refusal(f"beams must be at least 1, got {beams}")
     if vocabulary < 2 * beams:
-        raise ValueError(f"{beams} beams need {2 * beams} tokens, the model has {vocabulary}")
+        raise Refusal(f"{beams} beams need {2 * beams} tokens, the model has {vocabulary}")
     first, later = rules.allowed(vocabulary)
 
     def run(

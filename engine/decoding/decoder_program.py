@@ -20,6 +20,7 @@ from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import beam_search, generation
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
 from isogloss.engine.time_axis import WINDOW_FRAMES
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import parameters
 from isogloss.engine.whisper.encoder_program import Precision
 from isogloss.engine.whisper.tokenizer import Tokens
@@ -109,7 +110,7 @@ class Decoding:
           beams: hypotheses of each row; 1 is greedy.
 
         Raises:
-          ValueError: a number is out of range.
+          Refusal: a number is out of range.
         """
         self.check(states, visible)
         lengths = [len(prompt) for prompt in prompts]
@@ -144,10 +145,10 @@ class Decoding:
         Both are of no use where the states aren't finite: the probability is NaN there.
 
         Raises:
-          ValueError: the model is English-only.
+          Refusal: the model is English-only.
         """
         if not self.tokens.multilingual or not self.tokens.languages:
-            raise ValueError("an English-only model detects no language. Remedy: give a multilingual model.")
+            raise Refusal("an English-only model detects no language. Remedy: give a multilingual model.")
         self.check(states, visible)
         code = {id: language for language, id in self.tokens.languages.items()}
 
@@ -163,17 +164,17 @@ class Decoding:
         return languages, probabilities
 
     def check(self, states: States, visible: Counts) -> None:
-        """Refuse impossible numbers of visible frames; ValueError."""
+        """Refuse impossible numbers of visible frames; Refusal."""
         wrong = [int(n) for n in visible if not 1 <= n <= states.shape[1]]
         if wrong or states.shape[1] > self.sizes.positions:
             most = min(states.shape[1], self.sizes.positions)
-            raise ValueError(f"visible frames must be 1 to {most}, got {wrong} of {states.shape[1]} frames")
+            raise Refusal(f"visible frames must be 1 to {most}, got {wrong} of {states.shape[1]} frames")
 
     def _check_room(self, start: int, limit: int) -> None:
         room = self.sizes.text_positions
         if start < 1 or limit < 0 or start + limit > room:
             rule = f"a prompt of at least 1 token and the new ones must fit the model's {room} positions"
-            raise ValueError(f"{rule}, got {start} and {limit}")
+            raise Refusal(f"{rule}, got {start} and {limit}")
 
     def frames_step(self, visible: int) -> int:
         """Frames of memory of the program that a row with so many visible ones goes to."""
@@ -231,13 +232,13 @@ def load(
       devices: how many of this host's devices; all by default.
 
     Raises:
-      ValueError: the vocabulary isn't the model's.
+      Refusal: the vocabulary isn't the model's.
     """
     sizes = checkpoint.dimensions
     generation.Rules.of(tokens).allowed(sizes.vocabulary)
     stamps = sizes.vocabulary - tokens.timestamp_begin
     if sizes.positions == WINDOW_FRAMES and stamps != _STAMPS:
-        raise ValueError(
+        raise Refusal(
             f"{checkpoint.name}: has {sizes.vocabulary} tokens, the tokenizer is of a Whisper with "
             f"{tokens.timestamp_begin + _STAMPS}: its tokens mean something else. Remedy: give the tokenizer "
             "of this model by --tokenizer."

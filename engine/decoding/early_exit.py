@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 
 from isogloss.engine.activations import state_source
+from isogloss.engine.runtime.refusal import Refusal
 
 _LOG = logging.getLogger(__name__)
 NORMS = {"true": (True,), "false": (False,), "both": (True, False)}
@@ -39,10 +40,10 @@ def choose(states: Sequence[str], exit_norm: str, layers: int) -> tuple[Exit, ..
       layers: blocks of the encoder.
 
     Raises:
-      ValueError: a state can't enter the decoder.
+      Refusal: a state can't enter the decoder.
     """
     if exit_norm not in NORMS:
-        raise ValueError(f"--exit_norm must be one of {', '.join(NORMS)}, got {exit_norm!r}")
+        raise Refusal(f"--exit_norm must be one of {', '.join(NORMS)}, got {exit_norm!r}")
     every = (*map(str, range(1, layers + 1)), state_source.FINAL)
     wanted = tuple(states) or every
     state_source.check_states(wanted, layers)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from isogloss.engine import time_axis
 from isogloss.engine.runtime.devices import Program
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.decoder import Decoder, DecoderBlock, KeysValues
 from isogloss.engine.whisper.tokenizer import Tokens
 
@@ -64,7 +65,7 @@ class Rules:
         outside = [id for id in (self.eot, *self.suppressed, *self.suppressed_at_begin) if id >= vocabulary]
         if outside:
             rule = f"tokens of the rules must be among the model's {vocabulary}"
-            raise ValueError(f"{rule}, got {outside}. Remedy: give the tokenizer of this model.")
+            raise Refusal(f"{rule}, got {outside}. Remedy: give the tokenizer of this model.")
         later = np.ones(vocabulary, bool)
         later[list(self.suppressed)] = False
         first = later.copy()

@@ -33,14 +33,14 @@ Made = TypeVar("Made")
 
 
 def vocabulary(config: DecoderJobConfig) -> Tokens:
-    """The tokenizer; ValueError where it can't be had."""
+    """The tokenizer; Refusal where it can't be had."""
     return Tokens.load(*config.vocabulary_source)
 
 
 def open_source(
     config: DecoderJobConfig, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool
 ) -> StateSource:
-    """The source of these states; ValueError for what can't be.
+    """The source of these states; Refusal for what can't be.
 
     Args:
       config: options of the job.

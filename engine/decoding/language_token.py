@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from isogloss.engine.corpora.languages import base_code, find
+from isogloss.engine.runtime.refusal import Refusal
 
 PER_UTTERANCE, DETECT = "per-utterance", "detect"
 
@@ -55,13 +56,13 @@ def parse(pairs: Sequence[str]) -> dict[str, str]:
     """Stand-ins of --stand_in=ky=kk,ga_ie=en: by code, whole or its first part.
 
     Raises:
-      ValueError: a pair isn't one, or a code stands twice.
+      Refusal: a pair isn't one, or a code stands twice.
     """
     found: dict[str, str] = {}
     for pair in pairs:
         code, _, language = pair.partition("=")
         if not code or not language or code in found:
-            raise ValueError(
+            raise Refusal(
                 f"--stand_in takes CODE=LANGUAGE, each code once, as in ky=kk,ga=cy; got {','.join(pairs)}"
             )
         found[code] = language
@@ -88,7 +89,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
     if not known:
         if asked not in (PER_UTTERANCE, "en"):
             rule = "an English-only model knows no language token"
-            raise ValueError(f"--language={asked}: {rule}. Remedy: a multilingual --model")
+            raise Refusal(f"--language={asked}: {rule}. Remedy: a multilingual --model")
         return Token(language="en", how="none")
     base = base_code(code)
     for name in (code, base):
@@ -106,7 +107,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
     if base in REASONS:
         language, reason = REASONS[base]
         return Token(language=_checked(language, f"stand-in of {code}", known), how="stand-in", reason=reason)
-    raise ValueError(
+    raise Refusal(
         f"language {code!r}: the model has no token for it and there is no stand-in. Remedy: "
         f"--stand_in={base}=LANGUAGE, --language=LANGUAGE or --language=detect"
     )
@@ -114,5 +115,5 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
 
 def _checked(language: str, what: str, known: Collection[str]) -> str:
     if language not in known:
-        raise ValueError(f"{what}: the model's languages are {' '.join(known)}; got {language!r}")
+        raise Refusal(f"{what}: the model's languages are {' '.join(known)}; got {language!r}")
     return language

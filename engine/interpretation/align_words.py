@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from isogloss.engine.alignment.align_config import AlignConfig
 from isogloss.engine.interpretation.inputs import Opened
+from isogloss.engine.runtime.refusal import Refusal
 
 if TYPE_CHECKING:
     pass
@@ -63,7 +64,7 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> AlignConfig:
     name = str(next(iter(opened.members.values())).store.attributes["model"])
     model = wanted.model or (name if "/" in name else None)
     if model is None:
-        raise ValueError(
+        raise Refusal(
             f"word times are needed: give --words, the folder of isogloss.jobs.align, or --model to align "
             f"here with the weights that {wanted.store} was made with ({name}, which is no hub id)"
         )
@@ -88,7 +89,7 @@ def _check_weights(wanted: Wanted, opened: Opened, model: str) -> None:
     store = next(iter(opened.members.values())).store
     made_by, given = store.attributes["weights_sha256"], checkpoint.load_checkpoint(model, wanted.revision)
     if made_by != given.sha256:
-        raise ValueError(
+        raise Refusal(
             f"{store.path}: made with weights {made_by} ({store.attributes['model']}), --model={given.name} "
             f"has {given.sha256}. Name the model that the store was made with"
         )

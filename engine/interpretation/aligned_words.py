@@ -17,6 +17,7 @@ from jaxtyping import Float, Int32
 
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.runtime import table_files
+from isogloss.engine.runtime.refusal import Refusal
 
 FILE = "words.parquet"
 COLUMNS = (
@@ -92,21 +93,21 @@ def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str,
       stores: of the languages wanted.
 
     Raises:
-      ValueError: no such file, not one of the align job, or words of other utterances than the stores'.
+      Refusal: no such file, not one of the align job, or words of other utterances than the stores'.
     """
     path = folder / FILE
     if not path.is_file():
-        raise ValueError(f"{path}: there are no words; run isogloss.jobs.align, or name its --out by --words")
+        raise Refusal(f"{path}: there are no words; run isogloss.jobs.align, or name its --out by --words")
     try:
         table = table_files.read_parquet(path, COLUMNS).to_pandas()
     except ValueError as error:
-        raise ValueError(f"not words of this align job: {error}. Run align again on that folder") from error
+        raise Refusal(f"not words of this align job: {error}. Run align again on that folder") from error
     languages = dict(iter(table.groupby("language", sort=True)))
     problems = _problems(folder / "utterances.parquet")
     absent = sorted(set(stores) - {str(code) for code in languages} - set(problems))
     if absent:
         there = ", ".join(map(str, languages)) or "none"
-        raise ValueError(f"{path}: has no words of {', '.join(absent)}; it has {there}. Run align for them")
+        raise Refusal(f"{path}: has no words of {', '.join(absent)}; it has {there}. Run align for them")
     return {
         code: _spoken(path, languages.get(code, table.iloc[:0]), store, problems.get(code, {}))
         for code, store in stores.items()
@@ -134,7 +135,7 @@ def _spoken(
         utterance = str(name)
         said = set(rows["sentence"])
         if utterance not in known or said != {known[utterance][0]}:
-            raise ValueError(
+            raise Refusal(
                 f"{path}: words of other utterances than {store.path}: {store.language} {utterance!r} of "
                 f"sentence {', '.join(map(repr, said))} isn't there. Run align on that store"
             )
@@ -153,11 +154,11 @@ def _words(where: str, rows: pd.DataFrame, frames: int) -> Words:
     centre = np.asarray(kept["centre_frame"], np.int32)
     first, last = intervals.T
     if (first < 0).any() or (last < first).any() or (last >= frames).any():
-        raise ValueError(f"{where}: a word's frames must lie in [0, {frames}), those of the store")
+        raise Refusal(f"{where}: a word's frames must lie in [0, {frames}), those of the store")
     if (first[1:] <= last[:-1]).any():
-        raise ValueError(f"{where}: words must follow each other without sharing a frame")
+        raise Refusal(f"{where}: words must follow each other without sharing a frame")
     if (centre < first).any() or (centre > last).any():
-        raise ValueError(f"{where}: a word's centre_frame must be one of its frames")
+        raise Refusal(f"{where}: a word's centre_frame must be one of its frames")
     return Words(
         index=tuple(map(int, kept["word_index"])),
         text=tuple(map(str, kept["word"])),

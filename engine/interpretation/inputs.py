@@ -18,6 +18,7 @@ from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Grid, Pair
 from isogloss.engine.runtime import json_values, zarr_group
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 
 MEASURE = "seqsim"
 _SHARED = ("weights_sha256", "settings")  # of a grid and its stores
@@ -71,7 +72,7 @@ class Opened:
         """SeqSim with the query language's sentences as rows.
 
         Raises:
-          ValueError: the chunk is damaged.
+          Refusal: the chunk is damaged.
         """
         place, turned = _place(self.grid, unit.pair)
         scores = self.grid.read(MEASURE, place, unit.state)
@@ -103,11 +104,11 @@ def open_input(
     A state that the grid lacks is kept apart, so that the others go on.
 
     Raises:
-      ValueError: a pair that isn't there, none of the states is, or a grid of other stores.
+      Refusal: a pair that isn't there, none of the states is, or a grid of other stores.
     """
     grid = grid_store.open_grid(grid_path)
     if MEASURE not in grid.measures:
-        raise ValueError(
+        raise Refusal(
             f"{grid_path}: holds {', '.join(grid.measures)}; interpretation needs {MEASURE}. "
             f"Run isogloss.jobs.grid with --measures={MEASURE} into another grid"
         )
@@ -127,12 +128,12 @@ def open_input(
 
 
 def read_words(folder: pathlib.Path, opened: Opened) -> dict[str, LanguageWords]:
-    """Words of every language, see `word_table.read`; ValueError if they are of none of its utterances."""
+    """Words of every language, see `word_table.read`; Refusal if they are of none of its utterances."""
     words = aligned_words.read(folder, {code: member.store for code, member in opened.members.items()})
     for code, member in opened.members.items():
         names = {member.store.names[row] for row in member.rows}
         if names.isdisjoint(words[code].utterances.keys() | words[code].problems.keys()):
-            raise ValueError(
+            raise Refusal(
                 f"{folder / aligned_words.FILE}: has words of {code}, of none of the {len(names)} utterances "
                 f"of {opened.grid.path} ({sorted(names)[0]}, ...). Run align on the store's utterances"
             )
@@ -143,18 +144,18 @@ def parse_pairs(wanted: Sequence[str], grid: Grid) -> tuple[Pair, ...]:
     """Pairs that `--pairs` names, the query language first.
 
     Raises:
-      ValueError: a pair that the grid holds in neither direction, or that is named twice.
+      Refusal: a pair that the grid holds in neither direction, or that is named twice.
     """
     either = {*grid.pairs, *(pair[::-1] for pair in grid.pairs)}
     by_name = {grid_store.pair_name(pair): pair for pair in sorted(either)}
     for text in wanted:
         if text not in by_name:
             there = ", ".join(map(grid_store.pair_name, grid.pairs))
-            raise ValueError(
+            raise Refusal(
                 f"--pairs={text}: {grid.path} has no such pair; it has {there}, each in both directions"
             )
     if len(set(wanted)) < len(wanted):
-        raise ValueError(f"--pairs names a pair twice: {','.join(wanted)}")
+        raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}")
     return tuple(by_name[text] for text in wanted)
 
 
@@ -189,7 +190,7 @@ def _check_same(grid: Grid, member: GridLanguage) -> None:
     its |= described if isinstance(described, dict) else {}
     its = {key: its.get(key) for key in mine}
     if lines := json_values.differences(its, mine, ("grid", "store")):
-        raise ValueError(
+        raise Refusal(
             f"{grid.path} isn't of {member.store.path}{lines}\n"
             "  Remedy: the --store that the grid was made of, or run the grid job on this one."
         )

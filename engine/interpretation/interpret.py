@@ -110,7 +110,7 @@ def run(config: InterpretConfig) -> InterpretSummary:
     """Compare the words of every unit that isn't done, and write the tables once all are.
 
     Raises:
-      ValueError: bad input, before any compute.
+      Refusal: bad input, before any compute.
       OSError: the tables can't be written.
     """
     start = time.monotonic()

@@ -63,14 +63,14 @@ def load(name: str) -> SentenceEncoder | None:
       name: a model of the Hugging Face hub or a folder in the format of sentence-transformers.
 
     Raises:
-      ValueError: the extra isn't installed, or the model can't be had or isn't one.
+      Refusal: the extra isn't installed, or the model can't be had or isn't one.
     """
     if name == NONE:
         return None
     try:
         library = importlib.import_module("sentence_transformers")  # an extra that takes seconds
     except ImportError as error:
-        raise ValueError(
+        raise Refusal(
             f"--sentence_encoder={name} needs sentence-transformers, and {error.name} isn't installed: run "
             "`pip install -e '.[meaning]'` in isogloss's folder, or leave the check of meaning out with "
             f"--sentence_encoder={NONE}"
@@ -79,7 +79,7 @@ def load(name: str) -> SentenceEncoder | None:
         model = library.SentenceTransformer(name)
     except (OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
+        raise Refusal(
             f"--sentence_encoder={name}: no model of sentence-transformers can be had there ({reason}). "
             "Check the name and the network, name a folder that holds one, or leave the check of meaning out "
             f"with --sentence_encoder={NONE}"

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from rapidfuzz.distance import Levenshtein
 
 from isogloss.engine.interpretation import espeak_voices
+from isogloss.engine.runtime.refusal import Refusal
 
 Phonemes = tuple[str, ...]
 
@@ -32,13 +33,13 @@ class Phones:
         """Find espeak-ng.
 
         Raises:
-          ValueError: the extra `phones` isn't installed.
+          Refusal: the extra `phones` isn't installed.
         """
         try:
             import espeakng_loader  # noqa: PLC0415 - an extra
             from phonemizer.backend.espeak import wrapper  # noqa: PLC0415
         except ImportError as error:
-            raise ValueError(
+            raise Refusal(
                 f"--phones needs phonemizer and espeak-ng, and {error.name} isn't installed: "
                 "run `pip install -e '.[phones]'` in isogloss's folder, or leave the phonetic check out with "
                 "--phones=false"

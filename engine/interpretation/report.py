@@ -37,6 +37,7 @@ from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels.unit_vectors import unit_vectors
+from isogloss.engine.runtime.refusal import Refusal
 
 SEED = 20250519  # of random word pairs and permutations
 _PAGE = "interpret.html"
@@ -72,7 +73,7 @@ class Recordings:
     """Waveforms by language and utterance."""
 
     def __init__(self, spec: str, stores: Iterable[LanguageStore]) -> None:
-        """List the recordings of `--corpus`; ValueError for nonsense, and if stores are of another corpus."""
+        """List the recordings of `--corpus`; Refusal for nonsense, and if stores are of another corpus."""
         opened = corpus.open_corpus(spec)
         self._sources: dict[tuple[str, str], audio.AudioSource] = {}
         for store in stores:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from isogloss.engine.runtime.refusal import Refusal
+
 SENTENCES = ("retrieved", "gold")
 
 
@@ -35,12 +37,12 @@ def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[Chosen]:
       how: "gold" takes the same sentence, "retrieved" the best candidate.
 
     Raises:
-      ValueError: scores between common sentences have gaps.
+      Refusal: scores between common sentences have gaps.
     """
     known = ~np.isnan(scores)
     common = np.flatnonzero(known.any(1) & known.any(0))
     if np.isnan(scores[np.ix_(common, common)]).any():
-        raise ValueError("scores between common sentences must be numbers, there are NaN")
+        raise Refusal("scores between common sentences must be numbers, there are NaN")
     pairs = []
     for query in map(int, common):
         candidate = query if how == "gold" else _best(scores[query], common, query)

@@ -18,6 +18,7 @@ from isogloss.engine.interpretation.sentence_choice import Chosen
 from isogloss.engine.interpretation.tables import Compared
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
 from isogloss.engine.retrieval.grid_store import Pair
+from isogloss.engine.runtime.refusal import Refusal
 
 States = Mapping[str, Float[np.ndarray, "_ D"]]  # by utterance
 
@@ -113,7 +114,7 @@ def _choose(opened: Opened, unit: PairState, sentences: str) -> list[Chosen]:
     try:
         scores = opened.scores(unit)
         if np.isnan(scores).all() and len(_common(opened, unit)):
-            raise ValueError("it isn't computed yet")
+            raise Refusal("it isn't computed yet")
         return sentence_choice.choose(scores, sentences)
     except ValueError as error:  # TensorStore's checksum error is one, too
         raise DamagedError(f"{what}: {error}; delete that chunk and run the grid job again") from error

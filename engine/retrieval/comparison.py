@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from isogloss.engine.activations.language_states import arrange
 from isogloss.engine.retrieval.measures import MEASURES, choose
 from isogloss.engine.retrieval.scores import score
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
 
 Frames = np.ndarray | jax.Array | xr.DataArray
@@ -45,7 +46,7 @@ def compare(
       implementation: of the frame kernels; auto: numba on a CPU, else xla.
 
     Raises:
-      ValueError: an unknown measure, no utterance, or arrays that can't be compared; the message names which.
+      Refusal: an unknown measure, no utterance, or arrays that can't be compared; the message names which.
     """
     choose(measures)
     queries, candidates = _utterances(x, "x"), _utterances(y, "y")
@@ -75,7 +76,7 @@ def _utterances(given: Frames | Sequence[Frames], name: str) -> list[xr.DataArra
     if not isinstance(given, Sequence):
         return [_utterance(given, name)]
     if not given:
-        raise ValueError(f"{name}: an empty list; give at least one utterance")
+        raise Refusal(f"{name}: an empty list; give at least one utterance")
     return [_utterance(frames, f"{name}[{i}]") for i, frames in enumerate(given)]
 
 
@@ -86,15 +87,15 @@ def _utterance(frames: Frames, name: str) -> xr.DataArray:
         array = array.rename(dict(zip(array.dims, _AXES[1:], strict=True)))
     if set(array.dims) - {"state"} != set(_AXES[1:]):
         wanted = "(frame, feature), or a labelled array with the axes state, frame, feature"
-        raise ValueError(f"{name}: an utterance is an array {wanted}; this has {array.dims} {array.shape}")
+        raise Refusal(f"{name}: an utterance is an array {wanted}; this has {array.dims} {array.shape}")
     if not array.size:
-        raise ValueError(f"{name}: an utterance has at least one frame; this has the shape {array.shape}")
+        raise Refusal(f"{name}: an utterance has at least one frame; this has the shape {array.shape}")
     if "state" not in array.dims:
         array = array.drop_vars("state", errors="ignore").expand_dims(state=list(_NO_STATE))
     array = array.transpose(*_AXES).astype(np.float32)
     if not np.isfinite(array.values).all():
         remedy = 'drop frames beyond its own, as array.dropna("frame") does'
-        raise ValueError(f"{name}: frames of an utterance are finite, these hold NaN or infinity; {remedy}")
+        raise Refusal(f"{name}: frames of an utterance are finite, these hold NaN or infinity; {remedy}")
     return array
 
 
@@ -103,12 +104,10 @@ def _common_states(utterances: Sequence[xr.DataArray]) -> tuple[str, ...]:
     first, *others = ((tuple(u.state.values.tolist()), u.sizes["feature"]) for u in utterances)
     for states, features in others:
         if features != first[1]:
-            raise ValueError(f"arrays have {first[1]} and {features} features: they aren't of one model")
+            raise Refusal(f"arrays have {first[1]} and {features} features: they aren't of one model")
         if states != first[0]:
             described = [", ".join(names) or "none" for names in (first[0], states)]
-            raise ValueError(
-                f"arrays must have the same states; one has {described[0]}, another {described[1]}"
-            )
+            raise Refusal(f"arrays must have the same states; one has {described[0]}, another {described[1]}")
     return first[0]
 
 

@@ -34,6 +34,7 @@ from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime import compilation
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder
 from isogloss.kernels import frame_scores
 
@@ -77,7 +78,7 @@ def run(config: GridConfig) -> GridSummary:
     """Compute the part of a grid that isn't there yet.
 
     Raises:
-      ValueError: bad input, before any compute.
+      Refusal: bad input, before any compute.
       OSError: the grid can't be written.
     """
     start = time.monotonic()
@@ -173,7 +174,7 @@ def _languages(config: GridConfig) -> tuple[str, ...]:
     languages = tuple(code for code in extracted if not config.languages or code in config.languages)
     if len(languages) < 2:
         names = ", ".join(languages) or "none"
-        raise ValueError(f"{config.store}: a grid needs two extracted languages, to compare are: {names}")
+        raise Refusal(f"{config.store}: a grid needs two extracted languages, to compare are: {names}")
     return languages
 
 
@@ -247,7 +248,7 @@ def _block_size(config: GridConfig, members: Mapping[str, GridLanguage]) -> int:
     largest = max(_bytes(member, remove_mean=config.remove_language_mean) for member in members.values())
     fit = int(config.memory_gb * 1e9 / largest)
     if fit < 4:
-        raise ValueError(
+        raise Refusal(
             f"--memory_gb={config.memory_gb} is too little: four languages of up to {largest / 1e9:.3f} GB "
             f"at one state must fit; give at least {4 * largest / 1e9:.3f}"
         )

@@ -16,6 +16,7 @@ from jaxtyping import Float, Float32, Int, Int32
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import json_values, zarr_group
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.zarr_group import Array, Coordinate
 
 KIND, FORMAT = "grid", 1
@@ -94,7 +95,7 @@ class Grid:
     def write(self, pair: int, state: int, scores: Mapping[str, Float32[np.ndarray, "Q C"]]) -> None:
         """Write one unit and wait until it is on disk."""
         if set(scores) != set(self.measures):
-            raise ValueError(f"{self.path}: a unit has {self.measures}, got {tuple(scores)}")
+            raise Refusal(f"{self.path}: a unit has {self.measures}, got {tuple(scores)}")
         writes = [self._arrays[measure][pair, state].write(matrix) for measure, matrix in scores.items()]
         for write in writes:
             zarr_group.finish(write, f"{self.path}: pair {pair}, state {state}")
@@ -118,7 +119,7 @@ def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
     """The grid at `path`, made now if there is none.
 
     Raises:
-      ValueError: there is a grid of another plan; the message gives both values.
+      Refusal: there is a grid of another plan; the message gives both values.
     """
     size = len(plan.sentences)
     shape = (len(plan.pairs), len(plan.states), size, size)
@@ -143,10 +144,10 @@ def open_grid(path: pathlib.Path) -> Grid:
     """The grid that a grid job made at `path`, for reading.
 
     Raises:
-      ValueError: there is none, or it's something else or of another format.
+      Refusal: there is none, or it's something else or of another format.
     """
     if not zarr_group.exists(path):
-        raise ValueError(f"{path}: there is no grid; make one with the grid job, or name another --grid")
+        raise Refusal(f"{path}: there is no grid; make one with the grid job, or name another --grid")
     zarr_group.check_kind(path, KIND, FORMAT)
     labels = {
         name: tuple(zarr_group.read_coordinate(path, name))
@@ -168,7 +169,7 @@ def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
     """(pair, state) indices that the grid at `path` has, none if there is no grid; writes nothing.
 
     Raises:
-      ValueError: there is a grid of another plan.
+      Refusal: there is a grid of another plan.
     """
     if not zarr_group.exists(path):
         return set()
@@ -180,7 +181,7 @@ def _check_plan(path: pathlib.Path, plan: Plan) -> None:
     wanted = {key: value for key, value in plan.attributes().items() if key != "flags"}
     found = {key: zarr_group.read_attributes(path).get(key) for key in wanted}
     if lines := json_values.differences(found, wanted):
-        raise ValueError(
+        raise Refusal(
             f"{path}: a grid of something else is there{lines}\n"
             "  Remedy: another --grid, or the flags and stores it was made with."
         )
@@ -210,7 +211,7 @@ def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, 
     """Pairs that `--pairs` names, each in the order of `languages`; all of them where none is named.
 
     Raises:
-      ValueError: a pair that isn't two different languages of `languages`, or is named twice.
+      Refusal: a pair that isn't two different languages of `languages`, or is named twice.
     """
     if not wanted:
         return tuple((a, b) for i, a in enumerate(languages) for b in languages[i + 1 :])
@@ -219,14 +220,14 @@ def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, 
         cuts = [(text[:i], text[i + 1 :]) for i, letter in enumerate(text) if letter == "-"]
         known = [(a, b) for a, b in cuts if a in languages and b in languages]
         if not known:
-            raise ValueError(
+            raise Refusal(
                 f"--pairs={text}: a pair is two extracted languages, a-b; "
                 f"extracted are {', '.join(languages)}"
             )
         a, b = known[0]
         if a == b:
-            raise ValueError(f"--pairs={text}: a language isn't compared with itself; name two languages")
+            raise Refusal(f"--pairs={text}: a language isn't compared with itself; name two languages")
         found.append((a, b) if languages.index(a) < languages.index(b) else (b, a))
     if len(set(found)) < len(found):
-        raise ValueError(f"--pairs names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
+        raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
     return tuple(sorted(found, key=lambda pair: [languages.index(code) for code in pair]))

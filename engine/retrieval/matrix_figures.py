@@ -12,6 +12,7 @@ import xarray as xr
 
 from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.runtime.refusal import Refusal
 
 
 def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = None) -> pd.DataFrame:
@@ -28,13 +29,11 @@ def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = 
         "dtw"; without such a name larger is better.
 
     Raises:
-      ValueError: the matrix isn't square, has no sentence, or has NaN between sentences of both sides.
+      Refusal: the matrix isn't square, has no sentence, or has NaN between sentences of both sides.
     """
     array = scores if isinstance(scores, xr.DataArray) else xr.DataArray(np.asarray(scores))
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or not array.size:
-        raise ValueError(
-            f"scores must be a square matrix, queries by candidates, got the shape {array.shape}"
-        )
+        raise Refusal(f"scores must be a square matrix, queries by candidates, got the shape {array.shape}")
     if not isinstance(scores, xr.DataArray):
         array = array.rename({array.dims[-2]: "a", array.dims[-1]: "b"})
     _check_order(array)
@@ -48,7 +47,7 @@ def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = 
         known = ~np.isnan(matrix)
         n = int((known.any(0) & known.any(1)).sum())
         if not n:
-            raise ValueError("scores hold no sentence that both sides have: all are NaN")
+            raise Refusal("scores hold no sentence that both sides have: all are NaN")
         ranks = metrics.gold_ranks(matrix, n, cost=cost)
         both = metrics.figures(ranks[None, None])[0, 0]
         for arrow, values in zip((f"{a}->{b}", f"{b}->{a}"), both, strict=True):
@@ -63,4 +62,4 @@ def _check_order(array: xr.DataArray) -> None:
     """Refuse labels of the same sentences in another order, where the diagonal would mean nothing."""
     rows, columns = (array[axis].values.tolist() for axis in array.dims[-2:])
     if rows != columns and set(rows) == set(columns):
-        raise ValueError("rows and columns hold the same sentences in another order; sort them alike")
+        raise Refusal("rows and columns hold the same sentences in another order; sort them alike")

@@ -9,6 +9,8 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Sequence
 
+from isogloss.engine.runtime.refusal import Refusal
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure:
@@ -38,7 +40,7 @@ class Measure:
     def __post_init__(self) -> None:
         """Refuse a measure that nothing computes."""
         if not self.kernel and not self.by_frame:
-            raise ValueError(f"measure {self.name}: `frame_scores` compares frames; name another kernel")
+            raise Refusal(f"measure {self.name}: `frame_scores` compares frames; name another kernel")
 
     @property
     def backward(self) -> str:
@@ -100,7 +102,7 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
     """Measures of these names, in their order.
 
     Raises:
-      ValueError: no name, an unknown one, or one named twice.
+      Refusal: no name, an unknown one, or one named twice.
     """
     if not names or len(set(names)) < len(names) or not set(names) <= set(MEASURES):
         known, got = ", ".join(MEASURES), ",".join(names) or "none"

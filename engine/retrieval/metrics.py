@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from isogloss.engine.retrieval.measures import MEASURES, reported
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
@@ -82,15 +83,15 @@ def gold_ranks(scores: Float[np.ndarray, "Q Q"], n: int, *, cost: bool) -> Int[n
       cost: smaller is better.
 
     Raises:
-      ValueError: the scores are of more or fewer sentences, or have a gap between two of them.
+      Refusal: the scores are of more or fewer sentences, or have a gap between two of them.
     """
     known = ~np.isnan(scores)
     common = known.any(1) & known.any(0)
     if (found := int(common.sum())) != n:
-        raise ValueError(f"both languages must have {n} sentences (n_common), scores are of {found}")
+        raise Refusal(f"both languages must have {n} sentences (n_common), scores are of {found}")
     scores = scores[common][:, common]  # np.ix_ takes six times as long
     if np.isnan(scores).any():
-        raise ValueError("scores between common sentences must be numbers, there are NaN")
+        raise Refusal("scores between common sentences must be numbers, there are NaN")
     if cost:
         scores = -scores
     gold = np.diagonal(scores)

@@ -34,6 +34,7 @@ from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def run(config: ReportConfig) -> ReportSummary:
     """Score what isn't scored yet, and write the report if all is.
 
     Raises:
-      ValueError: there is no grid, or one without a measure to report; nothing can be written to OUT.
+      Refusal: there is no grid, or one without a measure to report; nothing can be written to OUT.
       OSError: the report can't be written.
     """
     start = time.monotonic()
@@ -123,7 +124,7 @@ def run(config: ReportConfig) -> ReportSummary:
 def _open_grid(path: pathlib.Path) -> Grid:
     grid = grid_store.open_grid(path)
     if not reported(grid.measures):
-        raise ValueError(
+        raise Refusal(
             f"{path}: a report needs one of {_needed()}. The grid has {', '.join(grid.measures) or 'none'}. "
             "Run isogloss.jobs.grid with more --measures"
         )

@@ -15,6 +15,7 @@ from isogloss.engine.drawing import page, style
 from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 UNKNOWN = 65535  # of a cell that isn't computed or has n = 0
@@ -86,7 +87,7 @@ def _block(results: metrics.Results, measure: int) -> bytes:
     """Figures of a measure: uint16 little-endian (plane, state, pair)."""
     largest = int(np.max(results.n, initial=0))
     if largest >= UNKNOWN:
-        raise ValueError(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
+        raise Refusal(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
     shape = (max(b for _, b in PLANES.values()) + 1, len(results.states), len(results.pairs))
     packed = np.full(shape, UNKNOWN, "<u2")
     for figure, planes in PLANES.items():

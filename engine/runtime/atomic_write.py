@@ -10,6 +10,8 @@ import pathlib
 import socket
 from collections.abc import Callable
 
+from isogloss.engine.runtime.refusal import Refusal
+
 
 def name(what: str) -> str:
     """Name of this process's draft of `what`."""
@@ -58,7 +60,7 @@ def make_folder(path: pathlib.Path) -> None:
     """Make a folder unless it's there, without drafts of ended processes.
 
     Raises:
-      ValueError: there can't be one, or nothing can be written into it.
+      Refusal: there can't be one, or nothing can be written into it.
     """
     trial = _beside(path / "trial.txt")
     try:
@@ -69,7 +71,7 @@ def make_folder(path: pathlib.Path) -> None:
             if abandoned(old.stem):
                 old.unlink(missing_ok=True)
     except OSError as error:
-        raise ValueError(
+        raise Refusal(
             f"{path}: must be a folder to write to, but it can't be made or written "
             f"({error.strerror}: {error.filename}); name another, or check what is in its way and its "
             "permissions"

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from flax import nnx
 
+from isogloss.engine.runtime.refusal import Refusal
+
 Program = Callable[..., tuple[jax.Array, ...]]
 """`program(parameters, *arrays) -> arrays`; every array has the rows of one step on one device."""
 
@@ -58,7 +60,7 @@ class DataParallel:
           rows_per_device: rows of one step on one device, at least 1.
         """
         if rows_per_device < 1:
-            raise ValueError(f"rows per device must be at least 1, got {rows_per_device}")
+            raise Refusal(f"rows per device must be at least 1, got {rows_per_device}")
         self.devices = replicas.devices
         self.rows_per_device = rows_per_device
         self.capacity = rows_per_device * len(self.devices)
@@ -70,7 +72,7 @@ class DataParallel:
         count = arrays[0].shape[0]
         if not 0 < count <= self.capacity or any(a.shape[0] != count for a in arrays):
             shapes = [a.shape for a in arrays]
-            raise ValueError(f"a step takes 1 to {self.capacity} rows, the same of all, got {shapes}")
+            raise Refusal(f"a step takes 1 to {self.capacity} rows, the same of all, got {shapes}")
         return self._program(self._parameters, *map(self._split, arrays))
 
     def _split(self, array: np.ndarray) -> np.ndarray:

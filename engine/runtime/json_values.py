@@ -8,6 +8,8 @@ import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from isogloss.engine.runtime.refusal import Refusal
+
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 _KEY = 16  # letters of a fingerprint
@@ -28,14 +30,14 @@ def json_object(file: pathlib.Path, remedy: str) -> dict[str, Json]:
     """Object that a JSON file holds.
 
     Raises:
-      ValueError: it holds something else; the message ends with `remedy`.
+      Refusal: it holds something else; the message ends with `remedy`.
     """
     try:
         content = json.loads(file.read_text("utf-8"))
     except ValueError as error:  # UnicodeDecodeError is one too
-        raise ValueError(f"{file}: not JSON: {error}. Remedy: {remedy}") from error
+        raise Refusal(f"{file}: not JSON: {error}. Remedy: {remedy}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{file}: must hold a JSON object. Remedy: {remedy}")
+        raise Refusal(f"{file}: must hold a JSON object. Remedy: {remedy}")
     return content
 
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import TypeVar
 
+from isogloss.engine.runtime.refusal import Refusal
+
 Unit = TypeVar("Unit")
 
 
@@ -27,7 +29,7 @@ class Share:
     def __post_init__(self) -> None:
         """Refuse a share that isn't one."""
         if not 0 <= self.index < self.count:
-            raise ValueError(
+            raise Refusal(
                 f"shard index must be from 0 to {self.count - 1} for {self.count} shards, got {self.index}"
             )
 

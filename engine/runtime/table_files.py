@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 from pyarrow import parquet
 
+from isogloss.engine.runtime.refusal import Refusal
+
 
 def write_parquet(table: pa.Table, path: pathlib.Path) -> None:
     """Write a table whole."""
@@ -28,15 +30,15 @@ def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa
     `parquet.read_table` does, and the process aborts.
 
     Raises:
-      ValueError: the file isn't such a table, or lacks a column.
+      Refusal: the file isn't such a table, or lacks a column.
     """
     try:
         with path.open("rb") as file, parquet.ParquetFile(file, pre_buffer=False) as opened:
             if missing := sorted(set(columns or ()) - set(opened.schema_arrow.names)):
-                raise ValueError(f"{path}: lacks {', '.join(missing)}")
+                raise Refusal(f"{path}: lacks {', '.join(missing)}")
             return opened.read(columns=columns and list(columns), use_threads=False)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a table in Parquet ({error})") from error
+        raise Refusal(f"{path}: not a table in Parquet ({error})") from error
 
 
 def write_csv(table: pa.Table, path: pathlib.Path) -> None:

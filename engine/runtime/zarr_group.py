@@ -20,6 +20,7 @@ import tensorstore as ts
 
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 
 # Many small handles are opened over a run; a cache would keep what was read until the end.
 _CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
@@ -97,7 +98,7 @@ def create(
     """Make the group at `path` unless there is one; True if it was made here.
 
     Raises:
-      ValueError: something that isn't a Zarr group is in the way.
+      Refusal: something that isn't a Zarr group is in the way.
     """
     if exists(path):
         return False
@@ -106,9 +107,7 @@ def create(
         workshop.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         rule = f"{error.strerror}: {error.filename}"
-        raise ValueError(
-            f"{path}: no folder can be made there ({rule}); name a place you may write"
-        ) from error
+        raise Refusal(f"{path}: no folder can be made there ({rule}); name a place you may write") from error
     _sweep(workshop)
     unfinished = workshop / atomic_write.name(path.name)
     try:
@@ -125,11 +124,11 @@ def create(
 
 
 def exists(path: pathlib.Path) -> bool:
-    """Whether there is a group at `path`; ValueError if there is something else."""
+    """Whether there is a group at `path`; Refusal if there is something else."""
     if (path / "zarr.json").is_file():
         return True
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(
+        raise Refusal(
             f"{path}: exists, but isn't a Zarr v3 group (no zarr.json); name another place or move it away"
         )
     return False
@@ -217,11 +216,11 @@ def read_attributes(path: pathlib.Path) -> dict[str, Json]:
 
 
 def check_kind(path: pathlib.Path, kind: str, version: int) -> None:
-    """Refuse a group that isn't ours, or of another format; ValueError."""
+    """Refuse a group that isn't ours, or of another format; Refusal."""
     attributes = read_attributes(path)
     found = attributes.get("kind"), attributes.get("format")
     if found != (kind, version):
-        raise ValueError(
+        raise Refusal(
             f"{path}: holds {found[0]!r} of format {found[1]!r}, needed is {kind!r} of format {version}; "
             "name another folder, or make it anew with this version"
         )

@@ -18,6 +18,7 @@ from rapidfuzz.distance import Levenshtein
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
 from isogloss.engine.corpora.languages import WITHOUT_SPACES
+from isogloss.engine.runtime.refusal import Refusal
 
 COUNTS = tuple(
     f"{what}{form}" for form in ("", "_normalised") for what in ("word_edits", "words", "char_edits", "chars")
@@ -62,9 +63,9 @@ def read_spellings(file: pathlib.Path) -> dict[str, str]:
     try:
         table = json.loads(file.read_text("utf-8"))
     except ValueError as error:  # UnicodeDecodeError is one too
-        raise ValueError(f"{file}: not JSON: {error}. Remedy: fetch the file again.") from error
+        raise Refusal(f"{file}: not JSON: {error}. Remedy: fetch the file again.") from error
     if not isinstance(table, dict) or not all(isinstance(word, str) for word in table.values()):
-        raise ValueError(f"{file}: must hold an object of words by words. Remedy: fetch the file again.")
+        raise Refusal(f"{file}: must hold an object of words by words. Remedy: fetch the file again.")
     return table
 
 

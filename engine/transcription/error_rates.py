@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 
@@ -60,6 +61,6 @@ def rate(edits: Int[np.ndarray, " U"], lengths: Int[np.ndarray, " U"]) -> Resamp
     if not n:
         return NO_RATE
     if lengths.min() < 1:
-        raise ValueError("a reference must have at least one word or character, got one of none")
+        raise Refusal("a reference must have at least one word or character, got one of none")
     sums = bootstrap.resamples(n).astype(np.float64) @ np.stack([edits, lengths], axis=1).astype(np.float64)
     return Resampled(value=float(edits.sum() / lengths.sum()), draws=sums[:, 0] / sums[:, 1])

@@ -77,7 +77,7 @@ class TranscriptionSetting:
 
 
 def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
-    """All that `config` names; ValueError for what can't be."""
+    """All that `config` names; Refusal for what can't be."""
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary = job.vocabulary(config)
     layers = checkpoint.dimensions.encoder_layers

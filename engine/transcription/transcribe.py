@@ -55,7 +55,7 @@ def run(config: TranscribeConfig) -> TranscribeSummary:
     """Transcribe what isn't transcribed yet, and write the tables if all is.
 
     Raises:
-      ValueError: bad input, before any compute; or --out holds results of other settings.
+      Refusal: bad input, before any compute; or --out holds results of other settings.
       OSError: the results can't be written.
     """
     start = time.monotonic()

@@ -13,6 +13,7 @@ import re
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.runtime.refusal import Refusal
 
 Heads = tuple[tuple[int, int], ...]
 
@@ -85,14 +86,14 @@ def choose(checkpoint: Checkpoint) -> AlignmentHeads:
     """Alignment heads of a checkpoint.
 
     Raises:
-      ValueError: the checkpoint's own list names heads that its decoder doesn't have.
+      Refusal: the checkpoint's own list names heads that its decoder doesn't have.
     """
     sizes = checkpoint.dimensions
     if checkpoint.alignment_heads:
         heads = tuple(sorted(set(checkpoint.alignment_heads)))
         bad = [pair for pair in heads if not _exists(pair, sizes)]
         if bad:
-            raise ValueError(
+            raise Refusal(
                 f"{checkpoint.name}: alignment_heads names {bad}, but the decoder has layers 0 to "
                 f"{sizes.decoder_layers - 1} of heads 0 to {sizes.heads - 1}. Remedy: correct the list in "
                 "generation_config.json (Hugging Face) or config.json (CTranslate2), or remove it."

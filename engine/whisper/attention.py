@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from isogloss.engine.runtime.refusal import Refusal
+
 FORMS = ("dense", "chunked")
 SLAB = 250  # queries at a time; divides Whisper's 1500 frames
 
@@ -22,14 +24,14 @@ def attention(
     """softmax(query key^T / sqrt(K)) value, for every batch row and head.
 
     Raises:
-      ValueError: `form` is not one of FORMS.
+      Refusal: `form` is not one of FORMS.
     """
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     if form == "dense":
         return _dense(query, key, value)
     if form == "chunked":
         return _chunked(query, key, value)
-    raise ValueError(f"attention form must be one of {FORMS}, got {form!r}")
+    raise Refusal(f"attention form must be one of {FORMS}, got {form!r}")
 
 
 def _dense(

@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.attention import masked_attention
 from isogloss.engine.whisper.encoder import gelu, layer_norm
 
@@ -240,7 +241,7 @@ def _by_layer(heads: Heads, layers: int, of: int) -> tuple[Int[np.ndarray, "L C"
     """For each layer the heads wanted of it and their places in `heads`; unused places are out of range."""
     wrong = [pair for pair in heads if not (0 <= pair[0] < layers and 0 <= pair[1] < of)]
     if wrong:
-        raise ValueError(f"heads must be (layer < {layers}, head < {of}), both from 0, got {wrong}")
+        raise Refusal(f"heads must be (layer < {layers}, head < {of}), both from 0, got {wrong}")
     wanted = [[slot for slot, (own, _) in enumerate(heads) if own == layer] for layer in range(layers)]
     most = max(map(len, wanted))
     head = np.zeros((layers, most), np.int32)

@@ -17,6 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.attention import attention
 
 
@@ -29,11 +30,11 @@ def choose_states(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...
     """The states of `names` that are wanted, in their own order; all of them where none is named.
 
     Raises:
-      ValueError: a wanted state doesn't exist, or is named twice.
+      Refusal: a wanted state doesn't exist, or is named twice.
     """
     unknown = [state for state in wanted if state not in names]
     if unknown or len(set(wanted)) < len(wanted):
-        raise ValueError(
+        raise Refusal(
             f"--states must name states among {', '.join(names)}, each once; got {','.join(wanted)}"
         )
     return tuple(name for name in names if not wanted or name in wanted)

@@ -18,6 +18,7 @@ import tokenizers
 import transformers
 
 from isogloss.engine.checkpoints import huggingface, stored_tensors
+from isogloss.engine.runtime.refusal import Refusal
 
 TASKS = ("transcribe", "translate")
 ENGLISH_ONLY_EOT = 50256  # GPT-2's vocabulary, which has a token less than the multilingual one
@@ -59,14 +60,14 @@ class Tokens:
         """Tokens of a folder, or of a hub id.
 
         Raises:
-          ValueError: there is no tokenizer, or it isn't Whisper's.
+          Refusal: there is no tokenizer, or it isn't Whisper's.
         """
         backend = _backend(name, revision)
         special = {content: id for id, content in _added(backend).items()}
         missing = [token for token in _NEEDED.values() if token not in special]
         if missing:
             rule = f"a Whisper tokenizer has {', '.join(_NEEDED.values())}"
-            raise ValueError(f"{name}: {rule}; not here: {', '.join(missing)}. {_REMEDY}")
+            raise Refusal(f"{name}: {rule}; not here: {', '.join(missing)}. {_REMEDY}")
         ids = {field: special[token] for field, token in _NEEDED.items()}
         spoken = {
             found[1]: id
@@ -97,18 +98,18 @@ class Tokens:
         """What decoding starts from, without timestamps: start, language, task.
 
         Raises:
-          ValueError: the model knows no such language or task.
+          Refusal: the model knows no such language or task.
         """
         if task not in TASKS:
-            raise ValueError(f"task must be one of {TASKS}, got {task!r}")
+            raise Refusal(f"task must be one of {TASKS}, got {task!r}")
         if not self.multilingual:
             if (language, task) != ("en", "transcribe"):
                 rule = "an English-only model can only transcribe English"
-                raise ValueError(f"{rule}, got {task} {language!r}. Remedy: give a multilingual model.")
+                raise Refusal(f"{rule}, got {task} {language!r}. Remedy: give a multilingual model.")
             return (self.sot, self.no_timestamps)
         if language not in self.languages:
             known = " ".join(self.languages)
-            raise ValueError(f"language must be one of the model's ({known}), got {language!r}")
+            raise Refusal(f"language must be one of the model's ({known}), got {language!r}")
         task_token = self.transcribe if task == "transcribe" else self.translate
         return (self.sot, self.languages[language], task_token, self.no_timestamps)
 
@@ -131,7 +132,7 @@ def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
         load = transformers.WhisperTokenizerFast.from_pretrained  # pyright: ignore[reportAttributeAccessIssue]
         whole = load(path or name, revision=revision or "main")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{name}: no tokenizer to be had: {error} {_REMEDY}") from error
+        raise Refusal(f"{name}: no tokenizer to be had: {error} {_REMEDY}") from error
     return _completed(whole.backend_tokenizer)
 
 
@@ -181,7 +182,7 @@ def _ids(name: str, file: str, value: object) -> tuple[int, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(type(id) is int and id >= 0 for id in value):
-        raise ValueError(
+        raise Refusal(
             f"{name}: {file} must list ids of suppressed tokens, got {value!r}. Remedy: fetch it again."
         )
     return tuple(value)
