@@ -53,7 +53,7 @@ def test_ends_with_one_line_of_json_and_prints_the_table_aside(grid):
 def test_a_missing_chunk_gives_exit_code_1(grid):
     (grid / "dtw" / "c" / "1" / "0" / "0" / "0").unlink()
     done = run(f"--grid={grid}", f"--out={grid.parent / 'out'}")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert json.loads(done.stdout)["missing"] == {"en-es dtw": 1}
     assert "en-es dtw (1 of 2 states)" in done.stderr
     assert (grid.parent / "out" / "report.html").is_file()
@@ -92,11 +92,11 @@ def test_a_locale_of_ascii_changes_nothing(tmp_path):
     made.write(0, 0, {"dtw": 1 - np.eye(2, dtype=np.float32)})
     plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     done = run(f"--grid={made.path}", f"--out={folder / 'plain'}", env=os.environ | plain)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     assert json.loads(done.stdout)["missing"] == {"en-èdè dtw": 1}
     usual = run(f"--grid={made.path}", f"--out={folder / 'usual'}", env=os.environ | {"PYTHONUTF8": "1"})
-    assert usual.returncode == 1, usual.stderr
+    assert usual.returncode == 3, usual.stderr
     for name in ("retrieval.csv", "retrieval.parquet", "report.html"):
         assert (folder / "plain" / name).read_bytes() == (folder / "usual" / name).read_bytes()
     page = (folder / "plain" / "report.html").read_text("utf-8")

@@ -17,7 +17,7 @@ def run(*flags):
         ([], 2, ["give --corpus, or --store", "not both"]),
         (["--corpus=manifest:a.tsv", "--store=b"], 2, ["not both"]),
         (["--corpus=manifest:a.tsv", "--states="], 2, ["--states is empty"]),
-        (["--corpus=manifest:a.tsv", "--exit_norm=maybe"], 1, ["--exit_norm", "both"]),
+        (["--corpus=manifest:a.tsv", "--exit_norm=maybe"], 2, ["--exit_norm", "both"]),
     ],
 )
 def test_bad_flags(tmp_path, flags, code, words):

@@ -8,7 +8,6 @@ import xarray as xr
 from isogloss.engine import encode
 from isogloss.engine.activations import extract, labelled_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
-from isogloss.engine.runtime import shards
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +17,9 @@ def stored(tmp_path_factory, speech, model_folder):
     config = extract.ExtractConfig(
         corpus=f"manifest:{speech}",
         model=str(model_folder),
-        revision=None,
         store=store,
         languages=("aa",),
-        states=(),
-        recordings="first",
         dtype="float32",
-        long="truncate",
-        rows_per_device=0,
-        compute="auto",
-        in_flight_mb=0,
-        share=shards.Share(),
-        dry_run=False,
     )
     assert extract.run(config).done == 7
     return xr.open_zarr(store / "aa.zarr").load()
