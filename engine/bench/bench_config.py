@@ -14,9 +14,7 @@ SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what
 class BenchConfig(JobConfig):
     """Options of the bench job; each field's help is in its definition."""
 
-    suite: tuple[str, ...] = option(
-        f"Suites: all, or some of {', '.join(SUITES)}.", (), all_if_empty=True
-    )
+    suite: tuple[str, ...] = option(f"Suites: all, or some of {', '.join(SUITES)}.", (), all_if_empty=True)
     device: Literal["auto", "cpu", "gpu"] = option("Device of kernels and encoder.", "auto")
     implementation: Literal["auto", "xla", "numba"] = option(
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto"

@@ -19,8 +19,8 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import beam_search, generation
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
-from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.engine.whisper import parameters
 from isogloss.engine.whisper.encoder_program import Precision
 from isogloss.engine.whisper.tokenizer import Tokens

@@ -36,8 +36,8 @@ from isogloss.engine.retrieval import grid_store
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.kernels.unit_vectors import unit_vectors
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.kernels.unit_vectors import unit_vectors
 
 SEED = 20250519  # of random word pairs and permutations
 _PAGE = "interpret.html"
