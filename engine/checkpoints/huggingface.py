@@ -19,6 +19,7 @@ from jaxtyping import Float32
 
 from isogloss.engine.checkpoints import dimensions, stored_tensors
 from isogloss.engine.checkpoints.stored_tensors import LazyTensor
+from isogloss.engine.runtime.refusal import Refusal
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -177,7 +178,7 @@ def _tensors(file: pathlib.Path) -> list[SafeTensor]:
         for name, part in slices.items():
             if part.get_dtype() not in DTYPES:
                 rule = f"tensors must be of {', '.join(DTYPES)}, {name} is of {part.get_dtype()}"
-                raise ValueError(f"{file}: {rule}. Remedy: give a checkpoint in one of these.")
+                raise Refusal(f"{file}: {rule}. Remedy: give a checkpoint in one of these.")
         return [
             SafeTensor(name=name, file=file, shape=tuple(part.get_shape())) for name, part in slices.items()
         ]
@@ -185,13 +186,13 @@ def _tensors(file: pathlib.Path) -> list[SafeTensor]:
 
 @contextlib.contextmanager
 def _opened(file: pathlib.Path) -> Iterator[safetensors.safe_open]:
-    """A safetensors file; ValueError if it isn't one."""
+    """A safetensors file; Refusal if it isn't one."""
     try:
         with safetensors.safe_open(file, framework="numpy") as opened:
             yield opened
     except safetensors.SafetensorError as error:
         size = file.stat().st_size
-        raise ValueError(
+        raise Refusal(
             f"{file}: not a safetensors file, or truncated at {size} bytes, or longer than its tensors: "
             f"{error}. Remedy: delete it and fetch the checkpoint again (`git lfs pull` in a git clone)."
         ) from error

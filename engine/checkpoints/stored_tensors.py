@@ -40,11 +40,11 @@ class LazyTensor(abc.ABC):
         """Tensor in float32, row-major, finite or not."""
 
     def read(self) -> Float32[np.ndarray, "..."]:
-        """Tensor in float32, row-major; ValueError if it is cut short or not finite."""
+        """Tensor in float32, row-major; Refusal if it is cut short or not finite."""
         values = self.values()
         if not np.isfinite(values).all():
             wrong = values.size - np.count_nonzero(np.isfinite(values))
-            raise ValueError(
+            raise Refusal(
                 f"{self.file}: weights must be finite, but {wrong} of {values.size} numbers of "
                 f"tensor {self.name} are not. Remedy: fetch the checkpoint again."
             )

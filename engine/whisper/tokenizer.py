@@ -126,7 +126,7 @@ _NEEDED = {
 def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
     path = huggingface.local_path(name)
     if path and not any((path / file).is_file() for file in ("tokenizer.json", "merges.txt")):
-        raise ValueError(f"{name}: no tokenizer.json or merges.txt there. {_REMEDY}")
+        raise Refusal(f"{name}: no tokenizer.json or merges.txt there. {_REMEDY}")
     try:
         # Of transformers 4 the fast tokenizer; in 5 another name of the only one.
         load = transformers.WhisperTokenizerFast.from_pretrained  # pyright: ignore[reportAttributeAccessIssue]
