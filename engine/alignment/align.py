@@ -15,11 +15,11 @@ import jax
 
 from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.alignment import unit as align_unit, word_tables, word_timestamps
-from isogloss.engine.alignment.unit import TEXTS, Work
+from isogloss.engine.alignment.unit import Work
 from isogloss.engine.alignment.word_tables import Aligned
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.decoding import decoder_cost, decoder_program, early_exit, job
-from isogloss.engine.decoding.job import DecoderJobConfig, DecoderJobSummary, UtteranceBlock
+from isogloss.engine.decoding.job import DecoderJobSummary, UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import compilation, devices, out_folder
 from isogloss.engine.runtime.json_values import Json

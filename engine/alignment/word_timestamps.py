@@ -20,6 +20,7 @@ from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import decoder_cost, decoder_program
 from isogloss.engine.decoding.decoder_program import Counts, Decoding, Flags, States
 from isogloss.engine.runtime.devices import Program, rows_that_fit
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.decoder import Heads
 from isogloss.kernels import alignment
 

@@ -16,7 +16,7 @@ from isogloss.engine import time_axis
 from isogloss.engine.activations import open_states
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.decoding import decoder_cost, language_token
+from isogloss.engine.decoding import decoder_cost
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import json_values, shards
 from isogloss.engine.runtime.json_values import Json
@@ -68,7 +68,6 @@ def open_source(
         compute=config.compute,
         rows_per_device=config.rows_per_device,
     )
-
 
     def settings(
         self,

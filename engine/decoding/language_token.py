@@ -84,7 +84,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
       known: languages that the model has tokens for; none for English-only models.
 
     Raises:
-      ValueError: the model lacks the token, or there is no token and no stand-in for the language.
+      Refusal: the model lacks the token, or there is no token and no stand-in for the language.
     """
     if not known:
         if asked not in (PER_UTTERANCE, "en"):

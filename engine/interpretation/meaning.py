@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from jaxtyping import Float
 
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels.unit_vectors import unit_vectors
 
 NONE = "none"

@@ -106,7 +106,7 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
     """
     if not names or len(set(names)) < len(names) or not set(names) <= set(MEASURES):
         known, got = ", ".join(MEASURES), ",".join(names) or "none"
-        raise ValueError(f"measures must name some of {known}, each once; got {got}")
+        raise Refusal(f"measures must name some of {known}, each once; got {got}")
     return tuple(MEASURES[name] for name in names)
 
 
