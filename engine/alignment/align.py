@@ -15,6 +15,7 @@ import jax
 
 from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.alignment import unit as align_unit, word_tables, word_timestamps
+from isogloss.engine.alignment.align_config import AlignConfig
 from isogloss.engine.alignment.unit import Work
 from isogloss.engine.alignment.word_tables import Aligned
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -144,15 +145,15 @@ def _open(config: AlignConfig) -> _AlignSetting:
     [exit] = early_exit.choose(config.states, config.exit_norm, checkpoint.dimensions.encoder_layers)
     platform = jax.default_backend()
     precision = encoder_program.precision_for(platform, config.compute)
-    source = config.source(checkpoint, [exit.state], silence=True)
-    tokens = config.tokens(source.languages, vocabulary)
+    source = job.open_source(config, checkpoint, [exit.state], silence=True)
+    tokens = job.language_tokens(config, source.languages, vocabulary)
     sizes, memory = checkpoint.dimensions, devices.memory()
     rows = word_timestamps.rows_per_device(platform, sizes, precision.compute, memory, len(heads.heads))
     if config.text == "decoded":  # generating a text does not fill a CPU with one row, reading one does
         generated = decoder_cost.rows_per_device(platform, sizes, precision.compute, memory)
         rows = generated if platform == "cpu" else min(rows, generated)
     settings = {
-        **config.settings(checkpoint, vocabulary, source, precision),
+        **job.settings(config, checkpoint, vocabulary, source, precision),
         "heads": [list(pair) for pair in heads.heads],
         "heads_from": heads.source,
         "exit": dataclasses.asdict(exit),

@@ -16,7 +16,8 @@ from isogloss.engine import time_axis
 from isogloss.engine.activations import open_states
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.decoding import decoder_cost
+from isogloss.engine.decoding import decoder_cost, language_token
+from isogloss.engine.decoding.job_config import DecoderJobConfig
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import json_values, shards
 from isogloss.engine.runtime.json_values import Json
@@ -69,31 +70,51 @@ def open_source(
         rows_per_device=config.rows_per_device,
     )
 
-    def settings(
-        self,
-        checkpoint: Checkpoint,
-        vocabulary: Tokens,
-        source: StateSource,
-        precision: encoder_program.Precision,
-    ) -> dict[str, Json]:
-        """All of it that decides results.
 
-        Rows of a step don't count: they follow the memory of the device that a run or a shard finds, and
-        change the last bits at most.
-        """
-        ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
-        return {
-            "model": checkpoint.name,
-            "weights_sha256": checkpoint.sha256,
-            "vocabulary_sha256": json_values.sha256([vocabulary.backend.to_str(), ids]),
-            "states_from": "store" if self.corpus is None else "audio",
-            "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
-            "recordings": self.recordings,
-            "long": self.long,
-            "language": self.language,
-            "stand_in": list(self.stand_in),
-            "compute": precision.compute,
-        }
+def language_tokens(
+    config: DecoderJobConfig, languages: Sequence[str], vocabulary: Tokens, task: str = "transcribe"
+) -> dict[str, Token]:
+    """Language token of the decoder for each language; Refusal for what the model lacks."""
+    known = vocabulary.languages if vocabulary.multilingual else {}
+    overrides = language_token.parse(config.stand_in)
+    if unused := language_token.unused(overrides, languages):
+        _LOG.warning("--stand_in: no language is called %s", ", ".join(unused))
+    tokens = {code: language_token.choose(code, config.language, overrides, known) for code in languages}
+    for code, token in tokens.items():
+        if token.how != "detected":
+            vocabulary.prompt(token.language, task)
+        if token.reason:
+            _LOG.info(
+                "%s: Whisper lacks it; the decoder's token is %r: %s", code, token.language, token.reason
+            )
+    return tokens
+
+
+def settings(
+    config: DecoderJobConfig,
+    checkpoint: Checkpoint,
+    vocabulary: Tokens,
+    source: StateSource,
+    precision: encoder_program.Precision,
+) -> dict[str, Json]:
+    """All of it that decides results.
+
+    Rows of a step don't count: they follow the memory of the device that a run or a shard finds, and
+    change the last bits at most.
+    """
+    ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
+    return {
+        "model": checkpoint.name,
+        "weights_sha256": checkpoint.sha256,
+        "vocabulary_sha256": json_values.sha256([vocabulary.backend.to_str(), ids]),
+        "states_from": "store" if config.corpus is None else "audio",
+        "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
+        "recordings": config.recordings,
+        "long": config.long,
+        "language": config.language,
+        "stand_in": list(config.stand_in),
+        "compute": precision.compute,
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
-from isogloss.engine.decoding import decoder_cost, early_exit
+from isogloss.engine.decoding import decoder_cost, early_exit, job
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
@@ -93,7 +93,7 @@ def open_setting(config: TranscribeConfig) -> TranscriptionSetting:
     rows = decoder_cost.rows_per_device(
         platform, checkpoint.dimensions, precision.compute, devices.memory(), config.num_beams
     )
-    common = config.settings(checkpoint, vocabulary, source, precision)
+    common = job.settings(config, checkpoint, vocabulary, source, precision)
     return TranscriptionSetting(
         checkpoint=checkpoint,
         tokens=vocabulary,
