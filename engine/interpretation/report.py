@@ -82,7 +82,7 @@ class Recordings:
             for name, *expected in zip(store.names, *columns, strict=True):
                 found = listed.get(name)
                 if found is None or [found.sentence, found.transcription] != expected:
-                    raise ValueError(
+                    raise Refusal(
                         f"--corpus={spec}: {store.language} {name!r} of {store.path} isn't there, or has "
                         "another sentence or text. Name the corpus that the store was made of, or none"
                     )

@@ -12,7 +12,7 @@ import zarr
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
-from isogloss.engine.interpretation import interpret, meaning, report, word_pairs
+from isogloss.engine.interpretation import interpret, meaning, report
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 
 
