@@ -18,7 +18,8 @@ from isogloss.kernels import dtw
 
 WIDTH = 7  # frames of the median filter
 _REACH = WIDTH // 2
-# Exchanges that bring the median of seven to place 3; every input of zeros and ones is tested.
+# Exchanges that bring the median of seven to place 3. A network that orders every input of zeros and ones
+# orders every input, and a test tries them all.
 _EXCHANGES = (
     *((0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6)),
     *((2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)),
@@ -29,7 +30,7 @@ _EXCHANGES = (
 def median_filter(values: Float[Array, "B T N"], frames: Int[Array, " B"]) -> Float[Array, "B T N"]:
     """Median of each value and the three on either side, reflected at both ends of the frames in use.
 
-    Beyond them the values mean nothing. A row of at most three frames stays as it is.
+    Values beyond those frames are undefined. A row of at most three frames stays as it is.
     """
     if values.shape[2] <= _REACH:
         return values
@@ -53,7 +54,7 @@ def attention_matrix(
     tokens: Int[np.ndarray | Array, " B"],
     frames: Int[np.ndarray | Array, " B"],
 ) -> Float[Array, "B T N"]:
-    """How much each token attends to each frame: mean over heads of sharpened, smoothed attention.
+    """Attention of each token to each frame: mean over heads of standardised, smoothed attention.
 
     Args:
       scores: of A heads before the softmax, scaled; any float type, computed in float32.

@@ -1,4 +1,4 @@
-"""What the alignment kernels mean, as NumPy loops in float64.
+"""Definitions of the alignment kernels, as NumPy loops in float64.
 
 Nothing here imports JAX or a kernel, so a shared bug cannot hide. Slow by intent. Arrays come unpadded, one
 utterance at a time; the kernels take padded batches of the same.

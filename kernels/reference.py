@@ -1,4 +1,4 @@
-"""What every kernel means, as NumPy loops in float64.
+"""Definitions of the kernels, as NumPy loops in float64.
 
 Nothing here imports JAX, Numba or a kernel, so a shared bug cannot hide. Slow by intent.
 Arrays come unpadded, one pair at a time; the kernels take padded batches of the same.

@@ -2,8 +2,8 @@
 
 Sinkhorn's iteration on logarithms, in float32, a sentence pair a row; each row stops by itself and has the
 same bits whatever else is in the batch. `word_reference.transport` defines the plan. OTT-JAX 0.6 gives the
-same plans (to 3e-7, 24 words a side) and is no dependency: it brings jaxopt, lineax, equinox and optax
-along, and what is needed beyond its iteration, masks and the error that was reached, is most of this file.
+same plans (to 3e-7, 24 words a side) but is not a dependency: it brings jaxopt, lineax, equinox and optax
+along, and masks and the error reached, which it lacks, are most of this file.
 
 Sources: Cuturi, NIPS 2013; Peyre & Cuturi, "Computational Optimal Transport", section 4.4.
 """
@@ -33,7 +33,7 @@ class Transport(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """Logarithms of the scalings, and of what they make."""
+    """Logarithms of the scalings, the error of their plan, and the number of iterations."""
 
     rows: Float[Array, " V"]
     columns: Float[Array, " W"]

@@ -71,9 +71,9 @@ def word_vectors(
 
 @jax.jit
 def mutual_best(similarity: Float[Array, "B V W"]) -> Bool[Array, "B V W"]:
-    """Where i's best is j and j's best is i; NaN is nobody's best, of equals the first is the best.
+    """True where i's best is j and j's best is i; NaN is never best, and of equals the first is.
 
-    So matches are one to one whatever ties, and those of the transpose are the transpose.
+    So matches are one to one even with ties, and those of the transpose are the transpose.
     """
     known = ~jnp.isnan(similarity)
     values = jnp.where(known, similarity, -jnp.inf)

@@ -1,4 +1,4 @@
-"""What the word kernels mean, as NumPy loops in float64.
+"""Definitions of the word kernels, as NumPy loops in float64.
 
 Like `reference`, nothing here imports JAX or a kernel. Arrays come unpadded, one sentence pair at a time;
 the kernels take padded batches of the same. Words are intervals of frames, both ends included.

@@ -44,7 +44,7 @@ def cases(setting: BenchSetting) -> list[Planned]:
 
 
 class _DtwCase:
-    """Distances of all pairs of two sets of lengths, and what they are when flat."""
+    """Distances of all pairs of two sets of lengths, by pair and flat."""
 
     def __init__(self, setting: BenchSetting, lengths: _Lengths) -> None:
         self.lengths = lengths
@@ -61,7 +61,7 @@ class _DtwCase:
         return self.flat[p, : self.n[p], : self.m[p]].astype(np.float64)
 
     def checked(self) -> list[int]:
-        """Some pairs, the smallest first, as many as plain Python does in half a second."""
+        """Some pairs, the smallest first, as many as plain Python computes in half a second."""
         order = np.argsort(self.n.astype(np.int64) * self.m, kind="stable")
         cells = np.cumsum((self.n.astype(np.int64) * self.m)[order])
         return [int(p) for p in order[: max(1, int((cells <= _CHECKED_CELLS).sum()))][:16]]
@@ -150,7 +150,7 @@ def _whisper_task(given: _DtwCase) -> TimedTask:
 
 
 def _path_errors(given: _DtwCase, path: Callable[[int], np.ndarray]) -> list[float]:
-    """By how much the sum along each path exceeds the cheapest; infinite if it isn't a warping path."""
+    """Relative excess of each path's sum over the cheapest; infinite if it isn't a warping path."""
     found = []
     for p in given.checked():
         cells, pair = path(p).astype(np.int64), given.pair(p)

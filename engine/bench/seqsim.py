@@ -77,7 +77,7 @@ def _call(
 
 
 def _rounding(x: Batch, y: Batch) -> float:
-    """By how much a score may be off when frames are rounded to eight bits.
+    """Largest error of a score that rounding frames to eight bits may cause.
 
     At most the error that is proven; at the sizes of real states, where roundings cancel, 5e-4.
     """

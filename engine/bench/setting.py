@@ -1,4 +1,4 @@
-"""What every suite of a benchmark is told: device, implementation, peers, sizes, yardsticks.
+"""Settings of every suite of a benchmark: device, implementation, peers, sizes, yardsticks.
 
 A suite is a module with `cases(setting)`, a list of what it would time, and PEERS, the packages that its
 peers need. Nothing is built before its turn, because a case may hold gigabytes.
@@ -28,7 +28,7 @@ FLOPS_UNIT = "GFLOP/s"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchSetting:
-    """How the suites of a run are to be made.
+    """Settings of a run's suites.
 
     Attributes:
       device: "cpu" or "gpu" (or another platform of JAX).
@@ -47,11 +47,11 @@ class BenchSetting:
     copy: TimedTask
 
     def place(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
-        """An array where the kernels want it, so that no call pays for the way there."""
+        """An array on the device of the kernels, so that no call pays for the copy."""
         return array if self.implementation == "numba" else jnp.asarray(array)
 
     def frames(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
-        """Frames where the kernels want them: bfloat16 outside a CPU, as peers and yardstick are."""
+        """Frames on the device of the kernels: bfloat16 outside a CPU, as peers and yardstick are."""
         return self.place(array) if self.device == "cpu" else jnp.asarray(array, jnp.bfloat16)
 
 

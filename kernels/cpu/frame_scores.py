@@ -1,9 +1,9 @@
 """SeqSim and DTW of all pairs on the CPU, from one cosine tile that never leaves the cache.
 
-Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register; an utterance of A
-meets them tile by tile. A tile raises the row maxima and the column maxima before the next overwrites it, and
-for DTW leaves its distances in a table of the pair. A pair's bits depend on its own frames only. Memory:
-packed copies of BATCH utterances of B, for each thread one of A, what packing takes and, for DTW, a table.
+Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register. An utterance of A
+is multiplied with them tile by tile. Each tile updates the row and column maxima before the next overwrites
+it, and for DTW its distances are copied to a table of the pair. A pair's bits depend on its own frames only.
+Memory: packed copies of BATCH utterances of B; for each thread one of A and, for DTW, a table.
 """
 
 import concurrent.futures
@@ -75,7 +75,7 @@ def frame_scores(
 
 
 def _height(length: int) -> int:
-    """Frames of a sliver: little padding, and B isn't loaded more often than that is worth."""
+    """Frames of a sliver: the height of least cost, counting the rows padded and one load of B a sliver."""
     return min(HEIGHTS, key=lambda height: -(-length // height) * (height + 1))
 
 
@@ -85,7 +85,7 @@ def _blocks(
     form: Form,
     threads: concurrent.futures.ThreadPoolExecutor,
 ) -> tuple[Shaped[np.ndarray, " size"], Int[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
-    """Utterances of B packed one after the other, where each begins, and the factor of each."""
+    """(packed utterances of B one after the other, the entry at which each begins, the factor of each)."""
     ends = np.cumsum([form.size(frames, LANES, y.shape[2]) for frames in m.tolist()])
     flat = np.empty(ends[-1], form.dtype)
     begins = np.concatenate([[0], ends[:-1]])

@@ -1,7 +1,8 @@
-"""Words for writing compiled code of vectors of sixteen floats or integers, in LLVM's terms.
+"""Functions that write LLVM code on vectors of sixteen floats or integers, for Numba's compiled code.
 
-What takes a builder writes one thing where the builder stands; `routine` makes of it what Numba's compiled
-code can call. A vector's place in an array is counted in vectors, an `at` in entries.
+A function that takes a builder adds instructions at the builder's position and returns their value. `routine`
+wraps such code so that functions compiled by Numba can call it. Arguments named `vector` are positions in an
+array counted in vectors, those named `at` in entries.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,11 @@ _Body = Callable[[ir.IRBuilder, Sequence[ir.Value]], None]
 
 
 def transposed(builder: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
-    """The columns of LANES vectors, swapping ever smaller blocks."""
+    """Columns of a square of LANES vectors.
+
+    Blocks off the diagonal are swapped: first the two of half the size, then those of a quarter, and so on.
+    That takes 4 * LANES shuffles, where picking entries one by one would take LANES * LANES.
+    """
     block = list(rows)
     for step in (8, 4, 2, 1):
         low = [k if not k & step else LANES + k - step for k in range(LANES)]
@@ -34,9 +39,9 @@ def transposed(builder: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value
 
 
 def cases(builder: ir.IRBuilder, value: ir.Value, numbers: Sequence[int]) -> Iterator[int]:
-    """Each number in turn, the builder where code for it belongs; then the builder behind them all.
+    """Each of `numbers` in turn, with the builder inside the branch that runs if `value` is that number.
 
-    Any other value does nothing.
+    Afterwards the builder stands behind all branches. Any other value runs none of them.
     """
     after = builder.append_basic_block("after")
     switch = builder.switch(value, after)
@@ -50,21 +55,21 @@ def cases(builder: ir.IRBuilder, value: ir.Value, numbers: Sequence[int]) -> Ite
 
 
 class Loop:
-    """`for index in range(count)`, count >= 1, with values carried from step to step."""
+    """`for index in range(count)`, count >= 1, with values carried from step to step in registers."""
 
     def __init__(self, builder: ir.IRBuilder, count: ir.Value, start: Sequence[ir.Value]) -> None:
-        """Nothing is written before it is entered.
+        """A loop that is written on entering `with`.
 
         Args:
-          builder: stands in the loop inside of `with`, behind it after.
+          builder: stands in the loop inside of `with`, behind the loop afterwards.
           count: of steps.
-          start: what the first step finds in `carried`.
+          start: values of `carried` in the first step.
         """
         self._builder, self._count, self._start = builder, count, start
         self.results: list[ir.Value] = []
 
     def __enter__(self) -> "Loop":
-        """Begin a step, whose number is `index`."""
+        """The loop, with `index` and `carried` of the step."""
         before = self._builder.block
         self._block = self._builder.append_basic_block("loop")
         self._builder.branch(self._block)
@@ -77,13 +82,13 @@ class Loop:
         return self
 
     def carry(self, values: Sequence[ir.Value]) -> None:
-        """Hand `values` to the next step, or out of the loop."""
+        """Pass `values` on to the next step, or out of the loop as `results`."""
         self.results = list(values)
         for phi, value in zip(self.carried, self.results, strict=True):
             phi.add_incoming(value, self._block)
 
     def __exit__(self, *failure: object) -> None:
-        """End it; `results` is what the last one handed on."""
+        """End the loop; `results` are the values carried out of the last step."""
         after = self._builder.append_basic_block("after")
         following = self._builder.add(self.index, whole(1))
         self.index.add_incoming(following, self._block)
@@ -95,8 +100,8 @@ class Loop:
 def routine(name: str, kinds: Sequence[types.Type], body: _Body) -> tuple:
     """Signature and code generator of an intrinsic on flat arrays and integers.
 
-    The body stands in a function of its own that is never inlined: inlined, the optimiser was
-    seen to spill the product's sums, at half the speed.
+    The body is a function of its own that is never inlined: when inlined, the optimiser spilled the product's
+    sums to memory, which halved the speed.
     """
     signature = types.void(*kinds)
 
@@ -120,23 +125,23 @@ def routine(name: str, kinds: Sequence[types.Type], body: _Body) -> tuple:
 
 
 def whole(value: int) -> ir.Constant:
-    """A constant to count with."""
+    """An int64 constant."""
     return ir.Constant(I64, value)
 
 
 def made(value: object) -> ir.Value:
-    """What llvmlite made, under the type that its annotations leave out."""
+    """The same value, with the type that llvmlite's annotations leave out."""
     assert isinstance(value, ir.Value)
     return value
 
 
 def index(builder: ir.IRBuilder, base: ir.Value, times: int, plus: ir.Value) -> ir.Value:
-    """`base` `times` over, `plus` some."""
+    """`base` * `times` + `plus`."""
     return made(builder.add(builder.mul(base, whole(times)), plus))
 
 
 def plus(builder: ir.IRBuilder, value: ir.Value, number: int) -> ir.Value:
-    """`value` and a number."""
+    """`value` + `number`."""
     return made(builder.add(value, whole(number)))
 
 
@@ -148,7 +153,7 @@ def add_product(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, total: ir.Value
 
 
 def choose(builder: ir.IRBuilder, order: str, a: ir.Value, b: ir.Value) -> ir.Value:
-    """`a` where a `order` b, else b: one instruction of the machine, unlike a minimum of NaNs."""
+    """`a` where a `order` b, else b, also where either is NaN; one instruction, unlike LLVM's minimum."""
     return made(builder.select(builder.fcmp_ordered(order, a, b), a, b))
 
 
@@ -174,16 +179,16 @@ def load_words(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.V
 
 
 def load_at(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
-    """LANES floats of an array from any place."""
+    """LANES floats of an array from entry `at` on, which needs no alignment."""
     place = builder.gep(array, [at], source_etype=F32)
     return made(builder.load(builder.bitcast(place, VECTOR.as_pointer()), align=4, typ=VECTOR))
 
 
 def fetch(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> None:
-    """Ask for a cache line of an array, which need not exist."""
+    """Prefetch the cache line of an entry; one outside of the array does no harm."""
     kind = ir.FunctionType(ir.VoidType(), [F32.as_pointer(), _I32, _I32, _I32])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    to_read_soon = [ir.Constant(_I32, value) for value in (0, 3, 1)]
+    to_read_soon = [ir.Constant(_I32, value) for value in (0, 3, 1)]  # a read, of all caches, of data
     builder.call(prefetch, [builder.gep(array, [at], source_etype=F32), *to_read_soon])
 
 
@@ -223,6 +228,6 @@ def _everywhere(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType) ->
 
 
 def shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, order: Sequence[int]) -> ir.Value:
-    """Vector of the entries of a and b, counted through, in that order."""
+    """Vector of entries of a (numbered from 0) and b (from LANES on), in that order."""
     mask = ir.Constant(ir.VectorType(_I32, len(order)), list(order))
     return builder.shuffle_vector(a, b, mask)

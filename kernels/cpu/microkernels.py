@@ -1,8 +1,8 @@
-"""The inner loops of the CPU kernels, spelled out as LLVM vectors of sixteen floats or words of four bytes.
+"""The inner loops of the CPU kernels, written as LLVM vectors of sixteen floats or words of four bytes.
 
-Numba keeps small arrays in memory, and an accumulator in memory costs a factor of five; these
-loops keep theirs in registers. In the product a lane is a frame of B, and no lane sees another: a
-cosine cannot depend on its neighbours. Nothing checks bounds.
+Numba keeps small arrays in memory, and an accumulator in memory costs a factor of five. These loops keep
+theirs in registers. In the product each lane holds another frame of B and no lane reads another, so a cosine
+doesn't depend on its neighbours. Nothing checks bounds.
 
 Source: the product is the micro-kernel of Goto & van de Geijn, ACM TOMS 34(3), 2008.
 """
@@ -48,26 +48,26 @@ from isogloss.kernels.cpu.llvm_builder import (
     whole,
 )
 
-COLUMNS = 8  # blocks of B in a tile: their column maxima stay in registers
+COLUMNS = 8  # blocks of B in a tile: the column maxima of so many stay in registers
 
-# Numbers of rows to choose from, and panels of the product. With the most rows, sums and operands just fit
-# the registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON; with the fewest there are
-# still sums enough to wait for none. Found by trying; sums are the same in all. If Numba was told to compile
-# for another machine, as by NUMBA_CPU_NAME, what every machine has.
+# Numbers of rows to choose from, and panels, of the product. With the most rows, sums and operands just fit
+# the registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON. Even the fewest rows have
+# enough independent accumulators to hide the latency of a fused multiply-add. Found by trying; all have the
+# same sums. If Numba compiles for another machine (NUMBA_CPU_NAME), only what every machine has is used.
 _TOLD = (getattr(config, name) for name in ("CPU_NAME", "CPU_FEATURES"))
 _ELSEWHERE = any(told is not None for told in _TOLD) or not config.ENABLE_AVX  # pyright: ignore[reportAttributeAccessIssue]
 _HOST = {} if _ELSEWHERE else llvmlite.binding.get_host_cpu_features()
 HEIGHTS, PANELS = ((14, 12, 10), 2) if _HOST.get("avx512f", False) else ((6, 4), 1)
 
-HAS_BYTE_PRODUCT = bool(_HOST.get("avx512vnni", False))  # four products of bytes and their sum at once
+HAS_BYTE_PRODUCT = bool(_HOST.get("avx512vnni", False))  # one instruction adds up four products of bytes
 
 
 def product(heights: Sequence[int], panels: int) -> Callable[..., None]:
     """Compiled-code function (a, b, c, stride, rows, depth, count, resume) -> None on flat float32 arrays.
 
     With `rows` one of `heights`, c[r * stride + p * LANES + l] = sum over k < count of a[k * rows + r] times
-    b[(p * depth + k) * LANES + l], one chain of fused multiply-adds in the order of k. It goes on
-    from what c holds if `resume` isn't 0, so a long sum has the same bits in pieces.
+    b[(p * depth + k) * LANES + l], one chain of fused multiply-adds in the order of k. If `resume` isn't 0,
+    sums begin with the values of c, so a long sum has the same bits when it is computed in pieces.
     """
 
     @intrinsic
@@ -85,14 +85,14 @@ def product(heights: Sequence[int], panels: int) -> Callable[..., None]:
 def product_of_bytes(heights: Sequence[int], panels: int, *, by_instruction: bool) -> Callable[..., None]:
     """Compiled-code function (a, b, c, stride, rows, words) -> None on flat arrays, int32 but for c, float32.
 
-    A word is four bytes: unsigned in a, (word, row), signed in b, (panel, 1 + words, lane), whose first
-    row is where sums begin. c[r * stride + p * LANES + l] is that plus the products of all bytes of row r
-    with those of lane l, an exact 32-bit integer, rounded to float32.
+    A word is four bytes: unsigned in a, (word, row), signed in b, (panel, 1 + words, lane). The first entry
+    of b is the initial accumulator. c[r * stride + p * LANES + l] is that plus the products of all bytes of
+    row r with those of lane l: an exact 32-bit integer, then rounded to float32.
 
     Args:
       heights: that `rows`, of a, may have.
       panels: of b.
-      by_instruction: use the machine's own, see HAS_BYTE_PRODUCT; else several that every machine has.
+      by_instruction: use the machine's own, see HAS_BYTE_PRODUCT; otherwise several that every machine has.
     """
 
     @intrinsic
@@ -111,7 +111,8 @@ def product_of_bytes(heights: Sequence[int], panels: int, *, by_instruction: boo
 def transpose(typing, source, stride, last, factors, out, width, count):  # noqa: ANN001, ANN201
     """out[k * width + i] = source[min(i, last) * stride + k] * factors[i], for i < LANES, k < count * LANES.
 
-    All flat float32. What follows the last k's `width` is overwritten up to LANES.
+    All flat float32. LANES entries are written for each k, in order, so those beyond `width` are overwritten
+    by the next k; those behind the last k stay overwritten.
     """
     return routine(
         "isogloss_transpose",
@@ -122,7 +123,7 @@ def transpose(typing, source, stride, last, factors, out, width, count):  # noqa
 
 @intrinsic
 def raise_maxima(typing, tile, row_maxima, column_maxima, rows):  # noqa: ANN001, ANN201
-    """Raise row_maxima (row, lane) and column_maxima (column, lane) to those of a tile.
+    """Update row_maxima (row, lane) and column_maxima (column, lane) with the cells of a tile.
 
     tile (row, column, lane) has COLUMNS columns. All flat float32; NaN raises nothing.
     """
@@ -168,7 +169,7 @@ def _emit_product(builder: ir.IRBuilder, given: Sequence[ir.Value], rows: int, p
         right = [load(builder, b, index(builder, depth, p, loop.index)) for p in range(panels)]
         sums = iter(loop.carried)
         totals = []
-        for r in range(rows):  # one operand at a time: all at once, they push sums out to memory
+        for r in range(rows):  # one operand at a time: all at once, they would push sums out to memory
             left = spread(builder, a, index(builder, loop.index, rows, whole(r)))
             totals += [add_product(builder, left, right[p], next(sums)) for p in range(panels)]
         loop.carry(totals)
@@ -212,6 +213,7 @@ def _add_products_of_bytes(
         kind = ir.FunctionType(INT_VECTOR, [INT_VECTOR] * 3)
         dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
         return made(builder.call(dot, [total, a, b]))
+    # Without the instruction: each byte is shifted to 32 bits, with zeros for A and with its sign for B.
     for byte in range(4):
         ours = builder.and_(builder.lshr(a, ints(8 * byte)), ints(255))
         theirs = builder.ashr(builder.shl(b, ints(24 - 8 * byte)), ints(24))
@@ -221,6 +223,7 @@ def _add_products_of_bytes(
 
 def _emit_transpose(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
     source, stride, last, factors, out, width, count = given
+    # LANES frames are read LANES features at a time: a square in registers, transposed there by shuffles.
     places, scales = [], []
     for i in range(LANES):
         beyond = builder.icmp_signed(">", whole(i), last)
@@ -241,6 +244,7 @@ def _emit_transpose(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
 
 def _emit_maxima(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
     tile, row_maxima, column_maxima, rows = given
+    # A row's maximum stays a vector, one maximum per lane: `frame_scores` takes the largest lane at the end.
     highest = [load(builder, column_maxima, whole(c)) for c in range(COLUMNS)]
     with Loop(builder, rows, highest) as loop:
         cells = [load(builder, tile, _cell(builder, loop.index, c)) for c in range(COLUMNS)]
@@ -320,5 +324,5 @@ def _store_lowest(builder: ir.IRBuilder, values: ir.Value, edge: ir.Value, at: i
 
 
 def _cell(builder: ir.IRBuilder, row: ir.Value, column: int) -> ir.Value:
-    """Which vector of a tile is (row, column)."""
+    """Position of (row, column) in a tile, in vectors."""
     return index(builder, row, COLUMNS, whole(column))

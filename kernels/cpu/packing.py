@@ -31,7 +31,7 @@ _OFFSET = 128
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Form:
-    """A way to pack.
+    """A way to pack frames.
 
     Attributes:
       dtype: of entries.
@@ -109,7 +109,7 @@ def _write_floats(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray
         if np.isfinite(factors).all():
             exact[:] = factors
         else:
-            whole = 0  # a frame so short that only float64 holds its factor
+            whole = 0  # a frame is so short that only float64 can hold its factor
         if whole:
             microkernels.transpose(x[start:].reshape(-1), depth, last, factors, block, width, whole)
         for k in range(whole * LANES, depth):

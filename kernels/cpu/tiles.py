@@ -1,7 +1,7 @@
-"""A tile of cosines from packed frames: some slivers of A, frames side by side, times some blocks of B.
+"""A tile of cosines from packed frames: some slivers (groups of frames) of A times some blocks of B.
 
-A tile is flat (row, column, lane), COLUMNS blocks wide. Compiled code takes the product by what the frames
-are: floats, or words of four bytes, whose products give multiples of cosines.
+A tile is flat (row, column, lane), COLUMNS blocks wide. Numba chooses the product by the type of the frames:
+floats, or words of four bytes, whose products are multiples of cosines.
 """
 
 import typing
@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 from isogloss.kernels.cpu import microkernels
 from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES, PANELS
 
-_DEPTH = 96  # features at a time: those of two blocks and a sliver take 18 KB
+_DEPTH = 96  # features at a time: those of two blocks and a sliver take 18 KB of the first cache's 32 or more
 _product = microkernels.product(HEIGHTS, PANELS)
 _product_of_one = microkernels.product(HEIGHTS, 1)
 _by_instruction = microkernels.HAS_BYTE_PRODUCT
@@ -32,13 +32,13 @@ def fill(
     columns: int,
     shape: tuple[int, int],
 ) -> None:
-    """Fill `rows` and `columns` of a tile; in columns beyond, nothing is higher.
+    """Fill `rows` and `columns` of a tile; further columns become -inf, which changes no maximum.
 
     Args:
       tile: written.
       slivers: of A, from the first row on.
       blocks: of B, from the first column on.
-      rows: frames of A, a last sliver is filled whole.
+      rows: frames of A; a last sliver is computed whole.
       columns: blocks of B, at most COLUMNS.
       shape: frames of a sliver, entries of a frame.
     """
@@ -48,7 +48,7 @@ def fill(
 
 
 def _products(*given: object) -> None:
-    """A name for compiled code: fills a tile but for columns beyond, by what `_choose` puts in its place."""
+    """Placeholder in compiled code for the product that `_choose` puts in its place."""
     raise TypeError("products of tiles are for compiled code, whose registers Python doesn't have")
 
 
@@ -61,10 +61,9 @@ def _choose(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, ANN20
 
 @typing.no_type_check
 def _of_floats(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, ANN202 as `_products`
-    """Features are taken _DEPTH at a time.
+    """Products of _DEPTH features at a time.
 
-    What two blocks and a sliver hold of them stays near, while whole blocks of a large model would push each
-    other out of the cache.
+    So many of two blocks and a sliver stay in the first cache; whole blocks of a large model would not.
     """
     height, depth = shape
     for start in range(0, depth, _DEPTH):
@@ -82,7 +81,7 @@ def _of_floats(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, AN
 
 @typing.no_type_check
 def _of_words(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, ANN202 as `_products`
-    """The first word of a frame of A isn't used."""
+    """Products of whole frames. A's first entry is skipped: only B's is the initial accumulator."""
     height, depth = shape
     for c in range(0, columns, PANELS):
         right = blocks[c * depth * LANES :]
