@@ -65,7 +65,7 @@ class Checkpoint:
 
 
 def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
-    """Open a Whisper checkpoint; no tensor is read yet.
+    """Whisper checkpoint of a name; no tensor is read yet.
 
     Args:
       model: folder, .pt file, or id on the Hugging Face hub. What exists on disk wins.

@@ -118,7 +118,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
 
 
 class _Reader:
-    """Reads the index of a model.bin, from its start to its end, and no tensor."""
+    """Index of a model.bin, read from start to end without the tensors."""
 
     def __init__(self, stream: BinaryIO, file: pathlib.Path) -> None:
         self.stream = stream
@@ -169,7 +169,7 @@ class _Reader:
         return name, stored
 
     def _string(self) -> str:
-        """Read a string: its length with the closing zero, its bytes, the zero."""
+        """A string: its length with the closing zero, its bytes, the zero."""
         text = self._take(self._number("<H"))
         if not text.endswith(b"\0") or not text.isascii():
             raise self._damaged(f"{text[:40]!r} where a name belongs")
@@ -181,7 +181,7 @@ class _Reader:
     def _take(self, size: int) -> bytes:
         taken = self.stream.read(size)
         if len(taken) < size:
-            raise stored_tensors.truncated(self.file, "its list of tensors goes on")
+            raise stored_tensors.truncated(self.file, "its list of tensors is incomplete")
         return taken
 
     def _damaged(self, what: str) -> Refusal:
@@ -231,7 +231,7 @@ def _heads(file: pathlib.Path, settings: dict[str, StoredTensor]) -> int:
 
 
 def _dimensions(file: pathlib.Path, heads: int, found: dict[str, StoredTensor]) -> Dimensions:
-    """Sizes as the shapes of some tensors tell them; the others are checked later."""
+    """Sizes from the shapes of some tensors; the others are checked later."""
     sizes: dict[str, object] = {"heads": heads}
     for field, (name, axis, rank) in SIZED_BY.items():
         shape = found[name].shape if name in found else ()

@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dimensions:
-    """What distinguishes one size of Whisper from another; fixes every tensor's shape.
+    """Sizes that distinguish one Whisper from another; they fix every tensor's shape.
 
     Attributes:
       mels: bins of the log-mel spectrogram, 80 or (large-v3 and later) 128.
@@ -61,8 +61,8 @@ def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) 
     """Dimensions that a checkpoint states under keys of its own; Refusal names the file.
 
     Args:
-      file: what states them, for messages.
-      sizes: what it states.
+      file: the file that states them, for messages.
+      sizes: its content.
       keys: for each field of `Dimensions`, its key in `sizes`.
     """
     numbers: dict[str, int] = {}
@@ -123,10 +123,10 @@ def check_shapes(
     found: Mapping[str, Shape],
     tied: Mapping[str, Shape],
 ) -> None:
-    """Raise Refusal unless `found` is exactly the tensors expected, names and shapes.
+    """Nothing if `found` is exactly the tensors expected by name and shape, else Refusal.
 
     Args:
-      file: what the message calls the checkpoint.
+      file: name of the checkpoint in the message.
       expected: shape of each tensor, under the names of the file's own format.
       found: shape of each tensor in the file.
       tied: further tensors that may be there, if of this shape: copies of expected ones.

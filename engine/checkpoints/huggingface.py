@@ -68,7 +68,7 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
     except (OSError, errors.HFValidationError) as error:  # all of the hub's are OSErrors
         at = "" if revision is None else f" at revision {revision!r}"
         raise Refusal(
-            f"{repository}{at}: neither on this disk, nor to be had from the Hugging Face hub: "
+            f"{repository}{at}: neither on this disk, nor available from the Hugging Face hub: "
             f"{error} Remedy: check the name and the network, or fetch config.json and "
             f"{SINGLE} elsewhere and give their folder."
         ) from error
@@ -76,7 +76,7 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
 
 
 def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | None:
-    """A small file that a model may bring, or None where it is known to bring none.
+    """A small file of a model, or None where it is known that the model has none.
 
     Args:
       name: a path, or owner/name of a repository of the hub.
@@ -84,7 +84,7 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
       revision: of a repository, as of `download`.
 
     Raises:
-      Refusal: no name of a repository; or the hub can't be asked, and didn't say before.
+      Refusal: not the name of a repository; or the hub can't be reached, and its answer is not cached.
     """
     if path := local_path(name):
         return path / file if (path / file).is_file() else None
@@ -96,7 +96,7 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
         if known and not isinstance(error, errors.LocalEntryNotFoundError):
             return None
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
-        if cached is not None and not isinstance(cached, str):  # the cache's sign for "the hub has none"
+        if cached is not None and not isinstance(cached, str):  # the cache's mark: the hub has none
             return None
         raise Refusal(
             f"{name}: the Hugging Face hub can't be asked whether it has {file}, which results depend "
@@ -151,7 +151,7 @@ def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
 
 
 def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
-    """List the safetensors files that make up the model, sorted by name."""
+    """Safetensors files of the model, sorted by name."""
     if (folder / SINGLE).is_file():
         return (folder / SINGLE,)
     index = folder / INDEX

@@ -1,6 +1,6 @@
 """Whisper as OpenAI stores it: a .pt file, which is a zip with a pickle and raw numbers.
 
-The pickle is a program, so it runs in an unpickler that knows three things: ordered
+The pickle is a program, so it runs in an unpickler that accepts three things only: ordered
 dictionaries, the numbers of a tensor, and a view of them. Any other global is refused
 before it is looked up; nothing is imported, and PyTorch is not needed. Members lie
 uncompressed in the zip, so each tensor is read from its place in the file.
@@ -57,7 +57,7 @@ OUTSIDE_BLOCKS = {
     "encoder.embed_positions.weight": "encoder.positional_embedding",
     "decoder.embed_positions.weight": "decoder.positional_embedding",
 }
-UNREADABLE = (  # what unpickling raises on bytes that no pickler wrote
+UNREADABLE = (  # raised by unpickling bytes that no pickler wrote
     pickle.UnpicklingError,
     AttributeError,
     EOFError,
@@ -73,7 +73,7 @@ LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of its name a
 
 
 class _Storage(NamedTuple):
-    """Numbers in the zip, as the pickle announces them; nothing is checked yet."""
+    """Numbers in the zip, as the pickle states them; nothing is checked yet."""
 
     kind: object
     key: object
@@ -81,7 +81,7 @@ class _Storage(NamedTuple):
 
 
 class _View(NamedTuple):
-    """A tensor, as the pickle announces it; nothing is checked yet."""
+    """A tensor, as the pickle states it; nothing is checked yet."""
 
     storage: object
     offset: object
@@ -90,7 +90,7 @@ class _View(NamedTuple):
 
 
 class _Dictionary(dict[object, object]):
-    """An ordered dictionary without attributes, whatever the pickle wants to set."""
+    """An ordered dictionary without attributes, whatever the pickle sets."""
 
     __slots__ = ()
 
@@ -99,10 +99,10 @@ class _Dictionary(dict[object, object]):
 
 
 class _MakeDictionary:
-    """Stands in for collections.OrderedDict.
+    """Replacement of collections.OrderedDict.
 
-    A class or a function would do, were it not that a pickle may set attributes of
-    whatever it is given (BUILD): an object without a __dict__ has none to set.
+    A pickle may set attributes of any object that it gets. This one has no __dict__, and so
+    none to set, unlike a class or a function.
     """
 
     __slots__ = ()
@@ -112,7 +112,7 @@ class _MakeDictionary:
 
 
 class _MakeView:
-    """Stands in for torch._utils._rebuild_tensor_v2; without a __dict__ too."""
+    """Replacement of torch._utils._rebuild_tensor_v2; without a __dict__ too."""
 
     __slots__ = ()
 
@@ -124,7 +124,7 @@ class _Unpickler(pickle.Unpickler):
     """Makes numbers, strings, tuples, lists, dictionaries, storages and views; no more."""
 
     def find_class(self, module: str, name: str) -> object:
-        """Return the stand-in for one of the few globals that a checkpoint needs."""
+        """Replacement of one of the few globals that a checkpoint needs."""
         if (module, name) == ("collections", "OrderedDict"):
             return _MakeDictionary()
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -134,11 +134,11 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no tensor needs")
 
     def persistent_load(self, pid: object) -> _Storage:
-        """Return a storage: ("storage", type, key in the zip, device, numbers)."""
+        """Storage of a persistent id: ("storage", type, key in the zip, device, numbers)."""
         match pid:
             case ("storage", kind, key, _, numbers):
                 return _Storage(kind, key, numbers)
-        raise pickle.UnpicklingError(f"it asks for {pid!r}, which is no storage")
+        raise pickle.UnpicklingError(f"it asks for {pid!r}, which is not a storage")
 
 
 def open_file(file: pathlib.Path) -> stored_tensors.Weights:
@@ -176,7 +176,7 @@ def _members(file: pathlib.Path) -> tuple[dict[str, zipfile.ZipInfo], bytes]:
 
 
 def _unpickle(file: pathlib.Path, program: bytes) -> tuple[dict[object, object], dict[object, object]]:
-    """Return the dictionaries "dims" and "model_state_dict"."""
+    """The dictionaries "dims" and "model_state_dict"."""
     try:
         _check_memo(program)
         content = _Unpickler(io.BytesIO(program)).load()
@@ -189,9 +189,9 @@ def _unpickle(file: pathlib.Path, program: bytes) -> tuple[dict[object, object],
 
 
 def _check_memo(program: bytes) -> None:
-    """Refuse to number a remembered value higher than there are bytes.
+    """Nothing, or UnpicklingError where a memo index exceeds the number of bytes.
 
-    Picklers count from 0; CPython's unpickler makes room for as many as the number says, up to 64 GB.
+    Picklers count from 0; CPython's unpickler allocates memory for that number of values, up to 64 GB.
     """
     for opcode, number, _ in pickletools.genops(program):
         if not opcode.name.endswith("PUT") or not isinstance(number, int):
@@ -238,7 +238,7 @@ def _stored(file: pathlib.Path, members: dict[str, zipfile.ZipInfo], name: str, 
 
 
 def _sizes(values: object) -> tuple[int, ...] | None:
-    """Return the values if they are a tuple of whole numbers of at least 0, else None."""
+    """The values if they are a tuple of whole numbers of at least 0, else None."""
     if not isinstance(values, tuple):
         return None
     sizes = tuple(value for value in values if type(value) is int and value >= 0)

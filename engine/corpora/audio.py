@@ -1,7 +1,7 @@
-"""From a recording's bytes to float32 mono at 16 kHz, and its exact length beforehand.
+"""Waveforms of recordings, float32 mono at 16 kHz, and their exact lengths beforehand.
 
-`samples` reads a header (about 0.3 ms), `decode` everything; both raise AudioError for
-what must not reach the model, and they agree on the length or `decode` raises.
+`samples` reads a header (about 0.3 ms), `decode` the samples; both raise AudioError for
+a recording that must not reach the model. `decode` also raises it where the lengths differ.
 The result is that of `librosa.load(path, sr=16000)`: soundfile reads, so that a long
 recording is read no further than the window, and `librosa.resample` changes the rate.
 libsndfile reads a truncated WAV, AIFF, AU or OGG without an error, so we read the length
@@ -22,8 +22,8 @@ from jaxtyping import Float
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _CHANNELS = 2
-_MARGIN = 1_600  # samples read beyond a window, so that the resampler's filter doesn't see the cut
-_UNKNOWN = 0x7FFFF000  # a data size from here on is what encoders write into a pipe
+_MARGIN = 1_600  # samples read beyond a window, so that the resampling filter does not reach the cut
+_UNKNOWN = 0x7FFFF000  # encoders that write into a pipe state a data size of at least this
 _OGG_PAGE = 65_307  # bytes of the longest page
 
 
@@ -33,12 +33,12 @@ class AudioError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioSource(abc.ABC):
-    """Where the bytes of one recording are.
+    """Place of one recording's bytes.
 
     Attributes:
       name: relative path or member name, for messages and stores; the same everywhere.
-      size: bytes; None where the file is missing or only reading it would tell.
-      promised: samples at 16 kHz as the corpus states them; None leaves the header to tell.
+      size: bytes; None where the file is missing, or only reading it would show.
+      promised: samples at 16 kHz as the corpus states them; None if the header must be read.
     """
 
     name: str
@@ -47,7 +47,7 @@ class AudioSource(abc.ABC):
 
     @abc.abstractmethod
     def open(self) -> io.BufferedReader:
-        """Open the recording as a seekable file; raises OSError or AudioError."""
+        """Seekable file of the recording; raises OSError or AudioError."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,16 +58,16 @@ class FileSource(AudioSource):
 
     @classmethod
     def at(cls, path: pathlib.Path, name: str) -> "FileSource":
-        """Source at `path`, which may be missing: `samples` will say so."""
+        """Source at `path`, which may be missing: `samples` then raises AudioError."""
         return cls(path=path, name=name, size=path.stat().st_size if path.is_file() else None)
 
     def open(self) -> io.BufferedReader:
-        """Open the file."""
+        """The file, opened."""
         return self.path.open("rb")
 
 
 def samples(source: AudioSource) -> int:
-    """Count the samples that `decode` will yield: as the corpus promises, else by the header."""
+    """Number of samples that `decode` gives: as the corpus promises, else by the header."""
     if source.promised is not None:
         if source.promised < 1:
             raise AudioError(f"{source.name}: the corpus states {source.promised} samples. Record it again.")
@@ -81,7 +81,7 @@ def decode(source: AudioSource, window: int | None = None) -> Float[np.ndarray, 
 
     Args:
       source: where the recording is.
-      window: samples wanted; what lies beyond isn't read, so memory is bounded however long it is.
+      window: samples wanted; what lies beyond is not read, so that memory is bounded for any length.
     """
     with _open(source) as file, _header(source, file) as sound:
         rate, whole = sound.samplerate, sound.frames
@@ -100,7 +100,7 @@ def decode(source: AudioSource, window: int | None = None) -> Float[np.ndarray, 
     length = _resampled(whole, rate)
     if source.promised not in (None, length):
         raise AudioError(
-            f"{source.name}: holds {length} samples at 16 kHz, the corpus says {source.promised}. "
+            f"{source.name}: holds {length} samples at 16 kHz, the corpus states {source.promised}. "
             "Fetch the corpus again."
         )
     bad = np.count_nonzero(~np.isfinite(wave))
@@ -138,7 +138,7 @@ def _open(source: AudioSource) -> io.BufferedReader:
 
 
 def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile:
-    """Open a recording whose header is sound with libsndfile."""
+    """Recording opened by libsndfile, with its header checked."""
     size = file.seek(0, io.SEEK_END)
     if size == 0:
         raise AudioError(f"{source.name}: the file is empty (0 bytes). Copy it again, or take it out.")
@@ -151,7 +151,7 @@ def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile
     except (
         soundfile.LibsndfileError,
         TypeError,
-    ) as error:  # TypeError: a name in .raw, whose rate nobody knows
+    ) as error:  # TypeError: a name in .raw, whose rate is unknown
         raise AudioError(
             f"{source.name}: not audio that libsndfile reads. Convert it to WAV, FLAC, OGG or MP3."
         ) from error
@@ -167,7 +167,7 @@ def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile
 
 
 def _missing_bytes(file: io.BufferedReader, size: int) -> str:
-    """Say what a container promises and the file lacks; "" if nothing."""
+    """Part of the file that its container promises and that is missing; "" if nothing is."""
     file.seek(0)
     magic = file.read(4)
     if magic in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
@@ -183,7 +183,7 @@ def _missing_bytes(file: io.BufferedReader, size: int) -> str:
 
 
 def _data_end(file: io.BufferedReader, size: int, magic: bytes) -> int:
-    """Byte at which the samples end by their chunk's header; 0 where it does not say.
+    """Byte at which the samples end by their chunk's header; 0 where it does not state it.
 
     WAV's `data` and AIFF's `SSND` are chunks of (name, 32-bit size, content, pad byte);
     RF64 keeps the size of `data` as 64 bits in a chunk `ds64` before it.
@@ -205,7 +205,7 @@ def _data_end(file: io.BufferedReader, size: int, magic: bytes) -> int:
 
 
 def _missing_ogg(file: io.BufferedReader, size: int) -> str:
-    """Say what is missing unless the last page is whole and flagged as end of stream."""
+    """Part that is missing, "" if the last page is whole and flagged as the end of the stream."""
     start = max(0, size - _OGG_PAGE)
     file.seek(start)
     tail = file.read()

@@ -1,8 +1,8 @@
-"""The corpora that `--corpus` names, and what every corpus can do.
+"""The corpora that `--corpus` names, and the interface of every corpus.
 
 A corpus is opened without its audio: unknown words, missing columns and missing files
-are found here, before any compute. Readers are one module each; `fleurs` alone may
-download, one language at a time, when its listing is asked for.
+are found here, before any computation. Each reader is a module of its own. Only `fleurs`
+downloads: a language's texts when it is listed, its audio when a recording is decoded.
 """
 
 import pathlib
@@ -28,13 +28,13 @@ class Corpus(Protocol):
     """Utterances of several languages that share sentences.
 
     Attributes:
-      description: the corpus in words that hold on every machine, with its pinned revision.
+      description: the same on every machine, with the pinned revision.
     """
 
     description: str
 
     def languages(self) -> tuple[str, ...]:
-        """Codes of the languages that a listing can be asked for."""
+        """Codes of the languages that can be listed."""
         ...
 
     def listing(self, language: str, recordings: str = "first") -> Listing:
@@ -43,9 +43,9 @@ class Corpus(Protocol):
 
 
 def open_corpus(spec: str) -> Corpus:
-    """Open the corpus that `--corpus=spec` names; Refusal for anything else.
+    """The corpus that `--corpus=spec` names; Refusal for anything else.
 
-    A path may hold colons: only a last part that is a split's name is taken for one.
+    A path may contain colons: its last part is a split only if it is the name of one.
     """
     splits = fleurs_languages.SPLITS
     kind, colon, rest = spec.partition(":")
@@ -58,11 +58,13 @@ def open_corpus(spec: str) -> Corpus:
         return _open_folder(pathlib.Path(path).expanduser(), splits[last])
     if kind == "manifest" and rest:
         return manifest.Manifest(pathlib.Path(rest).expanduser())
-    raise Refusal(f"--corpus={spec} is none of: {FORMS}. SPLIT is one of {', '.join(splits)}, default test.")
+    raise Refusal(
+        f"--corpus={spec} must be one of: {FORMS}. SPLIT is one of {', '.join(splits)}, default test."
+    )
 
 
 def _open_folder(folder: pathlib.Path, split: str) -> Corpus:
-    """Open a FLEURS folder in the form that its files have."""
+    """Corpus of a FLEURS folder, read in the format of its files."""
     tree = fleurs_tsv.Tree(folder, split)
     if tree.languages():
         return tree

@@ -1,6 +1,6 @@
-"""Lengths of recordings, frames that each gives, and why a recording can't be used.
+"""Lengths of recordings, the frames of each, and the reason why a recording can't be used.
 
-Reads headers only, in threads: about 0.3 ms a file. Decides what `--long` means for each recording.
+Reads headers only, in threads: about 0.3 ms a file. Applies `--long` to each recording.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def lengths(listing: Listing) -> tuple[int, ...]:
 
 
 def frames_in_use(listing: Listing, samples: Sequence[int], positions: int, long: str) -> tuple[int, ...]:
-    """Frames that each recording gives, 0 for what can't be read and what --long=skip leaves out.
+    """Frames of each recording, 0 where it can't be read or --long=skip leaves it out.
 
     Raises:
       Refusal: long is "error" and a recording exceeds the window.
@@ -43,11 +43,11 @@ def _samples(utterance: Utterance) -> int:
     try:
         return audio.samples(utterance.source)
     except audio.AudioError:
-        return 0  # `why_unusable` says why, on this run and on every later one
+        return 0  # `why_unusable` gives the reason, on this run and on every later one
 
 
 def why_unusable(utterance: Utterance, positions: int) -> tuple[str, bool]:
-    """Why an utterance has no frames, and whether that was asked for by --long=skip."""
+    """Reason why an utterance has no frames, and whether it is --long=skip."""
     try:
         seconds = audio.samples(utterance.source) / time_axis.SAMPLE_RATE
     except audio.AudioError as error:

@@ -1,10 +1,10 @@
-"""FLEURS on the Hugging Face hub, at a pinned revision; what is needed is downloaded when it is needed.
+"""FLEURS on the Hugging Face hub, at a pinned revision; audio is downloaded when it is decoded.
 
 A listing reads the columns beside the audio: some twenty range requests and about 1 MB for a
 language, where its files hold hundreds of MB. They are downloaded into the hub's cache (HF_HOME),
 one at a time, when a recording of them is first decoded; the cache's locks let the processes of a
-machine download each file once. A recording's length is the column num_samples. Where a file lacks
-it, the header of the recording tells, so that asking for the length downloads the file.
+machine download each file once. A recording's length comes from the column num_samples. Where a file
+lacks it, the recording's header must be read, which downloads the file.
 """
 
 import fcntl
@@ -32,18 +32,18 @@ class Hub:
     """One split of FLEURS on the hub."""
 
     def __init__(self, split: str) -> None:
-        """Read nothing yet."""
+        """Nothing is read yet."""
         self.description = f"fleurs:{split}@{REVISION}"
         self._split = split
         self._groups = fleurs_parquet.RowGroups()
         self._fetching = threading.Lock()
 
     def languages(self) -> tuple[str, ...]:
-        """List the 102 languages."""
+        """The 102 languages."""
         return tuple(LANGUAGES)
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """List a language by id, then file name; downloads no audio."""
+        """Utterances of a language by id, then file name; downloads no audio."""
         listing.require(language, self.languages(), "FLEURS has no language")
         contents = _hub_contents(language, self._split)
         found = fleurs_parquet.describe(contents, language, self._split, self._fetch, self._groups)
@@ -79,7 +79,7 @@ class Hub:
 
 
 def _hub_contents(language: str, split: str) -> pa.Table:
-    """Rows of a language's files on the hub, kept for the next process that asks."""
+    """Rows of a language's files on the hub, kept for the next process."""
     import huggingface_hub  # noqa: PLC0415 (0.5 s that a folder of files need not wait for)
 
     kept = (
@@ -114,7 +114,7 @@ def _downloaded_contents(language: str, split: str) -> pa.Table | None:
     except (huggingface_hub.errors.LocalEntryNotFoundError, fleurs_parquet.PartialSeriesError):
         return None
     if not files or not all(re.search(fleurs_parquet.SERIES, file) for file in files):
-        return None  # only a series says how many files it has
+        return None  # only a numbered series shows that all files are there
     return pa.concat_tables(
         [fleurs_parquet.read_contents(folder / file, str(folder / file), file) for file in files]
     )

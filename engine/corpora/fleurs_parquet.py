@@ -2,7 +2,7 @@
 
 A listing reads the columns beside the audio only (a language holds hundreds of MB of audio);
 a recording's bytes come with their row group, some 50 MB, of which a bounded number stays in
-memory, since the order of ids is not that of rows. `transcription` is FLEURS's normalised
+memory, because ids and rows differ in their order. `transcription` is FLEURS's normalised
 text. Columns: huggingface.co/datasets/google/fleurs.
 """
 
@@ -37,7 +37,7 @@ CONTENTS = pa.schema(
         "audio": pa.string(),
         "transcription": pa.string(),
         "gender": pa.int64(),
-        "num_samples": pa.int64(),  # null where the file lacks the column: the audio's header tells
+        "num_samples": pa.int64(),  # null where the file lacks the column; then the audio's header is read
     }
 )
 
@@ -86,7 +86,7 @@ class RowSource(audio.AudioSource):
     groups: RowGroups
 
     def open(self) -> io.BufferedReader:
-        """Open the row's bytes as a file."""
+        """The row's bytes as a file."""
         path = self.fetch(self.file)
         try:
             content = self.groups.recording(path, self.group, self.row)
@@ -101,7 +101,7 @@ class Folder:
     """One split of FLEURS in Parquet files, in either of the hub's layouts."""
 
     def __init__(self, folder: pathlib.Path, split: str) -> None:
-        """Look at nothing yet.
+        """Nothing is read yet.
 
         Args:
           folder: holds the language folders.
@@ -118,7 +118,7 @@ class Folder:
         return tuple(sorted({path.relative_to(self._folder).parts[0] for path in found}))
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """List a language by id, then file name; reads no audio."""
+        """Utterances of a language by id, then file name; reads no audio."""
         wanted = " or ".join(patterns("*", self._split))
         listing.require(language, self.languages(), f"{self._folder} has no files {wanted} of language")
         files = local_files(self._folder, language, self._split)
@@ -157,7 +157,7 @@ def choose_files(names: Sequence[str], language: str, split: str, place: str) ->
     return files
 
 
-class PartialSeriesError(ValueError):
+class PartialSeriesError(Refusal):
     """Some files of a numbered series are missing."""
 
 
@@ -257,9 +257,9 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _read_bytes(path: pathlib.Path, group: int) -> list[bytes | None]:
-    """Read the audio of a row group, a few rows at a time.
+    """Audio of a row group, read a few rows at a time.
 
-    At once, Arrow would take seven times the room, and not give it back.
+    Read at once, Arrow would take seven times the memory and keep it.
     """
     found: list[bytes | None] = []
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:

@@ -2,8 +2,8 @@
 
 A line has seven tab-separated columns, no header, no quoting: id, file name, text as
 written, normalised text, characters, samples, gender. The archive is unpacked once, beside
-itself, to audio/test/, the form in which it unpacks by hand: reading single recordings
-out of a tar.gz would inflate all before each of them. Costs the disk space once more.
+itself, to audio/test/, as by hand: to read a single recording out of a tar.gz, all before it
+would have to be decompressed. This costs the disk space once more.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ class Tree:
     """One split of FLEURS in a folder that holds a folder for each language."""
 
     def __init__(self, folder: pathlib.Path, split: str) -> None:
-        """Look at nothing yet.
+        """Nothing is read yet.
 
         Args:
           folder: holds the language folders.
@@ -40,7 +40,7 @@ class Tree:
         return tuple(sorted(found))
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """List a language by id, then file name; unpacks its archive if nobody has yet."""
+        """Utterances of a language by id, then file name; unpacks its archive the first time."""
         files = " or ".join(f"{name}.tsv" for name in self._spellings)
         listing.require(language, self.languages(), f"{self._folder} has no {files} of language")
         folder = self._folder / language
@@ -50,9 +50,9 @@ class Tree:
 
 
 def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> list[listing.Recording]:
-    """Read a split's TSV, in the order of id and file name.
+    """Recordings of a split's TSV, in the order of id and file name.
 
-    A file that stands in several lines of one id is one recording, as on the hub.
+    A file in several lines of one id is one recording, as on the hub.
     """
     seen: dict[str, str] = {}
     found = []
@@ -84,18 +84,20 @@ def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> li
 
 
 def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:
-    """Find the split's folder of recordings, after unpacking its archive if need be."""
+    """The split's folder of recordings; its archive is unpacked if need be."""
     for name in spellings:
         unpacked, archive = folder / "audio" / name, folder / "audio" / f"{name}.tar.gz"
         if not unpacked.is_dir() and archive.is_file():
             try:
                 _unpack(archive, unpacked)
             except (EOFError, zlib.error, tarfile.TarError, gzip.BadGzipFile) as error:
-                raise Refusal(f"{archive}: truncated, or no tar.gz ({error}). Download it again.") from error
+                raise Refusal(
+                    f"{archive}: truncated, or not a tar.gz ({error}). Download it again."
+                ) from error
             except OSError as error:
                 raise Refusal(
                     f"{archive}: can't be unpacked beside itself ({error.strerror}). "
-                    f"Make room and let us write there, or unpack it to {unpacked} yourself."
+                    f"Make room and allow writing there, or unpack it to {unpacked} yourself."
                 ) from error
         if unpacked.is_dir():
             return unpacked
@@ -104,7 +106,7 @@ def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:
 
 
 def _unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Unpack the files of `archive` into `folder`, which appears whole.
+    """Files of `archive` in `folder`, which appears when it is complete.
 
     Several processes may ask at once: one unpacks under a lock, which the system lifts when
     a process is killed, and the others wait for it.

@@ -1,4 +1,4 @@
-"""What a corpus holds, before anything is decoded: utterances and their order.
+"""Utterances of a corpus and their order, before anything is decoded.
 
 A reader yields Recordings in the corpus's order; `number` ranks them within their
 sentence and gives the Listing, whose order is that of the rows of every store.
@@ -105,7 +105,7 @@ def number(
 ) -> Listing:
     """Rank `found` and list it; "first" keeps rank 0 only.
 
-    Sentences stand in the order of their first recording, and the ranks within a
+    Sentences are in the order of their first recording, and the ranks within a
     sentence follow the order of `found`.
     """
     if recordings not in ("first", "all"):
@@ -130,16 +130,16 @@ def number(
 
 
 def require(wanted: str, known: Sequence[str], what: str) -> None:
-    """Raise Refusal, with what comes near, unless `known` holds `wanted`.
+    """Nothing if `known` holds `wanted`, else Refusal with similar words.
 
     Args:
       wanted: the word asked for.
-      known: all words there are.
-      what: the place and kind for the message, such as "manifest.tsv has no language".
+      known: all words.
+      what: place and kind, for the message, such as "manifest.tsv has no language".
     """
     if wanted in known:
         return
     near = difflib.get_close_matches(wanted, known, cutoff=0.5)
-    there = f"There are: {', '.join(known)}." if known else "There is none."
+    there = f"There are: {', '.join(known)}." if known else "There are none."
     advice = f"Did you mean {' or '.join(near)}?" if near else there
     raise Refusal(f"{what} {wanted!r}. {advice}")

@@ -1,8 +1,8 @@
-"""A corpus of one's own: a TSV that names a language, a sentence and an audio file a line.
+"""A corpus of one's own: a TSV with a language, a sentence and an audio file in each line.
 
-UTF-8, tab-separated, with a header, no quoting, so quotes in a text are text. Everything
-that the file and the file system can tell is checked when it is opened (one `stat` a
-line); a file that exists and is broken is found when it is probed or decoded.
+UTF-8, tab-separated, with a header, no quoting, so quotes in a text are text. The file
+and the existence of all audio files are checked when it is opened (one `stat` a line); a
+broken audio file is found when its header is read or when it is decoded.
 """
 
 import pathlib
@@ -21,7 +21,7 @@ class Manifest:
     """The corpus that a TSV lists; paths in it are relative to its folder."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        """Read and check the whole TSV; Refusal names its file, line, rule and remedy."""
+        """Reads and checks the whole TSV; Refusal names its file, line, rule and remedy."""
         self.description = f"manifest:{path.name}"
         self._found: dict[str, list[listing.Recording]] = {}
         names: dict[tuple[str, str], int] = {}
@@ -30,14 +30,14 @@ class Manifest:
             where = f"{path.name} line {line}"
             if not re.fullmatch(r"[A-Za-z0-9_]+", row["language"]):
                 raise Refusal(
-                    f"{where}: language {row['language']!r} names a folder and half of a pair. "
+                    f"{where}: language {row['language']!r} becomes the name of a folder and of a pair. "
                     "Write it with letters, digits and _ only, as in en_us."
                 )
             name = row.get("id", "")
             first = names.setdefault((row["language"], name), line) if name else line
             if first != line:
                 raise Refusal(
-                    f"{where}: id {name!r} of {row['language']} stands in line {first} too. "
+                    f"{where}: id {name!r} of {row['language']} is in line {first} too. "
                     "Give each recording of a language its own id."
                 )
             source = audio.FileSource.at(path.parent / row["audio"], _relative(path.parent, row["audio"]))
@@ -64,7 +64,7 @@ class Manifest:
         return tuple(self._found)
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """List the utterances of `language`; ranks follow the order of lines."""
+        """Utterances of `language`; ranks follow the order of lines."""
         listing.require(language, self.languages(), f"{self.description} has no language")
         return listing.number(self.description, language, self._found[language], recordings)
 
@@ -79,7 +79,7 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
         listing.require(column, header, f"{path.name} line {first}: the header lacks the column")
     twice = [column for column in _NEEDED + _OPTIONAL if header.count(column) > 1]
     if twice:
-        raise Refusal(f"{path.name} line {first}: column {twice[0]} stands twice. Keep one.")
+        raise Refusal(f"{path.name} line {first}: column {twice[0]} appears twice. Keep one.")
     if not lines[1:]:
         raise Refusal(f"{path.name}: no recording under the header. Add a line for each recording.")
     for number, fields in lines[1:]:
@@ -97,7 +97,7 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _relative(folder: pathlib.Path, field: str) -> str:
-    """`field` as a name that no machine's folders show in: an absolute path is shortened."""
+    """`field` as a name without folders of this machine: an absolute path is shortened."""
     path = pathlib.Path(field)
     if not path.is_absolute():
         return field

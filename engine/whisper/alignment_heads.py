@@ -2,8 +2,8 @@
 
 The checkpoint's own list comes first (Hugging Face's generation_config.json, CTranslate2's config.json),
 then the lists that OpenAI publishes for its sizes, found by the model's dimensions; large-v1 and large-v2
-have the same, so their name or their file's hash decides. A model without a list gets every head of the
-upper half of the decoder's layers, as openai/whisper does: its times are less sharp.
+have the same, so the name or the file's hash decides. A model without a list gets every head of the
+upper half of the decoder's layers, as openai/whisper does: its word times are less precise.
 
 Source: github.com/openai/whisper, whisper/__init__.py, _ALIGNMENT_HEADS (compressed masks there) and _MODELS.
 """
@@ -73,7 +73,7 @@ class AlignmentHeads:
 
     Attributes:
       heads: (layer, head) of the decoder, from 0, in ascending order.
-      source: where they are from, for messages and attributes.
+      source: origin of the list, for messages and attributes.
       listed: False where no list is known and the rule was applied.
     """
 
@@ -119,7 +119,7 @@ def _exists(pair: tuple[int, int], sizes: Dimensions) -> bool:
 
 
 def _published(checkpoint: Checkpoint) -> tuple[str, Heads] | None:
-    """Name and heads of the official size with these dimensions, if it's one."""
+    """Name and heads of the official size with these dimensions, if there is one."""
     sizes = checkpoint.dimensions
     key = (sizes.mels, sizes.features, sizes.encoder_layers, sizes.decoder_layers, sizes.vocabulary)
     if key != _LARGE_SIZES:

@@ -58,6 +58,7 @@ def _chunked(
             scores = jnp.matmul(q, k.T, preferred_element_type=jnp.float32)
             weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
             mixed = jnp.matmul(weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
+            # Dividing K numbers of each query is cheaper than dividing M weights.
             return (mixed / weights.sum(axis=-1, keepdims=True)).astype(v.dtype)
 
         return jax.lax.map(one_slab, q.reshape(-1, slab, width)).reshape(frames, width)
@@ -70,14 +71,14 @@ def masked_attention(
     query: Float[Array, "B H N K"],
     key: Float[Array, "B H M K"],
     value: Float[Array, "B H M K"],
-    seen: Bool[Array, "#B #N M"],
+    visible: Bool[Array, "#B #N M"],
 ) -> tuple[Float[Array, "B H N K"], Float[Array, "B H N M"]]:
-    """Attention to the positions seen, NaN where there are none; and its scores, -inf where not seen.
+    """Attention to the visible positions, NaN where there are none; and its scores, -inf where masked.
 
-    What isn't seen has weight 0 exactly, but must be finite in `value`.
+    A masked position has weight 0 exactly, but must be finite in `value`.
     """
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     scores = jnp.einsum("bhnk,bhmk->bhnm", query, key, preferred_element_type=jnp.float32)
-    scores = jnp.where(seen[:, None], scores, -jnp.inf)
+    scores = jnp.where(visible[:, None], scores, -jnp.inf)
     weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
     return jnp.einsum("bhnm,bhmk->bhnk", weights, value), scores

@@ -2,7 +2,8 @@
 
 One block serves all three: it writes T new keys into a cache and attends to what is cached so far, whether
 T is a whole text, a prompt or one token. The residual stream, LayerNorm, softmax and logits are float32
-whatever the compute dtype. `exit_norm` is the ENCODER's final LayerNorm, which lets any of its states enter.
+whatever the compute dtype. `exit_norm` is the ENCODER's final LayerNorm, so that any of its states can be
+the memory.
 
 Source: Radford et al., arXiv 2212.04356, section 2.2; the output projection is the token embedding.
 """
@@ -46,10 +47,10 @@ class Attention(nnx.Module):
         self,
         x: Float[Array, "B T D"],
         known: KeysValues,
-        seen: Bool[Array, "#B #T N"],
+        visible: Bool[Array, "#B #T N"],
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B H T N"]]:
-        """What every position of x takes from the known ones it may see, and the scores, -inf elsewhere."""
-        mixed, scores = masked_attention(self._split(self.query(x)), *known, seen)
+        """Attention output at every position of x, and the scores, -inf where masked."""
+        mixed, scores = masked_attention(self._split(self.query(x)), *known, visible)
         return self.out(mixed.transpose(0, 2, 1, 3).reshape(x.shape)), scores
 
 
@@ -83,18 +84,18 @@ class DecoderBlock(nnx.Module):
           past: cached keys and values of the rows' tokens, S positions; those from `position` on are ignored.
           position: of the first of the T tokens.
           memory: keys and values of the B utterances.
-          visible: frames of the memory that may be seen.
+          visible: frames of the memory that may be attended to.
         """
         keys, values = self.attention.keys_values(normed := self.attention_norm(x).astype(self.dtype))
         past = (_written(past[0], keys, position), _written(past[1], values, position))
         tokens = position + jnp.arange(x.shape[1])
-        seen = jnp.arange(past[0].shape[2])[None, None, :] <= tokens[None, :, None]
-        mixed, _ = self.attention.mix(normed, past, seen)
+        causal = jnp.arange(past[0].shape[2])[None, None, :] <= tokens[None, :, None]
+        mixed, _ = self.attention.mix(normed, past, causal)
         x = x + mixed.astype(jnp.float32)
 
-        beside = (len(visible), -1, x.shape[2])  # beams of an utterance read its memory together
-        seen = jnp.arange(memory[0].shape[2])[None, None, :] < visible[:, None, None]
-        mixed, scores = self.cross.mix(self.cross_norm(x).astype(self.dtype).reshape(beside), memory, seen)
+        beside = (len(visible), -1, x.shape[2])  # beams of an utterance attend to one memory in one product
+        in_use = jnp.arange(memory[0].shape[2])[None, None, :] < visible[:, None, None]
+        mixed, scores = self.cross.mix(self.cross_norm(x).astype(self.dtype).reshape(beside), memory, in_use)
         x = x + mixed.reshape(x.shape).astype(jnp.float32)
 
         hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
@@ -138,7 +139,7 @@ class Decoder(nnx.Module):
         visible: Int[Array, " B"],
         apply_norm: Bool[Array, " B"],
     ) -> Float[Array, "B N D"]:
-        """The memory that rows of encoder states make: float32, 0 beyond the visible frames.
+        """Memory made of rows of encoder states: float32, 0 beyond the visible frames.
 
         Args:
           states: of any float type; frames that aren't visible may hold NaN.
@@ -156,12 +157,12 @@ class Decoder(nnx.Module):
         memory: Float[Array, "B N D"],
         visible: Int[Array, " B"],
     ) -> Float[Array, "B T V"]:
-        """Teacher-forced logits: those at t tell of token t + 1.
+        """Teacher-forced logits: those at t predict token t + 1.
 
         Args:
-          tokens: a whole text from the prompt on; what follows a row's own tokens doesn't matter.
+          tokens: a whole text from the prompt on; tokens after a row's own have no effect.
           memory: from `enter`.
-          visible: frames of it that cross-attention may see, at least 1.
+          visible: frames of it that cross-attention may attend to, at least 1.
         """
         return self.logits(self.teach(tokens, memory, visible, ())[0])
 
@@ -172,7 +173,7 @@ class Decoder(nnx.Module):
         visible: Int[Array, " B"],
         heads: Heads,
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B A T N"]]:
-        """What `logits` takes, and cross-attention scores of the chosen heads, in their order.
+        """Residual stream for `logits`, and cross-attention scores of the chosen heads in their order.
 
         Scores are scaled, float32, before the softmax, and -inf where not visible. Blocks are scanned; of
         each, only its chosen heads are kept, so memory is one block's scores and the A heads asked for.
@@ -208,20 +209,20 @@ class Decoder(nnx.Module):
     def probabilities(
         self, stream: Float[Array, "B T D"], tokens: Int[Array, "B T"], among: int
     ) -> Float[Array, "B T"]:
-        """Of each token after those before it, among ids below `among`; NaN for the first of a row.
+        """Probability of each token given those before it, among ids below `among`; NaN for a row's first.
 
-        Row by row, as logits are large: T * vocabulary floats.
+        Computed row by row, because logits take T * vocabulary floats.
 
         Args:
           stream: from `teach`.
-          tokens: that `teach` was given; an id of `among` or more is read as the last below it.
+          tokens: those given to `teach`; an id of `among` or more is read as the last below it.
           among: ids that share the probability.
         """
 
         def of_row(row: tuple[Array, Array]) -> Float[Array, " T"]:
-            x, said = row
+            x, own = row
             logits = self.logits(x[:-1])[:, :among]
-            chosen = jnp.take_along_axis(logits, jnp.minimum(said[1:, None], among - 1), axis=-1)[:, 0]
+            chosen = jnp.take_along_axis(logits, jnp.minimum(own[1:, None], among - 1), axis=-1)[:, 0]
             known = jnp.exp(chosen - jax.nn.logsumexp(logits, axis=-1))
             return jnp.concatenate([jnp.full(1, jnp.nan), known])
 
@@ -238,7 +239,7 @@ class Decoder(nnx.Module):
 
 
 def _by_layer(heads: Heads, layers: int, of: int) -> tuple[Int[np.ndarray, "L C"], Int[np.ndarray, "L C"]]:
-    """For each layer the heads wanted of it and their places in `heads`; unused places are out of range."""
+    """Heads chosen of each layer and their places in `heads`; unused places are out of range."""
     wrong = [pair for pair in heads if not (0 <= pair[0] < layers and 0 <= pair[1] < of)]
     if wrong:
         raise Refusal(f"heads must be (layer < {layers}, head < {of}), both from 0, got {wrong}")

@@ -1,6 +1,6 @@
-"""Whisper's encoder in Flax NNX, giving every state.
+"""Whisper's encoder in Flax NNX, which gives every state.
 
-A state is what DESIGN calls one: 0 = convolutions and positions, k = residual stream after block k, last =
+State 0 = convolutions and positions, k = residual stream after block k, last =
 final LayerNorm of the last block's output. The residual stream, LayerNorm and softmax are float32 whatever
 the compute dtype. Blocks are stacked and scanned, so 32 layers compile as fast as 4.
 
@@ -27,10 +27,10 @@ def state_names(layers: int) -> tuple[str, ...]:
 
 
 def choose_states(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The states of `names` that are wanted, in their own order; all of them where none is named.
+    """States of `names` that are wanted, in the order of `names`; all of them if none is named.
 
     Raises:
-      Refusal: a wanted state doesn't exist, or is named twice.
+      Refusal: a wanted state does not exist, or is named twice.
     """
     unknown = [state for state in wanted if state not in names]
     if unknown or len(set(wanted)) < len(wanted):
@@ -63,7 +63,7 @@ class SelfAttention(nnx.Module):
         self.form = form
 
     def __call__(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
-        """Every frame's mixture of all frames."""
+        """Attention output at every frame."""
         split = (*x.shape[:2], self.heads, x.shape[2] // self.heads)
         query, key, value = (project(x).reshape(split) for project in (self.query, self.key, self.value))
         return self.out(attention(query, key, value, self.form).reshape(x.shape))

@@ -1,7 +1,7 @@
-"""From waveforms to encoder states: the program that every device runs.
+"""Encoder states of waveforms: the program that every device runs.
 
 Log-mel, encoder, choice of states, cast to the stored dtype and NaN beyond an utterance's own frames, all in
-one compiled program of one shape: a waveform goes in, what a shard holds comes out. Output memory per row is
+one compiled program of one shape, from a waveform to the content of a shard. Output memory per row is
 states * positions * features * 2 bytes: 12 MB for base, 131 MB for large-v2.
 """
 
@@ -40,7 +40,7 @@ class Precision:
 
 
 def precision_for(platform: str, compute: str = "auto") -> Precision:
-    """By default float32 products on CPU, bfloat16 ones on GPU and TPU."""
+    """Precision of a platform: by default float32 products on CPU, bfloat16 ones on GPU and TPU."""
     usual = "float32" if platform == "cpu" else "bfloat16"
     return Precision(
         compute=usual if compute == "auto" else compute,
@@ -49,12 +49,12 @@ def precision_for(platform: str, compute: str = "auto") -> Precision:
 
 
 def rows_per_device(platform: str, dimensions: Dimensions, memory: int | None = None) -> int:
-    """Rows of a step: one fills a CPU's cores; an accelerator takes sixteen, or as many as its memory holds.
+    """Rows of a step: one fills a CPU's cores; an accelerator takes ROWS, or fewer if memory is short.
 
     Args:
       platform: of JAX.
       dimensions: of the model.
-      memory: bytes of a device, None if it doesn't say.
+      memory: bytes of a device, None if unknown.
     """
     most = 1 if platform == "cpu" else ROWS
     return rows_that_fit(most, lambda rows: step_bytes(dimensions, rows), memory)
@@ -70,14 +70,14 @@ def step_bytes(dimensions: Dimensions, rows: int) -> int:
 
 
 def window_samples(dimensions: Dimensions) -> int:
-    """Samples that the encoder looks at: 30 s for the published sizes."""
+    """Samples of the encoder's window: 30 s for the published sizes."""
     return dimensions.positions * SAMPLES_PER_FRAME
 
 
 def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], dtype: str) -> Program:
     """The function of (parameters, waveform, frames) that `DataParallel` runs.
 
-    It gives `stored` (B, S, N, D) in `dtype`, NaN beyond each row's frames, and `peak` (B, S) float32: the
+    It returns `stored` (B, S, N, D) in `dtype`, NaN beyond each row's frames, and `peak` (B, S) float32: the
     largest magnitude in the frames in use, NaN where any value there isn't finite.
     """
     names = encoder.state_names(dimensions.encoder_layers)
@@ -108,7 +108,7 @@ def load(
     rows_per_device: int,
     devices: int | None = None,
 ) -> DataParallel:
-    """Read the encoder and replicate it, ready to be called with (waveforms, frames)."""
+    """The encoder on every device, to be called with (waveforms, frames)."""
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build(checkpoint.dimensions, dtype=compute, form=precision.attention)
     weights = parameters.cast(

@@ -1,7 +1,7 @@
-"""Whisper's log-mel spectrogram, in JAX, on whatever device holds the waveform.
+"""Whisper's log-mel spectrogram, in JAX, on the device that holds the waveform.
 
 Hann window of 400 samples, hop 160, power spectrum, librosa's mel filters, log10 with floor 1e-10, clamped to
-the window's maximum - 8, then (x + 4) / 4. Keeps a (T, 400) float32 frame matrix a row: 4.8 MB for 30 s.
+the window's maximum - 8, then (x + 4) / 4. Needs a float32 matrix (T, 400) for each row: 4.8 MB for 30 s.
 
 Source: openai/whisper audio.py, as described in arXiv 2212.04356, section 2.2.
 """

@@ -1,7 +1,7 @@
-"""From a checkpoint's tensors to Flax parameters, of the encoder or of the decoder.
+"""Flax parameters of the encoder or of the decoder from a checkpoint's tensors.
 
-A table says which tensor feeds which parameter; a checkpoint holds PyTorch layouts (out, in), Flax wants
-(in, out). Blocks are stacked along a leading axis. Holds one copy of the side in float32 at a time.
+A table maps parameters to tensors; a checkpoint has PyTorch layouts (out, in), Flax uses (in, out). Blocks
+are stacked along a leading axis. Holds one copy of the encoder or the decoder in float32 at a time.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,15 +40,15 @@ ENCODER: Mapping[Path, str] = {
 DECODER: Mapping[Path, str] = {
     ("embedding",): "decoder.embed_tokens.weight",
     ("positions",): "decoder.embed_positions.weight",
-    ("exit_norm",): "encoder.layer_norm",  # lets any encoder state enter
+    ("exit_norm",): "encoder.layer_norm",  # for encoder states before the final LayerNorm
     **{path: f"decoder.{name}" for path, name in {**_SHARED, **_attention("cross", "encoder_attn")}.items()},
 }
-_FACTORS = ("kernel", "embedding")  # of products
+_FACTORS = ("kernel", "embedding")  # factors of products
 _LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
 def tensor_name(path: Path, table: Mapping[Path, str]) -> str:
-    """Name of the tensor behind a Flax path; "{}" stands for the block."""
+    """Name of the tensor of a Flax path; "{}" stands for the block."""
     return table[path] if path in table else f"{table[path[:-1]]}.{_LEAF[path[-1]]}"
 
 

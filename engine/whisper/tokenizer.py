@@ -1,9 +1,9 @@
-"""Whisper's tokens: text to ids and back, the special ones, and those that generation never says.
+"""Whisper's tokens: text to ids and back, special tokens, and those that generation never chooses.
 
 Wraps the tokenizer of a model folder (Hugging Face, CTranslate2) or of a hub id; torch isn't needed. The ids
-of a Whisper vocabulary are the order of its merges; a tokenizer.json that lost merges would cut words
-otherwise than the model learned (" there" as " ", "there" in one published conversion), so what lacks is put
-back.
+of a Whisper vocabulary are the order of its merges; a tokenizer.json without some merges would split
+words otherwise than in training (" there" as " ", "there" in one published conversion), so missing merges
+are restored.
 
 Source of prompts and suppressed tokens: openai/whisper, tokenizer.py and decoding.py.
 """
@@ -22,7 +22,7 @@ from isogloss.engine.runtime.refusal import Refusal
 
 TASKS = ("transcribe", "translate")
 ENGLISH_ONLY_EOT = 50256  # GPT-2's vocabulary, which has a token less than the multilingual one
-_LISTS = {  # file: what it calls suppressed tokens, and those suppressed at the beginning
+_LISTS = {  # file: its keys of the suppressed tokens and of those suppressed at the beginning
     "generation_config.json": ("suppress_tokens", "begin_suppress_tokens"),
     "config.json": ("suppress_ids", "suppress_ids_begin"),  # CTranslate2's
 }
@@ -60,7 +60,7 @@ class Tokens:
         """Tokens of a folder, or of a hub id.
 
         Raises:
-          Refusal: there is no tokenizer, or it isn't Whisper's.
+          Refusal: there is no tokenizer, or it is not Whisper's.
         """
         backend = _backend(name, revision)
         special = {content: id for id, content in _added(backend).items()}
@@ -91,14 +91,14 @@ class Tokens:
         return tuple(self.backend.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids; special tokens and times say nothing."""
+        """Text of ids, without special tokens and times."""
         return self.backend.decode([id for id in ids if id < self.eot], skip_special_tokens=False)
 
     def prompt(self, language: str, task: str = "transcribe") -> tuple[int, ...]:
-        """What decoding starts from, without timestamps: start, language, task.
+        """Tokens that decoding starts from, without timestamps: start, language, task.
 
         Raises:
-          Refusal: the model knows no such language or task.
+          Refusal: the model lacks the language or the task.
         """
         if task not in TASKS:
             raise Refusal(f"task must be one of {TASKS}, got {task!r}")
@@ -128,12 +128,12 @@ def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
     if path and not any((path / file).is_file() for file in ("tokenizer.json", "merges.txt")):
         raise Refusal(f"{name}: no tokenizer.json or merges.txt there. {_REMEDY}")
     try:
-        # Of transformers 4 the fast tokenizer; in 5 another name of the only one.
+        # The fast tokenizer in transformers 4; in 5 another name of the only one.
         load = transformers.WhisperTokenizerFast.from_pretrained  # pyright: ignore[reportAttributeAccessIssue]
-        whole = load(path or name, revision=revision or "main")
+        loaded = load(path or name, revision=revision or "main")
     except (OSError, ValueError) as error:
-        raise Refusal(f"{name}: no tokenizer to be had: {error} {_REMEDY}") from error
-    return _completed(whole.backend_tokenizer)
+        raise Refusal(f"{name}: no tokenizer can be loaded: {error} {_REMEDY}") from error
+    return _completed(loaded.backend_tokenizer)
 
 
 def _added(backend: tokenizers.Tokenizer) -> dict[int, str]:
@@ -152,14 +152,14 @@ def _completed(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
         return backend
     for token in sorted(lacking, key=vocabulary.__getitem__):
         parts = _parts(token, ranks)
-        if len(parts) == 2:  # otherwise no pair makes it, and text can't hold it
+        if len(parts) == 2:  # otherwise no pair gives it, and no text contains it
             ranks[parts[0], parts[1]] = vocabulary[token]
     written["model"]["merges"] = sorted(map(list, ranks), key=lambda pair: ranks[pair[0], pair[1]])
     return tokenizers.Tokenizer.from_str(json.dumps(written))
 
 
 def _parts(token: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """What the known merges make of a token's characters."""
+    """Parts of a token after the known merges."""
     parts = list(token)
     while known := [pair for pair in itertools.pairwise(parts) if pair in ranks]:
         best = min(known, key=lambda pair: ranks[pair])
@@ -169,7 +169,7 @@ def _parts(token: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
 
 
 def _listed(name: str, revision: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """What the model's own configuration suppresses, None where it says nothing."""
+    """Tokens that the model's own configuration suppresses, None where it lists none."""
     for file, keys in _LISTS.items():
         found = huggingface.optional_file(name, file, revision)
         settings = stored_tensors.json_object(found) if found else {}
@@ -189,7 +189,7 @@ def _ids(name: str, file: str, value: object) -> tuple[int, ...]:
 
 
 def _suppressed(backend: tokenizers.Tokenizer, special: Mapping[str, int]) -> tuple[int, ...]:
-    """openai/whisper's rule: signs that aren't spoken, speaker tags and notes, and special tokens."""
+    """openai/whisper's rule: signs that are not spoken, speaker tags and notes, and special tokens."""
     signs = [*'"#()*+/:;<=>@[\\]^_`{|}~「」『』']
     signs += "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪".split()
     notes = "♩♪♫♬♭♮♯"  # share their first bytes, so the first token of each is enough

@@ -1,4 +1,4 @@
-"""engine.checkpoint: which format a path is taken for, names, hash, and reading piece by piece."""
+"""Checkpoints: the format of a path, names, hash, and reading piece by piece."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""engine.ctranslate2 on files written here as CTranslate2's converter writes them.
+"""CTranslate2 checkpoints: files written here as CTranslate2's converter writes them.
 
 Values are eighths, which every float type holds, so float files must be read equal.
 """

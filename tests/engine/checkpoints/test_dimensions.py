@@ -1,4 +1,4 @@
-"""engine.dimensions: the table of tensors against transformers' Whisper, and its checks."""
+"""Dimensions: the table of tensors against transformers' Whisper, and its checks."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""engine.openai_pickle on zips with pickles written here by hand, and by PyTorch if it is there.
+"""OpenAI checkpoints: zips with pickles written here by hand, and by PyTorch if it is there.
 
 Values are eighths, which every float type holds, so all files must be read equal.
 """
@@ -262,7 +262,7 @@ def test_a_malicious_pickle_is_not_executed(tmp_path, protocol):
         (b"ccollections\nOrderedDict.fromkeys\n.", "collections.OrderedDict.fromkeys"),
         (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "os.system"),
         (b"(ios\nsystem\n.", "os.system"),
-        (b"X\x01\x00\x00\x00aQ.", "asks for 'a', which is no storage"),
+        (b"X\x01\x00\x00\x00aQ.", "asks for 'a', which is not a storage"),
         # Nothing that the unpickler hands out has attributes to set.
         (b"ccollections\nOrderedDict\n}X\x01\x00\x00\x00aK\x01sb.", "no attribute"),
         (b"ccollections\nOrderedDict\nN}X\x01\x00\x00\x00aK\x01s\x86b.", "no attribute"),

@@ -28,7 +28,7 @@ def test_other_spellings():
     ["", "fleur", "fleurs:", "fleurs:tests", "fleurs-dir", "fleurs-dir:", "manifest", "manifest:", "a.tsv"],
 )
 def test_refuses_other_words(spec):
-    with pytest.raises(ValueError, match=r"is none of: fleurs, .*manifest:FILE\.tsv\. SPLIT is one of"):
+    with pytest.raises(ValueError, match=r"must be one of: fleurs, .*manifest:FILE\.tsv\. SPLIT is one of"):
         corpus.open_corpus(spec)
 
 

@@ -168,7 +168,7 @@ def test_a_broken_recording_does_not_spoil_its_neighbours(tmp_path):
     for file, rule in (
         ("5.wav", r"fr_fr/test/5\.wav: the file is empty"),
         ("9.wav", r"fr_fr/test/9\.wav: truncated, 2 of 844 bytes is missing"),
-        ("10.wav", "holds 500 samples at 16 kHz, the corpus says 499"),
+        ("10.wav", "holds 500 samples at 16 kHz, the corpus states 499"),
     ):
         with pytest.raises(audio.AudioError, match=rule):
             audio.decode(by_file[file])

@@ -1,4 +1,4 @@
-"""engine.fleurs_tree on files of the published form, archive and unpacked."""
+"""FLEURS in TSV and WAV: files of the published form, archive and unpacked."""
 
 import io
 import pathlib
@@ -123,7 +123,7 @@ def test_a_truncated_archive_never_passes(tmp_path):
         with pytest.raises(ValueError, match=r"test\.tar\.gz: truncated.*Download it again"):
             corpus.open_corpus(f"fleurs-dir:{tmp_path}").listing("de_de")
     archive.write_bytes(b"no archive" * 100)
-    with pytest.raises(ValueError, match=r"test\.tar\.gz: truncated, or no tar\.gz"):
+    with pytest.raises(ValueError, match=r"test\.tar\.gz: truncated, or not a tar\.gz"):
         corpus.open_corpus(f"fleurs-dir:{tmp_path}").listing("de_de")
     archive.write_bytes(content)
     assert len(corpus.open_corpus(f"fleurs-dir:{tmp_path}").listing("de_de").utterances) == 2

@@ -1,4 +1,4 @@
-"""engine.listing: ranks, order, and a hash that notices every change."""
+"""Listings: ranks, order, and a hash that notices every change."""
 
 import dataclasses
 import pathlib

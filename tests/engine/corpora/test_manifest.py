@@ -1,4 +1,4 @@
-"""engine.manifest: what is read, and what is refused with file, line, rule and remedy."""
+"""Manifests: lines that are read, and lines refused with file, line, rule and remedy."""
 
 import pytest
 
@@ -75,7 +75,7 @@ def test_an_absolute_path_does_not_show_in_names(put, tmp_path):
         ([""], "line 1: the header lacks the column 'language'"),
         (["language\taudio", "en\ta.wav"], "line 1: the header lacks the column 'sentence'"),
         (["language\tsentence\taudios", "en\t1\ta.wav"], "column 'audio'. Did you mean audios?"),
-        ([HEADER + "\taudio", "en\t1\ta.wav\ta.wav"], "line 1: column audio stands twice"),
+        ([HEADER + "\taudio", "en\t1\ta.wav\ta.wav"], "line 1: column audio appears twice"),
         ([HEADER], "no recording under the header"),
         ([HEADER, "", ""], "no recording under the header"),
         ([HEADER, "en\t1\ta.wav", "en\t2"], "line 3: 2 fields, the header has 3"),
@@ -86,7 +86,7 @@ def test_an_absolute_path_does_not_show_in_names(put, tmp_path):
         ([HEADER + "\tid", "en\t1\ta.wav\t"], "line 2: id is empty"),
         (
             [HEADER + "\tid", "en\t1\ta.wav\tx", "en\t2\tb.wav\tx"],
-            "line 3: id 'x' of en stands in line 2",
+            "line 3: id 'x' of en is in line 2 too",
         ),
         ([HEADER, "zh-CN\t1\ta.wav"], "line 2: language 'zh-CN'"),
         ([HEADER, "../en\t1\ta.wav"], "line 2: language '../en'"),
@@ -108,11 +108,11 @@ def test_one_id_in_two_languages(put):
 
 
 def test_all_missing_files_are_reported_at_once(put):
-    lines = [f"en\t{i}\tgone{i}.wav" for i in range(12)]
-    with pytest.raises(ValueError, match=r"12 audio files are missing: line 3: gone0\.wav; ") as caught:
+    lines = [f"en\t{i}\tgone{i}.wav" for i in range(22)]
+    with pytest.raises(ValueError, match=r"22 audio files are missing: line 3: gone0\.wav; ") as caught:
         manifest.Manifest(put(HEADER, "en\tx\ta.wav", *lines))
-    assert "line 12: gone9.wav and 2 more." in str(caught.value)
-    assert "gone10" not in str(caught.value)
+    assert "line 22: gone19.wav and 2 more." in str(caught.value)
+    assert "gone20" not in str(caught.value)
 
 
 def test_not_utf8_names_the_line(put):

@@ -1,4 +1,4 @@
-"""engine.alignment_heads against OpenAI's own masks, and what comes first of three sources."""
+"""Alignment heads against OpenAI's own masks, and the order of their three sources."""
 
 import base64
 import dataclasses

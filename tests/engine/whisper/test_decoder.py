@@ -1,4 +1,6 @@
-"""engine.decoder and engine.parameters against a NumPy float64 decoder and transformers' PyTorch Whisper."""
+"""Decoder and its parameters against a NumPy float64 decoder and transformers' PyTorch Whisper."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,8 @@ SIZES = Dimensions(
     vocabulary=41,
     ffn=96,
 )
-EVERY_HEAD = [(layer, head) for layer in range(3) for head in range(3)]
+EVERY_HEAD = tuple((layer, head) for layer in range(3) for head in range(3))
+TOKENS = np.array([[3, 1, 4, 1, 5, 9, 2, 6, 5]] * 2)
 
 
 def random_tensors(sizes, seed=0):
@@ -44,9 +47,16 @@ def decoder(tensors, sizes=SIZES, dtype=FLOAT32):
     return nnx.merge(graph, parameters.cast(loaded, dtype))
 
 
-def ours(module, tokens, memory, visible, heads=()):
-    run = jax.jit(lambda d, *a: (d(*a), d.teach(*a, heads)[1]))
-    logits, scores = run(module, jnp.asarray(tokens, jnp.int32), jnp.asarray(memory), jnp.asarray(visible))
+@functools.cache
+def program(heads):
+    return jax.jit(lambda d, *a: (d(*a), d.teach(*a, heads)[1]))
+
+
+def ours(module, tokens, memory, visible, heads=EVERY_HEAD):
+    """Logits and scores of 9 tokens a row: one shape compiles for all tests."""
+    logits, scores = program(heads)(
+        module, jnp.asarray(tokens, jnp.int32), jnp.asarray(memory), jnp.asarray(visible)
+    )
     return np.asarray(logits), np.asarray(scores)
 
 
@@ -55,8 +65,8 @@ def float64_decoder(float64_whisper):
     """Logits and every cross-attention map of one row."""
 
     def decode(tensors, tokens, memory, visible):
-        heard = memory[:visible].astype(np.float64)
-        return float64_whisper(tensors, SIZES.heads).decode(tokens, heard, SIZES.decoder_layers)
+        encoded = memory[:visible].astype(np.float64)
+        return float64_whisper(tensors, SIZES.heads).decode(tokens, encoded, SIZES.decoder_layers)
 
     return decode
 
@@ -67,10 +77,10 @@ def pytorch_decoder(torch_whisper):
 
     def decode(tensors, tokens, memory, visible):
         model = torch_whisper(tensors, SIZES, attn_implementation="eager")
-        heard = torch.from_numpy(memory[None, :visible].copy())
+        encoded = torch.from_numpy(memory[None, :visible].copy())
         with torch.no_grad():
             output = model(
-                encoder_outputs=(heard,),
+                encoder_outputs=(encoded,),
                 decoder_input_ids=torch.from_numpy(tokens[None]),
                 output_attentions=True,
             )
@@ -102,7 +112,7 @@ def memory():
 @pytest.mark.parametrize("visible", [50, 17, 1])
 def test_logits_and_every_map_equal_the_oracle(tensors, module, memory, oracle, visible, request):
     tokens = np.random.default_rng(2).integers(0, 41, (2, 9))
-    logits, scores = ours(module, tokens, memory, np.full(2, visible), EVERY_HEAD)
+    logits, scores = ours(module, tokens, memory, np.full(2, visible))
     maps = np.asarray(jax.nn.softmax(scores, axis=-1)).reshape(2, 3, 3, 9, 50)
     decode = request.getfixturevalue(oracle)
     for row in range(2):
@@ -113,10 +123,9 @@ def test_logits_and_every_map_equal_the_oracle(tensors, module, memory, oracle, 
 
 
 def test_chosen_heads_come_in_the_order_asked_for(module, memory):
-    tokens = np.array([[3, 1, 4, 1, 5]] * 2)
-    _, every = ours(module, tokens, memory, np.array([50, 20]), EVERY_HEAD)
-    heads = [(2, 1), (0, 0), (2, 2), (2, 1)]
-    _, some = ours(module, tokens, memory, np.array([50, 20]), heads)
+    _, every = ours(module, TOKENS, memory, np.array([50, 20]))
+    heads = ((2, 1), (0, 0), (2, 2), (2, 1))
+    _, some = ours(module, TOKENS, memory, np.array([50, 20]), heads)
     np.testing.assert_array_equal(some, every[:, [3 * layer + head for layer, head in heads]])
     assert np.isneginf(every[1, :, :, 20:]).all()
     assert np.isfinite(every[1, :, :, :20]).all()
@@ -125,24 +134,22 @@ def test_chosen_heads_come_in_the_order_asked_for(module, memory):
 @pytest.mark.parametrize("pair", [(3, 0), (0, 3), (-1, 0)])
 def test_heads_that_do_not_exist(module, memory, pair):
     with pytest.raises(ValueError, match="layer < 3, head < 3"):
-        ours(module, np.array([[1], [2]]), memory, np.full(2, 50), [pair])
+        ours(module, TOKENS, memory, np.full(2, 50), (pair,))
 
 
 def test_what_is_not_visible_does_not_matter(module, memory):
-    tokens = np.array([[3, 1, 4]] * 2)
     hidden = memory.copy()
     hidden[:, 20:] = 1e6
-    clean, scores = ours(module, tokens, memory, np.full(2, 20), EVERY_HEAD)
-    dirty, dirty_scores = ours(module, tokens, hidden, np.full(2, 20), EVERY_HEAD)
+    clean, scores = ours(module, TOKENS, memory, np.full(2, 20))
+    dirty, dirty_scores = ours(module, TOKENS, hidden, np.full(2, 20))
     np.testing.assert_array_equal(clean, dirty)
     np.testing.assert_array_equal(scores, dirty_scores)
 
 
 def test_later_tokens_do_not_matter(module, memory):
-    tokens = np.array([[3, 1, 4, 1, 5]] * 2)
-    other = tokens.copy()
+    other = TOKENS.copy()
     other[:, 3:] = 40
-    first, second = (ours(module, t, memory, np.full(2, 50))[0][:, :3] for t in (tokens, other))
+    first, second = (ours(module, t, memory, np.full(2, 50))[0][:, :3] for t in (TOKENS, other))
     np.testing.assert_array_equal(first, second)
 
 

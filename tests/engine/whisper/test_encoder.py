@@ -1,4 +1,6 @@
-"""engine.encoder and engine.parameters against a NumPy float64 encoder and transformers' PyTorch Whisper."""
+"""Encoder and its parameters against a NumPy float64 encoder and transformers' PyTorch Whisper."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -47,13 +49,16 @@ def sized(mels, heads=2, layers=3):
     )
 
 
-def ours(checkpoint, mel, form="chunked"):
-    dtype = jnp.dtype("float32")
-    graph, shapes = parameters.build(checkpoint.dimensions, dtype=dtype, form=form)
-    state = parameters.cast(
-        parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), dtype
-    )
-    return np.asarray(jax.jit(lambda s, m: nnx.merge(graph, s)(m))(state, jnp.asarray(mel)))
+@functools.cache
+def program(sizes, form, dtype):
+    graph, shapes = parameters.build(sizes, dtype=jnp.dtype(dtype), form=form)
+    return jax.jit(lambda s, m: nnx.merge(graph, s)(m)), shapes
+
+
+def ours(checkpoint, mel, form="chunked", dtype="float32"):
+    run, shapes = program(checkpoint.dimensions, form, dtype)
+    loaded = parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers)
+    return np.asarray(run(parameters.cast(loaded, jnp.dtype(dtype)), jnp.asarray(mel)))
 
 
 @pytest.fixture
@@ -141,12 +146,7 @@ def test_bfloat16_products_keep_a_float32_stream(float64_states):
     """Rounding to 8 bits in 2 products a branch, 2**-9 each: the stream itself is not rounded."""
     checkpoint = RandomCheckpoint(sized(80))
     mel = np.random.default_rng(1).standard_normal((100, 80)).astype(np.float32)
-    dtype = jnp.dtype("bfloat16")
-    graph, shapes = parameters.build(checkpoint.dimensions, dtype=dtype, form="dense")
-    state = parameters.cast(
-        parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), dtype
-    )
-    found = np.asarray(nnx.merge(graph, state)(jnp.asarray(mel[None])))[:, 0]
+    found = ours(checkpoint, mel[None], "dense", "bfloat16")[:, 0]
     assert found.dtype == np.float32
     assert (off(found, float64_states(checkpoint, mel)) < 2.0**-6).all()
 

@@ -1,4 +1,4 @@
-"""engine.encode: how many rows a step takes."""
+"""Rows of a step of the encoder's program."""
 
 import pytest
 

@@ -35,7 +35,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     write(tmp_path / "model", generation_config=listed)
     tokens = Tokens.load("~/model")
     assert (tokens.suppressed, tokens.suppressed_at_begin) == ((1,), (2,))
-    with pytest.raises(ValueError, match=r"~/gone: no tokenizer to be had.*Remedy: --tokenizer="):
+    with pytest.raises(ValueError, match=r"~/gone: no tokenizer can be loaded.*Remedy: --tokenizer="):
         Tokens.load("~/gone")
 
 
