@@ -20,7 +20,7 @@ from isogloss.engine.bench import activations, data, oracle
 from isogloss.engine.bench.data import Batch
 from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Check, Row, TimedTask
-from isogloss.engine.retrieval import grid as compare
+from isogloss.engine.retrieval.grid import run as run_grid
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.kernels import frame_scores, reference
 
@@ -74,7 +74,7 @@ def _case(
 
     def end_to_end() -> object:
         places[:] = [root / f"grid-{next(turn)}.zarr"]
-        return compare.run(dataclasses.replace(config, grid=places[0]))
+        return run_grid(dataclasses.replace(config, grid=places[0]))
 
     def check(_: object) -> Check:
         return _check(setting, places[0], utterances, frames, codes)

@@ -196,6 +196,8 @@ def _plan(
             "languages": {code: member.identity() for code, member in members.items()},
             "remove_language_mean": config.remove_language_mean,
             "implementation": implementation,
+            # Named only where it changes a number, so that older grids without it are resumed.
+            **({"dtw_normalise": config.dtw_normalise} if _divides_dtw(config) else {}),
         },
         flags={
             "languages": list(config.languages),
@@ -204,6 +206,10 @@ def _plan(
             "memory_gb": config.memory_gb,
         },
     )
+
+
+def _divides_dtw(config: GridConfig) -> bool:
+    return "dtw" in config.measures and config.dtw_normalise != "none"
 
 
 def _natural(sentence: str) -> tuple[bool, int, str]:
@@ -236,7 +242,7 @@ def _computed(
                 if isinstance(y, DamagedError):
                     yield unit, y
                     continue
-                scores = score(x, y, grid_plan.measures, implementation)
+                scores = score(x, y, grid_plan.measures, implementation, config.dtw_normalise)
                 full = {measure: np.full((size, size), np.nan, np.float32) for measure in scores}
                 for measure, matrix in scores.items():
                     full[measure][np.ix_(where[a], where[b])] = matrix

@@ -8,6 +8,8 @@ from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_
 from isogloss.engine.runtime.refusal import Refusal
 
 IMPLEMENTATIONS = ("auto", "xla", "numba", "numba_int8")
+DTW_NORMALISATIONS = ("none", "length_sum", "path_length")
+_MEANINGS = "; ".join(f"{name}: {measure.described}" for name, measure in MEASURES.items())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,13 +18,18 @@ class GridConfig(ShardedJobConfig):
 
     store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
     grid: pathlib.Path = option("Grid of score matrices to write, a folder GRID.zarr.")
-    measures: tuple[str, ...] = option(f"Some of {', '.join(MEASURES)}.", ("seqsim", "meanpool", "dtw"))
+    measures: tuple[str, ...] = option(f"Some of {_MEANINGS}.", ("seqsim", "meanpool", "dtw"))
     languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
     pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)
     states: tuple[str, ...] = option(
         "Encoder states to compare: all that are stored, or some of 0,1,...,final.", (), all_if_empty=True
     )
     remove_language_mean: bool = option("Subtract each language's mean frame from every frame first.", False)
+    dtw_normalise: str = option(
+        "What a DTW cost is divided by: none, length_sum (frames of both), path_length (cells of the path).",
+        "none",
+        choices=DTW_NORMALISATIONS,
+    )
     implementation: str = option(
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto", choices=IMPLEMENTATIONS
     )

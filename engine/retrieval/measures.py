@@ -40,7 +40,7 @@ class Measure:
     def __post_init__(self) -> None:
         """Refuse a measure that nothing computes."""
         if not self.kernel and not self.by_frame:
-            raise Refusal(f"measure {self.name}: `frame_scores` compares frames; name another kernel")
+            raise ValueError(f"measure {self.name}: `frame_scores` compares frames; name another kernel")
 
     @property
     def backward(self) -> str:

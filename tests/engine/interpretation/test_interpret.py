@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.interpretation import interpret, tables
-from isogloss.engine.retrieval import grid as compare
+from isogloss.engine.retrieval.grid import GridConfig, run as run_grid
 from isogloss.kernels import reference
 
 TABLES = ("word_pairs.parquet", "word_types.parquet", "sentence_pairs.parquet")
@@ -223,7 +223,7 @@ def test_gold_pairs_and_means(config):
 
 def test_a_grid_without_language_means(config, tmp_path):
     """Frames are centred as the grid's were, so that shares sum to its scores."""
-    grid = compare.GridConfig(
+    grid = GridConfig(
         store=config.store,
         grid=tmp_path / "centred.zarr",
         measures=("seqsim",),
@@ -233,7 +233,7 @@ def test_a_grid_without_language_means(config, tmp_path):
         implementation="xla",
         memory_gb=1.0,
     )
-    compare.run(grid)
+    run_grid(grid)
     config = dataclasses.replace(config, grid=grid.grid, pairs=(), sentences="gold")
     assert interpret.run(config).largest_difference < 1e-5
 

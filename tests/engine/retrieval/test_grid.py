@@ -197,6 +197,21 @@ def test_measures_that_do_not_exist(config):
         dataclasses.replace(config, measures=("cka",))
 
 
+def test_a_dtw_cost_is_divided_as_asked_and_the_grid_says_so(config, tmp_path):
+    plain = dataclasses.replace(config, pairs=("aa-bb",), states=("0",), measures=("dtw",))
+    divided = dataclasses.replace(plain, grid=tmp_path / "divided.zarr", dtw_normalise="length_sum")
+    grid.run(plain)
+    grid.run(divided)
+    costs, shares = (xr.open_zarr(made.grid).dtw[0, 0] for made in (plain, divided))
+    opened = [activation_store.open_store(config.store, code) for code in ("aa", "bb")]
+    n, m = (np.where(store.present(), store.frames, 0) for store in opened)
+    np.testing.assert_allclose(shares, costs / np.add.outer(n, m), rtol=1e-6)
+    assert xr.open_zarr(divided.grid).attrs["dtw_normalise"] == "length_sum"
+    assert "dtw_normalise" not in xr.open_zarr(plain.grid).attrs
+    with pytest.raises(ValueError, match="dtw_normalise: stored length_sum, asked for path_length"):
+        grid.run(dataclasses.replace(divided, dtw_normalise="path_length"))
+
+
 def test_unfinished_extraction_is_refused(config, store, tmp_path):
     shutil.copytree(store, tmp_path / "store")
     shutil.rmtree(tmp_path / "store" / "cc.zarr" / "states" / "c" / "1")

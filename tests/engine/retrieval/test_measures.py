@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.activations import activation_store, language_states
-from isogloss.engine.retrieval import grid, measures, report, scores
+from isogloss.engine.retrieval import grid, grid_config, measures, report, scores
 from isogloss.engine.retrieval.measures import MEASURES, Measure
-from isogloss.kernels import frame_scores, pooling
+from isogloss.kernels import dtw, frame_scores, pooling
 
 POOLED = Measure(
     name="apart",
@@ -111,6 +111,7 @@ def test_records_agree_with_the_kernels_and_with_each_other():
         assert callable(measure.function()) if measure.kernel else name in frame_scores.MEASURES
         assert MEASURES[measure.backward].backward == name
         assert MEASURES[measure.backward].cost == measure.cost
+    assert grid_config.DTW_NORMALISATIONS == dtw.NORMALISATIONS
     assert {m.name for m in MEASURES.values() if not m.kernel} == set(frame_scores.MEASURES)
 
 
