@@ -23,9 +23,9 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.zarr_group import Array, Coordinate
 from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
-KIND, FORMAT = "activations", 1
+KIND, FORMAT, READ = "activations", 2, (1, 2)
 INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second a clip
-_IDENTITY = ("format", "weights_sha256", "corpus_sha256", "settings")
+_IDENTITY = ("weights_sha256", "corpus_sha256", "settings")
 
 
 def _inner_frames(positions: int) -> int:
@@ -167,13 +167,13 @@ def open_store(root: pathlib.Path, language: str) -> LanguageStore:
             f"{root}: {language!r} isn't extracted (there: {known}); run extract with --languages={language}"
         )
     store = LanguageStore(path=path)
-    zarr_group.check_kind(path, KIND, FORMAT)
+    zarr_group.check_kind(path, KIND, READ)
     return store
 
 
 def languages(root: pathlib.Path) -> tuple[str, ...]:
     """Languages that have a store under `root`, sorted."""
-    stores = (path for path in root.glob("*.zarr") if (path / "zarr.json").is_file())
+    stores = (path for path in root.glob("[!.]*.zarr") if (path / "zarr.json").is_file())
     return tuple(sorted(path.stem for path in stores if zarr_group.read_attributes(path).get("kind") == KIND))
 
 

@@ -143,6 +143,7 @@ def _identity(config: ExtractConfig, recipe: ExtractionSettings, listing: Listin
             "share",
             "dry_run",
             "store",
+            "corpus",
             "model",
             "compilation_cache",
         )  # places, or without effect on the data

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
@@ -29,6 +29,7 @@ class Stored:
       silence: gives the states of a silent window, as `taken`; None leaves the utterance alone.
       lacking: why a language's store can't give the states, if it can't.
       silence_by: how they are computed, for `identity`.
+      listed: what each language's store holds, see `_Listed`, once it was asked for.
     """
 
     stores: dict[str, LanguageStore]
@@ -38,6 +39,7 @@ class Stored:
     lacking: Mapping[str, str] = dataclasses.field(default_factory=dict)
     silence: Callable[[], Float32[np.ndarray, "S N D"]] | None = None
     silence_by: str = ""
+    listed: dict[str, "_Listed"] = dataclasses.field(default_factory=dict)
 
     @property
     def whole_window(self) -> bool:
@@ -78,9 +80,11 @@ class Stored:
             yield from (Unusable(row=row, reason=self.lacking[language]) for row in rows)
             return
         store = self.stores[language]
-        present, failures = store.present(), store.failures()
+        if language not in self.listed:
+            self.listed[language] = _listed(store)
+        listed = self.listed[language]
         for row in rows:
-            yield self._read(store, row) if present[row] else self._absent(store, row, failures)
+            yield self._read(store, row) if listed.present[row] else self._absent(store, row, listed)
 
     def _read(self, store: LanguageStore, row: int) -> Encoded | Unusable:
         frames, own = int(store.frames[row]), []
@@ -99,13 +103,41 @@ class Stored:
             state[:frames] = stored
         return Encoded(row=row, states=states, visible=self.positions if self.silence else frames)
 
-    def _absent(self, store: LanguageStore, row: int, failures: dict[int, str]) -> Unusable:
-        left_out = bool(store.coordinate("truncated")[row]) and not store.frames[row]  # by --long=skip
+    def _absent(self, store: LanguageStore, row: int, listed: "_Listed") -> Unusable:
         unfinished = f"{store.path.name}: {store.names[row]} isn't extracted yet. Run extract to its end"
-        return Unusable(row=row, reason=failures.get(row, unfinished), asked_for=left_out and row in failures)
+        noted = listed.failures.get(row)
+        return Unusable(
+            row=row, reason=noted or unfinished, asked_for=bool(noted) and bool(listed.left_out[row])
+        )
 
     def identity(self, language: str) -> dict[str, Json]:
         """All, beside the weights, that decides a language's states."""
         attributes = self.stores[language].attributes
         keys = ("corpus", "corpus_sha256", "settings")
         return {"silence_by": self.silence_by, **{key: attributes[key] for key in keys}}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """Utterances of a language by what its store held when it was first asked.
+
+    A listing of 760 shards takes seconds on a network file system, so a run doesn't repeat it for every block
+    of utterances; shards that are written meanwhile are found by the next run.
+
+    Attributes:
+      present: those that are stored.
+      left_out: those that --long=skip leaves out.
+      failures: reason by row of those that can't be used.
+    """
+
+    present: Bool[np.ndarray, " U"]
+    left_out: Bool[np.ndarray, " U"]
+    failures: Mapping[int, str]
+
+
+def _listed(store: LanguageStore) -> _Listed:
+    return _Listed(
+        present=store.present(),
+        left_out=store.coordinate("truncated") & (store.frames == 0),
+        failures=store.failures(),
+    )

@@ -16,7 +16,7 @@ from isogloss.engine.interpretation import aligned_words
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Grid, Pair
-from isogloss.engine.runtime import json_values, zarr_group
+from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -86,13 +86,12 @@ class Opened:
         grid = json_values.fingerprint([stable, self.grid.sentences, settings])
         keys = {}
         for unit in self.units():
-            chunk = (_place(self.grid, unit.pair)[0], unit.state, 0, 0)
             try:
-                stat = zarr_group.chunk_file(self.grid.path, MEASURE, chunk).stat()
+                chunk = self.grid.checksum(MEASURE, _place(self.grid, unit.pair)[0], unit.state)
             except FileNotFoundError:
                 continue
             name, said = self.name(unit), [words[code].digest for code in unit.pair]
-            keys[name] = json_values.fingerprint([grid, name, said, stat.st_size, stat.st_mtime_ns])
+            keys[name] = json_values.fingerprint([grid, name, said, chunk])
         return keys
 
 

@@ -7,7 +7,7 @@ chunk of every measure exists; nothing else records it. NaN stands where a langu
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
@@ -19,7 +19,7 @@ from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.zarr_group import Array, Coordinate
 
-KIND, FORMAT = "grid", 1
+KIND, FORMAT, READ = "grid", 2, (1, 2)
 AXES = ("pair", "state", "query", "candidate")
 Pair = tuple[str, str]
 
@@ -108,11 +108,13 @@ class Grid:
         """What `read` waits for; many may be under way. ValueError from it if the chunk is damaged."""
         return self._arrays[measure][pair, state].read()
 
-    def chunk_files(self, pair: int) -> Iterator[pathlib.Path]:
-        """Files of the score matrices of a pair, by measure and state, whether they are there or not."""
-        for measure in self.measures:
-            for state in range(len(self.states)):
-                yield zarr_group.chunk_file(self.path, measure, (pair, state, 0, 0))
+    @functools.cached_property
+    def _files(self) -> dict[str, Callable[[Sequence[int]], pathlib.Path]]:
+        return {measure: zarr_group.chunk_files(self.path, measure) for measure in self.measures}
+
+    def checksum(self, measure: str, pair: int, state: int) -> tuple[int, str]:
+        """Size and checksum of the file of one score matrix; FileNotFoundError if it isn't computed yet."""
+        return zarr_group.checksum(self._files[measure]((pair, state, 0, 0)))
 
 
 def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
@@ -148,7 +150,7 @@ def open_grid(path: pathlib.Path) -> Grid:
     """
     if not zarr_group.exists(path):
         raise Refusal(f"{path}: there is no grid; make one with the grid job, or name another --grid")
-    zarr_group.check_kind(path, KIND, FORMAT)
+    zarr_group.check_kind(path, KIND, READ)
     labels = {
         name: tuple(zarr_group.read_coordinate(path, name))
         for name in ("language_a", "language_b", "state", "sentence")
@@ -178,7 +180,7 @@ def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
 
 
 def _check_plan(path: pathlib.Path, plan: Plan) -> None:
-    wanted = {key: value for key, value in plan.attributes().items() if key != "flags"}
+    wanted = {key: value for key, value in plan.attributes().items() if key not in ("format", "flags")}
     found = {key: zarr_group.read_attributes(path).get(key) for key in wanted}
     if lines := json_values.differences(found, wanted):
         raise Refusal(

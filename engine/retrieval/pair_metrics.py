@@ -8,7 +8,6 @@ and 5 measures takes 16 kB.
 """
 
 import dataclasses
-import os
 import pathlib
 
 import numpy as np
@@ -93,7 +92,11 @@ def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
     chunks, n = [], int(grid.common[pair])
     if n:  # a pair without common sentences has no figures, and may have no chunks
         try:
-            chunks = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, grid.chunk_files(pair))]
+            chunks = [
+                grid.checksum(measure, pair, state)
+                for measure in grid.measures
+                for state in range(len(grid.states))
+            ]
         except FileNotFoundError:
             return None
     return json_values.fingerprint([description, grid.pairs[pair], n, chunks])

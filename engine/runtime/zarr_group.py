@@ -2,26 +2,27 @@
 
 A group is built beside its place and renamed into it, so it exists with all its metadata or not at all, and
 of several processes that start at once one wins and the others open what it made. Nothing in a group's
-metadata changes afterwards; only chunks are added. One of the few modules that touch the disk.
+metadata changes afterwards; only chunks are added, files of one folder for each array (`c.0.1.0.0`; groups of
+format 1 have a folder for each index, and are read and continued alike).
 """
 
-import collections
 import dataclasses
 import errno
 import json
 import os
 import pathlib
-import shutil
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
 
-from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime import atomic_write, version
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 
+_CHUNK = re.compile(rb"c[./](\d+(?:[./]\d+)*)")
 # Many small handles are opened over a run; a cache would keep what was read until the end.
 _CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
 
@@ -41,6 +42,11 @@ class Coordinate:
     axis: str
     values: np.ndarray | Sequence[str]
     attributes: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+
+    @property
+    def stored(self) -> np.ndarray:
+        """Values as an array; strings are "<U", as xarray then gives back what `astype(str)` takes."""
+        return self.values if isinstance(self.values, np.ndarray) else np.asarray(self.values, str)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,6 +90,7 @@ class Array:
             "fill_value": "NaN",
             "dimension_names": self.axes,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": self.chunk}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
             "codecs": codecs,
             "attributes": {**self.attributes, "coordinates": " ".join(labels)},
         }
@@ -102,24 +109,15 @@ def create(
     """
     if exists(path):
         return False
-    workshop = path.parent / ".creating"
+    atomic_write.make_folder(path.parent)
     try:
-        workshop.mkdir(parents=True, exist_ok=True)
+        with atomic_write.draft(path) as made:
+            _fill(made, attributes, coordinates, arrays)
+            os.rename(made, path)
     except OSError as error:
-        rule = f"{error.strerror}: {error.filename}"
-        raise Refusal(f"{path}: no folder can be made there ({rule}); name a place you may write") from error
-    _sweep(workshop)
-    unfinished = workshop / atomic_write.name(path.name)
-    try:
-        _fill(unfinished, attributes, coordinates, arrays)
-        os.rename(unfinished, path)
-    except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and exists(path):
             return False  # another process was faster; the caller checks that it made the same
         raise
-    finally:
-        _sweep(workshop)
     return True
 
 
@@ -141,40 +139,41 @@ def _fill(
     arrays: Sequence[Array],
 ) -> None:
     import zarr  # noqa: PLC0415  (half a second; only creation needs it)
-    from zarr import errors  # noqa: PLC0415
 
-    group = zarr.create_group(path, attributes=dict(attributes))
-    for coordinate in coordinates:
-        values = coordinate.values
-        text = not isinstance(values, np.ndarray)
-        group.create_array(
-            coordinate.name,
-            data=np.asarray(values, np.dtypes.StringDType()) if text else values,
-            dimension_names=(coordinate.axis,),
-            attributes=dict(coordinate.attributes),
-        )
-    for array in arrays:
-        labels = [c.name for c in coordinates if c.axis in array.axes and c.name != c.axis]
-        spec = {
-            "driver": "zarr3",
-            "kvstore": _files(path / array.name),
-            "metadata": array.metadata(labels),
-        }
-        ts.open(spec, create=True, context=_CONTEXT).result()
-    with warnings.catch_warnings():  # every reader of ours knows consolidated metadata
-        warnings.filterwarnings("ignore", "Consolidated metadata", errors.ZarrUserWarning)
+    with warnings.catch_warnings():
+        # Of two things that zarr-python and xarray read and write, and that came after the core of Zarr v3.
+        for words in ("Consolidated metadata", r"(?s)The data type .*FixedLengthUTF32"):
+            warnings.filterwarnings("ignore", words)
+        group = zarr.create_group(path, attributes=_plain(attributes))
+        for coordinate in coordinates:
+            group.create_array(
+                coordinate.name,
+                data=coordinate.stored,
+                dimension_names=(coordinate.axis,),
+                attributes=dict(coordinate.attributes),
+            )
+        for array in arrays:
+            labels = [c.name for c in coordinates if c.axis in array.axes and c.name != c.axis]
+            spec = {
+                "driver": "zarr3",
+                "kvstore": _files(path / array.name),
+                "metadata": array.metadata(labels),
+            }
+            ts.open(spec, create=True, context=_CONTEXT).result()
         zarr.consolidate_metadata(path)
 
 
-def _sweep(workshop: pathlib.Path) -> None:
-    """Remove drafts of killed processes of this machine, and the workshop once it's empty."""
-    for old in workshop.glob("*~*~*") if workshop.is_dir() else ():
-        if atomic_write.abandoned(old.name):
-            shutil.rmtree(old, ignore_errors=True)
-    try:
-        workshop.rmdir()
-    except OSError:
-        return  # somebody else's draft is in it, or it's gone
+def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
+    """Attributes as netCDF can hold them too, with our version; objects are kept as JSON text."""
+    held = {"isogloss_version": version.isogloss_version(), **attributes}
+    return {
+        name: json.dumps(value)
+        if isinstance(value, Mapping)
+        else int(value)
+        if isinstance(value, bool)
+        else value
+        for name, value in held.items()
+    }
 
 
 def _files(path: pathlib.Path) -> dict[str, str]:
@@ -211,17 +210,22 @@ def finish(write: ts.WriteFutures, what: str) -> None:
 
 
 def read_attributes(path: pathlib.Path) -> dict[str, Json]:
-    """Attributes of the group at `path`."""
-    return json.loads((path / "zarr.json").read_text("utf-8")).get("attributes", {})
+    """Attributes of the group at `path`, as `create` was given them."""
+    held = json.loads((path / "zarr.json").read_text("utf-8")).get("attributes", {})
+    return {
+        name: json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+        for name, value in held.items()
+    }
 
 
-def check_kind(path: pathlib.Path, kind: str, version: int) -> None:
-    """Refuse a group that isn't ours, or of another format; Refusal."""
+def check_kind(path: pathlib.Path, kind: str, formats: Collection[int]) -> None:
+    """Refuse a group that isn't ours, or of a format that this version doesn't read; Refusal."""
     attributes = read_attributes(path)
     found = attributes.get("kind"), attributes.get("format")
-    if found != (kind, version):
+    if found[0] != kind or found[1] not in formats:
+        known = " or ".join(map(str, formats))
         raise Refusal(
-            f"{path}: holds {found[0]!r} of format {found[1]!r}, needed is {kind!r} of format {version}; "
+            f"{path}: holds {found[0]!r} of format {found[1]!r}, needed is {kind!r} of format {known}; "
             "name another folder, or make it anew with this version"
         )
 
@@ -231,37 +235,35 @@ def read_coordinate(path: pathlib.Path, name: str) -> np.ndarray:
     import zarr  # noqa: PLC0415
 
     values = np.asarray(zarr.open_array(path / name, mode="r"))
-    return values.astype(object) if values.dtype.kind in "OT" else values
+    return values.astype(object) if values.dtype.kind in "OTU" else values
 
 
-def chunk_file(path: pathlib.Path, name: str, index: Sequence[int]) -> pathlib.Path:
-    """Where the chunk of an array at `index`, one number an axis, is or will be."""
-    return (path / name / "c").joinpath(*map(str, index))
+def chunk_files(path: pathlib.Path, name: str) -> Callable[[Sequence[int]], pathlib.Path]:
+    """Function that gives the file of an array's chunk by its index, whether it is there or not."""
+    metadata = json.loads((path / name / "zarr.json").read_text("utf-8"))
+    separator = metadata["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
+    return lambda index: path / name / separator.join(["c", *map(str, index)])
+
+
+def checksum(chunk: pathlib.Path) -> tuple[int, str]:
+    """Size of a chunk's file and the CRC-32C that ends it, which a copy of the file shares.
+
+    Raises:
+      FileNotFoundError: the chunk isn't there.
+    """
+    with chunk.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 4))
+        return size, file.read().hex()
 
 
 def chunks_present(path: pathlib.Path, name: str, leading: int) -> set[tuple[int, ...]]:
     """Indices, along the first `leading` axes, of the chunks whose file exists.
 
-    The other axes have one chunk each. One directory listing per index prefix, no file is opened.
+    The other axes have one chunk each. One listing of the array's folder, no file is opened.
     """
-    found: set[tuple[int, ...]] = set()
-    queue: collections.deque[tuple[tuple[int, ...], pathlib.Path]]
-    queue = collections.deque([((), path / name / "c")])
-    while queue:
-        index, folder = queue.popleft()
-        if not folder.is_dir():
-            continue
-        with os.scandir(folder) as entries:
-            numbers = [int(entry.name) for entry in entries if entry.name.isdecimal()]
-        if len(index) == leading - 1:
-            found |= {(*index, number) for number in numbers if _written(folder / str(number))}
-        else:
-            queue.extend(((*index, number), folder / str(number)) for number in numbers)
-    return found
-
-
-def _written(chunk: pathlib.Path) -> bool:
-    """Whether the file below `chunk` is there; a killed writer may leave its folders or a lock alone."""
-    while chunk.is_dir():
-        chunk = chunk / "0"
-    return chunk.is_file()
+    keys = ts.KvStore.open(_files(path / name), context=_CONTEXT).result().list().result()
+    found = (
+        _CHUNK.fullmatch(key) for key in keys
+    )  # both kinds of keys; TensorStore's own locks aren't listed
+    return {tuple(map(int, re.split(rb"[./]", key[1])[:leading])) for key in found if key}

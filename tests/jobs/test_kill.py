@@ -19,8 +19,8 @@ import soundfile
 
 KILLS = 20
 LANGUAGES, SENTENCES = ("aa", "bb", "cc"), 24
-EXTRACT_FILES = "*.zarr/states/c/*/0/0/0"
-GRID_FILES = "grid.zarr/*/c/*/*/0/0"
+EXTRACT_FILES = "*.zarr/states/c.*[0-9]"  # and no lock of TensorStore's
+GRID_FILES = "grid.zarr/*/c.*[0-9]"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def done(files, of_unit):
 
 def unit(path):
     """Of a chunk: a measure's has the path of the other measures', an utterance's is all there is."""
-    return path.parts[-4:] if "grid.zarr" in path.parts else path
+    return path.name if "grid.zarr" in path.parts else path
 
 
 def killed_until_done(command, root, pattern, units, of_unit=1):

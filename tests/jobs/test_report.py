@@ -51,7 +51,7 @@ def test_ends_with_one_line_of_json_and_prints_the_table_aside(grid):
 
 
 def test_a_missing_chunk_gives_exit_code_1(grid):
-    (grid / "dtw" / "c" / "1" / "0" / "0" / "0").unlink()
+    (grid / "dtw" / "c.1.0.0.0").unlink()
     done = run(f"--grid={grid}", f"--out={grid.parent / 'out'}")
     assert done.returncode == 3
     assert json.loads(done.stdout)["missing"] == {"en-es dtw": 1}

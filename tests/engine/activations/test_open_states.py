@@ -10,6 +10,7 @@ import soundfile
 
 from isogloss.engine.activations import activation_store, extract, open_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
+from isogloss.engine.runtime import zarr_group
 
 ALL = ("1", "2", "final")
 
@@ -133,8 +134,8 @@ def test_broken_recordings_are_reported_and_the_rest_goes_on(checkpoint, speech,
 
 def test_what_a_store_lacks_is_reported_and_the_rest_goes_on(checkpoint, extraction, tmp_path):
     shutil.copytree(extraction.store, tmp_path / "store")
-    shutil.rmtree(tmp_path / "store" / "aa.zarr" / "states" / "c" / "2")
-    shard = next(path for path in (tmp_path / "store/aa.zarr/states/c/4").rglob("*") if path.is_file())
+    (tmp_path / "store" / "aa.zarr" / "states" / "c.2.0.0.0").unlink()
+    shard = tmp_path / "store" / "aa.zarr" / "states" / "c.4.0.0.0"
     shard.write_bytes(b"\0" * shard.stat().st_size)
     store = activation_store.open_store(tmp_path / "store", "aa")
     store.note_failure(2, "aa-2.wav: is broken")
@@ -145,8 +146,31 @@ def test_what_a_store_lacks_is_reported_and_the_rest_goes_on(checkpoint, extract
     assert made[2] == open_states.Unusable(row=2, reason="aa-2.wav: is broken")
     assert "s4.0: state 1 can't be read" in made[4].reason
     store.forget_failure(2)
-    [again] = source.encoded("aa", [2])
+    [kept] = source.encoded("aa", [2])
+    assert kept == made[2]  # for the whole run
+    [again] = open_states.open_store(tmp_path / "store", checkpoint, ALL, languages=("aa",)).encoded(
+        "aa", [2]
+    )
     assert "isn't extracted yet" in again.reason
+
+
+def test_a_store_is_listed_once_a_run_and_again_by_the_next(checkpoint, extraction, tmp_path, monkeypatch):
+    shutil.copytree(extraction.store, tmp_path / "store")
+    shard = tmp_path / "store" / "aa.zarr" / "states" / "c.2.0.0.0"
+    shard.rename(tmp_path / "shard")
+    listings, list_chunks = [], zarr_group.chunks_present
+
+    def counted(*args):
+        listings.append(args)
+        return list_chunks(*args)
+
+    monkeypatch.setattr(zarr_group, "chunks_present", counted)
+    for missing in ([2], []):
+        source = open_states.open_store(tmp_path / "store", checkpoint, ALL, languages=("aa",))
+        found = [made for row in range(7) for made in source.encoded("aa", [row])]
+        assert [made.row for made in found if isinstance(made, open_states.Unusable)] == missing
+        (tmp_path / "shard").exists() and (tmp_path / "shard").rename(shard)
+    assert len(listings) == 2
 
 
 def test_a_state_that_is_not_finite_is_broken(tmp_path, model_folder, speech):

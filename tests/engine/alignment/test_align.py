@@ -180,7 +180,7 @@ def test_from_a_store_and_when_it_is_mended(config, tmp_path, speech, reader):
         corpus=f"manifest:{speech}", model=str(reader), store=tmp_path / "store",
         languages=("aa",), states=("1", "2"), dtype="float32", )  # fmt: skip
     assert extract.run(extracting).complete
-    shard = tmp_path / "store" / "aa.zarr" / "states" / "c" / "3" / "0" / "0" / "0"
+    shard = tmp_path / "store" / "aa.zarr" / "states" / "c.3.0.0.0"
     kept = shard.read_bytes()
     shard.unlink()
     stored = dataclasses.replace(config, corpus=None, store=tmp_path / "store", out=tmp_path / "out")

@@ -114,8 +114,8 @@ def test_a_transport_that_does_not_converge_is_counted(config, caplog):
 def test_a_damaged_shard_and_a_missing_chunk(config, spoken, tmp_path):
     shutil.copytree(config.store, tmp_path / "store")
     shutil.copytree(config.grid, tmp_path / "grid.zarr")
-    shutil.rmtree(tmp_path / "grid.zarr" / "seqsim" / "c" / "1" / "1")  # aa-cc, final
-    shard = tmp_path / "store" / "bb.zarr" / "states" / "c" / "1" / "0" / "0" / "0"
+    (tmp_path / "grid.zarr" / "seqsim" / "c.1.1.0.0").unlink()  # aa-cc, final
+    shard = tmp_path / "store" / "bb.zarr" / "states" / "c.1.0.0.0"
     data = bytearray(shard.read_bytes())
     data[10] ^= 255  # in a chunk of the first state
     shard.write_bytes(data)
@@ -137,7 +137,7 @@ def test_a_damaged_shard_and_a_missing_chunk(config, spoken, tmp_path):
 
 def test_a_chunk_of_scores_that_is_damaged(config, tmp_path):
     shutil.copytree(config.grid, tmp_path / "grid.zarr")
-    [chunk] = (p for p in (tmp_path / "grid.zarr/seqsim/c/0/1").rglob("*") if p.is_file())
+    chunk = tmp_path / "grid.zarr/seqsim/c.0.1.0.0"
     chunk.write_bytes(b"no Zstandard")
     config = dataclasses.replace(config, grid=tmp_path / "grid.zarr", states=("final",))
     summary = interpret.run(config)

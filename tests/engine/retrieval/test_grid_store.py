@@ -9,6 +9,8 @@ import zarr
 
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Plan
+from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime.zarr_group import Array, Coordinate
 
 PLAN = Plan(
     pairs=(("aa", "bb"), ("aa", "pt-BR")),
@@ -39,6 +41,12 @@ def test_an_analyst_selects_by_label(tmp_path):
     assert dataset.n_common.values.tolist() == [3, 2]
     assert dataset.sentence.values.tolist() == ["1", "2", "10"]
     assert dataset.attrs["weights_sha256"] == "00ff"
+    assert dataset["sentence"].values.astype(str).tolist() == ["1", "2", "10"]
+    assert (dataset["language_a"].values == "aa").all()
+    assert (
+        dataset.seqsim.sel(pair="aa-pt-BR", state="0").to_pandas().loc["10", "2"] == unit(5)["seqsim"][2, 1]
+    )
+    assert all(isinstance(value, str | int | list) for value in dataset.attrs.values())  # netCDF holds those
     np.testing.assert_array_equal(grid.read("seqsim", 1, 0), unit(5)["seqsim"])
 
 
@@ -49,8 +57,35 @@ def test_a_unit_is_done_when_every_measure_is(tmp_path):
     grid.write(0, 1, {"seqsim": nothing, "dtw": nothing})
     grid.write(1, 1, unit(0))
     assert grid.done() == {(0, 1), (1, 1)}
-    (tmp_path / "g.zarr" / "dtw" / "c" / "1" / "1" / "0" / "0").unlink()
+    (tmp_path / "g.zarr" / "dtw" / "c.1.1.0.0").unlink()
     assert grid.done() == {(0, 1)}
+
+
+def test_a_grid_of_format_1_is_read_and_continued(tmp_path, monkeypatch):
+    """One folder for each index of a chunk, labels of variable length, objects as attributes."""
+
+    def old_labels(coordinate):
+        text = not isinstance(coordinate.values, np.ndarray)
+        return np.asarray(coordinate.values, np.dtypes.StringDType()) if text else coordinate.values
+
+    flat = Array.metadata
+    nested = {"name": "default", "configuration": {"separator": "/"}}
+    with monkeypatch.context() as old:
+        old.setattr(Array, "metadata", lambda *args: flat(*args) | {"chunk_key_encoding": nested})
+        old.setattr(Coordinate, "stored", property(old_labels))
+        old.setattr(zarr_group, "_plain", dict)
+        old.setattr(grid_store, "FORMAT", 1)
+        grid_store.create_or_open(tmp_path / "g.zarr", PLAN).write(1, 0, unit(5))
+    assert (tmp_path / "g.zarr" / "dtw" / "c" / "1" / "0" / "0" / "0").is_file()
+    grid = grid_store.create_or_open(tmp_path / "g.zarr", PLAN)
+    assert grid.done() == grid_store.existing(tmp_path / "g.zarr", PLAN) == {(1, 0)}
+    grid.write(0, 1, unit(6))
+    assert grid.done() == {(1, 0), (0, 1)}
+    assert (tmp_path / "g.zarr" / "dtw" / "c" / "0" / "1" / "0" / "0").is_file()
+    new = grid_store.create_or_open(tmp_path / "new.zarr", PLAN)
+    new.write(1, 0, unit(5))
+    assert grid.checksum("dtw", 1, 0) == new.checksum("dtw", 1, 0)
+    assert (grid.pairs, grid.sentences, grid.states) == (new.pairs, new.sentences, new.states)
 
 
 def test_a_unit_has_every_measure(tmp_path):
@@ -111,9 +146,9 @@ def test_opened_again_it_says_what_it_is_of(tmp_path):
     assert (grid.measures, tuple(grid.common)) == (PLAN.measures, PLAN.common)
     assert grid.attributes["weights_sha256"] == "00ff"
     np.testing.assert_array_equal(grid.read("dtw", 1, 0), unit(5)["dtw"])
-    there = [file.is_file() for file in grid.chunk_files(1)]
-    assert there == [True, False, True, False]  # of each measure, state 0 and final
-    assert not any(file.exists() for file in grid.chunk_files(0))
+    assert grid.checksum("dtw", 1, 0) != grid.checksum("seqsim", 1, 0)
+    with pytest.raises(FileNotFoundError):
+        grid.checksum("dtw", 1, 1)
 
 
 def test_what_is_no_grid_is_not_opened(tmp_path):
@@ -127,9 +162,9 @@ def test_what_is_no_grid_is_not_opened(tmp_path):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({}, "None of format None, needed is 'grid' of format 1; name another folder"),
+        ({}, "None of format None, needed is 'grid' of format 1 or 2; name another folder"),
         ({"kind": "activations", "format": 1}, "holds 'activations' of format 1"),
-        ({"kind": "grid", "format": 2}, "holds 'grid' of format 2"),
+        ({"kind": "grid", "format": 3}, "holds 'grid' of format 3"),
     ],
 )
 def test_another_kind_or_format_is_not_opened(tmp_path, attributes, message):

@@ -40,7 +40,7 @@ def scores(seed=0, measures=("seqsim", "precision", "recall", "dtw")):
 
 
 def write_grid(path, arrays, attributes=()):
-    """Grid of the published layout. Chunks of NaN alone are left out, as zarr-python does by itself."""
+    """Grid of format 1, whose chunks lie in a folder for each index; those of NaN alone are left out."""
     kind = {"kind": "grid", "format": 1, "measures": list(arrays)}
     names = {"model": "made-up", "languages": {"en": {"sentences": 4}}}
     group = zarr.create_group(path, attributes={**kind, **names, **dict(attributes)})
@@ -65,6 +65,7 @@ def write_grid(path, arrays, attributes=()):
             chunks=(1, 1, 4, 4),
             dtype="float32",
             fill_value=nan,
+            compressors=[zarr.codecs.Crc32cCodec()],
             dimension_names=("pair", "state", "query", "candidate"),
         )
         array[:] = values
@@ -216,9 +217,19 @@ def test_parts_of_another_grid_are_not_reused(grid):
 
 def test_one_rewritten_chunk_makes_its_pair_stale(grid):
     report.run(config(grid))
-    os.utime(chunk(grid, "dtw", 1, 0), ns=(1, 1))
+    array = zarr.open_group(grid)["dtw"]
+    array[1, 0] = array[1, 0] + 1
     again = report.run(config(grid))
     assert (again.done, again.skipped) == (1, 2)
+
+
+def test_a_copy_of_the_grid_keeps_the_parts(grid, tmp_path):
+    report.run(config(grid))
+    copy = tmp_path / "elsewhere" / "grid.zarr"
+    shutil.copytree(grid, copy, copy_function=shutil.copyfile)  # with new times
+    os.utime(chunk(copy, "dtw", 1, 0), ns=(1, 1))
+    again = report.run(config(copy, out=grid.parent / "out"))
+    assert (again.done, again.skipped) == (0, 3)
 
 
 def test_missing_chunks_are_named_and_the_rest_goes_on(grid, caplog):

@@ -1,22 +1,48 @@
-"""engine.draft: whole files, drafts of ended processes, folders that can't be written."""
+"""engine.atomic_write: whole files, abandoned drafts, folders that can't be written."""
 
+import errno
+import fcntl
 import os
 import pathlib
-import socket
+import signal
 import subprocess
 import sys
+import textwrap
+import time
 
 import pytest
 
 from isogloss.engine.runtime import atomic_write
 
+WRITER = textwrap.dedent("""
+    import pathlib, sys
+    from isogloss.engine.runtime import atomic_write
 
-@pytest.fixture(scope="module")
-def ended():
-    """Number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+    def write(path):
+        path.write_text("half")
+        print(path, flush=True)
+        sys.stdin.readline()
+
+    atomic_write.write_whole(pathlib.Path(sys.argv[1]), write)
+""")
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """Process in the middle of writing report.html, and its draft."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "report.html")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield process, pathlib.Path(process.stdout.readline().strip())
+    process.kill()
+    process.communicate()
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def age(path, hours):
+    os.utime(path, (time.time() - 3600 * hours,) * 2)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -40,27 +66,56 @@ def test_a_draft_keeps_the_suffix_and_is_hidden(tmp_path):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.b.png", "whole")]
 
 
-def test_only_ended_processes_of_this_machine_abandon_drafts(ended):
-    here = socket.gethostname()
-    assert atomic_write.abandoned(f"en.zarr~{here}~{ended}")
-    assert not atomic_write.abandoned(atomic_write.name("en.zarr"))
-    assert not atomic_write.abandoned(f"en.zarr~{here}~1")  # may be somebody else's process
-    assert not atomic_write.abandoned(f"en.zarr~{here}.else~{ended}")
-    assert not atomic_write.abandoned(f"en~{here}~zarr")
+def test_two_drafts_of_one_process_have_two_names(tmp_path):
+    with atomic_write.draft(tmp_path / "a.zarr") as one, atomic_write.draft(tmp_path / "a.zarr") as other:
+        assert one != other
 
 
-def test_a_folder_is_swept(tmp_path, ended):
-    here = socket.gethostname()
-    kept = {
-        "report.html",
-        f".report~elsewhere~{ended}.html",
-        f".report~{here}~{os.getpid()}.html",
-        ".a~b~c.d",
-    }
-    for name in (*kept, f".report~{here}~{ended}.html", f".en-fr.00ff~{here}~{ended}.npy"):
-        (tmp_path / name).write_text("")
+def test_a_live_writer_of_another_pid_namespace_keeps_its_draft(writer, tmp_path, monkeypatch):
+    def unknown(*_):
+        raise ProcessLookupError
+
+    process, draft = writer
+    monkeypatch.setattr(os, "kill", unknown)  # as for a number of another namespace
     atomic_write.make_folder(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == kept
+    assert draft.read_text() == "half"
+    process.communicate("go\n", timeout=60)
+    assert names(tmp_path) == {"report.html"}
+
+
+def test_a_killed_writer_abandons_its_draft(writer, tmp_path):
+    process, draft = writer
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    assert draft.exists()
+    atomic_write.make_folder(tmp_path)
+    assert not names(tmp_path)
+
+
+def test_drafts_whose_locks_are_not_seen_go_after_a_day(tmp_path):
+    kept = {"report.html", ".a~b~c.d", ".report~00000000~00ff00ff.html", ".report~00000000~00ff00ff.lock"}
+    gone = {".a~00000000~11ff00ff.npy", ".a~00000000~11ff00ff.lock", ".b~00000000~22ff00ff.npy"}
+    for name in kept | gone:
+        (tmp_path / name).write_text("")
+        age(tmp_path / name, 25 if name in gone else 1)
+    atomic_write.make_folder(tmp_path)
+    assert names(tmp_path) == kept
+
+
+def test_a_file_system_without_locks_is_written_and_swept_by_age(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with atomic_write.draft(tmp_path / "a.npy") as draft:
+        draft.write_text("half")
+        atomic_write.make_folder(tmp_path)
+        assert draft.exists()
+        age(next(tmp_path.glob("*.lock")), 25)
+        atomic_write.make_folder(tmp_path)
+        assert not draft.exists()
+    atomic_write.write_whole(tmp_path / "a.npy", lambda file: file.write_text("whole"))
+    assert names(tmp_path) == {"a.npy"}
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):

@@ -1,6 +1,6 @@
 """engine.zarr_group: made whole or not at all, and read by zarr-python and xarray."""
 
-import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime import version, zarr_group
 from isogloss.engine.runtime.zarr_group import Array, Coordinate
 
 ARRAY = Array(
@@ -27,9 +27,11 @@ COORDINATES = [
     Coordinate(name="n", axis="pair", values=np.int32([3, 2, 1]), attributes={"long_name": "count"}),
 ]
 
+ATTRIBUTES = {"format": 1, "flags": {"a": [1, None]}, "centred": True}
+
 
 def make(path):
-    return zarr_group.create(path, {"format": 1}, COORDINATES, [ARRAY])
+    return zarr_group.create(path, ATTRIBUTES, COORDINATES, [ARRAY])
 
 
 def test_xarray_reads_labels_and_missing_chunks_as_nan(tmp_path):
@@ -41,7 +43,12 @@ def test_xarray_reads_labels_and_missing_chunks_as_nan(tmp_path):
     assert set(dataset.coords) == {"pair", "n"}
     np.testing.assert_array_equal(dataset.scores.sel(pair="a-ç"), [1, 2, 3, 4])
     assert dataset.scores.sel(pair="a-b").isnull().all()
-    assert dataset.attrs == {"format": 1}
+    assert dataset.attrs == {
+        "isogloss_version": version.isogloss_version(),
+        "format": 1,
+        "flags": '{"a": [1, null]}',
+        "centred": 1,
+    }
     assert dataset.n.attrs["long_name"] == "count"
 
 
@@ -49,7 +56,8 @@ def test_reads_back_coordinates(tmp_path):
     make(tmp_path / "g.zarr")
     assert list(zarr_group.read_coordinate(tmp_path / "g.zarr", "pair")) == ["a-b", "a-ç", ""]
     assert zarr_group.read_coordinate(tmp_path / "g.zarr", "n").dtype == np.int32
-    assert zarr_group.read_attributes(tmp_path / "g.zarr") == {"format": 1}
+    found = zarr_group.read_attributes(tmp_path / "g.zarr")
+    assert ATTRIBUTES.items() <= found.items()
 
 
 def test_second_creation_leaves_the_first_alone(tmp_path):
@@ -65,7 +73,7 @@ def test_many_processes_at_once_make_one_group(tmp_path):
     code = textwrap.dedent("""
         import pathlib, sys
         import numpy as np
-        from isogloss.engine.runtime import zarr_group
+        from isogloss.engine.runtime import version, zarr_group
         from isogloss.engine.runtime.zarr_group import Coordinate
 
         print("ready", flush=True)
@@ -87,13 +95,28 @@ def test_many_processes_at_once_make_one_group(tmp_path):
     assert zarr.open_group(tmp_path / "g.zarr", mode="r").attrs["format"] == 1
 
 
-def test_draft_of_a_killed_process_is_swept(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(timeout=60)
-    draft = tmp_path / ".creating" / f"g.zarr~{os.uname().nodename}~{gone.pid}"
-    draft.mkdir(parents=True)
-    assert make(tmp_path / "h.zarr")
-    assert not draft.exists()
+def test_killed_while_making_it_is_made_by_the_next_of_that_name_and_number(tmp_path):
+    """As a container that is restarted: the same host name, the same process number."""
+    code = textwrap.dedent("""
+        import os, pathlib, signal, socket, sys
+        import numpy as np
+        from isogloss.engine.runtime import version, zarr_group
+        from isogloss.engine.runtime.zarr_group import Coordinate
+
+        itself = os.getpid()
+        os.getpid, socket.gethostname = lambda: 7, lambda: "pod-0"
+        if sys.argv[2] == "killed":
+            os.rename = lambda *_: os.kill(itself, signal.SIGKILL)
+        n = Coordinate(name="n", axis="pair", values=np.int32([3, 2, 1]))
+        print(zarr_group.create(pathlib.Path(sys.argv[1]), {}, [n], []))
+    """)
+    command = [sys.executable, "-c", code, str(tmp_path / "g.zarr")]
+    assert subprocess.run([*command, "killed"], check=False).returncode == -signal.SIGKILL
+    assert not (tmp_path / "g.zarr").exists()
+    assert list(tmp_path.iterdir())  # what it had made so far
+    again = subprocess.run([*command, "again"], check=True, capture_output=True, text=True)
+    assert again.stdout == "True\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["g.zarr"]
 
 
 def test_something_else_in_the_way(tmp_path):
@@ -109,7 +132,7 @@ def test_chunks_present_counts_files_only(tmp_path):
     make(path)
     assert zarr_group.chunks_present(path, "scores", 1) == set()
     zarr_group.open_array(path, "scores")[2].write(np.ones(4, np.float32)).result()
-    (path / "scores" / "c" / "0").mkdir()  # a writer killed before its rename
+    (path / "scores" / "c.0.0.__lock").write_text("half")  # a writer killed before its rename
     assert zarr_group.chunks_present(path, "scores", 1) == {(2,)}
 
 
@@ -126,7 +149,7 @@ def test_corrupt_chunk_is_noticed(tmp_path):
     path = tmp_path / "g.zarr"
     make(path)
     zarr_group.open_array(path, "scores")[0].write(np.ones(4, np.float32)).result()
-    file = path / "scores" / "c" / "0" / "0"
+    file = path / "scores" / "c.0.0"
     broken = bytearray(file.read_bytes())
     broken[3] ^= 1
     file.write_bytes(broken)
