@@ -1,6 +1,7 @@
 """interpret: other settings, damaged input, refusals, words made here, checks and the page."""
 
 import dataclasses
+import json
 import pathlib
 import re
 import shutil
@@ -33,6 +34,14 @@ def test_other_words_or_scores_are_other_parts(config, tmp_path):
     assert interpret.run(config).done == 1
     assert len(list((config.out / "parts").glob("*.word_pairs.parquet"))) == 2
     assert "other" in set(pd.read_parquet(config.out / "word_pairs.parquet").word_b)
+
+
+def test_a_copy_of_the_grid_keeps_the_parts(config, tmp_path):
+    config = dataclasses.replace(config, pairs=("aa-bb",), states=("final",))
+    assert interpret.run(config).done == 1
+    shutil.copytree(config.grid, tmp_path / "grid.zarr", copy_function=shutil.copyfile)  # with new times
+    again = interpret.run(dataclasses.replace(config, grid=tmp_path / "grid.zarr"))
+    assert (again.done, again.skipped) == (0, 1)
 
 
 def test_other_settings_are_refused(config):
@@ -263,9 +272,9 @@ def test_a_name_of_200_bytes_is_kept():
 def test_a_grid_of_another_store_is_refused(config, tmp_path):
     shutil.copytree(config.grid, tmp_path / "grid.zarr")
     group = zarr.open_group(tmp_path / "grid.zarr")
-    languages = group.attrs["languages"]
+    languages = json.loads(group.attrs["languages"])
     languages["bb"]["corpus_sha256"] = "other"
-    group.attrs["languages"] = languages
+    group.attrs["languages"] = json.dumps(languages)
     group.attrs["weights_sha256"] = "ffff"
     config = dataclasses.replace(config, grid=tmp_path / "grid.zarr")
     with pytest.raises(ValueError, match=r"isn't of .*\n  weights_sha256: grid ffff, store 00ff"):
