@@ -140,7 +140,8 @@ def _identity(config: ExtractConfig, recipe: ExtractionSettings, listing: Listin
         for field in dataclasses.fields(config)
         if field.name
         not in (
-            "share",
+            "num_shards",
+            "shard_index",
             "dry_run",
             "store",
             "corpus",

@@ -19,10 +19,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+from isogloss.engine.runtime.refusal import Refusal
+
 _DRAFT = re.compile(r"(\..+~([0-9a-f]{8})~[0-9a-f]{8})(\.[^~]*)?")  # .NAME~WHERE~RANDOM.SUFFIX, hidden
 _OLD = 24 * 3600.0  # seconds; the longest draft takes minutes
-
-from isogloss.engine.runtime.refusal import Refusal
 
 
 @contextlib.contextmanager
