@@ -29,7 +29,15 @@ FLOORS = {
 DISK = {
     "tensorstore": {"runtime", "activations", "retrieval", "bench"},  # beyond runtime types of handles only
     "zarr": {"runtime", "bench"},
-    "pyarrow": {"runtime", "corpora", "retrieval", "transcription", "alignment", "interpretation"},
+    "pyarrow": {
+        "runtime",
+        "corpora",
+        "decoding",
+        "retrieval",
+        "transcription",
+        "alignment",
+        "interpretation",
+    },
     "soundfile": {"corpora", "bench"},
     "safetensors": {"checkpoints"},
     "huggingface_hub": {"checkpoints", "corpora"},

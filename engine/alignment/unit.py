@@ -16,8 +16,8 @@ from isogloss.engine.alignment.word_tables import Aligned
 from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
 from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.generation import token_limit
-from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
 from isogloss.engine.whisper.decoder import Heads
 from isogloss.engine.whisper.tokenizer import Tokens
 

@@ -5,6 +5,7 @@ has its row too, without words and with the reason.
 """
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,9 @@ import pyarrow as pa
 from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.alignment.word_timestamps import Word
 from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
 from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.time_axis import FRAME_SECONDS
 
 _OF_WORD = (
@@ -140,12 +143,12 @@ def words(part: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, WORDS)
 
 
-def write(out: pathlib.Path, languages: Sequence[Sequence[pathlib.Path]]) -> None:
-    """Write all tables of the parts of some languages; one language is in memory at a time."""
+def write(out: pathlib.Path, units: Sequence[UtteranceBlock], parts: PartFiles) -> None:
+    """Write all tables of some units, in order of language; one language is in memory at a time."""
 
     def wholes() -> Iterator[pa.Table]:
-        for parts in languages:
-            yield pa.concat_tables([table_files.read_parquet(part) for part in parts])
+        for _, own in itertools.groupby(units, key=lambda unit: unit.language):
+            yield pa.concat_tables([parts.table(unit.name) for unit in own])
 
     def of_words(file: pathlib.Path) -> None:
         table_files.write_parquet_in_pieces(WORDS, map(words, wholes()), file)
@@ -156,6 +159,6 @@ def write(out: pathlib.Path, languages: Sequence[Sequence[pathlib.Path]]) -> Non
         atomic_write.write_whole(out / f"utterances.{kind}", lambda file, writer=writer: writer(listed, file))
 
 
-def rows(part: pathlib.Path) -> list[dict[str, object]]:
+def rows(part: pa.Table) -> list[dict[str, object]]:
     """Utterances of a part without their words."""
-    return table_files.read_parquet(part).drop_columns("word_list").to_pylist()
+    return part.drop_columns("word_list").to_pylist()

@@ -1,258 +1,76 @@
-"""What jobs share that let the decoder listen, transcribe and align: input, units of work, cost, summary.
+"""Conductor of the jobs that run the decoder, transcribe and align: what they do alike, in one `run`.
 
-A unit is a block of utterances of one language. What is asked of the decoder is each job's own.
+Several processes divide the units, blocks of utterances; each unit's part is kept under OUT/parts, and a
+process that waits for no other's part writes the tables. Broken recordings are reported by name, and the run
+continues; every run tries them again. Run again after any crash, it does what is missing.
 """
 
+import abc
 import dataclasses
-import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Generic, TypeVar
 
 import jax
+import pyarrow as pa
 
 from isogloss.engine import time_axis
-from isogloss.engine.activations import open_states
-from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource
-from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.decoding import decoder_cost, language_token
+from isogloss.engine.activations.state_source import Encoded
+from isogloss.engine.decoding import decoder_program, job_cost, utterance_blocks
+from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.job_config import DecoderJobConfig
-from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime import json_values, shards
+from isogloss.engine.decoding.job_cost import Effort
+from isogloss.engine.decoding.job_input import DecoderInput
+from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
+from isogloss.engine.runtime import compilation, out_folder, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.whisper import encoder_program
-from isogloss.engine.whisper.tokenizer import Tokens
+from isogloss.engine.runtime.progress import Progress
 
-BLOCK = 16  # utterances of a unit
-_PROMPT = 5  # tokens that aren't of the text, for estimates
-_TOKENS = 5.0  # of a second of audio, for estimates
 _LOG = logging.getLogger(__name__)
-Ended = TypeVar("Ended", bound="DecoderJobSummary")
+Config = TypeVar("Config", bound=DecoderJobConfig)
+Summary = TypeVar("Summary", bound="DecoderJobSummary")
 Made = TypeVar("Made")
 
 
-def vocabulary(config: DecoderJobConfig) -> Tokens:
-    """The tokenizer; Refusal where it can't be had."""
-    return Tokens.load(*config.vocabulary_source)
-
-
-def open_source(
-    config: DecoderJobConfig, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool
-) -> StateSource:
-    """The source of these states; Refusal for what can't be.
-
-    Args:
-      config: options of the job.
-      checkpoint: whose encoder is run, or made the store.
-      states: in any order, some perhaps more than once.
-      silence: whether the rest of a store's window is filled with silence.
-    """
-    wanted = list(dict.fromkeys(states))
-    if config.store is not None:
-        return open_states.open_store(
-            config.store,
-            checkpoint,
-            wanted,
-            languages=config.languages,
-            silence=silence,
-            compute=config.compute,
-        )
-    return open_states.open_audio(
-        str(config.corpus),
-        checkpoint,
-        wanted,
-        languages=config.languages,
-        recordings=config.recordings,
-        long=config.long,
-        compute=config.compute,
-        rows_per_device=config.rows_per_device,
-    )
-
-
-def language_tokens(
-    config: DecoderJobConfig, languages: Sequence[str], vocabulary: Tokens, task: str = "transcribe"
-) -> dict[str, Token]:
-    """Language token of the decoder for each language; Refusal for what the model lacks."""
-    known = vocabulary.languages if vocabulary.multilingual else {}
-    overrides = language_token.parse(config.stand_in)
-    if unused := language_token.unused(overrides, languages):
-        _LOG.warning("--stand_in: no language is called %s", ", ".join(unused))
-    tokens = {code: language_token.choose(code, config.language, overrides, known) for code in languages}
-    for code, token in tokens.items():
-        if token.how != "detected":
-            vocabulary.prompt(token.language, task)
-        if token.reason:
-            _LOG.info(
-                "%s: Whisper lacks it; the decoder's token is %r: %s", code, token.language, token.reason
-            )
-    return tokens
-
-
-def settings(
-    config: DecoderJobConfig,
-    checkpoint: Checkpoint,
-    vocabulary: Tokens,
-    source: StateSource,
-    precision: encoder_program.Precision,
-) -> dict[str, Json]:
-    """All of it that decides results.
-
-    Rows of a step don't count: they follow the memory of the device that a run or a shard finds, and
-    change the last bits at most.
-    """
-    ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
-    return {
-        "model": checkpoint.name,
-        "weights_sha256": checkpoint.sha256,
-        "vocabulary_sha256": json_values.sha256([vocabulary.backend.to_str(), ids]),
-        "states_from": "store" if config.corpus is None else "audio",
-        "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
-        "recordings": config.recordings,
-        "long": config.long,
-        "language": config.language,
-        "stand_in": list(config.stand_in),
-        "compute": precision.compute,
-    }
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UtteranceBlock:
-    """Some utterances of a language.
+class DecoderJob(abc.ABC, Generic[Made]):
+    """What a job of its own adds to `run`, opened.
 
     Attributes:
-      language: code as the corpus writes it.
-      number: of the block, from 0.
-      utterances: in the order of rows.
+      input: of the decoder.
+      rows: utterances of a decoder's step on a device.
+      settings: what decides the results as a whole; a folder is of one.
+      effort: for estimates.
     """
 
-    language: str
-    number: int
-    utterances: tuple[ListedUtterance, ...]
+    name: ClassVar[str]
 
-    @property
-    def name(self) -> str:
-        """Of its part."""
-        return f"{self.language}.{self.number:05}"
+    input: DecoderInput
+    rows: int
+    settings: Mapping[str, Json]
+    effort: Effort
 
-    def key(self, source: StateSource, token: Token, **more: object) -> str:
-        """Fingerprint of all that its part depends on; `more` is the job's."""
-        described = {
-            "states": source.identity(self.language),
-            "token": dataclasses.asdict(token),
-            "utterances": [dataclasses.asdict(utterance) for utterance in self.utterances],
-        }
-        return json_values.fingerprint(described | more)
+    @abc.abstractmethod
+    def key(self, unit: UtteranceBlock) -> str:
+        """Fingerprint of all that the unit's part depends on."""
 
+    @abc.abstractmethod
+    def make(self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]) -> Sequence[Made]:
+        """Results of a unit's utterances in order; `advance` is called for each whose states have come."""
 
-def language_of(name: str) -> str:
-    """Language of the unit of this name."""
-    return name.rpartition(".")[0]
+    @abc.abstractmethod
+    def part(self, made: Sequence[Made], language: str) -> pa.Table:
+        """Table of a unit, with at least the columns utterance, problem and left_out."""
 
+    @abc.abstractmethod
+    def without_states(self, part: pa.Table) -> set[str]:
+        """Names of a part's utterances that had no states, without those left out on request."""
 
-def units(source: StateSource) -> list[UtteranceBlock]:
-    """All units of a source: blocks of BLOCK utterances, language by language."""
-    return [
-        UtteranceBlock(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
-        for language in source.languages
-        for listed in [source.utterances(language)]
-        for start in range(0, len(listed), BLOCK)
-    ]
-
-
-def missing(
-    units: Sequence[UtteranceBlock], parts: PartFiles, mended: Callable[[UtteranceBlock], bool]
-) -> list[UtteranceBlock]:
-    """Units whose part isn't there, or whose utterances without states have some now, as `mended` says."""
-    return [unit for unit in units if not parts.kept(unit.name) or mended(unit)]
-
-
-def awaited(units: Sequence[UtteranceBlock], parts: PartFiles) -> int:
-    """How many units have no part yet, which are other shards'; told, too."""
-    waiting = len(missing(units, parts, lambda _: False))
-    if waiting:
-        _LOG.info("%d units of other shards aren't done yet; the tables wait for them", waiting)
-    return waiting
-
-
-def together(
-    units: Sequence[UtteranceBlock], rows: int, make: Callable[[UtteranceBlock], Sequence[Made]]
-) -> Iterator[tuple[UtteranceBlock, Sequence[Made]]]:
-    """Each unit with what `make` makes of it; several are made at once, so that all devices have work.
-
-    Args:
-      units: in order of work.
-      rows: utterances that fill the devices.
-      make: of a unit's utterances, in order, the same number of things for each.
-    """
-    for _, same in itertools.groupby(units, key=lambda unit: unit.language):
-        of_language, size = list(same), max(1, -(-rows // BLOCK))
-        for start in range(0, len(of_language), size):
-            some = of_language[start : start + size]
-            every = tuple(utterance for unit in some for utterance in unit.utterances)
-            made, at = make(dataclasses.replace(some[0], utterances=every)), 0
-            for unit in some:
-                count = len(unit.utterances) * len(made) // len(every)
-                yield unit, made[at : at + count]
-                at += count
-
-
-def utterances(units: Sequence[UtteranceBlock]) -> int:
-    """How many they have."""
-    return sum(len(unit.utterances) for unit in units)
-
-
-def mended(unit: UtteranceBlock, source: StateSource, without: set[str]) -> bool:
-    """Whether one of the utterances `without` states when the unit's part was made has some now."""
-    rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
-    return bool(rows) and any(isinstance(made, Encoded) for made in source.encoded(unit.language, rows))
-
-
-def work(
-    todo: Sequence[UtteranceBlock],
-    checkpoint: Checkpoint,
-    source: StateSource,
-    *,
-    readings: int,
-    beams: int,
-    encoder: bool,
-) -> dict[str, int]:
-    """Units, utterances and FLOPs of what is to do; texts are taken to be of usual length.
-
-    Args:
-      todo: units.
-      checkpoint: the model.
-      source: of states.
-      readings: how often the decoder goes through an utterance's text.
-      beams: of it.
-      encoder: whether it is run.
-    """
-    sizes = checkpoint.dimensions
-    spoken = [utterance for unit in todo for utterance in unit.utterances if utterance.frames]
-    decoder = 0.0
-    for utterance in spoken:
-        text = round(_TOKENS * utterance.frames * time_axis.FRAME_SECONDS)
-        frames = sizes.positions if source.whole_window else utterance.frames
-        decoder += decoder_cost.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), beams)
-    return {
-        "units": len(todo),
-        "utterances": len(spoken),
-        "encoder_flops": int(len(spoken) * encoder_program.flops(sizes)) if encoder else 0,
-        "decoder_flops": int(readings * decoder),
-    }
-
-
-def time_here(cost: Mapping[str, int], decoder_share: float) -> dict[str, int | float]:
-    """Time that `work` would take here, by a product timed on the spot.
-
-    Args:
-      cost: from `work`.
-      decoder_share: of a product's speed that the decoder reaches.
-    """
-    speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
-    seconds = cost["encoder_flops"] / encoder_program.SHARE_OF_PEAK + cost["decoder_flops"] / decoder_share
-    return {"peak_flops_per_second": speed, "seconds": round(seconds / speed, 1)}
+    @abc.abstractmethod
+    def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
+        """Write the tables if the units are the whole; fields of the job's own summary."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -285,43 +103,101 @@ class DecoderJobSummary:
         return not self.failed
 
 
-def ended(
-    kind: type[Ended],
-    start: float,
-    made: Sequence[UtteranceBlock],
-    skipped: int,
-    plan: Mapping[str, int | float],
-    programs: Mapping[str, int],
-    *,
-    waiting: int = 0,
-    failed: Mapping[str, str] | None = None,
-    **more: object,
-) -> Ended:
-    """Summary of a run.
+def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[Summary]) -> Summary:
+    """Make the units that have no part yet, and write the tables if all have one.
 
     Args:
-      kind: of summary.
-      start: of the run, of the monotonic clock.
-      made: units that the run made.
-      skipped: utterances of its share that were there already.
-      plan: what was to do.
-      programs: compiled and found.
-      waiting: units of other shards that aren't done.
-      failed: reason by utterance; told, too.
-      more: fields of the job's own.
+      config: options of the job.
+      open_job: opens what they name, or refuses it.
+      summary: class of the result.
+
+    Raises:
+      Refusal: bad input, before any compute; or --out holds results of other settings.
+      OSError: the results can't be written.
     """
+    start = time.monotonic()
+    programs = compilation.keep(config.compilation_cache)
+    job = open_job(config)
+    units = utterance_blocks.blocks(job.input.source)
+    parts = PartFiles(folder=config.out / "parts", keys={unit.name: job.key(unit) for unit in units})
+    out_folder.check(config.out, job.name, job.settings)
+    mine = config.share.of(units)
+    todo = [unit for unit in mine if not parts.kept(unit.name) or _recovered(job, unit, parts)]
+    skipped = utterance_blocks.utterance_count(mine) - utterance_blocks.utterance_count(todo)
+    plan = job_cost.plan(todo, job.input, job.effort) | {"decoder_rows": job.rows}
+    if config.dry_run:
+        plan, todo, waiting, failed, more = plan | job_cost.time_here(plan, job.effort), [], 0, {}, {}
+    else:
+        out_folder.claim(config.out, job.name, job.settings)
+        _make_parts(job, todo, parts)
+        waiting = _awaited(units, parts)
+        seen = mine if waiting else units
+        failed, more = _failed(seen, parts), job.write(seen, parts, whole=not waiting)
     seconds = time.monotonic() - start
-    audio = sum(u.frames for unit in made for u in unit.utterances) * time_axis.FRAME_SECONDS
-    for utterance, problem in (failed or {}).items():
-        _LOG.error("%s: %s", utterance, problem)
-    return kind(
-        done=utterances(made),
+    audio = sum(u.frames for unit in todo for u in unit.utterances) * time_axis.FRAME_SECONDS
+    return summary(
+        done=utterance_blocks.utterance_count(todo),
         skipped=skipped,
         waiting=waiting,
-        failed=failed or {},
+        failed=failed,
         seconds=round(seconds, 3),
         audio_seconds_per_second=round(audio / seconds, 3),
         plan=plan,
-        programs=programs,
+        programs=programs(),
         **more,
     )
+
+
+def _recovered(job: DecoderJob, unit: UtteranceBlock, parts: PartFiles) -> bool:
+    """Whether an utterance that had no states when the unit's part was made has some now."""
+    without = job.without_states(parts.table(unit.name))
+    rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
+    source = job.input.source
+    return bool(rows) and any(isinstance(made, Encoded) for made in source.encoded(unit.language, rows))
+
+
+def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFiles) -> None:
+    """Load the decoder, and keep every unit's part."""
+    if not todo:
+        return
+    given = job.input
+    decoding = decoder_program.load(
+        given.checkpoint, given.vocabulary, given.precision, rows_per_device=job.rows
+    )
+    _LOG.info(
+        "%s on %d %s device(s), %d row(s) each, products in %s, %d exit(s)",
+        given.checkpoint.name,
+        jax.local_device_count(),
+        given.platform,
+        job.rows,
+        given.precision.compute,
+        len(given.exits),
+    )
+    progress = Progress(job.name, utterance_blocks.utterance_count(todo), "utterances")
+    fill = -(-decoding.capacity // len(given.exits))  # every exit of an utterance is a row
+    for unit, made in utterance_blocks.made_together(
+        todo, fill, lambda unit: job.make(unit, decoding, progress.advance)
+    ):
+        parts.save_tables(unit.name, job.part(made, unit.language))
+    progress.close()
+
+
+def _awaited(units: Sequence[UtteranceBlock], parts: PartFiles) -> int:
+    """Number of units that other shards have not finished; also logged."""
+    waiting = sum(not parts.kept(unit.name) for unit in units)
+    if waiting:
+        _LOG.info("%d units of other shards aren't done yet; the tables wait for them", waiting)
+    return waiting
+
+
+def _failed(units: Sequence[UtteranceBlock], parts: PartFiles) -> dict[str, str]:
+    """Reason of every utterance that has no result, without those left out on request; also logged."""
+    failed = {}
+    for unit in units:
+        columns = table_files.read_parquet(parts.path(unit.name), ["utterance", "problem", "left_out"])
+        for name, problem, left_out in zip(*(column.to_pylist() for column in columns), strict=True):
+            if problem and not left_out:
+                failed[f"{unit.language} {name}"] = problem
+    for utterance, problem in failed.items():
+        _LOG.error("%s: %s", utterance, problem)
+    return failed

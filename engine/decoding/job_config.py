@@ -34,6 +34,12 @@ class DecoderJobConfig(EncoderJobConfig):
     stand_in: tuple[str, ...] = option(
         "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
     )
+    decoder_rows: int = option(
+        "Utterances that a device decodes in one step; 0: few on CPU, else 64 (align: 16) or what fits its "
+        "memory.",
+        0,
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         """Refuse options that don't go together.

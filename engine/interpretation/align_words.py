@@ -26,6 +26,7 @@ class Wanted:
       model: whose decoder aligns; None for the store's, if its name is a hub id.
       revision: of a hub id.
       tokenizer: None for the model's own.
+      decoder_rows: utterances of a decoder's step; 0 for what fits.
       folder: of the interpretation; words of recordings and those of states are kept apart in it.
     """
 
@@ -34,6 +35,7 @@ class Wanted:
     model: str | None
     revision: str | None
     tokenizer: str | None
+    decoder_rows: int
     folder: pathlib.Path
 
     @property
@@ -76,6 +78,7 @@ def _config(wanted: Wanted, opened: Opened, *, dry_run: bool) -> AlignConfig:
         model=model,
         revision=wanted.revision,
         tokenizer=wanted.tokenizer,
+        decoder_rows=wanted.decoder_rows,
         out=wanted.out,
         languages=tuple(sorted(opened.members)),
         dry_run=dry_run,

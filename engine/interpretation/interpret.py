@@ -102,6 +102,7 @@ def _wanted(config: InterpretConfig) -> Wanted:
         model=config.model,
         revision=config.revision,
         tokenizer=config.tokenizer,
+        decoder_rows=config.decoder_rows,
         folder=config.out,
     )
 

@@ -30,6 +30,11 @@ class InterpretConfig(ShardedJobConfig):
     tokenizer: str | None = option(
         "Folder or hub id that holds the tokenizer; by default the model's own.", None
     )
+    decoder_rows: int = option(
+        "Utterances that a device aligns in one step; 0: 1 on CPU, else 16 or what fits its memory.",
+        0,
+        minimum=0,
+    )
     pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)
     states: tuple[str, ...] = option(
         "Encoder states: all of the grid, or some of 0,1,...,final.", ("final",), all_if_empty=True

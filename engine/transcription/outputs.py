@@ -5,6 +5,7 @@ exit, exits_<language>.png and .svg the error rates by state where several state
 memory at a time: of 350 utterances at 34 states 12,000 rows.
 """
 
+import itertools
 import logging
 import math
 import pathlib
@@ -12,31 +13,42 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from isogloss.engine.decoding import job
-from isogloss.engine.decoding.job import UtteranceBlock
+from isogloss.engine.decoding.early_exit import Exit
+from isogloss.engine.decoding.utterance_blocks import UtteranceBlock, language_of
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.transcription import exit_figure, summary as transcript_summary, transcript_table
-from isogloss.engine.transcription.setting import TranscriptionSetting
+from isogloss.engine.transcription.edit_counts import Normaliser
 
 _LOG = logging.getLogger(__name__)
 Row = Mapping[str, object]
 
 
 def write(
-    out: pathlib.Path, setting: TranscriptionSetting, units: Sequence[UtteranceBlock], parts: PartFiles
+    out: pathlib.Path,
+    task: str,
+    exits: Sequence[Exit],
+    normal: Mapping[str, Normaliser],
+    units: Sequence[UtteranceBlock],
+    parts: PartFiles,
 ) -> list[Row]:
-    """Write tables and figures of all units; the rows of the summary."""
+    """Write tables and figures of all units; the rows of the summary.
+
+    Args:
+      out: folder of the job.
+      task: "transcribe" or "translate".
+      exits: of the encoder.
+      normal: normaliser of the references of each language.
+      units: of all languages, language by language.
+      parts: that hold them.
+    """
     summary: list[Row] = []
 
     def languages() -> Iterator[pa.Table]:
-        for language in setting.source.languages:
-            names = [unit.name for unit in units if unit.language == language]
-            read = [parts.table(name) for name in names]
-            table = pa.concat_tables(read).combine_chunks()
-            normal = setting.texts[language].normal
-            summary.extend(transcript_summary.rows(table, setting.exits, setting.task.task, normal))
+        for language, own in itertools.groupby(units, key=lambda unit: unit.language):
+            table = pa.concat_tables([parts.table(unit.name) for unit in own]).combine_chunks()
+            summary.extend(transcript_summary.rows(table, exits, task, normal[language]))
             yield table
 
     atomic_write.write_whole(
@@ -47,7 +59,7 @@ def write(
     atomic_write.write_whole(out / "summary.parquet", lambda file: table_files.write_parquet(table, file))
     atomic_write.write_whole(out / "summary.csv", lambda file: table_files.write_csv(table, file))
     drawn = set()
-    for language in setting.source.languages if len(setting.exits) > 1 else ():
+    for language in normal if len(exits) > 1 else ():
         figure = exit_figure.draw([row for row in summary if row["language"] == language])
         drawn |= set(picture_files.save(figure, out / f"exits_{language}"))
     _remove_old_figures(out, parts, drawn)
@@ -60,7 +72,7 @@ def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.
 
     The kept parts name those languages, so no file that somebody else put there is touched.
     """
-    for language in {job.language_of(name) for name in parts.units_of_any_key()}:
+    for language in {language_of(name) for name in parts.units_of_any_key()}:
         for old in {out / f"exits_{language}.{kind}" for kind in picture_files.KINDS} - drawn:
             if old.is_file():
                 old.unlink(missing_ok=True)

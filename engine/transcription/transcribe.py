@@ -1,39 +1,39 @@
-"""Conductor of transcription: recordings or stores in, transcripts and tables of early exit out.
+"""The transcribe job: recordings or stores in, transcripts and tables of early exit out.
 
-The unit of work is a block of utterances of one language: states once per utterance, decoded at every exit,
-kept as a part file under OUT/parts. Several processes divide the units; one that waits for no other's part
-writes tables and figures. Broken recordings are reported by name and the rest goes on; every run tries them
-again. Run again after any crash, it does what is missing.
+An utterance's states are computed or read once and decoded at every exit. `decoding.job` says how work is
+divided and resumed.
 """
 
 import dataclasses
-import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
-import jax
+import pyarrow as pa
 
-from isogloss.engine.decoding import decoder_program, job
-from isogloss.engine.decoding.job import DecoderJobSummary, UtteranceBlock
-from isogloss.engine.runtime import compilation, out_folder
+from isogloss.engine.checkpoints import huggingface
+from isogloss.engine.decoding import decoder_cost, job
+from isogloss.engine.decoding.decoder_program import Decoding
+from isogloss.engine.decoding.job import DecoderJob, DecoderJobSummary
+from isogloss.engine.decoding.job_cost import Effort
+from isogloss.engine.decoding.job_input import open_input
+from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
+from isogloss.engine.runtime import devices, json_values
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.transcription import (
+    edit_counts,
     outputs,
-    setting as transcribe_setting,
+    references,
     transcript_table,
     unit as transcribe_unit,
 )
-from isogloss.engine.transcription.setting import TranscriptionSetting
+from isogloss.engine.transcription.references import References
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 from isogloss.engine.transcription.transcript_table import Transcript
 
-__all__ = ["TranscribeConfig", "TranscribeSummary", "run"]
-
-JOB = "transcribe"
-DECODER_SHARE = 0.05  # of a dense product's speed that decoding reaches, for estimates
+_LAYOUT = 1  # of a part file; another number makes older parts unfindable
+_DECODER_SHARE = 0.05  # of a dense product's speed that generating a text reaches, for estimates
 _ROW_BYTES = 500  # of transcripts.parquet, for estimates
-_LOG = logging.getLogger(__name__)
+_RECORDED = ("silence", "task", "references", "num_beams")  # options among the settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,88 +51,102 @@ class TranscribeSummary(DecoderJobSummary):
     summary: str | None = None
 
 
-def run(config: TranscribeConfig) -> TranscribeSummary:
-    """Transcribe what isn't transcribed yet, and write the tables if all is.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TranscribeJob(DecoderJob[Transcript]):
+    """The transcribe job, opened.
 
-    Raises:
-      Refusal: bad input, before any compute; or --out holds results of other settings.
-      OSError: the results can't be written.
+    Attributes:
+      config: its options.
+      references: of each language.
     """
-    start = time.monotonic()
-    programs = compilation.keep(config.compilation_cache)
-    setting = transcribe_setting.open_setting(config)
-    units = job.units(setting.source)
-    parts = PartFiles(folder=config.out / "parts", keys={unit.name: setting.key(unit) for unit in units})
-    out_folder.check(config.out, JOB, setting.settings)
-    mine = config.share.of(units)
-    todo = job.missing(mine, parts, lambda unit: _mended(unit, setting, parts))
-    skipped = job.utterances(mine) - job.utterances(todo)
-    cost = _work(setting, todo)
-    if config.dry_run:
-        plan = cost | job.time_here(cost, DECODER_SHARE)
-        return job.ended(TranscribeSummary, start, [], skipped, plan, programs())
-    out_folder.claim(config.out, JOB, setting.settings)
-    _transcribe(setting, todo, parts)
-    waiting = job.awaited(units, parts)
-    rows = [] if waiting else outputs.write(config.out, setting, units, parts)
-    return job.ended(
-        TranscribeSummary,
-        start,
-        todo,
-        skipped,
-        cost,
-        programs(),
-        waiting=waiting,
-        failed=_failed(mine if waiting else units, parts),
-        rows=len(rows),
-        best={str(row["language"]): _best(row) for row in rows if row["best"]},
-        summary=None if waiting else str(config.out / "summary.parquet"),
-    )
 
+    name: ClassVar[str] = "transcribe"
 
-def _mended(unit: UtteranceBlock, setting: TranscriptionSetting, parts: PartFiles) -> bool:
-    without = transcript_table.without_states(parts.path(unit.name))
-    return job.mended(unit, setting.source, without)
+    config: TranscribeConfig
+    references: Mapping[str, References]
 
-
-def _transcribe(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock], parts: PartFiles) -> None:
-    """Load the decoder and keep every unit's part."""
-    if not todo:
-        return
-    decoding = decoder_program.load(
-        setting.checkpoint, setting.tokens, setting.precision, rows_per_device=setting.rows
-    )
-    _LOG.info(
-        "%s on %d %s device(s), %d row(s) each, products in %s, %d exit(s), %s",
-        setting.checkpoint.name,
-        jax.local_device_count(),
-        jax.default_backend(),
-        setting.rows,
-        setting.precision.compute,
-        len(setting.exits),
-        "greedy" if setting.task.beams == 1 else f"{setting.task.beams} beams",
-    )
-    progress = Progress(JOB, sum(len(unit.utterances) for unit in todo), "utterances")
-
-    def make(unit: UtteranceBlock) -> Sequence[Transcript]:
-        texts = setting.texts[unit.language]
-        return transcribe_unit.transcribe(
-            unit, texts, setting.task, setting.source, decoding, progress.advance
+    def key(self, unit: UtteranceBlock) -> str:
+        """Fingerprint of all that the unit's part depends on."""
+        texts = self.references[unit.language]
+        return unit.key(
+            self.input.source,
+            self.input.tokens[unit.language],
+            layout=_LAYOUT,
+            settings=self.settings,
+            normaliser=texts.normal.name,
+            references=[texts.by_utterance.get(utterance.name, "") for utterance in unit.utterances],
         )
 
-    for unit, transcripts in job.together(todo, -(-decoding.capacity // len(setting.exits)), make):
-        normal = setting.texts[unit.language].normal
-        table = transcript_table.tabulate(transcripts, unit.language, setting.task.task, normal)
-        parts.save_tables(unit.name, table)
-    progress.close()
+    def make(
+        self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]
+    ) -> Sequence[Transcript]:
+        """Transcripts of a unit's utterances, at every exit."""
+        task = transcribe_unit.DecodingTask(
+            task=self.config.task,
+            exits=self.input.exits,
+            beams=self.config.num_beams,
+            token=self.input.tokens[unit.language],
+            references=self.references[unit.language].by_utterance,
+        )
+        return transcribe_unit.transcribe(unit, task, self.input.source, decoding, advance)
+
+    def part(self, made: Sequence[Transcript], language: str) -> pa.Table:
+        """Table of a unit, an utterance at an exit a row."""
+        return transcript_table.tabulate(made, language, self.config.task, self.references[language].normal)
+
+    def without_states(self, part: pa.Table) -> set[str]:
+        """Names of a part's utterances that had no states, without those left out on request."""
+        return transcript_table.without_states(part)
+
+    def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
+        """Write tables and figures if the units are the whole; the best exits for the summary."""
+        if not whole:
+            return {}
+        normal = {language: texts.normal for language, texts in self.references.items()}
+        rows = outputs.write(self.config.out, self.config.task, self.input.exits, normal, units, parts)
+        return {
+            "rows": len(rows),
+            "best": {str(row["language"]): _best(row) for row in rows if row["best"]},
+            "summary": str(self.config.out / "summary.parquet"),
+        }
 
 
-def _failed(units: Sequence[UtteranceBlock], parts: PartFiles) -> dict[str, str]:
-    return {
-        f"{unit.language} {name}": problem
-        for unit in units
-        for name, problem in transcript_table.problems(parts.path(unit.name)).items()
-    }
+def run(config: TranscribeConfig) -> TranscribeSummary:
+    """Transcribe what isn't transcribed yet, and write the tables if all is; see `job.run`."""
+    return job.run(config, open_job, TranscribeSummary)
+
+
+def open_job(config: TranscribeConfig) -> TranscribeJob:
+    """The job that the options name; Refusal where one can't be used."""
+    given = open_input(config, silence=config.silence, task=config.task)
+    name, revision = config.vocabulary_source
+    found = huggingface.optional_file(name, "normalizer.json", revision)
+    spellings = edit_counts.read_spellings(found) if found else None
+    return TranscribeJob(
+        config=config,
+        references=references.read(config, given, spellings),
+        input=given,
+        rows=config.decoder_rows
+        or decoder_cost.rows_per_device(
+            given.platform,
+            given.checkpoint.dimensions,
+            given.precision.compute,
+            devices.memory(),
+            config.num_beams,
+        ),
+        settings={
+            **given.settings,
+            "spellings_sha256": json_values.sha256(spellings),
+            "exits": [dataclasses.asdict(exit) for exit in given.exits],
+            **{name: getattr(config, name) for name in _RECORDED},
+        },
+        effort=Effort(
+            readings=len(given.exits),
+            beams=config.num_beams,
+            row_bytes=len(given.exits) * _ROW_BYTES,
+            decoder_share=_DECODER_SHARE,
+        ),
+    )
 
 
 def _best(row: outputs.Row) -> dict[str, object]:
@@ -140,16 +154,3 @@ def _best(row: outputs.Row) -> dict[str, object]:
     shown = ("state", "exit_norm", "primary", metric, f"{metric}_low", f"{metric}_high")
     figures = {key: row[key] for key in (*shown, "gain", "gain_low", "gain_high")}
     return {key: None if str(value) == "nan" else value for key, value in figures.items()}  # JSON has no NaN
-
-
-def _work(setting: TranscriptionSetting, todo: Sequence[UtteranceBlock]) -> dict[str, int]:
-    exits, audio = len(setting.exits), setting.settings["states_from"] == "audio"
-    cost = job.work(
-        todo,
-        setting.checkpoint,
-        setting.source,
-        readings=exits,
-        beams=setting.task.beams,
-        encoder=audio,
-    )
-    return cost | {"exits": exits, "bytes": _ROW_BYTES * exits * cost["utterances"]}

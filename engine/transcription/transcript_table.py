@@ -5,8 +5,7 @@ order. An utterance that can't be transcribed has its rows too, without text and
 """
 
 import dataclasses
-import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,6 @@ import pyarrow as pa
 from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime import table_files
 from isogloss.engine.transcription import edit_counts
 from isogloss.engine.transcription.edit_counts import Normaliser
 
@@ -115,20 +113,7 @@ def tabulate(transcripts: Sequence[Transcript], language: str, task: str, normal
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def problems(part: pathlib.Path) -> dict[str, str]:
-    """Reasons why utterances of a part have no text, by name; without those left out on request."""
-    return {name: problem for name, problem, left_out, _ in _problem_rows(part) if problem and not left_out}
-
-
-def without_states(part: pathlib.Path) -> set[str]:
-    """Names of a part's utterances that never came to the decoder, and weren't left out on request."""
-    return {
-        name
-        for name, problem, left_out, visible in _problem_rows(part)
-        if problem and not (left_out or visible)
-    }
-
-
-def _problem_rows(part: pathlib.Path) -> Iterator[tuple[str, str, bool, int]]:
-    table = table_files.read_parquet(part, ["utterance", "problem", "left_out", "visible"])
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+def without_states(part: pa.Table) -> set[str]:
+    """Names of a part's utterances that never came to the decoder, without those left out on request."""
+    rows = part.select(["utterance", "problem", "left_out", "visible"]).to_pylist()
+    return {row["utterance"] for row in rows if row["problem"] and not (row["left_out"] or row["visible"])}

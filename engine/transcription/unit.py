@@ -18,9 +18,8 @@ from isogloss.engine.decoding import early_exit
 from isogloss.engine.decoding.decoder_program import Decoded, Decoding
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.generation import token_limit
-from isogloss.engine.decoding.job import UtteranceBlock
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.transcription.edit_counts import Normaliser
+from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
 from isogloss.engine.transcription.transcript_table import Transcript
 from isogloss.engine.whisper.tokenizer import Tokens
 
@@ -29,32 +28,21 @@ _PENDING = 500_000_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecodingTask:
-    """Task of the decoder.
+    """Task of the decoder for the utterances of a language.
 
     Attributes:
       task: "transcribe" or "translate".
       exits: encoder states that enter the decoder.
       beams: hypotheses of each text; 1 is greedy.
+      token: language token of the prompt.
+      references: text by utterance; unusable ones are left out.
     """
 
     task: str
     exits: tuple[Exit, ...]
     beams: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class References:
-    """Reference texts of a language, and how its texts are decoded and compared.
-
-    Attributes:
-      token: language token of the prompt.
-      references: text by utterance; unusable ones are left out.
-      normal: of the references' language.
-    """
-
     token: Token
     references: Mapping[str, str]
-    normal: Normaliser
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +58,6 @@ class _Entry:
 
 def transcribe(
     unit: UtteranceBlock,
-    texts: References,
     task: DecodingTask,
     source: StateSource,
     decoding: Decoding,
@@ -80,7 +67,6 @@ def transcribe(
 
     Args:
       unit: the utterances.
-      texts: of their language.
       task: of the decoder.
       source: of states.
       decoding: the decoder.
@@ -95,12 +81,12 @@ def transcribe(
                 transcripts[failed.row, exit] = Transcript(
                     utterance=utterance,
                     exit=exit,
-                    reference=texts.references.get(utterance.name, ""),
-                    token=texts.token,
+                    reference=task.references.get(utterance.name, ""),
+                    token=task.token,
                     problem=failed.reason,
                     left_out=failed.asked_for,
                 )
-        for entry, row in zip(entries, _decode(entries, texts, task, decoding), strict=True):
+        for entry, row in zip(entries, _decode(entries, task, decoding), strict=True):
             transcripts[entry.utterance.row, entry.exit] = row
     return [transcripts[utterance.row, exit] for utterance in unit.utterances for exit in task.exits]
 
@@ -146,16 +132,14 @@ def _entry(
     )
 
 
-def _decode(
-    entries: Sequence[_Entry], texts: References, task: DecodingTask, decoding: Decoding
-) -> Iterator[Transcript]:
+def _decode(entries: Sequence[_Entry], task: DecodingTask, decoding: Decoding) -> Iterator[Transcript]:
     if not entries:
         return
     states = np.stack([entry.states for entry in entries])
     visible = np.asarray([entry.visible for entry in entries], np.int32)
     apply_norm = np.asarray([entry.apply_norm for entry in entries], bool)
-    languages, likely = [texts.token.language] * len(entries), None
-    if texts.token.how == "detected":
+    languages, likely = [task.token.language] * len(entries), None
+    if task.token.how == "detected":
         languages, likely = decoding.detect(states, visible, apply_norm)
     prompts = [decoding.tokens.prompt(language, task.task) for language in languages]
     room = decoding.sizes.text_positions
@@ -169,19 +153,24 @@ def _decode(
         task.beams,
     )
     for row, (entry, found) in enumerate(zip(entries, decoded, strict=True)):
-        token = dataclasses.replace(texts.token, language=languages[row])
+        token = dataclasses.replace(task.token, language=languages[row])
         probability = None if likely is None else float(likely[row])
-        yield _transcript(entry, found, token, probability, texts, decoding.tokens)
+        yield _transcript(entry, found, token, probability, task.references, decoding.tokens)
 
 
 def _transcript(
-    entry: _Entry, found: Decoded, token: Token, probability: float | None, texts: References, tokens: Tokens
+    entry: _Entry,
+    found: Decoded,
+    token: Token,
+    probability: float | None,
+    references: Mapping[str, str],
+    tokens: Tokens,
 ) -> Transcript:
     finite = math.isfinite(found.log_probability)
     return Transcript(
         utterance=entry.utterance,
         exit=entry.exit,
-        reference=texts.references.get(entry.utterance.name, ""),
+        reference=references.get(entry.utterance.name, ""),
         token=token,
         language_probability=probability,
         visible=entry.visible,

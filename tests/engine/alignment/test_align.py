@@ -203,7 +203,6 @@ def test_from_a_store_and_when_it_is_mended(config, tmp_path, speech, reader):
     ("change", "match"),
     [
         ({"store": "x"}, "not both"),
-        ({"text": "spoken"}, "--text"),
         ({"states": ()}, "one state"),
         ({"exit_norm": "both"}, "one state"),
     ],

@@ -1,12 +1,12 @@
-"""engine.hearing: units of work, made together and kept apart."""
+"""Blocks of utterances: made together and kept apart."""
 
 import itertools
 
 import pytest
 
 from isogloss.engine.activations.state_source import ListedUtterance
-from isogloss.engine.decoding import job
-from isogloss.engine.decoding.job import BLOCK, UtteranceBlock
+from isogloss.engine.decoding import utterance_blocks
+from isogloss.engine.decoding.utterance_blocks import BLOCK, UtteranceBlock
 
 TEXT = {"sentence": "s", "transcription": "t", "seconds": 1.0, "frames": 50, "truncated": False}
 
@@ -28,7 +28,7 @@ class Source:
 
 
 def test_units_are_blocks_of_one_language():
-    made = [(unit.name, len(unit.utterances)) for unit in job.units(Source())]
+    made = [(unit.name, len(unit.utterances)) for unit in utterance_blocks.blocks(Source())]
     assert made == [("aa.00000", BLOCK), ("aa.00001", BLOCK), ("aa.00002", 1), ("bb.00000", 3)]
 
 
@@ -41,9 +41,9 @@ def test_what_is_made_together_comes_apart_again(rows, each):
         asked.append([utterance.name for utterance in unit.utterances])
         return [(name, number) for name in asked[-1] for number in range(each)]
 
-    units = job.units(Source())
+    units = utterance_blocks.blocks(Source())
     del units[1]  # one that was made before
-    made = list(job.together(units, rows, make))
+    made = list(utterance_blocks.made_together(units, rows, make))
     assert [unit for unit, _ in made] == units
     for unit, things in made:
         names = [utterance.name for utterance in unit.utterances]

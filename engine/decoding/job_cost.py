@@ -1,0 +1,61 @@
+"""Cost of a decoder job before it is run: units, utterances, FLOPs, bytes, and the time on this machine."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from isogloss.engine import time_axis
+from isogloss.engine.decoding import decoder_cost
+from isogloss.engine.decoding.job_input import DecoderInput
+from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
+from isogloss.engine.runtime import shards
+from isogloss.engine.whisper import encoder_program
+
+_PROMPT = 5  # tokens that aren't of the text
+_TOKENS = 5.0  # of a second of audio; texts are taken to be of usual length
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Effort:
+    """Work of a job for each utterance.
+
+    Attributes:
+      readings: how often the decoder goes through an utterance's text.
+      beams: hypotheses of a text.
+      row_bytes: on disk.
+      decoder_share: share of a dense product's speed that the decoder reaches.
+    """
+
+    readings: int
+    beams: int
+    row_bytes: int
+    decoder_share: float
+
+
+def plan(todo: Sequence[UtteranceBlock], given: DecoderInput, effort: Effort) -> dict[str, int | float]:
+    """Units, utterances, FLOPs and bytes of some units."""
+    sizes, source = given.checkpoint.dimensions, given.source
+    readable = [utterance for unit in todo for utterance in unit.utterances if utterance.frames]
+    flops = 0.0
+    for utterance in readable:
+        text = round(_TOKENS * utterance.frames * time_axis.FRAME_SECONDS)
+        frames = sizes.positions if source.whole_window else utterance.frames
+        flops += decoder_cost.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), effort.beams)
+    encoder_runs = given.settings["states_from"] == "audio"
+    return {
+        "units": len(todo),
+        "utterances": len(readable),
+        "exits": len(given.exits),
+        "encoder_flops": int(len(readable) * encoder_program.flops(sizes)) if encoder_runs else 0,
+        "decoder_flops": int(effort.readings * flops),
+        "bytes": effort.row_bytes * len(readable),
+    }
+
+
+def time_here(plan: Mapping[str, int | float], effort: Effort) -> dict[str, int | float]:
+    """Time that a plan would take here, by a product timed on the spot."""
+    speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
+    seconds = plan["encoder_flops"] / encoder_program.SHARE_OF_PEAK
+    seconds += plan["decoder_flops"] / effort.decoder_share
+    return {"peak_flops_per_second": speed, "seconds": round(seconds / speed, 1)}

@@ -1,0 +1,148 @@
+"""Input of a decoder job, opened before anything is computed: model, vocabulary, states, language tokens.
+
+All that can be refused is refused here. `settings` is what decides the results of the job as a whole.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from isogloss.engine.activations import open_states
+from isogloss.engine.activations.state_source import StateSource
+from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.decoding import early_exit, language_token
+from isogloss.engine.decoding.early_exit import Exit
+from isogloss.engine.decoding.job_config import DecoderJobConfig
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.whisper import encoder_program
+from isogloss.engine.whisper.encoder_program import Precision
+from isogloss.engine.whisper.tokenizer import Tokens
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderInput:
+    """Input of a decoder job.
+
+    Attributes:
+      checkpoint: the model.
+      vocabulary: its tokenizer.
+      exits: encoder states that enter the decoder.
+      source: of states.
+      tokens: language token of the prompt, by language.
+      platform: of JAX.
+      precision: of the computation.
+      settings: values that decide the results, beside the job's own.
+    """
+
+    checkpoint: Checkpoint
+    vocabulary: Tokens
+    exits: tuple[Exit, ...]
+    source: StateSource
+    tokens: Mapping[str, Token]
+    platform: str
+    precision: Precision
+    settings: Mapping[str, Json]
+
+
+def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcribe") -> DecoderInput:
+    """Input that the options name.
+
+    Args:
+      config: options of the job.
+      silence: whether the rest of a store's window is filled with silence.
+      task: "transcribe" or "translate".
+
+    Raises:
+      Refusal: an option, the model or the corpus can't be used.
+    """
+    checkpoint = load_checkpoint(config.model, config.revision)
+    vocabulary = Tokens.load(*config.vocabulary_source)
+    exits = early_exit.choose(config.states, config.exit_norm, checkpoint.dimensions.encoder_layers)
+    source = _open_source(config, checkpoint, [exit.state for exit in exits], silence=silence)
+    platform = jax.default_backend()
+    precision = encoder_program.precision_for(platform, config.compute)
+    return DecoderInput(
+        checkpoint=checkpoint,
+        vocabulary=vocabulary,
+        exits=exits,
+        source=source,
+        tokens=_language_tokens(config, source.languages, vocabulary, task),
+        platform=platform,
+        precision=precision,
+        settings=_settings(config, checkpoint, vocabulary, source, precision),
+    )
+
+
+def _open_source(
+    config: DecoderJobConfig, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool
+) -> StateSource:
+    wanted = list(dict.fromkeys(states))
+    if config.store is not None:
+        return open_states.open_store(
+            config.store,
+            checkpoint,
+            wanted,
+            languages=config.languages,
+            silence=silence,
+            compute=config.compute,
+        )
+    return open_states.open_audio(
+        str(config.corpus),
+        checkpoint,
+        wanted,
+        languages=config.languages,
+        recordings=config.recordings,
+        long=config.long,
+        compute=config.compute,
+        rows_per_device=config.rows_per_device,
+    )
+
+
+def _language_tokens(
+    config: DecoderJobConfig, languages: Sequence[str], vocabulary: Tokens, task: str
+) -> dict[str, Token]:
+    """Language token of each language; stand-ins are logged with their reason."""
+    known = vocabulary.languages if vocabulary.multilingual else {}
+    overrides = language_token.parse(config.stand_in)
+    if unused := language_token.unused(overrides, languages):
+        _LOG.warning("--stand_in: no language is called %s", ", ".join(unused))
+    tokens = {code: language_token.choose(code, config.language, overrides, known) for code in languages}
+    for code, token in tokens.items():
+        if token.how != "detected":
+            vocabulary.prompt(token.language, task)  # refused here if the model lacks one of its tokens
+        if token.reason:
+            _LOG.info("%s: Whisper has no token for it; %r stands in: %s", code, token.language, token.reason)
+    return tokens
+
+
+def _settings(
+    config: DecoderJobConfig,
+    checkpoint: Checkpoint,
+    vocabulary: Tokens,
+    source: StateSource,
+    precision: Precision,
+) -> dict[str, Json]:
+    """Values that decide the results.
+
+    Rows of a step are not among them: they follow the memory of the device that a run or a shard finds, and
+    change the last bits at most.
+    """
+    ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
+    return {
+        "model": checkpoint.name,
+        "weights_sha256": checkpoint.sha256,
+        "vocabulary_sha256": json_values.sha256([vocabulary.backend.to_str(), ids]),
+        "states_from": "store" if config.corpus is None else "audio",
+        "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
+        "recordings": config.recordings,
+        "long": config.long,
+        "language": config.language,
+        "stand_in": list(config.stand_in),
+        "compute": precision.compute,
+    }

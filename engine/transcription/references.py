@@ -1,0 +1,93 @@
+"""Reference texts of a corpus: its own transcriptions, or for a translation those of another language."""
+
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Mapping
+
+from isogloss.engine.activations import activation_store
+from isogloss.engine.corpora import corpus
+from isogloss.engine.corpora.languages import whisper_code
+from isogloss.engine.decoding.job_input import DecoderInput
+from isogloss.engine.decoding.language_token import Token
+from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.transcription import edit_counts
+from isogloss.engine.transcription.edit_counts import Normaliser
+from isogloss.engine.transcription.transcribe_config import TranscribeConfig
+from isogloss.engine.whisper.tokenizer import Tokens
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class References:
+    """Reference texts of a language's utterances.
+
+    Attributes:
+      by_utterance: text by name of the utterance; unusable ones are left out.
+      normal: normaliser of the references' language.
+    """
+
+    by_utterance: Mapping[str, str]
+    normal: Normaliser
+
+
+def read(
+    config: TranscribeConfig, given: DecoderInput, spellings: Mapping[str, str] | None
+) -> dict[str, References]:
+    """References of each language; utterances without one are logged by name.
+
+    Args:
+      config: options of the job.
+      given: input of the decoder.
+      spellings: the model's table of English spellings, None where it brings none.
+    """
+    translate = config.task == "translate"
+    translation, by_sentence = _translations(config) if translate else ("", {})
+    found = {}
+    for language in given.source.languages:
+        written = _written_as(translation or language, given.tokens[language], given.vocabulary)
+        normal = edit_counts.normaliser(written, spellings)
+        listed = given.source.utterances(language)
+        if translate:
+            texts = {u.name: by_sentence.get(u.sentence, "") for u in listed}
+        else:
+            texts = {u.name: u.transcription for u in listed}
+        usable = {name: text for name, text in texts.items() if edit_counts.usable(text, normal)}
+        if without := [name for name in texts if name not in usable]:
+            _LOG.warning(
+                "%s: %d of %d utterances have no reference of letters or digits; they are transcribed and "
+                "not scored: %s",
+                language,
+                len(without),
+                len(listed),
+                first_names(without),
+            )
+        found[language] = References(by_utterance=usable, normal=normal)
+    return found
+
+
+def _written_as(language: str, token: Token, vocabulary: Tokens) -> str:
+    """Language whose rules normalise a text: its own if Whisper knows it, else one given by a flag."""
+    own = whisper_code(language)
+    return token.language if own not in vocabulary.languages and token.how == "given" else own
+
+
+def _translations(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
+    """Language of the references of a translation, and its text of each sentence.
+
+    Without --references that is the corpus's English; neither, if it has none.
+    """
+    opened = None if config.corpus is None else corpus.open_corpus(config.corpus)
+    there = opened.languages() if opened else activation_store.languages(pathlib.Path(str(config.store)))
+    english = [code for code in there if whisper_code(code) == "en"]
+    code = config.references or next(iter(english), "")
+    if not code:
+        _LOG.warning("the corpus has no English, so translations have no reference; see --references")
+        return "", {}
+    if opened:
+        listed = opened.listing(code).utterances
+        return code, {utterance.sentence: utterance.transcription for utterance in listed}
+    store = activation_store.open_store(pathlib.Path(str(config.store)), code)
+    rows = zip(store.coordinate("sentence"), store.coordinate("transcription"), strict=True)
+    return code, {str(sentence): str(text) for sentence, text in rows}
