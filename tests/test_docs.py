@@ -3,6 +3,7 @@
 import itertools
 import pathlib
 import re
+import runpy
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,14 @@ def frame_schema(frame):
     # pandas 2 and 3 write text as different types of Arrow
     schema = pa.Schema.from_pandas(frame, preserve_index=False)
     return [(name, kind.removeprefix("large_")) for name, kind in columns(schema)]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_options_are_those_of_the_configuration(job):
+    generate = runpy.run_path(str(DOCS / "options.py"))
+    path = DOCS / f"{job}.md"
+    assert "| `--dry_run` |" in path.read_text()
+    assert generate["page"](path) == path.read_text(), "run `make docs`"
 
 
 def test_every_job_has_a_page_that_the_index_names():
