@@ -77,7 +77,7 @@ class LanguageWords:
     Attributes:
       utterances: by name; one that couldn't be aligned, or has no frames, isn't among them.
       problems: why some couldn't be aligned, by name, where the align job's utterances.parquet is there.
-      digest: of all that is said of them.
+      digest: of all these.
     """
 
     utterances: Mapping[str, Words]
@@ -109,13 +109,13 @@ def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str,
         there = ", ".join(map(str, languages)) or "none"
         raise Refusal(f"{path}: has no words of {', '.join(absent)}; it has {there}. Run align for them")
     return {
-        code: _spoken(path, languages.get(code, table.iloc[:0]), store, problems.get(code, {}))
+        code: _language_words(path, languages.get(code, table.iloc[:0]), store, problems.get(code, {}))
         for code, store in stores.items()
     }
 
 
 def _problems(path: pathlib.Path) -> dict[str, dict[str, str]]:
-    """Why utterances have no words, by language and name."""
+    """Reasons why utterances have no words, by language and name."""
     found: dict[str, dict[str, str]] = {}
     if path.is_file():
         table = table_files.read_parquet(path, ["language", "utterance", "problem"])
@@ -125,7 +125,7 @@ def _problems(path: pathlib.Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _spoken(
+def _language_words(
     path: pathlib.Path, table: pd.DataFrame, store: LanguageStore, problems: Mapping[str, str]
 ) -> LanguageWords:
     sentences = store.coordinate("sentence")
@@ -133,11 +133,11 @@ def _spoken(
     found = {}
     for name, rows in table.groupby("utterance", sort=False):
         utterance = str(name)
-        said = set(rows["sentence"])
-        if utterance not in known or said != {known[utterance][0]}:
+        sentence = set(rows["sentence"])
+        if utterance not in known or sentence != {known[utterance][0]}:
             raise Refusal(
                 f"{path}: words of other utterances than {store.path}: {store.language} {utterance!r} of "
-                f"sentence {', '.join(map(repr, said))} isn't there. Run align on that store"
+                f"sentence {', '.join(map(repr, sentence))} isn't there. Run align on that store"
             )
         frames = known[utterance][1]
         if frames:  # none of a recording that was skipped or couldn't be read

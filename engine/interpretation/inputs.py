@@ -1,4 +1,4 @@
-"""What interpretation works on: grid, stores and words, opened and checked against each other.
+"""Inputs of interpretation: grid, stores and words, opened and checked against each other.
 
 Everything that can be refused is refused here, before any state is read.
 """
@@ -39,7 +39,7 @@ class PairState:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Opened:
+class InterpretInputs:
     """Grid and stores that belong together.
 
     Attributes:
@@ -90,17 +90,17 @@ class Opened:
                 chunk = self.grid.checksum(MEASURE, _place(self.grid, unit.pair)[0], unit.state)
             except FileNotFoundError:
                 continue
-            name, said = self.name(unit), [words[code].digest for code in unit.pair]
-            keys[name] = json_values.fingerprint([grid, name, said, chunk])
+            name, digests = self.name(unit), [words[code].digest for code in unit.pair]
+            keys[name] = json_values.fingerprint([grid, name, digests, chunk])
         return keys
 
 
 def open_input(
     store: pathlib.Path, grid_path: pathlib.Path, pairs: Sequence[str], states: Sequence[str]
-) -> Opened:
+) -> InterpretInputs:
     """Grid and stores of the languages in `pairs`, all pairs of the grid by default.
 
-    A state that the grid lacks is kept apart, so that the others go on.
+    A state that the grid lacks is kept apart, so that the run continues with the others.
 
     Raises:
       Refusal: a pair that isn't there, none of the states is, or a grid of other stores.
@@ -117,7 +117,7 @@ def open_input(
     for member in members.values():
         _check_same(grid, member)
     _check_states(states, grid)
-    return Opened(
+    return InterpretInputs(
         grid=grid,
         members=members,
         pairs=wanted,
@@ -126,8 +126,8 @@ def open_input(
     )
 
 
-def read_words(folder: pathlib.Path, opened: Opened) -> dict[str, LanguageWords]:
-    """Words of every language, see `word_table.read`; Refusal if they are of none of its utterances."""
+def read_words(folder: pathlib.Path, opened: InterpretInputs) -> dict[str, LanguageWords]:
+    """Words of every language, see `aligned_words.read`; Refusal if they are of none of its utterances."""
     words = aligned_words.read(folder, {code: member.store for code, member in opened.members.items()})
     for code, member in opened.members.items():
         names = {member.store.names[row] for row in member.rows}

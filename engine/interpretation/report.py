@@ -29,7 +29,7 @@ from isogloss.engine.interpretation import (
     tables as interpret_tables,
 )
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
-from isogloss.engine.interpretation.inputs import Opened, PairState
+from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.match_tests import CheckedMatches
 from isogloss.engine.interpretation.unit import Reader
 from isogloss.engine.retrieval import grid_store
@@ -98,7 +98,7 @@ class Recordings:
 
 def write(
     out: pathlib.Path,
-    opened: Opened,
+    opened: InterpretInputs,
     words: Mapping[str, LanguageWords],
     parts: PartFiles,
     kept: Sequence[PairState],
@@ -166,7 +166,7 @@ def _write(stem: pathlib.Path, table: pa.Table, *, csv: bool) -> None:
 
 
 def _planes(
-    out: pathlib.Path, opened: Opened, checked: CheckedMatches, units: Sequence[PairState]
+    out: pathlib.Path, opened: InterpretInputs, checked: CheckedMatches, units: Sequence[PairState]
 ) -> Iterator[pathlib.Path]:
     for unit in units:
         figure = plane_figure.plane(checked, *unit.pair, opened.grid.states[unit.state])
@@ -176,7 +176,7 @@ def _planes(
 
 def _pictures(
     out: pathlib.Path,
-    opened: Opened,
+    opened: InterpretInputs,
     words: Mapping[str, LanguageWords],
     parts: PartFiles,
     checked: CheckedMatches,
@@ -249,6 +249,6 @@ def sentence_name(sentence: str, start: str) -> str:
     return quoted if longest <= _NAME_BYTES else hashlib.sha256(sentence.encode()).hexdigest()[:16]
 
 
-def _file_name(opened: Opened, unit: PairState) -> str:
+def _file_name(opened: InterpretInputs, unit: PairState) -> str:
     name = f"{grid_store.pair_name(unit.pair)}_{opened.grid.states[unit.state]}"
     return urllib.parse.quote(name, safe="")

@@ -1,4 +1,4 @@
-"""Which sentences are compared word by word: gold pairs, or those that retrieval finds.
+"""Choice of the sentences that are compared word by word: gold pairs, or those that retrieval finds.
 
 Only sentences that both languages have take part, as in the retrieval table. There a tie counts against us;
 here it does too: where the right sentence shares the best score, the first of the others is retrieved. So
@@ -15,7 +15,7 @@ from isogloss.engine.runtime.refusal import Refusal
 SENTENCES = ("retrieved", "gold")
 
 
-class Chosen(NamedTuple):
+class SentencePair(NamedTuple):
     """A sentence pair, by its places in the grid.
 
     Attributes:
@@ -29,7 +29,7 @@ class Chosen(NamedTuple):
     score: float
 
 
-def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[Chosen]:
+def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[SentencePair]:
     """The pair of every query that both languages have, in the grid's order.
 
     Args:
@@ -46,7 +46,7 @@ def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[Chosen]:
     pairs = []
     for query in map(int, common):
         candidate = query if how == "gold" else _best(scores[query], common, query)
-        pairs.append(Chosen(query, candidate, float(scores[query, candidate])))
+        pairs.append(SentencePair(query, candidate, float(scores[query, candidate])))
     return pairs
 
 

@@ -85,7 +85,7 @@ WORD_TYPES = pa.schema(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedSentences:
     """One sentence pair of a unit.
 
     Attributes:
@@ -110,7 +110,7 @@ class Compared:
 Keys = tuple[str, str, str]  # language_a, language_b, state
 
 
-def word_pairs(keys: Keys, compared: Sequence[Compared]) -> pa.Table:
+def word_pairs(keys: Keys, compared: Sequence[ComparedSentences]) -> pa.Table:
     """A row for each word of A with each of B, and for frames of no word, in that order."""
     rows = [(pair, pair.found, *pair.words) for pair in compared]
     known = [(p, f, a, b) for p, f, a, b in rows if f is not None and a is not None and b is not None]
@@ -130,7 +130,7 @@ def word_pairs(keys: Keys, compared: Sequence[Compared]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=WORD_PAIRS)
 
 
-_SENTENCE_COLUMNS: dict[str, Callable[[Compared], str]] = {
+_SENTENCE_COLUMNS: dict[str, Callable[[ComparedSentences], str]] = {
     "query": lambda pair: pair.query,
     "candidate": lambda pair: pair.candidate,
     "utterance_a": lambda pair: pair.utterances[0],
@@ -170,7 +170,7 @@ def _block(found: WordPairs, a: Words, b: Words) -> dict[str, np.ndarray]:
     return columns
 
 
-def sentence_pairs(keys: Keys, compared: Sequence[Compared], tolerance: float) -> pa.Table:
+def sentence_pairs(keys: Keys, compared: Sequence[ComparedSentences], tolerance: float) -> pa.Table:
     """A row for each sentence pair, compared or not; `tolerance` is that of the transport."""
     rows = []
     for pair in compared:

@@ -1,4 +1,4 @@
-"""One language pair at one state: which sentences are compared, and what their words say.
+"""One language pair at one state: its sentence pairs, and the matches of their words.
 
 Pure but for reading states. A sentence pair whose utterance has no words is kept with the reason.
 """
@@ -13,9 +13,9 @@ from isogloss.engine.activations import language_states
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage, LanguageStates
 from isogloss.engine.interpretation import inputs, sentence_choice, word_pairs
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
-from isogloss.engine.interpretation.inputs import Opened, PairState
-from isogloss.engine.interpretation.sentence_choice import Chosen
-from isogloss.engine.interpretation.tables import Compared
+from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
+from isogloss.engine.interpretation.sentence_choice import SentencePair
+from isogloss.engine.interpretation.tables import ComparedSentences
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
 from isogloss.engine.retrieval.grid_store import Pair
 from isogloss.engine.runtime.refusal import Refusal
@@ -26,7 +26,7 @@ States = Mapping[str, Float[np.ndarray, "_ D"]]  # by utterance
 class Reader:
     """States of a language by utterance; the two languages read last are kept."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: InterpretInputs) -> None:
         """Read from the stores of `opened`, centred where its grid is."""
         self._opened = opened
         self._centred = bool(opened.grid.attributes.get("remove_language_mean", False))
@@ -60,14 +60,14 @@ def by_utterance(which: GridLanguage, loaded: LanguageStates) -> States:
 
 
 def compare(
-    opened: Opened,
+    opened: InterpretInputs,
     unit: PairState,
     reader: Reader,
     words: Mapping[str, LanguageWords],
     *,
     sentences: str,
     method: Method,
-) -> list[Compared]:
+) -> list[ComparedSentences]:
     """Sentence pairs of a unit, in the order of the queries.
 
     Raises:
@@ -75,40 +75,40 @@ def compare(
     """
     chosen = _choose(opened, unit, sentences)
     states = reader.states(unit)
-    spoken = [_utterances(opened.members[code]) for code in unit.pair]
+    recorded = [_utterances(opened.members[code]) for code in unit.pair]
     pairs, sides = [], []
     for pair in chosen:
         names = [opened.grid.sentences[place] for place in (pair.query, pair.candidate)]
-        utterances = [spoken[side][name] for side, name in enumerate(names)]
-        said = [words[code].utterances.get(name) for code, name in zip(unit.pair, utterances, strict=True)]
+        utterances = [recorded[side][name] for side, name in enumerate(names)]
+        texts = [words[code].utterances.get(name) for code, name in zip(unit.pair, utterances, strict=True)]
         problem = "; ".join(_problems(unit.pair, utterances, words))
         pairs.append(
-            Compared(
+            ComparedSentences(
                 query=names[0],
                 candidate=names[1],
                 utterances=(utterances[0], utterances[1]),
                 grid_score=pair.score,
-                words=(said[0], said[1]),
+                words=(texts[0], texts[1]),
                 problem=problem,
             )
         )
-        sides += [] if problem else [_sides(states, utterances, said)]
+        sides += [] if problem else [_sides(states, utterances, texts)]
     found = iter(word_pairs.compare(sides, method))
     return [pair if pair.problem else dataclasses.replace(pair, found=next(found)) for pair in pairs]
 
 
 def _sides(
-    states: tuple[States, States], utterances: Sequence[str], said: Sequence[Words | None]
+    states: tuple[States, States], utterances: Sequence[str], texts: Sequence[Words | None]
 ) -> tuple[PairSide, PairSide]:
     a, b = (
         PairSide(states=of_all[name], words=words)
-        for of_all, name, words in zip(states, utterances, said, strict=True)
+        for of_all, name, words in zip(states, utterances, texts, strict=True)
         if words is not None
     )
     return a, b
 
 
-def _choose(opened: Opened, unit: PairState, sentences: str) -> list[Chosen]:
+def _choose(opened: InterpretInputs, unit: PairState, sentences: str) -> list[SentencePair]:
     """Sentence pairs out of the grid."""
     what = f"{opened.grid.path}: {inputs.MEASURE} of {opened.name(unit)}"
     try:
@@ -127,16 +127,16 @@ def _utterances(which: GridLanguage) -> dict[str, str]:
     }
 
 
-def _common(opened: Opened, unit: PairState) -> set[str]:
+def _common(opened: InterpretInputs, unit: PairState) -> set[str]:
     return set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
 
 
 def _problems(pair: Pair, utterances: Sequence[str], words: Mapping[str, LanguageWords]) -> Iterator[str]:
-    """Why a sentence pair can't be compared."""
+    """Reasons why a sentence pair can't be compared."""
     for language, utterance in zip(pair, utterances, strict=True):
-        spoken = words[language]
-        if utterance not in spoken.utterances:
-            reason = spoken.problems.get(utterance, "they aren't in words.parquet")
+        known = words[language]
+        if utterance not in known.utterances:
+            reason = known.problems.get(utterance, "they aren't in words.parquet")
             yield f"{language} {utterance} has no words: {reason}"
-        elif not len(spoken.utterances[utterance]):
+        elif not len(known.utterances[utterance]):
             yield f"no word of {language} {utterance} has a frame of its own"

@@ -24,12 +24,12 @@ _WORDS = (16, 32, 64, 128, 256, 512)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method:
-    """How words are matched.
+    """Method of matching words.
 
     Attributes:
       word_vector: a word is its "centre" frame, or the "mean" of its frames.
       epsilon: of the transport, in units of 1 - cosine.
-      threshold: share of the most that two words could exchange, from which on they are linked.
+      threshold: two words are linked if they exchange at least this fraction of min(mass_a, mass_b).
       tolerance: of the transport's marginals.
       iterations: of the transport, at most.
     """
@@ -51,7 +51,7 @@ class PairSide:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WordPairs:
-    """What the kernels say of one sentence pair; the last row and column of shares are frames of no word.
+    """Matches and shares of one sentence pair's words; shares end with frames of no word.
 
     Attributes:
       similarity: cosines of words.

@@ -7,7 +7,7 @@ import numpy as np
 
 from isogloss.engine.interpretation import word_pairs
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
-from isogloss.engine.interpretation.inputs import Opened, PairState
+from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
 from isogloss.engine.retrieval.grid_store import Pair
 
@@ -15,7 +15,7 @@ _ROW_BYTES = 30  # of a word pair on disk, in a part and again in the table
 
 
 def work(
-    opened: Opened,
+    opened: InterpretInputs,
     words: Mapping[str, LanguageWords] | None,
     todo: Sequence[PairState],
     timed: Method | None = None,
@@ -40,7 +40,9 @@ def work(
     return work
 
 
-def _sizes(opened: Opened, words: Mapping[str, LanguageWords] | None, pair: Pair) -> tuple[int, int, int]:
+def _sizes(
+    opened: InterpretInputs, words: Mapping[str, LanguageWords] | None, pair: Pair
+) -> tuple[int, int, int]:
     """(sentence pairs, word pairs, pairs of frames) of a language pair's gold sentences."""
     sides = []
     for code in pair:

@@ -14,6 +14,8 @@ from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
 from isogloss.engine.interpretation import interpret, meaning, report
 from isogloss.engine.interpretation.aligned_words import LanguageWords
+from isogloss.engine.interpretation.word_pairs import Method
+from isogloss.engine.runtime.refusal import Refusal
 
 
 @pytest.fixture
@@ -109,9 +111,10 @@ def test_words_of_other_utterances_alone_are_refused(config, spoken, monkeypatch
         interpret.run(config)
 
 
-def test_a_transport_that_does_not_converge_is_counted(config, caplog):
-    method = dataclasses.replace(config.method, epsilon=0.01, iterations=2)
-    config = dataclasses.replace(config, method=method, states=("final",), pairs=("aa-bb",))
+def test_a_transport_that_does_not_converge_is_counted(config, caplog, monkeypatch):
+    method = Method(word_vector="centre", epsilon=0.01, threshold=0.3, iterations=2)
+    monkeypatch.setattr(interpret, "_method", lambda config: method)
+    config = dataclasses.replace(config, states=("final",), pairs=("aa-bb",))
     summary = interpret.run(config)
     rows = pd.read_parquet(config.out / "sentence_pairs.parquet")
     assert summary.unconverged == (~rows.converged).sum() > 0
@@ -158,9 +161,9 @@ def test_a_chunk_of_scores_that_is_damaged(config, tmp_path):
     ("change", "message"),
     [
         ({"states": ("5",)}, "--states=5: .*it has 1, final"),
-        ({"states": ("1", "1")}, "names a state twice"),
+        ({"states": ("1", "1")}, "--states must name each value once"),
         ({"pairs": ("aa-zz",)}, "--pairs=aa-zz: .*it has aa-bb, aa-cc, bb-cc"),
-        ({"pairs": ("aa-bb", "aa-bb")}, "names a pair twice"),
+        ({"pairs": ("aa-bb", "aa-bb")}, "--pairs must name each value once"),
         ({"grid": pathlib.Path("nowhere.zarr")}, "there is no grid"),
         ({"store": pathlib.Path("nowhere")}, "isn't extracted"),
         ({"words": pathlib.Path("nowhere")}, "there are no words"),
@@ -292,9 +295,12 @@ def test_a_grid_without_seqsim_is_refused(config, tmp_path):
         interpret.run(dataclasses.replace(config, grid=tmp_path / "grid.zarr"))
 
 
-def test_sentences_that_are_none(config):
-    with pytest.raises(ValueError, match="--sentences must be one of retrieved, gold"):
-        dataclasses.replace(config, sentences="best")
+@pytest.mark.parametrize(
+    "change", [{"epsilon": 0.0}, {"epsilon": float("nan")}, {"threshold": 0.0}, {"threshold": 1.5}]
+)
+def test_numbers_out_of_range_are_refused(config, change):
+    with pytest.raises(Refusal, match=f"--{next(iter(change))} must be"):
+        dataclasses.replace(config, **change)
 
 
 def test_words_are_aligned_where_there_are_none(config, spoken, monkeypatch):
@@ -315,7 +321,7 @@ def test_words_are_aligned_where_there_are_none(config, spoken, monkeypatch):
 
 def test_words_cannot_be_had(config):
     config = dataclasses.replace(config, words=None)
-    with pytest.raises(ValueError, match=r"give --words, .*\(made-up, which is no hub id\)"):
+    with pytest.raises(ValueError, match=r"give --words, .*\(made-up, which is not a hub id\)"):
         interpret.run(config)
     with pytest.raises(ValueError, match=r"run isogloss\.jobs\.align to its end"):
         dataclasses.replace(config, shard_index=0, num_shards=2)

@@ -7,7 +7,7 @@ from isogloss.engine.interpretation import word_pairs
 from isogloss.engine.interpretation.aligned_words import Words
 from isogloss.kernels import reference, word_reference
 
-METHOD = word_pairs.Method(word_vector="mean", mass="frames", epsilon=0.2, threshold=0.4, tolerance=1e-5)
+METHOD = word_pairs.Method(word_vector="mean", epsilon=0.2, threshold=0.4, tolerance=1e-5)
 
 
 def side(rng, frames, count, width=6):
@@ -33,9 +33,8 @@ def pairs(rng):
 
 
 @pytest.mark.parametrize("word_vector", ["centre", "mean"])
-@pytest.mark.parametrize("mass", ["frames", "words"])
-def test_every_pair_equals_the_references(word_vector, mass):
-    method = word_pairs.Method(word_vector=word_vector, mass=mass, epsilon=0.2, threshold=0.4, tolerance=1e-5)
+def test_every_pair_equals_the_references(word_vector):
+    method = word_pairs.Method(word_vector=word_vector, epsilon=0.2, threshold=0.4, tolerance=1e-5)
     given = pairs(np.random.default_rng(0))
     for (a, b), found in zip(given, word_pairs.compare(given, method), strict=True):
         check(a, b, found, method)
@@ -54,10 +53,7 @@ def check(a, b, found, method):
     similarity = reference.cosines(*vectors)
     np.testing.assert_allclose(found.similarity, similarity, rtol=0, atol=1e-5)
     np.testing.assert_array_equal(found.mutual, word_reference.mutual_best(similarity))
-    masses = [
-        np.diff(s.words.frames, axis=1)[:, 0] + 1.0 if method.mass == "frames" else np.ones(len(s.words))
-        for s in (a, b)
-    ]
+    masses = [np.diff(s.words.frames, axis=1)[:, 0] + 1.0 for s in (a, b)]
     plan = word_reference.transport(1 - similarity, *masses, epsilon=0.2, iterations=500)
     assert found.error <= method.tolerance
     np.testing.assert_allclose(found.plan, plan, rtol=0, atol=1e-4)
@@ -73,20 +69,3 @@ def check(a, b, found, method):
 
 def test_no_pairs():
     assert word_pairs.compare([], METHOD) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"word_vector": "first"}, "--word_vector must be one of centre, mean"),
-        ({"mass": "seconds"}, "--mass must be one of frames, words"),
-        ({"epsilon": 0.0}, "--epsilon"),
-        ({"epsilon": float("nan")}, "--epsilon"),
-        ({"threshold": 0.0}, "--threshold"),
-        ({"threshold": 1.5}, "--threshold"),
-    ],
-)
-def test_methods_that_are_none(change, words):
-    given = {"word_vector": "mean", "mass": "frames", "epsilon": 0.2, "threshold": 0.4} | change
-    with pytest.raises(ValueError, match=words):
-        word_pairs.Method(**given)

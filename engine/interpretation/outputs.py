@@ -1,0 +1,144 @@
+"""Outputs of a run: the tables of all units put together, counts for the summary, and the report.
+
+Memory: the sentence pairs of all units, and the word pairs of one unit; the report's is its own.
+"""
+
+import dataclasses
+import functools
+import logging
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from isogloss.engine.interpretation import report, tables
+from isogloss.engine.interpretation.aligned_words import LanguageWords
+from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
+from isogloss.engine.interpretation.report import Checks
+from isogloss.engine.interpretation.word_pairs import Method
+from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.part_files import PartFiles
+
+_LOG = logging.getLogger(__name__)
+_REASONS = 20  # distinct reasons of left-out sentence pairs that are logged
+_FAR = 1e-4  # from the grid's score: worth a warning
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a run has written, for its summary; see `InterpretSummary`."""
+
+    waiting: int = 0
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    left_out: int = 0
+    unconverged: int = 0
+    largest_difference: float | None = None
+    tables: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    without_phones: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    page: str | None = None
+
+
+def write(
+    out: pathlib.Path,
+    opened: InterpretInputs,
+    words: Mapping[str, LanguageWords],
+    parts: PartFiles,
+    checks: Checks,
+    settings: Mapping[str, Json],
+    method: Method,
+) -> Outputs:
+    """Put the tables of all units together, unless other shards have some still to do."""
+    units = [PairState(state, pair) for pair in opened.pairs for state in opened.states]
+    every = [opened.name(unit) for unit in units]
+    failed = {name: reason for name in every if (reason := parts.reason(name)) is not None}
+    waiting = sum(parts.awaited(name) for name in every)
+    if waiting:
+        _LOG.info("%d units of other shards aren't done yet; the tables are written once they are", waiting)
+        return Outputs(waiting=waiting, failed=failed)
+    done = [unit for unit in units if parts.kept(opened.name(unit))]
+    kept = [opened.name(unit) for unit in done]
+    pairs, sentences = (
+        [functools.partial(parts.table, name, kind) for name in kept]
+        for kind in (tables.WORD_PAIRS_PART, tables.SENTENCE_PAIRS_PART)
+    )
+    rows = {
+        "word_pairs": _join(out / "word_pairs.parquet", tables.WORD_PAIRS, (read() for read in pairs)),
+        "word_types": _join(
+            out / "word_types.parquet", tables.WORD_TYPES, (tables.word_types(read()) for read in pairs)
+        ),
+        "sentence_pairs": _join(
+            out / "sentence_pairs.parquet", tables.SENTENCE_PAIRS, (read() for read in sentences)
+        ),
+    }
+    outputs = dataclasses.replace(
+        _summarise([read() for read in sentences], method), failed=failed, tables=rows
+    )
+    if not rows["word_pairs"]:
+        report.remove(out)
+        return outputs
+    described = {
+        "encoder": checks.encoder.name if checks.encoder else "none",
+        "phones": "espeak" if checks.voices else "none",
+    }
+    page = report.write(out, opened, words, parts, done, checks, {**settings, **described})
+    voiceless = checks.voices.voiceless if checks.voices else {}
+    for language, reason in voiceless.items():
+        _LOG.warning("%s: its words have no phones: %s", language, reason)
+    return dataclasses.replace(outputs, without_phones=voiceless, page=str(page))
+
+
+def _join(path: pathlib.Path, schema: pa.Schema, of_units: Iterable[pa.Table]) -> int:
+    """Number of rows of the tables of all units, written as one without holding them all."""
+    rows = 0
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal rows
+        for table in of_units:
+            rows += table.num_rows
+            yield table
+
+    atomic_write.write_whole(path, lambda file: table_files.write_parquet_in_pieces(schema, counted(), file))
+    return rows
+
+
+def _summarise(of_units: Sequence[pa.Table], method: Method) -> Outputs:
+    """Counts over all sentence pairs, with warnings that a reader of the tables needs."""
+    columns = ["problem", "converged", "score", "precision", "recall", "grid_score", "state"]
+    columns += ["truncated_a", "truncated_b"]
+    every = pa.concat_tables([tables.SENTENCE_PAIRS.empty_table(), *of_units]).select(columns)
+    frame = every.to_pandas()
+    good, left_out = frame[frame["problem"] == ""], frame.loc[frame["problem"] != "", "problem"]
+    for reason, n in left_out.value_counts().iloc[:_REASONS].items():
+        _LOG.warning("%d sentence pairs aren't compared: %s", n, reason)
+    if left_out.nunique() > _REASONS:
+        _LOG.warning("sentence_pairs.parquet has %d more reasons", left_out.nunique() - _REASONS)
+    truncated = int((good["truncated_a"] | good["truncated_b"]).sum())
+    if truncated:
+        _LOG.warning(
+            "%d sentence pairs have a recording longer than the model's window, whose last words may have "
+            "wrong times; truncated_a and truncated_b mark them",
+            truncated,
+        )
+    unconverged = int((~good["converged"].astype(bool)).sum())
+    if unconverged:
+        _LOG.warning(
+            "the transport of %d sentence pairs did not converge in %d iterations; a larger --epsilon "
+            "than %g converges sooner",
+            unconverged,
+            method.iterations,
+            method.epsilon,
+        )
+    difference = (good["score"] - good["grid_score"]).abs().to_numpy(float)
+    largest = float(difference.max()) if difference.size else None
+    # F1 passes errors of P and R on, many times where P + R is near 0.
+    p, r = good["precision"].to_numpy(float), good["recall"].to_numpy(float)
+    passed = np.maximum(1, (p * p + r * r) / np.maximum((p + r) ** 2, 1e-30))
+    if (difference > _FAR * passed).any():
+        _LOG.warning("scores are up to %.2g from the grid's: another --implementation made it?", largest)
+    return Outputs(
+        left_out=len(left_out),
+        unconverged=unconverged,
+        largest_difference=largest,
+    )
