@@ -37,7 +37,7 @@ def kill_after(spoken, out, count, delay):
     """Start the job; kill it `delay` seconds after `count` parts are there, drafts not counted."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command(spoken, out), **quiet)
-    while process.poll() is None and len(list(out.glob("parts/*/[!.]*.parquet"))) < count:
+    while process.poll() is None and len(list(out.glob("parts/[!.]*.parquet"))) < count:
         time.sleep(0.0005)
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
@@ -54,7 +54,7 @@ def test_killed_at_random_moments(spoken, tmp_path):
     rng = random.Random(7)
     for count in (1, 2, 5, 12):
         assert kill_after(spoken, out, count, rng.uniform(0, 0.01)) == -signal.SIGKILL
-        after = {path: path.stat().st_mtime_ns for path in out.glob("parts/word_pairs/[!.]*.parquet")}
+        after = {path: path.stat().st_mtime_ns for path in out.glob("parts/[!.]*.word_pairs.parquet")}
         assert before.items() <= after.items(), "something done was lost or done again"
         before = after
     done = run(spoken, out)
@@ -71,7 +71,7 @@ def test_killed_at_random_moments(spoken, tmp_path):
         (["--pairs=aa-zz"], ["--pairs=aa-zz", "aa-bb, aa-cc, bb-cc"]),
         (["--states=4"], ["--states=4", "1, final"]),
         (["--epsilon=0"], ["--epsilon"]),
-        (["--words="], ["--words", "--model"]),
+        (["--words="], ["--words is empty"]),
     ],
 )
 def test_bad_flags(spoken, tmp_path, flags, words):
