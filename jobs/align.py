@@ -1,4 +1,4 @@
-"""Find when every word is said: a text is aligned with its recording by the decoder's attention.
+r"""Find when every word is said: a text is aligned with its recording by the decoder's attention.
 
     python -m isogloss.jobs.align --corpus=fleurs:test --languages=en_us,fr_fr \
         --model=openai/whisper-base --out=out/words

@@ -1,4 +1,4 @@
-"""Encode every utterance of a corpus and store every encoder state.
+r"""Encode every utterance of a corpus and store every encoder state.
 
     python -m isogloss.jobs.extract --corpus=fleurs:test --languages=en_us,fr_fr \
         --model=openai/whisper-large-v2 --store=out/store

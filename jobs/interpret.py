@@ -1,4 +1,4 @@
-"""Show which words carry the similarity of sentences: word matches, transport and shares of the score.
+r"""Show which words carry the similarity of sentences: word matches, transport and shares of the score.
 
     python -m isogloss.jobs.interpret --store=out/store --grid=out/grid.zarr --words=out/words \
         --pairs=en_us-fr_fr --states=6,final --out=out/interpret

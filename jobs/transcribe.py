@@ -1,4 +1,4 @@
-"""Transcribe or translate a corpus, with the final encoder state or with any other: early exit.
+r"""Transcribe or translate a corpus, with the final encoder state or with any other: early exit.
 
     python -m isogloss.jobs.transcribe --corpus=fleurs:test --languages=ky_kg,kk_kz \
         --model=openai/whisper-large-v2 --states=all --exit_norm=both --out=out/exits

@@ -4,9 +4,10 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from isogloss.engine.corpora import corpus
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 
-CORPUS = "fleurs[:SPLIT], fleurs-dir:PATH[:SPLIT] or manifest:FILE.tsv"
+CORPUS = ", ".join(corpus.forms())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,22 +5,16 @@ are found here, before any computation. Each reader is a module of its own. Only
 downloads: a language's texts when it is listed, its audio when a recording is decoded.
 """
 
+import dataclasses
 import pathlib
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from isogloss.engine.corpora import (
-    fleurs_hub,
-    fleurs_parquet,
-    fleurs_tsv,
-    languages as fleurs_languages,
-    manifest,
-)
-from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.corpora.languages import SPLITS
 from isogloss.engine.runtime.refusal import Refusal
 
-__all__ = ["FORMS", "Corpus", "Listing", "Utterance", "open_corpus"]
-
-FORMS = "fleurs, fleurs:SPLIT, fleurs-dir:PATH, fleurs-dir:PATH:SPLIT, manifest:FILE.tsv"
+if TYPE_CHECKING:
+    from isogloss.engine.corpora.listing import Listing
 
 
 @runtime_checkable
@@ -37,42 +31,82 @@ class Corpus(Protocol):
         """Codes of the languages that can be listed."""
         ...
 
-    def listing(self, language: str, recordings: str = "first") -> Listing:
+    def listing(self, language: str, recordings: str = "first") -> "Listing":
         """Utterances of one language; Refusal if the corpus lacks it."""
         ...
 
 
-def open_corpus(spec: str) -> Corpus:
-    """The corpus that `--corpus=spec` names; Refusal for anything else.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of corpus.
 
-    A path may contain colons: its last part is a split only if it is the name of one.
+    Attributes:
+      name: what --corpus begins with.
+      forms: of its value, as help writes them.
+      open: called with what follows the colon, None without one; None where that isn't of such a form.
     """
-    splits = fleurs_languages.SPLITS
-    kind, colon, rest = spec.partition(":")
-    if kind == "fleurs" and (rest in splits or not colon):
-        return fleurs_hub.Hub(splits[rest or "test"])
-    if kind == "fleurs-dir" and rest:
-        path, _, last = rest.rpartition(":")
-        if not path or last not in splits:
-            path, last = rest, "test"
-        return _open_folder(pathlib.Path(path).expanduser(), splits[last])
-    if kind == "manifest" and rest:
-        return manifest.Manifest(pathlib.Path(rest).expanduser())
+
+    name: str
+    forms: tuple[str, ...]
+    open: Callable[[str | None], Corpus | None]
+
+
+def open_corpus(spec: str) -> Corpus:
+    """Corpus that `--corpus=spec` names; Refusal for anything else."""
+    name, colon, rest = spec.partition(":")
+    for kind in KINDS:
+        if kind.name == name and (opened := kind.open(rest if colon else None)):
+            return opened
     raise Refusal(
-        f"--corpus={spec} must be one of: {FORMS}. SPLIT is one of {', '.join(splits)}, default test."
+        f"--corpus={spec} must be one of: {', '.join(forms())}. SPLIT is one of {', '.join(SPLITS)}, "
+        "default test."
     )
 
 
-def _open_folder(folder: pathlib.Path, split: str) -> Corpus:
-    """Corpus of a FLEURS folder, read in the format of its files."""
-    tree = fleurs_tsv.Tree(folder, split)
-    if tree.languages():
-        return tree
-    parquet = fleurs_parquet.Folder(folder, split)
-    if parquet.languages():
-        return parquet
+def _open_hub(rest: str | None) -> Corpus | None:
+    from isogloss.engine.corpora import fleurs_hub  # noqa: PLC0415 (--help reads this module)
+
+    split = SPLITS.get("test" if rest is None else rest)
+    return fleurs_hub.Hub(split) if split else None
+
+
+def _open_folder(rest: str | None) -> Corpus | None:
+    """Corpus of a FLEURS folder, read in the format of its files.
+
+    A path may contain colons: its last part is a split only if it is the name of one.
+    """
+    from isogloss.engine.corpora import fleurs_parquet, fleurs_tsv  # noqa: PLC0415 (as above)
+
+    if not rest:
+        return None
+    path, _, last = rest.rpartition(":")
+    if not path or last not in SPLITS:
+        path, last = rest, "test"
+    folder, split = pathlib.Path(path).expanduser(), SPLITS[last]
+    for corpus in (fleurs_tsv.Tree(folder, split), fleurs_parquet.Folder(folder, split)):
+        if corpus.languages():
+            return corpus
     raise Refusal(
         f"{folder} holds no {split} split of FLEURS: neither LANGUAGE/{split}.tsv nor "
         f"{' nor '.join(fleurs_parquet.patterns('LANGUAGE', split))}. "
         "Give the folder that holds the language folders; in a clone of the hub's it is data/."
     )
+
+
+def _open_manifest(rest: str | None) -> Corpus | None:
+    from isogloss.engine.corpora import manifest  # noqa: PLC0415 (as above)
+
+    return manifest.Manifest(pathlib.Path(rest).expanduser()) if rest else None
+
+
+KINDS = (
+    Kind(name="fleurs", forms=("fleurs", "fleurs:SPLIT"), open=_open_hub),
+    Kind(name="fleurs-dir", forms=("fleurs-dir:PATH", "fleurs-dir:PATH:SPLIT"), open=_open_folder),
+    Kind(name="manifest", forms=("manifest:FILE.tsv",), open=_open_manifest),
+)
+"""Corpora that can be read; a new one is a reader and a line here."""
+
+
+def forms() -> tuple[str, ...]:
+    """Values that `--corpus` takes, for help and messages."""
+    return tuple(form for kind in KINDS for form in kind.forms)

@@ -197,7 +197,7 @@ def _plan(
             "remove_language_mean": config.remove_language_mean,
             "implementation": implementation,
             # Named only where it changes a number, so that older grids without it are resumed.
-            **({"dtw_normalise": config.dtw_normalise} if _divides_dtw(config) else {}),
+            "dtw_normalise": config.dtw_normalise,
         },
         flags={
             "languages": list(config.languages),
@@ -206,10 +206,6 @@ def _plan(
             "memory_gb": config.memory_gb,
         },
     )
-
-
-def _divides_dtw(config: GridConfig) -> bool:
-    return "dtw" in config.measures and config.dtw_normalise != "none"
 
 
 def _natural(sentence: str) -> tuple[bool, int, str]:

@@ -142,6 +142,9 @@ def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
     return open_grid(path)
 
 
+_SINCE: dict[str, Json] = {"dtw_normalise": "none"}  # of grids made before the option was there
+
+
 def open_grid(path: pathlib.Path) -> Grid:
     """The grid that a grid job made at `path`, for reading.
 
@@ -181,7 +184,8 @@ def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
 
 def _check_plan(path: pathlib.Path, plan: Plan) -> None:
     wanted = {key: value for key, value in plan.attributes().items() if key not in ("format", "flags")}
-    found = {key: zarr_group.read_attributes(path).get(key) for key in wanted}
+    attributes = _SINCE | zarr_group.read_attributes(path)
+    found = {key: attributes.get(key) for key in wanted}
     if lines := json_values.differences(found, wanted):
         raise Refusal(
             f"{path}: a grid of something else is there{lines}\n"

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from isogloss.engine.corpora import corpus, fleurs_parquet
+from isogloss.engine.corpora import corpus, fleurs_hub, fleurs_parquet, fleurs_tsv
 from isogloss.engine.corpora.fleurs_hub import REVISION
 
 
@@ -47,9 +47,21 @@ def test_refuses_other_words(spec):
 )
 def test_a_path_may_hold_colons(monkeypatch, spec, folder, split):
     opened = []
-    monkeypatch.setattr(corpus, "_open_folder", lambda *given: opened.append(given))
-    corpus.open_corpus.__wrapped__(f"fleurs-dir:{spec}")  # without its run-time types
+    monkeypatch.setattr(fleurs_tsv, "Tree", lambda *given: opened.append(given) or fleurs_hub.Hub("test"))
+    corpus.open_corpus(f"fleurs-dir:{spec}")
     assert opened == [(pathlib.Path(folder), split)]
+
+
+def test_a_new_corpus_is_a_reader_and_a_line(monkeypatch):
+    """Help and messages name it, too."""
+    line = corpus.Kind(
+        name="toy", forms=("toy:N",), open=lambda rest: fleurs_hub.Hub("dev") if rest else None
+    )
+    monkeypatch.setattr(corpus, "KINDS", (*corpus.KINDS, line))
+    assert corpus.open_corpus("toy:3").description.startswith("fleurs:dev")
+    assert "toy:N" in corpus.forms()
+    with pytest.raises(ValueError, match=r"--corpus=toy must be one of: fleurs, .*, toy:N"):
+        corpus.open_corpus("toy")
 
 
 @pytest.mark.parametrize(

@@ -209,9 +209,10 @@ def test_a_dtw_cost_is_divided_as_asked_and_the_grid_says_so(config, tmp_path):
     n, m = (np.where(store.present(), store.frames, 0) for store in opened)
     np.testing.assert_allclose(shares, costs / np.add.outer(n, m), rtol=1e-6)
     assert xr.open_zarr(divided.grid).attrs["dtw_normalise"] == "length_sum"
-    assert "dtw_normalise" not in xr.open_zarr(plain.grid).attrs
-    with pytest.raises(ValueError, match="dtw_normalise: stored length_sum, asked for path_length"):
-        grid.run(dataclasses.replace(divided, dtw_normalise="path_length"))
+    assert xr.open_zarr(plain.grid).attrs["dtw_normalise"] == "none"
+    for other in ("path_length", "none"):
+        with pytest.raises(ValueError, match=f"dtw_normalise: stored length_sum, asked for {other}"):
+            grid.run(dataclasses.replace(divided, dtw_normalise=other))
 
 
 def test_unfinished_extraction_is_refused(config, store, tmp_path):
