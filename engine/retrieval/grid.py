@@ -196,7 +196,6 @@ def _plan(
             "languages": {code: member.identity() for code, member in members.items()},
             "remove_language_mean": config.remove_language_mean,
             "implementation": implementation,
-            # Named only where it changes a number, so that older grids without it are resumed.
             "dtw_normalise": config.dtw_normalise,
         },
         flags={
