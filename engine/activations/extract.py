@@ -25,6 +25,7 @@ from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, devices, shards
+from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program
@@ -135,27 +136,13 @@ def _warn_of_strangers(listings: Sequence[Listing]) -> None:
 
 
 def _identity(config: ExtractConfig, recipe: ExtractionSettings, listing: Listing) -> Identity:
-    flags = {
-        field.name: str(getattr(config, field.name))
-        for field in dataclasses.fields(config)
-        if field.name
-        not in (
-            "num_shards",
-            "shard_index",
-            "dry_run",
-            "store",
-            "corpus",
-            "model",
-            "compilation_cache",
-        )  # places, or without effect on the data
-    }
     return Identity(
         model=recipe.checkpoint.name,
         weights_sha256=recipe.checkpoint.sha256,
         corpus=listing.corpus,
         corpus_sha256=listing.sha256(),
         settings=recipe.settings(),
-        flags=flags,
+        flags=recorded(config),
     )
 
 

@@ -33,6 +33,7 @@ from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime import compilation
 from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder
@@ -198,12 +199,7 @@ def _plan(
             "implementation": implementation,
             "dtw_normalise": config.dtw_normalise,
         },
-        flags={
-            "languages": list(config.languages),
-            "pairs": list(config.pairs),
-            "states": list(config.states),
-            "memory_gb": config.memory_gb,
-        },
+        flags=recorded(config),
     )
 
 

@@ -9,6 +9,7 @@ import pathlib
 import types
 import typing
 
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.shards import Share
 
@@ -131,6 +132,20 @@ class ShardedJobConfig(JobConfig):
     def share(self) -> Share:
         """The part of the work that this process does."""
         return Share(index=self.shard_index, count=self.num_shards)
+
+
+_PLACES = ("corpus", "model", "tokenizer")  # that may lie on one machine
+
+
+def recorded(config: JobConfig) -> dict[str, Json]:
+    """Options for the record in what a run writes: none that names a place of this machine, or a shard."""
+    of_a_process = {field.name for field in dataclasses.fields(ShardedJobConfig)}
+    return {
+        each.name: list(value) if isinstance(value, tuple) else value
+        for each in options(config)
+        for value in [getattr(config, each.name)]
+        if each.kind is not pathlib.Path and each.name not in (*_PLACES, *of_a_process)
+    }
 
 
 def compilation_cache_option() -> typing.Any:  # noqa: ANN401 (as `option`)

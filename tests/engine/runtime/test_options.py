@@ -11,7 +11,7 @@ from isogloss.engine.bench.bench_config import BenchConfig
 from isogloss.engine.interpretation.interpret_config import InterpretConfig
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.report_config import ReportConfig
-from isogloss.engine.runtime.options import options
+from isogloss.engine.runtime.options import options, recorded
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 
@@ -68,3 +68,11 @@ def test_what_breaks_a_rule_is_refused(config, changed, message):
 def test_replacing_checks_again():
     with pytest.raises(Refusal, match="--num_shards"):
         dataclasses.replace(made(ExtractConfig), num_shards=0)
+
+
+def test_the_record_names_no_place_of_a_machine():
+    given = made(ExtractConfig, corpus="manifest:/home/me/a.tsv", languages=("en",), num_shards=3)
+    record = recorded(given)
+    assert record["languages"] == ["en"]
+    assert record["dtype"] == "float16"
+    assert not {"corpus", "model", "store", "compilation_cache", "num_shards", "dry_run"} & record.keys()
