@@ -1,6 +1,6 @@
 # make demo   the main job on real speech with real weights
 # make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
-# make test   lint, types and all tests; make test-lowest with the oldest dependencies admitted
+# make test   lint, types and the tests; make test-deep what takes long, and all with the oldest dependencies
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
 PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -16,12 +16,18 @@ PAIRS ?= $(if $(filter demo,$(CORPUS)),en-fr,all)
 STATE ?= 6
 ENCODER ?= none
 
+# Bytecode is kept: without it each of the many processes of a test run compiles its libraries, some 5 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The scripts of a page are one module, and are linted as one. Neither command of deno needs a network.
 PAGES := engine/interpretation/page engine/retrieval/report_page
 DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
 export DENO_NO_UPDATE_CHECK = 1
 
-.PHONY: demo words test test-lowest check docs lock
+# A file's tests stay in one process, which keeps what its fixtures made.
+PYTEST := -q -ra -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo words test test-deep test-lowest check docs lock
 
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
@@ -30,7 +36,10 @@ words: demo $(VENV)/test.done
 	@bash demo/words.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)" "$(PAIRS)" "$(STATE)" "$(ENCODER)"
 
 test: check
-	$(BIN)/python -m pytest -q -ra -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(PYTEST) -m "not deep"
+
+test-deep: check test-lowest
+	$(BIN)/python -m pytest $(PYTEST) -m "deep or hypothesis" --hypothesis-profile=deep
 
 check: $(VENV)/test.done
 	@mkdir -p .types/isogloss && cd .types/isogloss && for part in engine jobs kernels; do ln -sfn ../../$$part $$part; done
@@ -56,7 +65,7 @@ $(VENV)/test.done: $(VENV)/run.done locks/test.txt locks/oracle.txt
 # Tests with the oldest dependencies that pyproject.toml admits, for which Python 3.11 has wheels.
 # What old libraries deprecate among themselves is no fault; every other warning is an error, as in `make test`.
 test-lowest: .venv-lowest/test.done
-	.venv-lowest/bin/python -m pytest -q -ra -n 2 --dist loadfile -m "not deep" -W default::DeprecationWarning
+	.venv-lowest/bin/python -m pytest $(PYTEST) -m "not deep" -W default::DeprecationWarning
 
 .venv-lowest/test.done: locks/lowest.txt pyproject.toml setup.py
 	python3.11 -m venv .venv-lowest

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import tokenizers
 from flax import nnx
-from jax.experimental.compilation_cache import compilation_cache
 from scipy.special import erf
 from tokenizers import decoders, models, pre_tokenizers
 
@@ -209,25 +208,6 @@ def interpreting(spoken):
             sentence_encoder="none", phones="none", pictures=0, )  # fmt: skip
 
     return configure
-
-
-@pytest.fixture(scope="module")
-def kept_programs(tmp_path_factory):
-    """Programs are kept on disk for a module's tests: each run of a job would compile them anew."""
-    folder = tmp_path_factory.mktemp("programs")
-    changed = {"dir": str(folder), "min_compile": 0.0, "min_entry": -1}
-    names = {
-        "dir": "jax_compilation_cache_dir",
-        "min_compile": "jax_persistent_cache_min_compile_time_secs",
-        "min_entry": "jax_persistent_cache_min_entry_size_bytes",
-    }
-    before = {key: getattr(jax.config, name) for key, name in names.items()}
-    for values in (changed, before):
-        for key, name in names.items():
-            jax.config.update(name, values[key])
-        compilation_cache.reset_cache()  # it looks at the settings once
-        if values is changed:
-            yield
 
 
 @pytest.fixture(scope="session")

@@ -4,28 +4,23 @@ A moment is "so many units are on disk, and a little later": a clock alone would
 """
 
 import collections
-import json
-import pathlib
 import random
-import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import soundfile
 
-KILLS = 20
 LANGUAGES, SENTENCES = ("aa", "bb", "cc"), 24
 EXTRACT_FILES = "*.zarr/states/c.*[0-9]"  # and no lock of TensorStore's
 GRID_FILES = "grid.zarr/*/c.*[0-9]"
+KILLS = pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.deep)])
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """72 recordings of 0.2 to 1.5 s."""
+def source(tmp_path_factory, model_folder):
+    """Flags of the model and of 72 recordings of 0.2 to 1.5 s."""
     folder = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(11)
     lines = ["language\tsentence\taudio"]
@@ -35,46 +30,27 @@ def corpus(tmp_path_factory):
             soundfile.write(folder / f"{language}-{sentence}.wav", wave, 16_000)
             lines.append(f"{language}\t{sentence}\t{language}-{sentence}.wav")
     (folder / "manifest.tsv").write_text("\n".join(lines) + "\n")
-    return folder / "manifest.tsv"
+    return [f"--corpus=manifest:{folder}/manifest.tsv", f"--model={model_folder}"]
 
 
-def extract_command(corpus, model, store, *flags):
-    command = [sys.executable, "-m", "isogloss.jobs.extract", f"--corpus=manifest:{corpus}"]
-    return [*command, f"--model={model}", f"--store={store}", *flags]
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, job, source):
+    """Folder of a store and a grid."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    job("extract", *source, f"--store={folder}/store").summary()
+    job("grid", f"--store={folder}/store", f"--grid={folder}/grid.zarr").summary()
+    return folder
 
 
-def grid_command(store, folder, *flags):
-    command = [sys.executable, "-m", "isogloss.jobs.grid", f"--store={store}"]
-    return [*command, f"--grid={folder}/grid.zarr", *flags]
+@pytest.fixture
+def kill_after(written):
+    """Function that runs a job; kills it `delay` seconds after `more` files of `pattern` have been added."""
 
+    def killed(job, root, pattern, more, delay=0.0):
+        target = len(written(root, pattern)) + more
+        return job.killed(lambda: len(written(root, pattern)) >= target, delay)
 
-def run(command):
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def start(command):
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def on_disk(root, pattern):
-    return {path: path.stat().st_mtime_ns for path in root.glob(pattern)}
-
-
-def kill_after(command, root, pattern, more, delay):
-    """Start a command; kill it `delay` seconds after `more` files of `pattern` have been added."""
-    target = len(on_disk(root, pattern)) + more
-    process = start(command)
-    while process.poll() is None and len(on_disk(root, pattern)) < target:
-        time.sleep(0.0005)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    return process.wait()
-
-
-def contents(root, pattern):
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.glob(pattern)}
+    return killed
 
 
 def leftovers(root):
@@ -93,119 +69,106 @@ def unit(path):
     return path.name if "grid.zarr" in path.parts else path
 
 
-def killed_until_done(command, root, pattern, units, of_unit=1):
-    """Kill a command KILLS times over its work, then let it end; its summary and how many kills hit."""
-    rng = random.Random(5)
-    hits = 0
-    for kill in range(KILLS):
-        before = on_disk(root, pattern)
-        more = max(0, units * of_unit * (kill + 1) // (KILLS + 2) - len(before))
-        hits += kill_after(command, root, pattern, more, rng.uniform(0, 0.02)) == -signal.SIGKILL
-        after = on_disk(root, pattern)
-        assert before.keys() <= after.keys(), "something written was lost"
-        assert done(before, of_unit).items() <= after.items(), "something done was done again"
-    done_before = done(on_disk(root, pattern), of_unit)
-    summary = run(command)
-    assert summary["skipped"] == len(done_before) // of_unit
-    assert done_before.items() <= on_disk(root, pattern).items(), "something done was done again"
-    return summary, hits
+@pytest.fixture
+def killed_until_done(kill_after, written):
+    """Function that kills a job over its work, then lets it end; its summary and how many kills hit."""
+
+    def kill(job, root, pattern, units, kills, of_unit=1):
+        rng = random.Random(5)
+        hits = 0
+        for index in range(kills):
+            before = written(root, pattern)
+            more = max(0, units * of_unit * (index + 1) // (kills + 2) - len(before))
+            hits += kill_after(job, root, pattern, more, rng.uniform(0, 0.02))
+            after = written(root, pattern)
+            assert before.keys() <= after.keys(), "something written was lost"
+            assert done(before, of_unit).items() <= after.items(), "something done was done again"
+        done_before = done(written(root, pattern), of_unit)
+        summary = job.summary()
+        assert summary["skipped"] == len(done_before) // of_unit
+        assert done_before.items() <= written(root, pattern).items(), "something done was done again"
+        assert summary["done"] + summary["skipped"] == units
+        assert not leftovers(root)
+        assert job.summary()["done"] == 0
+        return summary, hits
+
+    return kill
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, corpus, model_folder):
-    """Folder of a store, a grid and the programs that made them, which spares the others compiling."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run(extract_command(corpus, model_folder, folder / "store", programs(folder)))
-    run(grid_command(folder / "store", folder, programs(folder)))
-    return folder
-
-
-def programs(folder):
-    return f"--compilation_cache={folder}/programs"
-
-
-def test_extract_killed_twenty_times(tmp_path, corpus, model_folder, undisturbed):
-    command = extract_command(corpus, model_folder, tmp_path / "store", programs(undisturbed))
+@KILLS
+def test_extract_killed(tmp_path, job, source, undisturbed, files, killed_until_done, kills):
+    extract = job("extract", *source, f"--store={tmp_path}/store")
     units = len(LANGUAGES) * SENTENCES
-    summary, hits = killed_until_done(command, tmp_path / "store", EXTRACT_FILES, units)
-    assert hits == KILLS
-    assert summary["done"] + summary["skipped"] == units
-    assert summary["skipped"] >= units // 2
-    expected = contents(undisturbed / "store", EXTRACT_FILES)
-    assert contents(tmp_path / "store", EXTRACT_FILES) == expected
+    summary, hits = killed_until_done(extract, tmp_path / "store", EXTRACT_FILES, units, kills)
+    assert hits == kills
+    assert summary["skipped"] >= units * kills // (kills + 2)
+    expected = files(undisturbed / "store", EXTRACT_FILES)
+    assert files(tmp_path / "store", EXTRACT_FILES) == expected
     assert len(expected) == units
-    assert not leftovers(tmp_path / "store")
-    assert run(command)["done"] == 0
 
 
-def test_grid_killed_twenty_times(tmp_path, undisturbed):
-    command = grid_command(undisturbed / "store", tmp_path, programs(undisturbed))
+@KILLS
+def test_grid_killed(tmp_path, job, undisturbed, files, killed_until_done, kills):
+    grid = job("grid", f"--store={undisturbed}/store", f"--grid={tmp_path}/grid.zarr")
     units = 3 * 4
-    summary, hits = killed_until_done(command, tmp_path, GRID_FILES, units, of_unit=3)
-    assert hits >= KILLS // 2  # a unit is 3 files; near the end a run may finish before it is killed
-    assert summary["done"] + summary["skipped"] == units
-    expected = contents(undisturbed, GRID_FILES)
-    assert contents(tmp_path, GRID_FILES) == expected
+    _, hits = killed_until_done(grid, tmp_path, GRID_FILES, units, kills, of_unit=3)
+    assert hits >= (kills + 1) // 2  # a unit is 3 files; near the end a run may finish before it is killed
+    expected = files(undisturbed, GRID_FILES)
+    assert files(tmp_path, GRID_FILES) == expected
     assert len(expected) == 3 * units
-    assert not leftovers(tmp_path)
-    assert run(command)["done"] == 0
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_two_processes_share_the_work_and_one_is_killed(tmp_path, corpus, model_folder, undisturbed, victim):
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.deep)])
+def test_two_processes_share_the_work_and_one_is_killed(
+    tmp_path, job, source, undisturbed, files, kill_after, victim
+):
+    def shared(name, root, pattern, more, delay, *flags):
+        shards = [job(name, *flags, "--num_shards=2", f"--shard_index={index}") for index in (0, 1)]
+        survivor = shards[1 - victim].start()
+        hit = kill_after(shards[victim], root, pattern, more, delay)
+        restarted = shards[victim].start()
+        assert survivor.wait() == 0
+        assert restarted.wait() == 0
+        return hit
+
     store = tmp_path / "store"
-    shards = [("--num_shards=2", f"--shard_index={i}", programs(undisturbed)) for i in (0, 1)]
-    commands = [extract_command(corpus, model_folder, store, *flags) for flags in shards]
-    survivor = start(commands[1 - victim])
-    assert kill_after(commands[victim], store, EXTRACT_FILES, 9, 0.005) == -signal.SIGKILL
-    restarted = start(commands[victim])
-    assert survivor.wait() == 0
-    assert restarted.wait() == 0
-    assert contents(store, EXTRACT_FILES) == contents(undisturbed / "store", EXTRACT_FILES)
-
-    commands = [grid_command(store, tmp_path, *flags) for flags in shards]
-    survivor = start(commands[1 - victim])
-    kill_after(commands[victim], tmp_path, GRID_FILES, 4, 0.0)
-    restarted = start(commands[victim])
-    assert survivor.wait() == 0
-    assert restarted.wait() == 0
-    assert contents(tmp_path, GRID_FILES) == contents(undisturbed, GRID_FILES)
+    assert shared("extract", store, EXTRACT_FILES, 9, 0.005, *source, f"--store={store}")
+    assert files(store, EXTRACT_FILES) == files(undisturbed / "store", EXTRACT_FILES)
+    shared("grid", tmp_path, GRID_FILES, 4, 0.0, f"--store={store}", f"--grid={tmp_path}/grid.zarr")
+    assert files(tmp_path, GRID_FILES) == files(undisturbed, GRID_FILES)
     assert not leftovers(tmp_path)
 
 
-def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, corpus, model_folder, undisturbed):
+def test_a_full_disk_stops_the_run_and_loses_nothing(
+    tmp_path, job, source, undisturbed, files, written, kill_after
+):
     """A file size limit stands in for the disk: a write fails midway, as it does when space runs out."""
     store = tmp_path / "store"
-    assert (
-        kill_after(extract_command(corpus, model_folder, store), store, EXTRACT_FILES, 5, 0.0)
-        == -signal.SIGKILL
-    )
-    before = on_disk(store, EXTRACT_FILES)
+    extract = job("extract", *source, f"--store={store}")
+    assert kill_after(extract, store, EXTRACT_FILES, 5)
+    before = written(store, EXTRACT_FILES)
     code = (
         "import resource, signal, runpy, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
         "runpy.run_module('isogloss.jobs.extract', run_name='__main__', alter_sys=True)"
     )
-    command = extract_command(corpus, model_folder, store)
     done = subprocess.run(
-        [sys.executable, "-c", code, *command[3:]], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *extract.command[3:]], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "can't be written" in done.stderr
     assert "free or add space" in done.stderr
     assert "Traceback" not in done.stderr
-    kept = on_disk(store, EXTRACT_FILES)
-    assert before.items() <= kept.items()
-    run(command)
-    assert contents(store, EXTRACT_FILES) == contents(undisturbed / "store", EXTRACT_FILES)
+    assert before.items() <= written(store, EXTRACT_FILES).items()
+    extract.summary()
+    assert files(store, EXTRACT_FILES) == files(undisturbed / "store", EXTRACT_FILES)
     assert not leftovers(store)
 
 
-def test_metadata_of_a_killed_creation_is_whole(tmp_path, corpus, model_folder):
+def test_metadata_of_a_killed_creation_is_whole(tmp_path, job, source, kill_after):
     """Killed while stores are being made, before any shard."""
-    command = extract_command(corpus, model_folder, tmp_path / "store")
-    assert kill_after(command, tmp_path, "store/*.zarr", 1, 0.0) == -signal.SIGKILL
-    for store in pathlib.Path(tmp_path, "store").glob("*.zarr"):
+    extract = job("extract", *source, f"--store={tmp_path}/store")
+    assert kill_after(extract, tmp_path, "store/[!.]*.zarr", 1)
+    for store in (tmp_path / "store").glob("[!.]*.zarr"):
         assert (store / "zarr.json").is_file()
         assert (store / "states" / "zarr.json").is_file()
-    shutil.rmtree(tmp_path / "store")

@@ -103,12 +103,6 @@ def test_a_locale_of_ascii_changes_nothing(tmp_path):
     assert all(text in page for text in ("modèle", "føroyskt", "smørrebrød", "gitter-é.zarr"))
 
 
-def test_missing_flag_is_named():
-    done = run("--grid=g")
-    assert done.returncode != 0
-    assert "--out" in done.stderr
-
-
 def test_help_needs_no_heavy_import():
     code = (
         "import sys, isogloss.jobs.report; "

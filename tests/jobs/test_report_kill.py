@@ -3,12 +3,7 @@
 A moment is "so many parts are on disk" or "the table is there", and a little later.
 """
 
-import json
 import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -44,47 +39,32 @@ def grid(tmp_path_factory):
     return made
 
 
-def command(grid, out):
-    return [sys.executable, "-m", "isogloss.jobs.report", f"--grid={grid.path}", f"--out={out}"]
+MOMENTS = (
+    ("parts/[!.]*.npy", 1),
+    ("parts/[!.]*.npy", 9),
+    ("parts/[!.]*.npy", 20),
+    ("retrieval.csv", 1),
+    ("*.png", 2),
+)
 
 
-def run(grid, out):
-    done = subprocess.run(command(grid, out), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def kill_after(grid, out, pattern, count, delay):
-    """Start the job; kill it `delay` seconds after `count` files of `pattern` are there."""
-    process = subprocess.Popen(command(grid, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and len(list(out.glob(pattern))) < count:
-        time.sleep(0.0005)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    return process.wait()
-
-
-def test_killed_at_random_moments(tmp_path, grid):
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    assert run(grid, whole)["done"] == len(grid.pairs)
+@pytest.mark.parametrize("moments", [MOMENTS[1:2], pytest.param(MOMENTS, marks=pytest.mark.deep)])
+def test_killed_at_random_moments(tmp_path, grid, job, files, written, moments):
+    out, before = tmp_path / "out", {}
+    report = job("report", f"--grid={grid.path}", f"--out={out}")
+    assert report.summary()["done"] == len(grid.pairs)
+    whole = out.rename(tmp_path / "whole")
     rng = random.Random(5)
-    moments = [
-        ("parts/[!.]*.npy", 1),
-        ("parts/[!.]*.npy", 9),
-        ("parts/[!.]*.npy", 20),
-        ("retrieval.csv", 1),
-        ("*.png", 2),
-    ]
-    before = {}
     for pattern, count in moments:
-        assert kill_after(grid, out, pattern, count, rng.uniform(0, 0.01)) == -signal.SIGKILL
-        after = {path: path.stat().st_mtime_ns for path in out.glob("parts/[!.]*.npy")}
+        ready = lambda pattern=pattern, count=count: len(written(out, pattern)) >= count  # noqa: E731
+        assert report.killed(ready, rng.uniform(0, 0.01))
+        after = written(out, "parts/[!.]*.npy")
         assert before.items() <= after.items(), "something done was lost or done again"
         before = after
     (out / "report.html").unlink(missing_ok=True)
-    done = run(grid, out)
-    assert (done["done"], done["skipped"]) == (0, len(grid.pairs))
+    done = report.summary()
+    assert (done["done"] + done["skipped"], done["skipped"]) == (len(grid.pairs), len(before))
+    made, expected = files(out), files(whole)
     for name in (*TABLES, "report.html"):
-        assert (out / name).read_bytes() == (whole / name).read_bytes()
-    names = [sorted(str(path.relative_to(root)) for path in root.rglob("*")) for root in (out, whole)]
-    assert names[0] == names[1]  # no draft of a killed process, neither
+        assert made[name] == expected[name]
+    assert made.keys() == expected.keys()  # no draft of a killed process, neither

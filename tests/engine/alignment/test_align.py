@@ -3,13 +3,8 @@
 import csv
 import dataclasses
 import itertools
-import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from pyarrow import parquet
@@ -21,9 +16,6 @@ from isogloss.engine.whisper.tokenizer import Tokens
 FILES = ("words.parquet", "utterances.parquet", "utterances.csv", "align.json")
 STAND_INS = ("aa=en", "bb=fr", "cc=en")
 PARTS = "parts/[!.]*.parquet"  # no drafts
-FLAGS = ["--stand_in=aa=en,bb=fr,cc=en"]
-
-pytestmark = pytest.mark.usefixtures("kept_programs")
 
 
 @pytest.fixture(scope="module")
@@ -238,23 +230,18 @@ def test_a_word_without_frames_ends_where_it_starts(config, whole):
         assert (row["end"] == row["start"]) == row["empty"]
 
 
-def test_killed_and_run_again(config, whole, tmp_path, reader, speech):
-    """SIGKILL after the first part; then the job as a user runs it ends with the same bytes."""
+def test_killed_and_run_again(config, whole, tmp_path, job, files, written):
+    """SIGKILL after the first part; then the job as a user runs it ends with the same words."""
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "isogloss.jobs.align", f"--corpus=manifest:{speech}"]
-    command += [f"--model={reader}", f"--out={out}", *FLAGS]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(out.glob(PARTS)):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    before = {path: path.stat().st_mtime_ns for path in out.glob(PARTS)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["skipped"] >= 7
-    assert before.items() <= {path: path.stat().st_mtime_ns for path in out.glob(PARTS)}.items()
+    aligning = job(
+        "align", f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}",
+        f"--stand_in={','.join(config.stand_in)}",
+    )  # fmt: skip
+    assert aligning.killed(lambda: written(out, PARTS))
+    before = written(out, PARTS)
+    assert aligning.summary()["skipped"] >= 7
+    assert before.items() <= written(out, PARTS).items()
     found, expected = rows(out), rows(config.out)
     keys = ("language", "utterance", "word", "first_frame", "last_frame")
     assert [[r[k] for k in keys] for r in found] == [[r[k] for k in keys] for r in expected]
-    assert not [path for path in out.rglob("*") if "~" in path.name]
+    assert files(out).keys() == files(config.out).keys()  # no draft

@@ -111,24 +111,22 @@ def compare(ours, theirs):
     return start, end, probability
 
 
+ALL = pytest.param(3, marks=pytest.mark.deep)
+
+
 def some_speech(folder, first, count):
-    """Manifest of some utterances of each language, and these."""
+    """Manifest of `count` utterances of each language, or of one of the first language; and these."""
     languages = corpus.open_corpus(f"manifest:{MANIFEST}")
     lines = MANIFEST.read_text("utf-8").splitlines()
     kept, chosen = [lines[0]], []
-    for code in languages.languages():
+    for code in languages.languages()[: 1 if count == 1 else None]:
         some = languages.listing(code).utterances[first : first + count]
         chosen += some
         names = {utterance.name.rsplit(".", 1)[0] for utterance in some}
         kept += [line for line in lines[1:] if line.split("\t")[0] == code and names & set(line.split("\t"))]
     (folder / "audio").symlink_to(MANIFEST.parent / "audio")
     (folder / "some.tsv").write_text("\n".join(kept) + "\n", "utf-8")
-    return f"manifest:{folder}/some.tsv", chosen
-
-
-def hearing(corpus, out):
-    """What both jobs are asked alike."""
-    return {"corpus": corpus, "model": str(MODEL), "out": out}
+    return {"corpus": f"manifest:{folder}/some.tsv", "model": str(MODEL), "out": folder / "out"}, chosen
 
 
 def openai_text(model, whisper, utterance):
@@ -138,26 +136,22 @@ def openai_text(model, whisper, utterance):
     return whisper.decode(model, mel, options).text
 
 
-def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper):
-    spec, chosen = some_speech(tmp_path, 25, 1)  # nine take three minutes
-    config = transcribe.TranscribeConfig(**hearing(spec, tmp_path / "out"))
-    assert transcribe.run(config).complete
+@pytest.mark.parametrize("count", [1, ALL])
+def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper, count):
+    config, chosen = some_speech(tmp_path, 25, count)
+    assert transcribe.run(transcribe.TranscribeConfig(**config)).complete
     rows = table_files.read_parquet(tmp_path / "out" / "transcripts.parquet").to_pylist()
     ours = {(row["language"], row["utterance"]): row["text"] for row in rows}
-    assert len(ours) == len(chosen) == 3
     theirs = {(u.language, u.name): openai_text(openai, whisper, u) for u in chosen}
     assert ours == theirs
-    assert len(set(theirs.values())) == 3
+    assert len(set(theirs.values())) == len(chosen) == (1 if count == 1 else 9)
 
 
-def test_words_begin_where_openai_has_them(tmp_path, openai, whisper):
-    spec, chosen = some_speech(tmp_path, 10, 3)
-    assert align.run(
-        align.AlignConfig(
-            **hearing(spec, tmp_path / "words"),
-        )
-    ).complete
-    rows = table_files.read_parquet(tmp_path / "words" / "words.parquet").to_pylist()
+@pytest.mark.parametrize("count", [1, ALL])
+def test_words_begin_where_openai_has_them(tmp_path, openai, whisper, count):
+    config, chosen = some_speech(tmp_path, 10, count)
+    assert align.run(align.AlignConfig(**config)).complete
+    rows = table_files.read_parquet(tmp_path / "out" / "words.parquet").to_pylist()
     errors, likely = [], []
     for utterance in chosen:
         ours = [r for r in rows if (r["language"], r["utterance"]) == (utterance.language, utterance.name)]

@@ -248,7 +248,7 @@ def float64_searches(read, prompt, beams):
     return (tokens[:-1], total, False) if tokens[-1] == EOT else (tokens, total, True)
 
 
-@pytest.fixture(scope="module", params=[2, 5])
+@pytest.fixture(scope="module", params=[2, pytest.param(5, marks=pytest.mark.deep)])
 def searching(request):
     graph, _ = loaded(speaker(0))
     return request.param, jax.jit(

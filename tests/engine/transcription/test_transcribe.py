@@ -19,8 +19,6 @@ FILES = ("transcripts.parquet", "summary.parquet", "summary.csv", "exits_aa.png"
 TOLD = {"aa": "en", "bb": "kk", "cc": "fr"}
 LABELS = [("1", True), ("1", False), ("2", False), ("final", True)]
 
-pytestmark = pytest.mark.usefixtures("kept_programs")
-
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory, transcribing):

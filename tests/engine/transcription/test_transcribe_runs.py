@@ -1,19 +1,12 @@
 """engine.transcribe as it is run: translation, dry runs, refusals, units, and a process that is killed."""
 
 import dataclasses
-import json
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from pyarrow import parquet
 
 from isogloss.engine.transcription import transcribe
-
-pytestmark = pytest.mark.usefixtures("kept_programs")
 
 
 @pytest.fixture(scope="module")
@@ -70,39 +63,29 @@ def test_nonsense_is_refused_before_anything_is_made(config, tmp_path, changed, 
     assert not (tmp_path / "out").exists()
 
 
-def command(config, out):
-    flags = [f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}", "--states=all"]
-    flags += [f"--stand_in={','.join(config.stand_in)}", "--exit_norm=both"]
-    flags += [f"--compilation_cache={config.out.parent / 'programs'}"]  # for the processes after the first
-    return [sys.executable, "-m", "isogloss.jobs.transcribe", *flags]
+MOMENTS = (("parts/[!.]*.parquet", 1), ("summary.csv", 1))
 
 
-def files(root):
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def test_killed_and_run_again_as_a_real_process(config, tmp_path):
+@pytest.mark.parametrize("moments", [MOMENTS[:1], pytest.param(MOMENTS, marks=pytest.mark.deep)])
+def test_killed_and_run_again_as_a_real_process(config, job, tmp_path, files, written, moments):
     """Killed with one part on disk, and while tables are written; twice a process runs to its end."""
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    done = subprocess.run(command(config, whole), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["done"] == 20
-    parts = {}
-    for pattern, count in (("parts/[!.]*.parquet", 1), ("summary.csv", 1)):
-        process = subprocess.Popen(command(config, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(out.glob(pattern))) < count:
-            time.sleep(0.0005)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        after = {path: path.stat().st_mtime_ns for path in out.glob("parts/[!.]*.parquet")}
+    out, parts = tmp_path / "out", {}
+    transcribing = job(
+        "transcribe", f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}", "--states=all",
+        f"--stand_in={','.join(config.stand_in)}", "--exit_norm=both",
+    )  # fmt: skip
+    assert transcribing.summary()["done"] == 20
+    whole = out.rename(tmp_path / "whole")
+    for pattern, count in moments:
+        assert transcribing.killed(lambda pattern=pattern, count=count: len(written(out, pattern)) >= count)
+        after = written(out, "parts/[!.]*.parquet")
         assert parts.items() <= after.items(), "something done was lost or done again"
         parts = after
     (out / "summary.parquet").unlink(missing_ok=True)
-    done = subprocess.run(command(config, out), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["skipped"] == 20
+    done = transcribing.summary()
+    assert done["done"] + done["skipped"] == 20
+    assert parts.items() <= written(out, "parts/[!.]*.parquet").items()
+    assert done["skipped"] == 20 or len(parts) < 3
     tables = {"transcripts.parquet", "summary.parquet", "summary.csv", "exits_aa.png", "transcribe.json"}
     assert tables <= files(whole).keys()
-    assert files(out) == files(whole)
-    names = [sorted(str(path.relative_to(root)) for path in root.rglob("*")) for root in (out, whole)]
-    assert names[0] == names[1]  # no draft of a killed process, neither
+    assert files(out) == files(whole)  # no draft of a killed process, neither
