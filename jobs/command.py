@@ -1,7 +1,8 @@
 """A job as a command: flags made from the fields of its configuration, one call, one line of JSON on stdout.
 
 Exit codes: 0 all is done; 2 refused before anything was made (malformed flags, bad input); 3 done as far as
-the inputs allow, what was left undone is named; 1 a fault of the program, with a traceback.
+the inputs allow, what was left undone is named; 130 or 143 stopped by Ctrl-C or SIGTERM, what is written is
+kept; 1 a fault of the program, with a traceback.
 """
 
 import dataclasses
@@ -10,7 +11,9 @@ import json
 import logging
 import os
 import pathlib
+import signal
 import sys
+import types
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -65,7 +68,16 @@ def run(config: type[JobConfig], conductor: str) -> None:
         sys.exit(0 if summary.complete else 3)
 
     define(config, flags.FLAGS)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     app.run(main, flags_parser=_parsed)
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+    """End the process at once: by SIGKILL, too, a job loses nothing that is written."""
+    os.write(1, b'{"interrupted": true}\n')
+    os.write(2, b"stopped: what is written is kept; the same command goes on\n")
+    os._exit(128 + number)
 
 
 def define(config: type[JobConfig], holder: flags.FlagValues) -> None:
@@ -119,6 +131,10 @@ def configuration(config: type[Config], holder: flags.FlagValues, environment: M
 def _value(each: Option, value: Value | list[str]) -> Value:
     if each.kind is pathlib.Path and value == "":
         raise Refusal(f"--{each.name} is empty; name a file or folder")
+    if each.kind is pathlib.Path and "://" in str(value):
+        raise Refusal(
+            f"--{each.name}={value}: must be a folder or file of a file system, buckets can't be used yet"
+        )
     if each.kind is pathlib.Path and isinstance(value, str):
         return pathlib.Path(value)
     if not isinstance(value, list):

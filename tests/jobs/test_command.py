@@ -1,6 +1,8 @@
 """Flags of every job from its options, and how a process ends."""
 
+import json
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -46,9 +48,13 @@ def test_values_come_as_their_type():
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("--states=", "--states is empty; name some, or all"), ("--out=", "--out is empty")],
+    [
+        ("--states=", "--states is empty; name some, or all"),
+        ("--out=", "--out is empty"),
+        ("--store=s3://bucket/store", "--store=s3://bucket/store: must be a folder"),
+    ],
 )
-def test_what_is_empty_is_refused(given, message):
+def test_values_that_say_nothing_and_buckets_are_refused(given, message):
     with pytest.raises(Refusal, match=message):
         parsed(given)
 
@@ -93,3 +99,31 @@ def test_a_task_alone_or_a_gap_is_refused(environment):
     """One failed task started again is not the whole array."""
     with pytest.raises(Refusal, match="--num_shards=N and --shard_index=I"):
         scheduler.shard(environment)
+
+
+WAITING = """
+import sys, time, types
+from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.jobs import command
+conductor = types.ModuleType("conductor")
+def run(config):
+    print("begun", file=sys.stderr, flush=True)
+    time.sleep(60)
+conductor.run = run
+sys.modules["conductor"] = conductor
+sys.argv = ["job", "--grid=g", "--out=o"]
+command.run(ReportConfig, "conductor")
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_job_says_so_and_shows_no_traceback(number, code):
+    job = subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert job.stderr.readline() == "begun\n"
+    job.send_signal(number)
+    out, err = job.communicate(timeout=30)
+    assert job.returncode == code
+    assert json.loads(out) == {"interrupted": True}
+    assert err == "stopped: what is written is kept; the same command goes on\n"
