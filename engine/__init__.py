@@ -18,7 +18,7 @@ retrieve. They need no store and no grid:
 
 from isogloss.engine.runtime.public_names import on_demand
 
-__getattr__ = on_demand(
+__getattr__, __dir__ = on_demand(
     __name__,
     {
         "encode": "isogloss.engine.activations.labelled_states",

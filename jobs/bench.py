@@ -3,8 +3,6 @@
     python -m isogloss.jobs.bench --suite=all
     python -m isogloss.jobs.bench --suite=seqsim,dtw --peers --json=out/bench.json
 
-    python -m isogloss.jobs.bench --suite=blocks --device=gpu   # block sizes for kernels/block_sizes.py
-
 The table goes to stderr. Leave the machine alone meanwhile. Peers: pip install "isogloss[peers]".
 """
 

@@ -21,7 +21,7 @@ from absl import app, flags
 
 from isogloss.engine.runtime import options
 from isogloss.engine.runtime.options import JobConfig, Option, Value
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, WriteError
 from isogloss.jobs import scheduler
 
 Config = TypeVar("Config", bound=JobConfig)
@@ -57,7 +57,7 @@ def run(config: type[JobConfig], conductor: str) -> None:
             given = configuration(config, flags.FLAGS, os.environ)
             _quiet_libraries()
             summary: Summary = importlib.import_module(conductor).run(given)
-        except (Refusal, OSError) as error:
+        except (Refusal, WriteError) as error:
             logging.getLogger("isogloss").debug("raised here", exc_info=error)
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)

@@ -2,4 +2,4 @@
 
 from isogloss.engine.runtime.public_names import on_demand
 
-__getattr__ = on_demand(__name__, {"encode": f"{__name__}.labelled_states"})
+__getattr__, __dir__ = on_demand(__name__, {"encode": f"{__name__}.labelled_states"})

@@ -71,7 +71,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
 
     Raises:
       Refusal: bad input, before any compute.
-      OSError: the store can't be written, see zarr_group.StoreError.
+      WriteError: the store can't be written.
     """
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)

@@ -25,7 +25,7 @@ from isogloss.engine.bench import grid, machine_peak, setting as bench_setting, 
 from isogloss.engine.bench.bench_config import BenchConfig
 from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Row, TimedTask
-from isogloss.engine.runtime import compilation
+from isogloss.engine.runtime import atomic_write, compilation
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
@@ -73,6 +73,8 @@ def run(config: BenchConfig) -> BenchSummary:
       Refusal: no such device, or a peer that isn't installed, before anything is timed.
     """
     start = time.monotonic()
+    if config.json and not config.dry_run:
+        atomic_write.make_folder(config.json.parent)
     device = _device(config.device)
     compilation.keep(config.compilation_cache, "numba")
     modules = {suite: _module(suite) for suite in config.chosen}
@@ -90,8 +92,7 @@ def run(config: BenchConfig) -> BenchSummary:
         product=_best(machine_peak.products(device, config.quick), config, rows),
         copy=_best(machine_peak.copies(device, config.quick), config, rows),
     )
-    every = [(suite, planned) for suite in modules for planned in modules[suite].cases(setting)]
-    mine = every
+    mine = [(suite, planned) for suite in modules for planned in modules[suite].cases(setting)]
     if not config.dry_run:
         for suite, planned in mine:
             rows += _measured(suite, planned, config)
@@ -180,5 +181,5 @@ def _write(path: pathlib.Path, summary: BenchSummary, rows: Sequence[Row]) -> No
         "versions": versions,
         "table": [dataclasses.asdict(row) for row in rows],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    atomic_write.write_whole(path, lambda file: file.write_text(text, "utf-8"))

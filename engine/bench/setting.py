@@ -73,8 +73,7 @@ def peer(package: str) -> types.ModuleType:
         return importlib.import_module(PEERS[package])
     except ImportError as error:
         raise Refusal(
-            f"--peers needs the package {package} ({error}). Remedy: pip install {package}, "
-            f"or --without={package} to leave it out"
+            f"--peers needs the package {package} ({error}). Remedy: pip install {package}"
         ) from error
 
 

@@ -128,9 +128,7 @@ def _open(source: AudioSource) -> io.BufferedReader:
     try:
         return source.open()
     except FileNotFoundError as error:
-        raise AudioError(
-            f"{source.name}: the file is missing. Restore it, or take it out of the corpus."
-        ) from error
+        raise AudioError(f"{source.name}: the file is missing. Restore it, or leave it out.") from error
     except OSError as error:
         raise AudioError(
             f"{source.name}: can't be opened ({error.strerror}). Check the file's permissions."

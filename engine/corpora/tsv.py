@@ -12,9 +12,12 @@ from isogloss.engine.runtime.refusal import Refusal
 def rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number from 1, fields) of the lines that aren't empty.
 
-    Raises Refusal, naming the line, for what is not UTF-8.
+    Raises Refusal for a file that can't be read, and, naming the line, for what is not UTF-8.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Refusal(f"{path}: can't be read ({error.strerror}). Check its permissions.") from error
     try:
         text = content.decode("utf-8-sig")  # some spreadsheets write a byte order mark
     except UnicodeDecodeError as error:

@@ -24,7 +24,7 @@ _NO_STATE = ("",)  # of arrays without that axis
 def compare(
     x: Frames | Sequence[Frames],
     y: Frames | Sequence[Frames],
-    measures: Sequence[str] = ("seqsim",),
+    measures: str | Sequence[str] = ("seqsim",),
     *,
     remove_language_mean: bool = False,
     dtw_normalise: str = "none",
@@ -39,7 +39,7 @@ def compare(
     Args:
       x: queries.
       y: candidates.
-      measures: names: "seqsim" (F1), its "precision" and "recall", "meanpool", "dtw" (a cost).
+      measures: one name or several: "seqsim" (F1), its "precision" and "recall", "meanpool", "dtw" (a cost).
       remove_language_mean: subtract from every frame the mean of its list, as the grid job does.
       dtw_normalise: what DTW costs are divided by: "none", "path_length" (cells of the path) or "length_sum"
         (frames of both).
@@ -48,6 +48,7 @@ def compare(
     Raises:
       Refusal: an unknown measure, no utterance, or arrays that can't be compared; the message names which.
     """
+    measures = (measures,) if isinstance(measures, str) else measures
     choose(measures)
     queries, candidates = _utterances(x, "x"), _utterances(y, "y")
     states = _common_states([*queries, *candidates])

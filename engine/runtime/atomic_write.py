@@ -19,7 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, WriteError
 
 _DRAFT = re.compile(r"(\..+~([0-9a-f]{8})~[0-9a-f]{8})(\.[^~]*)?")  # .NAME~WHERE~RANDOM.SUFFIX, hidden
 _OLD = 24 * 3600.0  # seconds; the longest draft takes minutes
@@ -52,7 +52,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
     It is on the disk before it has its name, so that a power cut leaves no empty one.
 
     Raises:
-      OSError: the file can't be written, the disk may be full; `path` is as it was.
+      WriteError: the file can't be written, the disk may be full; `path` is as it was.
     """
     try:
         with draft(path) as made:
@@ -61,7 +61,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
                 os.fsync(file.fileno())
             os.replace(made, path)
     except OSError as error:
-        raise OSError(
+        raise WriteError(
             f"{path}: can't be written ({error}); what was written before is kept. "
             "Free or add space, check permissions, then run the same command again"
         ) from error

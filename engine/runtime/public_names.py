@@ -4,11 +4,14 @@ So `import isogloss.engine` takes no time, and `from isogloss.engine import enco
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 
 
-def on_demand(package: str, modules: Mapping[str, str]) -> Callable[[str], Callable]:
-    """Function `__getattr__` of a package (PEP 562).
+def on_demand(
+    package: str, modules: Mapping[str, str]
+) -> tuple[Callable[[str], Callable], Callable[[], list[str]]]:
+    """Functions `__getattr__` and `__dir__` of a package (PEP 562); notebooks complete names by the second.
 
     Args:
       package: full name.
@@ -20,4 +23,4 @@ def on_demand(package: str, modules: Mapping[str, str]) -> Callable[[str], Calla
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(modules[name]), name)
 
-    return find
+    return find, lambda: sorted({*vars(sys.modules[package]), *modules})

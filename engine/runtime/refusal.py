@@ -1,9 +1,13 @@
-"""Refusal: bad input or bad options, found before any compute is spent.
+"""The two exceptions that users cause: bad input or options, and a disk that can't be written.
 
-Jobs end with its message alone and exit code 2. Every other exception is a fault of the program, shown with a
-traceback.
+Jobs end with their message alone and exit code 2. Every other exception is a fault of the program, shown with
+a traceback.
 """
 
 
 class Refusal(ValueError):
     """Bad input: the message names the file or option, the rule and the remedy."""
+
+
+class WriteError(OSError):
+    """Results can't be written, as on a full disk; the message names the file, what was written is kept."""

@@ -37,7 +37,7 @@ def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa
             if missing := sorted(set(columns or ()) - set(opened.schema_arrow.names)):
                 raise Refusal(f"{path}: lacks {', '.join(missing)}")
             return opened.read(columns=columns and list(columns), use_threads=False)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:  # Arrow's own of a damaged footer is an OSError
         raise Refusal(f"{path}: not a table in Parquet ({error})") from error
 
 

@@ -20,7 +20,7 @@ import tensorstore as ts
 
 from isogloss.engine.runtime import atomic_write, version
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, WriteError
 
 _CHUNK = re.compile(rb"c[./](\d+(?:[./]\d+)*)")
 # Many small handles are opened over a run; a cache would keep what was read until the end.
@@ -106,6 +106,7 @@ def create(
 
     Raises:
       Refusal: something that isn't a Zarr group is in the way.
+      WriteError: the disk may be full.
     """
     if exists(path):
         return False
@@ -117,7 +118,7 @@ def create(
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and exists(path):
             return False  # another process was faster; the caller checks that it made the same
-        raise
+        raise WriteError(f"{path}: can't be made ({error}). Free or add space, check permissions") from error
     return True
 
 
@@ -194,16 +195,12 @@ def open_array(path: pathlib.Path, name: str, *, keep_fill: bool = False) -> ts.
     return ts.open(spec, context=_CONTEXT).result()
 
 
-class StoreError(OSError):
-    """A store couldn't be written; what was written before stays."""
-
-
 def finish(write: ts.WriteFutures, what: str) -> None:
-    """Wait until a chunk is on disk; StoreError, naming `what`, if it can't be written."""
+    """Wait until a chunk is on disk; WriteError, naming `what`, if it can't be written."""
     try:
         write.result()
     except (ValueError, OSError, RuntimeError) as error:
-        raise StoreError(
+        raise WriteError(
             f"{what}: can't be written ({error}). What was written is kept. "
             "Remedy: free or add space, check permissions, then run the same command again"
         ) from error

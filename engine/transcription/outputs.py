@@ -18,11 +18,23 @@ from isogloss.engine.decoding.utterance_blocks import UtteranceBlock, language_o
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import exit_figure, summary as transcript_summary, transcript_table
 from isogloss.engine.transcription.edit_counts import Normaliser
 
 _LOG = logging.getLogger(__name__)
 Row = Mapping[str, object]
+
+
+def check(out: pathlib.Path, languages: Sequence[str]) -> None:
+    """Refuse folders where figures of these languages would go, before anything is computed."""
+    for file in sorted(file for language in languages for file in _figures(out, language)):
+        if file.is_dir():
+            raise Refusal(f"{file}: is a folder, and a figure goes there. Move it, or name another --out")
+
+
+def _figures(out: pathlib.Path, language: str) -> set[pathlib.Path]:
+    return {out / f"exits_{language}.{kind}" for kind in picture_files.KINDS}
 
 
 def write(
@@ -73,7 +85,7 @@ def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.
     The kept parts name those languages, so no file that somebody else put there is touched.
     """
     for language in {language_of(name) for name in parts.units_of_any_key()}:
-        for old in {out / f"exits_{language}.{kind}" for kind in picture_files.KINDS} - drawn:
+        for old in _figures(out, language) - drawn:
             if old.is_file():
                 old.unlink(missing_ok=True)
 

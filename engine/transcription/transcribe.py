@@ -119,6 +119,8 @@ def run(config: TranscribeConfig) -> TranscribeSummary:
 def open_job(config: TranscribeConfig) -> TranscribeJob:
     """The job that the options name; Refusal where one can't be used."""
     given = open_input(config, silence=config.silence, task=config.task)
+    if len(given.exits) > 1:
+        outputs.check(config.out, list(given.source.languages))
     name, revision = config.vocabulary_source
     found = huggingface.optional_file(name, "normalizer.json", revision)
     spellings = edit_counts.read_spellings(found) if found else None

@@ -16,7 +16,7 @@ from isogloss.jobs import command, scheduler
 
 FAILING = """
 import sys, types
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, WriteError
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.jobs import command
 conductor = types.ModuleType("conductor")
@@ -69,7 +69,8 @@ def test_a_job_has_a_flag_for_each_option():
     ("error", "code", "traceback"),
     [
         ("Refusal('no such grid')", 2, False),
-        ("OSError('no space left')", 2, False),
+        ("WriteError('no space left')", 2, False),
+        ("OSError('stale file handle')", 1, True),
         ("ValueError('operands could not be broadcast')", 1, True),
         ("KeyError('dtw')", 1, True),
     ],

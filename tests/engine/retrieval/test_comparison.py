@@ -131,5 +131,9 @@ def test_unknown_measures_are_refused():
         compare(X, X, ("cka",))
 
 
+def test_one_measure_needs_no_list():
+    assert compare(X, X, "dtw").equals(compare(X, X, ["dtw"]))
+
+
 def test_a_zero_frame_is_like_nothing():
     assert float(compare(np.zeros((2, 5)), X).seqsim) == 0

@@ -45,6 +45,10 @@ def test_rooms_offer_the_same_functions():
     assert isogloss.engine.retrieval_figures is retrieval.retrieval_figures
 
 
+def test_notebooks_complete_them():
+    assert {"encode", "compare", "retrieval_figures", "retrieval", "__doc__"} <= set(dir(isogloss.engine))
+
+
 def test_other_names_are_missing_as_usual():
     with pytest.raises(AttributeError, match=r"module 'isogloss\.engine' has no attribute 'retrieve'"):
         _ = isogloss.engine.retrieve

@@ -11,6 +11,7 @@ from pyarrow import parquet
 from isogloss.engine.activations import activation_store, extract, open_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.decoding import decoder_program
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import edit_counts, transcribe
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
@@ -181,6 +182,13 @@ def test_languages_may_be_added(config, whole, tmp_path):
     assert (fewer.done, fewer.skipped) == (0, 7)
     left = sorted(path.name for path in tmp_path.glob("exits_*"))
     assert left == ["exits_aa.png", "exits_aa.svg", "exits_bb.png", "exits_notes.txt"]
+
+
+def test_a_folder_where_a_figure_goes_is_refused_before_anything_is_computed(config, tmp_path):
+    (tmp_path / "exits_bb.svg").mkdir()
+    with pytest.raises(Refusal, match=r"exits_bb\.svg: is a folder"):
+        transcribe.run(dataclasses.replace(config, out=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["exits_bb.svg"]
 
 
 def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_path):
