@@ -71,7 +71,7 @@ def test_replacing_checks_again():
 
 
 def test_the_record_names_no_place_of_a_machine():
-    given = made(ExtractConfig, corpus="manifest:/home/me/a.tsv", languages=("en",), num_shards=3)
+    given = made(ExtractConfig, corpus="manifest:~/a.tsv", languages=("en",), num_shards=3)
     record = recorded(given)
     assert record["languages"] == ["en"]
     assert record["dtype"] == "float16"
