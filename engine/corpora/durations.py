@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from isogloss.engine import time_axis
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.runtime import name_lists
 from isogloss.engine.runtime.refusal import Refusal
 
 LONG = ("truncate", "skip", "error")
@@ -33,7 +34,7 @@ def frames_in_use(listing: Listing, samples: Sequence[int], positions: int, long
         seconds = window / time_axis.SAMPLE_RATE
         raise Refusal(
             f"{listing.corpus}: {len(too_long)} recordings of {listing.language} are longer than "
-            f"{seconds:g} s: {', '.join(too_long[:10])}. "
+            f"{seconds:g} s: {name_lists.first_names(too_long)}. "
             "Cut them, or choose --long=truncate or --long=skip"
         )
     return tuple(0 if n > window and long == "skip" else time_axis.frame_count(n, positions) for n in samples)
