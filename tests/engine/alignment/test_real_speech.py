@@ -126,7 +126,8 @@ def some_speech(folder, first, count):
         kept += [line for line in lines[1:] if line.split("\t")[0] == code and names & set(line.split("\t"))]
     (folder / "audio").symlink_to(MANIFEST.parent / "audio")
     (folder / "some.tsv").write_text("\n".join(kept) + "\n", "utf-8")
-    return {"corpus": f"manifest:{folder}/some.tsv", "model": str(MODEL), "out": folder / "out"}, chosen
+    given = {"corpus": f"manifest:{folder}/some.tsv", "model": str(MODEL), "out": folder / "out"}
+    return given | {"decoder_rows": count}, chosen  # no rows that only fill a step
 
 
 def openai_text(model, whisper, utterance):

@@ -72,7 +72,7 @@ def expected(alone):
     return everything(alone)
 
 
-@pytest.mark.parametrize("devices", [2, 8])
+@pytest.mark.parametrize("devices", [2, pytest.param(8, marks=pytest.mark.deep)])
 def test_devices_do_not_change_a_bit(load, expected, devices):
     found = everything(load(devices=devices))
     for ours, theirs in zip(found, expected, strict=True):
