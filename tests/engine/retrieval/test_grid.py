@@ -307,7 +307,7 @@ def test_programs_do_not_grow_with_pairs_and_states(config):
     assert alike.done == 2
     assert alike.programs == {"compiled": 0, "found": 0}
     every = dataclasses.replace(first, grid=config.grid.with_name("every"), pairs=(), states=())
-    assert grid.run(every).programs["compiled"] <= 2  # for 6 utterances against 6: frames and means
+    assert sum(grid.run(every).programs.values()) <= 2  # for 6 utterances against 6: frames and means
 
 
 def test_groups_hold_every_frame_once(store):
