@@ -54,7 +54,7 @@ def test_a_home_is_expanded_in_every_path(config):
         (ExtractConfig, {"languages": ("aa", "aa")}, "--languages must name each value once"),
         (ExtractConfig, {"num_shards": 2, "shard_index": 2}, "from 0 to 1"),
         (GridConfig, {"memory_gb": 0.0}, "--memory_gb must be a positive number"),
-        (GridConfig, {"measures": ("cosine",)}, "--measures must name some of seqsim"),
+        (GridConfig, {"measures": ("cosine",)}, "measures must name some of seqsim"),
         (InterpretConfig, {"epsilon": 0.0}, "--epsilon"),
         (TranscribeConfig, {"store": pathlib.Path("store")}, "not both"),
         (AlignConfig, {"states": ("1", "2")}, "at one state"),
