@@ -1,5 +1,8 @@
 """SeqSim from rounded frames: within its bound, near float32 where one feature is huge, never of padding."""
 
+import subprocess
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import frame_scores, reference
-from isogloss.kernels.cpu import microkernels, packing, tiles
+from isogloss.kernels.cpu import microkernels, packing
 
 EPS = float(np.finfo(np.float32).eps)
 LONGEST, D = 5, 8
@@ -136,8 +139,17 @@ def test_seqsim_is_the_harmonic_mean():
     np.testing.assert_allclose(found["seqsim"], 2 * p * r / (p + r), rtol=4 * EPS)
 
 
+FRESH = """
+import numpy as np
+from isogloss.kernels import frame_scores
+from isogloss.kernels.cpu import tiles
+x, n = np.ones((1, 3, 8), np.float32), np.int32([3])
+frame_scores.frame_scores(x, n, x, n, measures=("precision",), implementation="numba_int8")
+assert any("vpdpbusd" in code for code in tiles.fill.inspect_asm().values())
+"""
+
+
 @pytest.mark.skipif(not microkernels.HAS_BYTE_PRODUCT, reason="needs AVX-512 VNNI")
 def test_the_machines_own_product_is_taken():
-    x, n = np.ones((1, 3, D), np.float32), np.int32([3])
-    scored(x, n, x, n)
-    assert any("vpdpbusd" in code for code in tiles.fill.inspect_asm().values())
+    """In a process that compiles: a function kept on disk has no assembly."""
+    subprocess.run([sys.executable, "-c", FRESH], check=True)
