@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float
 
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _CHANNELS = 2
@@ -27,7 +28,7 @@ _UNKNOWN = 0x7FFFF000  # encoders that write into a pipe state a data size of at
 _OGG_PAGE = 65_307  # bytes of the longest page
 
 
-class AudioError(ValueError):
+class AudioError(Refusal):
     """A recording that can't be used; the message holds its name, the rule, the remedy."""
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from jaxtyping import Float32
 
 from isogloss.engine.activations.language_states import arrange
+from isogloss.engine.retrieval.grid_config import DTW_NORMALISATIONS, IMPLEMENTATIONS
 from isogloss.engine.retrieval.measures import MEASURES, choose
 from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime.refusal import Refusal
@@ -50,6 +51,12 @@ def compare(
     """
     measures = (measures,) if isinstance(measures, str) else measures
     choose(measures)
+    for name, value, choices in (
+        ("implementation", implementation, IMPLEMENTATIONS),
+        ("dtw_normalise", dtw_normalise, DTW_NORMALISATIONS),
+    ):
+        if value not in choices:
+            raise Refusal(f"{name} must be one of {', '.join(choices)}; got {value!r}")
     queries, candidates = _utterances(x, "x"), _utterances(y, "y")
     states = _common_states([*queries, *candidates])
     if implementation == "auto":

@@ -7,6 +7,7 @@ import xarray as xr
 
 from isogloss.engine import compare
 from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import reference
 
 EVERY = tuple(MEASURES)
@@ -137,3 +138,9 @@ def test_one_measure_needs_no_list():
 
 def test_a_zero_frame_is_like_nothing():
     assert float(compare(np.zeros((2, 5)), X).seqsim) == 0
+
+
+@pytest.mark.parametrize("option", ["implementation", "dtw_normalise"])
+def test_a_choice_that_is_none_is_refused(option):
+    with pytest.raises(Refusal, match=f"{option} must be one of .*; got 'bogus'"):
+        compare(np.ones((2, 3)), np.ones((2, 3)), **{option: "bogus"})
