@@ -49,7 +49,7 @@ def open_audio(
       languages: codes; all of the corpus by default.
       recordings: "first" or "all" of a sentence.
       long: what happens to recordings beyond the window, one of durations.LONG.
-      compute: one of encoder_program.COMPUTE.
+      compute: "auto", "float32" or "bfloat16".
       rows_per_device: of an encoder's step; 0 is the platform's usual number.
       devices: how many of this host's; all by default.
 
@@ -100,7 +100,7 @@ def open_store(
       states: names among "1" .. "final".
       languages: codes; all that are there by default.
       silence: fill the window with the states of silence, see `stored_states`; the encoder runs once.
-      compute: of that run, one of encoder_program.COMPUTE.
+      compute: of that run, "auto", "float32" or "bfloat16".
 
     Raises:
       Refusal: no store, one of another model, or none with the states that are asked for; where only some

@@ -1,7 +1,7 @@
 """The align job: recordings or stores and their texts in, the frames of every word out.
 
-A text that can't be aligned is reported by name, and the run continues. `decoding.job` says how work is
-divided and resumed.
+A text that can't be aligned is reported by name, and the run continues. `decoding.job` divides and resumes
+the work.
 """
 
 import dataclasses
@@ -33,16 +33,16 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlignSummary(DecoderJobSummary):
-    """How a run ended, see `job.DecoderJobSummary`; the counts are of every share where tables were written.
+    """Summary of a run; its counts are of all shares if tables were written.
 
     Attributes:
       words: aligned.
-      empty_words: of those, without a frame of their own.
-      tied: utterances of which another warping path is as good.
-      truncated: utterances longer than the window whose last words may have wrong times: all of their
-        transcription was aligned.
-      heads: where the alignment heads are from.
-      table: words.parquet; None while shards are waited for.
+      empty_words: words without a frame of their own.
+      tied: utterances with another warping path of equal cost.
+      truncated: utterances longer than the window, aligned with all of their transcription: their last words
+        may have wrong times.
+      heads: origin of the alignment heads.
+      table: path of words.parquet; None until all shards have finished.
     """
 
     words: int = 0
@@ -96,11 +96,11 @@ class AlignJob(DecoderJob[Aligned]):
         return {row["utterance"] for row in rows if row["without_states"] and not row["left_out"]}
 
     def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
-        """Write words and utterances if the units are the whole; counts of both for the summary."""
+        """Counts for the summary; the tables are written if the units are the `whole`."""
         if whole:
             word_tables.write(self.config.out, units, parts)
         rows = [row for unit in units for row in word_tables.rows(parts.table(unit.name))]
-        of_window = self.config.text == "decoded"  # such a text ends where the window does
+        of_window = self.config.text == "decoded"  # such a text has no words after the window's end
         truncated = sum(bool(row["truncated"] and row["words"] and not of_window) for row in rows)
         if truncated:
             _LOG.warning(
@@ -119,12 +119,12 @@ class AlignJob(DecoderJob[Aligned]):
 
 
 def run(config: AlignConfig) -> AlignSummary:
-    """Align what isn't aligned yet, and write the tables if all is; see `job.run`."""
+    """Summary of a run of the job, see `job.run`."""
     return job.run(config, open_job, AlignSummary)
 
 
 def open_job(config: AlignConfig) -> AlignJob:
-    """The job that the options name; Refusal where one can't be used."""
+    """The job that the options name; a Refusal if an option can't be used."""
     given = open_input(config, silence=True)
     heads = alignment_heads.choose(given.checkpoint)
     level = logging.INFO if heads.listed else logging.WARNING
@@ -158,5 +158,5 @@ def _rows_here(config: AlignConfig, given: DecoderInput, heads: int) -> int:
     if config.text == "reference":
         return read
     generated = decoder_cost.rows_per_device(*here)
-    # One row fills a CPU's cores where a text is read, and doesn't where one is generated.
+    # On a CPU one row fills the cores while its text is read, but not while tokens are generated one by one.
     return generated if given.platform == "cpu" else min(read, generated)

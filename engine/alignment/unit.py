@@ -1,7 +1,7 @@
 """One unit of alignment: a block of utterances of a language, each with its text.
 
-A text that can't be aligned is reported with its reason, and the run continues: no text, more tokens than the
-decoder holds, letters that the tokenizer can't write. Memory: the states of a block.
+A text that can't be aligned is reported with the reason, and the run continues: it is empty, has more tokens
+than the decoder holds, or letters that the tokenizer can't write. Memory: the states of a block.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Work:
     """Decoder, states and options of an alignment.
 
     Attributes:
-      source: of states; one state.
+      source: of one encoder state.
       decoding: the decoder.
       heads: of its cross-attention that follow the words.
       text: "reference" or "decoded".
@@ -54,13 +54,7 @@ class _EncodedBlock:
 
 
 def align(unit: UtteranceBlock, work: Work, advance: Callable[[], None]) -> list[Aligned]:
-    """Words of every utterance of a unit, in order.
-
-    Args:
-      unit: the utterances.
-      work: decoder, states and options.
-      advance: called for every utterance whose states have come.
-    """
+    """Words of every utterance of a unit, in order; `advance` is called as the states of each arrive."""
     token = work.tokens[unit.language]
     by_row = {utterance.row: utterance for utterance in unit.utterances}
     found: dict[int, Aligned] = {}
@@ -109,7 +103,7 @@ def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> lis
         elif not isinstance(text, str):
             good[row] = text
     timed = _timed(good, block, prompts, work)
-    problems |= {row: "the decoder's attention isn't finite" for row in good if not timed[row].sound}
+    problems |= {row: "the decoder's attention isn't finite" for row in good if not timed[row].finite}
     aligned = []
     for row, utterance in enumerate(block.utterances):
         one = Aligned(
@@ -145,7 +139,7 @@ def _languages(
 def _timed(
     texts: Mapping[int, tuple[int, ...]], block: _EncodedBlock, prompts: Sequence[Sequence[int]], work: Work
 ) -> dict[int, word_timestamps.Timed]:
-    """Texts of some rows of a block in time."""
+    """Frames of the tokens of some rows of a block."""
     rows = list(texts)
     if not rows:
         return {}
@@ -163,20 +157,14 @@ def _timed(
 
 
 def reference(transcription: str, language: str, tokens: Tokens) -> tuple[int, ...] | str:
-    """Tokens of a transcription, or why it has none to align.
-
-    Args:
-      transcription: of the corpus; a run of spaces counts as one.
-      language: of the text, see `_text_language`.
-      tokens: the model's vocabulary.
-    """
+    """Tokens of a transcription, or the reason why it can't be aligned; a run of spaces counts as one."""
     plain = " ".join(transcription.split())
     if not plain:
         return "its transcription is empty. Give one, or align what the model decodes by --text=decoded"
     text = word_splitting.leading_space(language) + plain
     try:
         ids = tokens.encode(text)
-    except (TypeError, UnicodeError):  # half a character, as broken transcriptions hold
+    except (TypeError, UnicodeError):  # a lone surrogate, in a broken transcription
         return f"its transcription isn't text: {plain[:60]!a}. Correct it"
     written = tokens.decode(ids)
     if written != text or any(id >= tokens.eot for id in ids):
@@ -189,7 +177,7 @@ def reference(transcription: str, language: str, tokens: Tokens) -> tuple[int, .
 
 
 def _unfit(text: tuple[int, ...], room: int) -> str:
-    """Reason why a text can't be aligned where the decoder holds `room` tokens, the end included; or ""."""
+    """Reason why a text can't be aligned by a decoder with `room` for it and eot; "" if it can."""
     if not text:
         return "the decoder's text is empty, so there is nothing to align"
     if len(text) >= room:
@@ -199,7 +187,7 @@ def _unfit(text: tuple[int, ...], room: int) -> str:
 
 
 def _text_language(language: str, code: str, tokens: Tokens) -> str:
-    """Language whose rules split a text: its own if Whisper knows it, else that of the prompt."""
+    """Language whose rules split a text: its own if Whisper has it, else the prompt's."""
     own = whisper_code(language)
     return own if own in tokens.languages or own in WITHOUT_SPACES else code
 
@@ -207,7 +195,7 @@ def _text_language(language: str, code: str, tokens: Tokens) -> str:
 def _decode(
     block: _EncodedBlock, prompts: Sequence[Sequence[int]], decoding: Decoding
 ) -> tuple[list[tuple[int, ...] | str], list[bool]]:
-    """Greedy texts of a block, or why there is none, and whether a limit ended each."""
+    """Greedy text of each row of a block or the reason why it has none, and whether a limit ended it."""
     room = decoding.sizes.text_positions - len(prompts[0]) - 1
     limits = np.asarray([token_limit(one.frames, room) for one in block.utterances], np.int32)
     decoded = decoding.generate(block.states, block.visible, block.apply_norm, prompts, limits)

@@ -1,8 +1,9 @@
-"""Words of a text, as openai/whisper splits its tokens, and how punctuation is attached to them.
+"""Words of a text, split from its tokens as openai/whisper does, with punctuation attached.
 
-Where a language writes spaces, a word begins at a token that does, and at punctuation; where it doesn't (zh,
-ja, th, lo, my, yue), wherever the tokens so far are whole characters. Languages in neither case, such as
-Khmer or Tibetan, give phrases, as they do there. Punctuation keeps its tokens but gives the word no time.
+In languages written with spaces, a word begins at a token that starts with a space, and at punctuation. In
+the others (zh, ja, th, lo, my, yue) every run of tokens that makes whole characters is a word. Languages in
+neither case, such as Khmer or Tibetan, give phrases, as in openai/whisper. Punctuation keeps its tokens, but
+a word's time is that of its own tokens.
 
 Source: openai/whisper, tokenizer.py, split_to_word_tokens, and timing.py, merge_punctuations, written anew.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from isogloss.engine.corpora.languages import WITHOUT_SPACES
 
-Decode = Callable[[Sequence[int]], str]  # tokens to text, U+FFFD for what is no whole character
+Decode = Callable[[Sequence[int]], str]  # tokens to text, U+FFFD for an incomplete character
 
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 full-width signs are meant
@@ -22,13 +23,13 @@ _INCOMPLETE = "\ufffd"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A word and its tokens.
+    """A word and its tokens, by index in the text.
 
     Attributes:
-      text: with the spaces and the punctuation that belong to it.
-      start: place of its first token in the text.
-      stop: place after its last.
-      core: the tokens [start, stop) of the word itself, without the punctuation attached: its time is theirs.
+      text: with its spaces and punctuation.
+      start: index of its first token.
+      stop: index after its last.
+      core: [start, stop) of the word without punctuation; the word's time is that of these tokens.
     """
 
     text: str
@@ -38,12 +39,9 @@ class Piece:
 
 
 def split(tokens: Sequence[int], language: str, decode: Decode) -> tuple[Piece, ...]:
-    """Words of a text in order, with punctuation attached; every token belongs to one.
+    """Words of a text in order, with punctuation attached; every token belongs to one word.
 
-    Args:
-      tokens: of the text, no special ones.
-      language: by Whisper's code; "en" for English-only models.
-      decode: of the tokenizer.
+    `tokens` are without special ones, `language` is Whisper's code.
     """
     pieces = list(_characters(tokens, decode))
     if language not in WITHOUT_SPACES:
@@ -52,7 +50,7 @@ def split(tokens: Sequence[int], language: str, decode: Decode) -> tuple[Piece, 
 
 
 def leading_space(language: str) -> str:
-    """What a reference text begins with: Whisper's transcripts start with a space where words have them."""
+    """Start of a reference text: Whisper's texts begin with a space in languages that write spaces."""
     return "" if language in WITHOUT_SPACES else " "
 
 
@@ -61,12 +59,12 @@ def _piece(text: str, start: int, stop: int) -> Piece:
 
 
 def _characters(tokens: Sequence[int], decode: Decode) -> Iterator[Piece]:
-    """Shortest runs of tokens that are whole characters; what never becomes one is a run at the end."""
+    """Shortest runs of tokens that make whole characters; tokens that never do are one run at the end."""
     whole, offset, start = decode(tokens), 0, 0
     for stop in range(1, len(tokens) + 1):
         text = decode(tokens[start:stop])
         at = text.find(_INCOMPLETE)
-        # An incomplete character is a run of its own where the whole text has none there either.
+        # U+FFFD is a character of the text itself, not an incomplete one, if the whole text has it there too.
         if at < 0 or whole[offset + at : offset + at + 1] == _INCOMPLETE:
             yield _piece(text, start, stop)
             offset, start = offset + len(text), stop

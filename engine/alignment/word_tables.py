@@ -1,7 +1,7 @@
 """Tables of the align job: words.parquet, one row per word, and utterances.parquet, one per utterance.
 
-A part is the table of one unit, a row per utterance with its words in it. An utterance that can't be aligned
-has its row too, without words and with the reason.
+A part is the table of one unit: a row per utterance that holds its words as a list. An utterance that can't
+be aligned has a row without words and with the reason.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from isogloss.engine.time_axis import FRAME_SECONDS
 
 _OF_WORD = (
     ("word", pa.string()),  # without spaces around it
-    ("text", pa.string()),  # with its spaces: an utterance's texts make up what was aligned
+    ("text", pa.string()),  # with its spaces; joined, these are the utterance's text
     ("first_frame", pa.int32()),
     ("last_frame", pa.int32()),  # included
     ("centre_frame", pa.int32()),
@@ -29,30 +29,30 @@ _OF_WORD = (
     ("end", pa.float64()),
     ("probability", pa.float64()),
     ("tokens", pa.list_(pa.int32())),
-    ("empty", pa.bool_()),  # no frame is its own
+    ("empty", pa.bool_()),  # it has no frame of its own
 )
 _OF_UTTERANCE = (
     ("language", pa.string()),
     ("utterance", pa.string()),
     ("sentence", pa.string()),
 )
-_SHARED = ("tied", "truncated")  # columns of an utterance that its words have, too
+_SHARED = ("tied", "truncated")  # columns of both tables
 WORDS = pa.schema(
     [*_OF_UTTERANCE, ("word_index", pa.int32()), *_OF_WORD, *((name, pa.bool_()) for name in _SHARED)]
 )
 UTTERANCES = pa.schema(
     [
         *_OF_UTTERANCE,
-        ("text", pa.string()),  # that was aligned, null where there is none
+        ("text", pa.string()),  # that was aligned; null without words
         ("language_token", pa.string()),
         ("language_token_by", pa.string()),  # language_token.Token.how
         ("language_probability", pa.float32()),  # of a detected language
         ("seconds", pa.float64()),
         ("frames", pa.int32()),
-        # The recording is longer than the window; of a transcription the last words may have wrong times.
+        # The recording is longer than the window: with --text=reference its last words may have wrong times.
         ("truncated", pa.bool_()),
-        ("cut", pa.bool_()),  # a decoded text, by the most tokens that the duration allows
-        ("tied", pa.bool_()),  # another warping path is as good
+        ("cut", pa.bool_()),  # a decoded text that reached the most tokens for its duration
+        ("tied", pa.bool_()),  # another warping path has equal cost
         ("words", pa.int32()),
         ("empty_words", pa.int32()),
         ("problem", pa.string()),
@@ -71,13 +71,13 @@ class Aligned:
       utterance: as listed.
       token: language token of the prompt.
       language_probability: of a detected language.
-      text: that was aligned; None where there is none.
-      words: of the text; none where it can't be aligned.
-      tied: whether another warping path is as good.
+      text: that was aligned; None without words.
+      words: of the text; none if it can't be aligned.
+      tied: whether another warping path has equal cost.
       cut: whether a limit ended the decoded text.
       problem: why there are no words, "" otherwise.
-      without_states: whether that is because there are no states.
-      left_out: whether the user asked to leave it out.
+      without_states: whether the problem is that there are no states.
+      left_out: whether an option left the utterance out.
     """
 
     utterance: ListedUtterance
@@ -116,7 +116,7 @@ def _row(one: Aligned, language: str) -> dict[str, object]:
 
 
 def _word(word: Word) -> dict[str, object]:
-    """A word's columns; one without frames of its own ends where it starts."""
+    """Columns of a word; one without frames of its own ends where it starts."""
     after = word.first_frame if word.empty else word.last_frame + 1
     return {
         "word": word.text.strip(),
@@ -133,7 +133,7 @@ def _word(word: Word) -> dict[str, object]:
 
 
 def words(part: pa.Table) -> pa.Table:
-    """Rows of words.parquet out of a part."""
+    """Rows of words.parquet from a part."""
     names = (*(name for name, _ in _OF_UTTERANCE), *_SHARED)
     rows = [
         {**{name: one[name] for name in names}, "word_index": index, **word}

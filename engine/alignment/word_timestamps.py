@@ -1,9 +1,9 @@
-"""Frames of each word of a text: the decoder reads the text, its attention is aligned with the frames.
+"""Frames of each word of a text: the decoder reads the text, and DTW aligns its attention with the frames.
 
-One program per shape does it all on the device: encoder states in, the first frame and the probability of
-each token out. Memory there: scores of the alignment heads, heads * tokens * frames floats a row (base 8,
-large-v2 23 heads), and one row's logits. A word's frames are those before the next word's first; punctuation
-attached to a word has none in it, and where tokens share a frame it belongs to the last.
+One program per shape runs on the device, from encoder states to the first frame and the probability of each
+token. Its memory: scores of the alignment heads, heads * tokens * frames floats a row (base 8, large-v2 23
+heads), and the logits of one row. A word's frames end before the next word's first. Attached punctuation
+adds no frames to its word; a frame that tokens share belongs to the last of them.
 
 Source: openai/whisper, timing.py, find_alignment.
 """
@@ -27,12 +27,12 @@ from isogloss.kernels import alignment
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Timed:
-    """A text's tokens in time.
+    """Frames and probabilities of a text's n tokens.
 
     Attributes:
-      first: frame at which each of the n tokens begins, then the one at which the text has ended.
-      probability: of each token after those before it, among tokens of text.
-      tied: whether another warping path is as good as the one taken, see `alignment.first_frames`.
+      first: frame at which each token begins, then the frame after the text.
+      probability: of each token given those before it, among tokens of text.
+      tied: whether another warping path has equal cost, see `alignment.first_frames`.
     """
 
     first: Int32[np.ndarray, " n1"]
@@ -40,8 +40,8 @@ class Timed:
     tied: bool
 
     @property
-    def sound(self) -> bool:
-        """Whether there is a path; none where attention isn't finite."""
+    def finite(self) -> bool:
+        """True if the attention was finite; otherwise no path was found."""
         return bool((self.first >= 0).all())
 
 
@@ -50,12 +50,12 @@ class Word:
     """A word and its frames.
 
     Attributes:
-      text: with the spaces and the punctuation that belong to it.
+      text: with its spaces and punctuation.
       tokens: with those of the punctuation.
       first_frame: of the word.
-      last_frame: the last that is the word's; the first again where none is.
-      probability: mean over the word's own tokens.
-      empty: whether no frame is the word's own.
+      last_frame: included; equals first_frame if the word is empty.
+      probability: mean over the word's tokens without punctuation.
+      empty: whether the word has no frame of its own.
     """
 
     text: str
@@ -67,21 +67,21 @@ class Word:
 
     @property
     def centre_frame(self) -> int:
-        """The frame in the middle, the earlier one of two."""
+        """The frame in the middle; the earlier one of two."""
         return (self.first_frame + self.last_frame) // 2
 
 
 def program(graph: nnx.GraphDef, heads: Heads, eot: int, skip: int, columns: int) -> Program:
     """Program of (parameters, states, visible, apply_norm, tokens, lengths, frames).
 
-    It gives first (B, T - skip) and tied (B), see `alignment.first_frames`, and the probability (B, T) of
-    each token after those before it, among ids below `eot`; NaN for the first.
+    It returns first (B, T - skip) and tied (B), see `alignment.first_frames`, and the probability (B, T) of
+    each token given those before it, among ids below `eot`; NaN for the first.
 
     Args:
       graph: of the decoder.
       heads: (layer, head) of the decoder.
-      eot: end of text; what comes after it in the vocabulary isn't text.
-      skip: tokens at the front that aren't aligned: the prompt but its last, which foretells the text.
+      eot: end of text; larger ids aren't text.
+      skip: tokens at the front that aren't aligned: the prompt without its last, which predicts the text.
       columns: at least the frames of any row.
     """
 
@@ -98,7 +98,7 @@ def program(graph: nnx.GraphDef, heads: Heads, eot: int, skip: int, columns: int
         memory = decoder.enter(states, visible, apply_norm)
         stream, scores = decoder.teach(tokens, memory, visible, heads)
         matrix = alignment.attention_matrix(scores[..., :columns], lengths, frames)
-        # The end of text takes part in the standardisation, its own row foretells nothing.
+        # As in openai/whisper, the row of eot counts in the standardisation over tokens, but isn't aligned.
         first, tied = alignment.first_frames(matrix, lengths - 1, frames, skip=skip)
         return first, tied, decoder.probabilities(stream, tokens, eot)
 
@@ -108,24 +108,19 @@ def program(graph: nnx.GraphDef, heads: Heads, eot: int, skip: int, columns: int
 def rows_per_device(
     platform: str, dimensions: Dimensions, compute: str, memory: int | None, heads: int
 ) -> int:
-    """Utterances of a step: one fills a CPU's cores, an accelerator takes up to sixteen.
+    """Utterances of a step: 1 on a CPU, whose cores it fills; up to 16 on an accelerator, if memory allows.
 
-    Args:
-      platform: of JAX.
-      dimensions: of the model.
-      compute: dtype of products.
-      memory: bytes of a device, None if it doesn't say.
-      heads: number of alignment heads.
+    `memory` is in bytes, of one device, and None if the device doesn't report it.
     """
     most = 1 if platform == "cpu" else 16
     return rows_that_fit(most, lambda rows: step_bytes(dimensions, compute, rows, heads), memory)
 
 
 def step_bytes(dimensions: Dimensions, compute: str, rows: int, heads: int) -> int:
-    """Memory of a step, by formula: weights, scores of a text by frames, one row's logits.
+    """Memory of a step in bytes, by formula: weights, scores of text by frames, logits of one row.
 
-    Scores are there for the alignment heads and for one layer, twice each, and ten times for one head, whose
-    attention is sharpened and smoothed.
+    Scores of the alignment heads and of one layer count twice, for copies. Those of one more head count ten
+    times, for intermediate results while its attention is standardised and filtered.
     """
     text = dimensions.text_positions
     scores = 4 * text * dimensions.positions * (2 * heads + 2 * dimensions.heads + 10)
@@ -144,7 +139,7 @@ def align(
     prompts: Sequence[Sequence[int]],
     texts: Sequence[Sequence[int]],
 ) -> list[Timed]:
-    """Frames of the tokens of each row.
+    """Frames of the tokens of each row, see `Decoding` for its arguments.
 
     Args:
       decoding: the decoder.
@@ -157,34 +152,22 @@ def align(
       texts: tokens of each row, at least one.
 
     Raises:
-      Refusal: a number is out of range, or prompt, text and end don't fit the decoder.
+      Refusal: a number is out of range, or prompt, text and eot don't fit the decoder.
     """
     decoding.check(states, visible)
     most, eot = decoding.sizes.text_positions, decoding.tokens.eot
-    lengths = np.asarray([len(p) + len(t) + 1 for p, t in zip(prompts, texts, strict=True)], np.int32)
-    for row, text in enumerate(texts):
-        if not text or lengths[row] > most or not 1 <= frames[row] <= visible[row]:
-            raise Refusal(
-                f"a text has 1 to {most - len(prompts[row]) - 1} tokens and 1 to {visible[row]} frames, got "
-                f"{len(text)} and {frames[row]}"
-            )
-    if len({len(prompt) for prompt in prompts}) > 1:
-        raise Refusal(f"prompts must be of one length, got {sorted({len(p) for p in prompts})}")
+    lengths = _lengths(prompts, texts, frames, visible, most)
+    skip = len(prompts[0]) - 1
 
     def kind(row: int) -> tuple[int, int, int]:
-        columns = decoding.frames_step(int(frames[row]))
-        return (
-            decoding.frames_step(int(visible[row])),
-            columns,
-            decoder_program.text_step(int(lengths[row]), most),
-        )
+        steps = (decoding.frames_step(int(count[row])) for count in (visible, frames))
+        return (*steps, decoder_program.text_step(int(lengths[row]), most))
 
     timed: dict[int, Timed] = {}
     for (window, columns, longest), some in decoding.batches(visible, kind):
-        skip = len(prompts[some[0]]) - 1
         key = ("times", tuple(heads), skip, columns)
         run = decoding.program(
-            key, lambda skip=skip, columns=columns: program(decoding.graph, heads, eot, skip, columns)
+            key, lambda columns=columns: program(decoding.graph, heads, eot, skip, columns)
         )
         tokens = np.full((len(some), longest), eot, np.int32)
         for place, row in enumerate(some):
@@ -198,14 +181,28 @@ def align(
     return [timed[row] for row in range(len(visible))]
 
 
-def words(timed: Timed, pieces: Sequence[Piece], tokens: Sequence[int]) -> tuple[Word, ...]:
-    """Words of a text that has been aligned.
+def _lengths(
+    prompts: Sequence[Sequence[int]],
+    texts: Sequence[Sequence[int]],
+    frames: Counts,
+    visible: Counts,
+    most: int,
+) -> Int32[np.ndarray, " B"]:
+    """Tokens of each row, prompt and eot included; a Refusal if a number is out of range."""
+    lengths = np.asarray([len(p) + len(t) + 1 for p, t in zip(prompts, texts, strict=True)], np.int32)
+    for row, text in enumerate(texts):
+        if not text or lengths[row] > most or not 1 <= frames[row] <= visible[row]:
+            raise Refusal(
+                f"a text has 1 to {most - len(prompts[row]) - 1} tokens and 1 to {visible[row]} frames, got "
+                f"{len(text)} and {frames[row]}"
+            )
+    if len({len(prompt) for prompt in prompts}) > 1:
+        raise Refusal(f"prompts must be of one length, got {sorted({len(p) for p in prompts})}")
+    return lengths
 
-    Args:
-      timed: from `align`, sound.
-      pieces: from `word_split.split`.
-      tokens: of the text.
-    """
+
+def words(timed: Timed, pieces: Sequence[Piece], tokens: Sequence[int]) -> tuple[Word, ...]:
+    """Words of a text, from finite `timed` of `align` and `pieces` of `word_splitting.split`."""
     found = []
     for piece in pieces:
         first, end = (int(timed.first[place]) for place in piece.core)

@@ -16,24 +16,20 @@ from isogloss.engine.whisper import encoder_program
 def rows_per_device(
     platform: str, dimensions: Dimensions, compute: str, memory: int | None, beams: int = 1
 ) -> int:
-    """Utterances of a step: many, so that reading the weights is a small part of it, if memory holds them.
+    """Utterances of a step: many, to spread the cost of reading the weights, as far as memory allows.
 
-    Args:
-      platform: of JAX.
-      dimensions: of the model.
-      compute: dtype of products, keys and values.
-      memory: bytes of a device, None if it doesn't say.
-      beams: hypotheses of each utterance.
+    `memory` is in bytes, of one device, and None if the device doesn't report it.
     """
     most = 8 if platform == "cpu" else 64
     return rows_that_fit(most, lambda rows: step_bytes(dimensions, compute, rows, beams), memory)
 
 
 def step_bytes(dimensions: Dimensions, compute: str, rows: int, beams: int = 1) -> int:
-    """Memory of a step of generation, by formula: weights, keys and values twice, states, logits.
+    """Memory of a step of generation in bytes, by formula: weights, keys and values, states, logits.
 
-    Keys and values are there as computed and as the loop holds them. The blocks' weights count twice too,
-    because the program slices them out of the stacked ones. Of states and logits there are several forms.
+    Keys and values count twice: as computed, and as the loop carries them. The weights of the blocks count
+    twice too, because the program slices them out of the stacked ones. States and logits count four times
+    in float32, for intermediate results.
     """
     size, d = jnp.dtype(compute).itemsize, dimensions.features
     of_position = 2 * dimensions.decoder_layers * d * size  # key and value in every layer
@@ -45,21 +41,14 @@ def step_bytes(dimensions: Dimensions, compute: str, rows: int, beams: int = 1) 
 
 
 def resident_bytes(dimensions: Dimensions, compute: str) -> int:
-    """Memory that stays taken on a device: weights of the decoder, and of the encoder that feeds it."""
+    """Memory that a device always holds, in bytes: weights of the decoder and of the encoder."""
     shapes = tensor_shapes(dimensions).items()
     decoder = sum(math.prod(shape) for name, shape in shapes if name.startswith("decoder."))
     return decoder * jnp.dtype(compute).itemsize + encoder_program.step_bytes(dimensions, rows=0)
 
 
 def flops(dimensions: Dimensions, frames: int, tokens: int, beams: int = 1) -> float:
-    """Multiplications and additions of one utterance, norms left out.
-
-    Args:
-      dimensions: of the model.
-      frames: of memory.
-      tokens: of prompt and text.
-      beams: hypotheses.
-    """
+    """Multiplications and additions of one utterance without norms; `tokens` counts prompt and text."""
     d, layers = dimensions.features, dimensions.decoder_layers
     memory = layers * 4 * frames * d * d
     token = layers * (12 * d * d + 4 * d * dimensions.ffn + 4 * d * (frames + tokens / 2))

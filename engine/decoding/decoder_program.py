@@ -1,8 +1,8 @@
-"""From encoder states to tokens: checkpoint, vocabulary, precision and devices put together.
+"""Decoder on the devices of this host: from encoder states, as NumPy arrays, to tokens.
 
-Host arrays in and out, any number of rows. Each row goes to one of few compiled programs by its own frames,
-limit and prompt, never by its neighbours', and is batched with others of that program: a row's result is a
-function of the row. A program takes seconds to compile and is kept. Padding never shows.
+Any number of rows. Each row goes to one of a few compiled programs, chosen by its own frames, limit and
+prompt, and is batched with other rows of that program, so that its result doesn't depend on other rows. A
+program takes seconds to compile and is kept.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ from isogloss.engine.whisper import parameters
 from isogloss.engine.whisper.encoder_program import Precision
 from isogloss.engine.whisper.tokenizer import Tokens
 
-FRAMES_STEP = 500  # memories are rounded up to a multiple of it
-TEXT_STEPS = (32, 64, 128, 256)  # tokens: texts are rounded up to one of these, or to the longest text
-_STAMPS = 1501  # its tokens of times, 0 to 30 s, the last of its vocabulary
-States = Float[np.ndarray, "B N D"]  # of any float type, NaN or anything beyond the visible frames
+FRAMES_STEP = 500  # numbers of frames are rounded up to a multiple of it, so that few programs compile
+TEXT_STEPS = (32, 64, 128, 256)  # numbers of tokens are rounded up to one of these, or to the most there are
+_STAMPS = 1501  # timestamp tokens of a Whisper, 0 to 30 s; the last ids of its vocabulary
+States = Float[np.ndarray, "B N D"]  # of any float type; any values beyond the visible frames
 Counts = Int[np.ndarray, " B"]
 Flags = Bool[np.ndarray, " B"]
 Kind = TypeVar("Kind", bound=tuple[int, ...])
@@ -39,9 +39,9 @@ class Decoded:
     """Text of one row.
 
     Attributes:
-      tokens: without prompt and end; none where the states aren't finite.
-      log_probability: sum over tokens and end, before suppression; NaN where the states aren't finite.
-      cut: whether the limit ended it.
+      tokens: without prompt and eot; none where the states aren't finite.
+      log_probability: sum over tokens and eot, before suppression; NaN where the states aren't finite.
+      cut: whether the limit ended the text.
     """
 
     tokens: tuple[int, ...]
@@ -52,8 +52,9 @@ class Decoded:
 class Decoding:
     """A decoder on this host's devices; `load` makes it.
 
-    Everywhere: `states` of B utterances, how many of their frames are `visible`, at least 1, and whether the
-    encoder's final LayerNorm is still to be applied, `apply_norm` (False for state "final").
+    Arguments of its methods: `states` of B utterances; `visible`, the number of frames of each that the
+    decoder attends to, at least 1; `apply_norm`, whether the encoder's final LayerNorm is still to be applied
+    (False for state "final").
     """
 
     def __init__(
@@ -66,16 +67,7 @@ class Decoding:
         rows_per_device: int,
         exact: bool,
     ) -> None:
-        """Nothing is compiled yet.
-
-        Args:
-          tokens: the model's vocabulary.
-          sizes: of the model.
-          graph: of its decoder; with `program` and `batches` it makes programs of other modules.
-          replicas: of its parameters.
-          rows_per_device: utterances of one step on one device.
-          exact: whether products of float32 must not be rounded, which accelerators do.
-        """
+        """Hold a decoder, compile nothing. `exact` keeps accelerators from rounding float32 factors."""
         self.tokens = tokens
         self.sizes = sizes
         self.graph = graph
@@ -99,15 +91,7 @@ class Decoding:
         limits: Counts,
         beams: int = 1,
     ) -> list[Decoded]:
-        """Text of each row after its prompt.
-
-        Args:
-          states: of the rows.
-          visible: of the rows.
-          apply_norm: of the rows.
-          prompts: tokens to start from, such as `Tokens.prompt`.
-          limits: most new tokens of each row, the end included.
-          beams: hypotheses of each row; 1 is greedy.
+        """Text of each row after its prompt; `limits` are the most new tokens, eot included.
 
         Raises:
           Refusal: a number is out of range.
@@ -140,9 +124,9 @@ class Decoding:
     def detect(
         self, states: States, visible: Counts, apply_norm: Flags
     ) -> tuple[list[str], Float32[np.ndarray, " B"]]:
-        """Each row's likeliest language, by Whisper's code, and its probability among the languages.
+        """The likeliest language of each row, by Whisper's code, and its probability among the languages.
 
-        Both are of no use where the states aren't finite: the probability is NaN there.
+        Where the states aren't finite, the probability is NaN and the language means nothing.
 
         Raises:
           Refusal: the model is English-only.
@@ -164,7 +148,7 @@ class Decoding:
         return languages, probabilities
 
     def check(self, states: States, visible: Counts) -> None:
-        """Refuse impossible numbers of visible frames; Refusal."""
+        """Refuse impossible numbers of visible frames."""
         wrong = [int(n) for n in visible if not 1 <= n <= states.shape[1]]
         if wrong or states.shape[1] > self.sizes.positions:
             most = min(states.shape[1], self.sizes.positions)
@@ -177,11 +161,11 @@ class Decoding:
             raise Refusal(f"{rule}, got {start} and {limit}")
 
     def frames_step(self, visible: int) -> int:
-        """Frames of memory of the program that a row with so many visible ones goes to."""
+        """Number of frames of the program that takes a row with `visible` ones."""
         return min(-(-visible // FRAMES_STEP) * FRAMES_STEP, self.sizes.positions)
 
     def batches(self, visible: Counts, kind: Callable[[int], Kind]) -> Iterator[tuple[Kind, list[int]]]:
-        """Rows of one kind, as many as a step takes; shorter ones together, as they end together."""
+        """Kinds, each with as many of its rows as a step takes; shortest first, so that rows end together."""
         kinds: dict[Kind, list[int]] = {}
         for row in sorted(range(len(visible)), key=lambda row: int(visible[row])):
             kinds.setdefault(kind(row), []).append(row)
@@ -190,7 +174,7 @@ class Decoding:
                 yield key, rows[start : start + self.capacity]
 
     def program(self, key: Hashable, make: Callable[[], Program]) -> DataParallel:
-        """The program of this key over the decoder's parameters, made when first asked for."""
+        """The program of a key over the decoder's parameters, made at its first use."""
         if key not in self._programs:
             program = make()
             if self._exact:
@@ -200,14 +184,14 @@ class Decoding:
 
 
 def text_step(length: int, most: int) -> int:
-    """Tokens of the program that a text of this length goes to; `most` is the longest there is."""
+    """Number of tokens of the program that takes a text of `length`; `most` is the largest number."""
     return next((step for step in TEXT_STEPS if length <= step < most), most)
 
 
 def batch_of(
     states: States, visible: Counts, apply_norm: Flags, rows: list[int], frames: int
 ) -> tuple[Float[np.ndarray, "R W D"], Int[np.ndarray, " R"], Bool[np.ndarray, " R"]]:
-    """Inputs of a program: some rows, cropped or padded to a number of frames."""
+    """Inputs of a program: the chosen rows, cropped or padded to a number of frames."""
     cropped = states[rows, :frames]
     if cropped.shape[1] < frames:
         cropped = np.pad(cropped, ((0, 0), (0, frames - cropped.shape[1]), (0, 0)))
@@ -222,14 +206,7 @@ def load(
     rows_per_device: int,
     devices: int | None = None,
 ) -> Decoding:
-    """Read the decoder and replicate it.
-
-    Args:
-      checkpoint: of the model.
-      tokens: of the same model.
-      precision: as of the encoder; `attention` plays no part.
-      rows_per_device: utterances of one step on one device; a step reads all weights once.
-      devices: how many of this host's devices; all by default.
+    """A checkpoint's decoder on some of this host's devices, all by default.
 
     Raises:
       Refusal: the vocabulary isn't the model's.
@@ -240,8 +217,8 @@ def load(
     if sizes.positions == WINDOW_FRAMES and stamps != _STAMPS:
         raise Refusal(
             f"{checkpoint.name}: has {sizes.vocabulary} tokens, the tokenizer is of a Whisper with "
-            f"{tokens.timestamp_begin + _STAMPS}: its tokens mean something else. Remedy: give the tokenizer "
-            "of this model by --tokenizer."
+            f"{tokens.timestamp_begin + _STAMPS}: its ids have other meanings. Remedy: give the tokenizer of "
+            "this model by --tokenizer."
         )
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build_decoder(sizes, dtype=compute)

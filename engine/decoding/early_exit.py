@@ -1,7 +1,7 @@
 """Exits of the encoder: the states that enter the decoder, with or without the final LayerNorm.
 
-"final" is the last block's output with the LayerNorm: Whisper was trained on it, and other exits are
-measured against it. So the last block's output with the norm is not an exit of its own.
+State "final" is the last block's output after the LayerNorm. Whisper was trained on it, and other exits are
+compared with it; so the last block's output with the norm is not a separate exit.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ FINAL = Exit(state=state_source.FINAL, exit_norm=True)
 
 
 def choose(states: Sequence[str], exit_norm: str, layers: int) -> tuple[Exit, ...]:
-    """Exits asked for, in the order of the encoder; of one state the one with the norm first.
+    """Exits that were chosen, in the order of the encoder; the one with the norm comes first.
 
     Args:
       states: names among "1" .. "final"; none for all.
@@ -55,7 +55,7 @@ def choose(states: Sequence[str], exit_norm: str, layers: int) -> tuple[Exit, ..
         if (state, norm) != (str(layers), True)
     ]
     if str(layers) in states and True in NORMS[exit_norm]:
-        _LOG.info("state %d with the final LayerNorm is the final state, and is called so", layers)
+        _LOG.info("state %d with the final LayerNorm is the state called final", layers)
     if state_source.FINAL in wanted or (str(layers) in wanted and True in NORMS[exit_norm]):
         chosen.append(FINAL)
     return tuple(chosen)

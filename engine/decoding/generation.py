@@ -1,9 +1,9 @@
 """Greedy generation and language detection, as programs that every device runs.
 
-One program of one shape: rows, frames of memory and the most tokens are fixed, keys and values of tokens lie
-in a static cache, those of the memory are computed once. The loop ends when every row has; a row that has
-ended changes no more, so a row's result doesn't depend on its neighbours. A row whose logits aren't finite
-ends at once with log-probability NaN. Ties go to the smaller id.
+A program has one shape: the numbers of rows, of frames and of tokens at most are fixed. Keys and values of
+tokens are in a static cache, those of the frames are computed once. The loop stops when all rows have ended;
+an ended row doesn't change any more, so results don't depend on the other rows of a batch. A row whose
+logits aren't finite ends at once with log-probability NaN. Ties go to the smaller id.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ from isogloss.engine.whisper.decoder import Decoder, DecoderBlock, KeysValues
 from isogloss.engine.whisper.tokenizer import Tokens
 
 TOKENS_PER_SECOND = 25.0
-"""Most tokens that a second of audio may give.
+"""Most tokens generated for a second of audio.
 
-Read memory in Latin script has 3 to 8. Scripts that Whisper's vocabulary spells byte by byte need several
-times that, up to the 448 tokens that its decoder holds.
+Read speech in Latin script has 3 to 8 tokens a second. Scripts that Whisper's vocabulary spells byte by byte
+need several times that, up to the 448 tokens that its decoder holds.
 """
-TOKENS_MORE = 16  # for any duration
+TOKENS_MORE = 16  # allowed beyond that, for recordings of any duration
 Caches = tuple[KeysValues, ...]  # of tokens, layer by layer
 
 
 def token_limit(frames: int, room: int) -> int:
-    """Most new tokens, the end included, of a recording of so many frames where the decoder has `room`."""
+    """Most new tokens of a recording, eot included; `room` is the number of positions after the prompt."""
     seconds = frames * time_axis.FRAME_SECONDS
     return max(1, min(room, TOKENS_MORE + math.ceil(seconds * TOKENS_PER_SECOND)))
 
@@ -74,7 +74,7 @@ class Rules:
 
 
 class DecoderMemory(NamedTuple):
-    """Arrays that stay the same while the tokens of some utterances are generated."""
+    """Arrays that don't change while the tokens of a batch of utterances are generated."""
 
     decoder: Decoder
     blocks: tuple[DecoderBlock, ...]
@@ -135,7 +135,7 @@ def _append_token(
     limit: Int[Array, " B"],
     eot: int,
 ) -> Generated:
-    """One more token of every row that isn't finished."""
+    """Texts with one more token in every row that isn't finished."""
     token = jnp.argmax(jnp.where(allowed[None, :], logits, -jnp.inf), axis=-1).astype(jnp.int32)
     gain = jnp.take_along_axis(logits, token[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
     running = ~text.finished
@@ -151,13 +151,11 @@ def _append_token(
 
 
 def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> Program:
-    """Program of (parameters, states, visible, apply_norm, prompt, limit): the likeliest token each time.
+    """Program of (parameters, states, visible, apply_norm, prompt, limit) that takes the likeliest token.
 
-    It takes states (B, N, D), visible frames (B), whether the final norm is still to be applied (B), prompts
-    (B, P) and the most new tokens of each row, eot included (B, at most `longest`; 0 for rows of padding). It
-    gives tokens (B, longest), filled up with eot; how many of them are the row's, without eot (B); the sum of
-    the log-probabilities of the tokens, eot included, before suppression (B); and whether the row was cut
-    by its limit before eot (B).
+    `limit` is the most new tokens of a row, eot included: at most `longest`, and 0 for rows of padding. The
+    program returns tokens, padded with eot; the number of them before eot; the sum of the log-probabilities
+    of the tokens, eot included, before suppression; and whether the row reached its limit before eot.
     """
     first, later = rules.allowed(vocabulary)
 
@@ -197,10 +195,9 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
 
 
 def detection(graph: nnx.GraphDef, sot: int, languages: Sequence[int]) -> Program:
-    """Program of (parameters, states, visible, apply_norm): (id of the language's token, its probability).
+    """Program of (parameters, states, visible, apply_norm) that returns the language's token and probability.
 
-    The probability is among `languages` alone, after the token that starts every transcript, as
-    openai/whisper has it.
+    As in openai/whisper, the probabilities are those after the start token, renormalised over `languages`.
     """
     ids = np.asarray(languages, np.int32)
 

@@ -1,8 +1,8 @@
-"""Conductor of the jobs that run the decoder, transcribe and align: what they do alike, in one `run`.
+"""Conductor of the jobs that run the decoder, transcribe and align: `run` is what they share.
 
-Several processes divide the units, blocks of utterances; each unit's part is kept under OUT/parts, and a
-process that waits for no other's part writes the tables. Broken recordings are reported by name, and the run
-continues; every run tries them again. Run again after any crash, it does what is missing.
+The units of work are blocks of utterances, divided among the processes. Results of a unit are kept under
+OUT/parts; the process that finds all parts complete writes the tables. Broken recordings are reported by
+name, and the run continues; every run tries them again. A run after a crash does only what is missing.
 """
 
 import abc
@@ -36,12 +36,12 @@ Made = TypeVar("Made")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderJob(abc.ABC, Generic[Made]):
-    """What a job of its own adds to `run`, opened.
+    """Part of a job that `run` doesn't have: its settings, its results and their tables.
 
     Attributes:
       input: of the decoder.
       rows: utterances of a decoder's step on a device.
-      settings: what decides the results as a whole; a folder is of one.
+      settings: all that the results depend on; a folder holds results of one such set.
       effort: for estimates.
     """
 
@@ -58,7 +58,7 @@ class DecoderJob(abc.ABC, Generic[Made]):
 
     @abc.abstractmethod
     def make(self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]) -> Sequence[Made]:
-        """Results of a unit's utterances in order; `advance` is called for each whose states have come."""
+        """Results of a unit's utterances in order; `advance` is called as the states of each arrive."""
 
     @abc.abstractmethod
     def part(self, made: Sequence[Made], language: str) -> pa.Table:
@@ -70,22 +70,22 @@ class DecoderJob(abc.ABC, Generic[Made]):
 
     @abc.abstractmethod
     def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
-        """Write the tables if the units are the whole; fields of the job's own summary."""
+        """Fields of the job's own summary; the tables are written if the units are the `whole`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderJobSummary:
-    """How a run ended; `done` and `skipped` are of this process's share.
+    """Summary of a run; `done` and `skipped` count this process's share.
 
     Attributes:
       done: utterances of units made by this run.
-      skipped: utterances of units that were there already.
-      waiting: units of other shards that aren't done; tables are written when there is none.
-      failed: reason by "language utterance"; of every share where tables were written, otherwise of this one.
+      skipped: utterances of units that were complete before.
+      waiting: units that other shards have not finished; tables are written when there are none.
+      failed: reason by "language utterance"; of all shares if tables were written, else of this one.
       seconds: of the run.
-      audio_seconds_per_second: real audio of `done`, per second of the run.
-      plan: what was to do: units, utterances, FLOPs, bytes; with --dry_run the time it would take.
-      programs: how many were compiled, and found in --compilation_cache.
+      audio_seconds_per_second: duration of the audio of `done`, per second of the run.
+      plan: units, utterances, FLOPs and bytes to do; with --dry_run also the estimated time.
+      programs: numbers of programs compiled, and found in --compilation_cache.
     """
 
     done: int
@@ -99,17 +99,12 @@ class DecoderJobSummary:
 
     @property
     def complete(self) -> bool:
-        """Whether no utterance failed."""
+        """True if no utterance failed."""
         return not self.failed
 
 
 def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[Summary]) -> Summary:
-    """Make the units that have no part yet, and write the tables if all have one.
-
-    Args:
-      config: options of the job.
-      open_job: opens what they name, or refuses it.
-      summary: class of the result.
+    """Summary of a run, which makes the units without a part, and the tables once all units have one.
 
     Raises:
       Refusal: bad input, before any compute; or --out holds results of other settings.
@@ -149,7 +144,7 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
 
 
 def _recovered(job: DecoderJob, unit: UtteranceBlock, parts: PartFiles) -> bool:
-    """Whether an utterance that had no states when the unit's part was made has some now."""
+    """True if an utterance that had no states when the unit's part was made has some now."""
     without = job.without_states(parts.table(unit.name))
     rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
     source = job.input.source
@@ -157,7 +152,7 @@ def _recovered(job: DecoderJob, unit: UtteranceBlock, parts: PartFiles) -> bool:
 
 
 def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFiles) -> None:
-    """Load the decoder, and keep every unit's part."""
+    """Load the decoder, and write the part of every unit."""
     if not todo:
         return
     given = job.input
@@ -186,7 +181,7 @@ def _awaited(units: Sequence[UtteranceBlock], parts: PartFiles) -> int:
     """Number of units that other shards have not finished; also logged."""
     waiting = sum(not parts.kept(unit.name) for unit in units)
     if waiting:
-        _LOG.info("%d units of other shards aren't done yet; the tables wait for them", waiting)
+        _LOG.info("other shards have not finished %d units; the tables are written once they have", waiting)
     return waiting
 
 

@@ -1,4 +1,4 @@
-"""Cost of a decoder job before it is run: units, utterances, FLOPs, bytes, and the time on this machine."""
+"""Estimated cost of a decoder job: units, utterances, FLOPs, bytes, and the time on this machine."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
 from isogloss.engine.runtime import shards
 from isogloss.engine.whisper import encoder_program
 
-_PROMPT = 5  # tokens that aren't of the text
-_TOKENS = 5.0  # of a second of audio; texts are taken to be of usual length
+_PROMPT = 5  # tokens beside those of the text
+_TOKENS = 5.0  # tokens of a second of audio, for texts of usual length
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,10 @@ class Effort:
     """Work of a job for each utterance.
 
     Attributes:
-      readings: how often the decoder goes through an utterance's text.
+      readings: number of times that the decoder reads or writes an utterance's text.
       beams: hypotheses of a text.
       row_bytes: on disk.
-      decoder_share: share of a dense product's speed that the decoder reaches.
+      decoder_share: fraction of a dense product's speed that the decoder reaches.
     """
 
     readings: int
@@ -54,7 +54,7 @@ def plan(todo: Sequence[UtteranceBlock], given: DecoderInput, effort: Effort) ->
 
 
 def time_here(plan: Mapping[str, int | float], effort: Effort) -> dict[str, int | float]:
-    """Time that a plan would take here, by a product timed on the spot."""
+    """Estimated seconds of a plan on this machine, from the speed of a dense product timed now."""
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
     seconds = plan["encoder_flops"] / encoder_program.SHARE_OF_PEAK
     seconds += plan["decoder_flops"] / effort.decoder_share

@@ -1,6 +1,6 @@
 """Input of a decoder job, opened before anything is computed: model, vocabulary, states, language tokens.
 
-All that can be refused is refused here. `settings` is what decides the results of the job as a whole.
+All bad input is refused here.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ class DecoderInput:
       tokens: language token of the prompt, by language.
       platform: of JAX.
       precision: of the computation.
-      settings: values that decide the results, beside the job's own.
+      settings: values that the results depend on, without the job's own.
     """
 
     checkpoint: Checkpoint
@@ -51,12 +51,7 @@ class DecoderInput:
 
 
 def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcribe") -> DecoderInput:
-    """Input that the options name.
-
-    Args:
-      config: options of the job.
-      silence: whether the rest of a store's window is filled with silence.
-      task: "transcribe" or "translate".
+    """Input that the options name; `silence` fills the rest of a store's window with states of silence.
 
     Raises:
       Refusal: an option, the model or the corpus can't be used.
@@ -115,9 +110,11 @@ def _language_tokens(
     tokens = {code: language_token.choose(code, config.language, overrides, known) for code in languages}
     for code, token in tokens.items():
         if token.how != "detected":
-            vocabulary.prompt(token.language, task)  # refused here if the model lacks one of its tokens
+            vocabulary.prompt(token.language, task)  # refuses a language or task that the model lacks
         if token.reason:
-            _LOG.info("%s: Whisper has no token for it; %r stands in: %s", code, token.language, token.reason)
+            _LOG.info(
+                "%s: Whisper has no token for it; %r replaces it: %s", code, token.language, token.reason
+            )
     return tokens
 
 
@@ -128,10 +125,10 @@ def _settings(
     source: StateSource,
     precision: Precision,
 ) -> dict[str, Json]:
-    """Values that decide the results.
+    """Values that the results depend on.
 
-    Rows of a step are not among them: they follow the memory of the device that a run or a shard finds, and
-    change the last bits at most.
+    Rows of a step are not among them: they follow the memory of each shard's device, and change the last bits
+    at most.
     """
     ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
     return {

@@ -1,8 +1,8 @@
-"""The language token of the decoder's prompt.
+"""Language token of the decoder's prompt.
 
-A language's own token where the model has it; a stand-in for the 19 languages of FLEURS that Whisper lacks,
-chosen by kinship, then by script, then by contact. The choices are arguments, not measurements: --stand_in
-replaces them, --language=detect asks the model. Every transcript says which token it was made with.
+A language has its own token if the model has one. The 19 languages of FLEURS that Whisper lacks have a
+stand-in, chosen by kinship, then by script, then by contact. These choices are arguments, not measurements:
+--stand_in replaces them, --language=detect asks the model. Each row of transcripts.parquet names its token.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ REASONS = {
     "xh": ("sn", "Southern Bantu; Shona is the nearest kin known"),
     "zu": ("sn", "Southern Bantu; Shona is the nearest kin known"),
 }
-"""Stand-in and reason by the first part of a FLEURS code."""
+"""Stand-in, and the reason for it, by the first part of a FLEURS code."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Token:
     Attributes:
       language: by Whisper's code; "" where each utterance's is detected.
       how: "own", "stand-in", "given" (by a flag), "detected", or "none" for English-only models.
-      reason: of a stand-in.
+      reason: for a stand-in.
     """
 
     language: str
@@ -56,7 +56,7 @@ def parse(pairs: Sequence[str]) -> dict[str, str]:
     """Stand-ins of --stand_in=ky=kk,ga_ie=en: by code, whole or its first part.
 
     Raises:
-      Refusal: a pair isn't one, or a code stands twice.
+      Refusal: a pair is malformed, or a code is given twice.
     """
     found: dict[str, str] = {}
     for pair in pairs:
@@ -70,7 +70,7 @@ def parse(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def unused(overrides: Mapping[str, str], codes: Iterable[str]) -> list[str]:
-    """Codes of `overrides` that name none of the languages `codes`, perhaps misspelt."""
+    """Codes of `overrides` that match none of the languages `codes`, perhaps misspelt."""
     return sorted(set(overrides) - {name for code in codes for name in (code, base_code(code))})
 
 
@@ -80,15 +80,15 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
     Args:
       code: as the corpus writes it, "en_us", "cmn_hans_cn" or "en".
       asked: "per-utterance", "detect" or one of Whisper's codes.
-      overrides: from `parse`; they go before all else.
-      known: languages that the model has tokens for; none for English-only models.
+      overrides: from `parse`; they take precedence.
+      known: languages that the model has tokens for; empty for English-only models.
 
     Raises:
       Refusal: the model lacks the token, or there is no token and no stand-in for the language.
     """
     if not known:
         if asked not in (PER_UTTERANCE, "en"):
-            rule = "an English-only model knows no language token"
+            rule = "an English-only model has no language tokens"
             raise Refusal(f"--language={asked}: {rule}. Remedy: a multilingual --model")
         return Token(language="en", how="none")
     base = base_code(code)

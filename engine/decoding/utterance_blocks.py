@@ -1,4 +1,4 @@
-"""Blocks of utterances: the units of work of decoder jobs, kept apart and made together."""
+"""Blocks of utterances: the units of work of decoder jobs, computed together but stored one by one."""
 
 import dataclasses
 import itertools
@@ -33,7 +33,7 @@ class UtteranceBlock:
         return f"{self.language}.{self.number:05}"
 
     def key(self, source: StateSource, token: Token, **more: object) -> str:
-        """Fingerprint of all that its part depends on; `more` is the job's."""
+        """Fingerprint of all that the unit's part depends on; `more` is what the job adds."""
         described = {
             "states": source.identity(self.language),
             "token": dataclasses.asdict(token),
@@ -65,12 +65,9 @@ def utterance_count(units: Sequence[UtteranceBlock]) -> int:
 def made_together(
     units: Sequence[UtteranceBlock], rows: int, make: Callable[[UtteranceBlock], Sequence[Made]]
 ) -> Iterator[tuple[UtteranceBlock, Sequence[Made]]]:
-    """Each unit with its results from `make`; several units are made at once, so that all devices have work.
+    """Each unit with its results; several units are made at once, until their `rows` fill the devices.
 
-    Args:
-      units: in order of work.
-      rows: utterances that fill the devices.
-      make: results of a unit's utterances, in order, the same number for each.
+    `make` returns the results of a unit's utterances in order, the same number for each.
     """
     for _, same in itertools.groupby(units, key=lambda unit: unit.language):
         of_language, size = list(same), max(1, -(-rows // BLOCK))

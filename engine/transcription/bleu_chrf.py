@@ -1,8 +1,8 @@
 """BLEU and chrF of a corpus by sacrebleu, and their resamples for intervals.
 
-The figures are sacrebleu's own; resamples add up the counts of every sentence. BLEU's statistics and
-formula are sacrebleu's too; chrF's, which it keeps to itself, are written out (chrF2: characters 1 to 6,
-beta 2, no words; Popovic, WMT 2015, as sacrebleu 2 computes it) and a test holds both to the same figure.
+Scores of the corpus are sacrebleu's. A resample sums the counts of its sentences: BLEU's by sacrebleu too,
+chrF's by code of our own, because sacrebleu's are private (chrF2: characters 1 to 6, beta 2, no words;
+Popovic, WMT 2015). A test compares our chrF with sacrebleu's.
 """
 
 import collections
@@ -60,14 +60,14 @@ def _resampled(contributions: Int[np.ndarray, "U K"]) -> Int[np.ndarray, "R K"]:
 
 
 def _matches(text: str, reference: str) -> list[int]:
-    """(n-grams of the text, of the reference, of both) for every length, spaces left out."""
+    """Numbers of n-grams of the text, of the reference and of both, for n = 1 to 6, without spaces."""
     text, reference = ("".join(t.split()) for t in (text, reference))
     numbers = []
     for n in range(1, _ORDER + 1):
         ours, theirs = (
             collections.Counter(t[i : i + n] for i in range(len(t) - n + 1)) for t in (text, reference)
         )
-        # A reference too short for n-grams of a length doesn't count against the text.
+        # Where the reference is too short for any n-gram of this length, those of the text don't count.
         numbers += [ours.total() if theirs else 0, theirs.total(), (ours & theirs).total()]
     return numbers
 

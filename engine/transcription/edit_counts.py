@@ -1,9 +1,9 @@
 """Edit distances of texts and references in words and characters, as written and normalised.
 
-Distances are Levenshtein's, by rapidfuzz; words are split as jiwer splits them; `error_rates` makes rates of
-their sums. Normalisation is that of Whisper's authors: transformers' EnglishTextNormalizer for English, its
-BasicTextNormalizer otherwise. The basic one turns combining marks into spaces, vowel signs of Indic scripts
-among them, which flatters the normalised rates of those languages: the figures as written stand beside them.
+Levenshtein distances by rapidfuzz, of words split as jiwer splits them; `error_rates` makes rates of their
+sums. Normalisation is that of Whisper's authors: transformers' EnglishTextNormalizer for English, its
+BasicTextNormalizer otherwise. The basic one replaces combining marks by spaces, vowel signs of Indic scripts
+among them, so the normalised rates of those languages are too low; compare the rates as written.
 """
 
 import dataclasses
@@ -31,9 +31,9 @@ class Normaliser:
     """Rules that make texts of a language comparable.
 
     Attributes:
-      name: what the summary calls it.
+      name: in the summary.
       normal: the function.
-      spaces: whether characters are compared with the spaces between words.
+      spaces: whether spaces count as characters.
     """
 
     name: str
@@ -41,16 +41,14 @@ class Normaliser:
     spaces: bool
 
     def __call__(self, text: str) -> str:
-        """The text, normalised, without spaces around it."""
+        """Normalised text, without spaces at its ends."""
         return self.normal(text).strip()
 
 
 def normaliser(language: str, spellings: Mapping[str, str] | None) -> Normaliser:
-    """The normaliser of one of Whisper's languages.
+    """Normaliser of a language by Whisper's code; any other code has the basic rules.
 
-    Args:
-      language: by Whisper's code; any other word is a language without rules of its own.
-      spellings: American for British, from `read_spellings`; None where the model brings none.
+    `spellings` are American by British, from `read_spellings`; None if the model has none.
     """
     if language == "en":
         name = "english" if spellings is not None else "english without spellings"
@@ -70,20 +68,14 @@ def read_spellings(file: pathlib.Path) -> dict[str, str]:
 
 
 def usable(reference: str, normal: Normaliser) -> bool:
-    """Whether a reference has letters or digits to compare with, normalised too."""
+    """True if a normalised reference has letters or digits."""
     return any(letter.isalnum() for letter in normal(reference))
 
 
 def counts(
     references: Sequence[str], texts: Sequence[str], normal: Normaliser
 ) -> dict[str, Int[np.ndarray, " U"]]:
-    """Edits and lengths of each text against its reference, see COUNTS.
-
-    Args:
-      references: `usable` ones.
-      texts: what was decoded; an empty one costs the whole reference.
-      normal: of the language.
-    """
+    """Edits of each text against its `usable` reference and lengths of the reference, see COUNTS."""
     columns: dict[str, Int[np.ndarray, " U"]] = {}
     for form in ("", "_normalised"):
         pairs = [(r.strip(), t.strip()) for r, t in zip(references, texts, strict=True)]

@@ -1,9 +1,9 @@
-"""Error rates of a corpus from counts of its utterances, with intervals, and what a state gains.
+"""Error rates of a corpus from counts of its utterances, with intervals, and the gain of a state.
 
-Pure NumPy. A rate is summed edits by summed reference length; it may exceed 1, as texts may be longer.
-Intervals are percentile bootstraps over utterances; all states share their draws, so a gain is paired. The
-best state is chosen on the same utterances that its gain is measured on: with many states and few utterances
-that flatters it.
+Pure NumPy. A rate is the sum of edits divided by the sum of reference lengths; it exceeds 1 if texts have
+many insertions. Intervals are percentile bootstraps over utterances. All states share the resamples, so a
+gain is paired. The best state is chosen on the utterances that its gain is measured on: the gain is biased
+upwards, more so with many states and few utterances.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from isogloss.kernels import bootstrap
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure and its 95% interval; NaN where there is nothing to measure."""
+    """A figure and its 95% interval; NaN without data."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ class Resampled:
 
     Attributes:
       value: of the corpus.
-      draws: of the resamples; none where there is nothing to measure.
+      draws: of the resamples; none without data.
     """
 
     value: float

@@ -1,7 +1,8 @@
 """Figure of one language: its error rates, or BLEU and chrF, by the state that enters the decoder.
 
-Two panels on one axis of states, a line with its 95% band for each form of exit, the final state as a dotted
-line, the best exit ringed. A rate over 150%, an endless repetition, stands as a triangle at the upper edge.
+Two panels share an axis of states. Exits with and without the final LayerNorm have a line each with a 95%
+band; the final state is a dotted line, the best exit has a ring. A rate over 150%, which means endless
+repetition, is a triangle at the upper edge.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ Row = Mapping[str, object]
 
 
 def draw(rows: Sequence[Row]) -> Figure:
-    """The figure of one language's rows of the summary, at least one."""
+    """Figure of one language's rows of the summary, at least one."""
     first = rows[0]
     task = str(first["task"])
     figure = Figure(figsize=(8.4, 3.9), dpi=160, facecolor="white")

@@ -1,8 +1,8 @@
-"""Tables and figures of a transcription, written once all its parts are there.
+"""Tables and figures of a transcription, written once all parts are complete.
 
-transcripts.parquet holds every row, summary.parquet and summary.csv one row per language, state and form of
-exit, exits_<language>.png and .svg the error rates by state where several states entered. One language is in
-memory at a time: of 350 utterances at 34 states 12,000 rows.
+transcripts.parquet holds every row; summary.parquet and summary.csv have one row per language, state and
+form of exit; exits_<language>.png and .svg show the error rates by state if there are several exits. One
+language is in memory at a time: 12,000 rows for 350 utterances at 34 states.
 """
 
 import itertools
@@ -45,15 +45,9 @@ def write(
     units: Sequence[UtteranceBlock],
     parts: PartFiles,
 ) -> list[Row]:
-    """Write tables and figures of all units; the rows of the summary.
+    """Rows of the summary, written with all other tables and the figures.
 
-    Args:
-      out: folder of the job.
-      task: "transcribe" or "translate".
-      exits: of the encoder.
-      normal: normaliser of the references of each language.
-      units: of all languages, language by language.
-      parts: that hold them.
+    `normal` has the normaliser of each language's references; `units` are all, language by language.
     """
     summary: list[Row] = []
 
@@ -80,9 +74,9 @@ def write(
 
 
 def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.Path]) -> None:
-    """Remove figures of languages that an earlier run drew and this one was not asked for.
+    """Remove figures of languages that an earlier run drew and that this run leaves out.
 
-    The kept parts name those languages, so no file that somebody else put there is touched.
+    Only languages that have parts here are meant, so files of the user's own stay.
     """
     for language in {language_of(name) for name in parts.units_of_any_key()}:
         for old in _figures(out, language) - drawn:
@@ -91,7 +85,7 @@ def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.
 
 
 def best_exits(summary: Sequence[Row]) -> str:
-    """Text table: each language's best exit and its gain, with intervals."""
+    """Text table of each language's best exit and its gain, with intervals."""
     lines: list[tuple[str, ...]] = [
         ("language", "token", "scored", "metric", "state", "norm", "best", "gain on final")
     ]

@@ -37,10 +37,7 @@ def read(
 ) -> dict[str, References]:
     """References of each language; utterances without one are logged by name.
 
-    Args:
-      config: options of the job.
-      given: input of the decoder.
-      spellings: the model's table of English spellings, None where it brings none.
+    `spellings` is the model's table of English spellings, None if it has none.
     """
     translate = config.task == "translate"
     translation, by_sentence = _translations(config) if translate else ("", {})
@@ -56,8 +53,8 @@ def read(
         usable = {name: text for name, text in texts.items() if edit_counts.usable(text, normal)}
         if without := [name for name in texts if name not in usable]:
             _LOG.warning(
-                "%s: %d of %d utterances have no reference of letters or digits; they are transcribed and "
-                "not scored: %s",
+                "%s: %d of %d utterances have no letters or digits in their reference; they are transcribed "
+                "but not scored: %s",
                 language,
                 len(without),
                 len(listed),
@@ -68,15 +65,15 @@ def read(
 
 
 def _written_as(language: str, token: Token, vocabulary: Tokens) -> str:
-    """Language whose rules normalise a text: its own if Whisper knows it, else one given by a flag."""
+    """Language whose rules normalise a text: its own if Whisper has it, else one given by a flag."""
     own = whisper_code(language)
     return token.language if own not in vocabulary.languages and token.how == "given" else own
 
 
 def _translations(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
-    """Language of the references of a translation, and its text of each sentence.
+    """Language of the references of a translation, and its text by sentence.
 
-    Without --references that is the corpus's English; neither, if it has none.
+    Without --references it is the corpus's English; both are empty if the corpus has none.
     """
     opened = None if config.corpus is None else corpus.open_corpus(config.corpus)
     there = opened.languages() if opened else activation_store.languages(pathlib.Path(str(config.store)))

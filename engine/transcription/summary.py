@@ -1,8 +1,8 @@
 """Summary of transcripts: one row per language, state and form of exit, from the rows of transcripts.parquet.
 
-Error rates for transcription, BLEU and chrF for translation, each with its 95% interval over utterances; the
-primary metric decides which exit is best; its gain against the final state is over the utterances that both
-have scored. A language of 350 utterances takes about 0.1 s a state, a translation 0.5 s.
+Error rates for transcription, BLEU and chrF for translation, each with a 95% interval over utterances. The
+best exit has the best primary metric; its gain over the final state is measured on the utterances scored at
+both. A language of 350 utterances takes about 0.1 s a state, a translation 0.5 s.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
         ("task", pa.string()),
         ("state", pa.string()),
         ("exit_norm", pa.bool_()),
-        ("language_token", pa.string()),  # the commonest first
+        ("language_token", pa.string()),  # most frequent first
         ("language_token_by", pa.string()),
         ("utterances", pa.int32()),
         ("scored", pa.int32()),
@@ -47,11 +47,11 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),  # of audio that was transcribed
         ("mean_log_probability", pa.float64()),  # mean over utterances
         ("normaliser", pa.string()),
-        ("primary", pa.string()),  # the metric to look at
+        ("primary", pa.string()),  # metric that decides which exit is best
         *((f"{m}{end}", pa.float64()) for m in (*RATES, *SCORES) for end in ("", "_low", "_high")),
         ("bleu_signature", pa.string()),
         ("chrf_signature", pa.string()),
-        ("gain", pa.float64()),  # of the primary metric against the final state; above 0 is better
+        ("gain", pa.float64()),  # of the primary metric over the final state; above 0 is better
         ("gain_low", pa.float64()),
         ("gain_high", pa.float64()),
         ("best", pa.bool_()),
@@ -65,8 +65,8 @@ class Measured:
 
     Attributes:
       exit: of the encoder.
-      row: of the summary, without what compares exits.
-      scored: its rows that count in figures.
+      row: of the summary, without the columns that compare exits.
+      scored: rows of its transcripts that have a reference.
       primary: resamples of the primary metric.
     """
 
@@ -77,21 +77,14 @@ class Measured:
 
 
 def primary(task: str, normal: Normaliser) -> str:
-    """The metric to look at: characters where words aren't written apart."""
+    """Primary metric: BLEU, WER, or CER for languages written without spaces."""
     if task == "translate":
         return "bleu"
     return "wer_normalised" if normal.spaces else "cer_normalised"
 
 
 def rows(table: pa.Table, chosen: Sequence[Exit], task: str, normal: Normaliser) -> list[dict[str, object]]:
-    """Rows of one language, in the order of exits.
-
-    Args:
-      table: all rows of the language, as in transcript_table.SCHEMA.
-      chosen: exits, those of the table.
-      task: "transcribe" or "translate".
-      normal: of the references' language.
-    """
+    """Rows of one language, in the order of the `chosen` exits, from its rows of transcripts.parquet."""
     states = np.asarray(table["state"].to_pylist(), object)
     norms = np.asarray(table["exit_norm"].to_pylist(), bool)
     measured = [
@@ -112,7 +105,7 @@ def rows(table: pa.Table, chosen: Sequence[Exit], task: str, normal: Normaliser)
 
 
 def _comparable(one: Measured, final: Measured, task: str, normal: Normaliser) -> tuple[Resampled, Resampled]:
-    """The primary metric of two exits on the utterances that both have scored."""
+    """Primary metric of two exits on the utterances scored at both."""
     names = [exit.scored["utterance"].to_pylist() for exit in (one, final)]
     if names[0] == names[1]:
         return one.primary, final.primary
@@ -125,7 +118,7 @@ def _comparable(one: Measured, final: Measured, task: str, normal: Normaliser) -
 
 
 def _best(measured: Sequence[Measured], *, smaller_is_better: bool) -> Measured | None:
-    """The exit of the best primary metric, the latest of equals; None where nothing is scored."""
+    """Exit with the best primary metric, the latest of equals; None if nothing is scored."""
     known = [one for one in reversed(measured) if not np.isnan(one.primary.value)]
     pick: Callable[..., Measured] = min if smaller_is_better else max
     return pick(known, key=lambda one: one.primary.value) if known else None
@@ -170,7 +163,7 @@ def _ends(figure: error_rates.Figure) -> tuple[tuple[str, float], ...]:
 def _metrics(
     scored: pa.Table, normal: Normaliser, names: Iterable[str]
 ) -> tuple[dict[str, Resampled], dict[str, str]]:
-    """Some metrics, and sacrebleu's signatures, "" where it has no part in them."""
+    """Some metrics, and sacrebleu's signatures, "" for error rates."""
     metrics: dict[str, Resampled] = {}
     signatures = {"bleu_signature": "", "chrf_signature": ""}
     texts, references = (scored[of].to_pylist() for of in ("text", "reference"))

@@ -1,7 +1,7 @@
 """The transcribe job: recordings or stores in, transcripts and tables of early exit out.
 
-An utterance's states are computed or read once and decoded at every exit. `decoding.job` says how work is
-divided and resumed.
+An utterance's states are computed or read once and decoded at every exit. `decoding.job` divides and resumes
+the work.
 """
 
 import dataclasses
@@ -38,12 +38,12 @@ _RECORDED = ("silence", "task", "references", "num_beams")  # options among the 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TranscribeSummary(DecoderJobSummary):
-    """How a run ended, see `job.DecoderJobSummary`.
+    """Summary of a run.
 
     Attributes:
-      rows: of the summary.
+      rows: number of rows of the summary table.
       best: by language, the best exit and its figures.
-      summary: the table; None while shards are waited for.
+      summary: path of the table; None until all shards have finished.
     """
 
     rows: int = 0
@@ -99,7 +99,7 @@ class TranscribeJob(DecoderJob[Transcript]):
         return transcript_table.without_states(part)
 
     def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
-        """Write tables and figures if the units are the whole; the best exits for the summary."""
+        """Best exits for the summary; tables and figures are written if the units are the `whole`."""
         if not whole:
             return {}
         normal = {language: texts.normal for language, texts in self.references.items()}
@@ -112,12 +112,12 @@ class TranscribeJob(DecoderJob[Transcript]):
 
 
 def run(config: TranscribeConfig) -> TranscribeSummary:
-    """Transcribe what isn't transcribed yet, and write the tables if all is; see `job.run`."""
+    """Summary of a run of the job, see `job.run`."""
     return job.run(config, open_job, TranscribeSummary)
 
 
 def open_job(config: TranscribeConfig) -> TranscribeJob:
-    """The job that the options name; Refusal where one can't be used."""
+    """The job that the options name; a Refusal if an option can't be used."""
     given = open_input(config, silence=config.silence, task=config.task)
     if len(given.exits) > 1:
         outputs.check(config.out, list(given.source.languages))

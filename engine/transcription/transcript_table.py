@@ -1,7 +1,7 @@
 """Rows of transcripts.parquet: one per utterance, state and form of exit.
 
 A part is the table of one unit, a block of utterances of one language; transcripts.parquet is all parts in
-order. An utterance that can't be transcribed has its rows too, without text and with the reason.
+order. An utterance that can't be transcribed has rows without text and with the reason.
 """
 
 import dataclasses
@@ -24,19 +24,19 @@ SCHEMA = pa.schema(
         ("state", pa.string()),
         ("exit_norm", pa.bool_()),
         ("task", pa.string()),
-        ("text", pa.string()),  # null where there is none, see problem
+        ("text", pa.string()),  # null if there is a problem
         ("tokens", pa.list_(pa.int32())),
         ("mean_log_probability", pa.float64()),  # of a token, the end included
         ("language_token", pa.string()),
         ("language_token_by", pa.string()),  # language_token.Token.how
         ("language_probability", pa.float32()),  # of a detected language
-        ("cut", pa.bool_()),  # by the most tokens that the duration allows
+        ("cut", pa.bool_()),  # at the most tokens for its duration
         ("empty", pa.bool_()),
         ("truncated", pa.bool_()),  # the recording is longer than the window
         ("seconds", pa.float64()),
         ("frames", pa.int32()),
         ("visible", pa.int32()),  # frames that cross-attention saw
-        ("reference", pa.string()),  # "" where there is none of use
+        ("reference", pa.string()),  # "" if there is no usable one
         ("scored", pa.bool_()),
         *((name, pa.int32()) for name in edit_counts.COUNTS),
         ("problem", pa.string()),
@@ -52,16 +52,16 @@ class Transcript:
     Attributes:
       utterance: as listed.
       exit: of the encoder.
-      reference: "" where there is none of use.
+      reference: "" if there is no usable one.
       token: language token of the prompt.
       language_probability: of a detected language.
       visible: frames that cross-attention saw.
-      text: None where there is none.
+      text: None if there is a problem.
       tokens: of the text.
       mean_log_probability: of a token, the end included; NaN without text.
-      cut: whether the limit ended it.
+      cut: whether the limit ended the text.
       problem: why there is no text, "" otherwise.
-      left_out: whether the user asked to leave it out.
+      left_out: whether an option left the utterance out.
     """
 
     utterance: ListedUtterance
@@ -79,7 +79,7 @@ class Transcript:
 
     @property
     def scored(self) -> bool:
-        """Whether the text counts in error rates."""
+        """True if the text counts in error rates."""
         return self.text is not None and bool(self.reference)
 
 
@@ -114,6 +114,6 @@ def tabulate(transcripts: Sequence[Transcript], language: str, task: str, normal
 
 
 def without_states(part: pa.Table) -> set[str]:
-    """Names of a part's utterances that never came to the decoder, without those left out on request."""
+    """Names of a part's utterances that had no states, without those left out on request."""
     rows = part.select(["utterance", "problem", "left_out", "visible"]).to_pylist()
     return {row["utterance"] for row in rows if row["problem"] and not (row["left_out"] or row["visible"])}

@@ -1,8 +1,8 @@
 """One unit of transcription: a block of utterances of a language, at all exits.
 
-States come once per utterance and serve all exits. A text may have as many tokens as the recording's duration
-allows, see `generation.token_limit`; what goes beyond, mostly an endless repetition, is cut and marked. Host
-memory: up to `_PENDING` bytes of states, or a step's if that is more, are gathered and copied once.
+An utterance's states are read once for all exits. The duration of a recording limits the tokens of its text,
+see `generation.token_limit`; a longer text, mostly an endless repetition, is cut and marked. Host memory:
+twice `_PENDING` bytes of states, or twice those of a step if that is more.
 """
 
 import collections
@@ -65,12 +65,7 @@ def transcribe(
 ) -> list[Transcript]:
     """Transcripts of every utterance of a unit at every exit, utterance by utterance.
 
-    Args:
-      unit: the utterances.
-      task: of the decoder.
-      source: of states.
-      decoding: the decoder.
-      advance: called for every utterance whose states have come.
+    `advance` is called as the states of each utterance arrive.
     """
     transcripts: dict[tuple[int, Exit], Transcript] = {}
     by_row = {utterance.row: utterance for utterance in unit.utterances}
@@ -98,7 +93,7 @@ def _groups(
     decoding: Decoding,
     advance: Callable[[], None],
 ) -> Iterator[tuple[list[_Entry], list[Unusable]]]:
-    """Entries of the unit, as many at a time as `_PENDING` or a step of the decoder takes."""
+    """Entries of the unit in groups of up to `_PENDING` bytes, or of a step of the decoder."""
     by_state = collections.defaultdict(list)
     for exit in task.exits:
         by_state[exit.state].append(exit)

@@ -1,9 +1,9 @@
 """Heads of the decoder's cross-attention that follow the words, by model.
 
-The checkpoint's own list comes first (Hugging Face's generation_config.json, CTranslate2's config.json),
-then the lists that OpenAI publishes for its sizes, found by the model's dimensions; large-v1 and large-v2
-have the same, so the name or the file's hash decides. A model without a list gets every head of the
-upper half of the decoder's layers, as openai/whisper does: its word times are less precise.
+The checkpoint's own list takes precedence (Hugging Face's generation_config.json, CTranslate2's config.json).
+Next are the lists that OpenAI publishes for its sizes, found by the model's dimensions; large-v1 and large-v2
+have the same dimensions, so the name or the file's hash decides. A model without a list gets all heads of
+the upper half of the decoder's layers, as in openai/whisper: its word times are less precise.
 
 Source: github.com/openai/whisper, whisper/__init__.py, _ALIGNMENT_HEADS (compressed masks there) and _MODELS.
 """
@@ -74,7 +74,7 @@ class AlignmentHeads:
     Attributes:
       heads: (layer, head) of the decoder, from 0, in ascending order.
       source: origin of the list, for messages and attributes.
-      listed: False where no list is known and the rule was applied.
+      listed: False if no list is known and the upper half of the layers was taken.
     """
 
     heads: Heads

@@ -1,8 +1,8 @@
 """Multi-head attention: unmasked in two forms chosen by name, and masked with its scores.
 
-"dense" is one batched product a step, for GPU and TPU: scores take B * H * N * N floats. "chunked" goes
-over heads and slabs of queries one after the other and divides by the softmax sum last: a slab's scores
-stay in cache, which is some 1.7 times faster on a CPU at 1500 frames. Softmax is float32 in both.
+"dense" is one batched product, for GPU and TPU: scores take B * H * N * N floats. "chunked" loops over heads
+and slabs of queries and divides by the softmax sum last: the scores of a slab stay in cache, which is about
+1.7 times as fast on a CPU at 1500 frames. Softmax is float32 in both.
 """
 
 import jax

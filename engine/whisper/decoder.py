@@ -1,9 +1,8 @@
 """Whisper's decoder in Flax NNX: teacher-forced logits, cross-attention scores, cached steps.
 
-One block serves all three: it writes T new keys into a cache and attends to what is cached so far, whether
-T is a whole text, a prompt or one token. The residual stream, LayerNorm, softmax and logits are float32
-whatever the compute dtype. `exit_norm` is the ENCODER's final LayerNorm, so that any of its states can be
-the memory.
+One block serves all three: it writes T new keys into a cache and attends to the cache so far; T tokens are a
+whole text, a prompt or a single token. The residual stream, LayerNorm, softmax and logits are float32 for
+any compute dtype. `exit_norm` is the ENCODER's final LayerNorm: with it any encoder state can be the memory.
 
 Source: Radford et al., arXiv 2212.04356, section 2.2; the output projection is the token embedding.
 """
@@ -93,9 +92,10 @@ class DecoderBlock(nnx.Module):
         mixed, _ = self.attention.mix(normed, past, causal)
         x = x + mixed.astype(jnp.float32)
 
-        beside = (len(visible), -1, x.shape[2])  # beams of an utterance attend to one memory in one product
+        # The beams of an utterance are queries of one product, so its memory is stored and read once.
+        by_utterance = self.cross_norm(x).astype(self.dtype).reshape(len(visible), -1, x.shape[2])
         in_use = jnp.arange(memory[0].shape[2])[None, None, :] < visible[:, None, None]
-        mixed, scores = self.cross.mix(self.cross_norm(x).astype(self.dtype).reshape(beside), memory, in_use)
+        mixed, scores = self.cross.mix(by_utterance, memory, in_use)
         x = x + mixed.reshape(x.shape).astype(jnp.float32)
 
         hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
@@ -110,13 +110,7 @@ class Decoder(nnx.Module):
     """Token embedding, learned positions, blocks, final LayerNorm; the embedding again gives logits."""
 
     def __init__(self, dimensions: Dimensions, *, dtype: np.dtype, rngs: nnx.Rngs) -> None:
-        """Random or zero parameters; `parameters.load` fills in a checkpoint's.
-
-        Args:
-          dimensions: sizes of the model.
-          dtype: of products, float32 or bfloat16.
-          rngs: source of the random parameters.
-        """
+        """Random or zero parameters, which `parameters.load` replaces; products are of `dtype`."""
         width, layers = dimensions.features, dimensions.decoder_layers
         self.embedding = nnx.Param(jnp.zeros((dimensions.vocabulary, width), jnp.float32))
         self.positions = nnx.Param(jnp.zeros((dimensions.text_positions, width), jnp.float32))
@@ -148,6 +142,7 @@ class Decoder(nnx.Module):
         """
         states = states.astype(jnp.float32)
         entered = jnp.where(apply_norm[:, None, None], self.exit_norm(states), states)
+        # Masked frames have weight 0 in the attention, but 0 * NaN is NaN, so their values must be finite.
         used = jnp.arange(states.shape[1])[None, :] < visible[:, None]
         return jnp.where(used[:, :, None], entered, 0.0)
 
@@ -175,8 +170,8 @@ class Decoder(nnx.Module):
     ) -> tuple[Float[Array, "B T D"], Float[Array, "B A T N"]]:
         """Residual stream for `logits`, and cross-attention scores of the chosen heads in their order.
 
-        Scores are scaled, float32, before the softmax, and -inf where not visible. Blocks are scanned; of
-        each, only its chosen heads are kept, so memory is one block's scores and the A heads asked for.
+        Scores are float32, scaled, before the softmax, and -inf where not visible. Blocks are scanned, and
+        only their chosen heads are kept: memory holds the scores of one block and of the A chosen heads.
         """
         batch, length = tokens.shape
         every, slots = _by_layer(heads, self.layers, self.heads)
@@ -191,6 +186,7 @@ class Decoder(nnx.Module):
             x, kept = carry
             keys_values = block.cross.keys_values(entering)
             x, _, scores = block(x, (nothing, nothing), 0, keys_values, visible)
+            # Every block writes as many slots as the one with most heads; "drop" discards the surplus.
             return x, kept.at[:, slot].set(scores[:, head], mode="drop")
 
         x, kept = scanned((self.embed(tokens, 0), kept), self.blocks, jnp.asarray(every), jnp.asarray(slots))
@@ -239,7 +235,7 @@ class Decoder(nnx.Module):
 
 
 def _by_layer(heads: Heads, layers: int, of: int) -> tuple[Int[np.ndarray, "L C"], Int[np.ndarray, "L C"]]:
-    """Heads chosen of each layer and their places in `heads`; unused places are out of range."""
+    """Chosen heads of each layer, padded to equal numbers and their indices in `heads`; padding is beyond."""
     wrong = [pair for pair in heads if not (0 <= pair[0] < layers and 0 <= pair[1] < of)]
     if wrong:
         raise Refusal(f"heads must be (layer < {layers}, head < {of}), both from 0, got {wrong}")

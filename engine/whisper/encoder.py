@@ -1,8 +1,8 @@
-"""Whisper's encoder in Flax NNX, which gives every state.
+"""Whisper's encoder in Flax NNX, which returns every state.
 
-State 0 = convolutions and positions, k = residual stream after block k, last =
-final LayerNorm of the last block's output. The residual stream, LayerNorm and softmax are float32 whatever
-the compute dtype. Blocks are stacked and scanned, so 32 layers compile as fast as 4.
+State 0 is the output of convolutions and positions, state k the residual stream after block k, and "final"
+the last block's output after the final LayerNorm. The residual stream, LayerNorm and softmax are float32 for
+any compute dtype. Blocks are stacked and scanned, so 32 layers compile as fast as 4.
 
 Source: Radford et al., arXiv 2212.04356, section 2.2; exact (erf) GELU, LayerNorm epsilon 1e-5, no bias on
 key projections.
@@ -94,14 +94,7 @@ class Encoder(nnx.Module):
     """Convolutional stem, positions, blocks, final LayerNorm."""
 
     def __init__(self, dimensions: Dimensions, *, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
-        """Random parameters; `parameters.load` fills in a checkpoint's.
-
-        Args:
-          dimensions: sizes of the model.
-          dtype: of products and convolutions, float32 or bfloat16.
-          form: of attention, one of `attention.FORMS`.
-          rngs: source of the random parameters.
-        """
+        """Random parameters, which `parameters.load` replaces; products and convolutions are of `dtype`."""
         width, layers = dimensions.features, dimensions.encoder_layers
         self.conv1 = nnx.Conv(dimensions.mels, width, 3, padding=1, dtype=dtype, rngs=rngs)
         self.conv2 = nnx.Conv(width, width, 3, strides=2, padding=1, dtype=dtype, rngs=rngs)

@@ -1,8 +1,8 @@
 """Encoder states of waveforms: the program that every device runs.
 
-Log-mel, encoder, choice of states, cast to the stored dtype and NaN beyond an utterance's own frames, all in
-one compiled program of one shape, from a waveform to the content of a shard. Output memory per row is
-states * positions * features * 2 bytes: 12 MB for base, 131 MB for large-v2.
+One compiled program of one shape goes from a waveform to the content of a shard: log-mel, encoder, choice of
+states, cast to the stored dtype, NaN beyond an utterance's own frames. Its output takes
+states * positions * features * 2 bytes a row: 12 MB for base, 131 MB for large-v2.
 """
 
 import dataclasses
@@ -21,8 +21,7 @@ from isogloss.engine.runtime.devices import DataParallel, Program, Replicas, row
 from isogloss.engine.time_axis import SAMPLES_PER_FRAME
 from isogloss.engine.whisper import encoder, log_mel, parameters
 
-COMPUTE = ("auto", "float32", "bfloat16")
-ROWS = 16  # large-v2 then multiplies matrices of 24,000 rows
+ROWS = 16  # of a step on an accelerator; matrices of 24,000 rows are large enough to fill it
 SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
 
 
@@ -40,7 +39,7 @@ class Precision:
 
 
 def precision_for(platform: str, compute: str = "auto") -> Precision:
-    """Precision of a platform: by default float32 products on CPU, bfloat16 ones on GPU and TPU."""
+    """Precision of a platform: float32 products on CPU, else bfloat16, unless `compute` names one."""
     usual = "float32" if platform == "cpu" else "bfloat16"
     return Precision(
         compute=usual if compute == "auto" else compute,
@@ -49,12 +48,9 @@ def precision_for(platform: str, compute: str = "auto") -> Precision:
 
 
 def rows_per_device(platform: str, dimensions: Dimensions, memory: int | None = None) -> int:
-    """Rows of a step: one fills a CPU's cores; an accelerator takes ROWS, or fewer if memory is short.
+    """Rows of a step: 1 on a CPU, whose cores it fills; ROWS on an accelerator, or fewer if memory is short.
 
-    Args:
-      platform: of JAX.
-      dimensions: of the model.
-      memory: bytes of a device, None if unknown.
+    `memory` is in bytes, of one device, and None if the device doesn't report it.
     """
     most = 1 if platform == "cpu" else ROWS
     return rows_that_fit(most, lambda rows: step_bytes(dimensions, rows), memory)
@@ -75,10 +71,10 @@ def window_samples(dimensions: Dimensions) -> int:
 
 
 def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], dtype: str) -> Program:
-    """The function of (parameters, waveform, frames) that `DataParallel` runs.
+    """Program of (parameters, waveform, frames) that returns the chosen states and their peaks.
 
-    It returns `stored` (B, S, N, D) in `dtype`, NaN beyond each row's frames, and `peak` (B, S) float32: the
-    largest magnitude in the frames in use, NaN where any value there isn't finite.
+    States are in `dtype`, NaN beyond each row's frames. A peak is the largest magnitude of a state in the
+    frames in use, NaN if any value there isn't finite.
     """
     names = encoder.state_names(dimensions.encoder_layers)
     chosen = np.asarray([names.index(state) for state in states])

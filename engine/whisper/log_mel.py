@@ -22,7 +22,7 @@ HOP = SAMPLES_PER_FRAME // 2  # 10 ms; the encoder's second convolution halves t
 @functools.cache
 def filters(mels: int) -> Float[np.ndarray, "bins mels"]:
     """Slaney's mel filters, those that Whisper was trained on, over the WINDOW // 2 + 1 bins up to 8 kHz."""
-    import librosa.filters  # noqa: PLC0415 (takes seconds, which only the encoder needs to wait for)
+    import librosa.filters  # noqa: PLC0415 (takes seconds, and only the encoder needs it)
 
     return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=WINDOW, n_mels=mels).T
 

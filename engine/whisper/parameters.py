@@ -1,7 +1,7 @@
 """Flax parameters of the encoder or of the decoder from a checkpoint's tensors.
 
-A table maps parameters to tensors; a checkpoint has PyTorch layouts (out, in), Flax uses (in, out). Blocks
-are stacked along a leading axis. Holds one copy of the encoder or the decoder in float32 at a time.
+A table maps parameters to tensors. Checkpoints have PyTorch's layout (out, in), Flax uses (in, out). Blocks
+are stacked along a leading axis. Memory: one copy of the encoder or the decoder in float32.
 """
 
 from collections.abc import Callable, Mapping
@@ -69,13 +69,9 @@ def load(
     layers: int,
     table: Mapping[Path, str] = ENCODER,
 ) -> nnx.State:
-    """Parameters as NumPy float32 arrays in the structure of `shapes`.
+    """Parameters as NumPy float32 arrays in the structure of `shapes`, of so many `layers`.
 
-    Args:
-      shapes: from `build` or `build_decoder`.
-      read: gives a tensor by its canonical name, such as `Checkpoint.read`.
-      layers: blocks of that side.
-      table: ENCODER or DECODER.
+    `read` returns a tensor by its canonical name, as `Checkpoint.read` does.
     """
     flat = nnx.to_flat_state(shapes)
     filled = []

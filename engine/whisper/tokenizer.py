@@ -1,9 +1,8 @@
 """Whisper's tokens: text to ids and back, special tokens, and those that generation never chooses.
 
 Wraps the tokenizer of a model folder (Hugging Face, CTranslate2) or of a hub id; torch isn't needed. The ids
-of a Whisper vocabulary are the order of its merges; a tokenizer.json without some merges would split
-words otherwise than in training (" there" as " ", "there" in one published conversion), so missing merges
-are restored.
+of a Whisper vocabulary follow the order of its merges. A tokenizer.json that lacks merges would split words
+differently from training (" there" as " ", "there" in one published conversion), so they are restored.
 
 Source of prompts and suppressed tokens: openai/whisper, tokenizer.py and decoding.py.
 """
@@ -32,7 +31,7 @@ _REMEDY = "Remedy: --tokenizer=FOLDER_OR_HUB_ID of a Whisper model that has one.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """A vocabulary; `Tokens.load` makes them.
+    """Vocabulary of a model; `Tokens.load` makes it.
 
     Attributes:
       sot, eot, no_timestamps, transcribe, translate: ids of special tokens.
@@ -69,7 +68,7 @@ class Tokens:
             rule = f"a Whisper tokenizer has {', '.join(_NEEDED.values())}"
             raise Refusal(f"{name}: {rule}; not here: {', '.join(missing)}. {_REMEDY}")
         ids = {field: special[token] for field, token in _NEEDED.items()}
-        spoken = {
+        languages = {
             found[1]: id
             for token, id in sorted(special.items(), key=lambda item: item[1])
             if (found := _LANGUAGE.fullmatch(token)) and ids["sot"] < id < ids["translate"]
@@ -79,7 +78,7 @@ class Tokens:
         return cls(
             **ids,
             timestamp_begin=ids["no_timestamps"] + 1,
-            languages=spoken,
+            languages=languages,
             multilingual=ids["eot"] != ENGLISH_ONLY_EOT,
             suppressed=suppressed,
             suppressed_at_begin=at_begin,
@@ -95,7 +94,7 @@ class Tokens:
         return self.backend.decode([id for id in ids if id < self.eot], skip_special_tokens=False)
 
     def prompt(self, language: str, task: str = "transcribe") -> tuple[int, ...]:
-        """Tokens that decoding starts from, without timestamps: start, language, task.
+        """Tokens that decoding starts from: start, language, task, no timestamps.
 
         Raises:
           Refusal: the model lacks the language or the task.
@@ -152,7 +151,7 @@ def _completed(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
         return backend
     for token in sorted(lacking, key=vocabulary.__getitem__):
         parts = _parts(token, ranks)
-        if len(parts) == 2:  # otherwise no pair gives it, and no text contains it
+        if len(parts) == 2:  # otherwise no merge of two known parts makes this token
             ranks[parts[0], parts[1]] = vocabulary[token]
     written["model"]["merges"] = sorted(map(list, ranks), key=lambda pair: ranks[pair[0], pair[1]])
     return tokenizers.Tokenizer.from_str(json.dumps(written))
@@ -169,7 +168,7 @@ def _parts(token: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
 
 
 def _listed(name: str, revision: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Tokens that the model's own configuration suppresses, None where it lists none."""
+    """Tokens that the model's own configuration suppresses; None if it lists none."""
     for file, keys in _LISTS.items():
         found = huggingface.optional_file(name, file, revision)
         settings = stored_tensors.json_object(found) if found else {}
@@ -189,7 +188,7 @@ def _ids(name: str, file: str, value: object) -> tuple[int, ...]:
 
 
 def _suppressed(backend: tokenizers.Tokenizer, special: Mapping[str, int]) -> tuple[int, ...]:
-    """openai/whisper's rule: signs that are not spoken, speaker tags and notes, and special tokens."""
+    """Tokens suppressed by openai/whisper's rule: signs without a sound, speaker tags, special tokens."""
     signs = [*'"#()*+/:;<=>@[\\]^_`{|}~「」『』']
     signs += "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪".split()
     notes = "♩♪♫♬♭♮♯"  # share their first bytes, so the first token of each is enough
