@@ -1,8 +1,8 @@
 """A job as a command: flags made from the fields of its configuration, one call, one line of JSON on stdout.
 
-Exit codes: 0 all is done; 2 refused before anything was made (malformed flags, bad input); 3 done as far as
-the inputs allow, what was left undone is named; 130 or 143 stopped by Ctrl-C or SIGTERM, what is written is
-kept; 1 a fault of the program, with a traceback.
+Exit codes: 0, complete; 1, a fault of the program, with a traceback; 2, refused before anything was made
+(malformed flags, bad input); 3, complete except for bad inputs, which are named; 130 or 143, stopped by Ctrl-C
+or SIGTERM, what is written is kept.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Summary(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Whether all is done."""
+        """True if nothing was left undone."""
         ...
 
 
@@ -107,7 +107,7 @@ class _CountParser(flags.ArgumentParser):
     """Parser of a number of shards, or "auto"."""
 
     def parse(self, argument: str | int) -> str | int:
-        """The number, or the word; ValueError for anything else."""
+        """The number, or "auto"; a ValueError for anything else."""
         return argument if argument == scheduler.AUTO else int(argument)
 
 

@@ -3,7 +3,7 @@ r"""Encode every utterance of a corpus and store every encoder state.
     python -m isogloss.jobs.extract --corpus=fleurs:test --languages=en_us,fr_fr \
         --model=openai/whisper-large-v2 --store=out/store
 
-Stop it and run it again at will: stored utterances are skipped.
+It can be stopped and run again at any time: stored utterances are skipped.
 """
 
 from isogloss.engine.activations.extract_config import ExtractConfig

@@ -3,7 +3,7 @@
     python -m isogloss.jobs.grid --store=out/store --grid=out/grid.zarr
     python -m isogloss.jobs.grid --store=out/store --grid=out/grid.zarr --pairs=en_us-fr_fr --states=final
 
-Stop it and run it again at will: pairs and states that are written are skipped.
+It can be stopped and run again at any time: finished pairs and states are skipped.
 """
 
 from isogloss.engine.retrieval.grid_config import GridConfig

@@ -2,8 +2,8 @@
 
     python -m isogloss.jobs.report --grid=out/grid.zarr --out=out/report
 
-Writes retrieval.parquet, retrieval.csv, report.html and PNG figures. Stop it and run it again at
-will: pairs that are scored are skipped, until the grid changes.
+Writes retrieval.parquet, retrieval.csv, report.html and PNG figures. It can be stopped and run again at any
+time: finished pairs are skipped unless the grid has changed.
 """
 
 from isogloss.engine.retrieval.report_config import ReportConfig

@@ -1,6 +1,6 @@
-"""Number of shards and index of this process, from the variables of Slurm; only where --num_shards=auto asks.
+"""Number of shards and index of this process from Slurm's variables, for --num_shards=auto.
 
-A job inside somebody else's array (a sweep over models, say) must not divide its work unasked.
+Only on request, because an array may be there for something else, such as a sweep over models.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def shard(environment: Mapping[str, str]) -> tuple[int, int]:
     elif "JOB_COMPLETION_INDEX" in environment:
         found = "Kubernetes gives a pod its index, not the number of pods"
     else:
-        found = "this is no task of a Slurm array"
+        found = "this isn't a task of a Slurm array"
     raise Refusal(
         f"--num_shards=auto needs a Slurm array --array=0-(N-1), and {found}. Give --num_shards=N and "
         "--shard_index=I, such as --shard_index=$SLURM_ARRAY_TASK_ID or $JOB_COMPLETION_INDEX"

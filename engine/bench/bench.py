@@ -1,8 +1,8 @@
 """Conductor of the benchmarks: suites in, one table and one JSON file out.
 
-Every case runs ours, its peers and its yardstick in turns; what can be checked is checked against the
-float64 reference in the same run. A check that fails, or a program that is compiled while it is timed, makes
-the run incomplete. Needs the machine for itself: figures of a busy one say little, ratios somewhat more.
+Every case runs our implementation, its peers and its yardstick in turns; results are compared with the
+float64 reference in the same run. A failed check, or a program compiled while it is timed, makes the run
+incomplete. Run nothing else on the machine: on a busy one, figures are unreliable, and ratios less so.
 """
 
 import contextlib
@@ -36,18 +36,18 @@ _VERSIONS = ("jax", "numpy", "numba", "tensorstore", "zarr", *bench_setting.PEER
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchSummary:
-    """How a run ended.
+    """Summary of a run.
 
     Attributes:
       cases: run.
       rows: of the table.
-      faults: rows whose figure is worth nothing, and why.
+      faults: rows with an invalid figure, and the reason.
       device: kind of the device.
       implementation: of the frame kernels.
-      ours_over: by case and what ours is compared with, the speed of ours over that one's.
+      ours_over: speed of ours over another's, by case and name of the other.
       seconds: of the run.
-      plan: cases of this process.
-      projection: what the rates say of the full grid.
+      plan: number of cases.
+      projection: estimated hours of the full grid.
     """
 
     cases: int
@@ -62,12 +62,12 @@ class BenchSummary:
 
     @property
     def complete(self) -> bool:
-        """Whether every figure counts."""
+        """True if every figure is valid."""
         return not self.faults
 
 
 def run(config: BenchConfig) -> BenchSummary:
-    """Run the suites, print the table on stderr, write the JSON file.
+    """Summary of a run of the suites, which prints the table on stderr and writes the JSON file.
 
     Raises:
       Refusal: no such device, or a peer that isn't installed, before anything is timed.
@@ -78,8 +78,8 @@ def run(config: BenchConfig) -> BenchSummary:
     device = _device(config.device)
     compilation.keep(config.compilation_cache, "numba")
     modules = {suite: _module(suite) for suite in config.chosen}
-    packages = _packages(config, modules)
-    bench_setting.check_peers(packages, device)
+    packages = {package for module in modules.values() for package in module.PEERS} if config.peers else ()
+    bench_setting.check_peers([package for package in bench_setting.PEERS if package in packages], device)
     implementation = config.implementation
     if implementation == "auto":
         implementation = frame_scores.default_implementation(device)
@@ -92,13 +92,13 @@ def run(config: BenchConfig) -> BenchSummary:
         product=_best(machine_peak.products(device, config.quick), config, rows),
         copy=_best(machine_peak.copies(device, config.quick), config, rows),
     )
-    mine = [(suite, planned) for suite in modules for planned in modules[suite].cases(setting)]
+    planned = [(suite, case) for suite in modules for case in modules[suite].cases(setting)]
     if not config.dry_run:
-        for suite, planned in mine:
-            rows += _measured(suite, planned, config)
+        for suite, case in planned:
+            rows += _measured(suite, case, config)
         print(table.table(rows), file=sys.stderr)
     summary = BenchSummary(
-        cases=0 if config.dry_run else len(mine),
+        cases=0 if config.dry_run else len(planned),
         rows=len(rows),
         faults=[row.fault for row in rows if row.fault],
         device=jax.devices()[0].device_kind,
@@ -109,7 +109,7 @@ def run(config: BenchConfig) -> BenchSummary:
             if row.ours_over is not None
         },
         seconds=round(time.monotonic() - start, 3),
-        plan={"cases": len(mine)},
+        plan={"cases": len(planned)},
         projection={} if config.quick else grid.projection(rows),
     )
     if config.json and not config.dry_run:
@@ -125,7 +125,7 @@ def _shortest(config: BenchConfig) -> float:
 
 
 def _device(wanted: str) -> str:
-    """Platform to measure; Refusal if JAX doesn't see it."""
+    """Platform to measure; a Refusal if JAX doesn't have it."""
     if wanted == "cpu":
         jax.config.update("jax_platforms", "cpu")
     found = jax.default_backend()
@@ -151,16 +151,8 @@ def _module(suite: str) -> types.ModuleType:
     return importlib.import_module(f"isogloss.engine.bench.{suite}")
 
 
-def _packages(config: BenchConfig, modules: Mapping[str, types.ModuleType]) -> tuple[str, ...]:
-    """Packages of the peers that run."""
-    if not config.peers:
-        return ()
-    used = {package for module in modules.values() for package in module.PEERS}
-    return tuple(package for package in bench_setting.PEERS if package in used)
-
-
 def _measured(suite: str, planned: Planned, config: BenchConfig) -> list[Row]:
-    """Rows of one case, whose memory and files are gone afterwards."""
+    """Rows of one case, whose memory and files are freed afterwards."""
     _LOG.info("%s: %s", suite, planned.title)
     case = planned.build()
     with case.folder or contextlib.nullcontext():
@@ -168,7 +160,7 @@ def _measured(suite: str, planned: Planned, config: BenchConfig) -> list[Row]:
 
 
 def _write(path: pathlib.Path, summary: BenchSummary, rows: Sequence[Row]) -> None:
-    """All figures, and on what they were measured."""
+    """Write all figures, with the machine and the versions of libraries."""
     versions: dict[str, Json] = {"python": platform.python_version()}
     for package in _VERSIONS:
         with contextlib.suppress(metadata.PackageNotFoundError):

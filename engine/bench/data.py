@@ -1,8 +1,8 @@
-"""What benchmarks work on: lengths like FLEURS's, frames that are not zeros, padding that is NaN.
+"""Data of the benchmarks: lengths distributed like FLEURS's, random frames, NaN as padding.
 
-FLEURS recordings last 4 to 30 s with a mean of 13 s. A Beta(1.8, 3.4) over that range is drawn stratified,
-one length from each of as many equal slices of probability, so that few utterances have the mean of many.
-Everything comes from one fixed seed.
+FLEURS recordings last 4 to 30 s with a mean of 13 s. Samples of a Beta(1.8, 3.4) over that range are
+stratified, one length from each of n equal slices of probability, so that even a few have that mean. Seeds
+are fixed.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def fleurs_frames(count: int, random: np.random.Generator) -> Int32[np.ndarray, " U"]:
-    """Frames of so many utterances, in no order."""
+    """Numbers of frames of `count` utterances, in random order."""
     probability = (random.permutation(count) + random.random(count)) / count
     seconds = SHORTEST + (LONGEST - SHORTEST) * special.betaincinv(*_BETA, probability)
     return np.ceil(seconds * FRAMES_PER_SECOND).astype(np.int32)

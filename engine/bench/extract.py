@@ -81,7 +81,7 @@ class _Recordings:
         return self.store.path.parent / f"xx-{u}.wav"
 
     def units(self) -> Iterator[pipeline.PendingUtterance]:
-        """What the pipeline takes."""
+        """Utterances for the pipeline."""
         for u, frames in enumerate(self.frames.tolist()):
             utterance = Utterance(
                 name=f"{u}.0",
@@ -149,7 +149,7 @@ def _check(
 ) -> Check:
     """Error of the shortest recording's states as stored, from the file on, of the worst state.
 
-    Half a unit in the last place of float16, 2**-11 of a number, beside what the encoder may be off.
+    The bound is the encoder's plus half a unit in the last place of float16, 2**-11 of a number.
     """
     u = int(np.argmin(recordings.frames))
     window = np.zeros(encoder_program.window_samples(sizes), np.float32)

@@ -1,7 +1,7 @@
-"""What this machine can do at best: dense products, a copy, sequential writes and reads of a file.
+"""Yardsticks of this machine: dense products, copies, sequential writes and reads of a file.
 
 Benchmarks state every figure as a share of one of these, measured in the same run. A product on an
-accelerator is repeated inside one program, so that the way to it doesn't count.
+accelerator is repeated inside one program, so that the latency of a call doesn't count.
 """
 
 import concurrent.futures
@@ -80,7 +80,7 @@ def copies(device: str, quick: bool) -> list[TimedTask]:
 
 
 def sequential_write(path: pathlib.Path, size: int) -> TimedTask:
-    """Write so many random bytes to a fresh file from end to end, and wait until they are on the disk."""
+    """Sequential write of `size` random bytes to a new file, and fsync."""
     piece = data.rng().bytes(_PIECE)
 
     def write() -> None:
@@ -99,7 +99,7 @@ def sequential_write(path: pathlib.Path, size: int) -> TimedTask:
 
 
 def sequential_read(path: pathlib.Path, size: int) -> TimedTask:
-    """Read so many bytes of a file from end to end; it was written just before, so it is in memory."""
+    """Sequential read of a file of `size` bytes, which is in the page cache."""
     path.write_bytes(data.rng().bytes(size))
     buffer = bytearray(_PIECE)
 

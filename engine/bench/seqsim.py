@@ -1,8 +1,8 @@
 """Benchmark of the frame kernels: precision and recall of all pairs, alone and together with DTW.
 
-Ours against the best dense product. Beside it, on a CPU, ours from frames rounded to eight bits, and with
-peers PyTorch's slab form: one product per utterance of A against all of B, then both maxima. Useful work is
-2 D for every pair of frames in use.
+Ours against the best dense product. On a CPU also ours from frames rounded to eight bits, and with peers
+PyTorch's slab form: one product per utterance of A with all of B, then both maxima. Useful work is 2 D for
+every pair of frames in use.
 """
 
 import functools
@@ -197,7 +197,7 @@ def _together_case(setting: BenchSetting, title: str, depth: int, frames: int) -
 
 
 def _check_together(setting: BenchSetting, x: Batch, y: Batch, result: object) -> Check:
-    """As the maxima; a DTW cost is off, relative to itself, by what its distances and their sum are off.
+    """Check of the maxima and of DTW costs, whose relative error is that of their distances and their sum.
 
     A path has at most n + m cells and costs at least about max(n, m) times 1 minus the largest cosine, which
     is below 1/2 for random frames: 4 times the error of a cosine.

@@ -1,7 +1,7 @@
 """Settings of every suite of a benchmark: device, implementation, peers, sizes, yardsticks.
 
-A suite is a module with `cases(setting)`, a list of what it would time, and PEERS, the packages that its
-peers need. Nothing is built before its turn, because a case may hold gigabytes.
+A suite is a module with `cases(setting)`, the list of its planned cases, and PEERS, the packages that its
+peers need. A case is built just before it is timed, because it may hold gigabytes.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class BenchSetting:
       device: "cpu" or "gpu" (or another platform of JAX).
       implementation: of the frame kernels.
       peers: packages whose implementations run beside ours; none by default.
-      quick: small sizes, to see that everything runs.
+      quick: small sizes, as a test that everything runs.
       product: yardstick of arithmetic, the best dense product of this machine; unit FLOPS_UNIT.
       copy: yardstick of bandwidth, bytes read and written; unit GB/s.
     """
@@ -78,7 +78,7 @@ def peer(package: str) -> types.ModuleType:
 
 
 def check_peers(packages: Sequence[str], device: str) -> None:
-    """Refuse a run whose peers aren't there, before anything is timed."""
+    """Refuse a run whose peers aren't installed, before anything is timed."""
     missing = [package for package in packages if importlib.util.find_spec(PEERS[package]) is None]
     if missing:
         names = " ".join(missing)
@@ -89,6 +89,6 @@ def check_peers(packages: Sequence[str], device: str) -> None:
         )
     if "torch" in packages and device != "cpu" and not peer("torch").cuda.is_available():
         raise Refusal(
-            f"--peers with --device={device} needs a torch that sees the GPU, this one is "
-            f"{peer('torch').__version__}. Remedy: pip install a CUDA build of torch"
+            f"--peers with --device={device} needs a CUDA build of torch, this one is "
+            f"{peer('torch').__version__}. Remedy: pip install a CUDA build"
         )

@@ -2,14 +2,14 @@
 
 Ours against zarr-python and TensorStore alone on the same layout, and against a sequential write and fsync
 or a sequential read of as many bytes. Only bytes of frames in use count. TensorStore syncs every file,
-zarr-python none. Reads come from the page cache: it is the software that is compared. Needs twice the
+zarr-python none. Reads are from the page cache, so that software is compared, not disks. Needs twice the
 store's size in TMPDIR.
 """
 
 import functools
 import itertools
-import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ def cases(setting: BenchSetting) -> list[Planned]:
 
 
 class _Work:
-    """A folder for stores, and what is to be in them."""
+    """Folder for stores, and the states to write to them."""
 
     def __init__(self, count: int, states: int, features: int) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="isogloss-bench-")
@@ -54,20 +54,11 @@ class _Work:
         self._fresh = itertools.count()
 
     def empty(self) -> LanguageStore:
-        """A new store without activations; the one before is gone."""
+        """A new store without activations; the previous one is removed."""
         for old in self.root.glob("store-*"):
-            _remove(old)
+            shutil.rmtree(old)
         place = self.root / f"store-{next(self._fresh)}"
         return activations.create(place, "aa", self.frames, self.names, self.features)
-
-
-def _remove(folder: pathlib.Path) -> None:
-    for path, folders, files in os.walk(folder, topdown=False):
-        for name in files:
-            (pathlib.Path(path) / name).unlink()
-        for name in folders:
-            (pathlib.Path(path) / name).rmdir()
-    folder.rmdir()
 
 
 def _write_ours(store: LanguageStore, utterances: _States) -> None:

@@ -1,7 +1,7 @@
 """The table of a benchmark, as text.
 
-"of yardstick" is a row's share of what the machine does at best; "ours is" says how many times as fast ours
-is as that row. Both are medians of ratios within a round, not ratios of the medians beside them.
+"of yardstick" is a row's speed as a share of the yardstick's; "ours is" is the speed of ours divided by that
+of the row. Both are medians of ratios within a round, not ratios of the medians in the table.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Timing of tasks against each other: warm-up, interleaved rounds, medians, ratios, what was compiled.
 
 Every round runs each task of a case once, beginning with another one each time, and ratios are taken within
-a round, so that a machine whose speed wanders slows all alike. A call ends when its result is ready. Knows
-nothing of what it times; times are wall seconds.
+a round, so that changes of the machine's speed affect all tasks alike. A call ends when its result is ready.
+Times are wall seconds.
 """
 
 import dataclasses
@@ -17,35 +17,35 @@ from jaxtyping import Float
 
 from isogloss.engine.runtime import compilation
 
-# Seconds of a sample: what is faster is called several times, so that threads of the task before, which
-# may still be waiting for work (OpenMP's do), cost it little.
+# Seconds of a sample at least: faster tasks are called several times, because threads of the previous task
+# may still spin while they wait for work (OpenMP's do) and slow the first call.
 SHORTEST = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """How far a result is from the float64 reference, and how far it may be."""
+    """Error of a result against the float64 reference, and its bound."""
 
     error: float
     bound: float
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the bound; NaN is not."""
+        """True if the error is within the bound; NaN isn't."""
         return self.error <= self.bound
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimedTask:
-    """Something that is timed.
+    """A call that is timed.
 
     Attributes:
       name: of the implementation.
-      call: does the work once and gives its result.
+      call: does the work once and returns its result.
       work: useful work of one call, in `unit` * seconds.
       unit: of the rate, such as "GFLOP/s".
-      effort: useful work of one call in what the case's yardstick counts; `work` if None.
-      prepare: makes one call possible, untimed; the call is then made once a round.
+      effort: useful work of one call in the units of the case's yardstick; `work` if None.
+      prepare: untimed preparation of one call, which is then made once a round.
       check: compares a result of `call` with the reference.
     """
 
@@ -60,13 +60,13 @@ class TimedTask:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """Tasks that do the same work, ours first, and the yardstick they are held against.
+    """Tasks that do the same work, ours first, and the yardstick they are compared with.
 
     Attributes:
       title: the work in words.
       tasks: ours, then what it is compared with.
-      yardstick: what the machine can do at best; None where the tasks are yardsticks themselves.
-      folder: of the files that the tasks use, gone when the case is.
+      yardstick: the best of this machine; None if the tasks are yardsticks themselves.
+      folder: of the files that the tasks use, removed after the case.
     """
 
     title: str
@@ -77,13 +77,13 @@ class Case:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was measured of one task.
+    """Measurements of one task.
 
     Attributes:
-      suite: which part of the project.
+      suite: of the case.
       work: title of the case.
       name: of the task.
-      role: "ours", "peer" (what ours is compared with, be it another form of ours) or "yardstick".
+      role: "ours", "peer" (any implementation that ours is compared with) or "yardstick".
       seconds: median of a call.
       spread: interquartile range over the median.
       rate: work over median seconds, in `unit`.
@@ -91,7 +91,7 @@ class Row:
       of_yardstick: its share of the yardstick's speed, median over rounds.
       ours_over: speed of ours over this one's, median over rounds; None for ours and the yardstick.
       compiled: XLA programs and Numba functions that the warm-up compiled.
-      compiled_timed: the same in the timed part; more than 0 spoils the figure.
+      compiled_timed: the same in the timed part; above 0 the figure is invalid.
       error: largest error of a result of this run, None if it isn't checked.
       bound: what the error may be.
       rounds: timed rounds.
@@ -115,7 +115,7 @@ class Row:
 
     @property
     def fault(self) -> str:
-        """What makes the figure worthless; empty if nothing does."""
+        """Reason why the figure is invalid; "" if it is valid."""
         faults = []
         if self.error is not None and self.bound is not None and not self.error <= self.bound:
             faults.append(f"error {self.error:.2g} exceeds {self.bound:.2g}")
@@ -158,7 +158,7 @@ class _Samples:
     Attributes:
       tasks: ours first, the yardstick last.
       seconds: of a call.
-      standalone: the tasks are all yardsticks, not held against each other.
+      standalone: whether the tasks are all yardsticks, which aren't compared.
     """
 
     tasks: tuple[TimedTask, ...]
@@ -201,7 +201,7 @@ def _effort(task: TimedTask) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Warm:
-    """A task after its warm-up: calls of a sample, what it compiled, how right it is."""
+    """A task after its warm-up: calls of a sample, number of compiled programs, check of its result."""
 
     calls: int
     compiled: int
@@ -209,7 +209,7 @@ class _Warm:
 
 
 def _warm_up(task: TimedTask, shortest: float) -> _Warm:
-    """Run a task twice, the second time to see how long a call takes, and check what it gave."""
+    """Warm task: called twice, the second time to time a call and check its result."""
     counted = compilation.keep(None, "numba")
     _sample(task, 1)
     if task.prepare:
@@ -223,7 +223,7 @@ def _warm_up(task: TimedTask, shortest: float) -> _Warm:
 
 
 def _sample(task: TimedTask, calls: int) -> float:
-    """Seconds of a call, mean of so many in a row."""
+    """Mean seconds of a call over `calls` in a row."""
     if task.prepare:
         task.prepare()
     start = time.perf_counter()

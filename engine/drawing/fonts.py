@@ -1,8 +1,8 @@
 """Fonts that have the glyphs of a text, for figures with words of any language.
 
-Matplotlib's own font lacks Chinese, Japanese, Korean and the scripts of South Asia. Fonts installed on the
-machine stand in, the Noto family first; a character that none has is drawn as a box. Reading all fonts'
-tables takes up to a second, once, and only for text that the own font can't write.
+Matplotlib's own font lacks Chinese, Japanese, Korean and the scripts of South Asia. For these, installed
+fonts are used, the Noto family first; a character that none has is drawn as a box. The tables of all fonts
+are read once, which takes up to a second, and only for text that Matplotlib's font can't write.
 """
 
 import functools
@@ -17,7 +17,7 @@ _BLANK = ("Cc", "Zl", "Zp", "Zs")  # Unicode categories without a glyph: control
 
 
 def cover(texts: Iterable[str]) -> tuple[list[str], set[str]]:
-    """Font families that together write the texts, the own one first; and characters that none has."""
+    """Font families that together have the texts' glyphs, Matplotlib's first; and missing characters."""
     missing = {c for text in texts for c in text if unicodedata.category(c) not in _BLANK}
     families = [OWN]
     missing -= _glyphs(font_manager.findfont(OWN))
@@ -31,7 +31,7 @@ def cover(texts: Iterable[str]) -> tuple[list[str], set[str]]:
 
 
 def boxed(text: str, missing: set[str]) -> str:
-    """The text with a box for each character that no font has; controls go, and missing marks of format."""
+    """The text with a box for each missing character; controls and missing format marks are removed."""
     drawn = []
     for c in text:
         category = unicodedata.category(c)

@@ -1,7 +1,7 @@
 """Shell of the HTML pages: one file, opens from disk without a network, all data inside.
 
-The files beside this one have markup, style and scripts that all pages share. A page's own markup is put into
-`page.html`; its data travel as JSON and as deflated blocks, which the scripts unpack when they need them.
+The files in this folder have the markup, style and scripts that all pages share. A page's own markup is put
+into `page.html`; its data are JSON and deflated blocks, which the scripts unpack when needed.
 """
 
 import base64
@@ -31,11 +31,11 @@ def render(
 
     Args:
       body: markup, from `filled`.
-      title: of the window, escaped here.
-      styles: files of further style.
-      scripts: files, after those that every page has.
+      title: of the window; it is escaped here.
+      styles: files, after the shared style.
+      scripts: files, after the shared ones.
       meta: data for the scripts.
-      blocks: more of it, by the id of their element.
+      blocks: further data, by id of their element.
     """
     packed = (
         f'<script type="application/octet-stream" id="{html.escape(key)}">{_pack(value)}</script>'
@@ -54,12 +54,12 @@ def render(
 
 
 def filled(template: pathlib.Path, **parts: str) -> str:
-    """A template with its places filled; what isn't markup comes escaped."""
+    """A template with its parts filled in; parts that aren't markup must be escaped."""
     return string.Template(_read(template)).substitute(parts)
 
 
 def alert(text: str) -> str:
-    """A line that a reader must not miss."""
+    """Markup of a warning."""
     return f'<p class="alert">{html.escape(text)}</p>'
 
 

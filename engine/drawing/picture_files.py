@@ -1,4 +1,4 @@
-"""Figures on disk: PNG for eyes, SVG for papers; equal figures make equal bytes."""
+"""Figures on disk, as PNG and SVG; equal figures give equal bytes."""
 
 import pathlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from isogloss.engine.runtime import atomic_write
 
-KINDS = {"png": {}, "svg": {"Date": None}}  # with what a file says of itself
+KINDS = {"png": {}, "svg": {"Date": None}}  # file type: metadata, without the date
 
 
 def save(figure: Figure, stem: pathlib.Path, kinds: Sequence[str] = tuple(KINDS)) -> list[pathlib.Path]:

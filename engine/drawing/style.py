@@ -1,7 +1,7 @@
 """Colours of figures and pages, each with one meaning everywhere.
 
-Hues are those of Okabe and Ito (2008), safe for the common colour blindnesses, darkened on white until thin
-lines and text in them can be read. Figures are drawn in the light theme; pages have both, as CSS variables.
+Hues are those of Okabe and Ito (2008), safe for the common colour blindnesses, and darkened on white so that
+thin lines and text are legible. Figures have the light theme; pages have both, as CSS variables.
 """
 
 LIGHT = {
@@ -69,7 +69,7 @@ SEQUENTIAL = (
 
 
 def css() -> str:
-    """Rules of CSS that set a variable for each colour: light, or dark where the reader's screen is."""
+    """CSS that sets a variable for each colour: light, or dark if the reader's system is."""
     light, dark = (
         " ".join(f"--{name}: {value};" for name, value in theme.items()) for theme in (LIGHT, DARK)
     )

@@ -1,7 +1,8 @@
-"""Word times for interpretation where there are none yet, by the align job.
+"""Word times by the align job, for interpretation without --words.
 
-It reads the recordings where `--corpus` is known, as the decoder sees their silence, too, and else the states
-of the store, their window filled with the states of silence. The decoder is imported only then.
+With --corpus the recordings are encoded again, so that the decoder attends to whole windows; without it the
+states of the store are read, and the rest of the window is filled with states of silence. The decoder is
+imported only here.
 """
 
 import pathlib
@@ -22,13 +23,13 @@ def align_all(config: InterpretConfig, opened: InterpretInputs) -> None:
 
     Utterances that can't be aligned are reported there and have no words.
     """
-    from isogloss.engine.alignment import align  # noqa: PLC0415  (interpreting needs neither transformers nor jiwer)
+    from isogloss.engine.alignment import align  # noqa: PLC0415  (imports transformers, needed only here)
 
     align.run(_align_config(config, opened, dry_run=False))
 
 
 def align_plan(config: InterpretConfig, opened: InterpretInputs) -> dict[str, int | float]:
-    """Amount of work of aligning, and its time."""
+    """Amount of work of the alignment, and its estimated time."""
     from isogloss.engine.alignment import align  # noqa: PLC0415  (as above)
 
     return dict(align.run(_align_config(config, opened, dry_run=True)).plan)
@@ -59,7 +60,7 @@ def _align_config(config: InterpretConfig, opened: InterpretInputs, *, dry_run: 
 
 
 def _check_weights(config: InterpretConfig, opened: InterpretInputs, model: str) -> None:
-    """Refuse a model that isn't the store's; with a store, align itself does."""
+    """Refuse a model other than the store's; without --corpus the align job does so itself."""
     from isogloss.engine.checkpoints import checkpoint  # noqa: PLC0415  (as above)
 
     store = next(iter(opened.members.values())).store

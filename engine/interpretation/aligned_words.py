@@ -1,8 +1,8 @@
-"""Words of a language's utterances with the frames that are theirs, out of the align job's words.parquet.
+"""Words of a language's utterances and their frames, from the align job's words.parquet.
 
-The file is checked against the activation store: the same utterances, frames that exist, words that follow
-each other. Words without a frame of their own can't be compared; they are counted and left out, and so are
-utterances of which the store has no frame. Memory: a hundred bytes a word.
+The file is compared with the activation store: it must have the same utterances, frames that exist, and words
+that don't overlap. Words without a frame of their own are counted and left out; utterances without frames in
+the store are left out. Memory: a hundred bytes a word.
 """
 
 import dataclasses
@@ -46,8 +46,8 @@ class Words:
       frames: first and last of each, both included.
       centre: the centre frame of each.
       seconds: start and end of each.
-      empty: number of words left out because no frame is theirs.
-      truncated: whether the recording is longer than the window: its last words may have wrong times.
+      empty: number of words left out, which have no frame of their own.
+      truncated: whether the recording is longer than the window; its last words may have wrong times.
     """
 
     index: tuple[int, ...]
@@ -59,11 +59,11 @@ class Words:
     truncated: bool
 
     def __len__(self) -> int:
-        """Words that can be compared."""
+        """Number of words that can be compared."""
         return len(self.text)
 
     def of_frames(self, frames: int, gap: int) -> Int32[np.ndarray, " N"]:
-        """Word of each frame, from 0; `gap` for a frame of no word."""
+        """Index of each frame's word; `gap` for frames of no word."""
         found = np.full(frames, gap, np.int32)
         for word, (first, last) in enumerate(self.frames):
             found[first : last + 1] = word
@@ -75,8 +75,8 @@ class LanguageWords:
     """Words of one language.
 
     Attributes:
-      utterances: by name; one that couldn't be aligned, or has no frames, isn't among them.
-      problems: why some couldn't be aligned, by name, where the align job's utterances.parquet is there.
+      utterances: by name, without those that couldn't be aligned or have no frames.
+      problems: reason why an utterance couldn't be aligned, by name; empty without utterances.parquet.
       digest: of all these.
     """
 
@@ -86,14 +86,10 @@ class LanguageWords:
 
 
 def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str, LanguageWords]:
-    """Words by language.
-
-    Args:
-      folder: of the align job, holds words.parquet.
-      stores: of the languages wanted.
+    """Words of the languages of `stores`, from the align job's folder.
 
     Raises:
-      Refusal: no such file, not one of the align job, or words of other utterances than the stores'.
+      Refusal: there is no words.parquet, or it isn't of the align job, or of other utterances.
     """
     path = folder / FILE
     if not path.is_file():
@@ -140,7 +136,7 @@ def _language_words(
                 f"sentence {', '.join(map(repr, sentence))} isn't there. Run align on that store"
             )
         frames = known[utterance][1]
-        if frames:  # none of a recording that was skipped or couldn't be read
+        if frames:  # 0 for a recording that was skipped or couldn't be read
             found[utterance] = _words(f"{path}: {store.language} {utterance}", rows, frames)
     described = json.dumps([problems, *(table[name].tolist() for name in COLUMNS)], sort_keys=True)
     digest = hashlib.sha256(described.encode()).hexdigest()

@@ -1,8 +1,8 @@
 """Voices of espeak-ng by language, and the scripts that they read.
 
-Languages are FLEURS codes ("en_us", "cmn_hans_cn") or plain ISO and Whisper codes ("en", "zh"). The
-table was made from espeak-ng 1.52, by what its voices say and not by what it lists: a voice that
-doesn't write phones of its language has a reason here instead. 70 of FLEURS's 102 languages have a voice.
+Languages are FLEURS codes ("en_us", "cmn_hans_cn") or plain ISO and Whisper codes ("en", "zh"). The table was
+made by trying the voices of espeak-ng 1.52: one whose output isn't phones of its language is in UNUSABLE with
+the reason. 70 of FLEURS's 102 languages have a voice.
 """
 
 import unicodedata
@@ -61,7 +61,7 @@ _SCRIPTS = {
 
 
 def voice(language: str) -> str | None:
-    """Voice of a language; None where there is none, see `reason`."""
+    """Voice of a language; None if there is none, see `reason`."""
     code = language.replace("-", "_").lower()
     return VOICES.get(code) or VOICES.get(code.split("_")[0])
 
@@ -72,9 +72,9 @@ def reason(language: str) -> str:
 
 
 def readable(voice: str, word: str) -> bool:
-    """True if `voice` knows every letter of a word.
+    """True if `voice` can read every letter of a word.
 
-    Of others espeak-ng reads the name: a Japanese voice reads every kanji as "Chinese letter".
+    espeak-ng reads the name of other letters: a Japanese voice reads every kanji as "Chinese letter".
     """
     for character in unicodedata.normalize("NFKC", word):
         if unicodedata.category(character).startswith("L"):

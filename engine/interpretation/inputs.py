@@ -1,6 +1,6 @@
-"""Inputs of interpretation: grid, stores and words, opened and checked against each other.
+"""Inputs of interpretation: grid, stores and words, opened and compared with each other.
 
-Everything that can be refused is refused here, before any state is read.
+All bad input is refused here, before any state is read.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ _OWN = ("corpus_sha256", "missing")  # of each language of a grid
 
 @dataclasses.dataclass(frozen=True, order=True)
 class PairState:
-    """One language pair at one state; sorted so that few languages are read twice.
+    """One language pair at one state; in sorted order few languages are read twice.
 
     Attributes:
-      state: place of the state on the grid's axis.
+      state: index of the state on the grid's axis.
       pair: query language, candidate language.
     """
 
@@ -40,14 +40,14 @@ class PairState:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InterpretInputs:
-    """Grid and stores that belong together.
+    """Grid and the stores that it was made of.
 
     Attributes:
       grid: of scores.
       members: languages of the pairs, with their stores.
       pairs: query language first; the grid may hold either direction.
-      states: places on the grid's axis, in its order.
-      absent: states that are asked for and that the grid lacks.
+      states: indices on the grid's axis, in its order.
+      absent: states that an option names and the grid lacks.
     """
 
     grid: Grid
@@ -61,11 +61,11 @@ class InterpretInputs:
         return sorted(PairState(state, pair) for state in self.states for pair in self.pairs)
 
     def name(self, unit: PairState) -> str:
-        """For people, and of its parts."""
+        """Name of a unit, in messages and of its parts."""
         return _unit_name(unit.pair, self.grid.states[unit.state])
 
     def lacking(self) -> list[str]:
-        """Names of units that the grid has no state for."""
+        """Names of units whose state the grid lacks."""
         return [_unit_name(pair, state) for state in self.absent for pair in self.pairs]
 
     def scores(self, unit: PairState) -> Float[np.ndarray, "Q Q"]:
@@ -81,7 +81,7 @@ class InterpretInputs:
     def fingerprints(
         self, words: Mapping[str, LanguageWords], settings: Mapping[str, Json]
     ) -> dict[str, str]:
-        """Hash of all that each unit's tables depend on, by its name; none while its chunk isn't there."""
+        """Hash of all that a unit's tables depend on, by its name; units that the grid lacks have none."""
         stable = {key: value for key, value in self.grid.attributes.items() if key != "flags"}
         grid = json_values.fingerprint([stable, self.grid.sentences, settings])
         keys = {}
@@ -98,12 +98,12 @@ class InterpretInputs:
 def open_input(
     store: pathlib.Path, grid_path: pathlib.Path, pairs: Sequence[str], states: Sequence[str]
 ) -> InterpretInputs:
-    """Grid and stores of the languages in `pairs`, all pairs of the grid by default.
+    """Grid and stores of the languages in `pairs`, by default all pairs of the grid.
 
-    A state that the grid lacks is kept apart, so that the run continues with the others.
+    States that the grid lacks are listed in `absent`; the run continues with the others.
 
     Raises:
-      Refusal: a pair that isn't there, none of the states is, or a grid of other stores.
+      Refusal: the grid lacks a pair or all of the states, or was made of other stores.
     """
     grid = grid_store.open_grid(grid_path)
     if MEASURE not in grid.measures:
@@ -127,7 +127,7 @@ def open_input(
 
 
 def read_words(folder: pathlib.Path, opened: InterpretInputs) -> dict[str, LanguageWords]:
-    """Words of every language, see `aligned_words.read`; Refusal if they are of none of its utterances."""
+    """Words of every language; a Refusal if none of its utterances has any."""
     words = aligned_words.read(folder, {code: member.store for code, member in opened.members.items()})
     for code, member in opened.members.items():
         names = {member.store.names[row] for row in member.rows}
@@ -159,7 +159,7 @@ def parse_pairs(wanted: Sequence[str], grid: Grid) -> tuple[Pair, ...]:
 
 
 def _place(grid: Grid, pair: Pair) -> tuple[int, bool]:
-    """Place of a pair on the grid's axis, and whether the grid holds the other direction."""
+    """Index of a pair on the grid's axis, and whether the grid holds the other direction."""
     turned = pair not in grid.pairs
     return grid.pairs.index(pair[::-1] if turned else pair), turned
 
@@ -179,7 +179,7 @@ def _check_states(wanted: Sequence[str], grid: Grid) -> None:
 
 
 def _check_same(grid: Grid, member: GridLanguage) -> None:
-    """Refuse a grid whose numbers aren't of this store."""
+    """Refuse a grid that wasn't made of this store."""
     mine: dict[str, Json] = {key: member.store.attributes[key] for key in _SHARED}
     mine |= {key: member.identity()[key] for key in _OWN}
     of_language = grid.attributes["languages"]

@@ -1,8 +1,8 @@
 """Conductor of interpretation: activation stores, grid and word times in, tables of word pairs out.
 
-The unit of work is one language pair at one state; its tables are parts, and the tables of all parts are
-put together by whoever finds them complete. Memory: two languages at one state, as in the grid job, and one
-unit's tables (100 bytes a word pair; 350 sentences of 20 words have 150,000).
+The unit of work is one language pair at one state. Its tables are parts; the process that finds all parts
+complete joins them. Memory: two languages at one state, as in the grid job, and the tables of one unit (100
+bytes a word pair; 350 sentences of 20 words have 150,000).
 """
 
 import dataclasses
@@ -37,38 +37,22 @@ _LAYOUT = 1  # of the parts; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InterpretSummary:
-    """How a run ended; `done`, `skipped` and `waiting` are units.
+class InterpretSummary(Outputs):
+    """Summary of a run, its outputs included; `done` and `skipped` count units.
 
     Attributes:
       done: computed by this run.
-      skipped: of this process's share, there already.
-      waiting: of other shards, not done yet; the tables are written when none is left.
-      missing: units whose scores the grid doesn't hold, or not yet.
-      failed: reason by unit that can't be computed.
-      left_out: sentence pairs that can't be compared, of the tables; sentence_pairs.parquet has the reasons.
-      unconverged: sentence pairs whose transport did not converge, of the tables.
-      without_phones: languages whose words have no phones, with the reason.
-      page: to browse word matches; None while shards are waited for, and without a unit.
-      largest_difference: of a sentence pair's score from the grid's, of the tables; null without tables.
-      tables: rows by table; empty while shards are waited for.
+      skipped: of this process's share, complete before.
+      missing: units whose scores the grid doesn't hold.
       seconds: of the run.
       sentence_pairs_per_second: throughput.
-      plan: amount of work; with --dry_run the time it would take.
-      programs: compiled by this run, and found in --compilation_cache.
+      plan: amount of work; with --dry_run also the estimated time.
+      programs: numbers of programs compiled, and found in --compilation_cache.
     """
 
     done: int
     skipped: int
-    waiting: int
     missing: Sequence[str]
-    failed: Mapping[str, str]
-    left_out: int
-    unconverged: int
-    largest_difference: float | None
-    tables: Mapping[str, int]
-    without_phones: Mapping[str, str]
-    page: str | None
     seconds: float
     sentence_pairs_per_second: float
     plan: Mapping[str, int | float]
@@ -76,7 +60,7 @@ class InterpretSummary:
 
     @property
     def complete(self) -> bool:
-        """True if every unit is there, with all its sentence pairs."""
+        """True if all sentence pairs of all units were compared."""
         return not self.failed and not self.missing and not self.left_out
 
 
@@ -85,12 +69,12 @@ def _method(config: InterpretConfig) -> Method:
 
 
 def _settings(config: InterpretConfig) -> dict[str, Json]:
-    """Settings that the tables of a unit depend on, beside grid and words."""
+    """Settings that the tables of a unit depend on, without grid and words."""
     return {"layout": _LAYOUT, "sentences": config.sentences, **dataclasses.asdict(_method(config))}
 
 
 def run(config: InterpretConfig) -> InterpretSummary:
-    """Compare the words of every unit that isn't done, and write the tables once all are.
+    """Summary of a run, which compares the words of all units left and writes the tables once none is.
 
     Raises:
       Refusal: bad input, before any compute.
@@ -105,7 +89,7 @@ def run(config: InterpretConfig) -> InterpretSummary:
     if opened.absent:
         _LOG.error(
             "%s: has no state %s, it has %s; the run continues with the others. "
-            "Extract it, if the model has it",
+            "Extract it if the model has it",
             config.grid,
             ", ".join(opened.absent),
             ", ".join(opened.grid.states),
@@ -178,7 +162,7 @@ def _compute(
     todo: Sequence[PairState],
     parts: PartFiles,
 ) -> int:
-    """Compute units and keep their tables; the number of sentence pairs compared."""
+    """Number of sentence pairs compared; the tables of every unit are written as its parts."""
     reader, count = interpret_unit.Reader(opened), 0
     progress = Progress("interpret", len(todo), "units")
     for unit in todo:
@@ -201,7 +185,7 @@ def _compute(
 
 
 def _load_checks(config: InterpretConfig, opened: InterpretInputs) -> Checks:
-    """Models and recordings, loaded before any compute, so that a dry run too reports what is missing."""
+    """Models and recordings, loaded before any compute, so that a dry run also reports missing ones."""
     return Checks(
         encoder=meaning.load(config.sentence_encoder),
         voices=phones.Phones() if config.phones == "espeak" else None,

@@ -1,11 +1,11 @@
-"""Tests of whether matched words mean the same or sound the same, against random word pairs.
+"""Tests of whether matched words mean or sound alike, compared with random word pairs.
 
-Meaning is the cosine of a sentence encoder, sound the normalised phone edit distance. The tests' random pairs
-of a sentence pair are DRAWS word pairs, drawn with replacement and evenly from the words of the same two
-sentences (matches may be among them, which makes the tests conservative), and are the same for every state.
-The limits of "alike" are those of DRAWS others that don't match, of each state's own sentence pairs. The unit
-of all tests is the sentence pair, because matches within one aren't independent: the mean over its matches
-against the mean over its random pairs. p values are two-sided and not corrected for the number of tests.
+Meaning is measured by the cosine of a sentence encoder, sound by the normalised phone edit distance. For the
+tests, each sentence pair has DRAWS random word pairs, drawn uniformly with replacement from its words and the
+same for every state; matches may be among them, which makes the tests conservative. The limits of "alike" are
+quantiles of other random word pairs, which don't match at their state. The unit of all tests is the sentence
+pair, because its matches aren't independent: the mean over its matches is compared with the mean over its
+random pairs. p values are two-sided and not corrected for the number of tests.
 
 Source of the check of meaning: Shim et al., arXiv 2505.19606, who test matches against random words.
 """
@@ -24,9 +24,9 @@ from isogloss.engine.interpretation import meaning, phones, tables
 DRAWS = 64
 """Random word pairs of a sentence pair."""
 FLIPS = 9_999
-"""Random sign flips of a permutation test; of up to 13 sentence pairs, which have fewer, all are tried."""
+"""Random sign flips of a permutation test; up to 13 sentence pairs have fewer, and all are tried."""
 TAIL = 0.05
-"""A match is alike in meaning or sound if fewer than this share of random pairs without matches are."""
+"""Two words are alike if they are more so than all but this share of random word pairs that don't match."""
 KINDS = {"mutual": "mutual", "transport": "transported"}
 """Kinds of matches, and the Boolean column that marks them."""
 CHECKS = ("meaning", "sound_distance")
@@ -45,7 +45,7 @@ class CheckedMatches(NamedTuple):
 
     Attributes:
       pairs: as given, with `meaning` (cosine), `sound_distance` (0 to 1; NaN where a word has no phones) and
-        `alike`: "both", "meaning", "sound", "neither", or null where one of the two isn't known.
+        `alike`: "both", "meaning", "sound", "neither", or null if one of the two isn't known.
       random: `language_a, language_b, state, utterance_a, utterance_b, meaning, sound_distance`, DRAWS rows
         for each state's sentence pair: word pairs that match in neither way there, drawn with replacement.
         A sentence pair without any has no rows.
@@ -76,8 +76,8 @@ def check(
     """
     measured = pairs.assign(**_measure(pairs, encoder, voices))
     real = measured.loc[(measured["word_index_a"] >= 0) & (measured["word_index_b"] >= 0)]
-    # Of the W words of a side, 1/W of all random pairs are matches: with them, the limits of short sentences
-    # would lie among the matches themselves.
+    # In sentences of W words, 1/W of all word pairs are matches. With these among the random pairs, the
+    # limits of short sentences would be quantiles of the matches themselves.
     random = _draw(real.loc[~(real["mutual"] | real["transported"])], [*_STATE, *_UTTERANCES], seed)
     limits = {key: _limits(part) for key, part in _groups(random, _STATE)}
     judged = measured.assign(alike=_alike(measured, limits))
@@ -127,7 +127,7 @@ def _measure(
 
 
 def _draw(pairs: pd.DataFrame, columns: list[str], seed: int) -> pd.DataFrame:
-    """DRAWS random word pairs of each sentence pair, which `columns` tell apart."""
+    """DRAWS random word pairs of each sentence pair, which `columns` identify."""
     order = [*columns, "word_index_a", "word_index_b"]
     once = pairs.loc[:, [*order, *CHECKS]].drop_duplicates(order).sort_values(order)
     drawn = [np.zeros(0, int)]
@@ -146,7 +146,7 @@ def _seed(seed: int, *names: object) -> list[int]:
 def _means(
     matches: pd.DataFrame, random: pd.DataFrame, name: str
 ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
-    """Of each sentence pair that has both: mean over matches, and over random pairs."""
+    """Means over the matches and over the random pairs of each sentence pair that has both."""
     found = pd.DataFrame({"matched": matches.groupby(_SENTENCES)[name].mean()})
     both = found.join(pd.DataFrame({"random": random[name]})).dropna()
     return both["matched"].to_numpy(), both["random"].to_numpy()
@@ -155,13 +155,7 @@ def _means(
 def compare(
     matched: Float[np.ndarray, " K"], random: Float[np.ndarray, " K"], *, seed: int | list[int]
 ) -> dict[str, float | int]:
-    """Statistics of one comparison of K sentence pairs; NaN where K is too small.
-
-    Args:
-      matched: mean over the matches of each sentence pair.
-      random: mean over its random pairs.
-      seed: of the sign flips.
-    """
+    """Statistics of one comparison of K sentence pairs, NaN if K is too small; `seed` is of sign flips."""
     differences = matched - random
     n = len(differences)
     mean = float(differences.mean()) if n else np.nan
@@ -185,8 +179,8 @@ def compare(
 def sign_flip_p(differences: Float[np.ndarray, " K"], *, seed: int | list[int]) -> float:
     """Two-sided p of a permutation test that flips the signs of differences.
 
-    All flips are tried if they are no more than FLIPS; of random ones, the data's own signs count as one more
-    (Phipson and Smyth 2010), so that p is never 0.
+    All flips are tried if there are at most FLIPS; otherwise random ones, and the data's own signs count as
+    one more (Phipson and Smyth 2010), so that p is never 0.
     """
     if len(differences) == 1:
         return 1.0  # either sign is as far from 0

@@ -1,8 +1,7 @@
 """Meaning of words as unit vectors of a sentence encoder: any model of sentence-transformers.
 
-Needs the extra `meaning`, which brings PyTorch, and the model's weights: LaBSE, the default, is 1.9 GB and
-knows 109 languages. Each word is encoded once per run, in sorted batches, so that the same words give the
-same bits.
+Needs the extra `meaning`, which installs PyTorch, and the model's weights: LaBSE, the default, has 1.9 GB and
+109 languages. Each word is encoded once per run, in sorted batches, so that equal words give equal bits.
 """
 
 import importlib
@@ -23,15 +22,10 @@ Encode = Callable[[list[str]], Float[np.ndarray, "W D"]]
 
 
 class SentenceEncoder:
-    """A sentence encoder by name, and the vectors of the words it has read."""
+    """A sentence encoder, and the vectors of the words that it has encoded."""
 
     def __init__(self, name: str, encode: Encode) -> None:
-        """Wrap a function from words to vectors.
-
-        Args:
-          name: for tables and figures, without a path of the machine.
-          encode: vectors of any length, one a word.
-        """
+        """Wrap a function from words to vectors of any length; tables and figures show the `name`."""
         self.name = name
         self._encode = encode
         self._known: dict[str, Float[np.ndarray, " D"]] = {}
@@ -60,11 +54,8 @@ class SentenceEncoder:
 def load(name: str) -> SentenceEncoder | None:
     """Encoder of --sentence_encoder; None for "none".
 
-    Args:
-      name: a model of the Hugging Face hub or a folder in the format of sentence-transformers.
-
     Raises:
-      Refusal: the extra isn't installed, or the model can't be had or isn't one.
+      Refusal: the extra isn't installed, or the model can't be loaded.
     """
     if name == NONE:
         return None
@@ -81,7 +72,7 @@ def load(name: str) -> SentenceEncoder | None:
     except (OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise Refusal(
-            f"--sentence_encoder={name}: no model of sentence-transformers can be had there ({reason}). "
+            f"--sentence_encoder={name}: no model of sentence-transformers can be loaded ({reason}). "
             "Check the name and the network, name a folder that holds one, or leave the check of meaning out "
             f"with --sentence_encoder={NONE}"
         ) from error
@@ -95,6 +86,6 @@ def load(name: str) -> SentenceEncoder | None:
 def cosine(
     vectors: Mapping[str, Float[np.ndarray, " D"]], a: Iterable[str], b: Iterable[str]
 ) -> Float[np.ndarray, " P"]:
-    """Cosine of each word of `a` with the word of `b` at the same place."""
+    """Cosine of each word of `a` with the word of `b` at the same index."""
     pairs = list(zip(a, b, strict=True))
     return np.fromiter((vectors[x] @ vectors[y] for x, y in pairs), np.float64, len(pairs))

@@ -1,6 +1,6 @@
-"""Outputs of a run: the tables of all units put together, counts for the summary, and the report.
+"""Outputs of a run: the joined tables of all units, counts for the summary, and the report.
 
-Memory: the sentence pairs of all units, and the word pairs of one unit; the report's is its own.
+Memory: the sentence pairs of all units and the word pairs of one unit, without the report.
 """
 
 import dataclasses
@@ -23,12 +23,23 @@ from isogloss.engine.runtime.part_files import PartFiles
 
 _LOG = logging.getLogger(__name__)
 _REASONS = 20  # distinct reasons of left-out sentence pairs that are logged
-_FAR = 1e-4  # from the grid's score: worth a warning
+_FAR = 1e-4  # difference from the grid's score that gets a warning
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What a run has written, for its summary; see `InterpretSummary`."""
+    """Counts and paths of what a run has written, for its summary.
+
+    Attributes:
+      waiting: units that other shards have not finished; the tables are written when there are none.
+      failed: reason by unit that can't be computed.
+      left_out: sentence pairs that can't be compared; sentence_pairs.parquet has the reasons.
+      unconverged: sentence pairs whose transport did not converge.
+      largest_difference: between a sentence pair's score and the grid's; None without tables.
+      tables: rows by table; empty until all shards have finished.
+      without_phones: languages whose words have no phones, with the reason.
+      page: to browse word matches; None until all shards have finished, and without a unit.
+    """
 
     waiting: int = 0
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -49,13 +60,13 @@ def write(
     settings: Mapping[str, Json],
     method: Method,
 ) -> Outputs:
-    """Put the tables of all units together, unless other shards have some still to do."""
+    """Counts and paths of the joined tables, which are written if no other shard has units to do."""
     units = [PairState(state, pair) for pair in opened.pairs for state in opened.states]
     every = [opened.name(unit) for unit in units]
     failed = {name: reason for name in every if (reason := parts.reason(name)) is not None}
     waiting = sum(parts.awaited(name) for name in every)
     if waiting:
-        _LOG.info("%d units of other shards aren't done yet; the tables are written once they are", waiting)
+        _LOG.info("other shards have not finished %d units; the tables are written once they have", waiting)
         return Outputs(waiting=waiting, failed=failed)
     done = [unit for unit in units if parts.kept(opened.name(unit))]
     kept = [opened.name(unit) for unit in done]
@@ -90,7 +101,7 @@ def write(
 
 
 def _join(path: pathlib.Path, schema: pa.Schema, of_units: Iterable[pa.Table]) -> int:
-    """Number of rows of the tables of all units, written as one without holding them all."""
+    """Number of rows of a table that joins those of all units, one in memory at a time."""
     rows = 0
 
     def counted() -> Iterator[pa.Table]:
@@ -104,7 +115,7 @@ def _join(path: pathlib.Path, schema: pa.Schema, of_units: Iterable[pa.Table]) -
 
 
 def _summarise(of_units: Sequence[pa.Table], method: Method) -> Outputs:
-    """Counts over all sentence pairs, with warnings that a reader of the tables needs."""
+    """Counts over all sentence pairs; what a reader of the tables must know is logged as warnings."""
     columns = ["problem", "converged", "score", "precision", "recall", "grid_score", "state"]
     columns += ["truncated_a", "truncated_b"]
     every = pa.concat_tables([tables.SENTENCE_PAIRS.empty_table(), *of_units]).select(columns)
@@ -132,11 +143,13 @@ def _summarise(of_units: Sequence[pa.Table], method: Method) -> Outputs:
         )
     difference = (good["score"] - good["grid_score"]).abs().to_numpy(float)
     largest = float(difference.max()) if difference.size else None
-    # F1 passes errors of P and R on, many times where P + R is near 0.
+    # F1 multiplies errors of P and R by this factor, which is large where P + R is near 0.
     p, r = good["precision"].to_numpy(float), good["recall"].to_numpy(float)
     passed = np.maximum(1, (p * p + r * r) / np.maximum((p + r) ** 2, 1e-30))
     if (difference > _FAR * passed).any():
-        _LOG.warning("scores are up to %.2g from the grid's: another --implementation made it?", largest)
+        _LOG.warning(
+            "scores differ from the grid's by up to %.2g: was it made by another --implementation?", largest
+        )
     return Outputs(
         left_out=len(left_out),
         unconverged=unconverged,

@@ -1,7 +1,8 @@
-"""One HTML page to browse word matches, every sentence pair inside, see `page`.
+"""HTML page to browse the word matches of all sentence pairs, see `drawing.page`.
 
-Words travel once per language, matches once per language pair and state; each is a block of JSON with numbers
-as small integers. Word pairs that neither match nor carry 0.01% of a score are left out. All text is escaped.
+Words are stored once per language, matches once per language pair and state, each as a block of JSON with
+numbers as small integers. Word pairs that don't match and have less than 0.005% of a score are left out. All
+text is escaped.
 """
 
 import html
@@ -20,7 +21,7 @@ from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.json_values import Json
 
 STEPS = 1000
-"""Similarities, meanings and distances travel as this many parts; scores, shares and masses as 10 times."""
+"""Similarities, meanings and distances are stored in units of 1 / STEPS, scores and shares in a tenth."""
 CELLS = 48
 """Cells along each side of the plane in which random word pairs that don't match are counted."""
 
@@ -51,11 +52,7 @@ def write(
     *,
     name: str,
 ) -> None:
-    """Write the page whole; arguments as of `render`.
-
-    Raises:
-      OSError: it can't be written.
-    """
+    """Write the page whole; arguments as of `render`."""
     text = render(checked, sentence_pairs, settings, name=name)
     atomic_write.write_whole(path, lambda file: file.write_text(text, "utf-8"))
 
@@ -105,13 +102,13 @@ def render(
 
 
 def shown_pairs(pairs: pd.DataFrame) -> Bool[np.ndarray, " P"]:
-    """True for word pairs on the page: matches, and those whose share of a score isn't rounded to 0."""
+    """True for word pairs of the page: matches, and those whose share of a score isn't rounded to 0."""
     matched = pairs["mutual"].to_numpy(bool) | pairs["transported"].to_numpy(bool)
     return matched | (pairs["share"].to_numpy(float) >= 0.5 / _FINE)
 
 
 def _words(pairs: pd.DataFrame) -> dict[str, dict[str, list[list[Json]]]]:
-    """Words by language and utterance, with their index, and their start and end in centiseconds."""
+    """Words by language and utterance, with index, and start and end in centiseconds."""
     found: dict[str, dict[str, list[list[Json]]]] = {}
     for side in "ab":
         names = [f"{name}_{side}" for name in ("language", "utterance", "word_index", "word", "start", "end")]
@@ -154,7 +151,7 @@ def _json(value: _Block) -> bytes:
 
 
 def _meta(checked: match_tests.CheckedMatches, sets: Mapping[Hashable, pd.DataFrame]) -> dict[str, Json]:
-    """Data that the scripts need beside the blocks."""
+    """Data of the scripts that aren't in blocks."""
     names: dict[str, Json] = {}
     found: list[Json] = []
     for key, part in sets.items():
@@ -192,7 +189,7 @@ def _records(table: pd.DataFrame) -> list[Json]:
 
 
 def _cells(random: pd.DataFrame) -> list[Json]:
-    """Random word pairs counted over the plane, row by row from 0: sound across, meaning up, both 0 to 1."""
+    """Counts of random word pairs on the plane, row by row: sound across, meaning up, both from 0 to 1."""
     known = random.dropna(subset=list(match_tests.CHECKS))
     meaning = known["meaning"].clip(0, 1)
     edges = np.linspace(0, 1, CELLS + 1)

@@ -1,10 +1,10 @@
-"""Phones of words by espeak-ng through phonemizer, and how far apart two words sound.
+"""Phones of words by espeak-ng through phonemizer, and phone edit distances of words.
 
-Needs the extra `phones`, which brings espeak-ng itself. Phones are compared without suprasegmentals:
-stress, length and tone are removed, because languages write them differently; each is a unit (an
-affricate or diphthong that espeak-ng treats as one phoneme counts as one). A word takes about 0.3 ms,
-once. Scripts that leave vowels out (Arabic, Hebrew) give phones without them. espeak-ng names a letter that
-stands alone, although Greek "η", Russian "в" and Portuguese "é" are words; see `of_letter`.
+Needs the extra `phones`, which installs espeak-ng. Stress, length and tone are removed before phones are
+compared, because languages write them differently. An affricate or diphthong that is one phoneme of espeak-ng
+is one phone. A word takes about 0.3 ms, once. Scripts that leave vowels out (Arabic, Hebrew) give phones
+without them. espeak-ng reads a single letter as its name, although Greek "η", Russian "в" and Portuguese "é"
+are words; see `of_letter`.
 """
 
 import re
@@ -20,14 +20,14 @@ from isogloss.engine.runtime.refusal import Refusal
 
 Phonemes = tuple[str, ...]
 
-_FLAG = re.compile(r"\([^)]*\)")  # espeak-ng's mark of a word that it reads in another language
+_FLAG = re.compile(r"\([^)]*\)")  # espeak-ng's mark of a word read in another language
 _SUPRASEGMENTAL = re.compile(r"[ˈˌːˑ˥˦˧˨˩0-9]")
 _TONAL = {"cmn", "vi"}
-_THIRD_TONE = "ɜ"  # how espeak-ng's IPA comes to write the digit 3 of a tone; no vowel of these languages
+_THIRD_TONE = "ɜ"  # espeak-ng's IPA for the digit 3 of a tone; no such vowel in these languages
 
 
 class Phones:
-    """Phones of words, each read once; `voiceless` has the languages asked for that have no voice."""
+    """Phones of words, each computed once."""
 
     def __init__(self) -> None:
         """Find espeak-ng.
@@ -42,7 +42,7 @@ class Phones:
             raise Refusal(
                 f"--phones needs phonemizer and espeak-ng, and {error.name} isn't installed: "
                 "run `pip install -e '.[phones]'` in isogloss's folder, or leave the phonetic check out with "
-                "--phones=false"
+                "--phones=none"
             ) from error
         wrapper.EspeakWrapper.set_library(espeakng_loader.get_library_path())
         wrapper.EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
@@ -51,7 +51,7 @@ class Phones:
 
     @property
     def voiceless(self) -> dict[str, str]:
-        """Languages asked for that have no voice, with the reason."""
+        """Languages of `of` so far that have no voice, with the reason."""
         return {
             language: espeak_voices.reason(language)
             for language in sorted(self._asked)
@@ -59,12 +59,7 @@ class Phones:
         }
 
     def of(self, language: str, words: Iterable[str]) -> Mapping[str, Phonemes | None]:
-        """Phones by word; None of a word that can't be read, and of all where there is no voice.
-
-        Args:
-          language: FLEURS or plain code.
-          words: as transcribed, punctuation and case don't matter.
-        """
+        """Phones by word; None for words that can't be read, and for all if the language has no voice."""
         self._asked.add(language)
         wanted = sorted(set(words))
         voice = espeak_voices.voice(language)
@@ -85,10 +80,10 @@ class Phones:
 
 
 def split(read: str, *, tonal: bool) -> Phonemes:
-    """Phones of one word out of what espeak-ng writes, "_" between phones and " " between its words.
+    """Phones of one word from espeak-ng's output, which has "_" between phones and " " between words.
 
     Args:
-      read: with flags such as "(en)" where it changes the language.
+      read: with flags such as "(en)" where espeak-ng changes the language.
       tonal: whether a final ɜ of a phone is a tone.
     """
     found = []
@@ -102,15 +97,15 @@ def split(read: str, *, tonal: bool) -> Phonemes:
 
 
 def of_letter(name: Phonemes, twice: str, *, tonal: bool) -> Phonemes:
-    """Phones of a letter as a word of its own, where it is one; else its name.
+    """Phones of a letter as a word if it is a word, otherwise of its name.
 
-    The first of two such words is read as in a sentence, its sound alone; a letter that is not a word is
-    named both times. A sound that the name lacks is assimilated to the second (Czech "z" as "s"): then it is
-    the first phone of the name.
+    espeak-ng reads the letter twice. The first of two words is read as in a sentence, by its sound alone; a
+    letter that isn't a word is read by its name both times. A sound that isn't in the name was assimilated to
+    the second word (Czech "z" as "s"); the first phone of the name replaces it.
 
     Args:
-      name: phones of the letter where it stands alone.
-      twice: what espeak-ng writes of the letter twice; it may join the two.
+      name: phones of the letter alone.
+      twice: output of espeak-ng for the letter twice, perhaps joined.
       tonal: as of `split`.
     """
     first, *others = (split(word, tonal=tonal) for word in twice.split(" "))
@@ -121,18 +116,18 @@ def of_letter(name: Phonemes, twice: str, *, tonal: bool) -> Phonemes:
 
 
 def distance(a: Phonemes, b: Phonemes) -> float:
-    """Edit distance over phones divided by the phones of the longer word: 0 the same, 1 nothing shared."""
+    """Edit distance over phones, divided by the phones of the longer word: from 0, equal, to 1."""
     return float(Levenshtein.normalized_distance(a, b))
 
 
 def distances(pairs: Sequence[tuple[Phonemes | None, Phonemes | None]]) -> Float[np.ndarray, " P"]:
-    """`distance` of each pair; NaN where a word has no phones."""
+    """Distance of each pair of words; NaN if one has no phones."""
     values = (np.nan if a is None or b is None else distance(a, b) for a, b in pairs)
     return np.fromiter(values, np.float64, len(pairs))
 
 
 def _letter(word: str) -> str:
-    """The one letter of a word, whatever punctuation is around it; "" of other words."""
+    """The letter of a word of one letter, punctuation apart; "" for other words."""
     known = [c for c in unicodedata.normalize("NFC", word) if unicodedata.category(c)[0] not in "PSZ"]
     return known[0] if len(known) == 1 and unicodedata.category(known[0])[0] == "L" else ""
 

@@ -1,8 +1,8 @@
-"""The plane of matches: how alike two matched words sound against how alike they mean, with chance behind.
+"""Plane of matches: likeness in sound and in meaning of matched words, with that of random word pairs.
 
-A point is a pair of words (types), its area the number of times they match; grey levels hold 50, 80 and
-95% of random word pairs that don't match. Dashed limits are those of `match_tests`: beyond one, only 5% of
-these random pairs are. Takes about a second a figure.
+A point is a pair of words (types), its area the number of their matches. Grey levels contain 50, 80 and 95%
+of random word pairs that don't match. Dashed limits are those of `match_tests`: 5% of these random pairs are
+beyond each. A figure takes about a second.
 """
 
 import matplotlib
@@ -30,7 +30,7 @@ _LABELS = 16  # most word pairs named in a panel
 
 
 def plane(checked: match_tests.CheckedMatches, language_a: str, language_b: str, state: str) -> Figure | None:
-    """Matches of a language pair and state, a panel per kind; None if meaning or sound isn't known."""
+    """Figure of a language pair and state, a panel per kind of match; None without meaning or sound."""
     pair = {"language_a": language_a, "language_b": language_b}
     found = _where(checked.pairs, pair | {"state": state}).dropna(subset=list(match_tests.CHECKS))
     random = _where(checked.random, pair | {"state": state}).dropna(subset=list(match_tests.CHECKS))
@@ -84,7 +84,7 @@ def _small(axes: Axes) -> dict[str, object]:
 
 
 def _test_lines(tests: pd.DataFrame) -> str:
-    """A line per check: difference from chance, effect size, p."""
+    """Text with a line per check: difference from chance, effect size, p."""
     lines = []
     for row in tests.to_dict("records"):
         name = "meaning" if row["check"] == "meaning" else "sound"
@@ -101,7 +101,7 @@ def _test_lines(tests: pd.DataFrame) -> str:
 
 
 def _chance(axes: Axes, random: pd.DataFrame, low: float) -> None:
-    """Grey levels that hold most of the random pairs: a histogram, smoothed."""
+    """Draw grey levels that contain most random pairs, from a smoothed histogram."""
     x = np.linspace(-0.2, 1.2, 141)
     y = np.linspace(low - 0.2, 1.2, 141)
     counts, _, _ = np.histogram2d(1 - random["sound_distance"], random["meaning"], (x, y))
@@ -113,14 +113,14 @@ def _chance(axes: Axes, random: pd.DataFrame, low: float) -> None:
 
 
 def _mass_levels(density: Float[np.ndarray, "Y X"]) -> list[float]:
-    """Heights above which a share of the density lies."""
+    """Heights above which the shares _MASSES of the density are."""
     falling = np.sort(density, axis=None)[::-1]
     mass = np.cumsum(falling) / falling.sum()
     return [float(falling[np.searchsorted(mass, share)]) for share in _MASSES]
 
 
 def _limits(axes: Axes, plane: pd.DataFrame) -> None:
-    """Limits, and in each corner the share of matches that lie there."""
+    """Draw the limits, and in each corner the share of its matches."""
     for row in plane.to_dict("records"):
         sound, meaning = 1 - row["sound_limit"], row["meaning_limit"]
         line = {"color": MUTED, "lw": 0.8, "ls": (0, (4, 2.5)), "zorder": 1}
@@ -143,7 +143,7 @@ def _limits(axes: Axes, plane: pd.DataFrame) -> None:
 
 
 def _types(found: pd.DataFrame, missing: set[str]) -> pd.DataFrame:
-    """Each pair of word types once, case apart, with how often it matches; the most frequent first."""
+    """Pairs of word types, case apart, with their number of matches; the most frequent first."""
     name = [
         fonts.boxed(f"{a} · {b}".lower(), missing)
         for a, b in zip(found["word_a"], found["word_b"], strict=True)
@@ -171,7 +171,7 @@ def _points(axes: Axes, types: pd.DataFrame) -> None:
 
 
 def _label(axes: Axes, name: str, point: tuple[float, float], alike: str, taken: list[Bbox]) -> None:
-    """Write a name beside its point, on a side where it covers no other; nowhere if there is none."""
+    """Write a name on the side of its point where it covers no other; leave it out if there is none."""
     box = axes.get_window_extent()
     for side, offset in (("left", 5), ("right", -5)):
         text = axes.annotate(

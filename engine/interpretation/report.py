@@ -1,7 +1,7 @@
 """Report of the word pairs: checks of their meaning and sound, pictures, and the page to browse them.
 
-One language pair at a time, all its states, so that memory is that of its word pairs (500 bytes each); the
-page holds matches and what carries a share of a score. Pictures read two languages' states again.
+One language pair with all its states is in memory at a time, 500 bytes a word pair. The page holds the word
+pairs that match or have a share of a score. For pictures the states of both languages are read again.
 """
 
 import dataclasses
@@ -54,13 +54,13 @@ MATCHES = pa.schema(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checks:
-    """Models that check word pairs, and what is drawn.
+    """Models that check word pairs, and options of the pictures.
 
     Attributes:
       encoder: of meaning; None leaves that check out.
       voices: of phones; None leaves that check out.
-      pictures: sentence pairs drawn of each language pair and state, those of the highest scores.
-      recordings: of both sides, for the pictures' waveforms; None draws none.
+      pictures: number of sentence pairs drawn for each language pair and state, by highest score.
+      recordings: of both sides, for waveforms; None draws none.
     """
 
     encoder: meaning.SentenceEncoder | None
@@ -73,7 +73,7 @@ class Recordings:
     """Waveforms by language and utterance."""
 
     def __init__(self, spec: str, stores: Iterable[LanguageStore]) -> None:
-        """List the recordings of `--corpus`; Refusal for nonsense, and if stores are of another corpus."""
+        """List the recordings of --corpus; a Refusal if the stores are of another corpus."""
         opened = corpus.open_corpus(spec)
         self._sources: dict[tuple[str, str], audio.AudioSource] = {}
         for store in stores:
@@ -89,7 +89,7 @@ class Recordings:
                 self._sources[store.language, name] = found.source
 
     def wave(self, language: str, utterance: str, frames: int) -> Float[np.ndarray, " samples"] | None:
-        """Samples of an utterance's first frames; None where it can't be read."""
+        """Samples of an utterance's first frames; None if it can't be read."""
         try:
             return audio.decode(self._sources[language, utterance], frames * time_axis.SAMPLES_PER_FRAME)
         except audio.AudioError:
@@ -105,9 +105,9 @@ def write(
     checks: Checks,
     settings: Mapping[str, Json],
 ) -> pathlib.Path:
-    """Write matches.parquet, checks, planes, pictures and the page; the page's path.
+    """Path of the page, which is written with matches.parquet, checks, planes and pictures.
 
-    Pictures that an earlier run left here and this one doesn't have are removed.
+    Pictures of an earlier run that this one doesn't draw are removed.
     """
     pairs = tuple(dict.fromkeys(unit.pair for unit in kept))
     checked, drawn = [], set()
@@ -149,7 +149,7 @@ def _old_pictures(out: pathlib.Path) -> set[pathlib.Path]:
 
 
 def _shown(checked: CheckedMatches) -> CheckedMatches:
-    """The word pairs on the page, and each word with frames of no word, from which the page has its text."""
+    """The word pairs of the page, and those of each word with frames of no word, which hold its text."""
     pairs = checked.pairs
     named = (pairs["word_index_a"] == interpret_tables.GAP_INDEX) | (
         pairs["word_index_b"] == interpret_tables.GAP_INDEX
@@ -223,7 +223,7 @@ def _side(
 
 
 def _matches(rows: pd.DataFrame, texts: Sequence[Words]) -> list[sentence_pair_figure.Match]:
-    """Word pairs that match, by their places among the words that have frames."""
+    """Word pairs that match, by index among the words that have frames."""
     places = [{index: place for place, index in enumerate(words.index)} for words in texts]
     matched = rows.loc[rows["mutual"] | rows["transported"]]
     return [

@@ -1,8 +1,8 @@
-"""Choice of the sentences that are compared word by word: gold pairs, or those that retrieval finds.
+"""Choice of the sentence pairs that are compared word by word: gold pairs, or the retrieved ones.
 
-Only sentences that both languages have take part, as in the retrieval table. There a tie counts against us;
-here it does too: where the right sentence shares the best score, the first of the others is retrieved. So
-the share of gold pairs among those retrieved is the table's R@1.
+Only sentences of both languages count, as in the retrieval table, and ties count against us as they do there:
+if the right sentence shares the best score, the first of the others is retrieved. So the share of gold pairs
+among the retrieved ones equals the table's R@1.
 """
 
 from typing import NamedTuple
@@ -12,17 +12,9 @@ from jaxtyping import Float
 
 from isogloss.engine.runtime.refusal import Refusal
 
-SENTENCES = ("retrieved", "gold")
-
 
 class SentencePair(NamedTuple):
-    """A sentence pair, by its places in the grid.
-
-    Attributes:
-      query: of language A.
-      candidate: of language B.
-      score: of the grid.
-    """
+    """A sentence of A and one of B, by index in the grid, with the grid's score."""
 
     query: int
     candidate: int
@@ -33,7 +25,7 @@ def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[SentencePair]:
     """The pair of every query that both languages have, in the grid's order.
 
     Args:
-      scores: larger is closer; a sentence that a language lacks is a row or a column of NaN.
+      scores: larger is closer; a sentence that a language lacks is a row or column of NaN.
       how: "gold" takes the same sentence, "retrieved" the best candidate.
 
     Raises:
@@ -42,7 +34,7 @@ def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[SentencePair]:
     known = ~np.isnan(scores)
     common = np.flatnonzero(known.any(1) & known.any(0))
     if np.isnan(scores[np.ix_(common, common)]).any():
-        raise Refusal("scores between common sentences must be numbers, there are NaN")
+        raise Refusal("scores between common sentences must be numbers, some are NaN")
     pairs = []
     for query in map(int, common):
         candidate = query if how == "gold" else _best(scores[query], common, query)

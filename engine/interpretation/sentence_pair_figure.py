@@ -1,8 +1,8 @@
 """Figure of the word matches of one sentence pair, for papers.
 
-Both recordings along the axes of their frame similarity matrix, matched
-words framed. Colours and type are those of the report's figures; kinds of matches also differ by line, so
-that they survive a grey printer. It takes about a second. Text may be of any script, see `drawing.fonts`.
+Both recordings are drawn along the axes of their frame similarity matrix, with a frame around matched words.
+Kinds of matches differ by colour and by line, so that they can be told apart in grey print. A figure takes
+about a second. Text may be of any script, see `drawing.fonts`.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ class FigureSide:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Match:
-    """Two words that belong together: indices into the words of A and B, and which method matches them."""
+    """Two words that match: indices into the words of A and B, and the methods that match them."""
 
     a: int
     b: int
@@ -60,13 +60,13 @@ class Match:
 def sentence_pair(
     similarity: Float[np.ndarray, "N M"], a: FigureSide, b: FigureSide, matches: Sequence[Match], *, note: str
 ) -> Figure:
-    """Frame similarities of two recordings with their words, and the matches framed.
+    """Figure of the frame similarities of two recordings, with their words and their matches.
 
     Args:
       similarity: cosine of each frame of A, downwards, with each of B, to the right.
       a: the query's recording, on the left.
       b: the candidate's, above.
-      matches: to be framed; gaps (negative indices) are left out.
+      matches: gaps (negative indices) are left out.
       note: a line under the title, such as state and score.
     """
     seconds = [FRAME_SECONDS * length for length in similarity.shape]
@@ -95,7 +95,7 @@ def sentence_pair(
 
 
 def _matrix_size(seconds: Sequence[float], words: Sequence[int]) -> tuple[float, float]:
-    """Inches across and down: seconds as long on both axes unless one is over twice the other."""
+    """Inches across and down: one scale for both axes unless one recording is over twice as long."""
     ratio = float(np.clip(seconds[0] / seconds[1], 0.5, 2))
     across = 4.9 if ratio <= 1 else 4.9 / ratio
     grow = max(1.0, 0.1 * words[1] / across, 0.1 * words[0] / (across * ratio))
@@ -120,7 +120,7 @@ def _widest(figure: Figure, names: Sequence[str], size: float) -> float:
 def _place(
     figure: Figure, left: float, up: float, wide: float, high: float
 ) -> dict[str, tuple[float, float, float, float]]:
-    """Size the figure; places of its parts: the matrix, waveforms left of and above it, the scale."""
+    """Places of the figure's parts: the matrix, waveforms left of it and above, the scale."""
     width, height = 0.1 + left + _STRIP + wide + 1.15, 0.6 + up + _STRIP + high + 0.8
     figure.set_size_inches(width, height)
     x, y = 0.1 + left + _STRIP, 0.8
@@ -177,7 +177,7 @@ def _frame_matches(axes: Axes, a: FigureSide, b: FigureSide, matches: Sequence[M
 
 
 def _strip(axes: Axes, side: FigureSide, matched: set[int], seconds: float, *, upright: bool) -> None:
-    """Waveform with the words' times as its ground; of no audio, the times alone."""
+    """Draw a waveform over the times of its words; without audio, the times alone."""
     span, fill = (axes.axhspan, axes.fill_betweenx) if upright else (axes.axvspan, axes.fill_between)
     for i, (start, end) in enumerate(zip(side.start, side.end, strict=True)):
         ground = _MATCHED if i in matched else _UNMATCHED
@@ -194,7 +194,7 @@ def _strip(axes: Axes, side: FigureSide, matched: set[int], seconds: float, *, u
 def _envelope(
     wave: Float[np.ndarray, " samples"], seconds: float
 ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
-    """Lowest and highest sample of up to 1200 stretches over `seconds`, the loudest at 1, and their times."""
+    """Lowest and highest samples of up to 1200 intervals, scaled to 1 at most, and the intervals' times."""
     count = min(1200, wave.size)
     edges = np.linspace(0, wave.size, count, endpoint=False).astype(int)
     loudest = max(float(np.abs(wave).max()), 1e-9)
@@ -205,7 +205,7 @@ def _envelope(
 def _write_words(
     axes: Axes, names: Sequence[str], side: FigureSide, matched: set[int], size: float, *, upright: bool
 ) -> None:
-    """Words beside their time, moved apart where they would overlap, each with a line to its time."""
+    """Write words at their times, moved apart where they would overlap, with a line to the time."""
     low, high = sorted(axes.get_ylim() if upright else axes.get_xlim())
     box = axes.get_window_extent()
     per_point = (high - low) / (box.height if upright else box.width) * axes.figure.dpi / 72

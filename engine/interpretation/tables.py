@@ -1,8 +1,8 @@
 """Tables of the interpret job: word pairs, word types and sentence pairs.
 
-A unit, one language pair at one state, has a table of word pairs and one of sentence pairs; the files that
-users read are those of all units in order. Frames of no word stand in the table of word pairs too, with
-word index -1 and the word "": so a sentence pair's shares sum to its score.
+A unit, one language pair at one state, has a table of word pairs and one of sentence pairs; users read the
+joined tables of all units. Frames of no word have rows in the table of word pairs too, with word index -1 and
+the word "", so that the shares of a sentence pair sum to its score.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ WORD_PAIRS = pa.schema(
         ("word_index_b", pa.int32()),
         ("word_a", pa.string()),
         ("word_b", pa.string()),
-        ("start_a", pa.float64()),  # seconds; NaN for frames of no word, like all of words alone
+        ("start_a", pa.float64()),  # seconds; this and all columns of words are NaN for frames of no word
         ("end_a", pa.float64()),
         ("start_b", pa.float64()),
         ("end_b", pa.float64()),
@@ -55,10 +55,10 @@ SENTENCE_PAIRS = pa.schema(
         ("share_precision", pa.float64()),  # sums of the word pairs' shares
         ("share_recall", pa.float64()),
         ("share", pa.float64()),
-        ("share_gap", pa.float64()),  # of that, what frames of no word carry on either side
+        ("share_gap", pa.float64()),  # the part of `share` of frames of no word on either side
         ("words_a", pa.int32()),
         ("words_b", pa.int32()),
-        ("empty_a", pa.int32()),  # words left out because no frame is theirs
+        ("empty_a", pa.int32()),  # words left out, which have no frame of their own
         ("empty_b", pa.int32()),
         ("truncated_a", pa.bool_()),  # longer than the window: the last words may have wrong times
         ("truncated_b", pa.bool_()),
@@ -94,8 +94,8 @@ class ComparedSentences:
       utterances: of A and of B.
       grid_score: SeqSim of the grid.
       words: of A and of B; None where an utterance has none.
-      found: what the kernels say, None where a side has no words.
-      problem: why it isn't compared.
+      found: matches and shares; None if a side has no words.
+      problem: why it isn't compared, "" otherwise.
     """
 
     query: str
@@ -111,7 +111,7 @@ Keys = tuple[str, str, str]  # language_a, language_b, state
 
 
 def word_pairs(keys: Keys, compared: Sequence[ComparedSentences]) -> pa.Table:
-    """A row for each word of A with each of B, and for frames of no word, in that order."""
+    """Table with a row for each word of A with each of B, frames of no word last."""
     rows = [(pair, pair.found, *pair.words) for pair in compared]
     known = [(p, f, a, b) for p, f, a, b in rows if f is not None and a is not None and b is not None]
     sizes = np.asarray([f.f1.size for _, f, _, _ in known], int)
@@ -171,7 +171,7 @@ def _block(found: WordPairs, a: Words, b: Words) -> dict[str, np.ndarray]:
 
 
 def sentence_pairs(keys: Keys, compared: Sequence[ComparedSentences], tolerance: float) -> pa.Table:
-    """A row for each sentence pair, compared or not; `tolerance` is that of the transport."""
+    """Table with a row for each sentence pair, compared or not; `tolerance` is that of the transport."""
     rows = []
     for pair in compared:
         row = dict(zip(("language_a", "language_b", "state"), keys, strict=True))
@@ -230,13 +230,13 @@ def word_types(pairs: pa.Table) -> pa.Table:
 def word_type(word: str) -> str:
     """The word as a type: composed, in lower case, without punctuation or symbols at its ends.
 
-    A word of nothing else is its own type.
+    A word of punctuation alone is its own type.
     """
     return bare(unicodedata.normalize("NFC", word).casefold())
 
 
 def bare(word: str) -> str:
-    """The word without punctuation or symbols at its ends, or as it is where nothing else is left."""
+    """The word without punctuation or symbols at its ends; the word itself if nothing else is left."""
     start, end = 0, len(word)
     while start < end and unicodedata.category(word[start])[0] in "PSZ":
         start += 1

@@ -33,7 +33,7 @@ class Reader:
         self._held: dict[tuple[str, int], States] = {}
 
     def states(self, unit: PairState) -> tuple[States, States]:
-        """Of both languages of a unit.
+        """States of both languages of a unit.
 
         Raises:
           DamagedError: a shard can't be read.
@@ -51,7 +51,7 @@ class Reader:
 
 
 def by_utterance(which: GridLanguage, loaded: LanguageStates) -> States:
-    """Frames in use of every utterance, views into the groups."""
+    """Frames in use by utterance, as views into the groups."""
     found = {}
     for group in loaded.groups:
         for where, frames, states in zip(group.where, group.frames, group.states, strict=True):
@@ -121,7 +121,7 @@ def _choose(opened: InterpretInputs, unit: PairState, sentences: str) -> list[Se
 
 
 def _utterances(which: GridLanguage) -> dict[str, str]:
-    """Utterance that stands for each sentence."""
+    """Utterance of each sentence that the grid compares."""
     return {
         sentence: which.store.names[row] for sentence, row in zip(which.sentences, which.rows, strict=True)
     }

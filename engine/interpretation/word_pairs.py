@@ -1,9 +1,9 @@
-"""Sentence pairs through the word kernels, in padded batches of few shapes.
+"""Matches and shares of the words of sentence pairs, computed in padded batches of few shapes.
 
-Pure. A batch has one padded number of frames and one of words, from short ladders, so that a corpus compiles
-about a dozen programs, 3 s each on a CPU; padding costs about half of the work. Which pairs share a batch
-depends on the pairs alone, so a unit's bits are the same in every run. Memory: a batch's frames in float32,
-50 MB of base, and one sentence pair's cosines.
+Pure. Numbers of frames and words are padded to one of a few sizes, so that a corpus compiles about a dozen
+programs, 3 s each on a CPU; about half of the work is padding. Batches depend on the sentence pairs alone, so
+the bits of a unit's results are the same in every run. Memory: the frames of a batch in float32, 50 MB for
+base, and the cosines of one sentence pair.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ class Method:
     """Method of matching words.
 
     Attributes:
-      word_vector: a word is its "centre" frame, or the "mean" of its frames.
+      word_vector: "centre", a word's centre frame, or "mean", the mean of its frames.
       epsilon: of the transport, in units of 1 - cosine.
       threshold: two words are linked if they exchange at least this fraction of min(mass_a, mass_b).
       tolerance: of the transport's marginals.
-      iterations: of the transport, at most.
+      iterations: largest number for the transport.
     """
 
     word_vector: str
@@ -79,11 +79,11 @@ class WordPairs:
 
 
 def compare(pairs: Sequence[tuple[PairSide, PairSide]], method: Method) -> list[WordPairs]:
-    """Every sentence pair's words against each other; both sides have at least one word."""
+    """Matches and shares of every sentence pair; both sides have at least one word."""
     found: dict[int, WordPairs] = {}
     for (frames, words), which in _batches(pairs):
         chosen = [pairs[k] for k in which]
-        filled = chosen + chosen[-1:] * (BATCH - len(chosen))  # one shape for the last batch, too
+        filled = chosen + chosen[-1:] * (BATCH - len(chosen))  # the last batch has the same shape
         for k, one in zip(which, _run(filled, frames, words, method), strict=False):
             found[k] = one
     return [found[k] for k in range(len(pairs))]
@@ -167,9 +167,9 @@ class _Padded:
         self.masses = np.ones((len(sides), words), np.float32)
         self.of_frames = np.full((len(sides), frames), words, np.int32)
         for row, side in enumerate(sides):
-            n, v, said = len(side.states), len(side.words), side.words
+            n, v, own = len(side.states), len(side.words), side.words
             self.states[row, :n] = side.states
-            centre = np.stack([said.centre, said.centre], axis=1)
-            self.intervals[row, :v] = centre if method.word_vector == "centre" else said.frames
-            self.masses[row, :v] = said.frames[:, 1] - said.frames[:, 0] + 1
-            self.of_frames[row, :n] = said.of_frames(n, words)
+            centre = np.stack([own.centre, own.centre], axis=1)
+            self.intervals[row, :v] = centre if method.word_vector == "centre" else own.frames
+            self.masses[row, :v] = own.frames[:, 1] - own.frames[:, 0] + 1
+            self.of_frames[row, :n] = own.of_frames(n, words)

@@ -20,9 +20,9 @@ def work(
     todo: Sequence[PairState],
     timed: Method | None = None,
 ) -> dict[str, int | float]:
-    """Work of units, as if all sentences met their translations; with `timed`, seconds by a sample.
+    """Work of units if every sentence is compared with its translation.
 
-    Word pairs are counted once there are words.
+    With `words` it includes the number of word pairs; with `timed`, seconds extrapolated from a sample.
     """
     features = next(iter(opened.members.values())).store.features
     by_pair = {pair: _sizes(opened, words, pair) for pair in {unit.pair for unit in todo}}
@@ -61,7 +61,7 @@ def _sizes(
 
 
 def _seconds_per_cell(features: int, method: Method) -> float:
-    """Time of the kernels per pair of frames on this machine, by a batch of 8 s with 16 words."""
+    """Time of the kernels per pair of frames on this machine, from batches of 8 s with 16 words."""
     rng = np.random.default_rng(0)
     frames, count = 384, 16
     first = np.arange(count, dtype=np.int32) * (frames // count)

@@ -39,20 +39,20 @@ def test_equal_to_the_reference_on_the_same_scores(decoding, reader, taught):
     states, visible, norm, frames, texts = rows(np.random.default_rng(0))
     prompt = decoding.tokens.prompt("fr")
     timed = word_timestamps.align(decoding, HEADS, states, visible, norm, frames, [prompt] * 5, texts)
-    said = np.full((5, 48), decoding.tokens.eot, np.int32)
+    tokens = np.full((5, 48), decoding.tokens.eot, np.int32)
     for row, text in enumerate(texts):
-        said[row, : len(prompt) + len(text)] = (*prompt, *text)
+        tokens[row, : len(prompt) + len(text)] = (*prompt, *text)
     lengths = np.array([len(prompt) + len(text) + 1 for text in texts], np.int32)
-    scores, _ = taught(reader, states, visible, norm, said, HEADS)
+    scores, _ = taught(reader, states, visible, norm, tokens, HEADS)
     for row, (one, text) in enumerate(zip(timed, texts, strict=True)):
         own = scores[row, :, : lengths[row], : frames[row]].astype(np.float64)
         matrix = alignment_reference.attention_matrix(own, alignment.WIDTH)
-        # From the step that foretells the first token to the one that foretells the end.
+        # From the step that predicts the first token to the one that predicts the end.
         path = reference.dtw_path(-matrix[len(prompt) - 1 : -1])
         assert one.first.tolist() == alignment_reference.first_frames(path)
         assert len(one.first) == len(text) + 1
         assert one.first[0] == 0
-        assert one.sound
+        assert one.finite
 
 
 def test_probability_is_among_tokens_of_text(decoding, reader, taught):
@@ -70,9 +70,9 @@ def test_probability_is_among_tokens_of_text(decoding, reader, taught):
             [prompt] * len(every),
             every,
         )
-        said = np.array([[*prompt, *text, decoding.tokens.eot] for text in every], np.int32)
+        tokens = np.array([[*prompt, *text, decoding.tokens.eot] for text in every], np.int32)
         heard = (np.repeat(part[row : row + 1], len(every), axis=0) for part in (states, visible, norm))
-        _, whole = taught(reader, *heard, said, HEADS)
+        _, whole = taught(reader, *heard, tokens, HEADS)
         # Among all ids the same tokens are less likely, by one factor at each place: that of specials.
         ours = np.stack([one.probability for one in timed])
         share = whole[:, len(prompt) : -1] / ours
@@ -108,8 +108,8 @@ def test_states_that_are_not_finite_have_no_path(decoding):
     states[1, 0] = np.nan
     prompts = [decoding.tokens.prompt("en")] * 2
     good, bad = word_timestamps.align(decoding, HEADS, states, visible, norm, frames, prompts, texts)
-    assert good.sound
-    assert not bad.sound
+    assert good.finite
+    assert not bad.finite
     assert not bad.tied
 
 

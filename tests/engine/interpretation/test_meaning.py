@@ -47,13 +47,13 @@ def test_a_missing_extra_is_named(monkeypatch):
         meaning.load("sentence-transformers/LaBSE")
 
 
-@pytest.mark.parametrize(("error", "said"), [(OSError(), "OSError"), (ValueError(" \na\nb"), "a")])
-def test_an_error_of_the_library_is_told(monkeypatch, error, said):
+@pytest.mark.parametrize(("error", "reason"), [(OSError(), "OSError"), (ValueError(" \na\nb"), "a")])
+def test_an_error_of_the_library_is_told(monkeypatch, error, reason):
     def fail(name):
         raise error
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", types.SimpleNamespace(SentenceTransformer=fail))
-    with pytest.raises(ValueError, match=rf"can be had there \({said}\)"):
+    with pytest.raises(ValueError, match=rf"can be loaded \({reason}\)"):
         meaning.load("nowhere")
 
 
