@@ -42,5 +42,5 @@ def test_nothing_in_common():
 
 
 def test_gaps_are_refused():
-    with pytest.raises(ValueError, match="there are NaN"):
+    with pytest.raises(ValueError, match="some are NaN"):
         sentence_choice.choose(np.float32([[1, nan], [1, 1]]), "gold")
