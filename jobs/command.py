@@ -1,8 +1,8 @@
 """A job as a command: flags made from the fields of its configuration, one call, one line of JSON on stdout.
 
 Exit codes: 0, complete; 1, a fault of the program, with a traceback; 2, refused before anything was made
-(malformed flags, bad input); 3, complete except for bad inputs, which are named; 130 or 143, stopped by Ctrl-C
-or SIGTERM, what is written is kept.
+(malformed flags, bad input); 3, complete except for bad inputs, which are named; 130 or 143, stopped by
+Ctrl-C or SIGTERM, what is written is kept.
 """
 
 import dataclasses
