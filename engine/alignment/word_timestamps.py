@@ -160,8 +160,8 @@ def align(
     skip = len(prompts[0]) - 1
 
     def kind(row: int) -> tuple[int, int, int]:
-        steps = (decoding.frames_step(int(count[row])) for count in (visible, frames))
-        return (*steps, decoder_program.text_step(int(lengths[row]), most))
+        window, columns = (decoding.frames_step(int(count[row])) for count in (visible, frames))
+        return window, columns, decoder_program.text_step(int(lengths[row]), most)
 
     timed: dict[int, Timed] = {}
     for (window, columns, longest), some in decoding.batches(visible, kind):
