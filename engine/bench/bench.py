@@ -78,8 +78,9 @@ def run(config: BenchConfig) -> BenchSummary:
     device = _device(config.device)
     compilation.keep(config.compilation_cache, "numba")
     modules = {suite: _module(suite) for suite in config.chosen}
-    packages = {package for module in modules.values() for package in module.PEERS} if config.peers else ()
-    bench_setting.check_peers([package for package in bench_setting.PEERS if package in packages], device)
+    used = {package for module in modules.values() for package in module.PEERS if config.peers}
+    packages = [package for package in bench_setting.PEERS if package in used]
+    bench_setting.check_peers(packages, device)
     implementation = config.implementation
     if implementation == "auto":
         implementation = frame_scores.default_implementation(device)
