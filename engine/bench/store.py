@@ -8,8 +8,8 @@ store's size in TMPDIR.
 
 import functools
 import itertools
+import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Callable
 
@@ -56,7 +56,7 @@ class _Work:
     def empty(self) -> LanguageStore:
         """A new store without activations; the previous one is removed."""
         for old in self.root.glob("store-*"):
-            shutil.rmtree(old)
+            _remove(old)
         place = self.root / f"store-{next(self._fresh)}"
         return activations.create(place, "aa", self.frames, self.names, self.features)
 
