@@ -41,7 +41,7 @@ def cases(setting: BenchSetting) -> list[Planned]:
 
 
 class _Work:
-    """Folder for stores, and the states to write to them."""
+    """A folder for stores, and what is to be in them."""
 
     def __init__(self, count: int, states: int, features: int) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="isogloss-bench-")
@@ -54,11 +54,20 @@ class _Work:
         self._fresh = itertools.count()
 
     def empty(self) -> LanguageStore:
-        """A new store without activations; the previous one is removed."""
+        """A new store without activations; the one before is gone."""
         for old in self.root.glob("store-*"):
             _remove(old)
         place = self.root / f"store-{next(self._fresh)}"
         return activations.create(place, "aa", self.frames, self.names, self.features)
+
+
+def _remove(folder: pathlib.Path) -> None:
+    for path, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            (pathlib.Path(path) / name).unlink()
+        for name in folders:
+            (pathlib.Path(path) / name).rmdir()
+    folder.rmdir()
 
 
 def _write_ours(store: LanguageStore, utterances: _States) -> None:
