@@ -13,6 +13,7 @@ import zarr
 from pyarrow import parquet
 
 from isogloss.engine.retrieval import metrics, pair_metrics, report
+from isogloss.engine.runtime.shards import Share
 
 nan = np.nan
 COLUMNS = (
@@ -297,7 +298,7 @@ def test_shards_of_an_incomplete_grid_write_the_report_too(grid):
 
 def test_what_others_lack_is_not_named_while_complete_pairs_are_waited_for(grid):
     chunk(grid, "dtw", 1, 0).unlink()
-    shares = {pair: index for index in (0, 1) for pair in share(index, 2).of(range(3))}
+    shares = {pair: index for index in (0, 1) for pair in Share(index=index, count=2).of(range(3))}
     done = report.run(config(grid, **share(1 - shares[2], 2)))
     assert done.report is None
     assert done.waiting >= 1
