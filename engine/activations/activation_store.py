@@ -218,11 +218,7 @@ def create(
 
 
 def _coordinates(
-    listing: Listing,
-    samples: Sequence[int],
-    frames: Sequence[int],
-    states: Sequence[str],
-    positions: int,
+    listing: Listing, samples: Sequence[int], frames: Sequence[int], states: Sequence[str], positions: int
 ) -> list[Coordinate]:
     rows = listing.utterances
     seconds = np.asarray([count / SAMPLE_RATE if count else np.nan for count in samples])
@@ -230,18 +226,12 @@ def _coordinates(
     columns: dict[str, tuple[np.ndarray | Sequence[str], dict[str, Json]]] = {
         "utterance": ([u.name for u in rows], {}),
         "sentence": ([u.sentence for u in rows], {"long_name": "text shared by languages"}),
-        "rank": (
-            np.asarray([u.rank for u in rows], np.int32),
-            {"long_name": "recording of the sentence"},
-        ),
+        "rank": (np.asarray([u.rank for u in rows], np.int32), {"long_name": "recording of the sentence"}),
         "transcription": ([u.transcription for u in rows], {}),
         "gender": ([u.gender for u in rows], {}),
         "source": ([u.source.name for u in rows], {"long_name": "file of the recording"}),
         "duration": (seconds, {"units": "s"}),
-        "frames": (
-            np.asarray(frames, np.int32),
-            {"units": "20 ms", "long_name": "frames of real audio"},
-        ),
+        "frames": (np.asarray(frames, np.int32), {"units": "20 ms", "long_name": "frames of real audio"}),
         "truncated": (long, {"long_name": "longer than the encoder's window"}),
     }
     return [

@@ -96,10 +96,7 @@ class Outcome:
         cut = {store.language: store.coordinate("truncated") for store in stores}
         for store, listing, row in share.of(rows):
             unit = pipeline.PendingUtterance(
-                store=store,
-                row=row,
-                frames=int(store.frames[row]),
-                utterance=listing.utterances[row],
+                store=store, row=row, frames=int(store.frames[row]), utterance=listing.utterances[row]
             )
             self.truncated += bool(cut[store.language][row] and unit.frames)
             if present[store.language][row]:

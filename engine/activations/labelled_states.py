@@ -152,9 +152,5 @@ def _labelled(
             "seconds": ("frame", starts, {"long_name": "start of the frame", "units": "s"}),
         },
         name=name,
-        attrs={
-            "model": checkpoint.name,
-            "weights_sha256": checkpoint.sha256,
-            "truncated": int(truncated),
-        },
+        attrs={"model": checkpoint.name, "weights_sha256": checkpoint.sha256, "truncated": int(truncated)},
     )

@@ -1,8 +1,8 @@
 """Whisper checkpoints, whatever their format: sizes, tensors by canonical name, a hash.
 
-Opening reads indices only; `Checkpoint.read` reads one tensor, so an encoder is loaded
-without the decoder's bytes. All tensors are checked, missing, surplus and misshapen,
-before the first is used. No pickle is executed and PyTorch is not needed.
+Opening reads indices only; `Checkpoint.read` reads one tensor, so an encoder is loaded without the decoder's
+bytes. Names and shapes of all tensors are checked before any is read. No pickle is executed, and PyTorch is
+not needed.
 """
 
 import dataclasses
@@ -49,14 +49,14 @@ class Checkpoint:
         return self.weights.alignment_heads
 
     def read(self, name: str) -> Float32[np.ndarray, "..."]:
-        """One tensor by canonical name, in float32, dequantised, row-major."""
+        """Tensor of a canonical name, in float32, dequantised, row-major."""
         if name not in self.weights.tensors:
-            raise Refusal(f"{self.name}: a name of dimensions.tensor_shapes needed, got {name!r}")
+            raise Refusal(f"{self.name}: needs a name of dimensions.tensor_shapes, got {name!r}")
         return self.weights.tensors[name].read()
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of the weight files, one after the other by name; reads them whole, once."""
+        """Hash of the weight files in the order of their names; reads all of them, once."""
         digest = hashlib.sha256()
         for file in self.weights.files:
             with file.open("rb") as stream:
@@ -65,15 +65,15 @@ class Checkpoint:
 
 
 def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
-    """Whisper checkpoint of a name; no tensor is read yet.
+    """Whisper checkpoint, of which no tensor is read yet.
 
     Args:
-      model: folder, .pt file, or id on the Hugging Face hub. What exists on disk wins.
+      model: folder, .pt file, or id on the Hugging Face hub; an existing path is preferred to a hub id.
       revision: commit, tag or branch of a hub id; None is its main branch.
 
     Raises:
-      Refusal: nothing is there, it cannot be fetched, it is cut short, or it does
-        not hold exactly the tensors of a Whisper model.
+      Refusal: the model can't be found or fetched, is truncated, or doesn't hold exactly the tensors of a
+        Whisper model.
     """
     if path := huggingface.local_path(model):
         if revision is not None:
@@ -89,7 +89,7 @@ def _open(path: pathlib.Path) -> stored_tensors.Weights:
     if path.is_file():
         if path.suffix == ".pt":
             return openai_pickle.open_file(path)
-        raise Refusal(f"{path}: not a checkpoint by its name. Remedy: give {FORMATS}.")
+        raise Refusal(f"{path}: a checkpoint file must end in .pt. Remedy: give {FORMATS}.")
     binary = (path / "model.bin").is_file()
     safetensors = any(path.glob("*.safetensors"))
     if binary and safetensors:

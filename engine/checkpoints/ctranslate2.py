@@ -1,10 +1,9 @@
 """Whisper as CTranslate2 (faster-whisper) stores it: `model.bin`, binary version 6.
 
-The file is a list of named variables, then a list of aliases for variables of equal
-value. Self-attention stacks the rows of q, k and v in one matrix, cross-attention those
-of k and v; the bias that k lacks is written as zeros. Quantised rows are stored as
-round(scale * row). Source: OpenNMT/CTranslate2, python/ctranslate2/specs, model.cc.
-Files that its converter 4.8.5 writes, in every quantisation, are read as intended.
+The file is a list of named variables, then a list of aliases for variables of equal value. Self-attention
+stacks the rows of q, k and v in one matrix, cross-attention those of k and v; zeros stand for the bias that
+k lacks. Quantised rows are stored as round(scale * row). Checked with every quantisation of converter 4.8.5.
+Source: OpenNMT/CTranslate2, python/ctranslate2/specs, model.cc.
 """
 
 import dataclasses
@@ -25,8 +24,8 @@ BINARY_VERSION = 6
 SPECIFICATION = ("WhisperSpec", 3)
 DTYPES = (*map(np.dtype, ("<f4", "<i1", "<i2", "<i4", "<f2")), stored_tensors.BFLOAT16)
 
-# Scalars that change what is computed, by the last part of their name, with the value
-# that makes the model Whisper; None where any value leaves the weights' meaning alone.
+# Scalars that change the computation, by the last part of their name, with the value of a Whisper model; None
+# where the meaning of the weights doesn't depend on the value.
 SETTINGS = {
     "num_heads": None,  # read separately
     "activation": 3,  # exact GELU
@@ -74,9 +73,9 @@ SIZED_BY = {  # field of Dimensions: variable, axis, number of axes
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """A variable, and the canonical tensors whose rows it holds, first to last.
+    """Variable of the file, and the canonical tensors whose rows it holds, in order.
 
-    A part is None where the rows are the zero bias of a key projection.
+    A part is None if its rows are the zero bias of a key projection.
     """
 
     shape: tuple[int, ...]
@@ -107,7 +106,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
             if part is not None:
                 tensors[part] = rows
             elif rows.read().any():
-                rule = f"Whisper's keys have no bias, so the part of {name} for k must be zeros"
+                rule = f"Whisper's keys have no bias, so the rows of {name} for k must be zeros"
                 raise Refusal(f"{file}: {rule}. Remedy: give an unaltered Whisper model.")
     return stored_tensors.Weights(
         dimensions=sizes,
@@ -126,7 +125,7 @@ class _Reader:
         self.size = file.stat().st_size
 
     def variables(self) -> dict[str, StoredTensor]:
-        """Every variable and alias by name."""
+        """All variables and aliases by name."""
         self._check_header()
         variables = dict(self._variable() for _ in range(self._number("<I")))
         for _ in range(self._number("<I")):
@@ -134,7 +133,7 @@ class _Reader:
             if name not in variables:
                 raise self._damaged(f"alias {alias} of {name}, which is not in the file")
             variables[alias] = dataclasses.replace(variables[name], name=alias)
-            if f"{name}_scale" in variables:  # is shared without an alias of its own
+            if f"{name}_scale" in variables:  # the file has no alias for the scale
                 variables[f"{alias}_scale"] = variables[f"{name}_scale"]
         if self.stream.tell() != self.size:
             raise self._damaged(f"{self.size - self.stream.tell()} bytes after its end")
@@ -169,10 +168,10 @@ class _Reader:
         return name, stored
 
     def _string(self) -> str:
-        """A string: its length with the closing zero, its bytes, the zero."""
+        """String, stored as its length with the closing zero, its bytes, and the zero."""
         text = self._take(self._number("<H"))
         if not text.endswith(b"\0") or not text.isascii():
-            raise self._damaged(f"{text[:40]!r} where a name belongs")
+            raise self._damaged(f"{text[:40]!r} in the place of a name")
         return text[:-1].decode("ascii")
 
     def _number(self, code: str) -> int:
@@ -185,12 +184,12 @@ class _Reader:
         return taken
 
     def _damaged(self, what: str) -> Refusal:
-        rule = "not the model.bin of CTranslate2, or a damaged one"
-        return Refusal(f"{self.file}: {rule}: {what}. Remedy: fetch the checkpoint again.")
+        rule = "must be an undamaged model.bin of CTranslate2, but has"
+        return Refusal(f"{self.file}: {rule} {what}. Remedy: fetch the checkpoint again.")
 
 
 def _attach_scales(variables: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """Quantised variables joined to their scales, the others as they are."""
+    """Variables with each quantised one joined to its scale."""
     attached = dict(variables)
     for name, stored in variables.items():
         if stored.dtype.kind != "i" or not stored.shape:
@@ -212,26 +211,26 @@ def _is_setting(variable: StoredTensor) -> bool:
 
 
 def _heads(file: pathlib.Path, settings: dict[str, StoredTensor]) -> int:
-    """Check that the scalars are those of a Whisper; returns the attention heads."""
+    """Number of attention heads; Refusal if a scalar isn't that of a Whisper model."""
     heads = set()
     for name, stored in settings.items():
         key, value = name.rpartition("/")[2], int(stored.read())
         needed = SETTINGS[key]
         if needed is not None and needed != value:
             raise Refusal(
-                f"{file}: {name} must be {needed} in a Whisper model, is {value}. "
+                f"{file}: {name} must be {needed} in a Whisper model, but is {value}. "
                 "Remedy: give an unaltered Whisper model, converted by CTranslate2 3 or 4."
             )
         if key == "num_heads":
             heads.add(value)
     if len(heads) != 1:
-        rule = "encoder and decoder must state one number of heads"
+        rule = "encoder and decoder must have the same number of heads"
         raise Refusal(f"{file}: {rule}, got {sorted(heads)}. Remedy: fetch it again.")
     return heads.pop()
 
 
 def _dimensions(file: pathlib.Path, heads: int, found: dict[str, StoredTensor]) -> Dimensions:
-    """Sizes from the shapes of some tensors; the others are checked later."""
+    """Sizes of the model by the shapes of a few tensors; `check_shapes` checks all others."""
     sizes: dict[str, object] = {"heads": heads}
     for field, (name, axis, rank) in SIZED_BY.items():
         shape = found[name].shape if name in found else ()
@@ -245,11 +244,11 @@ def _dimensions(file: pathlib.Path, heads: int, found: dict[str, StoredTensor]) 
     for side in ("encoder", "decoder"):
         layers = {name.split("/")[1] for name in found if name.startswith(f"{side}/layer_")}
         sizes[f"{side}_layers"] = len(layers - {"layer_norm"})
-    return dimensions.from_sizes(str(file), sizes, dict(zip(sizes, sizes, strict=True)))
+    return dimensions.from_sizes(str(file), sizes, {field: field for field in sizes})
 
 
 def _stacks(sizes: Dimensions) -> dict[str, Stack]:
-    """Every variable of a Whisper model by name; together they hold each tensor once."""
+    """All variables of a Whisper model by name; together they hold each tensor once."""
     shapes = dimensions.tensor_shapes(sizes)
     parts: dict[str, list[str | None]] = {}
     for name in shapes:
@@ -265,7 +264,7 @@ def _stacks(sizes: Dimensions) -> dict[str, Stack]:
 
 
 def _variable(name: str) -> str:
-    """Variable that holds the tensor of this canonical name, alone or among others."""
+    """Name of the variable that holds a tensor, alone or with others, by the tensor's canonical name."""
     if name.endswith("embed_positions.weight"):
         return f"{name.partition('.')[0]}/position_encodings/encodings"
     module, _, kind = name.rpartition(".")

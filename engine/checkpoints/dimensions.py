@@ -1,9 +1,8 @@
-"""Sizes of a Whisper model, and the one table of its tensors.
+"""Sizes of a Whisper model, and the names and shapes of its tensors.
 
-Canonical names are those of Hugging Face's WhisperModel without the leading "model.";
-layouts are PyTorch's: linear (out, in), convolution (out, in, width). Key projections
-have no bias, and the output projection is the token embedding, so neither is listed.
-Pure arithmetic. Source: Radford et al., arXiv 2212.04356, table 1; openai/whisper.
+Canonical names are those of Hugging Face's WhisperModel without the leading "model."; layouts are PyTorch's:
+linear (out, in), convolution (out, in, width). Key projections have no bias, and the output projection is the
+token embedding, so neither is listed. Source: Radford et al., arXiv 2212.04356, table 1; openai/whisper.
 """
 
 import dataclasses
@@ -12,26 +11,26 @@ from collections.abc import Mapping
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 
-CONV_WIDTH = 3  # frames, both convolutions of the stem
-MOST_LAYERS = 1000  # the largest Whisper has 32; a damaged file may state 2^31, a list of as many names
+CONV_WIDTH = 3  # frames; both convolutions of the stem
+MOST_LAYERS = 1000  # the largest Whisper has 32; a damaged file may state 2^31, which would fill the memory
 
 Shape = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dimensions:
-    """Sizes that distinguish one Whisper from another; they fix every tensor's shape.
+    """Sizes of a Whisper model, which determine the shape of every tensor.
 
     Attributes:
-      mels: bins of the log-mel spectrogram, 80 or (large-v3 and later) 128.
+      mels: bins of the log-mel spectrogram: 80, or 128 in large-v3 and later.
       features: width D of the residual stream.
-      heads: attention heads, the same in encoder and decoder.
-      encoder_layers: blocks of the encoder.
-      decoder_layers: blocks of the decoder; fewer in the distilled and turbo models.
-      positions: frames of encoder output, 20 ms each; 1500 are 30 s.
-      text_positions: tokens that the decoder can hold.
+      heads: number of attention heads, equal in encoder and decoder.
+      encoder_layers: number of encoder blocks.
+      decoder_layers: number of decoder blocks; smaller in the distilled and turbo models.
+      positions: frames of the encoder's output, 20 ms each; 1500 are 30 s.
+      text_positions: largest number of tokens in the decoder.
       vocabulary: rows of the token embedding.
-      ffn: width of the feed-forward layers, 4 D in every published size.
+      ffn: width of the feed-forward layers; 4 D in all published models.
     """
 
     mels: int
@@ -45,7 +44,7 @@ class Dimensions:
     ffn: int
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no Whisper can have."""
+        """Refuse sizes that no Whisper model can have."""
         for name, value in dataclasses.asdict(self).items():
             if value < 1:
                 raise Refusal(f"{name} must be at least 1, got {value}")
@@ -58,12 +57,12 @@ class Dimensions:
 
 
 def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) -> Dimensions:
-    """Dimensions that a checkpoint states under keys of its own; Refusal names the file.
+    """Dimensions read from a checkpoint's own keys; Refusal names the file.
 
     Args:
-      file: the file that states them, for messages.
-      sizes: its content.
-      keys: for each field of `Dimensions`, its key in `sizes`.
+      file: name of the file, for messages.
+      sizes: content of the file.
+      keys: key in `sizes` of each field of `Dimensions`.
     """
     numbers: dict[str, int] = {}
     for field, key in keys.items():
@@ -79,7 +78,7 @@ def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) 
 
 
 def tensor_shapes(dimensions: Dimensions) -> dict[str, Shape]:
-    """Shape of every tensor of a Whisper model by canonical name, in the order of use."""
+    """Shapes of all tensors of a Whisper model by canonical name, in the order of use."""
     width = dimensions.features
     return {
         "encoder.conv1.weight": (width, dimensions.mels, CONV_WIDTH),
@@ -118,23 +117,20 @@ def _layer_norm(name: str, width: int) -> dict[str, Shape]:
 
 
 def check_shapes(
-    file: str,
-    expected: Mapping[str, Shape],
-    found: Mapping[str, Shape],
-    tied: Mapping[str, Shape],
+    file: str, expected: Mapping[str, Shape], found: Mapping[str, Shape], tied: Mapping[str, Shape]
 ) -> None:
-    """Nothing if `found` is exactly the tensors expected by name and shape, else Refusal.
+    """Refuse a file that doesn't hold exactly the expected tensors, by name and shape.
 
     Args:
-      file: name of the checkpoint in the message.
-      expected: shape of each tensor, under the names of the file's own format.
+      file: name of the checkpoint, for the message.
+      expected: shape of each tensor, by its name in the file's own format.
       found: shape of each tensor in the file.
-      tied: further tensors that may be there, if of this shape: copies of expected ones.
+      tied: shapes of further tensors that the file may hold: copies of expected ones.
     """
     missing = [f"{name} {shape}" for name, shape in expected.items() if name not in found]
     surplus = [f"{name} {shape}" for name, shape in found.items() if name not in {**expected, **tied}]
     misshapen = [
-        f"{name} must be {shape}, is {found[name]}"
+        f"{name} must be {shape}, but is {found[name]}"
         for name, shape in {**expected, **tied}.items()
         if name in found and found[name] != shape
     ]

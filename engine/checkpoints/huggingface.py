@@ -1,8 +1,8 @@
 """Whisper as Hugging Face stores it: config.json and safetensors, one file or shards.
 
-Shards are listed in model.safetensors.index.json; no other file is opened. Names may lack
-the leading "model.", as those of a bare WhisperModel do. `download` and `optional_file`
-alone need the network. Source: transformers, WhisperConfig.
+Shards are listed in model.safetensors.index.json; no other file is opened. Names may lack the leading
+"model.", as in a bare WhisperModel. Only `download` and `optional_file` need the network. Source:
+transformers, WhisperConfig.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 FETCHED = ["config.json", "generation_config.json", SINGLE, INDEX, "model-*-of-*.safetensors"]
 PREFIX = "model."
-TIED = "proj_out.weight"  # the token embedding again
+TIED = "proj_out.weight"  # a copy of the token embedding
 DTYPES = ("F32", "F16", "BF16")
 KEYS = {
     "mels": "num_mel_bins",
@@ -42,7 +42,7 @@ KEYS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SafeTensor(LazyTensor):
-    """A tensor of a safetensors file."""
+    """Tensor of a safetensors file."""
 
     def values(self) -> Float32[np.ndarray, "..."]:
         """Tensor in float32, row-major."""
@@ -51,24 +51,22 @@ class SafeTensor(LazyTensor):
 
 
 def local_path(name: str) -> pathlib.Path | None:
-    """Path on this disk that a model's name means, ~ expanded; None if nothing is there."""
+    """Existing path of a model's name, ~ expanded; None if there is none."""
     path = pathlib.Path(os.path.expanduser(name))
     return path if name and path.exists() else None
 
 
 def download(repository: str, revision: str | None) -> pathlib.Path:
-    """Folder in the hub's cache with config and safetensors of a repository.
+    """Folder in the hub's cache with the config and safetensors of a repository (owner/name).
 
-    Args:
-      repository: owner/name.
-      revision: commit, tag or branch; None is the main branch.
+    None as revision is the main branch.
     """
     try:
         folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=FETCHED)
-    except (OSError, errors.HFValidationError) as error:  # all of the hub's are OSErrors
+    except (OSError, errors.HFValidationError) as error:  # the hub's network errors are OSErrors
         at = "" if revision is None else f" at revision {revision!r}"
         raise Refusal(
-            f"{repository}{at}: neither on this disk, nor available from the Hugging Face hub: "
+            f"{repository}{at}: neither on this disk nor available from the Hugging Face hub: "
             f"{error} Remedy: check the name and the network, or fetch config.json and "
             f"{SINGLE} elsewhere and give their folder."
         ) from error
@@ -76,36 +74,36 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
 
 
 def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | None:
-    """A small file of a model, or None where it is known that the model has none.
+    """Small file of a model; None if the model certainly has no such file.
 
     Args:
-      name: a path, or owner/name of a repository of the hub.
-      file: within the folder or the repository.
-      revision: of a repository, as of `download`.
+      name: path, or owner/name of a repository on the hub.
+      file: path inside the folder or the repository.
+      revision: of a repository, as for `download`.
 
     Raises:
-      Refusal: not the name of a repository; or the hub can't be reached, and its answer is not cached.
+      Refusal: the name isn't that of a repository; or the hub can't be reached, and its answer isn't cached.
     """
     if path := local_path(name):
         return path / file if (path / file).is_file() else None
     try:
         return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
     except OSError as error:
-        # The local error, a subclass of the other, means that nobody could be asked.
+        # LocalEntryNotFoundError, a subclass of the other, means that the hub couldn't be reached.
         known = isinstance(error, errors.EntryNotFoundError)
         if known and not isinstance(error, errors.LocalEntryNotFoundError):
             return None
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
-        if cached is not None and not isinstance(cached, str):  # the cache's mark: the hub has none
+        if cached is not None and not isinstance(cached, str):  # the cache knows that the hub has none
             return None
         raise Refusal(
-            f"{name}: the Hugging Face hub can't be asked whether it has {file}, which results depend "
-            f"on: {error} Remedy: check the network, run this once where there is one, or give a folder."
+            f"{name}: the Hugging Face hub can't be reached to look for {file}, which changes results: "
+            f"{error} Remedy: check the network, run this once with a network, or give a folder."
         ) from error
 
 
 def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
-    """Index of a folder with config.json and safetensors; all tensors are checked."""
+    """Index of a folder with config.json and safetensors; names and shapes of all tensors are checked."""
     files = _files(folder)
     sizes = _dimensions(folder / "config.json")
     found: dict[str, SafeTensor] = {}
@@ -113,7 +111,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
         for stored in _tensors(file):
             if stored.name in found:
                 where = f"{found[stored.name].file.name} and {file.name}"
-                raise Refusal(f"{folder}: {stored.name} is in {where}. Remedy: fetch it again.")
+                raise Refusal(f"{folder}: {stored.name} is in both {where}. Remedy: fetch it again.")
             found[stored.name] = stored
     prefix = PREFIX if any(name.startswith(PREFIX) for name in found) else ""
     shapes = dimensions.tensor_shapes(sizes)
@@ -145,7 +143,7 @@ def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
     for key, needed in rules.items():
         if config.get(key, needed) != needed:
             raise Refusal(
-                f"{file}: {key} must be {needed!r}, is {config[key]!r}. Remedy: give a Whisper model."
+                f"{file}: {key} must be {needed!r}, but is {config[key]!r}. Remedy: give a Whisper model."
             )
     return dimensions.from_sizes(str(file), config, KEYS)
 
@@ -157,9 +155,8 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
     index = folder / INDEX
     if not index.is_file():
         raise Refusal(
-            f"{folder}: neither {SINGLE} nor {INDEX} is there. Remedy: name a model that has "
-            "them, convert it with transformers' save_pretrained, or fetch a CTranslate2 "
-            "folder yourself and give that."
+            f"{folder}: has neither {SINGLE} nor {INDEX}. Remedy: name a model that has one of them, convert "
+            "the model with transformers' save_pretrained, or download a CTranslate2 folder and give that."
         )
     shards = stored_tensors.json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
@@ -172,13 +169,13 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
 
 
 def _tensors(file: pathlib.Path) -> list[SafeTensor]:
-    """Every tensor of one safetensors file, whose length is checked."""
+    """All tensors of one safetensors file; safetensors checks the file's length."""
     with _opened(file) as opened:
         slices = {name: opened.get_slice(name) for name in opened.keys()}
         for name, part in slices.items():
             if part.get_dtype() not in DTYPES:
-                rule = f"tensors must be of {', '.join(DTYPES)}, {name} is of {part.get_dtype()}"
-                raise Refusal(f"{file}: {rule}. Remedy: give a checkpoint in one of these.")
+                rule = f"tensors must be {', '.join(DTYPES)}, but {name} is {part.get_dtype()}"
+                raise Refusal(f"{file}: {rule}. Remedy: give a checkpoint in one of these formats.")
         return [
             SafeTensor(name=name, file=file, shape=tuple(part.get_shape())) for name, part in slices.items()
         ]
@@ -186,7 +183,7 @@ def _tensors(file: pathlib.Path) -> list[SafeTensor]:
 
 @contextlib.contextmanager
 def _opened(file: pathlib.Path) -> Iterator[safetensors.safe_open]:
-    """A safetensors file; Refusal if it isn't one."""
+    """Open safetensors file; Refusal if it isn't one."""
     try:
         with safetensors.safe_open(file, framework="numpy") as opened:
             yield opened

@@ -1,10 +1,9 @@
 """Whisper as OpenAI stores it: a .pt file, which is a zip with a pickle and raw numbers.
 
-The pickle is a program, so it runs in an unpickler that accepts three things only: ordered
-dictionaries, the numbers of a tensor, and a view of them. Any other global is refused
-before it is looked up; nothing is imported, and PyTorch is not needed. Members lie
-uncompressed in the zip, so each tensor is read from its place in the file.
-Source: openai/whisper, model.py; pytorch, torch/serialization.py and torch/_utils.py.
+The pickle is a program, so it runs in an unpickler that accepts three things only: ordered dictionaries, the
+numbers of a tensor, and a view of them. Any other global is refused before it is looked up; nothing is
+imported, and PyTorch is not needed. Members lie uncompressed in the zip, so each tensor is read from its
+place in the file. Source: openai/whisper, model.py; pytorch, torch/serialization.py and torch/_utils.py.
 """
 
 import io
@@ -23,7 +22,7 @@ from isogloss.engine.checkpoints import dimensions, stored_tensors
 from isogloss.engine.checkpoints.stored_tensors import StoredTensor
 from isogloss.engine.runtime.refusal import Refusal
 
-KEYS = {
+KEYS = {  # of the dictionary "dims", by field of Dimensions
     "mels": "n_mels",
     "features": "n_audio_state",
     "heads": "n_audio_head",
@@ -32,7 +31,7 @@ KEYS = {
     "positions": "n_audio_ctx",
     "text_positions": "n_text_ctx",
     "vocabulary": "n_vocab",
-    "ffn": "n_mlp",  # not stated in the file, see `_dimensions`
+    "ffn": "n_mlp",  # not in the file, see `_dimensions`
 }
 EQUAL = {"n_text_state": "n_audio_state", "n_text_head": "n_audio_head"}
 DTYPES = {
@@ -57,7 +56,7 @@ OUTSIDE_BLOCKS = {
     "encoder.embed_positions.weight": "encoder.positional_embedding",
     "decoder.embed_positions.weight": "decoder.positional_embedding",
 }
-UNREADABLE = (  # raised by unpickling bytes that no pickler wrote
+UNREADABLE = (  # exceptions that unpickling damaged bytes raises
     pickle.UnpicklingError,
     AttributeError,
     EOFError,
@@ -69,11 +68,11 @@ UNREADABLE = (  # raised by unpickling bytes that no pickler wrote
     TypeError,
     ValueError,
 )
-LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of its name and extra
+LOCAL_HEADER = struct.Struct("<26xHH")  # header of a zip member: lengths of its name and extra field
 
 
 class _Storage(NamedTuple):
-    """Numbers in the zip, as the pickle states them; nothing is checked yet."""
+    """Numbers in the zip, as the pickle describes them; nothing is checked yet."""
 
     kind: object
     key: object
@@ -81,7 +80,7 @@ class _Storage(NamedTuple):
 
 
 class _View(NamedTuple):
-    """A tensor, as the pickle states it; nothing is checked yet."""
+    """Tensor, as the pickle describes it; nothing is checked yet."""
 
     storage: object
     offset: object
@@ -90,19 +89,19 @@ class _View(NamedTuple):
 
 
 class _Dictionary(dict[object, object]):
-    """An ordered dictionary without attributes, whatever the pickle sets."""
+    """Dictionary that ignores attributes set by the pickle."""
 
     __slots__ = ()
 
     def __setstate__(self, state: object) -> None:
-        """Drop the state: versions of modules, of no use here."""
+        """Ignore the state, which holds versions of modules."""
 
 
 class _MakeDictionary:
     """Replacement of collections.OrderedDict.
 
-    A pickle may set attributes of any object that it gets. This one has no __dict__, and so
-    none to set, unlike a class or a function.
+    A pickle may set attributes of any object that it can name. An instance without __dict__ has none to set,
+    unlike a class or a function.
     """
 
     __slots__ = ()
@@ -112,7 +111,7 @@ class _MakeDictionary:
 
 
 class _MakeView:
-    """Replacement of torch._utils._rebuild_tensor_v2; without a __dict__ too."""
+    """Replacement of torch._utils._rebuild_tensor_v2; also without __dict__."""
 
     __slots__ = ()
 
@@ -121,10 +120,10 @@ class _MakeView:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes numbers, strings, tuples, lists, dictionaries, storages and views; no more."""
+    """Unpickler of numbers, strings, tuples, lists, dictionaries, storages and views only."""
 
     def find_class(self, module: str, name: str) -> object:
-        """Replacement of one of the few globals that a checkpoint needs."""
+        """Replacement of a global that a checkpoint needs; all others are refused."""
         if (module, name) == ("collections", "OrderedDict"):
             return _MakeDictionary()
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -142,7 +141,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def open_file(file: pathlib.Path) -> stored_tensors.Weights:
-    """Index of a .pt file; all tensors are checked, none is read."""
+    """Index of a .pt file; names and shapes of all tensors are checked, no tensor is read."""
     try:
         members, program = _members(file)
     except zipfile.BadZipFile as error:
@@ -163,7 +162,7 @@ def open_file(file: pathlib.Path) -> stored_tensors.Weights:
 
 
 def _members(file: pathlib.Path) -> tuple[dict[str, zipfile.ZipInfo], bytes]:
-    """Members of the zip by their name below its one folder, and the pickle."""
+    """Members of the zip by their path inside its one folder, and the pickle."""
     with zipfile.ZipFile(file) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
         if "data.pkl" not in members:
@@ -176,7 +175,7 @@ def _members(file: pathlib.Path) -> tuple[dict[str, zipfile.ZipInfo], bytes]:
 
 
 def _unpickle(file: pathlib.Path, program: bytes) -> tuple[dict[object, object], dict[object, object]]:
-    """The dictionaries "dims" and "model_state_dict"."""
+    """Dictionaries "dims" and "model_state_dict" of the pickle."""
     try:
         _check_memo(program)
         content = _Unpickler(io.BytesIO(program)).load()
@@ -189,15 +188,15 @@ def _unpickle(file: pathlib.Path, program: bytes) -> tuple[dict[object, object],
 
 
 def _check_memo(program: bytes) -> None:
-    """Nothing, or UnpicklingError where a memo index exceeds the number of bytes.
+    """Raise UnpicklingError if a memo index exceeds the number of bytes.
 
-    Picklers count from 0; CPython's unpickler allocates memory for that number of values, up to 64 GB.
+    Picklers count memo indices from 0; CPython's unpickler allocates as many slots as the index, up to 64 GB.
     """
     for opcode, number, _ in pickletools.genops(program):
         if not opcode.name.endswith("PUT") or not isinstance(number, int):
             continue
         if number >= len(program):
-            raise pickle.UnpicklingError(f"it numbers a value {number}, but has {len(program)} bytes")
+            raise pickle.UnpicklingError(f"it has a memo index {number}, but only {len(program)} bytes")
 
 
 def _dimensions(file: pathlib.Path, sizes: dict[object, object]) -> dimensions.Dimensions:
@@ -211,7 +210,7 @@ def _dimensions(file: pathlib.Path, sizes: dict[object, object]) -> dimensions.D
 
 
 def _stored(file: pathlib.Path, members: dict[str, zipfile.ZipInfo], name: str, view: object) -> StoredTensor:
-    """Place of a tensor in the file; Refusal if it is not inside one of its members."""
+    """Place of a tensor in the file; Refusal if it doesn't lie inside one member of the zip."""
     if not isinstance(view, _View) or not isinstance(view.storage, _Storage):
         raise _damaged(file, f"{name} must be a tensor, is {repr(view)[:200]}")
     kind, key, numbers = view.storage
@@ -238,7 +237,7 @@ def _stored(file: pathlib.Path, members: dict[str, zipfile.ZipInfo], name: str, 
 
 
 def _sizes(values: object) -> tuple[int, ...] | None:
-    """The values if they are a tuple of whole numbers of at least 0, else None."""
+    """Values as sizes if they are a tuple of whole numbers of at least 0, else None."""
     if not isinstance(values, tuple):
         return None
     sizes = tuple(value for value in values if type(value) is int and value >= 0)
@@ -250,7 +249,8 @@ def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _start(file: pathlib.Path, member: zipfile.ZipInfo) -> int:
-    """Byte of the file at which the member's content starts."""
+    """Offset in the file at which the member's content starts."""
+    # Only the local header has the length of its own extra field; the zip's directory may state another.
     with file.open("rb") as stream:
         stream.seek(member.header_offset)
         name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
@@ -258,7 +258,7 @@ def _start(file: pathlib.Path, member: zipfile.ZipInfo) -> int:
 
 
 def _openai_name(name: str) -> str:
-    """Name that OpenAI gives the tensor of this canonical name."""
+    """OpenAI's name of a tensor, by its canonical name."""
     if name in OUTSIDE_BLOCKS:
         return OUTSIDE_BLOCKS[name]
     module, _, kind = name.rpartition(".")
@@ -271,5 +271,5 @@ def _openai_name(name: str) -> str:
 
 
 def _damaged(file: pathlib.Path, what: str) -> Refusal:
-    rule = "not a Whisper checkpoint as OpenAI publishes it, or a damaged one"
+    rule = "not an OpenAI Whisper checkpoint, or a damaged one"
     return Refusal(f"{file}: {rule}: {what}. Remedy: fetch the checkpoint again.")

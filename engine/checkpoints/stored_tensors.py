@@ -1,6 +1,6 @@
-"""Tensors that lie in files and are read one by one: memory is one tensor as stored and once in float32.
+"""Tensors in files, read one by one; memory holds one tensor, as stored and in float32.
 
-Every checkpoint format gives its tensors as these; nothing is read when one is made.
+All checkpoint formats use these classes; making one reads nothing.
 """
 
 import abc
@@ -23,11 +23,11 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LazyTensor(abc.ABC):
-    """A tensor in a file.
+    """Tensor in a file.
 
     Attributes:
-      name: what the file calls it, for messages.
-      file: where it is.
+      name: its name in the file, for messages.
+      file: path of the file.
       shape: axes, outermost first.
     """
 
@@ -40,10 +40,9 @@ class LazyTensor(abc.ABC):
         """Tensor in float32, row-major, finite or not."""
 
     def read(self) -> Float32[np.ndarray, "..."]:
-        """Tensor in float32, row-major; Refusal if it is cut short or not finite."""
+        """Tensor in float32, row-major; Refusal if it is truncated or not finite."""
         values = self.values()
-        if not np.isfinite(values).all():
-            wrong = values.size - np.count_nonzero(np.isfinite(values))
+        if wrong := np.count_nonzero(~np.isfinite(values)):
             raise Refusal(
                 f"{self.file}: weights must be finite, but {wrong} of {values.size} numbers of "
                 f"tensor {self.name} are not. Remedy: fetch the checkpoint again."
@@ -53,13 +52,13 @@ class LazyTensor(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StoredTensor(LazyTensor):
-    """Numbers that lie somewhere in a file; the formats check that they end inside it.
+    """Tensor stored as plain numbers at an offset of a file; the formats check that it ends inside the file.
 
     Attributes:
       offset: bytes before its first number.
       dtype: type of the numbers, little endian.
-      strides: numbers from one index to the next along each axis; None is row-major.
-      scale: what quantised numbers must be divided by, a scalar or one for each row.
+      strides: step along each axis, counted in numbers; None is row-major.
+      scale: divisor of quantised numbers, a scalar or one per row.
     """
 
     offset: int
@@ -86,19 +85,20 @@ class StoredTensor(LazyTensor):
         if self.strides is None:
             stored = numbers.reshape(self.shape)
         else:
+            # as_strided checks nothing; `span` has made sure that the numbers read cover every index.
             steps = tuple(stride * self.dtype.itemsize for stride in self.strides)
             stored = np.lib.stride_tricks.as_strided(numbers, self.shape, steps, writeable=False)
         values = np.ascontiguousarray(stored, np.float32).reshape(self.shape)
         if self.scale is not None:
             scale = self.scale.read()
-            # A scale of 0 makes numbers that are not finite, which are refused below.
+            # A scale of 0 gives values that are not finite, which `read` refuses.
             with np.errstate(divide="ignore", invalid="ignore"):
                 values /= scale.reshape(scale.shape + (1,) * (values.ndim - scale.ndim))
         return values
 
     @property
     def span(self) -> int:
-        """Numbers from the first to the last, both included."""
+        """Count of numbers in the file from the tensor's first to its last, both included."""
         if self.strides is None or 0 in self.shape:
             return math.prod(self.shape)
         steps = zip(self.shape, self.strides, strict=True)
@@ -107,14 +107,14 @@ class StoredTensor(LazyTensor):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Index of a checkpoint of any format; the names and shapes of all tensors are checked.
+    """Index of a checkpoint of any format; names and shapes of all tensors are checked.
 
     Attributes:
       dimensions: sizes of the model.
-      tensors: every tensor of `dimensions.tensor_shapes`, by canonical name.
+      tensors: all tensors of `dimensions.tensor_shapes`, by canonical name.
       files: the files that hold them, sorted by name.
-      alignment_heads: (layer, head) pairs of the decoder whose cross-attention follows
-        the words; None where the format does not carry them.
+      alignment_heads: (layer, head) of the decoder's cross-attention heads that follow the words; None if the
+        checkpoint doesn't list them.
     """
 
     dimensions: Dimensions
@@ -124,7 +124,7 @@ class Weights:
 
 
 def truncated(file: pathlib.Path, what: str) -> Refusal:
-    """Error for a file that ends before what it announces."""
+    """Refusal of a file that ends before the content that it announces."""
     size = file.stat().st_size
     return Refusal(
         f"{file}: the file is truncated at {size} bytes: {what}. "
@@ -133,12 +133,12 @@ def truncated(file: pathlib.Path, what: str) -> Refusal:
 
 
 def json_object(file: pathlib.Path) -> dict[str, Json]:
-    """Object that a checkpoint's JSON file holds; Refusal names the file."""
+    """Object in a checkpoint's JSON file; Refusal names the file."""
     return json_values.json_object(file, "fetch the file again.")
 
 
 def read_alignment_heads(file: pathlib.Path) -> tuple[tuple[int, int], ...] | None:
-    """Pairs (layer, head) under "alignment_heads" in a JSON file, None without."""
+    """Pairs (layer, head) under "alignment_heads" in a JSON file; None if the file has none."""
     heads = json_object(file).get("alignment_heads") if file.is_file() else None
     pairs: list[tuple[int, int]] = []
     for pair in heads if isinstance(heads, list) else []:

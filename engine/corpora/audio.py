@@ -1,12 +1,11 @@
-"""Waveforms of recordings, float32 mono at 16 kHz, and their exact lengths beforehand.
+"""Waveforms of recordings, float32 mono at 16 kHz, and their exact lengths before decoding.
 
-`samples` reads a header (about 0.3 ms), `decode` the samples; both raise AudioError for
-a recording that must not reach the model. `decode` also raises it where the lengths differ.
-The result is that of `librosa.load(path, sr=16000)`: soundfile reads, so that a long
-recording is read no further than the window, and `librosa.resample` changes the rate.
-libsndfile reads a truncated WAV, AIFF, AU or OGG without an error, so we read the length
-that these containers promise; a truncated MP3, FLAC or CAF is found when decoding; what
-other containers (W64, NIST, ...) promise is not checked.
+`samples` reads a header (about 0.3 ms), `decode` the samples; both raise AudioError for an unusable
+recording, `decode` also if the two lengths differ. The result is that of `librosa.load(path, sr=16000)`:
+soundfile reads the file, so that a long recording is read only up to the window, and `librosa.resample`
+changes the rate. libsndfile reads a truncated WAV, AIFF, AU or OGG without an error, so we compare the file's
+size with these containers' own lengths; decoding finds a truncated MP3, FLAC or CAF; other containers (W64,
+NIST, ...) are not checked.
 """
 
 import abc
@@ -23,9 +22,9 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _CHANNELS = 2
-_MARGIN = 1_600  # samples read beyond a window, so that the resampling filter does not reach the cut
-_UNKNOWN = 0x7FFFF000  # encoders that write into a pipe state a data size of at least this
-_OGG_PAGE = 65_307  # bytes of the longest page
+_MARGIN = 1_600  # samples read beyond a window, so that the resampling filter doesn't see the cut
+_UNKNOWN = 0x7FFFF000  # an encoder that writes to a pipe doesn't know the size and states at least this
+_OGG_PAGE = 65_307  # bytes of the longest possible page
 
 
 class AudioError(Refusal):
@@ -34,12 +33,12 @@ class AudioError(Refusal):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioSource(abc.ABC):
-    """Place of one recording's bytes.
+    """Location of one recording's bytes.
 
     Attributes:
-      name: relative path or member name, for messages and stores; the same everywhere.
-      size: bytes; None where the file is missing, or only reading it would show.
-      promised: samples at 16 kHz as the corpus states them; None if the header must be read.
+      name: relative path or member name, for messages and stores; the same on every machine.
+      size: size in bytes; None if the file is missing, or unknown before it is read.
+      promised: number of samples at 16 kHz stated by the corpus; None if only the header has it.
     """
 
     name: str
@@ -48,12 +47,12 @@ class AudioSource(abc.ABC):
 
     @abc.abstractmethod
     def open(self) -> io.BufferedReader:
-        """Seekable file of the recording; raises OSError or AudioError."""
+        """Seekable file with the recording; raises OSError or AudioError."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FileSource(AudioSource):
-    """A file of its own."""
+    """Recording in a file of its own."""
 
     path: pathlib.Path
 
@@ -63,12 +62,12 @@ class FileSource(AudioSource):
         return cls(path=path, name=name, size=path.stat().st_size if path.is_file() else None)
 
     def open(self) -> io.BufferedReader:
-        """The file, opened."""
+        """Open file."""
         return self.path.open("rb")
 
 
 def samples(source: AudioSource) -> int:
-    """Number of samples that `decode` gives: as the corpus promises, else by the header."""
+    """Number of samples that `decode` returns, as the corpus states it, else from the header."""
     if source.promised is not None:
         if source.promised < 1:
             raise AudioError(f"{source.name}: the corpus states {source.promised} samples. Record it again.")
@@ -82,7 +81,7 @@ def decode(source: AudioSource, window: int | None = None) -> Float[np.ndarray, 
 
     Args:
       source: where the recording is.
-      window: samples wanted; what lies beyond is not read, so that memory is bounded for any length.
+      window: largest number of samples returned; the rest isn't read, so memory is bounded for any length.
     """
     with _open(source) as file, _header(source, file) as sound:
         rate, whole = sound.samplerate, sound.frames
@@ -91,37 +90,35 @@ def decode(source: AudioSource, window: int | None = None) -> Float[np.ndarray, 
             wave = sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise AudioError(
-                f"{source.name}: breaks off while decoding ({error}). Copy the file again."
+                f"{source.name}: decoding stops with an error ({error}). Copy the file again."
             ) from error
     if len(wave) != frames:
         raise AudioError(
-            f"{source.name}: holds {len(wave)} of the {frames} samples that its header promises. "
+            f"{source.name}: holds {len(wave)} of the {frames} samples that its header states. "
             "Copy the file again, or re-encode it as WAV or FLAC."
         )
     length = _resampled(whole, rate)
     if source.promised not in (None, length):
         raise AudioError(
-            f"{source.name}: holds {length} samples at 16 kHz, the corpus states {source.promised}. "
+            f"{source.name}: holds {length} samples at 16 kHz, but the corpus states {source.promised}. "
             "Fetch the corpus again."
         )
-    bad = np.count_nonzero(~np.isfinite(wave))
-    if bad:
+    if bad := np.count_nonzero(~np.isfinite(wave)):
         raise AudioError(f"{source.name}: {bad} samples are NaN or infinite. Export the recording again.")
-    mono = wave.mean(axis=1)
-    return resample(mono, rate)[:window]
+    return resample(wave.mean(axis=1), rate)[:window]
 
 
 def resample(wave: Float[np.ndarray, " before"], rate: int) -> Float[np.ndarray, " after"]:
-    """Waveform at 16 kHz of one at `rate`."""
+    """Waveform resampled from `rate` to 16 kHz."""
     if rate == SAMPLE_RATE:
         return wave
-    import librosa  # noqa: PLC0415 (takes seconds, which recordings at 16 kHz need not wait for)
+    import librosa  # noqa: PLC0415 (takes seconds; not needed for recordings at 16 kHz)
 
     return librosa.resample(wave, orig_sr=rate, target_sr=SAMPLE_RATE)
 
 
 def _resampled(frames: int, rate: int) -> int:
-    """Length at 16 kHz, rounded up in floating point as `librosa.resample` does."""
+    """Length at 16 kHz, rounded up in floating point exactly as in `librosa.resample`."""
     return math.ceil(frames * (SAMPLE_RATE / rate))
 
 
@@ -137,26 +134,22 @@ def _open(source: AudioSource) -> io.BufferedReader:
 
 
 def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile:
-    """Recording opened by libsndfile, with its header checked."""
+    """Recording opened by libsndfile, with a checked header."""
     size = file.seek(0, io.SEEK_END)
     if size == 0:
         raise AudioError(f"{source.name}: the file is empty (0 bytes). Copy it again, or take it out.")
-    missing = _missing_bytes(file, size)
-    if missing:
+    if missing := _missing_part(file, size):
         raise AudioError(f"{source.name}: truncated, {missing} is missing. Copy the file again.")
     file.seek(0)
     try:
         sound = soundfile.SoundFile(file)
-    except (
-        soundfile.LibsndfileError,
-        TypeError,
-    ) as error:  # TypeError: a name in .raw, whose rate is unknown
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: name.raw, whose rate is unknown
         raise AudioError(
             f"{source.name}: not audio that libsndfile reads. Convert it to WAV, FLAC, OGG or MP3."
         ) from error
     rule = ""
     if not 1 <= sound.channels <= _CHANNELS:
-        rule = f"{sound.channels} channels, at most {_CHANNELS} are averaged. Mix them beforehand."
+        rule = f"{sound.channels} channels; at most {_CHANNELS} are averaged. Mix the recording down first."
     elif sound.frames < 1:
         rule = "zero seconds of audio. Record it again, or take it out of the corpus."
     if rule:
@@ -165,8 +158,8 @@ def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile
     return sound
 
 
-def _missing_bytes(file: io.BufferedReader, size: int) -> str:
-    """Part of the file that its container promises and that is missing; "" if nothing is."""
+def _missing_part(file: io.BufferedReader, size: int) -> str:
+    """Description of the part that is missing by the container's own length; "" if the file is whole."""
     file.seek(0)
     magic = file.read(4)
     if magic in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
@@ -182,10 +175,10 @@ def _missing_bytes(file: io.BufferedReader, size: int) -> str:
 
 
 def _data_end(file: io.BufferedReader, size: int, magic: bytes) -> int:
-    """Byte at which the samples end by their chunk's header; 0 where it does not state it.
+    """Offset at which the samples end by their chunk's header; 0 if the header doesn't state it.
 
-    WAV's `data` and AIFF's `SSND` are chunks of (name, 32-bit size, content, pad byte);
-    RF64 keeps the size of `data` as 64 bits in a chunk `ds64` before it.
+    WAV's `data` and AIFF's `SSND` are chunks of (name, 32-bit size, content, pad byte); RF64 has the 64-bit
+    size of `data` in an earlier chunk, `ds64`.
     """
     order = "big" if magic in (b"RIFX", b"FORM") else "little"
     position, long_size = 12, 0
@@ -199,16 +192,17 @@ def _data_end(file: io.BufferedReader, size: int, magic: bytes) -> int:
             if magic == b"RF64" and length == 0xFFFFFFFF:
                 return position + 8 + long_size
             return position + 8 + length if length < _UNKNOWN else 0
-        position += 8 + length + length % 2
+        position += 8 + length + length % 2  # a chunk of odd length is followed by a pad byte
     return 0
 
 
 def _missing_ogg(file: io.BufferedReader, size: int) -> str:
-    """Part that is missing, "" if the last page is whole and flagged as the end of the stream."""
+    """Description of the missing part; "" if the last page is complete and marked as the last."""
     start = max(0, size - _OGG_PAGE)
     file.seek(start)
     tail = file.read()
     page = tail.rfind(b"OggS")
+    # A page: "OggS", version, flags at byte 5, ..., number of segments at byte 26, their lengths, content.
     flags, segments = tail[page + 5 : page + 6], tail[page + 26 : page + 27]
     whole = (
         page >= 0

@@ -1,8 +1,8 @@
-"""The corpora that `--corpus` names, and the interface of every corpus.
+"""Corpora that `--corpus` can name, and their common interface.
 
-A corpus is opened without its audio: unknown words, missing columns and missing files
-are found here, before any computation. Each reader is a module of its own. Only `fleurs`
-downloads: a language's texts when it is listed, its audio when a recording is decoded.
+Opening a corpus doesn't read audio; it finds unknown names, missing columns and missing files before any
+computation. Each reader is a module of its own. Only `fleurs` downloads: a language's texts when it is
+listed, its audio when a recording is decoded.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ class Corpus(Protocol):
     """Utterances of several languages that share sentences.
 
     Attributes:
-      description: the same on every machine, with the pinned revision.
+      description: name of the corpus with its pinned revision, the same on every machine.
     """
 
     description: str
@@ -38,12 +38,13 @@ class Corpus(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of corpus.
+    """Kind of corpus.
 
     Attributes:
-      name: what --corpus begins with.
-      forms: of its value, as help writes them.
-      open: called with what follows the colon, None without one; None where that isn't of such a form.
+      name: first part of the value of --corpus, before a colon.
+      forms: allowed values, as help shows them.
+      open: function of the text after the colon (None without a colon); returns None if the text has no
+        allowed form.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Kind:
 
 
 def open_corpus(spec: str) -> Corpus:
-    """Corpus that `--corpus=spec` names; Refusal for anything else."""
+    """Corpus that `--corpus=spec` names; Refusal if there is none."""
     name, colon, rest = spec.partition(":")
     for kind in KINDS:
         if kind.name == name and (opened := kind.open(rest if colon else None)):
@@ -64,7 +65,7 @@ def open_corpus(spec: str) -> Corpus:
 
 
 def _open_hub(rest: str | None) -> Corpus | None:
-    from isogloss.engine.corpora import fleurs_hub  # noqa: PLC0415 (--help reads this module)
+    from isogloss.engine.corpora import fleurs_hub  # noqa: PLC0415 (--help loads this module)
 
     split = SPLITS.get("test" if rest is None else rest)
     return fleurs_hub.Hub(split) if split else None
@@ -73,7 +74,7 @@ def _open_hub(rest: str | None) -> Corpus | None:
 def _open_folder(rest: str | None) -> Corpus | None:
     """Corpus of a FLEURS folder, read in the format of its files.
 
-    A path may contain colons: its last part is a split only if it is the name of one.
+    A path may contain colons: the text after the last one is a split only if it is the name of a split.
     """
     from isogloss.engine.corpora import fleurs_parquet, fleurs_tsv  # noqa: PLC0415 (as above)
 
@@ -89,7 +90,7 @@ def _open_folder(rest: str | None) -> Corpus | None:
     raise Refusal(
         f"{folder} holds no {split} split of FLEURS: neither LANGUAGE/{split}.tsv nor "
         f"{' nor '.join(fleurs_parquet.patterns('LANGUAGE', split))}. "
-        "Give the folder that holds the language folders; in a clone of the hub's it is data/."
+        "Give the folder that holds the language folders; in a clone of the hub's repository it is data/."
     )
 
 
@@ -104,9 +105,9 @@ KINDS = (
     Kind(name="fleurs-dir", forms=("fleurs-dir:PATH", "fleurs-dir:PATH:SPLIT"), open=_open_folder),
     Kind(name="manifest", forms=("manifest:FILE.tsv",), open=_open_manifest),
 )
-"""Corpora that can be read; a new one is a reader and a line here."""
+"""All kinds of corpora; a new one needs a reader and a line here."""
 
 
 def forms() -> tuple[str, ...]:
-    """Values that `--corpus` takes, for help and messages."""
+    """Allowed values of `--corpus`, for help and messages."""
     return tuple(form for kind in KINDS for form in kind.forms)

@@ -1,6 +1,6 @@
-"""Lengths of recordings, the frames of each, and the reason why a recording can't be used.
+"""Lengths of recordings, their numbers of frames, and reasons why recordings can't be used.
 
-Reads headers only, in threads: about 0.3 ms a file. Applies `--long` to each recording.
+Reads only headers, in threads: about 0.3 ms a file. Applies `--long` to each recording.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ _THREADS = 8
 
 
 def lengths(listing: Listing) -> tuple[int, ...]:
-    """Samples at 16 kHz of every recording, 0 where its header can't be read."""
+    """Number of samples at 16 kHz of every recording; 0 if its header can't be read."""
     with ThreadPoolExecutor(_THREADS, "probe") as pool:
         return tuple(pool.map(_samples, listing.utterances))
 
 
 def frames_in_use(listing: Listing, samples: Sequence[int], positions: int, long: str) -> tuple[int, ...]:
-    """Frames of each recording, 0 where it can't be read or --long=skip leaves it out.
+    """Number of frames of each recording; 0 if it can't be read or --long=skip leaves it out.
 
     Raises:
       Refusal: long is "error" and a recording exceeds the window.
@@ -44,22 +44,16 @@ def _samples(utterance: Utterance) -> int:
     try:
         return audio.samples(utterance.source)
     except audio.AudioError:
-        return 0  # `why_unusable` gives the reason, on this run and on every later one
+        return 0  # `why_unusable` finds the reason again, in this run and in later ones
 
 
 def why_unusable(utterance: Utterance, positions: int) -> tuple[str, bool]:
-    """Reason why an utterance has no frames, and whether it is --long=skip."""
+    """Reason why an utterance has no frames, and True if the reason is --long=skip."""
     try:
         seconds = audio.samples(utterance.source) / time_axis.SAMPLE_RATE
     except audio.AudioError as error:
         return str(error), False
     window = positions * time_axis.SAMPLES_PER_FRAME / time_axis.SAMPLE_RATE
     if seconds > window:
-        return (
-            f"{utterance.source.name}: {seconds:.1f} s, over {window:g} s, left out by --long=skip",
-            True,
-        )
-    return (
-        f"{utterance.source.name}: was broken when the store was made; extract into a new store",
-        False,
-    )
+        return f"{utterance.source.name}: {seconds:.1f} s, over {window:g} s, left out by --long=skip", True
+    return f"{utterance.source.name}: was broken when the store was made; extract into a new store", False

@@ -1,10 +1,10 @@
 """FLEURS on the Hugging Face hub, at a pinned revision; audio is downloaded when it is decoded.
 
-A listing reads the columns beside the audio: some twenty range requests and about 1 MB for a
-language, where its files hold hundreds of MB. They are downloaded into the hub's cache (HF_HOME),
-one at a time, when a recording of them is first decoded; the cache's locks let the processes of a
-machine download each file once. A recording's length comes from the column num_samples. Where a file
-lacks it, the recording's header must be read, which downloads the file.
+A listing reads all columns except the audio: about twenty range requests and 1 MB for a language, whose files
+hold hundreds of MB. A file is downloaded into the hub's cache (HF_HOME) when one of its recordings is first
+decoded, one file at a time; the cache's locks let the processes of a machine download each file once. The
+length of a recording is in the column num_samples; if a file lacks it, the header must be read, which
+downloads the file.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ class Hub:
         self._fetching = threading.Lock()
 
     def languages(self) -> tuple[str, ...]:
-        """The 102 languages."""
+        """Codes of the 102 languages."""
         return tuple(LANGUAGES)
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
@@ -51,48 +51,41 @@ class Hub:
 
     def _fetch(self, file: str) -> pathlib.Path:
         """Path of a file in the hub's cache, downloaded by one thread while the others wait."""
-        import huggingface_hub  # noqa: PLC0415 (0.5 s that a folder of files need not wait for)
+        import huggingface_hub  # noqa: PLC0415 (0.5 s; not needed for a folder of files)
 
+        pinned = {"repo_type": "dataset", "revision": REVISION}
         with self._fetching:
-            if isinstance(
-                cached := huggingface_hub.try_to_load_from_cache(
-                    REPOSITORY, file, repo_type="dataset", revision=REVISION
-                ),
-                str,
-            ):
+            cached = huggingface_hub.try_to_load_from_cache(REPOSITORY, file, **pinned)
+            if isinstance(cached, str):
                 return pathlib.Path(cached)
             _LOG.info("downloading %s of %s", file, REPOSITORY)
             start = time.monotonic()
             try:
-                found = huggingface_hub.hf_hub_download(
-                    REPOSITORY, file, repo_type="dataset", revision=REVISION
-                )
-            except OSError as error:  # every error of a download is one
-                # Not an OSError: that would count as one broken recording, and the run would continue.
+                path = pathlib.Path(huggingface_hub.hf_hub_download(REPOSITORY, file, **pinned))
+            except OSError as error:  # the hub's errors are OSErrors
+                # Not an OSError again: that would count as one broken recording, and the run would continue.
                 raise RuntimeError(
                     f"{REPOSITORY}: {file} can't be downloaded ({error}). Run again."
                 ) from error
-            path = pathlib.Path(found)
             megabytes, seconds = path.stat().st_size / 1e6, time.monotonic() - start
             _LOG.info("downloaded %s: %.0f MB in %.0f s", file, megabytes, seconds)
             return path
 
 
 def _hub_contents(language: str, split: str) -> pa.Table:
-    """Rows of a language's files on the hub, kept for the next process."""
-    import huggingface_hub  # noqa: PLC0415 (0.5 s that a folder of files need not wait for)
+    """Rows of a language's files on the hub, cached for later processes."""
+    import huggingface_hub  # noqa: PLC0415 (as above)
 
-    kept = (
-        huggingface_hub.cached_assets_path("isogloss", REPOSITORY, REVISION) / f"{language}-{split}.parquet"
-    )
+    assets = huggingface_hub.cached_assets_path("isogloss", REPOSITORY, REVISION)
+    kept = assets / f"{language}-{split}.parquet"
     with kept.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # lifted by the system when a process is killed
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system frees the lock of a killed process
         if kept.is_file():
             with pq.ParquetFile(kept) as file:
                 return file.read(use_threads=False)
         contents = _downloaded_contents(language, split)
         if contents is None:
-            _LOG.info("reading what %s holds of %s, without audio", REPOSITORY, language)
+            _LOG.info("reading the rows of %s in %s, without audio", language, REPOSITORY)
             contents = _remote_contents(language, split)
         partial = kept.with_suffix(".partial")
         pq.write_table(contents, partial)
@@ -101,7 +94,7 @@ def _hub_contents(language: str, split: str) -> pa.Table:
 
 
 def _downloaded_contents(language: str, split: str) -> pa.Table | None:
-    """Rows of a language's files if the hub's cache holds all of them; needs no network."""
+    """Rows of a language's files, None unless the hub's cache holds all of them; needs no network."""
     import huggingface_hub  # noqa: PLC0415
 
     try:
@@ -114,14 +107,14 @@ def _downloaded_contents(language: str, split: str) -> pa.Table | None:
     except (huggingface_hub.errors.LocalEntryNotFoundError, fleurs_parquet.PartialSeriesError):
         return None
     if not files or not all(re.search(fleurs_parquet.SERIES, file) for file in files):
-        return None  # only a numbered series shows that all files are there
+        return None  # only the names of a numbered series show that no file is missing
     return pa.concat_tables(
         [fleurs_parquet.read_contents(folder / file, str(folder / file), file) for file in files]
     )
 
 
 def _remote_contents(language: str, split: str) -> pa.Table:
-    """Rows of a language's files on the hub, by range requests that leave the audio out."""
+    """Rows of a language's files on the hub, read by range requests that leave out the audio."""
     import huggingface_hub  # noqa: PLC0415
 
     root = f"datasets/{REPOSITORY}@{REVISION}"
@@ -130,11 +123,11 @@ def _remote_contents(language: str, split: str) -> pa.Table:
         there = [path[len(root) + 1 :] for path in hub.find(f"{root}/{language}")]
         tables = [fleurs_parquet.CONTENTS.empty_table()]
         for file in fleurs_parquet.choose_files(there, language, split, REPOSITORY):
-            # Neighbouring columns of some KB come with one request; by default it would fetch 5 MB of audio.
+            # One request reads neighbouring columns of some KB; the default size would fetch 5 MB of audio.
             with hub.open(f"{root}/{file}", "rb", block_size=_READ_AHEAD, cache_type="readahead") as opened:
                 tables.append(fleurs_parquet.read_contents(opened, f"{REPOSITORY}/{file}", file))
         return pa.concat_tables(tables)
-    except (OSError, huggingface_hub.errors.HTTPError) as error:  # of the HTTP client, not an OSError
+    except (OSError, huggingface_hub.errors.HTTPError) as error:  # the second is the HTTP client's
         raise Refusal(
             f"{REPOSITORY} at {REVISION}: {language} can't be read ({error}). "
             "Set HF_HOME to a cache that has it, or give a folder: --corpus=fleurs-dir:PATH"

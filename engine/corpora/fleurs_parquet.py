@@ -1,9 +1,8 @@
-"""FLEURS in Parquet files with the audio inside, as the hub serves it, read without `datasets`.
+"""FLEURS in Parquet files that contain the audio, as on the hub, read without `datasets`.
 
-A listing reads the columns beside the audio only (a language holds hundreds of MB of audio);
-a recording's bytes come with their row group, some 50 MB, of which a bounded number stays in
-memory, because ids and rows differ in their order. `transcription` is FLEURS's normalised
-text. Columns: huggingface.co/datasets/google/fleurs.
+A listing reads all columns except the audio (hundreds of MB a language). A recording is read with its whole
+row group, about 50 MB; a bounded number of groups stays in memory, because ids and rows have different
+orders. `transcription` is FLEURS's normalised text. Columns: huggingface.co/datasets/google/fleurs.
 """
 
 import collections
@@ -24,7 +23,7 @@ from isogloss.engine.corpora.languages import SPLITS
 from isogloss.engine.runtime.refusal import Refusal
 
 HELD_BYTES = 512 << 20  # of recordings in memory, all languages together
-SERIES = r"-(\d+)-of-(\d+)\.parquet$"  # part and number of parts
+SERIES = r"-(\d+)-of-(\d+)\.parquet$"  # index and number of parts
 _LAYOUTS = ("{language}/{split}/*.parquet", "{language}/{split}-*.parquet")
 _ROWS = 16  # decoded at a time
 _GENDERS = {0: "male", 1: "female", 2: "other"}
@@ -37,16 +36,16 @@ CONTENTS = pa.schema(
         "audio": pa.string(),
         "transcription": pa.string(),
         "gender": pa.int64(),
-        "num_samples": pa.int64(),  # null where the file lacks the column; then the audio's header is read
+        "num_samples": pa.int64(),  # null if the file lacks the column; then the audio's header is read
     }
 )
 
 
 class RowGroups:
-    """Recordings of the row groups used last, bounded in bytes; safe for threads."""
+    """Recordings of the most recently used row groups, bounded in bytes; safe for threads."""
 
     def __init__(self, limit: int = HELD_BYTES) -> None:
-        """Hold `limit` bytes, or one row group if that is larger."""
+        """Keep `limit` bytes in memory, or one row group if that is larger."""
         self._limit = limit
         self._held: collections.OrderedDict[tuple[pathlib.Path, int], list[bytes | None]] = (
             collections.OrderedDict()
@@ -54,8 +53,8 @@ class RowGroups:
         self._lock = threading.Lock()
 
     def recording(self, path: pathlib.Path, group: int, row: int) -> bytes | None:
-        """Bytes of one row's audio; None where the row has none."""
-        with self._lock:  # a second thread waits for the group instead of reading it too
+        """Bytes of one row's audio; None if the row has none."""
+        with self._lock:  # a second thread waits for the group instead of reading it again
             if (path, group) not in self._held:
                 self._held[path, group] = _read_bytes(path, group)
                 while len(self._held) > 1 and self._size() > self._limit:
@@ -69,13 +68,13 @@ class RowGroups:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RowSource(audio.AudioSource):
-    """The audio of one row.
+    """Recording in one row of a file.
 
     Attributes:
-      file: relative to the folder or repository.
-      fetch: gives a file's path on this machine, after downloading it if need be.
-      group: row group of the file.
-      row: within the row group.
+      file: path relative to the folder or repository.
+      fetch: function that returns the file's path on this machine and downloads it if necessary.
+      group: index of the row group in the file.
+      row: index of the row in the row group.
       groups: recordings in memory.
     """
 
@@ -86,7 +85,7 @@ class RowSource(audio.AudioSource):
     groups: RowGroups
 
     def open(self) -> io.BufferedReader:
-        """The row's bytes as a file."""
+        """File with the bytes of the row's audio."""
         path = self.fetch(self.file)
         try:
             content = self.groups.recording(path, self.group, self.row)
@@ -98,22 +97,17 @@ class RowSource(audio.AudioSource):
 
 
 class Folder:
-    """One split of FLEURS in Parquet files, in either of the hub's layouts."""
+    """One split of FLEURS in a folder of Parquet files, in either of the hub's layouts."""
 
     def __init__(self, folder: pathlib.Path, split: str) -> None:
-        """Nothing is read yet.
-
-        Args:
-          folder: holds the language folders.
-          split: train, dev or test; its files may also be called validation.
-        """
+        """Read nothing yet; `split` is train, dev or test, and files of dev may be called validation."""
         self.description = f"fleurs-dir:{split}"
         self._folder = folder
         self._split = split
         self._groups = RowGroups()
 
     def languages(self) -> tuple[str, ...]:
-        """Folders that hold Parquet files of the split, sorted."""
+        """Codes of the languages with Parquet files of the split, sorted."""
         found = [path for name in patterns("*", self._split) for path in self._folder.glob(name)]
         return tuple(sorted({path.relative_to(self._folder).parts[0] for path in found}))
 
@@ -128,13 +122,13 @@ class Folder:
 
 
 def patterns(language: str, split: str) -> list[str]:
-    """Paths that Parquet files of a split may have."""
+    """Patterns of the paths of a split's Parquet files."""
     spellings = [name for name, meant in SPLITS.items() if meant == split]
     return [layout.format(language=language, split=name) for layout in _LAYOUTS for name in spellings]
 
 
 def local_files(folder: pathlib.Path, language: str, split: str) -> list[str]:
-    """Files of a language's split in a folder, as `choose_files` gives them."""
+    """Files of a language's split in a folder, as `choose_files` returns them."""
     found = [path for pattern in patterns(language, split) for path in folder.glob(pattern)]
     return choose_files([path.relative_to(folder).as_posix() for path in found], language, split, str(folder))
 
@@ -143,7 +137,7 @@ def choose_files(names: Sequence[str], language: str, split: str, place: str) ->
     """Files of a language's split among the names in a folder, sorted.
 
     Raises:
-      PartialSeriesError: some files of a series "-00000-of-00002" are missing.
+      PartialSeriesError: files of a series such as "-00000-of-00002" are missing.
     """
     matches = (sorted(fnmatch.filter(names, pattern)) for pattern in patterns(language, split))
     files = next(filter(None, matches), [])
@@ -162,12 +156,12 @@ class PartialSeriesError(Refusal):
 
 
 def read_contents(source: pathlib.Path | io.IOBase, place: str, name: str) -> pa.Table:
-    """Rows of one file in its order, without the audio; Refusal names `place`."""
+    """Rows of one file in the file's order, without the audio; a Refusal names `place`."""
     try:
         with pq.ParquetFile(source, pre_buffer=False) as file:
             columns = _columns(place, file.schema_arrow)
-            # By group, so that neighbouring columns come with one request of the hub; not by Arrow's own
-            # threads, which would call a Python file object of a process that may be ending.
+            # By group, so that one request to the hub reads neighbouring columns; without Arrow's threads,
+            # which could call the Python file while the interpreter ends.
             groups = range(file.num_row_groups)
             read = [file.read_row_group(group, columns, use_threads=False) for group in groups]
     except pa.ArrowException as error:
@@ -182,7 +176,7 @@ def read_contents(source: pathlib.Path | io.IOBase, place: str, name: str) -> pa
     ):
         if number is None or not sound:
             raise Refusal(
-                f"{place} row group {group} row {row}: no id or no audio.path. Download the file again."
+                f"{place} row group {group} row {row}: id or audio.path is missing. Download the file again."
             )
     optional = {
         column: table[column] if column in columns else pa.nulls(len(table))
@@ -201,13 +195,9 @@ def read_contents(source: pathlib.Path | io.IOBase, place: str, name: str) -> pa
 
 
 def describe(
-    contents: pa.Table,
-    language: str,
-    split: str,
-    fetch: Callable[[str], pathlib.Path],
-    groups: RowGroups,
+    contents: pa.Table, language: str, split: str, fetch: Callable[[str], pathlib.Path], groups: RowGroups
 ) -> list[listing.Recording]:
-    """Recordings of a language by id, then file name."""
+    """Recordings of a language, sorted by id, then by file name."""
     found = [
         listing.Recording(
             sentence=str(row["id"]),
@@ -230,7 +220,7 @@ def describe(
 
 
 def _columns(place: str, schema: pa.Schema) -> list[str]:
-    """Columns to read, without the audio's bytes; Refusal if one that we need is missing."""
+    """Columns to read, without the audio's bytes; Refusal if a needed column is missing."""
     flat = schema.empty_table().flatten().schema  # a struct's fields become columns
     fields = dict(zip(flat.names, flat.types, strict=True))
     for name, check in (
@@ -259,7 +249,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 def _read_bytes(path: pathlib.Path, group: int) -> list[bytes | None]:
     """Audio of a row group, read a few rows at a time.
 
-    Read at once, Arrow would take seven times the memory and keep it.
+    Reading it at once takes seven times the memory, which Arrow keeps.
     """
     found: list[bytes | None] = []
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:

@@ -1,9 +1,8 @@
 """FLEURS as first published: {language}/test.tsv beside {language}/audio/test.tar.gz.
 
-A line has seven tab-separated columns, no header, no quoting: id, file name, text as
-written, normalised text, characters, samples, gender. The archive is unpacked once, beside
-itself, to audio/test/, as by hand: to read a single recording out of a tar.gz, all before it
-would have to be decompressed. This costs the disk space once more.
+A line has seven tab-separated columns, no header, no quoting: id, file name, raw text, normalised text,
+characters, samples, gender. The archive is unpacked once, beside itself, to audio/test/, because reading one
+recording of a tar.gz means decompressing everything before it. This doubles the disk space.
 """
 
 import fcntl
@@ -24,18 +23,13 @@ class Tree:
     """One split of FLEURS in a folder that holds a folder for each language."""
 
     def __init__(self, folder: pathlib.Path, split: str) -> None:
-        """Nothing is read yet.
-
-        Args:
-          folder: holds the language folders.
-          split: train, dev or test; its files may also be called validation.
-        """
+        """Read nothing yet; `split` is train, dev or test, and files of dev may be called validation."""
         self.description = f"fleurs-dir:{split}"
         self._folder = folder
         self._spellings = [name for name, meant in SPLITS.items() if meant == split]
 
     def languages(self) -> tuple[str, ...]:
-        """Folders that hold the split's TSV, sorted."""
+        """Codes of the languages with a TSV of the split, sorted."""
         found = {path.parent.name for name in self._spellings for path in self._folder.glob(f"*/{name}.tsv")}
         return tuple(sorted(found))
 
@@ -50,9 +44,9 @@ class Tree:
 
 
 def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> list[listing.Recording]:
-    """Recordings of a split's TSV, in the order of id and file name.
+    """Recordings of a split's TSV, sorted by id, then by file name.
 
-    A file in several lines of one id is one recording, as on the hub.
+    Several lines with the same id and file are one recording, as on the hub.
     """
     seen: dict[str, str] = {}
     found = []
@@ -63,12 +57,12 @@ def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> li
         number, file, _, transcription, _, _, gender = fields
         if not number.isdecimal() or not file or pathlib.PurePath(file).name != file:
             raise Refusal(
-                f"{where}: no number and file name ({number!r}, {file!r}). Download the file again."
+                f"{where}: needs a number and a file name, got {number!r}, {file!r}. Download the file again."
             )
         if file in seen:
             if seen[file] != number:
                 raise Refusal(
-                    f"{where}: {file} has id {number} and, further up, {seen[file]}. Keep one of the lines."
+                    f"{where}: {file} has id {number}, but {seen[file]} in an earlier line. Keep one line."
                 )
             continue
         seen[file] = number
@@ -84,7 +78,7 @@ def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> li
 
 
 def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:
-    """The split's folder of recordings; its archive is unpacked if need be."""
+    """Folder of the split's recordings; its archive is unpacked if necessary."""
     for name in spellings:
         unpacked, archive = folder / "audio" / name, folder / "audio" / f"{name}.tar.gz"
         if not unpacked.is_dir() and archive.is_file():
@@ -97,19 +91,18 @@ def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:
             except OSError as error:
                 raise Refusal(
                     f"{archive}: can't be unpacked beside itself ({error.strerror}). "
-                    f"Make room and allow writing there, or unpack it to {unpacked} yourself."
+                    f"Free space and allow writing there, or unpack it to {unpacked} yourself."
                 ) from error
         if unpacked.is_dir():
             return unpacked
     names = " or ".join(f"audio/{name}.tar.gz" for name in spellings)
-    raise Refusal(f"{folder} has neither {names} nor it unpacked. Download the archive.")
+    raise Refusal(f"{folder} has neither {names} nor an unpacked archive. Download the archive.")
 
 
 def _unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Files of `archive` in `folder`, which appears when it is complete.
+    """Unpack the files of `archive` into `folder`, which appears when it is complete.
 
-    Several processes may ask at once: one unpacks under a lock, which the system lifts when
-    a process is killed, and the others wait for it.
+    Of several processes, one unpacks under a lock, which the system frees if it is killed; the others wait.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
@@ -121,9 +114,9 @@ def _unpack(archive: pathlib.Path, folder: pathlib.Path) -> None:
         with gzip.open(archive) as inflated, tarfile.open(fileobj=inflated, mode="r:") as members:
             for member in members:
                 content = members.extractfile(member)
-                if content is not None:  # a file; its own folders are left out
+                if content is not None:  # a file; folders in the archive are left out
                     with (partial / pathlib.PurePosixPath(member.name).name).open("wb") as file:
                         shutil.copyfileobj(content, file)
-            while inflated.read(1 << 20):  # to the checksum, which tar does not reach
+            while inflated.read(1 << 20):  # to the gzip checksum at the end, which tar doesn't read
                 pass
         partial.rename(folder)

@@ -1,18 +1,17 @@
 """Names, groups and Whisper tokens of the 102 languages of FLEURS, and the names of its splits.
 
-Names and the seven geographic groups are those of the dataset's card (google/fleurs); the
-order of the groups is the card's too. Whisper has a token for 83 of the languages. A
-corpus may write a language as FLEURS ("en_us"), Whisper or ISO 639 ("en"), or with a region
-of its own ("en-GB"): `find` takes all of these.
+Names and the seven geographic groups, with their order, are those of the dataset's card (google/fleurs).
+Whisper has a token for 83 of the languages. A corpus may write a language as FLEURS ("en_us"), as Whisper or
+ISO 639 ("en"), or with another region ("en-GB"): `find` accepts all of these.
 """
 
 import dataclasses
 
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "test": "test"}
-"""Name of a split here by its name in files: the hub says validation."""
+"""Our name of a split by its name in files; the hub's name of dev is validation."""
 
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Whisper codes of the languages that openai/whisper takes as written without spaces between words."""
+"""Whisper codes of the languages that openai/whisper treats as written without spaces between words."""
 
 OTHER_GROUP = "other"
 """Group of a language that FLEURS does not have."""
@@ -20,12 +19,12 @@ OTHER_GROUP = "other"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Language:
-    """One language of FLEURS.
+    """Language of FLEURS.
 
     Attributes:
-      code: as on the hub, of two or three parts, such as "cmn_hans_cn".
-      name: in English.
-      group: geographic, one of GROUPS.
+      code: code on the hub, of two or three parts, such as "cmn_hans_cn".
+      name: English name.
+      group: geographic group, one of GROUPS.
       whisper: its token between <| and |>; "" if Whisper has none. Cantonese is "zh" here,
         as in every model but large-v3 and its kin, which have "yue".
     """
@@ -171,7 +170,7 @@ _BY_PART = {part: language for language in reversed(LANGUAGES.values()) if (part
 
 
 def find(code: str) -> Language | None:
-    """Language of a FLEURS, Whisper or ISO code, with or without a region; None if FLEURS lacks it."""
+    """Language by its FLEURS, Whisper or ISO code, with or without a region; None if not in FLEURS."""
     return LANGUAGES.get(code.replace("-", "_").lower()) or _BY_PART.get(base_code(code))
 
 
@@ -181,7 +180,7 @@ def base_code(code: str) -> str:
 
 
 def language_name(code: str) -> str:
-    """Name of a language in English, or the code itself if FLEURS lacks the language."""
+    """English name of a language, or its code if it isn't in FLEURS."""
     language = find(code)
     return language.name if language else code
 
@@ -193,8 +192,8 @@ def language_group(code: str) -> str:
 
 
 def whisper_code(code: str) -> str:
-    """Code of a language as Whisper writes it, with or without a token: "zh", "yue", "ky"."""
+    """Whisper's code of a language, which may have no token: "zh", "yue", "ky"."""
     base = base_code(code)
     language = _BY_PART.get(base)
-    # Whisper large-v3 has a token for Cantonese, and its text is split as Cantonese in every model.
+    # Whisper large-v3 has a token for Cantonese, and every model splits its text into words as Cantonese.
     return language.whisper if language and language.whisper and base != "yue" else base

@@ -1,8 +1,8 @@
-"""Utterances of a corpus and their order, before anything is decoded.
+"""Utterances of a corpus and their order, known before anything is decoded.
 
-A reader yields Recordings in the corpus's order; `number` ranks them within their
-sentence and gives the Listing, whose order is that of the rows of every store.
-The same sentence read several times gives several utterances: rank 0, 1, ...
+A reader finds Recordings in the corpus's order; `number` ranks them within their sentence and makes the
+Listing, whose order is that of the rows of every store. Several recordings of a sentence are several
+utterances, of rank 0, 1, ...
 """
 
 import collections
@@ -19,7 +19,7 @@ from isogloss.engine.runtime.refusal import Refusal
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One recording as the files of a corpus describe it; fields as in Utterance."""
+    """Recording as the files of a corpus describe it; fields as in Utterance."""
 
     sentence: str
     transcription: str
@@ -30,16 +30,16 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """One recording, known by its listing; its audio is not decoded yet.
+    """Recording in a listing; its audio isn't decoded yet.
 
     Attributes:
       name: unique within a language; "<sentence>.<rank>" unless a manifest names it.
-      language: code as the corpus writes it, such as "en_us".
-      sentence: shared by languages.
+      language: the corpus's code, such as "en_us".
+      sentence: id shared by languages.
       rank: 0 for the first recording of the sentence in this language.
       transcription: "" if unknown.
-      gender: "male", "female" or "other" in FLEURS, a manifest's own word, "" if unknown.
-      source: where the bytes are.
+      gender: "male", "female" or "other" in FLEURS, any word in a manifest, "" if unknown.
+      source: location of the audio.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Listing:
 
     Attributes:
       corpus: description of the corpus with its pinned revision.
-      language: code as the corpus writes it.
+      language: the corpus's code.
       utterances: sorted by (sentence order of the corpus, rank); at least one.
     """
 
@@ -72,41 +72,26 @@ class Listing:
                 f"{self.corpus}: no recording of {self.language}. Choose another language or split."
             )
         counts = collections.Counter(utterance.name for utterance in self.utterances)
-        twice = [name for name, count in counts.items() if count > 1]
-        if twice:
+        if twice := [name for name, count in counts.items() if count > 1]:
             raise Refusal(
-                f"{self.corpus}: {len(twice)} names of {self.language} name several utterances: "
+                f"{self.corpus}: {len(twice)} names of {self.language} belong to several utterances: "
                 f"{first_names(twice)}. Give each recording its own id."
             )
 
     def sha256(self) -> str:
-        """Hash of all that identifies the utterances and their order, audio content excepted."""
+        """Hash of everything that identifies the utterances and their order, except the audio itself."""
         rows = [
-            (
-                u.name,
-                u.sentence,
-                u.rank,
-                u.transcription,
-                u.gender,
-                u.source.name,
-                u.source.size,
-                u.source.promised,
-            )
+            (u.name, u.sentence, u.rank, u.transcription, u.gender, source.name, source.size, source.promised)
             for u in self.utterances
+            for source in (u.source,)
         ]
         return hashlib.sha256(json.dumps([self.language, rows]).encode()).hexdigest()
 
 
-def number(
-    corpus: str,
-    language: str,
-    found: Iterable[Recording],
-    recordings: str = "first",
-) -> Listing:
-    """Rank `found` and list it; "first" keeps rank 0 only.
+def number(corpus: str, language: str, found: Iterable[Recording], recordings: str = "first") -> Listing:
+    """Listing of `found` with ranks; "first" keeps only rank 0.
 
-    Sentences are in the order of their first recording, and the ranks within a
-    sentence follow the order of `found`.
+    Sentences are in the order of their first recording; ranks within a sentence follow the order of `found`.
     """
     if recordings not in ("first", "all"):
         raise Refusal(f"recordings must be first or all, got {recordings!r}")
@@ -130,12 +115,12 @@ def number(
 
 
 def require(wanted: str, known: Sequence[str], what: str) -> None:
-    """Nothing if `known` holds `wanted`, else Refusal with similar words.
+    """Refuse `wanted` unless `known` holds it; the Refusal suggests similar names.
 
     Args:
-      wanted: the word asked for.
-      known: all words.
-      what: place and kind, for the message, such as "manifest.tsv has no language".
+      wanted: name that is needed.
+      known: all names.
+      what: start of the message, such as "manifest.tsv has no language".
     """
     if wanted in known:
         return

@@ -1,6 +1,6 @@
 """Lines of a tab-separated file in UTF-8 without quoting: a quote in a text is a quote.
 
-The csv module would join lines at quotes and `splitlines` would cut texts at U+2028.
+The csv module would join lines at quotes, and `splitlines` would cut texts at U+2028.
 """
 
 import pathlib

@@ -1,10 +1,9 @@
 """Retrieval figures of language pairs: how often the nearest sentence is the right one.
 
-Pure NumPy. One pair with 34 states, 5 measures and 350 sentences takes about 0.1 s, most of it
-comparisons. A tie counts against us: a rank is the number of candidates that score at least as
-well as the right one, itself included. Only sentences that both languages have take part, as
-queries and as candidates, so chance is 1 / n. Precision and recall swap on the way back from b
-to a, see `directed`.
+Pure NumPy. One pair with 34 states, 5 measures and 350 sentences takes about 0.1 s, most of it comparisons. A
+tie counts against us: a rank is the number of candidates that score at least as well as the right one, itself
+included. Only sentences that both languages have take part, as queries and as candidates, so chance is 1 / n.
+Precision and recall swap on the way back from b to a, see `directed`.
 """
 
 import dataclasses
@@ -135,9 +134,7 @@ def figures(ranks: Int[np.ndarray, "S M 2 n"]) -> Float[np.ndarray, "S M 2 F"]:
     return np.stack(columns, axis=-1)
 
 
-def interval(
-    hits: Bool[np.ndarray, "K n"],
-) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+def interval(hits: Bool[np.ndarray, "K n"]) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
     """Percentile bootstrap interval of each row's mean, over `bootstrap.RESAMPLES` draws of n sentences.
 
     Rows share their draws, so states and measures are compared on equal ones. The ends are

@@ -1,4 +1,4 @@
-"""Results computed ahead of their use, in threads: they come in order, and a bounded number waits."""
+"""Results computed in threads ahead of their use, in order; a bounded number of them waits."""
 
 import collections
 import itertools
@@ -16,15 +16,16 @@ def computed_ahead(
     """Each item, in order, with the future of its result.
 
     Args:
-      items: taken one by one, `ahead` of them before the first result is asked for.
-      compute: of an item; its exception is raised by the future's `result`.
-      threads: that compute.
-      ahead: results that may be under way or waiting, at least 1.
+      items: taken one by one, `ahead` of them before the first result is needed.
+      compute: function of an item; the future's `result` raises its exception.
+      threads: number of threads that compute.
+      ahead: largest number of results in progress or waiting, at least 1.
     """
     source = iter(items)
     waiting: collections.deque[tuple[Item, Future[Result]]] = collections.deque()
     with ThreadPoolExecutor(threads, "ahead") as pool:
         while True:
+            # Refilled only when the consumer asks for the next item, so that memory is bounded.
             for item in itertools.islice(source, ahead - len(waiting)):
                 waiting.append((item, pool.submit(compute, item)))
             if not waiting:

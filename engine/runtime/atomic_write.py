@@ -1,9 +1,9 @@
-"""Atomic writes: a draft is made beside its place and renamed into it once it is whole.
+"""Atomic writes: a draft is written beside the final path and renamed to it when it is complete.
 
-A draft has a random name, and beside it a lock file whose lock its writer holds until the end. The lock of a
-killed process is free: so the next run recognises abandoned drafts and removes them, whatever containers and
-process numbers they came from. Where a lock may not be seen, on another machine, by another mount or on a
-file system without locks, a draft counts as abandoned after a day. Costs one directory listing a sweep.
+A draft has a random name and a lock file, which its writer keeps locked until the end. The system frees the
+lock of a killed process, so the next run recognises abandoned drafts and removes them, whatever container or
+process number they came from. Where locks may be invisible (another machine, another mount, a file system
+without locks), a draft counts as abandoned after a day. A sweep costs one directory listing.
 """
 
 import collections
@@ -27,9 +27,9 @@ _OLD = 24 * 3600.0  # seconds; the longest draft takes minutes
 
 @contextlib.contextmanager
 def draft(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Free path beside `path`, of the same suffix, for a file or folder that is to be renamed to it.
+    """Unused path beside `path`, with its suffix, for a file or folder that will be renamed to `path`.
 
-    What is still there when the block ends is removed.
+    A draft that still exists when the block ends is removed.
     """
     where = _where(path.parent)
     while True:
@@ -37,7 +37,7 @@ def draft(path: pathlib.Path) -> Iterator[pathlib.Path]:
         lock = path.with_name(f"{base}.lock")
         with lock.open("xb") as file:
             try:
-                # Before the lock is taken, another process may have taken it and removed the file.
+                # A sweep by another process may have locked and removed the file before we locked it.
                 if _lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink:
                     yield path.with_name(base + path.suffix)
                     return
@@ -47,9 +47,9 @@ def draft(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
-    """Let `write` make a file beside `path` and rename it there, so that no half file is seen.
+    """Let `write` make a file beside `path`, then rename it to `path`: nobody sees an incomplete file.
 
-    It is on the disk before it has its name, so that a power cut leaves no empty one.
+    The content is on the disk before the rename, so a power cut leaves no empty file.
 
     Raises:
       WriteError: the file can't be written, the disk may be full; `path` is as it was.
@@ -68,20 +68,19 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
 
 
 def make_folder(path: pathlib.Path) -> None:
-    """Make a folder unless it's there, and remove abandoned drafts from it.
+    """Make a folder unless it exists, and remove abandoned drafts from it.
 
     Raises:
-      Refusal: there can't be one, or nothing can be written into it.
+      Refusal: the folder can't be made or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with draft(path / "trial"):
+        with draft(path / "trial"):  # fails where the folder can't be written to
             _sweep(path)
     except OSError as error:
         raise Refusal(
-            f"{path}: must be a folder to write to, but it can't be made or written "
-            f"({error.strerror}: {error.filename}); name another, or check what is in its way and its "
-            "permissions"
+            f"{path}: must be a writable folder, but can't be made or written to "
+            f"({error.strerror}: {error.filename}); name another folder, or check its permissions"
         ) from error
 
 
@@ -93,18 +92,16 @@ def _sweep(folder: pathlib.Path) -> None:
     for (base, where), paths in drafts.items():
         lock = folder / f"{base}.lock"
         if _abandoned(lock if lock in paths else paths[0], where == _where(folder)):
-            for path in sorted(
-                paths, key=lock.__eq__
-            ):  # the lock goes last, as long as it's there all is known
+            for path in sorted(paths, key=lock.__eq__):  # the lock last: it marks the others as abandoned
                 _remove(path)
 
 
 def _abandoned(path: pathlib.Path, seen: bool) -> bool:
-    """Whether a lock file, or a draft without one, is of a writer that has ended.
+    """True if the writer of a lock file, or of a draft without one, has ended.
 
     Args:
-      path: of either.
-      seen: whether a lock that its writer holds would be seen here.
+      path: lock file or draft.
+      seen: True if this process would see a lock that the writer holds.
     """
     try:
         if path.suffix == ".lock":
@@ -116,11 +113,11 @@ def _abandoned(path: pathlib.Path, seen: bool) -> bool:
                 return True
         return time.time() - path.stat().st_mtime > _OLD
     except (FileNotFoundError, PermissionError):
-        return False  # its writer has just finished, or is somebody else
+        return False  # the writer has just finished, or is another user
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Whether this process has the file's lock now; None where the file system has no locks."""
+    """True if this process now holds the file's lock; None where the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -131,9 +128,9 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def _where(folder: pathlib.Path) -> str:
-    """Name of this kernel since it was started, together with the mounted file system of a folder.
+    """Hash of this boot of the kernel and of the file system that holds a folder.
 
-    Processes for which it is the same see each other's locks, in whatever containers they run.
+    Processes with the same hash see each other's locks, whatever containers they run in.
     """
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
     kernel = boot.read_text() if boot.is_file() else socket.gethostname()

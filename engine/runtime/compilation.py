@@ -1,9 +1,9 @@
-"""Programs that this process compiles: their number, and the folder that keeps them for the next process.
+"""Programs that this process compiles: their number, and the folder that caches them for later processes.
 
-A cold process spends seconds of a core on compiling XLA's programs and Numba's functions; with a folder to
-keep them in, the next one reads them instead. Numba looks only at the file a function stands in and would
-miss a change of what it calls, so its part of the folder is named by all sources of `kernels.cpu`.
-Safe for several processes at once; nothing is ever removed.
+A cold process spends seconds compiling XLA's programs and Numba's functions; a later process reads them from
+the folder. Numba checks only the file that defines a function, not the functions it calls, so the name of
+Numba's subfolder is a hash of all sources of `kernels.cpu`. Safe for several processes at once; nothing is
+ever removed.
 """
 
 import functools
@@ -15,32 +15,32 @@ from collections.abc import Callable
 
 import jax
 
-_COMPILED = "/jax/core/compile/backend_compile_duration"  # also where XLA's cache had it
+_COMPILED = "/jax/core/compile/backend_compile_duration"  # also reported for a hit of XLA's cache
 _FOUND = "/jax/compilation_cache/cache_hits"
 
 
 class Programs:
-    """Counts programs of XLA and functions of Numba from now on.
+    """Numbers of XLA programs and Numba functions since this counter was made.
 
     Attributes:
-      wanted: XLA's, whether they were compiled or found.
-      found: XLA's, in the folder where they are kept.
-      functions: Numba's that were compiled.
+      wanted: XLA programs needed, compiled or found.
+      found: XLA programs found in the cache folder.
+      functions: Numba functions compiled.
     """
 
     def __init__(self) -> None:
-        """Listen; the libraries keep listeners for good, so make one only."""
+        """Register listeners; the libraries can't remove them, so make only one counter."""
         self.wanted = self.found = self.functions = 0
         self._counts_numba = False
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
         jax.monitoring.register_event_listener(self._on_event)
 
     def counts(self) -> dict[str, int]:
-        """Numbers of programs that took time to compile, and of those found compiled."""
+        """Number of programs compiled in this process, and number found in the cache."""
         return {"compiled": self.wanted - self.found + self.functions, "found": self.found}
 
     def count_numba(self) -> None:
-        """Count Numba's functions too, which imports it."""
+        """Also count Numba's functions; imports Numba."""
         if self._counts_numba:
             return
         from numba.core import event  # noqa: PLC0415 Numba takes long to import
@@ -66,16 +66,16 @@ class Programs:
 
 @functools.cache
 def programs() -> Programs:
-    """The one counter of this process."""
+    """Counter shared by the whole process."""
     return Programs()
 
 
 def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], dict[str, int]]:
-    """Function that counts the programs from now on; with a folder, they are kept for the next process.
+    """Function that counts programs from now on; a folder caches them for later processes.
 
     Args:
-      folder: made if it isn't there; None keeps nothing.
-      implementation: of the frame kernels, if the process runs them; Numba is loaded only for its own.
+      folder: made if it doesn't exist; None caches nothing.
+      implementation: of the frame kernels, if the process runs them; only numba's import Numba.
     """
     counter = programs()
     if implementation.startswith("numba"):
@@ -83,6 +83,7 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder.resolve() / "xla"))
+        # By default XLA caches only programs that compile for a second or more; ours are many and small.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         if implementation.startswith("numba"):
@@ -92,7 +93,7 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
 
 
 def _keep_functions(folder: pathlib.Path) -> None:
-    """Keep Numba's functions of the kernels; must come before the first of them is compiled."""
+    """Cache Numba's functions of the kernels; must be called before the first of them is compiled."""
     from numba.core import config  # noqa: PLC0415 takes long to import
     from numba.core.dispatcher import Dispatcher  # noqa: PLC0415
 
@@ -101,7 +102,7 @@ def _keep_functions(folder: pathlib.Path) -> None:
 
     names = sorted(module.name for module in pkgutil.iter_modules(cpu.__path__, f"{cpu.__name__}."))
     modules = [importlib.import_module(name) for name in names]
-    # Shapes that the kernels choose for a machine: Numba's own key has the machine, but not its settings.
+    # The kernels choose block shapes for the machine; Numba's own key has the machine but not these shapes.
     shapes = repr((microkernels.HEIGHTS, microkernels.PANELS, microkernels.HAS_BYTE_PRODUCT)).encode()
     sources = b"".join(pathlib.Path(str(module.__file__)).read_bytes() for module in modules)
     key = hashlib.sha256(shapes + sources).hexdigest()[:16]

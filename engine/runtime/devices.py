@@ -1,8 +1,8 @@
-"""Data-parallel execution over the devices of this host: the one module that knows `pmap`.
+"""Data-parallel execution over the devices of this host: the only module that uses `pmap`.
 
-Parameters are replicated once. A call takes any number of rows up to `capacity`, pads with zeros what is
-missing, and returns at once; `rows` waits and copies each device's own shard, never a gathered array. Every
-device runs one program of one shape, so a row's result doesn't depend on its place or its neighbours.
+Parameters are replicated once. A call takes up to `capacity` rows, pads with rows of zeros, and returns
+immediately; `rows` waits and copies the shard of each device, never a gathered array. All devices run one
+program of one shape, so a row's result doesn't depend on its position or on the other rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from flax import nnx
 from isogloss.engine.runtime.refusal import Refusal
 
 Program = Callable[..., tuple[jax.Array, ...]]
-"""`program(parameters, *arrays) -> arrays`; every array has the rows of one step on one device."""
+"""`program(parameters, *arrays) -> arrays`; every array holds the rows of one step on one device."""
 
 
 def memory() -> int | None:
-    """Bytes that the smallest of this host's devices offers; None where they don't say, as on a CPU."""
+    """Bytes of the smallest device of this host; None where devices don't report it, as on a CPU."""
     offered = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
     known = [size for size in offered if size is not None]
     return min(known) if known else None
@@ -28,9 +28,9 @@ def rows_that_fit(most: int, step_bytes: Callable[[int], int], memory: int | Non
     """Rows of a step: `most`, halved until a step fits the memory of a device, and at least one.
 
     Args:
-      most: rows of a step where memory is no limit.
-      step_bytes: memory that a step of so many rows takes.
-      memory: bytes of a device, None if it doesn't say.
+      most: rows of a step if memory is not the limit.
+      step_bytes: memory that a step of that many rows takes.
+      memory: bytes of a device; None if unknown.
     """
     rows = most
     while rows > 1 and memory is not None and step_bytes(rows) > memory:
@@ -39,11 +39,12 @@ def rows_that_fit(most: int, step_bytes: Callable[[int], int], memory: int | Non
 
 
 class Replicas:
-    """Parameters, one copy on each device; any number of programs share them."""
+    """Parameters, one copy per device; several programs may share them."""
 
     def __init__(self, parameters: nnx.State, devices: int | None = None) -> None:
-        """Copy `parameters` to so many of this host's devices, all by default."""
+        """Copy `parameters` to the first `devices` of this host's devices, all by default."""
         self.devices = tuple(jax.local_devices()[:devices])
+        # pmap maps over the second argument only, so the parameters are broadcast, once and for all programs.
         replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
         self.parameters = replicate(parameters, np.arange(len(self.devices)))
 
@@ -55,8 +56,8 @@ class DataParallel:
         """Nothing is compiled yet.
 
         Args:
-          program: what each device runs.
-          replicas: of its parameters.
+          program: function that each device runs.
+          replicas: its parameters.
           rows_per_device: rows of one step on one device, at least 1.
         """
         if rows_per_device < 1:
@@ -68,11 +69,11 @@ class DataParallel:
         self._program = jax.pmap(program, devices=self.devices)
 
     def __call__(self, *arrays: np.ndarray) -> tuple[jax.Array, ...]:
-        """Start one step on arrays of equally many rows; the result is ready when `rows` says so."""
+        """Start one step on arrays with equal numbers of rows; `rows` waits for the result."""
         count = arrays[0].shape[0]
         if not 0 < count <= self.capacity or any(a.shape[0] != count for a in arrays):
             shapes = [a.shape for a in arrays]
-            raise Refusal(f"a step takes 1 to {self.capacity} rows, the same of all, got {shapes}")
+            raise Refusal(f"a step takes 1 to {self.capacity} rows, equally many of each array, got {shapes}")
         return self._program(self._parameters, *map(self._split, arrays))
 
     def _split(self, array: np.ndarray) -> np.ndarray:
@@ -83,7 +84,8 @@ class DataParallel:
         return full.reshape(len(self.devices), self.rows_per_device, *array.shape[1:])
 
     def rows(self, output: tuple[jax.Array, ...], count: int) -> Iterator[tuple[np.ndarray, ...]]:
-        """The first `count` rows of an output, in order; waits for each device in turn."""
+        """First `count` rows of an output, in order; waits for each device in turn."""
+        # Shards are copied one by one: indexing the sharded array itself would gather it on one device.
         shards = [
             sorted(array.addressable_shards, key=lambda shard: shard.index[0].start) for array in output
         ]

@@ -1,6 +1,6 @@
-"""JSON values: their type, hashes that identify them, objects in files, and what two objects differ in.
+"""JSON values: their type, their hashes, objects read from files, and the differences of two objects.
 
-Attributes of stores and grids, settings of OUT folders and the names of kept parts all rest on these.
+Used for the attributes of stores and grids, the settings of OUT folders and the names of part files.
 """
 
 import hashlib
@@ -12,25 +12,25 @@ from isogloss.engine.runtime.refusal import Refusal
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
-_KEY = 16  # letters of a fingerprint
-_SHOWN = 200  # letters of a value that `differences` shows
+_KEY = 16  # characters of a fingerprint
+_SHOWN = 200  # characters of a value that `differences` shows
 
 
 def sha256(described: object) -> str:
-    """Hash of anything that JSON can write; the order of an object's keys doesn't matter."""
+    """Hash of any JSON value; the order of an object's keys doesn't matter."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint(described: object) -> str:
-    """Start of that hash, short enough for a file name."""
+    """First characters of `sha256`, short enough for a file name."""
     return sha256(described)[:_KEY]
 
 
 def json_object(file: pathlib.Path, remedy: str) -> dict[str, Json]:
-    """Object that a JSON file holds.
+    """Object in a JSON file.
 
     Raises:
-      Refusal: it holds something else; the message ends with `remedy`.
+      Refusal: the file holds something else; the message ends with `remedy`.
     """
     try:
         content = json.loads(file.read_text("utf-8"))
@@ -44,15 +44,15 @@ def json_object(file: pathlib.Path, remedy: str) -> dict[str, Json]:
 def differences(
     found: Mapping[str, Json], wanted: Mapping[str, Json], names: tuple[str, str] = ("stored", "asked for")
 ) -> str:
-    """Lines that name each key whose values differ, with both values; "" where none does.
+    """Lines that name each key whose values differ, with both values; "" if all are equal.
 
-    Objects inside are compared key by key: `settings.dtype: stored float16, asked for float32`. Tuples equal
-    lists, as JSON has lists alone.
+    Nested objects are compared key by key: `settings.dtype: stored float16, asked for float32`. Tuples equal
+    lists, because JSON has only lists.
 
     Args:
-      found: what is there.
-      wanted: what it should be.
-      names: of the two, for the lines.
+      found: the existing object.
+      wanted: the object that is needed.
+      names: what the lines call the two objects.
     """
     return "".join(
         f"\n  {key}: {names[0]} {_brief(there)}, {names[1]} {_brief(here)}"

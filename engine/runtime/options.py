@@ -1,7 +1,7 @@
-"""Options of a job: one frozen dataclass each, the only place where an option is described.
+"""Options of a job: one frozen dataclass per job, the only place where an option is described.
 
-The job's flags, its help and its documentation are made from the fields, and Python callers get the same
-defaults and the same checks. Nothing heavy is imported, because `--help` reads this.
+The job's flags, help and documentation are made from its fields; Python callers get the same defaults and
+checks. Imports nothing heavy, because `--help` loads this module.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ def option(
     """Field of a job's configuration.
 
     Args:
-      help: what the option means, for a person.
-      default: its value where none is given; without one the option is required.
-      choices: the values allowed, where the annotation doesn't name them.
-      minimum: the smallest number allowed.
-      all_if_empty: an empty tuple means all there are, which the flag spells "all".
+      help: meaning of the option, for users.
+      default: value if none is given; an option without a default is required.
+      choices: allowed values, where the annotation doesn't name them.
+      minimum: smallest allowed number.
+      all_if_empty: True if an empty tuple means all; the flag's value is then "all".
     """
     metadata = {"help": help, "choices": choices, "minimum": minimum, "all_if_empty": all_if_empty}
     return dataclasses.field(default=default, metadata=metadata)
@@ -42,14 +42,14 @@ class Option:
     """One option as flags and documentation need it.
 
     Attributes:
-      name: of the field and of the flag.
-      kind: its type: bool, int, float, str, pathlib.Path or tuple (of strings).
-      help: what it means.
-      default: value where none is given; None too where it is required.
-      required: whether it must be given.
-      choices: the values allowed; none where any is.
-      minimum: the smallest number allowed.
-      all_if_empty: whether an empty tuple means all.
+      name: name of the field and of the flag.
+      kind: type: bool, int, float, str, pathlib.Path or tuple (of strings).
+      help: meaning, for users.
+      default: value if none is given; None if the option is required.
+      required: True if a value must be given.
+      choices: allowed values; empty if any value is allowed.
+      minimum: smallest allowed number.
+      all_if_empty: True if an empty tuple means all.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Option:
 
 
 def options(config: "type[JobConfig] | JobConfig") -> tuple[Option, ...]:
-    """Options of a job, in the order of its fields; those of all jobs come last."""
+    """Options of a job, in the order of its fields; options common to all jobs come last."""
     of_all_jobs = {field.name for field in dataclasses.fields(ShardedJobConfig)}
     fields = sorted(dataclasses.fields(config), key=lambda field: field.name in of_all_jobs)
     return tuple(_option(field) for field in fields)
@@ -82,7 +82,7 @@ def _option(field: "dataclasses.Field[object]") -> Option:
 
 
 def _kind(annotation: object) -> tuple[type, tuple[str, ...]]:
-    """Type of a field without its None, and the choices where it names them."""
+    """Type of a field without None, and the choices of a Literal."""
     if isinstance(annotation, types.UnionType):
         [annotation] = [part for part in typing.get_args(annotation) if part is not types.NoneType]
     if typing.get_origin(annotation) is typing.Literal:
@@ -94,43 +94,39 @@ def _kind(annotation: object) -> tuple[type, tuple[str, ...]]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobConfig:
-    """The option of every job, and the checks that every option gets."""
+    """Option of every job, and the checks of all options."""
 
     dry_run: bool = option("Print the plan and its cost, do nothing.", False)
 
     def __post_init__(self) -> None:
-        """Expand "~" in paths, and refuse values that break an option's own rule.
+        """Expand "~" in paths, and refuse values that an option doesn't allow.
 
         Raises:
-          Refusal: the option, the rule and the value.
+          Refusal: names the option, the rule and the value.
         """
         for each in options(self):
             value = getattr(self, each.name)
             if each.kind is pathlib.Path and value:
-                value = pathlib.Path(value).expanduser()  # a plain string does, too
-                object.__setattr__(self, each.name, value)
+                value = pathlib.Path(value).expanduser()  # Python callers may give a string
+                object.__setattr__(self, each.name, value)  # the dataclass is frozen
             _check(each, value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShardedJobConfig(JobConfig):
-    """Options of jobs whose work several processes may divide."""
+    """Options of jobs whose work may be divided among several processes."""
 
     num_shards: int = option("Number of processes that divide the work.", 1, minimum=1)
     shard_index: int = option("Index of this process among them, from 0.", 0, minimum=0)
 
     def __post_init__(self) -> None:
-        """Refuse an index that isn't of a shard.
-
-        Raises:
-          Refusal: the option, the rule and the value.
-        """
+        """Refuse an index that doesn't belong to a shard."""
         super().__post_init__()
-        self.share  # noqa: B018 (refuses)
+        self.share  # noqa: B018 (making it checks the index)
 
     @property
     def share(self) -> Share:
-        """The part of the work that this process does."""
+        """Part of the work that this process does."""
         return Share(index=self.shard_index, count=self.num_shards)
 
 
@@ -149,13 +145,13 @@ def recorded(config: JobConfig) -> dict[str, Json]:
 
 
 def compilation_cache_option() -> typing.Any:  # noqa: ANN401 (as `option`)
-    """Field of jobs that compile programs."""
+    """Field of the configuration of jobs that compile programs."""
     return option("Folder that keeps compiled programs for the next run; none by default.", None)
 
 
 def _check(each: Option, value: object) -> None:
     if value is None and (each.required or each.default is not None):
-        raise Refusal(f"--{each.name} is missing; --help says what it takes")
+        raise Refusal(f"--{each.name} is missing; --help describes it")
     if each.kind in (str, pathlib.Path) and value == "":
         raise Refusal(f"--{each.name} is empty; leave it out, or give it a value")
     if each.choices and value not in each.choices:

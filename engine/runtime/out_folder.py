@@ -1,6 +1,7 @@
-"""The folder that a job writes to: made, swept, and of one job with one set of settings.
+"""Output folder of a job, which holds results of one job with one set of settings.
 
-Rerun with other settings, a job would mix two runs' results; it's refused with what differs.
+A run with other settings would mix the results of two runs, so it is refused; the message lists the
+differences.
 """
 
 import json
@@ -12,16 +13,16 @@ from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 
 JOBS = ("align", "interpret", "transcribe")
-"""Those that keep their settings; each has a folder of its own, as their parts would have equal names."""
+"""Jobs that store their settings; each needs its own folder, because their parts have equal names."""
 
 
 def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
-    """Refuse a folder that holds results of other settings; Refusal with both values.
+    """Refuse a folder that holds results of other settings; the Refusal gives both values.
 
     Args:
-      out: the folder; it needn't be there.
-      job: its name; the settings are in OUT/<job>.json.
-      settings: all that decides the results, beside what the parts' fingerprints hold.
+      out: the folder, which may not exist yet.
+      job: name of the job; its settings are in OUT/<job>.json.
+      settings: all settings that change results and are not in the parts' fingerprints.
     """
     for other in JOBS:
         if other != job and (out / f"{other}.json").is_file():
@@ -33,15 +34,15 @@ def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
     if lines := json_values.differences(found, settings):
         raise Refusal(
             f"{out}: holds results of other settings{lines}\n"
-            "  Remedy: another --out, or the flags it was made with."
+            "  Remedy: name another --out, or use the flags it was made with."
         )
 
 
 def claim(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
-    """Make the folder with its `parts`, and keep the settings in it.
+    """Make the folder and its subfolder `parts`, and store the settings there.
 
     Raises:
-      Refusal: it holds results of other settings, or can't be written.
+      Refusal: the folder holds results of other settings, or can't be written.
     """
     for folder in (out, out / "parts"):
         atomic_write.make_folder(folder)

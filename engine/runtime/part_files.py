@@ -1,8 +1,8 @@
-"""Part files: what one unit of a job comes to, kept until all are there: so a job is divided and resumed.
+"""Part files: stored results of a job's units, by which a job is resumed and divided among processes.
 
-A unit has one file of each kind, or a note of why it has none. Each is renamed into place whole and carries
-in its name a fingerprint of all that its content depends on: a part of other settings or other input is never
-found. Costs a `stat` for each question.
+A unit has one file of each kind, or a note with the reason why it has none. Each file appears complete, by a
+rename, and its name holds a fingerprint of everything its content depends on, so a part of other settings or
+other input is never found. Each query costs one `stat`.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ class PartFiles:
     """Part files of one job.
 
     Attributes:
-      folder: where they are; it needn't be there yet.
-      keys: fingerprint of each unit, by the unit's name; a unit without one has no part.
-      kinds: suffixes of a unit's files, in the order of writing; the last is the commit mark.
+      folder: folder of the files, which may not exist yet.
+      keys: fingerprint of each unit, by the unit's name; a unit without a fingerprint has no part.
+      kinds: suffixes of a unit's files, in the order of writing; the last one marks the unit as complete.
     """
 
     folder: pathlib.Path
@@ -34,50 +34,50 @@ class PartFiles:
     kinds: tuple[str, ...] = ("parquet",)
 
     def path(self, unit: str, kind: str = "parquet") -> pathlib.Path:
-        """Path of the unit's file of a kind, whether it is there or not."""
+        """Path of the unit's file of a kind, which may not exist."""
         return self.folder / f"{_stem(unit)}.{self.keys[unit]}.{kind}"
 
     def kept(self, unit: str) -> bool:
-        """Whether the unit has its files, of every kind."""
+        """True if the unit has a file of every kind."""
         return unit in self.keys and all(self.path(unit, kind).is_file() for kind in reversed(self.kinds))
 
     def awaited(self, unit: str) -> bool:
-        """Whether the unit can be done, and nobody has done it or noted why not."""
+        """True if the unit can be computed, but has neither files nor a note yet."""
         return unit in self.keys and not self.kept(unit) and not self.path(unit, _NOTE).is_file()
 
     def reason(self, unit: str) -> str | None:
-        """Note of why the unit has no files, if the run that tried it last left one."""
+        """Reason why the unit has no files, if the last run that tried it left a note."""
         noted = unit in self.keys and not self.kept(unit) and self.path(unit, _NOTE).is_file()
         return self.path(unit, _NOTE).read_text("utf-8").strip() if noted else None
 
     def save(self, unit: str, *writers: Callable[[pathlib.Path], object]) -> None:
-        """Let `writers`, one for each kind, make the unit's files; then drop what it had before.
+        """Let `writers`, one per kind, make the unit's files; then remove its older files.
 
         Raises:
-          OSError: one can't be written; what was before is kept.
+          OSError: a file can't be written; older files are kept.
         """
         for kind, write in zip(self.kinds, writers, strict=True):
             atomic_write.write_whole(self.path(unit, kind), write)
         self._drop_others(unit, self.kinds)
 
     def save_tables(self, unit: str, *tables: pa.Table) -> None:
-        """Keep tables, one for each kind, as Parquet; OSError as from `save`."""
+        """Store tables, one per kind, as Parquet; OSError as from `save`."""
         self.save(
             unit, *(lambda file, table=table: table_files.write_parquet(table, file) for table in tables)
         )
 
     def table(self, unit: str, kind: str = "parquet") -> pa.Table:
-        """Table of a kind that `save_tables` kept."""
+        """Table of a kind, as `save_tables` stored it."""
         return table_files.read_parquet(self.path(unit, kind))
 
     def note(self, unit: str, reason: str) -> None:
-        """Keep why the unit has no files, so that nobody waits for them, and drop what was before."""
+        """Store the reason why the unit has no files, so that no process waits for it; remove older files."""
         path = self.path(unit, _NOTE)
         atomic_write.write_whole(path, lambda file: file.write_text(reason + "\n", "utf-8"))
         self._drop_others(unit, (_NOTE,))
 
     def units_of_any_key(self) -> set[str]:
-        """Names of all units that have a file here, of these settings or of others."""
+        """Names of all units that have a file in the folder, with any settings."""
         parts = self.folder.glob(f"[!.]*.{_FINGERPRINT}.*")
         return {urllib.parse.unquote(path.name.rsplit(".", 2)[0]) for path in parts}
 
@@ -88,5 +88,5 @@ class PartFiles:
 
 
 def _stem(unit: str) -> str:
-    """The unit's name in ASCII, so that any locale can make the file."""
+    """Name of the unit in ASCII, so that the file can be made in any locale."""
     return urllib.parse.quote(unit, safe="")

@@ -11,7 +11,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts units; shows rate and time left."""
+    """Display of finished units, rate and time left."""
 
     def __init__(self, what: str, total: int, unit: str) -> None:
         """Start the clock for `total` units named `unit`."""
@@ -35,5 +35,5 @@ class Progress:
             _LOG.info("%s: %s, %.2f/s, %.0f s left", self._what, counts, rate, left)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """End the display; the bar stays on the terminal."""
         self._bar.close()

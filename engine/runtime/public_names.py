@@ -1,4 +1,4 @@
-"""Names that a package offers to Python users, each imported from its module when it is first asked for.
+"""Public names of a package, each imported from its module at first use.
 
 So `import isogloss.engine` takes no time, and `from isogloss.engine import encode` works.
 """
@@ -14,8 +14,8 @@ def on_demand(
     """Functions `__getattr__` and `__dir__` of a package (PEP 562); notebooks complete names by the second.
 
     Args:
-      package: full name.
-      modules: full name of the module that has it, by public name.
+      package: full name of the package.
+      modules: full name of the defining module, by public name.
     """
 
     def find(name: str) -> Callable:

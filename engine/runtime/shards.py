@@ -1,7 +1,7 @@
-"""What a run will do and cost, before it does it: shares of several processes, and speed of this machine.
+"""Shares of a job's work for several processes, and the speed of this machine for cost estimates.
 
-Shares depend on the whole plan and never on what is done already, so that processes that start at different
-times still divide the work without overlap.
+Shares depend on the whole plan and never on finished work, so that processes that start at different times
+still divide the work without overlap.
 """
 
 import dataclasses
@@ -16,37 +16,37 @@ Unit = TypeVar("Unit")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Share:
-    """The part of a plan that one of several processes does.
+    """Part of a plan that one of several processes does.
 
     Attributes:
-      index: of this process, from 0.
-      count: of processes.
+      index: index of this process, from 0.
+      count: number of processes.
     """
 
     index: int = 0
     count: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a share that isn't one."""
+        """Refuse an index outside [0, count)."""
         if not 0 <= self.index < self.count:
             raise Refusal(
                 f"shard index must be from 0 to {self.count - 1} for {self.count} shards, got {self.index}"
             )
 
     def of(self, units: Sequence[Unit]) -> Sequence[Unit]:
-        """A contiguous slice of `units`; the slices of all indices make the whole, sizes differ by one."""
+        """Contiguous slice of `units`; all slices make the whole, their sizes differ by at most 1."""
         bounds = [len(units) * i // self.count for i in (self.index, self.index + 1)]
         return units[bounds[0] : bounds[1]]
 
 
 def product_flops(platform: str) -> float:
-    """Floating-point operations per second of a dense product here, measured in about half a second.
+    """Floating-point operations per second of a dense product on this machine, measured in half a second.
 
-    float32 on CPU, bfloat16 elsewhere, 2048 cubed; the first call compiles.
+    2048 x 2048 matrices, float32 on CPU, bfloat16 elsewhere; the first call compiles.
     """
     import jax  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
-    import numpy as np  # noqa: PLC0415 (--help reads this module)
+    import numpy as np  # noqa: PLC0415 (--help loads this module)
 
     size = 2048
     dtype = jnp.float32 if platform == "cpu" else jnp.bfloat16

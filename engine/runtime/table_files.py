@@ -1,4 +1,4 @@
-"""Tables on disk: Parquet for programs, CSV for eyes; the same rows in the same order, NaN as "nan"."""
+"""Tables on disk: Parquet for programs, CSV for people; the same rows in the same order, NaN as "nan"."""
 
 import csv
 import pathlib
@@ -11,26 +11,26 @@ from isogloss.engine.runtime.refusal import Refusal
 
 
 def write_parquet(table: pa.Table, path: pathlib.Path) -> None:
-    """Write a table whole."""
-    with path.open("wb") as file:  # pyarrow itself can't open every path that a locale of ASCII names
+    """Write a whole table."""
+    with path.open("wb") as file:  # in an ASCII locale, pyarrow itself can't open paths of other letters
         parquet.write_table(table, file)
 
 
 def write_parquet_in_pieces(schema: pa.Schema, tables: Iterable[pa.Table], path: pathlib.Path) -> None:
-    """Write tables one after the other, a row group each, so that only one is in memory."""
+    """Write tables one after the other, one row group each, so that memory holds only one."""
     with path.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
         for table in tables:
             writer.write_table(table)
 
 
 def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A table that `write_parquet` wrote, or some of its columns.
+    """Table that `write_parquet` wrote, or some of its columns.
 
-    Read in this thread: one of Arrow's own may let go of the Python file while the interpreter is ending, as
-    `parquet.read_table` does, and the process aborts.
+    Read in this thread: a thread of Arrow, as in `parquet.read_table`, may release the Python file while the
+    interpreter ends, which aborts the process.
 
     Raises:
-      Refusal: the file isn't such a table, or lacks a column.
+      Refusal: the file isn't a Parquet table, or lacks a column.
     """
     try:
         with path.open("rb") as file, parquet.ParquetFile(file, pre_buffer=False) as opened:
@@ -42,7 +42,7 @@ def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa
 
 
 def write_csv(table: pa.Table, path: pathlib.Path) -> None:
-    """Write a table without lists; the csv module quotes only what needs it, its floats read back equal."""
+    """Write a table without lists; only fields that need quotes get them, and floats read back equal."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.column_names)

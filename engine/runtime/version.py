@@ -1,8 +1,8 @@
-"""Version of the installed package; pyproject.toml is its one source."""
+"""Version of the installed package; its one source is pyproject.toml."""
 
 import importlib.metadata
 
 
 def isogloss_version() -> str:
-    """Version that pip knows, as `--version` prints it and stores and tables carry it."""
+    """Version as pip, `--version` and the attributes of stores show it."""
     return importlib.metadata.version("isogloss")

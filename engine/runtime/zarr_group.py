@@ -1,9 +1,9 @@
-"""Zarr v3 groups: made whole in one rename, arrays by TensorStore, coordinates by zarr-python.
+"""Zarr v3 groups, created in one rename; TensorStore writes the arrays, zarr-python the coordinates.
 
-A group is built beside its place and renamed into it, so it exists with all its metadata or not at all, and
-of several processes that start at once one wins and the others open what it made. Nothing in a group's
-metadata changes afterwards; only chunks are added, files of one folder for each array (`c.0.1.0.0`; groups of
-format 1 have a folder for each index, and are read and continued alike).
+A group is built beside its final path and renamed to it, so it exists with all its metadata or not at all. If
+several processes start at once, one creates the group and the others open it. The metadata never changes
+afterwards; only chunks are added, as files in one folder per array (`c.0.1.0.0`; groups of format 1 have a
+folder per index, and are read and continued in the same way).
 """
 
 import dataclasses
@@ -23,17 +23,17 @@ from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal, WriteError
 
 _CHUNK = re.compile(rb"c[./](\d+(?:[./]\d+)*)")
-# Many small handles are opened over a run; a cache would keep what was read until the end.
+# A run opens many small handles; with a cache, everything read would stay in memory until the end.
 _CONTEXT = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coordinate:
-    """A small array that labels an axis, written when the group is made.
+    """Small array that labels an axis, written when the group is made.
 
     Attributes:
-      name: of the array.
-      axis: the dimension it lies along.
+      name: name of the array.
+      axis: dimension that it labels.
       values: strings, numbers or booleans, one axis.
       attributes: units and meaning.
     """
@@ -45,20 +45,20 @@ class Coordinate:
 
     @property
     def stored(self) -> np.ndarray:
-        """Values as an array; strings are "<U", as xarray then gives back what `astype(str)` takes."""
+        """Values as an array; strings are "<U", so that `astype(str)` works on what xarray reads."""
         return self.values if isinstance(self.values, np.ndarray) else np.asarray(self.values, str)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Array:
-    """A large array whose chunks come later.
+    """Large array whose chunks are written later.
 
     Attributes:
-      name: of the array.
+      name: name of the array.
       axes: dimension names.
-      shape: of the whole array.
-      chunk: what one file holds and one write writes.
-      inner: what one read reads, inside a chunk; None where a chunk isn't divided.
+      shape: shape of the whole array.
+      chunk: shape of one file, the unit of writing.
+      inner: shape of the unit of reading, inside a chunk; None if chunks aren't divided.
       dtype: "float16" or "float32"; bfloat16 would make the whole group unreadable for zarr-python.
       attributes: units and meaning.
     """
@@ -72,15 +72,12 @@ class Array:
     attributes: Mapping[str, Json]
 
     def metadata(self, labels: Sequence[str]) -> dict[str, Json]:
-        """Zarr v3 metadata; checksums guard every chunk, and missing ones read as NaN.
+        """Zarr v3 metadata; every chunk has a checksum, and missing chunks read as NaN.
 
         Args:
           labels: further coordinates of the array's axes; xarray finds them by the CF attribute.
         """
-        codecs: list[Json] = [
-            {"name": "bytes", "configuration": {"endian": "little"}},
-            {"name": "crc32c"},
-        ]
+        codecs: list[Json] = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
         if self.inner is not None:
             inside = {"chunk_shape": self.inner, "codecs": codecs, "index_codecs": codecs}
             codecs = [{"name": "sharding_indexed", "configuration": inside}]
@@ -102,7 +99,7 @@ def create(
     coordinates: Sequence[Coordinate],
     arrays: Sequence[Array],
 ) -> bool:
-    """Make the group at `path` unless there is one; True if it was made here.
+    """True if this call made the group at `path`, False if it existed.
 
     Raises:
       Refusal: something that isn't a Zarr group is in the way.
@@ -123,12 +120,12 @@ def create(
 
 
 def exists(path: pathlib.Path) -> bool:
-    """Whether there is a group at `path`; Refusal if there is something else."""
+    """True if there is a group at `path`; Refusal if there is something else."""
     if (path / "zarr.json").is_file():
         return True
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Refusal(
-            f"{path}: exists, but isn't a Zarr v3 group (no zarr.json); name another place or move it away"
+            f"{path}: exists, but isn't a Zarr v3 group (no zarr.json); name another path or move this away"
         )
     return False
 
@@ -142,7 +139,7 @@ def _fill(
     import zarr  # noqa: PLC0415  (half a second; only creation needs it)
 
     with warnings.catch_warnings():
-        # Of two things that zarr-python and xarray read and write, and that came after the core of Zarr v3.
+        # zarr-python and xarray read both of these, but warn that the Zarr v3 core doesn't define them.
         for words in ("Consolidated metadata", r"(?s)The data type .*FixedLengthUTF32"):
             warnings.filterwarnings("ignore", words)
         group = zarr.create_group(path, attributes=_plain(attributes))
@@ -165,7 +162,7 @@ def _fill(
 
 
 def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
-    """Attributes as netCDF can hold them too, with our version; objects are kept as JSON text."""
+    """Attributes in types that netCDF also has, with our version; objects become JSON text."""
     held = {"isogloss_version": version.isogloss_version(), **attributes}
     return {
         name: json.dumps(value)
@@ -178,7 +175,7 @@ def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _files(path: pathlib.Path) -> dict[str, str]:
-    # TensorStore takes UTF-8, whatever the locale has made of the path.
+    # TensorStore takes UTF-8, whatever the locale's encoding of the path.
     return {"driver": "file", "path": os.fsencode(path).decode("utf-8") + os.sep}
 
 
@@ -186,9 +183,9 @@ def open_array(path: pathlib.Path, name: str, *, keep_fill: bool = False) -> ts.
     """Handle of an array for reading and for writing whole chunks.
 
     Args:
-      path: of the group.
-      name: of the array.
-      keep_fill: write chunks that are all NaN too, where a file's existence says that a unit is done.
+      path: path of the group.
+      name: name of the array.
+      keep_fill: also write chunks of only NaN, where the file's existence marks a unit as done.
     """
     spec = {"driver": "zarr3", "kvstore": _files(path / name), "recheck_cached_data": "open"}
     spec["store_data_equal_to_fill_value"] = keep_fill
@@ -216,7 +213,7 @@ def read_attributes(path: pathlib.Path) -> dict[str, Json]:
 
 
 def check_kind(path: pathlib.Path, kind: str, formats: Collection[int]) -> None:
-    """Refuse a group that isn't ours, or of a format that this version doesn't read; Refusal."""
+    """Refuse a group of another kind, or of a format that this version doesn't read."""
     attributes = read_attributes(path)
     found = attributes.get("kind"), attributes.get("format")
     if found[0] != kind or found[1] not in formats:
@@ -236,17 +233,17 @@ def read_coordinate(path: pathlib.Path, name: str) -> np.ndarray:
 
 
 def chunk_files(path: pathlib.Path, name: str) -> Callable[[Sequence[int]], pathlib.Path]:
-    """Function that gives the file of an array's chunk by its index, whether it is there or not."""
+    """Function that returns the file of an array's chunk by its index; the file may not exist."""
     metadata = json.loads((path / name / "zarr.json").read_text("utf-8"))
     separator = metadata["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
     return lambda index: path / name / separator.join(["c", *map(str, index)])
 
 
 def checksum(chunk: pathlib.Path) -> tuple[int, str]:
-    """Size of a chunk's file and the CRC-32C that ends it, which a copy of the file shares.
+    """Size of a chunk's file and the CRC-32C at its end; a copy of the file has the same.
 
     Raises:
-      FileNotFoundError: the chunk isn't there.
+      FileNotFoundError: the chunk doesn't exist.
     """
     with chunk.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -255,12 +252,11 @@ def checksum(chunk: pathlib.Path) -> tuple[int, str]:
 
 
 def chunks_present(path: pathlib.Path, name: str, leading: int) -> set[tuple[int, ...]]:
-    """Indices, along the first `leading` axes, of the chunks whose file exists.
+    """Indices along the first `leading` axes of the chunks whose files exist.
 
-    The other axes have one chunk each. One listing of the array's folder, no file is opened.
+    The other axes have one chunk each. Lists the array's folder once and opens no file.
     """
     keys = ts.KvStore.open(_files(path / name), context=_CONTEXT).result().list().result()
-    found = (
-        _CHUNK.fullmatch(key) for key in keys
-    )  # both kinds of keys; TensorStore's own locks aren't listed
+    # Both formats' keys match; TensorStore doesn't list its own lock files.
+    found = map(_CHUNK.fullmatch, keys)
     return {tuple(map(int, re.split(rb"[./]", key[1])[:leading])) for key in found if key}

@@ -70,7 +70,7 @@ def test_out_inside_a_file_is_said_without_a_traceback(grid):
     done = run(f"--grid={grid}", f"--out={grid.parent / 'file' / 'x'}")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith(f"error: {grid.parent / 'file' / 'x'}: must be a folder to write to")
+    assert done.stderr.startswith(f"error: {grid.parent / 'file' / 'x'}: must be a writable folder")
     assert "Traceback" not in done.stderr
 
 

@@ -133,8 +133,8 @@ def test_a_folder_goes_by_the_files_in_it(tmp_path, name, message):
     ("name", "message"),
     [
         ("base.pt", r"base\.pt: truncated, or not the zip"),
-        ("base.gguf", r"base\.gguf: not a checkpoint by its name\. Remedy"),
-        ("model.safetensors", r"not a checkpoint by its name\. Remedy: give a Hugging Face folder"),
+        ("base.gguf", r"base\.gguf: a checkpoint file must end in \.pt\. Remedy"),
+        ("model.safetensors", r"must end in \.pt\. Remedy: give a Hugging Face folder"),
     ],
 )
 def test_a_file_goes_by_its_name(tmp_path, name, message):

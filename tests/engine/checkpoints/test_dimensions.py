@@ -74,8 +74,8 @@ def test_every_fault_is_named_in_one_message(tiny):
     for fault in (
         "missing: encoder.conv1.bias (6,)",
         "surplus: extra (3,)",
-        "encoder.layer_norm.bias must be (6,), is (7,)",
-        "tied must be (11, 6), is (11, 7)",
+        "encoder.layer_norm.bias must be (6,), but is (7,)",
+        "tied must be (11, 6), but is (11, 7)",
         "Remedy",
     ):
         assert fault in str(error.value)

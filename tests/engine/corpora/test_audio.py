@@ -166,7 +166,7 @@ def test_promised_length_spares_the_file_and_is_checked(put, tmp_path):
     assert audio.samples(right) == len(audio.decode(right)) == 16000
     wrong = dataclasses.replace(source, promised=15999)
     assert audio.samples(dataclasses.replace(wrong, path=tmp_path / "gone")) == 15999
-    with pytest.raises(audio.AudioError, match="16000 samples at 16 kHz, the corpus states 15999"):
+    with pytest.raises(audio.AudioError, match="16000 samples at 16 kHz, but the corpus states 15999"):
         audio.decode(wrong)
     with pytest.raises(audio.AudioError, match="states 0 samples"):
         audio.samples(dataclasses.replace(source, promised=0))

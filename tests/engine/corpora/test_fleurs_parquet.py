@@ -136,10 +136,10 @@ def test_columns_that_may_be_missing(tmp_path):
         ({"id": pa.array(["7"] * 5)}, "column id is string"),
         ({"audio": pa.array([b"RIFF"] * 5)}, "column audio.bytes is missing"),
         ({"audio": pa.array([{"bytes": b""}] * 5)}, "column audio.path is missing"),
-        ({"id": pa.array([1, 2, None, 4, 5])}, "row group 1 row 0: no id or no audio.path"),
+        ({"id": pa.array([1, 2, None, 4, 5])}, "row group 1 row 0: id or audio.path is missing"),
         (
             {"audio": pa.array([{"bytes": b"", "path": "a" * (i != 4)} for i in range(5)])},
-            "row group 2 row 0: no id or no audio.path",
+            "row group 2 row 0: id or audio.path is missing",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_broken_recording_does_not_spoil_its_neighbours(tmp_path):
     for file, rule in (
         ("5.wav", r"fr_fr/test/5\.wav: the file is empty"),
         ("9.wav", r"fr_fr/test/9\.wav: truncated, 2 of 844 bytes is missing"),
-        ("10.wav", "holds 500 samples at 16 kHz, the corpus states 499"),
+        ("10.wav", "holds 500 samples at 16 kHz, but the corpus states 499"),
     ):
         with pytest.raises(audio.AudioError, match=rule):
             audio.decode(by_file[file])

@@ -141,10 +141,10 @@ def test_where_nothing_can_be_written_the_remedy_is_named(tmp_path):
     [
         ("7\t5.wav\ta\ta\tb\t300", "line 2: 6 columns, FLEURS has 7"),
         ("7\t5.wav\ta\ta\tb\t300\tMALE\t", "line 2: 8 columns"),
-        ("x\t5.wav\ta\ta\tb\t300\tMALE", "line 2: no number and file name"),
-        ("7\t\ta\ta\tb\t300\tMALE", "line 2: no number and file name"),
-        ("7\t../5.wav\ta\ta\tb\t300\tMALE", "line 2: no number and file name"),
-        ("8\t5.wav\ta\ta\tb\t300\tMALE", r"line 2: 5\.wav has id 8 and, further up, 7"),
+        ("x\t5.wav\ta\ta\tb\t300\tMALE", "line 2: needs a number and a file name"),
+        ("7\t\ta\ta\tb\t300\tMALE", "line 2: needs a number and a file name"),
+        ("7\t../5.wav\ta\ta\tb\t300\tMALE", "line 2: needs a number and a file name"),
+        ("8\t5.wav\ta\ta\tb\t300\tMALE", r"line 2: 5\.wav has id 8, but 7 in an earlier line"),
     ],
 )
 def test_refuses_lines(tmp_path, line, rule):
@@ -166,7 +166,7 @@ def test_refuses_what_is_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"no test\.tsv of language 'de_at'\. Did you mean de_de"):
         read.listing("de_at")
     shutil.rmtree(tmp_path / "de_de/audio")
-    with pytest.raises(ValueError, match=r"has neither audio/test\.tar\.gz nor it unpacked"):
+    with pytest.raises(ValueError, match=r"has neither audio/test\.tar\.gz nor an unpacked archive"):
         read.listing("de_de")
     (tmp_path / "de_de/audio/test").mkdir(parents=True)
     (tmp_path / "de_de/test.tsv").write_text("")

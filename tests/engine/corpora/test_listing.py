@@ -29,7 +29,7 @@ def test_ranks_follow_the_order_given():
 def test_refuses_no_utterance_shared_names_and_unknown_choice():
     with pytest.raises(ValueError, match="no recording of en"):
         listing.number("x", "en", [])
-    with pytest.raises(ValueError, match=r"2 names of en name several utterances: m, n"):
+    with pytest.raises(ValueError, match=r"2 names of en belong to several utterances: m, n"):
         listing.number("x", "en", [recording(str(i), "f", "mn"[i % 2]) for i in range(4)])
     with pytest.raises(ValueError, match="first or all"):
         listing.number("x", "en", FOUND, "every")

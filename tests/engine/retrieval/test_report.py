@@ -406,5 +406,5 @@ def test_out_is_tried_before_any_score_is_read(grid, monkeypatch, out):
     (grid.parent / "taken").mkdir()
     (grid.parent / "taken" / "parts").write_text("")
     monkeypatch.delattr(pair_metrics, "score")
-    with pytest.raises(ValueError, match="must be a folder to write to"):
+    with pytest.raises(ValueError, match="must be a writable folder"):
         report.run(config(grid, out=grid.parent / out))

@@ -124,11 +124,11 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         (tmp_path / "file", "File exists"),
         (tmp_path / "file" / "x" / "y", "Not a directory"),
     ):
-        with pytest.raises(ValueError, match=f"{path}: must be a folder to write to.*{reason}.*name another"):
+        with pytest.raises(ValueError, match=f"{path}: must be a writable folder.*{reason}.*name another"):
             atomic_write.make_folder(path)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that even root can't write")
 def test_a_folder_that_cannot_be_written_is_refused():
-    with pytest.raises(ValueError, match=r"/proc/self: must be a folder to write to"):
+    with pytest.raises(ValueError, match=r"/proc/self: must be a writable folder"):
         atomic_write.make_folder(pathlib.Path("/proc/self"))
