@@ -1,4 +1,4 @@
-"""Encoder states made, stored and read back; the extract job. For notebooks: `encode`."""
+"""Encoder states: made by the extract job, stored, read back. For notebooks: `encode`."""
 
 from isogloss.engine.runtime.public_names import on_demand
 

@@ -1,9 +1,9 @@
-"""Activation store: every encoder state of every utterance of a language, STORE/<language>.zarr.
+"""Activation store: all encoder states of all utterances of a language, STORE/<language>.zarr.
 
-One shard holds one utterance with all its states and is one file, renamed into place whole: its existence
-is the commit mark. Everything else in the group is a function of the listing, written when it is made. An
-utterance that can't be used has no shard but a note in <language>.zarr/failed/, so that an analysis can
-tell a broken recording from an extraction that hasn't come there yet.
+One shard holds all states of one utterance and is one file, which appears complete, by a rename: an utterance
+is stored if its file exists. Everything else in the group depends only on the listing and is written when the
+group is made. An unusable utterance has no shard but a note in <language>.zarr/failed/, so that an analysis
+can distinguish a broken recording from one not yet extracted.
 """
 
 import dataclasses
@@ -24,33 +24,35 @@ from isogloss.engine.runtime.zarr_group import Array, Coordinate
 from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 KIND, FORMAT, READ = "activations", 2, (1, 2)
-INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second a clip
+INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second per clip
 _IDENTITY = ("weights_sha256", "corpus_sha256", "settings")
 
 
 def _inner_frames(positions: int) -> int:
-    """Frames of an inner chunk, the most that divide the window."""
+    """Frames of an inner chunk: the largest number that divides the window."""
     return max(n for n in range(1, INNER_FRAMES + 1) if positions % n == 0)
 
 
 def shard_bytes(frames: int, states: int, positions: int, features: int, dtype: str) -> int:
     """Size of an utterance's file: whole inner chunks, each with its checksum, and their index."""
     slab = _inner_frames(positions)
-    chunk = slab * features * np.dtype(dtype).itemsize + 4
+    chunk = slab * features * np.dtype(dtype).itemsize + 4  # a CRC-32C
+    # The index has an offset and a length of 8 bytes for every inner chunk, and a CRC-32C; chunks of only NaN
+    # take no other space.
     return states * (-(-frames // slab) * chunk + 16 * (positions // slab)) + 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What a store is of; one of another identity is not resumed.
+    """Model, corpus and settings of a store; a run with another identity doesn't resume it.
 
     Attributes:
-      model: name for people.
-      weights_sha256: of the checkpoint's files.
-      corpus: description for people.
-      corpus_sha256: of the language's listing.
-      settings: all that decides what is written: states, dtype, recordings, long, compute dtype.
-      flags: the resolved flags of the run that made the store, for the record.
+      model: model name, for people.
+      weights_sha256: hash of the checkpoint's files.
+      corpus: description of the corpus, for people.
+      corpus_sha256: hash of the language's listing.
+      settings: all settings that change the content: states, dtype, recordings, long, compute dtype.
+      flags: resolved flags of the run that made the store, for the record.
     """
 
     model: str
@@ -61,13 +63,13 @@ class Identity:
     flags: Mapping[str, Json]
 
     def attributes(self) -> dict[str, Json]:
-        """As group attributes."""
+        """Attributes of the group."""
         return {"kind": KIND, "format": FORMAT, **dataclasses.asdict(self)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageStore:
-    """The open store of one language.
+    """Open store of one language.
 
     Attributes:
       path: STORE/<language>.zarr.
@@ -82,22 +84,22 @@ class LanguageStore:
 
     @functools.cached_property
     def attributes(self) -> dict[str, Json]:
-        """What the store is of, see Identity."""
+        """Identity of the store, see Identity."""
         return zarr_group.read_attributes(self.path)
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """Utterances, in the order of the rows."""
+        """Names of the utterances, in the order of the rows."""
         return tuple(self.coordinate("utterance"))
 
     @functools.cached_property
     def states(self) -> tuple[str, ...]:
-        """Names of the states stored."""
+        """Names of the stored states."""
         return tuple(self.coordinate("state"))
 
     @functools.cached_property
     def frames(self) -> Int32[np.ndarray, " U"]:
-        """Frames of every utterance; 0 where the recording can't be used."""
+        """Number of frames of every utterance; 0 if the recording can't be used."""
         return self.coordinate("frames")
 
     @functools.cached_property
@@ -119,20 +121,22 @@ class LanguageStore:
         return zarr_group.read_coordinate(self.path, name)
 
     def present(self) -> Bool[np.ndarray, " U"]:
-        """Which utterances are stored, by the existence of their shards."""
-        there = np.zeros(len(self.names), bool)
-        there[[index for (index,) in zarr_group.chunks_present(self.path, "states", 1)]] = True
-        return there
+        """True for each utterance that is stored: its shard exists."""
+        stored = np.zeros(len(self.names), bool)
+        stored[[index for (index,) in zarr_group.chunks_present(self.path, "states", 1)]] = True
+        return stored
 
     def write(self, utterance: int, states: Float[np.ndarray, "S N D"]) -> ts.WriteFutures:
-        """Start writing an utterance whole; NaN beyond its frames. Ready when it is on disk."""
-        if states.shape != self._array.shape[1:] or states.dtype != self._array.dtype.numpy_dtype:
-            want = f"{self._array.shape[1:]} {self._array.dtype.name}"
-            raise Refusal(f"{self.path}: an utterance is {want}, got {states.shape} {states.dtype}")
+        """Future of writing an utterance's states, NaN beyond its frames; ready when they are on disk."""
+        if states.shape != self._array.shape[1:] or states.dtype != self.dtype:
+            wanted = f"{self._array.shape[1:]} {self.dtype}"
+            raise Refusal(f"{self.path}: an utterance is {wanted}, got {states.shape} {states.dtype}")
+        # The caller never changes `states` again, so TensorStore need not copy it (34 states: 260 MB).
         return self._array[utterance].write(states, can_reference_source_data_indefinitely=True)
 
     def read(self, state: str, utterances: Iterable[int]) -> list[Float[np.ndarray, "_ D"]]:
         """One state of some utterances, each with its own number of frames, in the stored dtype."""
+        # All reads are started before the first is waited for.
         s = self.states.index(state)
         reads = [self._array[u, s, : int(self.frames[u])].read() for u in utterances]
         return [read.result() for read in reads]
@@ -142,29 +146,29 @@ class LanguageStore:
         return self.path / "failed"
 
     def failures(self) -> dict[int, str]:
-        """Why utterances have no shard, by row, as the last run that tried them found."""
+        """Reasons why utterances have no shard, by row, from the last run that tried them."""
         notes = self._notes.glob("[0-9]*.json") if self._notes.is_dir() else ()
         return {int(note.stem): json.loads(note.read_text("utf-8"))["error"] for note in sorted(notes)}
 
     def note_failure(self, utterance: int, error: str) -> None:
-        """Keep why an utterance can't be used."""
+        """Store the reason why an utterance can't be used."""
         atomic_write.make_folder(self._notes)
         text = json.dumps({"utterance": self.names[utterance], "error": error}, ensure_ascii=False) + "\n"
         note = self._notes / f"{utterance}.json"
         atomic_write.write_whole(note, lambda path: path.write_text(text, "utf-8"))
 
     def forget_failure(self, utterance: int) -> None:
-        """Drop the note on an utterance that has been stored after all."""
+        """Remove the note on an utterance that is stored now."""
         (self._notes / f"{utterance}.json").unlink(missing_ok=True)
 
 
 def open_store(root: pathlib.Path, language: str) -> LanguageStore:
-    """The store of one language; Refusal if it hasn't been extracted."""
+    """Store of one language; Refusal if the language hasn't been extracted."""
     path = root / f"{language}.zarr"
     if not path.is_dir() or not zarr_group.exists(path):
         known = ", ".join(languages(root)) or "none"
         raise Refusal(
-            f"{root}: {language!r} isn't extracted (there: {known}); run extract with --languages={language}"
+            f"{root}: {language!r} isn't extracted (stored: {known}); run extract with --languages={language}"
         )
     store = LanguageStore(path=path)
     zarr_group.check_kind(path, KIND, READ)
@@ -172,7 +176,7 @@ def open_store(root: pathlib.Path, language: str) -> LanguageStore:
 
 
 def languages(root: pathlib.Path) -> tuple[str, ...]:
-    """Languages that have a store under `root`, sorted."""
+    """Codes of the languages that have a store under `root`, sorted."""
     stores = (path for path in root.glob("[!.]*.zarr") if (path / "zarr.json").is_file())
     return tuple(sorted(path.stem for path in stores if zarr_group.read_attributes(path).get("kind") == KIND))
 
@@ -188,17 +192,17 @@ def create(
     features: int,
     identity: Identity,
 ) -> LanguageStore:
-    """Make a language's store without activations; one that is there already is left as it is.
+    """Store of a language, made without activations; an existing store is left unchanged.
 
     Args:
-      root: folder of all languages.
+      root: folder of all stores.
       listing: utterances, one row each.
-      samples: length of each recording at 16 kHz, 0 where it can't be read.
-      frames: frames of each recording in use, 0 where it has none to give.
-      states: names of the states to be stored.
+      samples: length of each recording at 16 kHz; 0 if it can't be read.
+      frames: number of frames of each recording to store; 0 if it has none.
+      states: names of the states to store.
       positions: frames of the encoder's window.
       features: width of a state.
-      identity: goes into the attributes.
+      identity: model, corpus and settings, for the attributes.
     """
     path = root / f"{listing.language}.zarr"
     dtype = str(identity.settings["dtype"])
@@ -241,7 +245,7 @@ def _coordinates(
 
 
 def check_identity(store: LanguageStore, identity: Identity) -> None:
-    """Refuse to resume a store of something else; Refusal with both values."""
+    """Refuse to resume a store of another identity; the Refusal gives both values."""
 
     def differences(*keys: str) -> str:
         found, wanted = (
@@ -250,8 +254,8 @@ def check_identity(store: LanguageStore, identity: Identity) -> None:
         return json_values.differences(found, wanted)
 
     if differences(*_IDENTITY):
-        lines = differences(*_IDENTITY, "model", "corpus")  # names say more to people than hashes
+        lines = differences(*_IDENTITY, "model", "corpus")  # people recognise names, not hashes
         raise Refusal(
-            f"{store.path}: made from something else{lines}\n"
-            "  Remedy: another --store, or the flags it was made with."
+            f"{store.path}: made from another model, corpus or settings{lines}\n"
+            "  Remedy: name another --store, or use the flags it was made with."
         )

@@ -1,8 +1,8 @@
-"""Conductor of extraction: a corpus and a checkpoint in, one activation store per language out.
+"""The extract job: reads a corpus and a checkpoint, writes one activation store per language.
 
-Everything that can be refused is refused before the encoder is loaded: unknown languages and states, a store
-of something else, a disk too small. Broken recordings are reported and left out. Run again after any crash,
-it does what is missing.
+Bad input is refused before the encoder is loaded: unknown languages and states, a store of another identity,
+too small a disk. Broken recordings are reported and left out. A second run, after a crash or not, does only
+what is missing.
 """
 
 import dataclasses
@@ -30,44 +30,43 @@ from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program
 
-DTYPES = ("float16", "float32")
 _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExtractSummary:
-    """How a run ended; counts are of this process's share.
+    """Result of a run; counts are of this process's share, and 0 in a dry run.
 
     Attributes:
       done: utterances written by this run.
-      skipped: utterances that were there already.
+      skipped: utterances stored by earlier runs.
       left_out: utterances that --long=skip leaves out.
       truncated: utterances cut to the encoder's window, written now or before.
-      failed: reason by "language utterance".
-      seconds: of the run.
-      audio_seconds_per_second: real audio encoded and written, per second of the run.
-      programs: compiled by this run, and found compiled by an earlier one; one runs every step.
-      plan: what is to do: utterances, FLOPs, bytes; with --dry_run the time it would take.
+      failed: reasons by "language utterance".
+      seconds: duration of the run.
+      audio_seconds_per_second: seconds of audio encoded and written per second of the run.
+      programs: number compiled by this run, and number found in the cache; all steps run one program.
+      plan: work to do: utterances, FLOPs, bytes; with --dry_run also the estimated time.
     """
 
-    done: int
-    skipped: int
-    left_out: int
-    truncated: int
-    failed: Mapping[str, str]
+    done: int = 0
+    skipped: int = 0
+    left_out: int = 0
+    truncated: int = 0
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float
-    audio_seconds_per_second: float
+    audio_seconds_per_second: float = 0.0
     programs: Mapping[str, int]
     plan: Mapping[str, int | float]
 
     @property
     def complete(self) -> bool:
-        """Whether no utterance failed."""
+        """True if no utterance failed."""
         return not self.failed
 
 
 def run(config: ExtractConfig) -> ExtractSummary:
-    """Extract what `config` asks for.
+    """Summary of an extraction run with these options.
 
     Raises:
       Refusal: bad input, before any compute.
@@ -77,7 +76,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
     programs = compilation.keep(config.compilation_cache)
     checkpoint = load_checkpoint(config.model, config.revision)
     names = encoder.state_names(checkpoint.dimensions.encoder_layers)
-    recipe = ExtractionSettings(
+    settings = ExtractionSettings(
         checkpoint=checkpoint,
         states=encoder.choose_states(config.states, names),
         dtype=config.dtype,
@@ -87,67 +86,77 @@ def run(config: ExtractConfig) -> ExtractSummary:
         recordings=config.recordings,
         long=config.long,
     )
-    limits = recipe.limits()
     surveys = [
-        inventory.look(
-            config.store, listing, _identity(config, recipe, listing), recipe.positions, config.long
+        inventory.survey(
+            config.store, listing, _identity(config, settings, listing), settings.positions, config.long
         )
         for listing in _listings(config)
     ]
     rows = [row for found in surveys for row in zip(found.present, found.frames, strict=True)]
     todo = [frames for present, frames in config.share.of(rows) if frames and not present]
-    cost = {"utterances": len(todo), "bytes": recipe.shard_bytes(todo)}
+    cost = {"utterances": len(todo), "bytes": settings.shard_bytes(todo)}
     if config.dry_run:
-        return _summary(None, start, programs(), {**cost, **_estimate(recipe, todo)})
+        plan = {**cost, **_estimate(settings, todo)}
+        return ExtractSummary(seconds=round(time.monotonic() - start, 3), programs=programs(), plan=plan)
     _check_disk(config.store, cost)
-    stores = [_store(config.store, found, recipe) for found in surveys]
-    tally = Outcome(stores, [found.listing for found in surveys], config.share, recipe.positions)
-    if tally.todo:
-        _encode(recipe, limits, tally)
-    return _summary(tally, start, programs(), cost)
+    stores = [_store(config.store, found, settings) for found in surveys]
+    outcome = Outcome(stores, [found.listing for found in surveys], config.share, settings.positions)
+    if outcome.todo:
+        _encode(settings, outcome)
+    seconds = time.monotonic() - start
+    return ExtractSummary(
+        done=outcome.done,
+        skipped=outcome.skipped,
+        left_out=outcome.left_out,
+        truncated=outcome.truncated,
+        failed=outcome.failed,
+        seconds=round(seconds, 3),
+        audio_seconds_per_second=round(outcome.audio_seconds / seconds, 3),
+        programs=programs(),
+        plan=cost,
+    )
 
 
 def _listings(config: ExtractConfig) -> list[Listing]:
-    """Listings of the languages asked for, all of the corpus's by default."""
+    """Listings of the requested languages, by default of all languages of the corpus."""
     opened = corpus.open_corpus(config.corpus)
-    languages = config.languages or opened.languages()
-    if len(set(languages)) < len(languages):
-        raise Refusal(f"--languages names a language twice: {','.join(languages)}")
-    listings = [opened.listing(language, config.recordings) for language in languages]
-    _warn_of_strangers(listings)
+    listings = [
+        opened.listing(language, config.recordings) for language in config.languages or opened.languages()
+    ]
+    _warn_of_unshared_sentences(listings)
     return listings
 
 
-def _warn_of_strangers(listings: Sequence[Listing]) -> None:
-    """Say so before anything is encoded, if no sentence of a language will be compared with any."""
-    said = {listing.language: {u.sentence for u in listing.utterances} for listing in listings}
+def _warn_of_unshared_sentences(listings: Sequence[Listing]) -> None:
+    """Warn, before anything is encoded, of languages that share no sentence with another language."""
+    sentences = {listing.language: {u.sentence for u in listing.utterances} for listing in listings}
     alone = [
         code
-        for code, own in said.items()
-        if len(said) > 1
-        and all(own.isdisjoint(other) for language, other in said.items() if language != code)
+        for code, own in sentences.items()
+        if len(sentences) > 1
+        and all(own.isdisjoint(other) for language, other in sentences.items() if language != code)
     ]
     if alone:
         _LOG.warning(
-            "no sentence in common with another language: %s; `sentence` is an id that languages share, not "
-            "the text",
+            "no sentence in common with another language: %s; `sentence` must be an id that languages share, "
+            "not the text",
             ", ".join(alone),
         )
 
 
-def _identity(config: ExtractConfig, recipe: ExtractionSettings, listing: Listing) -> Identity:
+def _identity(config: ExtractConfig, settings: ExtractionSettings, listing: Listing) -> Identity:
     return Identity(
-        model=recipe.checkpoint.name,
-        weights_sha256=recipe.checkpoint.sha256,
+        model=settings.checkpoint.name,
+        weights_sha256=settings.checkpoint.sha256,
         corpus=listing.corpus,
         corpus_sha256=listing.sha256(),
-        settings=recipe.settings(),
+        settings=settings.settings(),
         flags=recorded(config),
     )
 
 
-def _store(root: pathlib.Path, found: inventory.Survey, recipe: ExtractionSettings) -> LanguageStore:
-    """The store of a surveyed language, made now if there is none."""
+def _store(root: pathlib.Path, found: inventory.Survey, settings: ExtractionSettings) -> LanguageStore:
+    """Store of a surveyed language, made now if there is none."""
     if not found.samples:
         return activation_store.open_store(root, found.listing.language)
     store = activation_store.create(
@@ -155,9 +164,9 @@ def _store(root: pathlib.Path, found: inventory.Survey, recipe: ExtractionSettin
         found.listing,
         found.samples,
         found.frames,
-        states=recipe.states,
-        positions=recipe.positions,
-        features=recipe.checkpoint.dimensions.features,
+        states=settings.states,
+        positions=settings.positions,
+        features=settings.checkpoint.dimensions.features,
         identity=found.identity,
     )
     activation_store.check_identity(store, found.identity)  # another process may have made it meanwhile
@@ -165,19 +174,20 @@ def _store(root: pathlib.Path, found: inventory.Survey, recipe: ExtractionSettin
 
 
 def _check_disk(store: pathlib.Path, cost: Mapping[str, int]) -> None:
-    there = next(path for path in (store, *store.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(path for path in (store, *store.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     if cost["bytes"] > free:
         raise Refusal(
-            f"{store}: {cost['utterances']} utterances need {cost['bytes'] / 1e9:.2f} GB, "
+            f"{store}: {cost['utterances']} utterances need {cost['bytes'] / 1e9:.2f} GB, but "
             f"{free / 1e9:.2f} GB are free. Free space, name another --store, or store fewer --states"
         )
 
 
-def _estimate(recipe: ExtractionSettings, frames: Sequence[int]) -> dict[str, int | float]:
-    """Work and time of encoding utterances of so many frames here, by a product timed on the spot."""
+def _estimate(settings: ExtractionSettings, frames: Sequence[int]) -> dict[str, int | float]:
+    """Work and time of encoding utterances with these numbers of frames, by a product timed here."""
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
-    work = len(frames) * encoder_program.flops(recipe.checkpoint.dimensions)
+    # Every utterance costs the same: the encoder always computes the whole window.
+    work = len(frames) * encoder_program.flops(settings.checkpoint.dimensions)
     return {
         "audio_hours": round(sum(frames) * time_axis.FRAME_SECONDS / 3600, 4),
         "flops": work,
@@ -186,50 +196,32 @@ def _estimate(recipe: ExtractionSettings, frames: Sequence[int]) -> dict[str, in
     }
 
 
-def _encode(recipe: ExtractionSettings, limits: pipeline.Limits, tally: Outcome) -> None:
-    """Load the encoder and stream the tally's units through it."""
+def _encode(settings: ExtractionSettings, outcome: Outcome) -> None:
+    """Load the encoder and run the outstanding utterances through it."""
     loaded = encoder_program.load(
-        recipe.checkpoint,
-        recipe.states,
-        recipe.dtype,
-        recipe.precision,
-        rows_per_device=recipe.rows_per_device,
+        settings.checkpoint,
+        settings.states,
+        settings.dtype,
+        settings.precision,
+        rows_per_device=settings.rows_per_device,
     )
     _LOG.info(
         "%s on %d %s device(s), %d row(s) each, products in %s, %s attention",
-        recipe.checkpoint.name,
+        settings.checkpoint.name,
         len(loaded.devices),
         jax.default_backend(),
-        recipe.rows_per_device,
-        recipe.precision.compute,
-        recipe.precision.attention,
+        settings.rows_per_device,
+        settings.precision.compute,
+        settings.precision.attention,
     )
-    tally.progress = Progress("extract", len(tally.todo), "utterances")
+    outcome.progress = Progress("extract", len(outcome.todo), "utterances")
     pipeline.Pipeline(
         loaded,
-        samples=encoder_program.window_samples(recipe.checkpoint.dimensions),
-        states=recipe.states,
-        largest=float(np.finfo(recipe.dtype).max),
-        limits=limits,
-        done=tally.finish,
-        failed=tally.fail,
-    ).run(tally.todo)
-    tally.progress.close()
-
-
-def _summary(
-    tally: Outcome | None, start: float, programs: Mapping[str, int], cost: Mapping[str, int | float]
-) -> ExtractSummary:
-    """Counts and rates; a dry run has no tally."""
-    seconds = time.monotonic() - start
-    return ExtractSummary(
-        done=tally.done if tally else 0,
-        skipped=tally.skipped if tally else 0,
-        left_out=tally.left_out if tally else 0,
-        truncated=tally.truncated if tally else 0,
-        failed=tally.failed if tally else {},
-        seconds=round(seconds, 3),
-        audio_seconds_per_second=round(tally.audio_seconds / seconds, 3) if tally else 0.0,
-        programs=programs,
-        plan=cost,
-    )
+        samples=encoder_program.window_samples(settings.checkpoint.dimensions),
+        states=settings.states,
+        largest=float(np.finfo(settings.dtype).max),
+        limits=settings.limits(),
+        done=outcome.finish,
+        failed=outcome.fail,
+    ).run(outcome.todo)
+    outcome.progress.close()

@@ -12,7 +12,7 @@ CORPUS = ", ".join(corpus.forms())
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderJobConfig(ShardedJobConfig):
-    """Options of jobs that may run the encoder; each field's help is in its definition."""
+    """Options of jobs that may run the encoder; each definition has the field's help."""
 
     model: str = option("Whisper checkpoint: hub id, folder or OpenAI .pt file.")
     revision: str | None = option("Commit, tag or branch of a hub id.", None)
@@ -36,7 +36,7 @@ class EncoderJobConfig(ShardedJobConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExtractConfig(EncoderJobConfig):
-    """Options of the extract job; each field's help is in its definition."""
+    """Options of the extract job; each definition has the field's help."""
 
     corpus: str = option(f"Corpus: {CORPUS}.")
     store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")

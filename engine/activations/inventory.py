@@ -1,6 +1,6 @@
-"""Inventory of an extraction: what stores and recordings hold before a run, and how each utterance ends.
+"""Inventory of an extraction: content of stores and recordings before a run, outcome of each utterance.
 
-Sorts a share's utterances by what the stores hold: on disk already, to encode, or unusable by their header.
+Sorts the utterances of a share: already stored, to encode, or unusable by their header.
 """
 
 import dataclasses
@@ -21,14 +21,14 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Survey:
-    """One language as it stands before a run.
+    """State of one language before a run.
 
     Attributes:
       listing: its utterances.
-      identity: what its store is, or will be, of.
-      samples: lengths at 16 kHz, 0 where a header can't be read; none if there is a store.
-      frames: frames each gives to the store, 0 where it's left out.
-      present: which are stored already.
+      identity: identity of its store, existing or not.
+      samples: lengths at 16 kHz, 0 if a header can't be read; empty if there is a store.
+      frames: number of frames to store of each utterance, 0 if it is left out.
+      present: True for each utterance that is stored.
     """
 
     listing: Listing
@@ -38,18 +38,18 @@ class Survey:
     present: tuple[bool, ...]
 
 
-def look(root: pathlib.Path, listing: Listing, identity: Identity, positions: int, long: str) -> Survey:
-    """What is there of a language: its store's word if it has one, else its recordings' headers.
+def survey(root: pathlib.Path, listing: Listing, identity: Identity, positions: int, long: str) -> Survey:
+    """State of a language, from its store if there is one, else from the headers of its recordings.
 
     Args:
       root: folder of all stores.
       listing: utterances.
-      identity: that a store must have.
+      identity: required identity of the store.
       positions: frames of the encoder's window.
-      long: what to do with recordings that exceed it, one of durations.LONG.
+      long: treatment of recordings longer than the window, one of durations.LONG.
 
     Raises:
-      Refusal: the store is of something else, or long is "error" and a recording exceeds the window.
+      Refusal: the store has another identity, or long is "error" and a recording exceeds the window.
     """
     if listing.language in activation_store.languages(root):
         store = activation_store.open_store(root, listing.language)
@@ -64,14 +64,14 @@ def look(root: pathlib.Path, listing: Listing, identity: Identity, positions: in
 
 
 class Outcome:
-    """What a share's utterances come to.
+    """Outcome of the utterances of a share.
 
     Attributes:
-      todo: units to encode.
-      done, skipped, left_out, truncated: counts, see extract.Summary.
-      audio_seconds: real audio written by this run.
-      failed: reason by "language utterance".
-      progress: told of every unit that ends, once there is one.
+      todo: utterances to encode.
+      done, skipped, left_out, truncated: counts, see extract.ExtractSummary.
+      audio_seconds: seconds of audio written by this run.
+      failed: reasons by "language utterance".
+      progress: display that counts finished utterances, None before it is set.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Outcome:
         share: shards.Share,
         positions: int,
     ) -> None:
-        """Look at what is on disk; unusable recordings are reported at once."""
+        """Read which utterances are stored; unusable recordings are reported immediately."""
         self.todo: list[pipeline.PendingUtterance] = []
         self.done = self.skipped = self.left_out = self.truncated = 0
         self.audio_seconds = 0.0
@@ -104,9 +104,9 @@ class Outcome:
             elif unit.frames:
                 self.todo.append(unit)
             else:
-                self._unusable(unit, positions)
+                self._leave_out(unit, positions)
 
-    def _unusable(self, unit: pipeline.PendingUtterance, positions: int) -> None:
+    def _leave_out(self, unit: pipeline.PendingUtterance, positions: int) -> None:
         reason, asked_for = durations.why_unusable(unit.utterance, positions)
         if asked_for:
             self.left_out += 1
@@ -115,14 +115,14 @@ class Outcome:
             self.fail(unit, reason)
 
     def fail(self, unit: pipeline.PendingUtterance, reason: str) -> None:
-        """Note an utterance that can't be used."""
+        """Record an utterance that can't be used."""
         _LOG.error("%s: %s", unit.name, reason)
         unit.store.note_failure(unit.row, reason)
         self.failed[f"{unit.utterance.language} {unit.utterance.name}"] = reason
         self._advance()
 
     def finish(self, unit: pipeline.PendingUtterance) -> None:
-        """Note an utterance that is on disk."""
+        """Record an utterance that is on disk."""
         unit.store.forget_failure(unit.row)
         self.done += 1
         self.audio_seconds += unit.frames * time_axis.FRAME_SECONDS

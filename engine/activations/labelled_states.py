@@ -1,7 +1,7 @@
 """Encoder states of recordings as labelled arrays, for notebooks: no corpus, no store.
 
-A model is loaded and compiled at the first call and kept for the next ones, with all its states in float32:
-a minute of speech takes 49 MB for base, 0.5 GB for large-v2.
+The first call loads and compiles a model, which is kept for the next calls. States are float32: a minute of
+speech takes 49 MB for base, 0.5 GB for large-v2.
 """
 
 import functools
@@ -25,7 +25,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program
 
 Recording = str | os.PathLike | np.ndarray
-_LOUDEST = 2.0  # magnitude that no waveform in [-1, 1] reaches, even after resampling
+_LOUDEST = 2.0  # a waveform in [-1, 1] stays below this, even after resampling
 
 
 @overload
@@ -55,17 +55,17 @@ def encode(
     revision: str | None = None,
     sample_rate: int = time_axis.SAMPLE_RATE,
 ) -> xr.DataArray | list[xr.DataArray]:
-    """All encoder states of recordings, (state, frame, feature) each, of their own frames alone.
+    """All encoder states of recordings, each an array (state, frame, feature) without frames of padding.
 
-    A recording longer than the encoder's window of 30 s is cut to it, with a warning. The coordinate
-    `state` names states ("0" to "final"), `seconds` is the start of each frame. Attributes name the model and
-    the SHA-256 of its weights.
+    A recording longer than the encoder's window of 30 s is cut, with a warning. The coordinate `state` names
+    the states ("0" to "final"), `seconds` is the start of each frame. Attributes hold the name of the model
+    and the SHA-256 of its weights.
 
     Args:
-      recordings: audio file, or mono waveform of floats in [-1, 1]; a list of them gives a list.
+      recordings: audio file, or mono waveform of floats in [-1, 1]; a list of these gives a list.
       model: folder, .pt file or hub id of a Whisper model.
       revision: commit, tag or branch of a hub id.
-      sample_rate: of waveforms, in Hz; files say their own.
+      sample_rate: sample rate of waveforms, in Hz; that of a file is in the file.
 
     Raises:
       Refusal: a recording or the model can't be used.
@@ -84,7 +84,7 @@ def encode(
 
 @functools.lru_cache(maxsize=1)
 def _encoder(model: str, revision: str | None) -> tuple[Checkpoint, DataParallel]:
-    """Checkpoint and compiled encoder, which gives every state; the last one asked for is kept."""
+    """Checkpoint and compiled encoder with all states; the last one used stays in memory."""
     checkpoint = load_checkpoint(model, revision)
     platform, dimensions = jax.default_backend(), checkpoint.dimensions
     run = encoder_program.load(
@@ -105,13 +105,13 @@ def _waveform(recording: Recording, name: str, rate: int) -> tuple[str, Float[np
     wave = np.asarray(recording)
     rule = ""
     if wave.ndim != 1 or not wave.size:
-        rule = f"a waveform has one axis, time, and at least one sample; its shape is {wave.shape}"
+        rule = f"a waveform has one axis, time, and at least one sample; this has the shape {wave.shape}"
     elif not np.issubdtype(wave.dtype, np.floating):
-        rule = f"samples must be floats in [-1, 1], they are {wave.dtype}; divide int16 by 32768"
+        rule = f"samples must be floats in [-1, 1], but are {wave.dtype}; divide int16 by 32768"
     elif not np.isfinite(wave).all():
         rule = f"{np.count_nonzero(~np.isfinite(wave))} samples are NaN or infinite"
     elif np.abs(wave).max() > _LOUDEST:
-        rule = f"samples must lie in [-1, 1], one is {wave[np.abs(wave).argmax()]:g}"
+        rule = f"samples must lie in [-1, 1], but one is {wave[np.abs(wave).argmax()]:g}"
     elif rate < 1:
         rule = f"sample_rate must be at least 1 Hz, got {rate}"
     if rule:
@@ -122,14 +122,14 @@ def _waveform(recording: Recording, name: str, rate: int) -> tuple[str, Float[np
 def _encoded(
     waves: Sequence[tuple[str, Float[np.ndarray, " _"]]], checkpoint: Checkpoint, run: DataParallel
 ) -> Iterator[xr.DataArray]:
-    """States of as many waveforms as one step takes."""
+    """States of the waveforms of one step."""
     positions = checkpoint.dimensions.positions
     padded = np.zeros((len(waves), encoder_program.window_samples(checkpoint.dimensions)), np.float32)
     for row, (name, wave) in zip(padded, waves, strict=True):
         if len(wave) > len(row):
             seconds = [count / time_axis.SAMPLE_RATE for count in (len(wave), len(row))]
             warnings.warn(
-                f"{name}: {seconds[0]:.1f} s, only the first {seconds[1]:g} s are encoded", stacklevel=3
+                f"{name}: {seconds[0]:.1f} s; only the first {seconds[1]:g} s are encoded", stacklevel=3
             )
         row[: len(wave)] = wave[: len(row)]
     frames = [time_axis.frame_count(len(wave), positions) for _, wave in waves]
@@ -145,7 +145,7 @@ def _labelled(
 ) -> xr.DataArray:
     starts = np.arange(states.shape[1]) * time_axis.FRAME_SECONDS
     return xr.DataArray(
-        states.copy(),  # of the window, whose memory is then free
+        states.copy(),  # a view would keep the whole window in memory
         dims=("state", "frame", "feature"),
         coords={
             "state": list(encoder.state_names(checkpoint.dimensions.encoder_layers)),

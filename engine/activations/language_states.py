@@ -1,8 +1,8 @@
-"""A language's part in a grid: which of its utterances stand for which sentences, and their states.
+"""Languages of a grid: one utterance for each sentence, and its states in memory.
 
-One recording stands for a sentence: the first by file name (rank 0), as in the public re-implementation of
-SeqSim. States are loaded for all utterances at once, sorted by length and padded in groups, so that a kernel
-call wastes little on padding: memory is that of the frames plus about a tenth.
+The utterance of a sentence is the first recording by file name (rank 0), as in the public re-implementation
+of SeqSim. States of all utterances are loaded together, sorted by length and padded in groups, so that
+kernels waste little work on padding: memory is that of the frames plus about a tenth.
 """
 
 import dataclasses
@@ -22,19 +22,19 @@ STEP = 64  # frames; padded lengths are its multiples, so that few shapes are co
 
 
 class DamagedError(ValueError):
-    """A shard can't be read; the message names it and the remedy."""
+    """A shard can't be read; the message has its name and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GridLanguage:
-    """The utterances of one language that enter a grid.
+    """Utterances of one language that enter a grid.
 
     Attributes:
-      store: of the language.
-      rows: of the utterances in the store, in the order of their sentences there.
-      sentences: of the utterances.
-      missing: names of first recordings that the store doesn't hold, because they're broken or left out.
-      broken: those of them that nobody asked to leave out.
+      store: store of the language.
+      rows: rows of the utterances in the store, in the order of the store.
+      sentences: sentence of each utterance.
+      missing: names of first recordings that the store lacks, because they are broken or left out.
+      broken: names of the missing ones that --long=skip doesn't explain.
     """
 
     store: LanguageStore
@@ -49,7 +49,7 @@ class GridLanguage:
         return self.store.language
 
     def identity(self) -> dict[str, Json]:
-        """What the grid's numbers depend on, and what its reader wants to know of the language."""
+        """Facts about the language that decide the grid's numbers or help its reader."""
         seconds = self.store.coordinate("duration")[list(self.rows)]
         truncated = self.store.coordinate("truncated")[list(self.rows)]
         return {
@@ -63,10 +63,10 @@ class GridLanguage:
 
 
 def open_language(store: LanguageStore) -> GridLanguage:
-    """The language's part as far as it is extracted.
+    """Utterances of a language that enter a grid.
 
     Raises:
-      Refusal: its extraction hasn't come to an end.
+      Refusal: the extraction of the language isn't finished, or stored no utterance.
     """
     first = store.coordinate("rank") == 0
     present, failures, names = store.present(), store.failures(), store.names
@@ -96,12 +96,12 @@ def open_language(store: LanguageStore) -> GridLanguage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
-    """Utterances of like length, padded to the longest and on to a multiple of STEP.
+    """Utterances of similar length, padded to a multiple of STEP.
 
     Attributes:
-      where: their indices among the member's rows.
-      frames: of each.
-      states: padded with zeros.
+      where: their indices among the language's rows.
+      frames: number of frames of each.
+      states: states, padded with zeros.
     """
 
     where: Int32[np.ndarray, " U"]
@@ -111,11 +111,11 @@ class Group:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageStates:
-    """One state of a member, in memory.
+    """One state of a language, in memory.
 
     Attributes:
       groups: frames of all utterances, by length.
-      pooled: mean frame of every utterance, in the order of the member's rows.
+      pooled: mean frame of every utterance, in the order of the language's rows.
     """
 
     groups: tuple[Group, ...]
@@ -123,23 +123,23 @@ class LanguageStates:
 
 
 def load(member: GridLanguage, state: str, *, remove_language_mean: bool) -> LanguageStates:
-    """Read one state of all the member's utterances; DamagedError if a shard is damaged."""
+    """One state of all utterances of a language; DamagedError if a shard is damaged."""
     try:
         utterances = member.store.read(state, member.rows)
     except ValueError as error:
         raise DamagedError(
             f"{member.store.path}: state {state} can't be read ({error}). "
-            "Remedy: delete that file, run extract again, then this"
+            "Remedy: delete that file, run extract again, then this job"
         ) from error
     return arrange(utterances, remove_mean=remove_language_mean)
 
 
 def arrange(utterances: Sequence[Float[np.ndarray, "_ D"]], *, remove_mean: bool) -> LanguageStates:
-    """Utterances of one language as kernels take them, in the order given; at least one.
+    """States of a language's utterances in the form that kernels take.
 
     Args:
-      utterances: frames in use of each, at least one frame.
-      remove_mean: subtract the language's mean, which is over utterances, from every frame.
+      utterances: at least one; frames of each, at least one.
+      remove_mean: subtract the language's mean, an average over utterances, from every frame.
     """
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
     order = np.argsort(lengths, kind="stable")
@@ -167,10 +167,10 @@ def _group(utterances: Sequence[np.ndarray], where: np.ndarray) -> Group:
 
 
 def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
-    """Model and settings that all members share.
+    """Model and settings that all languages share.
 
     Raises:
-      Refusal: two of them come from different models or settings.
+      Refusal: two languages have different models or settings.
     """
     keys = ("weights_sha256", "settings")
     first = next(iter(members.values())).store
@@ -179,7 +179,7 @@ def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
         theirs = {key: member.store.attributes[key] for key in keys}
         if lines := json_values.differences(shared, theirs, (first.language, member.language)):
             raise Refusal(
-                f"{first.path} and {member.store.path}: languages of a grid share model and settings{lines}\n"
+                f"{first.path} and {member.store.path}: languages need one model and settings{lines}\n"
                 "  Remedy: extract one of them anew, or leave it out by --languages."
             )
     return {"model": first.attributes["model"], **shared}

@@ -1,9 +1,9 @@
-"""Where a decoder's input comes from: recordings through the encoder, or activation stores.
+"""Sources of a decoder's input: recordings through the encoder, or activation stores.
 
-Both list utterances before anything is computed and give float32 states row by row, in bounded memory. One
-pass of the encoder gives all states asked for. A recording is seen with its whole window, silence included,
-as Whisper was trained; a store keeps an utterance's own frames only, the rest may be filled with silence.
-Memory: a step's states, states * positions * features * 4 bytes a row (large-v2: 8 MB a state).
+Both list utterances before anything is computed and return float32 states row by row, in bounded memory. One
+pass of the encoder computes all requested states. Of a recording the decoder sees the whole window, silence
+included, as Whisper was trained; a store has an utterance's own frames only, and silence may fill the rest.
+Memory: states of one step, states * positions * features * 4 bytes a row (large-v2: 8 MB a state).
 """
 
 import functools
@@ -17,15 +17,13 @@ from jaxtyping import Float32
 from isogloss.engine.activations import activation_store, state_source
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.recorded_states import Recorded
-from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource, Unusable
+from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.activations.stored_states import Stored
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.corpora import corpus, durations
+from isogloss.engine.corpora import corpus
 from isogloss.engine.runtime.devices import memory
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program
-
-__all__ = ["Encoded", "ListedUtterance", "StateSource", "Unusable", "open_audio", "open_store"]
 
 
 def open_audio(
@@ -40,29 +38,26 @@ def open_audio(
     rows_per_device: int = 0,
     devices: int | None = None,
 ) -> StateSource:
-    """Source of the recordings that `--corpus=spec` names; nothing is decoded, no weight is read.
+    """Source of the recordings that `--corpus=spec` names; no audio is decoded and no weight is read yet.
 
     Args:
       spec: see `corpus.open_corpus`.
-      checkpoint: whose encoder is run.
-      states: names among "1" .. "final"; `Source.states` has them in the order of the encoder.
-      languages: codes; all of the corpus by default.
+      checkpoint: model with the encoder.
+      states: names among "1" .. "final"; `StateSource.states` has them in the order of the encoder.
+      languages: codes; by default all of the corpus.
       recordings: "first" or "all" of a sentence.
-      long: what happens to recordings beyond the window, one of durations.LONG.
-      compute: "auto", "float32" or "bfloat16".
-      rows_per_device: of an encoder's step; 0 is the platform's usual number.
-      devices: how many of this host's; all by default.
+      long: treatment of recordings longer than the window, one of durations.LONG.
+      compute: one of encoder_program.COMPUTE.
+      rows_per_device: rows of an encoder step; 0 chooses the platform's default.
+      devices: number of this host's devices to use; by default all.
 
     Raises:
-      Refusal: nonsense in any of them.
+      Refusal: an argument isn't allowed.
     """
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
-    if long not in durations.LONG:
-        raise Refusal(f"--long must be one of {durations.LONG}, got {long!r}")
     opened = corpus.open_corpus(spec)
     wanted = tuple(languages) or opened.languages()
-    _check_once(wanted)
     platform = jax.default_backend()
     return Recorded(
         checkpoint=checkpoint,
@@ -76,11 +71,6 @@ def open_audio(
     )
 
 
-def _check_once(languages: Sequence[str]) -> None:
-    if len(set(languages)) < len(languages):
-        raise Refusal(f"--languages names a language twice: {','.join(languages)}")
-
-
 def open_store(
     root: pathlib.Path,
     checkpoint: Checkpoint,
@@ -92,26 +82,25 @@ def open_store(
 ) -> StateSource:
     """Source of the activation stores under `root`; no state is read yet.
 
-    "final" out of a store that lacks it is made of the last block's output, see `Source.apply_norm`.
+    If a store lacks "final", it is made from the last block's output, see `StateSource.apply_norm`.
 
     Args:
       root: folder of all languages' stores.
-      checkpoint: the model whose encoder made them.
+      checkpoint: model whose encoder made the stores.
       states: names among "1" .. "final".
-      languages: codes; all that are there by default.
+      languages: codes; by default all stored languages.
       silence: fill the window with the states of silence, see `stored_states`; the encoder runs once.
-      compute: of that run, "auto", "float32" or "bfloat16".
+      compute: number format of that run, one of encoder_program.COMPUTE.
 
     Raises:
-      Refusal: no store, one of another model, or none with the states that are asked for; where only some
-        lack one, their utterances are broken.
+      Refusal: there is no store, one is of another model, or none has the requested states; if only some lack
+        a state, their utterances are unusable.
     """
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
     wanted = tuple(languages) or activation_store.languages(root)
     if not wanted:
         raise Refusal(f"{root}: there is no activation store; run isogloss.jobs.extract first")
-    _check_once(wanted)
     stores = {language: activation_store.open_store(root, language) for language in wanted}
     ordered = state_source.in_order(states, layers)
     for store in stores.values():
@@ -147,17 +136,17 @@ def _silence(
 
 
 def _check_model(store: LanguageStore, checkpoint: Checkpoint) -> None:
-    """Refuse a store of another model; Refusal."""
+    """Refuse a store of another model."""
     made_by = store.attributes["weights_sha256"]
     if made_by != checkpoint.sha256:
         raise Refusal(
-            f"{store.path}: made with weights {made_by} ({store.attributes['model']}), asked for are "
+            f"{store.path}: made with weights {made_by} ({store.attributes['model']}), but --model has "
             f"{checkpoint.sha256} ({checkpoint.name}). Name the --model that the store was made with"
         )
 
 
 def _taken(store: LanguageStore, states: Sequence[str], layers: int) -> tuple[str, ...]:
-    """The state of a store behind each that is asked for."""
+    """State to read from a store for each requested state."""
     last = str(layers)
     return tuple(
         last if s == state_source.FINAL and state_source.FINAL not in store.states else s for s in states
@@ -165,12 +154,12 @@ def _taken(store: LanguageStore, states: Sequence[str], layers: int) -> tuple[st
 
 
 def _lacks(store: LanguageStore, states: Sequence[str], layers: int) -> str:
-    """Why a store can't give all of the states; "" if it can."""
+    """Reason why a store lacks some of the states; "" if it has all."""
     taken = _taken(store, states, layers)
     missing = [s for s, t in zip(states, taken, strict=True) if t not in store.states]
     if not missing:
         return ""
     return (
-        f"{store.path}: holds no state {', '.join(missing)}, it holds {', '.join(store.states)}. "
-        "Ask for those, or run extract with more --states into another store"
+        f"{store.path}: holds no state {', '.join(missing)}, only {', '.join(store.states)}. "
+        "Name those, or run extract with more --states into another store"
     )

@@ -1,9 +1,9 @@
-"""The stream from recordings to shards: decoding, compute and writing overlap.
+"""Pipeline from recordings to shards: decoding, computing and writing overlap.
 
-Threads decode ahead, the main thread keeps up to two steps on the devices, TensorStore's threads write. What
-waits is bounded: waveforms decoded ahead, two steps' states on the devices, and `rows_writing` rows of states
-on their way to disk. An utterance that fails is reported and left out; a store that can't be written stops
-the run, for every later write would fail too.
+Threads decode ahead, the main thread keeps up to two steps on the devices, TensorStore's threads write.
+Memory is bounded: waveforms decoded ahead, states of two steps on the devices, and `rows_writing` rows of
+states being written. An utterance that fails is reported and left out; a store that can't be written stops
+the run, because every later write would also fail.
 """
 
 import collections
@@ -27,7 +27,7 @@ STEPS = 2  # on the devices: one computing, one waiting for the host
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PendingUtterance:
-    """One utterance on its way."""
+    """Utterance to encode and write."""
 
     store: LanguageStore
     row: int
@@ -36,18 +36,18 @@ class PendingUtterance:
 
     @property
     def name(self) -> str:
-        """For messages: language and utterance."""
+        """Language, utterance and file, for messages."""
         return f"{self.utterance.language} {self.utterance.name} ({self.utterance.source.name})"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much may wait where.
+    """Limits of the pipeline's memory.
 
     Attributes:
       rows_ahead: waveforms being decoded or waiting for a device.
-      rows_writing: rows of states on their way to disk.
-      threads: that decode.
+      rows_writing: rows of states being written.
+      threads: number of decoding threads.
     """
 
     rows_ahead: int
@@ -56,7 +56,7 @@ class Limits:
 
 
 class Pipeline:
-    """Encodes units and writes them; `done` and `failed` are told of every one."""
+    """Pipeline that encodes utterances and writes them; calls `done` or `failed` for each."""
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class Pipeline:
         """Nothing starts yet.
 
         Args:
-          encode: called with (waveforms, frames), gives (stored, peak), see `encoder_program.program`.
-          samples: of the window; longer recordings are cut, shorter ones padded with silence.
-          states: names, for messages.
-          largest: magnitude that the stored dtype holds.
-          limits: what may wait.
-          done: called when a unit is on disk.
-          failed: called with the reason when a unit can't be.
+          encode: function of (waveforms, frames) that returns (stored, peak), see `encoder_program.program`.
+          samples: length of the window; longer recordings are cut, shorter ones padded with silence.
+          states: names of the states, for messages.
+          largest: largest magnitude in the stored dtype.
+          limits: limits of memory.
+          done: called when an utterance is on disk.
+          failed: called with the reason when an utterance can't be stored.
         """
         self._encode, self._samples, self._states, self._largest = encode, samples, states, largest
         self._limits, self._done, self._failed = limits, done, failed
@@ -90,7 +90,7 @@ class Pipeline:
         for batch, waves in self._batches(self._decoded(units)):
             frames = np.asarray([unit.frames for unit in batch], np.int32)
             steps.append((batch, self._encode(waves[: len(batch)], frames)))
-            if len(steps) == STEPS:
+            if len(steps) == STEPS:  # the newest step computes while the oldest is copied and written
                 self._write(*steps.popleft())
         while steps:
             self._write(*steps.popleft())
@@ -100,7 +100,7 @@ class Pipeline:
     def _decoded(
         self, units: Iterable[PendingUtterance]
     ) -> Iterator[tuple[PendingUtterance, Float[np.ndarray, " samples"]]]:
-        """Units in order with their waveforms, `rows_ahead` of them decoded beforehand."""
+        """Utterances in order with their waveforms, `rows_ahead` of them decoded ahead."""
         limits = self._limits
         for unit, future in computed_ahead(
             units, self._waveform, threads=limits.threads, ahead=limits.rows_ahead
@@ -118,7 +118,7 @@ class Pipeline:
     def _batches(
         self, decoded: Iterable[tuple[PendingUtterance, Float[np.ndarray, " samples"]]]
     ) -> Iterator[tuple[list[PendingUtterance], Float[np.ndarray, "B window"]]]:
-        """Steps of up to `capacity` units, their waveforms padded with silence in one array."""
+        """Steps of up to `capacity` utterances, with their waveforms padded with silence in one array."""
         source = iter(decoded)
         while step := list(itertools.islice(source, self._encode.capacity)):
             waves = np.zeros((self._encode.capacity, self._samples), np.float32)
@@ -129,6 +129,7 @@ class Pipeline:
     def _write(self, batch: list[PendingUtterance], output: tuple) -> None:
         rows = self._encode.rows(output, len(batch))
         for unit, (stored, peak) in zip(batch, rows, strict=True):
+            # `not <=` also finds NaN; beyond the largest float16, storing would silently give infinity.
             bad = [s for s, p in zip(self._states, peak, strict=True) if not p <= self._largest]
             if bad:
                 worst = f"{peak.max():.4g}"

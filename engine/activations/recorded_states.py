@@ -1,11 +1,12 @@
-"""States of recordings: decoded ahead in threads, then one pass of the encoder for all states asked for.
+"""States of recordings, decoded ahead in threads; one pass of the encoder computes all requested states.
 
-The decoder sees the whole window, silence included, as Whisper was trained. Broken recordings are reported
-and the rest goes on. Memory: waveforms decoded ahead, and the states of one step, states * positions *
+The decoder sees the whole window, silence included, as Whisper was trained. Broken recordings are reported,
+and the run continues. Memory: waveforms decoded ahead, and the states of one step, states * positions *
 features * 4 bytes a row (large-v2: 8 MB a state).
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -24,24 +25,23 @@ from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.whisper import encoder_program
 
-_THREADS = 4  # that decode audio
-_AHEAD = 2  # steps of waveforms decoded beforehand
+_THREADS = 4  # decoding threads
+_AHEAD = 2  # steps of waveforms decoded ahead
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """Source of a corpus, see `state_source.StateSource`; the encoder runs when states are asked for.
+    """Source of a corpus's states, see `state_source.StateSource`; the encoder runs when states are needed.
 
     Attributes:
-      checkpoint: whose encoder is run.
+      checkpoint: model with the encoder.
       states: names, in the order of the encoder.
-      listings: by language.
-      long: what happens to recordings beyond the window, one of durations.LONG.
-      precision: of the computation.
-      rows_per_device: of a step.
-      devices: how many of this host's; None for all.
-      surveyed: utterances of the languages asked for so far.
-      loaded: the encoder, once it is needed.
+      listings: listings by language.
+      long: treatment of recordings longer than the window, one of durations.LONG.
+      precision: precision of the computation.
+      rows_per_device: rows of a step on one device.
+      devices: number of this host's devices to use; None for all.
+      listed: utterances of the languages used so far.
     """
 
     checkpoint: Checkpoint
@@ -51,19 +51,18 @@ class Recorded:
     precision: encoder_program.Precision
     rows_per_device: int
     devices: int | None
-    surveyed: dict[str, tuple[ListedUtterance, ...]] = dataclasses.field(default_factory=dict)
-    loaded: list[DataParallel] = dataclasses.field(default_factory=list)
+    listed: dict[str, tuple[ListedUtterance, ...]] = dataclasses.field(default_factory=dict)
 
     whole_window = True
 
     @property
     def apply_norm(self) -> tuple[bool, ...]:
-        """Never needed: the encoder gives every state."""
+        """False for every state: the encoder computes all of them itself."""
         return (False,) * len(self.states)
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Codes, in order."""
+        """Codes of the languages, in order."""
         return tuple(self.listings)
 
     @property
@@ -72,15 +71,15 @@ class Recorded:
 
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language; headers are read once."""
-        if language not in self.surveyed:
+        if language not in self.listed:
             listing = self.listings[language]
             samples = durations.lengths(listing)
             frames = durations.frames_in_use(listing, samples, self._positions, self.long)
-            self.surveyed[language] = tuple(
-                _spoken(row, utterance, samples[row], frames[row], self._positions)
+            self.listed[language] = tuple(
+                _listed(row, utterance, samples[row], frames[row], self._positions)
                 for row, utterance in enumerate(listing.utterances)
             )
-        return self.surveyed[language]
+        return self.listed[language]
 
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`."""
@@ -106,7 +105,7 @@ class Recorded:
         self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]
     ) -> dict[int, Encoded | Unusable]:
         """One step of the encoder."""
-        run, utterances = self._encoder(), self.listings[language].utterances
+        run, utterances = self._encoder, self.listings[language].utterances
         output = run(waves, np.full(len(rows), self._positions, np.int32))
         return {
             row: _finite(row, states, peak, self.states, utterances[row].source.name)
@@ -123,24 +122,21 @@ class Recorded:
         except audio.AudioError as error:
             return Unusable(row=row, reason=str(error))
 
+    @functools.cached_property
     def _encoder(self) -> DataParallel:
-        if not self.loaded:
-            self.loaded.append(
-                encoder_program.load(
-                    self.checkpoint,
-                    self.states,
-                    "float32",
-                    self.precision,
-                    rows_per_device=self.rows_per_device,
-                    devices=self.devices,
-                )
-            )
-        return self.loaded[0]
+        return encoder_program.load(
+            self.checkpoint,
+            self.states,
+            "float32",
+            self.precision,
+            rows_per_device=self.rows_per_device,
+            devices=self.devices,
+        )
 
     def identity(self, language: str) -> dict[str, Json]:
-        """All, beside the weights, that decides a language's states.
+        """Everything except the weights that decides a language's states.
 
-        Rows of a step don't count: they follow the memory of the device, and change the last bits at most.
+        Rows per step don't count: they follow the memory of the device and change only the last bits.
         """
         listing = self.listings[language]
         return {
@@ -152,7 +148,7 @@ class Recorded:
         }
 
 
-def _spoken(row: int, utterance: Utterance, samples: int, frames: int, positions: int) -> ListedUtterance:
+def _listed(row: int, utterance: Utterance, samples: int, frames: int, positions: int) -> ListedUtterance:
     return ListedUtterance(
         row=row,
         name=utterance.name,

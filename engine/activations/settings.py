@@ -1,7 +1,7 @@
-"""What extraction does to every utterance, and what that costs: the model, its states, the number formats.
+"""Settings of an extraction and its cost: the model, its states, the number formats.
 
-Two stores of one recipe hold comparable numbers; `settings` goes into a store's identity. Sizes are formulas
-of the model's dimensions, nothing is allocated here.
+Two stores with equal settings hold comparable numbers; `settings` is part of a store's identity. Sizes follow
+from the model's dimensions; nothing is allocated here.
 """
 
 import dataclasses
@@ -14,23 +14,23 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.whisper import encoder_program
 
-_THREADS = 4  # decoding takes milliseconds a recording, an encoder step far longer
-_AHEAD = 2  # steps of waveforms decoded beforehand
-_WRITING = 4  # rows on their way to disk, at least
+_THREADS = 4  # decoding a recording takes milliseconds, an encoder step far longer
+_AHEAD = 2  # steps of waveforms decoded ahead
+_WRITING = 4  # rows being written, at least
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExtractionSettings:
-    """How activations are made.
+    """Settings that decide the content of a store.
 
     Attributes:
       checkpoint: the model.
-      states: names of those stored.
+      states: names of the stored states.
       dtype: number format on disk.
-      precision: of the computation.
+      precision: precision of the computation.
       rows_per_device: utterances of a step on one device; the last bits depend on it.
       recordings: "first" or "all" of a sentence.
-      long: what happens to recordings beyond the window, one of durations.LONG.
+      long: treatment of recordings longer than the window, one of durations.LONG.
     """
 
     checkpoint: Checkpoint
@@ -47,7 +47,7 @@ class ExtractionSettings:
         return self.checkpoint.dimensions.positions
 
     def settings(self) -> dict[str, Json]:
-        """All, beside weights and listing, that decides what a store holds."""
+        """Everything except weights and listing that decides the content of a store."""
         return {
             "states": list(self.states),
             "dtype": self.dtype,
@@ -59,7 +59,7 @@ class ExtractionSettings:
         }
 
     def shard_bytes(self, frames: Iterable[int]) -> int:
-        """Bytes on disk of utterances of so many frames."""
+        """Bytes on disk of utterances with these numbers of frames."""
         sizes, states = self.checkpoint.dimensions, len(self.states)
         return sum(
             activation_store.shard_bytes(n, states, sizes.positions, sizes.features, self.dtype)
@@ -67,7 +67,7 @@ class ExtractionSettings:
         )
 
     def limits(self) -> pipeline.Limits:
-        """Rows under way at once: decoded ahead and on their way to disk, so that the devices stay busy."""
+        """Limits of rows decoded ahead and being written, large enough to keep the devices busy."""
         capacity = self.rows_per_device * jax.local_device_count()
         return pipeline.Limits(
             rows_ahead=max(_THREADS, _AHEAD * capacity),

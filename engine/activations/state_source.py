@@ -1,4 +1,4 @@
-"""What a decoder is asked about: utterances, their states, and what a source of them can do.
+"""Interface of a source of encoder states for the decoder, and its records.
 
 States are float32 on the host, one utterance after the other; nothing is computed here.
 """
@@ -19,16 +19,16 @@ FINAL = "final"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ListedUtterance:
-    """One utterance that a decoder may be asked about.
+    """Utterance of a source.
 
     Attributes:
-      row: its place among the utterances of its language.
+      row: index among the utterances of its language.
       name: unique within the language.
-      sentence: shared by languages.
+      sentence: id shared by languages.
       transcription: "" if unknown.
-      seconds: length of the recording, beyond the window too; NaN where it can't be read.
-      frames: 20 ms each, of its own, at most the window's; 0 where it has none to give.
-      truncated: whether it is longer than the window.
+      seconds: length of the whole recording; NaN if it can't be read.
+      frames: number of its own frames of 20 ms, at most the window's; 0 if it is unusable.
+      truncated: True if it is longer than the window.
     """
 
     row: int
@@ -45,9 +45,9 @@ class Encoded:
     """States of one utterance, ready for the decoder.
 
     Attributes:
-      row: of the utterance in its language.
-      states: S as the source's `states`, N the window's frames; NaN from frame `visible` on.
-      visible: frames that cross-attention may see.
+      row: index of the utterance in its language.
+      states: S the source's `states`, N the frames of the window; NaN from frame `visible` on.
+      visible: number of frames that cross-attention may see.
     """
 
     row: int
@@ -57,12 +57,12 @@ class Encoded:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unusable:
-    """An utterance that has no states.
+    """Utterance without states.
 
     Attributes:
-      row: of the utterance in its language.
-      reason: for people, with the name of its file.
-      asked_for: left out by --long=skip, so nothing failed.
+      row: index of the utterance in its language.
+      reason: text for people, with the name of the file.
+      asked_for: True if --long=skip leaves it out, which is no failure.
     """
 
     row: int
@@ -76,25 +76,25 @@ class StateSource(Protocol):
 
     @property
     def states(self) -> tuple[str, ...]:
-        """Those asked for, in the order of the encoder."""
+        """Requested states, in the order of the encoder."""
         ...
 
     @property
     def apply_norm(self) -> tuple[bool, ...]:
-        """For each state, whether the encoder's final LayerNorm must still make it what was asked for.
+        """True for each state to which the encoder's final LayerNorm must still be applied.
 
-        True only for "final" out of a store that holds the last block's output instead.
+        This is "final" of a store that holds the last block's output instead.
         """
         ...
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Codes, in the corpus's order."""
+        """Codes of the languages, in the corpus's order."""
         ...
 
     @property
     def whole_window(self) -> bool:
-        """Whether the decoder sees the whole window, or the utterance's own frames alone."""
+        """True if the decoder sees the whole window, False if only the utterance's own frames."""
         ...
 
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
@@ -102,16 +102,16 @@ class StateSource(Protocol):
         ...
 
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
-        """States of some utterances, in the order of `rows`, each read or computed when it's asked for."""
+        """States of some utterances, in the order of `rows`, each read or computed when it is needed."""
         ...
 
     def identity(self, language: str) -> dict[str, Json]:
-        """All, beside the checkpoint's weights, that decides the states of a language."""
+        """Everything except the checkpoint's weights that decides the states of a language."""
         ...
 
 
 def check_states(states: Sequence[str], layers: int) -> None:
-    """Refuse states that a decoder can't be given; Refusal.
+    """Refuse states that can't be a decoder's input.
 
     Args:
       states: names, "1" .. str(layers) or "final".

@@ -1,9 +1,9 @@
-"""States out of activation stores, which keep an utterance's own frames only.
+"""States from activation stores, which hold only an utterance's own frames.
 
-A decoder that sees no others mostly fails: Whisper was trained to see the whole window, and looks at the
-silence after speech to know where to end (base, 32 French prompts: 21 ran on to their limit). So the
-rest of the window can be filled with states of a silent recording, for one pass of the encoder. One utterance
-is read at a time; a damaged shard is reported and the rest goes on.
+A decoder that sees only these mostly fails: Whisper was trained with the whole window and needs the silence
+after speech to find the end (base, 32 French prompts: 21 continued to the token limit). So the rest of the
+window can be filled with the states of a silent recording, at the cost of one pass of the encoder. One
+utterance is read at a time; a damaged shard is reported, and the run continues.
 """
 
 import dataclasses
@@ -19,17 +19,17 @@ from isogloss.engine.runtime.json_values import Json
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stored:
-    """Source of activation stores, see `state_source.StateSource`.
+    """Source of states in activation stores, see `state_source.StateSource`.
 
     Attributes:
-      stores: by language.
+      stores: stores by language.
       states: names, in the order of the encoder.
-      taken: state of the stores behind each of them.
+      taken: state that is read from the stores for each of them.
       positions: frames of the model's window.
-      silence: gives the states of a silent window, as `taken`; None leaves the utterance alone.
-      lacking: why a language's store can't give the states, if it can't.
-      silence_by: how they are computed, for `identity`.
-      listed: what each language's store holds, see `_Listed`, once it was asked for.
+      silence: function that returns the states `taken` of a silent window; None fills nothing.
+      lacking: reason by language, if its store lacks the states.
+      silence_by: computation of the silence, for `identity`.
+      listed: content of the stores read so far, see `_Listed`.
     """
 
     stores: dict[str, LanguageStore]
@@ -43,17 +43,17 @@ class Stored:
 
     @property
     def whole_window(self) -> bool:
-        """Whether the rest of the window is filled."""
+        """True if silence fills the rest of the window."""
         return self.silence is not None
 
     @property
     def apply_norm(self) -> tuple[bool, ...]:
-        """Which states still need the final LayerNorm."""
+        """True for each state that still needs the final LayerNorm."""
         return tuple(taken != state for taken, state in zip(self.taken, self.states, strict=True))
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Codes, in order."""
+        """Codes of the languages, in order."""
         return tuple(self.stores)
 
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
@@ -93,7 +93,7 @@ class Stored:
                 own += store.read(taken, [row])
             except ValueError as error:
                 reason = f"{store.path.name}: {store.names[row]}: state {taken} can't be read ({error})"
-                remedy = "Delete that file, run extract again, then this"
+                remedy = "Delete that file, run extract again, then this job"
                 return Unusable(row=row, reason=f"{reason}. {remedy}")
         if self.silence is None:
             states = np.full((len(self.taken), self.positions, store.features), np.nan, np.float32)
@@ -111,7 +111,7 @@ class Stored:
         )
 
     def identity(self, language: str) -> dict[str, Json]:
-        """All, beside the weights, that decides a language's states."""
+        """Everything except the weights that decides a language's states."""
         attributes = self.stores[language].attributes
         keys = ("corpus", "corpus_sha256", "settings")
         return {"silence_by": self.silence_by, **{key: attributes[key] for key in keys}}
@@ -119,15 +119,15 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Listed:
-    """Utterances of a language by what its store held when it was first asked.
+    """Content of a language's store when it was first needed.
 
-    A listing of 760 shards takes seconds on a network file system, so a run doesn't repeat it for every block
-    of utterances; shards that are written meanwhile are found by the next run.
+    Listing 760 shards takes seconds on a network file system, so a run doesn't repeat it for every block of
+    utterances; the next run finds shards that are written meanwhile.
 
     Attributes:
-      present: those that are stored.
-      left_out: those that --long=skip leaves out.
-      failures: reason by row of those that can't be used.
+      present: True for each utterance that is stored.
+      left_out: True for each utterance that --long=skip leaves out.
+      failures: reason by row of each unusable utterance.
     """
 
     present: Bool[np.ndarray, " U"]

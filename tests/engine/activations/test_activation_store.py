@@ -118,7 +118,7 @@ def test_notes_on_failures(store):
     ],
 )
 def test_resuming_something_else_is_refused_with_both_values(store, change, values):
-    with pytest.raises(ValueError, match="made from something else") as error:
+    with pytest.raises(ValueError, match="made from another model, corpus or settings") as error:
         activation_store.check_identity(store, dataclasses.replace(IDENTITY, **change))
     assert all(value in str(error.value) for value in values)
 
@@ -128,5 +128,5 @@ def test_the_same_identity_is_resumed_whatever_its_flags(store):
 
 
 def test_language_that_is_not_extracted(store):
-    with pytest.raises(ValueError, match=r"'zz' isn't extracted \(there: aa\)"):
+    with pytest.raises(ValueError, match=r"'zz' isn't extracted \(stored: aa\)"):
         activation_store.open_store(store.path.parent, "zz")

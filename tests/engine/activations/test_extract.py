@@ -225,7 +225,7 @@ def test_resuming_with_another_corpus_is_refused(config, tmp_path, speech):
 def test_disk_that_is_too_small_is_refused_beforehand(config, monkeypatch):
     monkeypatch.setattr(extract.shutil, "disk_usage", lambda path: Disk(10, 0, 10))
     monkeypatch.setattr(extract.encoder_program, "load", lambda *a, **k: pytest.fail("the encoder was run"))
-    with pytest.raises(ValueError, match=r"20 utterances need 0\.00 GB, 0\.00 GB are free"):
+    with pytest.raises(ValueError, match=r"20 utterances need 0\.00 GB, but 0\.00 GB are free"):
         extract.run(config)
     assert not config.store.exists()
 

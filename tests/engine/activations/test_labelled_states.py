@@ -87,11 +87,11 @@ def test_what_is_beyond_the_window_is_cut_with_a_warning(model_folder):
 @pytest.mark.parametrize(
     ("wave", "message"),
     [
-        (np.zeros((2, 100)), r"one axis, time, .* its shape is \(2, 100\)"),
+        (np.zeros((2, 100)), r"one axis, time, .* this has the shape \(2, 100\)"),
         (np.zeros(0), "at least one sample"),
-        (np.zeros(100, np.int16), "they are int16; divide int16 by 32768"),
+        (np.zeros(100, np.int16), "but are int16; divide int16 by 32768"),
         (np.array([0.1, np.nan, np.inf]), "2 samples are NaN or infinite"),
-        (np.array([0.1, -3000.0]), r"must lie in \[-1, 1\], one is -3000"),
+        (np.array([0.1, -3000.0]), r"must lie in \[-1, 1\], but one is -3000"),
     ],
 )
 def test_waveforms_that_cannot_be_used_are_refused(model_folder, wave, message):

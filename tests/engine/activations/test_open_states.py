@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 import soundfile
 
-from isogloss.engine.activations import activation_store, extract, open_states
+from isogloss.engine.activations import activation_store, extract, open_states, state_source
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime import zarr_group
 
@@ -101,7 +101,7 @@ def test_final_is_made_of_the_last_block_where_a_store_lacks_it(checkpoint, extr
     two, last = states(source, "aa", [1])[1].states
     np.testing.assert_array_equal(two, last)
     extract.run(dataclasses.replace(config, store=tmp_path / "two", states=("2",)))
-    with pytest.raises(ValueError, match=r"aa\.zarr: holds no state 1, it holds 2"):
+    with pytest.raises(ValueError, match=r"aa\.zarr: holds no state 1, only 2"):
         open_states.open_store(tmp_path / "two", checkpoint, ("1", "2"))
 
 
@@ -111,10 +111,10 @@ def test_a_store_without_the_state_breaks_its_own_language_only(checkpoint, extr
     extract.run(dataclasses.replace(config, states=("2",), languages=("bb",)))
     source = open_states.open_store(tmp_path, checkpoint, ("1", "2"))
     assert source.languages == ("aa", "bb")
-    assert all(isinstance(made, open_states.Encoded) for made in states(source, "aa", [0, 1]).values())
+    assert all(isinstance(made, state_source.Encoded) for made in states(source, "aa", [0, 1]).values())
     for broken in states(source, "bb", [0, 1]).values():
-        assert isinstance(broken, open_states.Unusable)
-        assert "bb.zarr: holds no state 1, it holds 2. Ask for those" in broken.reason
+        assert isinstance(broken, state_source.Unusable)
+        assert "bb.zarr: holds no state 1, only 2. Name those" in broken.reason
 
 
 def test_broken_recordings_are_reported_and_the_rest_goes_on(checkpoint, speech, tmp_path):
@@ -125,7 +125,7 @@ def test_broken_recordings_are_reported_and_the_rest_goes_on(checkpoint, speech,
     corpus = f"manifest:{tmp_path}/speech/speech.tsv"
     source = open_states.open_audio(corpus, checkpoint, ("final",), long="skip")
     made = states(source, "aa", range(7))
-    broken = {row: m for row, m in made.items() if isinstance(m, open_states.Unusable)}
+    broken = {row: m for row, m in made.items() if isinstance(m, state_source.Unusable)}
     assert {row: m.asked_for for row, m in broken.items()} == {1: False, 2: False, 5: True, 6: True}
     assert "aa-1.wav" in broken[1].reason
     assert "truncated" in broken[2].reason
@@ -141,9 +141,9 @@ def test_what_a_store_lacks_is_reported_and_the_rest_goes_on(checkpoint, extract
     store.note_failure(2, "aa-2.wav: is broken")
     source = open_states.open_store(tmp_path / "store", checkpoint, ALL, languages=("aa",))
     made = states(source, "aa", [1, 2, 4, 5])
-    assert isinstance(made[1], open_states.Encoded)
-    assert isinstance(made[5], open_states.Encoded)
-    assert made[2] == open_states.Unusable(row=2, reason="aa-2.wav: is broken")
+    assert isinstance(made[1], state_source.Encoded)
+    assert isinstance(made[5], state_source.Encoded)
+    assert made[2] == state_source.Unusable(row=2, reason="aa-2.wav: is broken")
     assert "s4.0: state 1 can't be read" in made[4].reason
     store.forget_failure(2)
     [kept] = source.encoded("aa", [2])
@@ -168,7 +168,7 @@ def test_a_store_is_listed_once_a_run_and_again_by_the_next(checkpoint, extracti
     for missing in ([2], []):
         source = open_states.open_store(tmp_path / "store", checkpoint, ALL, languages=("aa",))
         found = [made for row in range(7) for made in source.encoded("aa", [row])]
-        assert [made.row for made in found if isinstance(made, open_states.Unusable)] == missing
+        assert [made.row for made in found if isinstance(made, state_source.Unusable)] == missing
         (tmp_path / "shard").exists() and (tmp_path / "shard").rename(shard)
     assert len(listings) == 2
 
@@ -181,7 +181,7 @@ def test_a_state_that_is_not_finite_is_broken(tmp_path, model_folder, speech):
     damaged = load_checkpoint(str(tmp_path / "model"))
     source = open_states.open_audio(f"manifest:{speech}", damaged, ALL)
     [made] = source.encoded("aa", [0])
-    assert isinstance(made, open_states.Unusable)
+    assert isinstance(made, state_source.Unusable)
     assert made.reason.startswith("aa-0.wav: state ")
     assert "1" not in made.reason.split(" isn't")[0].removeprefix("aa-0.wav: state ").split(", ")
 
@@ -209,5 +209,3 @@ def test_a_store_of_another_model_or_none_is_refused(other_model_folder, checkpo
         open_states.open_store(tmp_path, checkpoint, ALL)
     with pytest.raises(ValueError, match="'zz' isn't extracted"):
         open_states.open_store(extraction.store, checkpoint, ALL, languages=("zz",))
-    with pytest.raises(ValueError, match="names a language twice"):
-        open_states.open_store(extraction.store, checkpoint, ALL, languages=("aa", "aa"))
