@@ -31,23 +31,23 @@ def compare(
     dtw_normalise: str = "none",
     implementation: str = "auto",
 ) -> xr.Dataset:
-    """Scores of every utterance of x with every one of y: a variable (a, b) for each measure.
+    """Scores of every utterance of x with every utterance of y: a variable (a, b) for each measure.
 
-    An utterance is an array (frame, feature), of whatever length, of its own frames alone, or what `encode`
-    gives: with states, scores are (state, a, b). A single utterance has no axis. Lists of arrays with names
-    of their own, as `encode` gives files, are labelled by them, others by number.
+    An utterance is an array (frame, feature) of any length without padding, or a result of `encode`; with
+    states, scores are (state, a, b). A single utterance has no axis. Lists of arrays with distinct names, as
+    `encode` gives files, are labelled by these names, others by number.
 
     Args:
       x: queries.
       y: candidates.
       measures: one name or several: "seqsim" (F1), its "precision" and "recall", "meanpool", "dtw" (a cost).
       remove_language_mean: subtract from every frame the mean of its list, as the grid job does.
-      dtw_normalise: what DTW costs are divided by: "none", "path_length" (cells of the path) or "length_sum"
-        (frames of both).
-      implementation: of the frame kernels; auto: numba on a CPU, else xla.
+      dtw_normalise: divisor of DTW costs: "none", "path_length" (cells of the path) or "length_sum" (frames
+        of both).
+      implementation: implementation of the frame kernels; auto: numba on a CPU, else xla.
 
     Raises:
-      Refusal: an unknown measure, no utterance, or arrays that can't be compared; the message names which.
+      Refusal: unknown measure, no utterance, or arrays that can't be compared; the message names them.
     """
     measures = (measures,) if isinstance(measures, str) else measures
     choose(measures)
@@ -80,7 +80,7 @@ def compare(
 
 
 def _utterances(given: Frames | Sequence[Frames], name: str) -> list[xr.DataArray]:
-    """Utterances as arrays (state, frame, feature), checked."""
+    """Checked utterances as arrays (state, frame, feature)."""
     if not isinstance(given, Sequence):
         return [_utterance(given, name)]
     if not given:
@@ -108,11 +108,11 @@ def _utterance(frames: Frames, name: str) -> xr.DataArray:
 
 
 def _common_states(utterances: Sequence[xr.DataArray]) -> tuple[str, ...]:
-    """States that all utterances have; all must have the same, and equally many features."""
+    """States of all utterances; Refusal if states or numbers of features differ."""
     first, *others = ((tuple(u.state.values.tolist()), u.sizes["feature"]) for u in utterances)
     for states, features in others:
         if features != first[1]:
-            raise Refusal(f"arrays have {first[1]} and {features} features: they aren't of one model")
+            raise Refusal(f"arrays have {first[1]} and {features} features, so they are of different models")
         if states != first[0]:
             described = [", ".join(names) or "none" for names in (first[0], states)]
             raise Refusal(f"arrays must have the same states; one has {described[0]}, another {described[1]}")
@@ -124,6 +124,6 @@ def _of_state(utterances: Sequence[xr.DataArray], state: str) -> list[Float32[np
 
 
 def _labels(utterances: Sequence[xr.DataArray]) -> list[str] | list[int]:
-    """Names of the arrays where each has one of its own, else numbers."""
+    """Names of the arrays if all have distinct names, else numbers."""
     names = [str(utterance.name) for utterance in utterances if utterance.name is not None]
     return names if len(set(names)) == len(utterances) else list(range(len(utterances)))

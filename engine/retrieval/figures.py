@@ -1,7 +1,7 @@
 """PNG figures of a report: language x language heatmaps, and R@1 along the states.
 
-Each function returns a matplotlib figure sized for its content, in up to a second for 102 languages. Unknown
-values are hatched, never drawn as zero.
+Each function returns a matplotlib figure whose size fits its content, in at most a second for 102 languages.
+Unknown values are hatched, never drawn as zero.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from isogloss.engine.drawing.style import CHANCE, HATCH, INK, LINES, MUTED, PLAI
 from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.measures import MEASURES
 
-_WIDE = 0.8  # inches of a cell that take a name lying down
-_FEW = 6  # up to as many pairs have lines of their own
+_WIDE = 0.8  # inches; wider cells have horizontal names
+_FEW = 6  # pairs; up to this many have lines of their own
 
 
 def top(results: metrics.Results) -> float:
@@ -32,12 +32,12 @@ def top(results: metrics.Results) -> float:
 
 
 def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bool) -> Figure:
-    """R@1 of every pair at one state, row = query language, column = candidate language.
+    """Heatmap of R@1 of every pair at one state, row = query language, column = candidate language.
 
     Args:
-      results: all figures.
+      results: figures of the grid.
       measure: one of `results.measures`.
-      state: its index.
+      state: index of the state.
       clustered: order languages by similarity, under their tree; otherwise by FLEURS group.
     """
     recall = results.matrix("recall_at_1", measure, state)
@@ -69,10 +69,10 @@ def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bo
 
 
 def curves(results: metrics.Results) -> Figure:
-    """R@1 along the states, a panel per measure on one scale, with chance.
+    """Curves of R@1 along the states, a panel per measure on one scale, with chance.
 
-    Up to six pairs have a line each and direction (a->b solid, b->a dashed); of more, the mean
-    over pairs and directions is drawn with the band that holds the middle 80% of them.
+    Up to six pairs have a line per direction (a->b solid, b->a dashed); for more pairs, the mean over pairs
+    and directions is drawn, with a band that holds the middle 80% of them.
     """
     columns = min(3, len(results.measures))
     rows = -(-len(results.measures) // columns)
@@ -119,7 +119,7 @@ def _title(figure: Figure, title: str, *, clustered: bool) -> None:
 
 
 def _cells(axes: Axes, values: Float[np.ndarray, "L L"], highest: float) -> AxesImage:
-    """Colour the known cells; what stays hatched is unknown, the diagonal is plain."""
+    """Image of the known cells; unknown cells are hatched, the diagonal is plain."""
     axes.patch.set(hatch="//////", facecolor="white", edgecolor=HATCH, linewidth=0)
     ramp = colors.LinearSegmentedColormap.from_list("isogloss", SEQUENTIAL)
     plain = np.where(np.eye(len(values), dtype=bool), 0.0, np.nan)
@@ -137,7 +137,7 @@ def _cells(axes: Axes, values: Float[np.ndarray, "L L"], highest: float) -> Axes
 
 
 def _name(axes: Axes, codes: Sequence[str], cell: float, pad: float) -> None:
-    """Write languages left and above."""
+    """Write the names of languages on the left and above."""
     names, size = _names(codes), _text_size(cell)
     axes.set_yticks(range(len(codes)), names, size=size, color=INK)
     turn = 0 if cell > _WIDE else 90
@@ -151,12 +151,12 @@ def _names(codes: Sequence[str]) -> list[str]:
 
 
 def _text_size(cell: float) -> float:
-    """Points that fit a cell's side."""
+    """Font size in points that fits a cell."""
     return min(9.5, cell * 72 * 0.72)
 
 
 def _separate(axes: Axes, groups: Sequence[str]) -> None:
-    """Draw a line between groups, and their names on the right."""
+    """Draw lines between groups, and write their names on the right."""
     starts = [i for i, group in enumerate(groups) if i == 0 or group != groups[i - 1]]
     for start, stop in zip(starts, [*starts[1:], len(groups)], strict=True):
         if start:

@@ -1,7 +1,7 @@
-"""Conductor of the grid: activation stores in, score matrices of every language pair and state out.
+"""The grid job: reads activation stores, writes score matrices of every language pair and state.
 
-The unit of work is one pair at one state. Languages are taken in blocks that fit the memory given, and each
-is loaded once per pair of blocks, not once per pair of languages; the next one is read while the kernels run.
+The unit of work is one pair at one state. Languages are loaded in blocks that fit --memory_gb, once per pair
+of blocks, not once per pair of languages; the next language is read while the kernels run.
 """
 
 import dataclasses
@@ -45,18 +45,18 @@ Unit = tuple[int, int]  # (state, pair): the order of work
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GridSummary:
-    """How a run ended; units are of this process's share.
+    """Result of a run; units are of this process's share.
 
     Attributes:
       done: units computed and written by this run.
-      skipped: units that were there already.
-      failed: reason by unit that couldn't be computed.
-      missing: by language, broken utterances that its store lacks; their rows and columns are NaN.
-      seconds: of the run.
+      skipped: units computed by earlier runs.
+      failed: reasons by unit that couldn't be computed.
+      missing: broken utterances that a language's store lacks, by language; their rows and columns are NaN.
+      seconds: duration of the run.
       utterance_pairs_per_second: throughput.
-      implementation: of the kernels.
-      programs: compiled by this run, and found compiled by an earlier one.
-      plan: what is to do: units, FLOPs, bytes; with --dry_run the time it would take.
+      implementation: implementation of the kernels.
+      programs: number compiled by this run, and number found in the cache.
+      plan: work to do: units, FLOPs, bytes; with --dry_run also the estimated time.
     """
 
     done: int
@@ -71,15 +71,15 @@ class GridSummary:
 
     @property
     def complete(self) -> bool:
-        """Whether every unit is there, of every recording that was meant to be."""
+        """True if every unit is computed and no recording is broken."""
         return not self.failed and not any(self.missing.values())
 
 
 def run(config: GridConfig) -> GridSummary:
-    """Compute the part of a grid that isn't there yet.
+    """Summary of a run that computes the missing part of a grid.
 
     Raises:
-      Refusal: bad input, before any compute.
+      Refusal: bad input, found before any computation.
       OSError: the grid can't be written.
     """
     start = time.monotonic()
@@ -107,25 +107,25 @@ def run(config: GridConfig) -> GridSummary:
     finished = grid.done()
     todo = [unit for unit in mine if unit[::-1] not in finished]
     _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
-    tally = _GridOutcome(skipped=len(mine) - len(todo))
+    outcome = _GridOutcome(skipped=len(mine) - len(todo))
     progress = Progress("grid", len(todo), "units")
     for (state, pair), scores in _computed(config, grid_plan, members, todo, implementation, block):
         if isinstance(scores, DamagedError):
             what = f"{grid_store.pair_name(pairs[pair])} state {grid_plan.states[state]}"
             _LOG.error("%s: %s", what, scores)
-            tally.failed[what] = str(scores)
+            outcome.failed[what] = str(scores)
         else:
             grid.write(pair, state, scores)
-            tally.done += 1
-            tally.utterance_pairs += math.prod(len(members[code].rows) for code in pairs[pair])
+            outcome.done += 1
+            outcome.utterance_pairs += math.prod(len(members[code].rows) for code in pairs[pair])
         progress.advance()
     progress.close()
-    return _summary(tally, members, implementation, start, programs(), {"units": len(todo)})
+    return _summary(outcome, members, implementation, start, programs(), {"units": len(todo)})
 
 
 @dataclasses.dataclass(kw_only=True)
 class _GridOutcome:
-    """Counts of a run under way."""
+    """Counts of a run in progress."""
 
     done: int = 0
     skipped: int = 0
@@ -134,7 +134,7 @@ class _GridOutcome:
 
 
 def _summary(
-    tally: _GridOutcome,
+    outcome: _GridOutcome,
     members: Mapping[str, GridLanguage],
     implementation: str,
     start: float,
@@ -143,12 +143,12 @@ def _summary(
 ) -> GridSummary:
     seconds = time.monotonic() - start
     return GridSummary(
-        done=tally.done,
-        skipped=tally.skipped,
-        failed=tally.failed,
+        done=outcome.done,
+        skipped=outcome.skipped,
+        failed=outcome.failed,
         missing={code: member.broken for code, member in members.items() if member.broken},
         seconds=round(seconds, 3),
-        utterance_pairs_per_second=round(tally.utterance_pairs / seconds, 1),
+        utterance_pairs_per_second=round(outcome.utterance_pairs / seconds, 1),
         implementation=implementation,
         programs=programs,
         plan=cost,
@@ -156,26 +156,26 @@ def _summary(
 
 
 def _warn(grid_plan: Plan, members: Mapping[str, GridLanguage]) -> None:
-    """Say what will be NaN, and which pairs have nothing to retrieve."""
+    """Log the utterances that will be NaN, and the pairs without a common sentence."""
     for code, member in members.items():
         if member.missing:
             _LOG.warning("%s lacks %d utterances: %s", code, len(member.missing), first_names(member.missing))
-    strangers = [
+    unshared = [
         grid_store.pair_name(p) for p, n in zip(grid_plan.pairs, grid_plan.common, strict=True) if not n
     ]
-    if strangers:
-        _LOG.warning("no sentence in common: %s; is `sentence` the same in both?", ", ".join(strangers))
+    if unshared:
+        _LOG.warning("no sentence in common: %s; is `sentence` the same in both?", ", ".join(unshared))
 
 
 def _languages(config: GridConfig) -> tuple[str, ...]:
-    """Languages to be compared: those asked for, or all that are extracted."""
+    """Languages to compare: those of --languages, by default all that are extracted."""
     extracted = activation_store.languages(config.store)
     for code in config.languages:
-        activation_store.open_store(config.store, code)  # says what there is, if this isn't
+        activation_store.open_store(config.store, code)  # refuses a language that isn't stored
     languages = tuple(code for code in extracted if not config.languages or code in config.languages)
     if len(languages) < 2:
         names = ", ".join(languages) or "none"
-        raise Refusal(f"{config.store}: a grid needs two extracted languages, to compare are: {names}")
+        raise Refusal(f"{config.store}: a grid needs two extracted languages, got {names}")
     return languages
 
 
@@ -204,7 +204,7 @@ def _plan(
 
 
 def _natural(sentence: str) -> tuple[bool, int, str]:
-    """Numbers by value and before words, as FLEURS's ids are numbers."""
+    """Sort key that orders numbers by value and before words, as FLEURS's ids are numbers."""
     return (False, int(sentence), sentence) if sentence.isdecimal() else (True, 0, sentence)
 
 
@@ -216,7 +216,7 @@ def _computed(
     implementation: str,
     block: int,
 ) -> Iterator[tuple[Unit, dict[str, Float32[np.ndarray, "Q C"]] | DamagedError]]:
-    """Units with their scores, or why they have none, state by state and block by block."""
+    """Units with their scores or the error of a damaged shard, state by state and block by block."""
     places = {sentence: i for i, sentence in enumerate(grid_plan.sentences)}
     where = {code: np.asarray([places[s] for s in m.sentences], int) for code, m in members.items()}
     size = len(grid_plan.sentences)
@@ -227,13 +227,12 @@ def _computed(
             name = grid_plan.states[state]
             for a, b, x, y in _loaded(visits, members, name, config.remove_language_mean, reader):
                 unit = (state, grid_plan.pairs.index((a, b)))
-                if isinstance(x, DamagedError):
-                    yield unit, x
+                try:
+                    loaded = x.result(), y.result()
+                except DamagedError as error:
+                    yield unit, error
                     continue
-                if isinstance(y, DamagedError):
-                    yield unit, y
-                    continue
-                scores = score(x, y, grid_plan.measures, implementation, config.dtw_normalise)
+                scores = score(*loaded, grid_plan.measures, implementation, config.dtw_normalise)
                 full = {measure: np.full((size, size), np.nan, np.float32) for measure in scores}
                 for measure, matrix in scores.items():
                     full[measure][np.ix_(where[a], where[b])] = matrix
@@ -241,7 +240,7 @@ def _computed(
 
 
 def _block_size(config: GridConfig, members: Mapping[str, GridLanguage]) -> int:
-    """Languages in a block, so that two blocks and a pair read ahead fit the memory given."""
+    """Number of languages in a block, so that two blocks and a pair read ahead fit --memory_gb."""
     largest = max(_bytes(member, remove_mean=config.remove_language_mean) for member in members.values())
     fit = int(config.memory_gb * 1e9 / largest)
     if fit < 4:
@@ -259,9 +258,9 @@ def _bytes(member: GridLanguage, *, remove_mean: bool) -> int:
 
 
 def blocks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, frozenset[str]]]:
-    """Pairs in an order that keeps few languages in use, each with the languages to keep until it's done.
+    """Pairs in an order that needs few languages at a time, each with the languages to keep in memory.
 
-    Languages are cut into blocks of `size`; all pairs of two blocks follow each other.
+    Languages are divided into blocks of `size`; all pairs of the same two blocks are consecutive.
     """
     languages = sorted({code for pair in pairs for code in pair})
     block = {code: i // size for i, code in enumerate(languages)}
@@ -277,30 +276,23 @@ def _loaded(
     state: str,
     remove_mean: bool,
     reader: ThreadPoolExecutor,
-) -> Iterator[tuple[str, str, LanguageStates | DamagedError, LanguageStates | DamagedError]]:
-    """Pairs with their states in memory; the next pair's are read while this one's are used."""
+) -> Iterator[tuple[str, str, Future[LanguageStates], Future[LanguageStates]]]:
+    """Pairs with their states; those of the next pair are read while these are used."""
     order = list(visits)
-    held: dict[str, Future[LanguageStates | DamagedError]] = {}
+    held: dict[str, Future[LanguageStates]] = {}
     for i, (pair, kept) in enumerate(order):
         following = order[i + 1][0] if i + 1 < len(order) else pair
         held = {code: future for code, future in held.items() if code in kept}
         for code in (*pair, *following):
             if code not in held:
-                held[code] = reader.submit(_load, members[code], state, remove_mean)
-        yield *pair, held[pair[0]].result(), held[pair[1]].result()
-
-
-def _load(member: GridLanguage, state: str, remove_mean: bool) -> LanguageStates | DamagedError:
-    try:
-        return load(member, state, remove_language_mean=remove_mean)
-    except DamagedError as error:
-        return error
+                held[code] = reader.submit(load, members[code], state, remove_language_mean=remove_mean)
+        yield *pair, *(held[code] for code in pair)
 
 
 def _estimate(
     grid_plan: Plan, members: Mapping[str, GridLanguage], todo: Sequence[Unit], implementation: str
 ) -> dict[str, int | float]:
-    """Work, bytes and time of units, by a sample of the kernels timed on the spot."""
+    """Work, bytes and time of units, from a sample of the kernels timed here."""
     frames = {code: int(member.store.frames[list(member.rows)].sum()) for code, member in members.items()}
     features = next(iter(members.values())).store.features
     pairs = [grid_plan.pairs[pair] for _, pair in todo]
@@ -318,7 +310,7 @@ def _estimate(
 
 
 def _seconds_per_cell(features: int, names: tuple[str, ...], implementation: str) -> float:
-    """Time of the kernels per pair of frames on this machine, by a sample of 16 utterances of 4 s."""
+    """Seconds of the kernels per pair of frames on this machine, from a sample of 16 utterances of 4 s."""
     sample = np.random.default_rng(0).standard_normal((16, 200, features)).astype(np.float32)
     x = arrange(list(sample), remove_mean=False)
     seconds = []

@@ -14,7 +14,7 @@ _MEANINGS = "; ".join(f"{name}: {measure.described}" for name, measure in MEASUR
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GridConfig(ShardedJobConfig):
-    """Options of the grid job; each field's help is in its definition."""
+    """Options of the grid job; each definition has the field's help."""
 
     store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
     grid: pathlib.Path = option("Grid of score matrices to write, a folder GRID.zarr.")

@@ -1,7 +1,7 @@
 """Grid of score matrices: one array per measure, (pair, state, query, candidate), in one Zarr group.
 
-A chunk is one pair at one state: the unit of work, written once and whole, one file. A unit is done when the
-chunk of every measure exists; nothing else records it. NaN stands where a language lacks a sentence.
+A chunk is one pair at one state, the unit of work: one file, written once. A unit is done when the chunks of
+all measures exist; nothing else records it. Scores of sentences that a language lacks are NaN.
 """
 
 import dataclasses
@@ -31,16 +31,16 @@ def pair_name(pair: Pair) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Axes of a grid and what it is of; a grid of another plan is not resumed.
+    """Axes and identity of a grid; a run with another plan doesn't resume it.
 
     Attributes:
       pairs: language pairs, each unordered pair once.
       states: names of encoder states.
-      sentences: of any language, in order; the query and the candidate axis.
-      measures: some of MEASURES.
-      common: sentences that both languages of each pair have.
-      identity: all else that decides the numbers: weights, listings, broken utterances, options.
-      flags: the resolved flags of the run that made the grid, for the record.
+      sentences: sentences of all languages, in order; the query and the candidate axis.
+      measures: names among MEASURES.
+      common: number of sentences that both languages of each pair have.
+      identity: everything else that decides the numbers: weights, listings, broken utterances, options.
+      flags: resolved flags of the run that made the grid, for the record.
     """
 
     pairs: tuple[Pair, ...]
@@ -52,7 +52,7 @@ class Plan:
     flags: Mapping[str, Json]
 
     def attributes(self) -> dict[str, Json]:
-        """As group attributes."""
+        """Attributes of the group."""
         axes: dict[str, Json] = {
             "pairs": [pair_name(pair) for pair in self.pairs],
             "states": list(self.states),
@@ -63,16 +63,16 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grid:
-    """An open grid.
+    """Open grid.
 
     Attributes:
-      path: of the Zarr group.
-      attributes: of the group.
+      path: path of the Zarr group.
+      attributes: attributes of the group.
       pairs: language pairs.
       states: names of encoder states.
-      sentences: of the query and of the candidate axis.
+      sentences: labels of the query and of the candidate axis.
       measures: names of the arrays.
-      common: sentences that both languages of each pair have.
+      common: number of sentences that both languages of each pair have.
     """
 
     path: pathlib.Path
@@ -88,7 +88,7 @@ class Grid:
         return {m: zarr_group.open_array(self.path, m, keep_fill=True) for m in self.measures}
 
     def done(self) -> set[tuple[int, int]]:
-        """(pair, state) indices of the units whose chunks are all there."""
+        """Indices (pair, state) of the units whose chunks all exist."""
         found = [zarr_group.chunks_present(self.path, measure, 2) for measure in self.measures]
         return {(pair, state) for pair, state in set.intersection(*found)}
 
@@ -101,11 +101,11 @@ class Grid:
             zarr_group.finish(write, f"{self.path}: pair {pair}, state {state}")
 
     def read(self, measure: str, pair: int, state: int) -> Float[np.ndarray, "Q C"]:
-        """One score matrix; NaN all over if it isn't computed yet."""
+        """Score matrix of a pair at a state; all NaN if it isn't computed yet."""
         return self.reading(measure, pair, state).result()
 
     def reading(self, measure: str, pair: int, state: int) -> ts.Future:
-        """What `read` waits for; many may be under way. ValueError from it if the chunk is damaged."""
+        """Future of `read`, so that many reads overlap; it raises ValueError if the chunk is damaged."""
         return self._arrays[measure][pair, state].read()
 
     @functools.cached_property
@@ -113,15 +113,15 @@ class Grid:
         return {measure: zarr_group.chunk_files(self.path, measure) for measure in self.measures}
 
     def checksum(self, measure: str, pair: int, state: int) -> tuple[int, str]:
-        """Size and checksum of the file of one score matrix; FileNotFoundError if it isn't computed yet."""
+        """Size and checksum of one score matrix's file; FileNotFoundError if it isn't computed yet."""
         return zarr_group.checksum(self._files[measure]((pair, state, 0, 0)))
 
 
 def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
-    """The grid at `path`, made now if there is none.
+    """Grid at `path`, made now if there is none.
 
     Raises:
-      Refusal: there is a grid of another plan; the message gives both values.
+      Refusal: the existing grid has another plan; the message gives both values.
     """
     size = len(plan.sentences)
     shape = (len(plan.pairs), len(plan.states), size, size)
@@ -142,14 +142,14 @@ def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
     return open_grid(path)
 
 
-_SINCE: dict[str, Json] = {"dtw_normalise": "none"}  # of grids made before the option was there
+_SINCE: dict[str, Json] = {"dtw_normalise": "none"}  # values in grids made before the option existed
 
 
 def open_grid(path: pathlib.Path) -> Grid:
-    """The grid that a grid job made at `path`, for reading.
+    """Grid that a grid job made at `path`, for reading.
 
     Raises:
-      Refusal: there is none, or it's something else or of another format.
+      Refusal: there is no grid, or a Zarr group of another kind or format.
     """
     if not zarr_group.exists(path):
         raise Refusal(f"{path}: there is no grid; make one with the grid job, or name another --grid")
@@ -171,10 +171,10 @@ def open_grid(path: pathlib.Path) -> Grid:
 
 
 def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
-    """(pair, state) indices that the grid at `path` has, none if there is no grid; writes nothing.
+    """Indices (pair, state) of the finished units of the grid at `path`, if there is one; writes nothing.
 
     Raises:
-      Refusal: there is a grid of another plan.
+      Refusal: the existing grid has another plan.
     """
     if not zarr_group.exists(path):
         return set()
@@ -188,8 +188,8 @@ def _check_plan(path: pathlib.Path, plan: Plan) -> None:
     found = {key: attributes.get(key) for key in wanted}
     if lines := json_values.differences(found, wanted):
         raise Refusal(
-            f"{path}: a grid of something else is there{lines}\n"
-            "  Remedy: another --grid, or the flags and stores it was made with."
+            f"{path}: holds a grid of other stores or flags{lines}\n"
+            "  Remedy: name another --grid, or use the flags and stores it was made with."
         )
 
 
@@ -214,15 +214,16 @@ def _coordinates(plan: Plan) -> list[Coordinate]:
 
 
 def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, ...]:
-    """Pairs that `--pairs` names, each in the order of `languages`; all of them where none is named.
+    """Pairs that `--pairs` names, each in the order of `languages`; all pairs if it names none.
 
     Raises:
-      Refusal: a pair that isn't two different languages of `languages`, or is named twice.
+      Refusal: a pair doesn't have two different languages of `languages`, or is named twice.
     """
     if not wanted:
         return tuple((a, b) for i, a in enumerate(languages) for b in languages[i + 1 :])
     found = []
     for text in wanted:
+        # A code may contain "-" itself, so every hyphen is tried as the separator.
         cuts = [(text[:i], text[i + 1 :]) for i, letter in enumerate(text) if letter == "-"]
         known = [(a, b) for a, b in cuts if a in languages and b in languages]
         if not known:

@@ -1,4 +1,4 @@
-"""Names of languages in a report and their orders: by FLEURS group, and by who retrieves whom.
+"""Names of languages in a report, and their orders: by FLEURS group, and clustered by R@1.
 
 Clustering is average linkage with optimal leaf order (Bar-Joseph et al., Bioinformatics 17, 2001)
 on 1 - R@1, averaged over both directions. A pair without a figure counts as averagely distant.
@@ -26,7 +26,7 @@ def names(languages: Sequence[str]) -> list[str]:
 
 
 def by_group(languages: Sequence[str]) -> list[int]:
-    """Order of `languages`: groups as in the FLEURS table, by code inside a group."""
+    """Indices of `languages` in the order of FLEURS groups, and of codes inside a group."""
     groups = (*GROUPS, OTHER_GROUP)
     return sorted(
         range(len(languages)), key=lambda i: (groups.index(language_group(languages[i])), languages[i])
@@ -45,6 +45,6 @@ def tree(recall: Float[np.ndarray, "L L"]) -> Float[np.ndarray, "K 4"] | None:
 
 
 def by_cluster(recall: Float[np.ndarray, "L L"]) -> list[int]:
-    """Order of languages along the leaves of `tree`; as they are for fewer than three."""
+    """Indices of languages along the leaves of `tree`; unchanged for fewer than three."""
     linkage = tree(recall)
     return list(range(len(recall))) if linkage is None else hierarchy.leaves_list(linkage).tolist()

@@ -1,7 +1,7 @@
 """Retrieval figures of any score matrix, for notebooks: no grid, no report.
 
-The figures are those of the report, from the same ranks: a tie counts against the right answer, intervals are
-a bootstrap over sentences.
+The figures are those of the report, from the same ranks: a tie counts against the right answer; intervals
+come from a bootstrap over sentences.
 """
 
 import itertools
@@ -16,16 +16,16 @@ from isogloss.engine.runtime.refusal import Refusal
 
 
 def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = None) -> pd.DataFrame:
-    """Retrieval figures of a score matrix, one row for each direction: rows ask first, then columns.
+    """Retrieval figures of a score matrix, one row per direction: first rows, then columns are the queries.
 
-    Row i and column i must be the same sentence. A row or a column of NaN alone is a sentence that one side
-    lacks; it takes no part. Further axes before these two, such as `state` in what `compare` gives, become
+    Row i and column i must be the same sentence. A row or a column of only NaN is a sentence that one side
+    lacks; it is left out. Further axes before these two, such as `state` in what `compare` gives, become
     levels of the index. Columns: n (sentences), recall_at_1, recall_at_5, mrr, mutual_nn (share of sentences
     that are each other's nearest), chance, and the ends ci_low, ci_high of the 95% interval of recall_at_1.
 
     Args:
       scores: the last two axes are queries and candidates.
-      cost: whether smaller is better. By default as the measure that a labelled array is named for, such as
+      cost: True if smaller is better. By default that of the measure whose name a labelled array has, such as
         "dtw"; without such a name larger is better.
 
     Raises:

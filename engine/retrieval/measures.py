@@ -1,8 +1,8 @@
-"""Measures of how close two utterances are: one record each, and all that others know of them.
+"""Measures of the similarity of two utterances, one record per measure.
 
-The grid, the report, its figures and its page, the help of flags and the messages of errors read these
-records. A new measure is a kernel with its reference and test, and a record here. Imports nothing heavy,
-because `--help` reads it; a kernel is imported when it is needed.
+The grid, the report with its figures and page, the help of flags and error messages read these records. A new
+measure needs a kernel with reference and test, and a record here. Imports nothing heavy, because `--help`
+loads this module; a kernel is imported when it is needed.
 """
 
 import dataclasses
@@ -14,19 +14,19 @@ from isogloss.engine.runtime.refusal import Refusal
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One measure.
+    """Measure of similarity.
 
     Attributes:
-      name: of its array in the grid, and of its rows in tables.
-      label: of its figures.
+      name: name of its array in the grid, and of its rows in tables.
+      label: its name in figures.
       meaning: one phrase, for attributes and help.
-      by_frame: whether it compares frames; otherwise it compares mean frames.
-      kernel: "module.function" of isogloss.kernels that gives all scores (U, V) of two batches: of
-        (x, n, y, m), padded frames and lengths, or of two arrays of mean frames (U, D) and (V, D).
-        Empty where `frame_scores` computes it, under its name, from the cosines that others share.
-      cost: whether smaller is closer.
-      transpose: name of the measure that is this one with query and candidate exchanged; empty where
-        it is the measure itself.
+      by_frame: True if it compares frames, False if it compares mean frames.
+      kernel: "module.function" of isogloss.kernels that returns all scores (U, V) of two batches: of
+        (x, n, y, m), padded frames and lengths, or of two arrays of mean frames (U, D) and (V, D). Empty if
+        `frame_scores` computes it, under its name, from cosines that several measures share.
+      cost: True if smaller is closer.
+      transpose: name of the measure that equals this one with query and candidate exchanged; empty if that is
+        the measure itself.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Measure:
     transpose: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a measure that nothing computes."""
+        """Refuse a measure without a kernel."""
         if not self.kernel and not self.by_frame:
             raise ValueError(f"measure {self.name}: `frame_scores` compares frames; name another kernel")
 
     @property
     def backward(self) -> str:
-        """Name of the measure whose matrix, transposed, has this one's scores from b to a."""
+        """Name of the measure whose transposed matrix has this one's scores from b to a."""
         return self.transpose or self.name
 
     @property
     def described(self) -> str:
-        """Its meaning, and which end of the scale is close."""
+        """Meaning, and the end of the scale that is closer."""
         return f"{self.meaning}; {'smaller' if self.cost else 'larger'} is closer"
 
     def function(self) -> Callable:
@@ -99,10 +99,10 @@ MEASURES = {measure.name: measure for measure in _ALL}
 
 
 def choose(names: Sequence[str]) -> tuple[Measure, ...]:
-    """Measures of these names, in their order.
+    """Measures of these names, in the same order.
 
     Raises:
-      Refusal: no name, an unknown one, or one named twice.
+      Refusal: there is no name, an unknown one, or a repeated one.
     """
     if not names or len(set(names)) < len(names) or not set(names) <= set(MEASURES):
         known, got = ", ".join(MEASURES), ",".join(names) or "none"
@@ -111,5 +111,5 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
 
 
 def reported(names: Sequence[str]) -> tuple[str, ...]:
-    """Measures that can be judged in both directions: `names` holds their transpose, too."""
+    """Measures that can be reported in both directions: `names` also holds their transpose."""
     return tuple(name for name in names if MEASURES[name].backward in names)

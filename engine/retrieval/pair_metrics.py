@@ -1,10 +1,10 @@
-"""Figures of one language pair, read from a grid chunk by chunk, and the part files that keep them.
+"""Figures of one language pair, computed from the chunks of a grid, and the part files that store them.
 
-A chunk that isn't there or can't be used leaves its figures unknown and is named; the run continues. Such a
-pair gets a note in the place of a part. A part's fingerprint is of the grid's description and of the pair's
-chunks, so that a part of another or a rewritten grid is never found. Memory: one pair's scores, 83 MB for 34
-states, 5 arrays and 350 sentences. Opening the parts reads the last bytes of every chunk; a part of 34 states
-and 5 measures takes 16 kB.
+A chunk that is missing or damaged leaves its figures unknown and is reported; the run continues. Such a pair
+gets a note instead of a part. A part's fingerprint depends on the grid's description and the pair's chunks,
+so that a part of another or a rewritten grid is never found. Memory: one pair's scores, 83 MB for 34 states,
+5 arrays and 350 sentences. Opening the parts reads the last bytes of every chunk; a part of 34 states and 5
+measures takes 16 kB.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
 
-_LAYOUT = 1  # of a part file; another number makes older parts unfindable
+_LAYOUT = 1  # of a part file; with another number, older parts are not found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Scored:
     Attributes:
       values: figures by state, measure and direction, NaN where unknown.
       computed: by state and measure.
-      missing: chunks that the grid doesn't hold yet, by name.
-      broken: chunks that can't be used, by name with the reason.
+      missing: names of chunks that the grid doesn't hold yet.
+      broken: names of chunks that can't be used, with the reasons.
     """
 
     values: Float[np.ndarray, "S M 2 F"]
@@ -43,7 +43,7 @@ class Scored:
 def score(grid: Grid, pair: int) -> Scored:
     """Figures of one pair.
 
-    A chunk of NaN alone, where both languages have common sentences, has not been computed.
+    A chunk of only NaN, although the languages have common sentences, isn't computed yet.
     """
     n = int(grid.common[pair])
     shape = (len(grid.states), len(reported(grid.measures)))
@@ -63,7 +63,7 @@ def score(grid: Grid, pair: int) -> Scored:
                     missing.append(chunk)
                     continue
                 ranks[state, m] = metrics.gold_ranks(scores, n, cost=MEASURES[measure].cost)
-            except ValueError as error:  # TensorStore's checksum error is one, too
+            except ValueError as error:  # a checksum error of TensorStore is one
                 broken.append(f"{chunk}: {error}; delete that chunk and run the grid job again")
                 continue
             known[state, m] = True
@@ -73,7 +73,7 @@ def score(grid: Grid, pair: int) -> Scored:
 
 
 def open_parts(folder: pathlib.Path, grid: Grid) -> PartFiles:
-    """Parts of a grid's pairs, by their names, in a folder that needn't be there yet.
+    """Part files of a grid's pairs, by name, in a folder that may not exist yet.
 
     A pair that lacks a chunk has no part.
     """
@@ -88,7 +88,7 @@ def open_parts(folder: pathlib.Path, grid: Grid) -> PartFiles:
 
 
 def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
-    """Hash of all that a pair's figures depend on; None while one of its chunks isn't there."""
+    """Hash of everything that a pair's figures depend on; None if one of its chunks is missing."""
     chunks, n = [], int(grid.common[pair])
     if n:  # a pair without common sentences has no figures, and may have no chunks
         try:
@@ -103,9 +103,9 @@ def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
 
 
 def save(parts: PartFiles, name: str, scored: Scored) -> None:
-    """Keep a pair's figures, or a note of what is wrong with its chunks."""
-    # The key was taken before the scores were read: if a chunk is rewritten in the meantime, this part isn't
-    # found again.
+    """Store a pair's figures, or a note about its missing and damaged chunks."""
+    # The key was computed before the scores were read: if a chunk was rewritten in between, no later run finds
+    # this part.
     if name not in parts.keys:
         return
     if scored.computed.all():
@@ -115,6 +115,6 @@ def save(parts: PartFiles, name: str, scored: Scored) -> None:
 
 
 def load(parts: PartFiles, name: str) -> Scored:
-    """Figures of a pair that is kept."""
+    """Stored figures of a pair."""
     values = np.load(parts.path(name, "npy"), allow_pickle=False)
     return Scored(values=values, computed=np.ones(values.shape[:2], bool))

@@ -1,9 +1,9 @@
-"""Conductor of the report: a grid in, retrieval table, figures and one HTML page out.
+"""The report job: reads a grid, writes the retrieval table, figures and one HTML page.
 
-The unit of work is a language pair: its scores are read, ranked and kept as a part file under
-OUT/parts. Several processes divide the pairs; one that waits for no other's part writes the
-report. Chunks that the grid lacks are reported by name and left blank, the rest goes on; a pair
-that lacks some is scored by whoever writes the report, because it has no part.
+The unit of work is a language pair: its scores are read, ranked and stored as a part file under OUT/parts.
+Several processes divide the pairs; a process that finds all parts of the others writes the report. Chunks
+that the grid lacks are reported by name and left blank, and the run continues; a pair that lacks a chunk has
+no part, so the process that writes the report scores it.
 """
 
 import dataclasses
@@ -38,50 +38,50 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
-_LINES = 60  # of the table on the terminal; the rest is in retrieval.csv
+_LINES = 60  # of the table on the terminal; retrieval.csv has all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportSummary:
-    """How a run ended; `done` and `skipped` are of this process's share.
+    """Result of a run; `done` and `skipped` are of this process's share, and a dry run writes nothing.
 
     Attributes:
       done: pairs scored by this run.
-      skipped: pairs whose figures were there already.
-      waiting: pairs of other shards, with every chunk there, that aren't done; the report is written when
-        none is left.
-      missing: chunks that the grid doesn't hold yet, counted by measure and pair; of every share where the
+      skipped: pairs scored by earlier runs.
+      waiting: pairs of other shards whose chunks all exist but whose figures don't; the report is written
+        when there are none.
+      missing: number of chunks that the grid doesn't hold yet, by measure and pair; of all shares if the
         report was written, otherwise of this one.
       failed: chunks that can't be used, each with the reason; of the same pairs.
-      rows: of the retrieval table.
-      report: the page; None while shards are waited for.
-      seconds: of the run.
+      rows: rows of the retrieval table.
+      report: path of the page; None while other shards are unfinished.
+      seconds: duration of the run.
       pairs_per_second: throughput.
-      plan: what is to do: pairs, bytes, FLOPs; with --dry_run the time it would take.
+      plan: work to do: pairs, bytes, FLOPs; with --dry_run also the estimated time.
     """
 
-    done: int
+    done: int = 0
     skipped: int
-    waiting: int
-    missing: Mapping[str, int]
-    failed: Sequence[str]
-    rows: int
-    report: str | None
+    waiting: int = 0
+    missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    failed: Sequence[str] = ()
+    rows: int = 0
+    report: str | None = None
     seconds: float
-    pairs_per_second: float
+    pairs_per_second: float = 0.0
     plan: Mapping[str, int | float]
 
     @property
     def complete(self) -> bool:
-        """Whether every chunk that was looked for is there and good."""
+        """True if every chunk needed exists and can be used."""
         return not self.missing and not self.failed
 
 
 def run(config: ReportConfig) -> ReportSummary:
-    """Score what isn't scored yet, and write the report if all is.
+    """Summary of a run that scores the missing pairs, and writes the report if none is left.
 
     Raises:
-      Refusal: there is no grid, or one without a measure to report; nothing can be written to OUT.
+      Refusal: there is no grid, it has no measure to report, or OUT can't be written to.
       OSError: the report can't be written.
     """
     start = time.monotonic()
@@ -132,13 +132,13 @@ def _open_grid(path: pathlib.Path) -> Grid:
 
 
 def _needed() -> str:
-    """Measures of which one makes a report, each with the one that it can't be judged without."""
+    """Names of measures of which a report needs one, each together with its transpose."""
     sets = dict.fromkeys(frozenset((name, measure.backward)) for name, measure in MEASURES.items())
     return "; ".join(" together with ".join(sorted(names)) for names in sets)
 
 
 def _score(grid: Grid, pairs: Sequence[int], parts: PartFiles | None = None) -> dict[int, Scored]:
-    """Figures of some pairs, each kept among `parts` at once."""
+    """Figures of some pairs, each stored in `parts` immediately."""
     progress = Progress("report", len(pairs), "pairs")
     scored = {}
     for pair in pairs:
@@ -151,7 +151,7 @@ def _score(grid: Grid, pairs: Sequence[int], parts: PartFiles | None = None) -> 
 
 
 def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int], list[str]]:
-    """Missing chunks by pair and measure, and what is wrong with broken ones; both are logged."""
+    """Numbers of missing chunks by pair and measure, and messages about broken chunks; also logged."""
     missing: dict[str, int] = {}
     for pair in scored.values():
         for chunk in pair.missing:
@@ -172,7 +172,7 @@ def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int],
 
 
 def _write(config: ReportConfig, grid: Grid, scored: Sequence[Scored]) -> tuple[int, str]:
-    """Write table, figures and page; the number of rows and the page's path."""
+    """Number of rows of the table and path of the page, after writing both and the figures."""
     results = metrics.Results(
         pairs=grid.pairs,
         states=grid.states,
@@ -188,7 +188,7 @@ def _write(config: ReportConfig, grid: Grid, scored: Sequence[Scored]) -> tuple[
     retrieval_table.write_table(table, config.out)
     _draw(config.out, results)
     page = config.out / "report.html"
-    name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # whatever the locale made of it
+    name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale
     html = report_page.render(results, grid.attributes, name=name, sentences=len(grid.sentences))
     atomic_write.write_whole(page, lambda file: file.write_text(html, "utf-8"))
     _LOG.info("best state of each pair, R@1 with its 95%% interval:\n%s", best_states(results))
@@ -197,9 +197,9 @@ def _write(config: ReportConfig, grid: Grid, scored: Sequence[Scored]) -> tuple[
 
 
 def _draw(out: pathlib.Path, results: metrics.Results) -> None:
-    """Write the figures: heatmaps of each measure at its best state, and the curves, as SVG too.
+    """Write heatmaps of each measure at its best state, and the curves, also as SVG.
 
-    Heatmaps that an earlier report left here and this one doesn't have are removed.
+    Heatmaps of an earlier report that this one doesn't have are removed.
     """
     picture_files.save(figures.curves(results), out / "curves")
     heatmaps = set()
@@ -215,7 +215,7 @@ def _draw(out: pathlib.Path, results: metrics.Results) -> None:
 
 
 def best_states(results: metrics.Results) -> str:
-    """Text table: each pair and measure at its best state, for as many pairs as a terminal shows."""
+    """Text table of each pair and measure at its best state, for as many pairs as a terminal shows."""
     pairs = range(min(len(results.pairs), max(1, _LINES // max(1, len(results.measures)))))
     rows = [("pair", "measure", "state", "n", "chance", "R@1 a->b", "R@1 b->a", "mutual")]
     for pair in pairs:
@@ -232,7 +232,7 @@ def best_states(results: metrics.Results) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if len(pairs) < len(results.pairs):
-        lines.append(f"... and {len(results.pairs) - len(pairs):,} pairs more in retrieval.csv")
+        lines.append(f"... and {len(results.pairs) - len(pairs):,} more pairs in retrieval.csv")
     return "\n".join(lines)
 
 
@@ -245,25 +245,18 @@ def _work(grid: Grid, pairs: int) -> dict[str, int | float]:
     chunks = pairs * len(grid.states) * len(grid.measures)
     scores = chunks * len(grid.sentences) ** 2
     draws = pairs * len(grid.states) * len(grid.measures) * 2 * bootstrap.RESAMPLES * len(grid.sentences)
-    # Two comparisons a score, and a multiplication and an addition a draw.
+    # Two comparisons per score; a multiplication and an addition per draw.
     return {"pairs": pairs, "bytes": 4 * scores, "flops": 2 * scores + 2 * draws}
 
 
 def _dry_run(grid: Grid, mine: Sequence[int], todo: Sequence[int], start: float) -> ReportSummary:
-    """What a run would do, timed on its first pair; nothing is written."""
+    """Plan of a run, with a time estimated from its first pair; nothing is written."""
     began = time.monotonic()
     if todo:
         pair_metrics.score(grid, todo[0])
     each = time.monotonic() - began
     return ReportSummary(
-        done=0,
         skipped=len(mine) - len(todo),
-        waiting=0,
-        missing={},
-        failed=[],
-        rows=0,
-        report=None,
         seconds=round(time.monotonic() - start, 3),
-        pairs_per_second=0.0,
         plan=_work(grid, len(todo)) | {"seconds": math.ceil(10 * each * len(todo)) / 10},
     )

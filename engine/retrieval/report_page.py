@@ -1,6 +1,6 @@
-"""One HTML page for a report, every figure of the grid inside, see `page`.
+"""HTML page of a report, with all figures of the grid inside, see `page`.
 
-Figures travel as counts out of n in 16 bits, compressed, a block per measure: about 12 MB for 102
+Figures are stored as counts out of n in 16 bits, compressed, a block per measure: about 12 MB for 102
 languages, 34 states and 5 measures. All text that comes from a grid is escaped.
 """
 
@@ -18,17 +18,17 @@ from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
-UNKNOWN = 65535  # of a cell that isn't computed or has n = 0
-MRR_STEPS = 65534  # an MRR is stored as this many parts; other figures as counts out of n
+UNKNOWN = 65535  # value of a cell that isn't computed or has n = 0
+MRR_STEPS = 65534  # an MRR of 1 is stored as this number; other figures as counts out of n
 PLANES = {
     "recall_at_1": (0, 1),
     "recall_at_5": (2, 3),
     "mrr": (4, 5),
-    "mutual_nn": (6, 6),  # is the same in both directions
+    "mutual_nn": (6, 6),  # equal in both directions
     "ci_low": (7, 8),
     "ci_high": (9, 10),
 }
-"""Where a figure's two directions are in a block."""
+"""Planes of a block that hold a figure's two directions."""
 
 _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = tuple(_FOLDER / f"report_page{part}.js" for part in ("", "_map", "_curve", "_tables", "_view"))
@@ -46,10 +46,10 @@ def render(results: metrics.Results, attributes: Mapping[str, Json], *, name: st
     """HTML of the whole page.
 
     Args:
-      results: every figure.
-      attributes: of the grid; shown, and "languages" tells what each language has.
-      name: of the grid.
-      sentences: of the grid's query axis.
+      results: all figures.
+      attributes: attributes of the grid, which are shown; "languages" has facts about each language.
+      name: name of the grid.
+      sentences: number of sentences of the grid's query axis.
     """
     heading = f"Retrieval across {len(results.languages)} languages"
     model = attributes.get("model")
@@ -72,7 +72,7 @@ def render(results: metrics.Results, attributes: Mapping[str, Json], *, name: st
 
 
 def _meanings(names: Sequence[str]) -> str:
-    """Sentences that say what each measure is, and what it is from b to a where that is another one."""
+    """Sentences with the meaning of each measure, and its name from b to a if that differs."""
     chosen = [MEASURES[name] for name in names]
     meanings = [f"{measure.label}: {measure.described}." for measure in chosen]
     swapped = [
@@ -148,7 +148,7 @@ def _alerts(results: metrics.Results) -> str:
 
 
 def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
-    """Table of what each language has; a dash where the grid's attributes don't say."""
+    """Table of facts about each language; a dash where the grid's attributes don't have them."""
     rows, names = [], language_order.names(languages)
     for i in language_order.by_group(languages):
         code = languages[i]
@@ -194,7 +194,7 @@ def _left_out(names: Json) -> str:
 
 
 def _settings(attributes: Mapping[str, Json], name: str) -> str:
-    """Table of the grid's attributes, nested ones by dotted name, except what stands elsewhere."""
+    """Table of the grid's attributes, nested ones by dotted name, except those shown elsewhere."""
     rows: dict[str, Json] = {"grid": name}
     elsewhere = ("languages", "pairs", "states", "measures")
     for key, value in attributes.items():

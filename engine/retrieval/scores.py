@@ -1,6 +1,6 @@
-"""Score matrices of two languages at one state, by whatever kernels the measures name.
+"""Score matrices of two languages at one state, from the kernels that the measures name.
 
-Measures that `frame_scores` computes share one call for each two groups of utterances, because they share
+Measures that `frame_scores` computes share one call for each pair of groups of utterances, because they share
 its cosines, which are nearly all the work.
 """
 
@@ -28,8 +28,8 @@ def score(
       x: states of the queries' language.
       y: states of the candidates' language.
       measures: names among MEASURES.
-      implementation: of `frame_scores`.
-      dtw_normalise: what its DTW costs are divided by.
+      implementation: implementation of `frame_scores`.
+      dtw_normalise: divisor of its DTW costs.
     """
     # What no kernel fills is unknown. Zeros would pass for scores.
     scores = {name: np.full((len(x.pooled), len(y.pooled)), np.nan, np.float32) for name in measures}

@@ -117,7 +117,7 @@ X = np.ones((3, 5), np.float32)
         (xr.DataArray(X, dims=("time", "feature")), X, r"x: .*this has \('time', 'feature'\)"),
         (X[:0], X, r"x: an utterance has at least one frame.*\(0, 5\)"),
         (X, np.where(X > 0, np.nan, X), r'y: frames of an utterance are finite.*dropna\("frame"\)'),
-        (X, X[:, :4], "arrays have 5 and 4 features: they aren't of one model"),
+        (X, X[:, :4], "arrays have 5 and 4 features, so they are of different models"),
         (labelled(X, "x"), labelled(X, "y", ("1", "2")), "one has 0, final, another 1, 2"),
         (labelled(X, "x"), X, "one has 0, final, another none"),
     ],

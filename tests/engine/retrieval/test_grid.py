@@ -177,7 +177,7 @@ def test_little_memory_shares_and_order_change_nothing(config, tmp_path):
         ({"pairs": ("aa-aa",)}, "compared with itself"),
         ({"states": ("7",)}, "0, final"),
         ({"memory_gb": 1e-9}, "too little"),
-        ({"languages": ("aa",)}, "needs two extracted languages, to compare are: aa"),
+        ({"languages": ("aa",)}, "needs two extracted languages, got aa"),
         ({"languages": ("aa", "zz")}, "'zz' isn't extracted"),
         ({"languages": ("aa", "bb"), "pairs": ("aa-cc",)}, "extracted are aa, bb"),
     ],
@@ -228,7 +228,7 @@ def test_languages_of_different_models_are_refused(config, store, tmp_path, othe
     shutil.copytree(store, tmp_path / "store")
     shutil.rmtree(tmp_path / "store" / "cc.zarr")
     extract.run(extraction(speech, other_model_folder, tmp_path / "store", languages=("cc",)))
-    with pytest.raises(ValueError, match=r"(?s)share model and settings.*weights_sha256: aa"):
+    with pytest.raises(ValueError, match=r"(?s)need one model and settings.*weights_sha256: aa"):
         grid.run(dataclasses.replace(config, store=tmp_path / "store"))
 
 
@@ -250,7 +250,7 @@ def test_dry_run_writes_nothing_and_counts(config):
 def test_a_dry_run_refuses_another_plan_and_counts_what_is_there(config):
     grid.run(dataclasses.replace(config, pairs=("aa-bb",)))
     dry = dataclasses.replace(config, dry_run=True)
-    with pytest.raises(ValueError, match="grid of something else"):
+    with pytest.raises(ValueError, match="grid of other stores or flags"):
         grid.run(dataclasses.replace(dry, pairs=("bb-cc",)))
     assert grid.run(dataclasses.replace(dry, pairs=("aa-bb",))).plan["units"] == 0
 

@@ -105,7 +105,7 @@ def test_a_unit_has_every_measure(tmp_path):
 )
 def test_another_plan_is_refused_with_both_values(tmp_path, change, values):
     grid_store.create_or_open(tmp_path / "g.zarr", PLAN)
-    with pytest.raises(ValueError, match="grid of something else") as error:
+    with pytest.raises(ValueError, match="grid of other stores or flags") as error:
         grid_store.create_or_open(tmp_path / "g.zarr", dataclasses.replace(PLAN, **change))
     assert all(value in str(error.value) for value in values)
 
