@@ -69,7 +69,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
     """Summary of an extraction run with these options.
 
     Raises:
-      Refusal: bad input, before any compute.
+      Refusal: bad input, found before any computation.
       WriteError: the store can't be written.
     """
     start = time.monotonic()

@@ -85,7 +85,7 @@ class Pipeline:
         self._writing: collections.deque[tuple[PendingUtterance, ts.WriteFutures]] = collections.deque()
 
     def run(self, units: Iterable[PendingUtterance]) -> None:
-        """Bring every unit to disk or report it; WriteError if the store can't be written."""
+        """Write or report every utterance; WriteError if the store can't be written."""
         steps: collections.deque = collections.deque()
         for batch, waves in self._batches(self._decoded(units)):
             frames = np.asarray([unit.frames for unit in batch], np.int32)

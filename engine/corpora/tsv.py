@@ -10,10 +10,7 @@ from isogloss.engine.runtime.refusal import Refusal
 
 
 def rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number from 1, fields) of the lines that aren't empty.
-
-    Raises Refusal for a file that can't be read, and, naming the line, for what is not UTF-8.
-    """
+    """Number, from 1, and fields of each line that isn't empty; Refusal if it can't be read as UTF-8."""
     try:
         content = path.read_bytes()
     except OSError as error:

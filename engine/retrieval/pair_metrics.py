@@ -104,8 +104,8 @@ def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
 
 def save(parts: PartFiles, name: str, scored: Scored) -> None:
     """Store a pair's figures, or a note about its missing and damaged chunks."""
-    # The key was computed before the scores were read: if a chunk was rewritten in between, no later run finds
-    # this part.
+    # The key was computed before the scores were read: if a chunk was rewritten in between, no later run
+    # finds this part.
     if name not in parts.keys:
         return
     if scored.computed.all():

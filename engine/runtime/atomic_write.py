@@ -52,7 +52,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
     The content is on the disk before the rename, so a power cut leaves no empty file.
 
     Raises:
-      WriteError: the file can't be written, the disk may be full; `path` is as it was.
+      WriteError: the file can't be written, perhaps because the disk is full; `path` is unchanged.
     """
     try:
         with draft(path) as made:
@@ -62,7 +62,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
             os.replace(made, path)
     except OSError as error:
         raise WriteError(
-            f"{path}: can't be written ({error}); what was written before is kept. "
+            f"{path}: can't be written ({error}); earlier results are kept. "
             "Free or add space, check permissions, then run the same command again"
         ) from error
 

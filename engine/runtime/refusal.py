@@ -1,7 +1,7 @@
-"""The two exceptions that users cause: bad input or options, and a disk that can't be written.
+"""Exceptions that users cause: bad input or options, and a disk that can't be written to.
 
-Jobs end with their message alone and exit code 2. Every other exception is a fault of the program, shown with
-a traceback.
+A job then prints only the message and exits with code 2. Every other exception is a fault of the program and
+is shown with a traceback.
 """
 
 

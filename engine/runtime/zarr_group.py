@@ -198,7 +198,7 @@ def finish(write: ts.WriteFutures, what: str) -> None:
         write.result()
     except (ValueError, OSError, RuntimeError) as error:
         raise WriteError(
-            f"{what}: can't be written ({error}). What was written is kept. "
+            f"{what}: can't be written ({error}). Earlier results are kept. "
             "Remedy: free or add space, check permissions, then run the same command again"
         ) from error
 
