@@ -77,7 +77,7 @@ def test_a_model_is_loaded_once(speech, model_folder, monkeypatch):
 
 def test_what_is_beyond_the_window_is_cut_with_a_warning(model_folder):
     tone = 0.1 * np.sin(np.arange(40_000) / 5)
-    with pytest.warns(UserWarning, match=r"recording 0: 2\.5 s, only the first 2 s are encoded"):
+    with pytest.warns(UserWarning, match=r"recording 0: 2\.5 s; only the first 2 s are encoded"):
         states = encode(tone, model=model_folder)
     assert states.sizes["frame"] == 100
     assert states.attrs["truncated"] == 1
