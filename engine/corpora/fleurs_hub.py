@@ -53,15 +53,18 @@ class Hub:
         """Path of a file in the hub's cache, downloaded by one thread while the others wait."""
         import huggingface_hub  # noqa: PLC0415 (0.5 s; not needed for a folder of files)
 
-        pinned = {"repo_type": "dataset", "revision": REVISION}
         with self._fetching:
-            cached = huggingface_hub.try_to_load_from_cache(REPOSITORY, file, **pinned)
+            cached = huggingface_hub.try_to_load_from_cache(
+                REPOSITORY, file, repo_type="dataset", revision=REVISION
+            )
             if isinstance(cached, str):
                 return pathlib.Path(cached)
             _LOG.info("downloading %s of %s", file, REPOSITORY)
             start = time.monotonic()
             try:
-                path = pathlib.Path(huggingface_hub.hf_hub_download(REPOSITORY, file, **pinned))
+                path = pathlib.Path(
+                    huggingface_hub.hf_hub_download(REPOSITORY, file, repo_type="dataset", revision=REVISION)
+                )
             except OSError as error:  # the hub's errors are OSErrors
                 # Not an OSError again: that would count as one broken recording, and the run would continue.
                 raise RuntimeError(

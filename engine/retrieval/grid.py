@@ -286,7 +286,7 @@ def _loaded(
         for code in (*pair, *following):
             if code not in held:
                 held[code] = reader.submit(load, members[code], state, remove_language_mean=remove_mean)
-        yield *pair, *(held[code] for code in pair)
+        yield *pair, held[pair[0]], held[pair[1]]
 
 
 def _estimate(
