@@ -47,7 +47,7 @@ def open_audio(
       languages: codes; by default all of the corpus.
       recordings: "first" or "all" of a sentence.
       long: treatment of recordings longer than the window, one of durations.LONG.
-      compute: one of encoder_program.COMPUTE.
+      compute: "auto", "float32" or "bfloat16".
       rows_per_device: rows of an encoder step; 0 chooses the platform's default.
       devices: number of this host's devices to use; by default all.
 
@@ -90,7 +90,7 @@ def open_store(
       states: names among "1" .. "final".
       languages: codes; by default all stored languages.
       silence: fill the window with the states of silence, see `stored_states`; the encoder runs once.
-      compute: number format of that run, one of encoder_program.COMPUTE.
+      compute: number format of that run, "auto", "float32" or "bfloat16".
 
     Raises:
       Refusal: there is no store, one is of another model, or none has the requested states; if only some lack
