@@ -53,7 +53,7 @@ def test_dry_run_writes_nothing(config, tmp_path):
         ({"stand_in": ("aa=xx",)}, "got 'xx'"),
         ({"states": ("0",)}, "1, 2, final"),
         ({"corpus": None}, "--corpus, or --store"),
-        ({"task": "sing"}, "--task"),
+        ({"num_beams": 0}, "--num_beams"),
         ({"references": "zz", "task": "translate"}, "'zz'"),
     ],
 )
