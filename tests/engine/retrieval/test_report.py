@@ -1,7 +1,6 @@
 """From a grid on disk to table, figures and page; grids are written here by zarr-python alone."""
 
 import csv
-import dataclasses
 import itertools
 import os
 import pathlib
@@ -15,11 +14,10 @@ from pyarrow import parquet
 from isogloss.engine.retrieval import metrics, pair_metrics, report
 from isogloss.engine.runtime.shards import Share
 
-nan = np.nan
 COLUMNS = (
-    "language_a language_b state measure direction n "
-    "recall_at_1 recall_at_5 mrr mutual_nn chance ci_low ci_high"
-).split()
+    "language_a language_b state measure direction n recall_at_1 recall_at_5 mrr mutual_nn chance".split()
+)
+COLUMNS += ["ci_low", "ci_high"]
 LANGUAGES = ("en", "fr", "es")
 PAIRS = tuple(itertools.combinations(LANGUAGES, 2))
 STATES = ("0", "final")
@@ -34,8 +32,8 @@ def scores(seed=0, measures=("seqsim", "precision", "recall", "dtw")):
     for measure in measures:
         array = rng.integers(0, 3, (len(PAIRS), len(STATES), 4, 4)).astype(np.float32)
         for p, (a, b) in enumerate(PAIRS):
-            array[p][:, ~np.array(HAS[a], bool)] = nan
-            array[p][:, :, ~np.array(HAS[b], bool)] = nan
+            array[p][:, ~np.array(HAS[a], bool)] = np.nan
+            array[p][:, :, ~np.array(HAS[b], bool)] = np.nan
         made[measure] = array
     return made
 
@@ -51,9 +49,7 @@ def write_grid(path, arrays, attributes=()):
         "language_a": ("pair", [a for a, _ in PAIRS]),
         "language_b": ("pair", [b for _, b in PAIRS]),
         "state": ("state", STATES),
-        "sentence": ("sentence", SENTENCES),
-        "query": ("query", SENTENCES),
-        "candidate": ("candidate", SENTENCES),
+        **{axis: (axis, SENTENCES) for axis in ("sentence", "query", "candidate")},
     }
     for name, (axis, values) in coordinates.items():
         text = np.asarray(values, np.dtypes.StringDType())
@@ -65,7 +61,7 @@ def write_grid(path, arrays, attributes=()):
             shape=values.shape,
             chunks=(1, 1, 4, 4),
             dtype="float32",
-            fill_value=nan,
+            fill_value=np.nan,
             compressors=[zarr.codecs.Crc32cCodec()],
             dimension_names=("pair", "state", "query", "candidate"),
         )
@@ -87,19 +83,11 @@ def grid(tmp_path):
 
 
 def config(grid, **changed):
-    made = report.ReportConfig(
-        grid=grid,
-        out=grid.parent / "out",
-    )
-    return dataclasses.replace(made, **changed)
+    return report.ReportConfig(**{"grid": grid, "out": grid.parent / "out"} | changed)
 
 
 def table(grid):
     return parquet.read_table(grid.parent / "out" / "retrieval.parquet").to_pylist()
-
-
-def share(index, count):
-    return {"shard_index": index, "num_shards": count}
 
 
 def chunk(grid, measure, pair, state):
@@ -256,7 +244,7 @@ def test_missing_chunks_are_named_and_the_rest_goes_on(grid, caplog):
 def test_a_chunk_that_cannot_be_used_is_named_and_the_rest_goes_on(grid):
     array = zarr.open_group(grid)["dtw"]
     block = array[0, 0]
-    block[3] = nan  # as if en had one sentence less than n_common says
+    block[3] = np.nan  # as if en had one sentence less than n_common says
     array[0, 0] = block
     chunk(grid, "seqsim", 0, 0).write_bytes(b"no Zstandard")
     done = report.run(config(grid))
@@ -267,10 +255,10 @@ def test_a_chunk_that_cannot_be_used_is_named_and_the_rest_goes_on(grid):
 
 
 def test_shards_divide_the_pairs_and_the_last_writes_the_report(grid):
-    first = report.run(config(grid, **share(0, 2)))
+    first = report.run(config(grid, shard_index=0, num_shards=2))
     assert (first.done, first.waiting, first.report, first.complete) == (1, 2, None, True)
     assert not (grid.parent / "out" / "report.html").exists()
-    second = report.run(config(grid, **share(1, 2)))
+    second = report.run(config(grid, shard_index=1, num_shards=2))
     assert (second.done, second.waiting, second.rows) == (2, 0, 48)
     assert pathlib.Path(second.report).is_file()
     whole = report.run(config(grid, out=grid.parent / "whole"))
@@ -282,10 +270,10 @@ def test_shards_divide_the_pairs_and_the_last_writes_the_report(grid):
 def test_shards_of_an_incomplete_grid_write_the_report_too(grid):
     chunk(grid, "seqsim", 0, 1).unlink()
     chunk(grid, "dtw", 1, 0).unlink()
-    first = report.run(config(grid, **share(0, 2)))  # has one pair, and can't know of the other shard's
-    second = report.run(config(grid, **share(1, 2)))
+    first = report.run(config(grid, shard_index=0, num_shards=2))  # can't know of the other shard's pairs
+    second = report.run(config(grid, shard_index=1, num_shards=2))
     assert (first.waiting, second.waiting) in {(0, 0), (1, 0)}
-    again = report.run(config(grid, **share(0, 2)))
+    again = report.run(config(grid, shard_index=0, num_shards=2))
     whole = report.run(config(grid, out=grid.parent / "whole"))
     for done in (second, again):
         assert done.report == str(grid.parent / "out" / "report.html")
@@ -299,7 +287,7 @@ def test_shards_of_an_incomplete_grid_write_the_report_too(grid):
 def test_what_others_lack_is_not_named_while_complete_pairs_are_waited_for(grid):
     chunk(grid, "dtw", 1, 0).unlink()
     shares = {pair: index for index in (0, 1) for pair in Share(index=index, count=2).of(range(3))}
-    done = report.run(config(grid, **share(1 - shares[2], 2)))
+    done = report.run(config(grid, shard_index=1 - shares[2], num_shards=2))
     assert done.report is None
     assert done.waiting >= 1
     assert done.missing == ({} if shares[1] == shares[2] else {"en-es dtw": 1})
@@ -308,9 +296,9 @@ def test_what_others_lack_is_not_named_while_complete_pairs_are_waited_for(grid)
 def test_nobody_waits_for_a_pair_whose_chunk_is_broken(grid):
     for pair in (0, 1):
         chunk(grid, "seqsim", pair, 0).write_bytes(b"no Zstandard")
-    report.run(config(grid, **share(0, 2)))
+    report.run(config(grid, shard_index=0, num_shards=2))
     for index in (1, 0):
-        done = report.run(config(grid, **share(index, 2)))
+        done = report.run(config(grid, shard_index=index, num_shards=2))
         assert len(done.failed) == 2
         assert done.rows == (3 * 8 - 2) * 2
         assert not done.complete
@@ -320,7 +308,9 @@ def test_nobody_waits_for_a_pair_whose_chunk_is_broken(grid):
     group = zarr.open_group(grid)
     for pair in (0, 1):
         group["seqsim"][pair, 0] = scores()["seqsim"][pair, 0]
-        assert report.run(config(grid, **share(pair, 2))).failed == ([] if pair else done.failed[1:])
+        assert report.run(config(grid, shard_index=pair, num_shards=2)).failed == (
+            [] if pair else done.failed[1:]
+        )
     report.run(config(grid))
     assert len(list((grid.parent / "out" / "parts").glob("*.npy"))) == 3
     assert not list((grid.parent / "out" / "parts").glob("*.txt"))
@@ -358,7 +348,7 @@ def test_no_grid_and_something_else_are_refused(tmp_path):
 def test_the_terminal_table_names_the_best_state(grid):
     values = np.zeros((3, 2, 1, 2, len(metrics.FIGURES)))
     values[0, 1, 0] = [[0.5, 0.75, 0.6, 0.25, 0.4, 0.6], [0.25, 0.5, 0.4, 0.25, 0.1, 0.5]]
-    values[2] = nan
+    values[2] = np.nan
     given = metrics.Results(
         pairs=PAIRS,
         states=STATES,
