@@ -16,7 +16,7 @@ SEED = 20240701
 
 @functools.lru_cache(maxsize=16)
 def resamples(n: int) -> Float32[np.ndarray, "R n"]:
-    """How often each of n things is drawn in each resample, n draws with replacement a row."""
+    """Counts of each of n things in each resample, n draws with replacement a row."""
     drawn = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
     cells = drawn + n * np.arange(RESAMPLES)[:, None]
     counts = np.bincount(cells.ravel(), minlength=RESAMPLES * n)

@@ -70,7 +70,8 @@ def test_out_inside_a_file_is_said_without_a_traceback(grid):
     done = run(f"--grid={grid}", f"--out={grid.parent / 'file' / 'x'}")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith(f"error: {grid.parent / 'file' / 'x'}: must be a writable folder")
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line]  # old libraries may warn before
+    assert line.startswith(f"error: {grid.parent / 'file' / 'x'}: must be a writable folder")
     assert "Traceback" not in done.stderr
 
 
