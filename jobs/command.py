@@ -129,14 +129,8 @@ def configuration(config: type[Config], holder: flags.FlagValues, environment: M
 
 
 def _value(each: Option, value: Value | list[str]) -> Value:
-    if each.kind is pathlib.Path and value == "":
-        raise Refusal(f"--{each.name} is empty; name a file or folder")
-    if each.kind is pathlib.Path and "://" in str(value):
-        raise Refusal(
-            f"--{each.name}={value}: must be a folder or file of a file system, buckets can't be used yet"
-        )
     if each.kind is pathlib.Path and isinstance(value, str):
-        return pathlib.Path(value)
+        return options.path(each.name, value)
     if not isinstance(value, list):
         return value
     values = tuple(value or ())

@@ -106,8 +106,8 @@ class JobConfig:
         """
         for each in options(self):
             value = getattr(self, each.name)
-            if each.kind is pathlib.Path and value:
-                value = pathlib.Path(value).expanduser()  # Python callers may give a string
+            if each.kind is pathlib.Path and value is not None:
+                value = path(each.name, value).expanduser()  # Python callers may give a string
                 object.__setattr__(self, each.name, value)  # the dataclass is frozen
             _check(each, value)
 
@@ -149,10 +149,21 @@ def compilation_cache_option() -> typing.Any:  # noqa: ANN401 (as `option`)
     return option("Folder that keeps compiled programs for the next run; none by default.", None)
 
 
+def path(name: str, value: str | pathlib.Path) -> pathlib.Path:
+    """Path that an option names; Refusal if it is empty or of a bucket."""
+    if not str(value):
+        raise Refusal(f"--{name} is empty; name a file or folder")
+    if "://" in str(value):
+        raise Refusal(
+            f"--{name}={value}: must be a folder or file of a file system, buckets can't be used yet"
+        )
+    return pathlib.Path(value)
+
+
 def _check(each: Option, value: object) -> None:
     if value is None and (each.required or each.default is not None):
         raise Refusal(f"--{each.name} is missing; --help describes it")
-    if each.kind in (str, pathlib.Path) and value == "":
+    if each.kind is str and value == "":
         raise Refusal(f"--{each.name} is empty; leave it out, or give it a value")
     if each.choices and value not in each.choices:
         raise Refusal(f"--{each.name} must be one of {', '.join(each.choices)}; got {value!r}")
