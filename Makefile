@@ -1,6 +1,7 @@
 # make demo   the main job on real speech with real weights
 # make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
 # make test   lint, types and the tests; make test-deep what takes long, and all with the oldest dependencies
+# Tests of launch on a real Slurm are skipped without one: apt-get install --no-install-recommends slurm-wlm munge
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
 PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -20,7 +21,7 @@ ENCODER ?= none
 unexport PYTHONDONTWRITEBYTECODE
 
 # The scripts of a page are one module, and are linted as one. Neither command of deno needs a network.
-PAGES := engine/interpretation/page engine/retrieval/report_page
+PAGES := engine/interpretation/page engine/retrieval/report_page engine/retrieval/maps_page
 DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
 export DENO_NO_UPDATE_CHECK = 1
 
@@ -46,7 +47,7 @@ check: $(VENV)/test.done
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
-	$(BIN)/deno fmt --check --quiet --no-config --line-width=110 engine/*/*.js
+	$(BIN)/deno fmt --check --quiet --no-config --line-width=110 engine/*/*.js engine/*/*.css engine/*/*.html
 	@for page in $(PAGES); do cat engine/drawing/page.js $$page*.js | $(DENO_LINT) - || exit 1; done
 
 $(VENV)/run.done: locks/run.txt pyproject.toml setup.py
@@ -73,7 +74,7 @@ test-lowest: .venv-lowest/test.done
 	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --editable .
 	touch $@
 
-# Rewrites the tables of options in docs/ after a configuration has changed.
+# Writes what docs/ has from the code: options, jobs, measures, corpora, and a page for a new job.
 docs: $(VENV)/run.done
 	$(BIN)/python docs/options.py
 
@@ -81,5 +82,6 @@ docs: $(VENV)/run.done
 COMPILE := uv pip compile --upgrade --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
 lock:
 	$(COMPILE) --universal -o locks/run.txt
+	$(COMPILE) --universal --extra cuda -o locks/cuda.txt
 	$(COMPILE) --universal --extra test --extra check -o locks/test.txt
 	$(COMPILE) --resolution=lowest-direct --extra test -o locks/lowest.txt

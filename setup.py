@@ -6,5 +6,5 @@ ROOTS = ("engine", "jobs", "kernels")
 setup(
     packages=[f"isogloss.{name}" for name in find_packages(include=[f"{root}*" for root in ROOTS])],
     package_dir={f"isogloss.{root}": root for root in ROOTS},
-    package_data={"": ["*.html", "*.css", "*.js", "py.typed"]},
+    package_data={"": ["*.html", "*.css", "*.js", "*.tsv", "*.txt", "py.typed"]},
 )

@@ -1,31 +1,47 @@
-"""Writes the tables of options in the pages of docs/ from the configurations of the jobs: `make docs`."""
+"""Writes what docs/ has from the code: `make docs`.
+
+Tables of options, jobs, measures and corpora stand between markers, `<!-- NAME -->` and `<!-- /NAME -->`. A
+job without a page gets one, made of its docstring and its options.
+"""
 
 import importlib
+import inspect
 import pathlib
 import re
+from collections.abc import Iterable
 
+from isogloss.engine.corpora import corpus
+from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import options
+from isogloss.jobs import __main__ as command
 
 DOCS = pathlib.Path(__file__).parent
-TABLE = re.compile(r"(?<=<!-- options -->\n).*?(?=<!-- /options -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+PAGE = "# {job}: {first}\n\n{rest}\n\n## Options\n\n<!-- options -->\n<!-- /options -->\n"
 
 
 def configuration(job: str) -> type[options.JobConfig]:
-    """Configuration of a job, from the one module of the engine that is named after it."""
-    (path,) = (DOCS.parent / "engine").glob(f"*/{job}_config.py")
-    module = importlib.import_module(f"isogloss.engine.{path.parent.name}.{path.stem}")
-    return getattr(module, f"{job.capitalize()}Config")
+    """Configuration of a job: the class that its module hands to `command.run`."""
+    module = importlib.import_module(f"isogloss.jobs.{job}")
+    [found] = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, options.JobConfig)]
+    return found
 
 
-def table(job: str) -> str:
-    """Markdown table of a job's options: name, default, meaning with the values allowed."""
-    rows = ["| option | default | meaning |", "|---|---|---|"]
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Markdown table."""
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in (head, *rows)]
+    return "".join([lines[0], f"|{'---|' * len(head)}\n", *lines[1:]])
+
+
+def option_table(job: str) -> str:
+    """Options of a job: name, default, meaning with the values allowed."""
+    rows = []
     # Required options first, each kind in the order of its fields.
     for each in sorted(options.options(configuration(job)), key=lambda one: not one.required):
         allowed = f" One of {', '.join(f'`{choice}`' for choice in each.choices)}." if each.choices else ""
-        meaning = each.help.replace("|", "\\|").replace("<", "&lt;") + allowed
-        rows.append(f"| `--{each.name}` | {_default(each)} | {meaning} |")
-    return "\n".join(rows) + "\n"
+        name = each.name.upper() if each.positional else f"--{each.name}"
+        rows.append((f"`{name}`", _default(each), each.help.replace("<", "&lt;") + allowed))
+    return table(("option", "default", "meaning"), rows)
 
 
 def _default(each: options.Option) -> str:
@@ -38,16 +54,49 @@ def _default(each: options.Option) -> str:
     return f"`{','.join(each.default) if isinstance(each.default, tuple) else each.default}`"
 
 
-def page(path: pathlib.Path) -> str:
-    """Text of a job's page with its table as the configuration has it now."""
-    return TABLE.sub(lambda _: table(path.stem), path.read_text(encoding="utf-8"))
+def job_table() -> str:
+    """Jobs, each with a link to its page."""
+    rows = [(f"[{job}]({job}.md)", first) for job, first in command.jobs().items()]
+    return table(("job", "what it does"), rows)
 
 
-def pages() -> list[pathlib.Path]:
-    """Pages of the jobs."""
-    return [path for path in sorted(DOCS.glob("*.md")) if path.stem != "index"]
+def measure_table() -> str:
+    """Arrays of a grid that hold scores."""
+    axes = "pair, state, query, candidate"
+    meanings = [(name, f"{m.meaning[0].upper()}{m.described[1:]}.") for name, m in MEASURES.items()]
+    return table(("array", "axes", "meaning"), [(f"`{name}`", axes, text) for name, text in meanings])
+
+
+def corpus_table() -> str:
+    """Values of --corpus."""
+    rows = [(", ".join(f"`{form}`" for form in kind.forms), kind.meaning) for kind in corpus.KINDS]
+    return table(("corpus", "recordings"), rows)
+
+
+def page(job: str) -> str:
+    """Text of a job's page, or of the index, with every table as the code has it now."""
+    made = {
+        "options": lambda: option_table(job),
+        "jobs": job_table,
+        "measures": measure_table,
+        "corpora": corpus_table,
+    }
+    path = DOCS / f"{job}.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else _skeleton(job)
+    return MARKED.sub(lambda found: found[1] + made[found[2]]() + found[3], text)
+
+
+def _skeleton(job: str) -> str:
+    text = inspect.getdoc(importlib.import_module(f"isogloss.jobs.{job}")) or ""
+    first, _, rest = text.partition("\n")
+    return PAGE.format(job=job, first=first.rstrip("."), rest=rest.strip("\n"))
+
+
+def pages() -> dict[pathlib.Path, str]:
+    """Text of every page that holds something of the code, by path."""
+    return {DOCS / f"{name}.md": page(name) for name in ("index", *command.jobs())}
 
 
 if __name__ == "__main__":
-    for one in pages():
-        one.write_text(page(one), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

@@ -1,8 +1,9 @@
-"""A job as a command: flags made from the fields of its configuration, one call, one line of JSON on stdout.
+"""A job as a command: flags from the fields of its configuration, one call, one line of JSON on stdout.
 
-Exit codes: 0, complete; 1, a fault of the program, with a traceback; 2, refused before anything was made
-(malformed flags, bad input); 3, complete except for bad inputs, which are named; 130 or 143, stopped by
-Ctrl-C or SIGTERM, what is written is kept.
+The last line on stderr is a sentence for people: what is stored now, and the next command. Exit codes: 0,
+complete; 1, a fault of the program, with a traceback, or a bucket that doesn't answer any more; 2, refused
+before anything was made (malformed flags, bad input); 3, complete except for bad inputs, which are named; 130
+or 143, stopped by Ctrl-C or SIGTERM, what is written is kept.
 """
 
 import dataclasses
@@ -11,18 +12,16 @@ import json
 import logging
 import os
 import pathlib
-import signal
 import sys
-import types
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from absl import app, flags
 
-from isogloss.engine.runtime import options
+from isogloss.engine.runtime import amounts, options, sentences
 from isogloss.engine.runtime.options import JobConfig, Option, Value
-from isogloss.engine.runtime.refusal import Refusal, WriteError
-from isogloss.jobs import scheduler
+from isogloss.engine.runtime.refusal import Refusal, UnfinishedError, UnreachableError, WriteError
+from isogloss.jobs import log_lines, scheduler, stopping
 
 Config = TypeVar("Config", bound=JobConfig)
 COUNT = "num_shards"
@@ -41,6 +40,10 @@ class Summary(Protocol):
         """True if nothing was left undone."""
         ...
 
+    def sentence(self, config: JobConfig) -> str:
+        """What is stored now, and the next command; not asked for after a dry run."""
+        ...
+
 
 def run(config: type[JobConfig], conductor: str) -> None:
     """Parse the flags of a configuration, run the job, end the process with its exit code.
@@ -52,37 +55,36 @@ def run(config: type[JobConfig], conductor: str) -> None:
 
     def main(argv: Sequence[str]) -> None:
         try:
-            if argv[1:]:
-                raise Refusal(f"arguments that aren't flags: {' '.join(argv[1:])}")
-            given = configuration(config, flags.FLAGS, os.environ)
+            given = configuration(config, flags.FLAGS, os.environ, argv[1:])
+            log_lines.begin(conductor.rpartition(".")[2], given, flags.FLAGS.log_dir)
             _quiet_libraries()
             summary: Summary = importlib.import_module(conductor).run(given)
         except (Refusal, WriteError) as error:
             logging.getLogger("isogloss").debug("raised here", exc_info=error)
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except (UnfinishedError, UnreachableError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        stopping.ignore()
+        print(json.dumps(dataclasses.asdict(summary)), flush=True)  # pyright: ignore[reportArgumentType]
         if given.dry_run:
             for what, amount in summary.plan.items():
-                print(f"{what:>24}: {amount:,}", file=sys.stderr)
-        print(json.dumps(dataclasses.asdict(summary)))  # pyright: ignore[reportArgumentType]
+                print(f"{what.replace('_', ' '):>24}: {amounts.figure(what, amount)}", file=sys.stderr)
+        print(sentences.planned(summary.plan) if given.dry_run else summary.sentence(given), file=sys.stderr)
         sys.exit(0 if summary.complete else 3)
 
     define(config, flags.FLAGS)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    stopping.watch()
     app.run(main, flags_parser=_parsed)
 
 
-def _stop(number: int, frame: types.FrameType | None) -> None:
-    """End the process at once: by SIGKILL, too, a job loses nothing that is written."""
-    os.write(1, b'{"interrupted": true}\n')
-    os.write(2, b"stopped: what is written is kept; the same command goes on\n")
-    os._exit(128 + number)
-
-
 def define(config: type[JobConfig], holder: flags.FlagValues) -> None:
-    """One flag for each option of a configuration, listed by --help."""
+    """One flag for each option of a configuration that isn't positional, listed by --help."""
+    holder.set_gnu_getopt()  # flags may follow arguments
     for each in options.options(config):
+        if each.positional:
+            continue
         _define(each, holder)
         holder.register_key_flag_for_module(sys.argv[0], holder[each.name])
 
@@ -111,18 +113,29 @@ class _CountParser(flags.ArgumentParser):
         return argument if argument == scheduler.AUTO else int(argument)
 
 
-def configuration(config: type[Config], holder: flags.FlagValues, environment: Mapping[str, str]) -> Config:
-    """Configuration that the flags give.
+def configuration(
+    config: type[Config],
+    holder: flags.FlagValues,
+    environment: Mapping[str, str],
+    arguments: Sequence[str] = (),
+) -> Config:
+    """Configuration that the flags and arguments give.
 
     Args:
       config: its class.
       holder: of the flags, parsed.
       environment: variables that --num_shards=auto is read from.
+      arguments: those that aren't flags.
 
     Raises:
-      Refusal: a required flag is missing, or a value breaks a rule.
+      Refusal: a required flag is missing, a value breaks a rule, or the job takes no arguments.
     """
-    given = {each.name: _value(each, holder[each.name].value) for each in options.options(config)}
+    given: dict[str, Value | list[str]] = {
+        each.name: tuple(arguments) if each.positional else _value(each, holder[each.name].value)
+        for each in options.options(config)
+    }
+    if arguments and not any(each.positional for each in options.options(config)):
+        raise Refusal(f"arguments that aren't flags: {' '.join(arguments)}")
     if given.get(COUNT) == scheduler.AUTO:
         given[COUNT], given["shard_index"] = scheduler.shard(environment)
     return config(**given)  # pyright: ignore[reportArgumentType]
@@ -130,7 +143,7 @@ def configuration(config: type[Config], holder: flags.FlagValues, environment: M
 
 def _value(each: Option, value: Value | list[str]) -> Value:
     if each.kind is pathlib.Path and isinstance(value, str):
-        return options.path(each.name, value)
+        return options.path(each, value)
     if not isinstance(value, list):
         return value
     values = tuple(value or ())

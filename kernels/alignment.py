@@ -34,6 +34,8 @@ def median_filter(values: Float[Array, "B T N"], frames: Int[Array, " B"]) -> Fl
     """
     if values.shape[2] <= _REACH:
         return values
+    # The front is reflected at a place known when compiling; the end differs by row, so what lies beyond it
+    # is set value by value. The end itself isn't repeated.
     inside = values.shape[2] - 1
     before = values[:, :, _REACH:0:-1]
     padded = jnp.concatenate([before, values, jnp.zeros_like(before)], axis=2)
@@ -42,6 +44,7 @@ def median_filter(values: Float[Array, "B T N"], frames: Int[Array, " B"]) -> Fl
         mirrored = jnp.clip(frames - 1 - beyond, 0, inside)[:, None, None]
         value = jnp.take_along_axis(values, mirrored, axis=2)
         padded = jnp.where((place == frames[:, None] - 1 + beyond)[:, None, :], value, padded)
+    # The seven neighbours of every place as seven arrays: exchanges then are minima and maxima of arrays.
     near = [padded[:, :, offset : offset + inside + 1] for offset in range(WIDTH)]
     for low, high in _EXCHANGES:
         near[low], near[high] = jnp.minimum(near[low], near[high]), jnp.maximum(near[low], near[high])
@@ -68,6 +71,7 @@ def attention_matrix(
     batch, heads, rows, columns = scores.shape
     row, column = jnp.arange(rows)[None, :, None], jnp.arange(columns)[None, None, :]
     used = (row < tokens[:, None, None]) & (column < frames[:, None, None])
+    # At least 1 even for impossible lengths, whose result is NaN below, so that nothing divides by 0.
     count = jnp.maximum(tokens, 1).astype(jnp.float32)[:, None, None]
 
     def add(
@@ -81,6 +85,7 @@ def attention_matrix(
         weights = jnp.where(used, jnp.exp(shares - most), 0.0)
         off = jnp.where(used, weights - weights.sum(axis=1, keepdims=True) / count, 0.0)
         deviation = jnp.sqrt(jnp.square(off).sum(axis=1, keepdims=True) / count)
+        # No deviation: one token, or all attend alike. Then `off` is 0 already.
         standard = off / jnp.where(deviation > 0, deviation, 1.0)
         return (total + median_filter(standard, frames), sound), None
 
@@ -116,8 +121,9 @@ def first_frames(
     rows = tokens - skip
     path, length, tied = dtw.dtw_path(cost, rows, frames)
     batch, steps, _ = path.shape
-    beyond = cost.shape[2]
+    beyond = cost.shape[2]  # larger than any frame, so that a minimum replaces it
     row = jnp.where(jnp.arange(steps)[None, :] < length[:, None], path[:, :, 0], cost.shape[1])
     first = jnp.full((batch, cost.shape[1]), beyond, jnp.int32)
+    # The padding of a path goes to a row that isn't there, which "drop" ignores.
     first = first.at[jnp.arange(batch)[:, None], row].min(path[:, :, 1].astype(jnp.int32), mode="drop")
     return jnp.where(first == beyond, -1, first), tied

@@ -76,16 +76,19 @@ def _one_pair(
     ours, theirs = seqsim.unit_frames(x[None], n[None])[0], seqsim.unit_frames(y[None], m[None])[0]
     c = jnp.einsum("nd,md->nm", ours, theirs, precision="highest")
     rows, columns = jnp.arange(x.shape[0]) < n, jnp.arange(y.shape[0]) < m
+    # Masked on the side that is searched only: a padded row's own maximum is set to 0 afterwards.
     by_row = jnp.where(columns[None, :], c, -jnp.inf)
     by_column = jnp.where(rows[:, None], c, -jnp.inf)
     row_maxima = jnp.where(rows, by_row.max(axis=1), 0)
     column_maxima = jnp.where(columns, by_column.max(axis=0), 0)
     left, right = _indicator(of_x, words[0]), _indicator(of_y, words[1])
+    # Products with indicators instead of scattered sums, whose order may change from run to run on a GPU.
     p = _sums(row_maxima[:, None] * left, right[by_row.argmax(axis=1)]) / n.astype(jnp.float32)
     r = _sums(left[by_column.argmax(axis=0)], column_maxima[:, None] * right) / m.astype(jnp.float32)
     precision, recall = row_maxima.sum() / n.astype(jnp.float32), column_maxima.sum() / m.astype(jnp.float32)
     total = precision + recall
     zero = total == 0
+    # F1 = 2PR / (P + R), with one factor of each term divided among the words by its own shares.
     f1 = jnp.where(zero, 0, (p * recall + r * precision) / jnp.where(zero, 1, total))
     scores = jnp.stack([precision, recall, seqsim.f1(precision, recall)])
     possible = (n >= 1) & (n <= x.shape[0]) & (m >= 1) & (m <= y.shape[0])

@@ -18,6 +18,7 @@ SEED = 20240701
 def resamples(n: int) -> Float32[np.ndarray, "R n"]:
     """Counts of each of n things in each resample, n draws with replacement a row."""
     drawn = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
+    # One count for all resamples: each has its own n cells.
     cells = drawn + n * np.arange(RESAMPLES)[:, None]
     counts = np.bincount(cells.ravel(), minlength=RESAMPLES * n)
     return counts.reshape(RESAMPLES, n).astype(np.float32)
@@ -25,7 +26,6 @@ def resamples(n: int) -> Float32[np.ndarray, "R n"]:
 
 def ends(values: Float[np.ndarray, "R K"]) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
     """Percentile interval of figures of the resamples: attained values, NumPy's "inverted_cdf"."""
-    ordered = np.sort(values, axis=0)
-    low = ordered[round(RESAMPLES * (1 - CONFIDENCE) / 2) - 1]
-    high = ordered[round(RESAMPLES * (1 + CONFIDENCE) / 2) - 1]
-    return low, high
+    low, high = (round(RESAMPLES * (1 + side * CONFIDENCE) / 2) - 1 for side in (-1, 1))
+    ordered = np.partition(values, (low, high), axis=0)  # half the time of a sort
+    return ordered[low], ordered[high]

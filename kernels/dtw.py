@@ -128,6 +128,8 @@ def _warp(
         two_ago, one_ago, last = carry
         k, here = given
         now, predecessor = _anti_diagonal(here, two_ago, one_ago)
+        # Lane n is cell (n - 1, ...), see `_anti_diagonal`. Lengths out of range read some other lane,
+        # and their result is dropped below.
         at_end = [jnp.take_along_axis(lanes, n[None, :], axis=0, mode="clip")[0] for lanes in now]
         ends_here = k == n + m - 2
         last = _Sums(*(jnp.where(ends_here, a, b) for a, b in zip(at_end, last, strict=True)))
@@ -158,11 +160,14 @@ def _anti_diagonal(
         _Sums(*(lanes[some] for lanes in sums))
         for sums, some in ((two_ago, slice(None, -1)), (one_ago, slice(None, -1)), (one_ago, slice(1, None)))
     )
+    # A NaN passes jnp.minimum, so it reaches every cell after it, and the cost.
     least = jnp.minimum(jnp.minimum(diagonal.cost, up.cost), left.cost)
     predecessor = jnp.where(diagonal.cost == least, 0, jnp.where(up.cost == least, 1, 2)).astype(jnp.int8)
+    # Whether there is a tie is all that is asked, so 2 stands for more; a full count would overflow.
     as_cheap = (jnp.where(before.cost == least, before.ways, 0) for before in (diagonal, up, left))
     cells = jnp.where(predecessor == 0, diagonal.cells, jnp.where(predecessor == 1, up.cells, left.cells))
     now = _Sums(distance + least, 1 + cells, jnp.minimum(sum(as_cheap), 2))
+    # Lane 0 of every anti-diagonal stands outside of the table.
     above = _Sums(*(jnp.full_like(lanes[:1], fill) for lanes, fill in zip(now, (jnp.inf, 0, 0), strict=True)))
     return jax.tree.map(lambda *lanes: jnp.concatenate(lanes), above, now), predecessor
 
@@ -189,6 +194,7 @@ def _walk_back(
     def back(
         cell: tuple[Int[Array, " P"], Int[Array, " P"]], _: None
     ) -> tuple[tuple[Int[Array, " P"], Int[Array, " P"]], tuple[Int[Array, " P"], Int[Array, " P"]]]:
+        # All pairs walk as many steps; those that have arrived go on outside, clipped and marked -1.
         i, j = cell
         before = predecessors[jnp.clip(i + j, 0), jnp.clip(i, 0), jnp.arange(pairs)]
         inside = (i >= 0) & (j >= 0)
@@ -199,6 +205,7 @@ def _walk_back(
     _, cells = jax.lax.scan(back, ends, length=steps)
     reverse = jnp.stack(cells, axis=2)  # (K, P, 2), last cell first
     length = (reverse[:, :, 0] >= 0).sum(axis=0, dtype=jnp.int32)
+    # The walk came backwards: turn each path round on its own length.
     order = length[None, :] - 1 - jnp.arange(steps, dtype=jnp.int32)[:, None]
     path = jnp.take_along_axis(reverse, jnp.clip(order, 0)[:, :, None], axis=0)
     return jnp.where((order >= 0)[:, :, None], path, -1).swapaxes(0, 1), length

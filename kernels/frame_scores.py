@@ -7,7 +7,7 @@ than "numba"), and without DTW. On a CPU a pair has the same bits whatever else 
 """
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -56,14 +56,10 @@ def frame_scores(
     _check(x, n, y, m, measures, implementation)
     dtw.check_normalise(dtw_normalise)
     maxima = not {"seqsim", "precision", "recall"}.isdisjoint(measures)
-    wanted = {"maxima": maxima, "with_dtw": "dtw" in measures, "per_cell": dtw_normalise == "path_length"}
-    if implementation == "xla":
-        found = _xla_scores(x, n, y, m, **wanted)
-    else:
-        from isogloss.kernels.cpu import frame_scores, packing  # noqa: PLC0415 Numba takes long to import
-
-        form = packing.BYTES if implementation == "numba_int8" else packing.FLOATS
-        found = frame_scores.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
+    per_cell = dtw_normalise == "path_length"
+    found = _computed(
+        implementation, x, n, y, m, maxima=maxima, with_dtw="dtw" in measures, per_cell=per_cell
+    )
     precision, recall, cost = (np.asarray(scores) for scores in found)
     if dtw_normalise == "length_sum":
         cost = cost / (n[:, None] + m[None, :]).astype(np.float32)
@@ -71,6 +67,23 @@ def frame_scores(
     if "seqsim" in measures:
         scores["seqsim"] = np.asarray(seqsim.f1(precision, recall))
     return {measure: scores[measure] for measure in measures}
+
+
+def _computed(
+    implementation: str,
+    x: Float[np.ndarray | Array, "U N D"],
+    n: Int[np.ndarray, " U"],
+    y: Float[np.ndarray | Array, "V M D"],
+    m: Int[np.ndarray, " V"],
+    **wanted: bool,
+) -> Iterable[Float[np.ndarray | Array, "U V"]]:
+    """Precision, recall and cost."""
+    if implementation == "xla":
+        return _xla_scores(x, n, y, m, **wanted)
+    from isogloss.kernels.cpu import frame_scores, packing  # noqa: PLC0415 Numba takes long to import
+
+    form = packing.BYTES if implementation == "numba_int8" else packing.FLOATS
+    return frame_scores.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
 
 
 @functools.partial(jax.jit, static_argnames=("maxima", "with_dtw", "per_cell"))

@@ -21,6 +21,7 @@ def meanpool(x: Float[Array, "U N D"], n: Int[Array, " U"]) -> Float[Array, "U D
     used = jnp.arange(x.shape[1])[None, :] < n[:, None]
     total = jnp.where(used[:, :, None], x.astype(jnp.float32), 0).sum(axis=1)
     possible = (n >= 1) & (n <= x.shape[1])
+    # A traced length can't raise, so an impossible one turns the mean into NaN.
     divisor = jnp.where(possible, n.astype(jnp.float32), jnp.nan)
     return total / divisor[:, None]
 

@@ -135,3 +135,13 @@ def remove_language_mean(x: list[Float[np.ndarray, "_ D"]]) -> list[Float[np.nda
     """
     mean = language_mean(x)
     return [utterance.astype(np.float64) - mean for utterance in x]
+
+
+MEASURES = {
+    "seqsim": lambda x, y: f1(*seqsim(x, y)),
+    "precision": lambda x, y: seqsim(x, y)[0],
+    "recall": lambda x, y: seqsim(x, y)[1],
+    "meanpool": lambda x, y: cosine(meanpool(x), meanpool(y)),
+    "dtw": lambda x, y: dtw_cost(1 - cosines(x, y)),
+}
+"""Score of the frames of two utterances, by measure of the grid."""

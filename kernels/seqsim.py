@@ -67,6 +67,7 @@ def for_each_slab(
     fill = blocks * BLOCK - pairs
     frames, used = unit_frames(y, m), m
     frames = jnp.pad(frames, ((0, fill), (0, 0), (0, 0))).reshape(blocks, BLOCK, *y.shape[1:])
+    # Utterances that fill the last block have a length of 1, so that no mean divides by 0.
     used = jnp.pad(used, (0, fill), constant_values=1).reshape(blocks, BLOCK)
 
     def one_utterance(
@@ -77,9 +78,11 @@ def for_each_slab(
         def one_block(
             block: tuple[Float[Array, "B M D"], Int[Array, " B"]],
         ) -> PyTree[Float[Array, " B"]]:
+            # "highest", because accelerators would otherwise round the factors to fewer bits.
             slab = jnp.einsum("nd,bmd->nbm", ours, block[0], precision="highest")
             return score(slab, row[1], block[1])
 
+        # Loops instead of `vmap`, which would hold the slabs of all blocks at once.
         scores = jax.lax.map(one_block, (frames, used))
         return jax.tree.map(lambda s: s.reshape(blocks * BLOCK)[:pairs], scores)
 
@@ -94,6 +97,7 @@ def maxima(
     """Mean over rows of the row maxima, and the same for columns, over the frames in use."""
     rows = (jnp.arange(c.shape[0]) < n)[:, None]
     columns = jnp.arange(c.shape[2])[None, :] < m[:, None]
+    # -inf, not 0, in the padding: all cosines of a frame may be negative.
     row_maxima = jnp.where(columns[None], c, -jnp.inf).max(axis=2)
     column_maxima = jnp.where(rows[:, :, None], c, -jnp.inf).max(axis=0)
     precision = jnp.where(rows, row_maxima, 0).sum(axis=0) / n.astype(jnp.float32)

@@ -1,6 +1,7 @@
 """Entropic optimal transport between the words of two utterances, so that one word may map to several.
 
-Sinkhorn's iteration on logarithms, in float32, a sentence pair a row; each row stops by itself and has the
+Sinkhorn's iteration on logarithms, because exp(-cost / epsilon) itself would vanish for sharp plans; in
+float32, a sentence pair a row; each row stops by itself and has the
 same bits whatever else is in the batch. `word_reference.transport` defines the plan. OTT-JAX 0.6 gives the
 same plans (to 3e-7, 24 words a side) but is not a dependency: it brings jaxopt, lineax, equinox and optax
 along, and masks and the error reached, which it lacks, are most of this file.
@@ -118,6 +119,7 @@ def _solve(
         return jnp.where(both, jnp.exp(step.rows[:, None] + kernel + step.columns[None, :]), 0)
 
     def advance(step: _Step) -> _Step:
+        # The columns get what they hold, then the rows, which disturbs the columns a little less each time.
         on_columns = jnp.where(columns, log_take - logsumexp(kernel + step.rows[:, None], axis=0), -jnp.inf)
         on_rows = jnp.where(rows, log_give - logsumexp(kernel + on_columns[None, :], axis=1), -jnp.inf)
         scaled = _Step(on_rows, on_columns, step.error, step.iterations + 1)
@@ -129,9 +131,9 @@ def _solve(
         return (step.error > tolerance) & (step.iterations < iterations)  # an error of NaN ends it
 
     start = _Step(
-        rows=jnp.where(rows, 0.0, -jnp.inf).astype(jnp.float32),
+        rows=jnp.where(rows, 0.0, -jnp.inf).astype(jnp.float32),  # padded words take nothing
         columns=jnp.where(columns, 0.0, -jnp.inf).astype(jnp.float32),
-        error=jnp.float32(jnp.inf),
+        error=jnp.float32(jnp.inf),  # so that there is a first iteration
         iterations=jnp.int32(0),
     )
     last = jax.lax.while_loop(unfinished, advance, start)

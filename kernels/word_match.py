@@ -64,6 +64,7 @@ def word_vectors(
     possible = in_use & (first >= 0) & (first <= last) & (last < x.shape[1])
     inside = inside & possible[..., None]
     used = jnp.where(inside.any(axis=1)[..., None], x.astype(jnp.float32), 0)  # 0 * NaN would be NaN
+    # Words are intervals of any length, so their sums are one product with indicators.
     total = jnp.einsum("bvn,bnd->bvd", inside.astype(jnp.float32), used, precision="highest")
     length = jnp.where(possible, (last - first + 1).astype(jnp.float32), jnp.nan)
     return total / length[..., None]
@@ -77,6 +78,7 @@ def mutual_best(similarity: Float[Array, "B V W"]) -> Bool[Array, "B V W"]:
     """
     known = ~jnp.isnan(similarity)
     values = jnp.where(known, similarity, -jnp.inf)
+    # By index, not by value: two columns may share the largest value, but only the first is the argmax.
     best_of_row = jnp.arange(similarity.shape[2])[None, None, :] == values.argmax(axis=2, keepdims=True)
     best_of_column = jnp.arange(similarity.shape[1])[None, :, None] == values.argmax(axis=1, keepdims=True)
     return best_of_row & best_of_column & known

@@ -1,8 +1,8 @@
 """README.md and BUILD.md against the code: their Python runs, their commands parse, what they name exists."""
 
-import importlib
 import pathlib
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from absl import flags
 
-from isogloss.engine.retrieval import grid_store
-from isogloss.engine.retrieval.grid_store import Plan
-from isogloss.engine.runtime.options import JobConfig
 from isogloss.jobs import __main__ as overview, command
+from small_grids import made_grid
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {page.name: page.read_text() for page in (ROOT / "README.md", ROOT / "BUILD.md")}
@@ -23,13 +21,21 @@ COMMANDS = sorted(
     (path.name, call)
     for path in (ROOT / "README.md", ROOT / "BUILD.md", *(ROOT / "docs").glob("*.md"))
     for call in re.findall(
-        r"(?:python -m isogloss\.jobs\.|isogloss )([a-z]+ +--[^\n`\"]+)",
+        r"(?:python -m isogloss\.jobs\.|isogloss )([a-z]+ +--(?:[^\n`\"]|\"[^\n\"]*\")+)",
         path.read_text().replace("\\\n", " "),
     )
 )
 SLURM = {f"SLURM_ARRAY_TASK_{name}": "8073"[i] for i, name in enumerate(("COUNT", "MIN", "MAX", "ID"))}
-OTHERS = {"help", "version", "flagfile", "verbosity", "array", "dependency", "gpus", "parsable", "wrap"}
-"""Flags of absl and of Slurm."""
+OTHERS = {"help", "version", "flagfile", "verbosity", "log_dir"} | {
+    "array",
+    "gpus",
+    "time",
+    "cpus",
+    "build",
+    "require",
+}
+"""Flags of absl; of Slurm, Docker and pip, up to their first hyphen."""
+configuration = runpy.run_path(str(ROOT / "docs" / "options.py"))["configuration"]
 BLOCKED = "import sys; sys.modules['isogloss'] = None; import matplotlib; matplotlib.use('Agg')\n"
 
 
@@ -37,13 +43,6 @@ def python(title):
     """The blocks of Python below a heading of the README, as one session."""
     section = PAGES["README.md"].split(f"\n## {title}\n")[1].split("\n## ")[0]
     return "\n".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
-
-
-def configuration(job):
-    """The class of a job's options: what its module hands to `command.run`."""
-    module = importlib.import_module(f"isogloss.jobs.{job}")
-    [found] = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, JobConfig)]
-    return found
 
 
 def flags_of(job):
@@ -55,16 +54,9 @@ def flags_of(job):
 def test_an_analyst_needs_ten_lines(tmp_path):
     code = python("An analyst's ten lines")
     assert len([line for line in code.splitlines() if line]) <= 10
-    plan = Plan(
-        pairs=(("en", "es"), ("en", "fr"), ("es", "fr")),
-        states=(*map(str, range(7)), "final"),
-        sentences=("1", "2", "10", "11"),
-        measures=("seqsim",),
-        common=(4, 4, 4),
-        identity={},
-        flags={},
-    )
-    grid = grid_store.create_or_open(tmp_path / "out" / "demo" / "grid.zarr", plan)
+    pairs, states = [("en", "es"), ("en", "fr"), ("es", "fr")], (*map(str, range(7)), "final")
+    path = tmp_path / "out" / "demo" / "grid.zarr"
+    grid = made_grid(path, pairs, ("1", "2", "10", "11"), states=states, measures=("seqsim",))
     scores = np.eye(4, dtype=np.float32)
     scores[3] = [0.9, 0.1, 0.1, 0.2]
     grid.write(1, 6, {"seqsim": scores})
@@ -100,11 +92,11 @@ def test_commands_are_what_jobs_take(page, call):
     if given == ["--flags"]:
         return
     holder = flags_of(job)
-    unknown = {each.partition("=")[0].removeprefix("--") for each in given} - {*holder, "help", "version"}
-    assert not unknown, page
+    named = {each.partition("=")[0].removeprefix("--") for each in given if each.startswith("--")}
+    assert not named - {*holder, "help", "version"}, page
     if "--help" not in given:
-        assert holder([job, *given]) == [job]
-        assert command.configuration(configuration(job), holder, SLURM)
+        _, *arguments = holder([job, *given])
+        assert command.configuration(configuration(job), holder, SLURM, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES)

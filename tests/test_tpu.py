@@ -44,5 +44,5 @@ def test_extract(sizes):
     graph, shapes = parameters.build(sizes, dtype=jnp.dtype(precision.compute), form=precision.attention)
     states = encoder.state_names(sizes.encoder_layers)
     program = encoder_program.program(sizes, graph, states, "float16")
-    waveform = jax.ShapeDtypeStruct((2, encoder_program.window_samples(sizes)), jnp.float32)
+    waveform = jax.ShapeDtypeStruct((2, encoder_program.time_axis(sizes).window_samples), jnp.float32)
     check(program, (shapes, waveform, jax.ShapeDtypeStruct((2,), jnp.int32)))

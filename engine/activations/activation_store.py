@@ -1,31 +1,38 @@
 """Activation store: all encoder states of all utterances of a language, STORE/<language>.zarr.
 
-One shard holds all states of one utterance and is one file, which appears complete, by a rename: an utterance
-is stored if its file exists. Everything else in the group depends only on the listing and is written when the
-group is made. An unusable utterance has no shard but a note in <language>.zarr/failed/, so that an analysis
-can distinguish a broken recording from one not yet extracted.
+One shard holds all states of one utterance and is one object, which appears complete: an utterance is
+stored if its object exists. Everything else in the group depends only on the listing and is written when the
+group is made, or when the corpus has changed, see `store_growth`. An unusable utterance has no shard but a
+note in <language>.zarr/failed/, so that an analysis can distinguish a broken recording from one not yet
+extracted.
+
+Rows of a store that has grown are in another order than the corpus, and may be of recordings that the corpus
+no longer has. A LanguageStore hides that: its utterances are those of the corpus, in the corpus's order, so
+that a store that has grown gives what a new one would.
 """
 
 import dataclasses
 import functools
 import json
-import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
+from isogloss.engine.activations import state_origin
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.runtime import atomic_write, json_values, zarr_group
+from isogloss.engine.runtime import objects, zarr_group
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.runtime.zarr_group import Array, Coordinate
-from isogloss.engine.time_axis import FRAME_SECONDS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from isogloss.engine.runtime.zarr_group import Array, Coordinate, Group
+from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
-KIND, FORMAT, READ = "activations", 2, (1, 2)
+KIND, FORMAT, READ = "activations", 3, (1, 2, 3)  # 3 has fingerprints of recordings and their places
 INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second per clip
-_IDENTITY = ("weights_sha256", "corpus_sha256", "settings")
+_STORE, _NOTE = re.compile(r"([^.].*)\.zarr"), re.compile(r"(\d+)\.json")
 
 
 def _inner_frames(positions: int) -> int:
@@ -44,15 +51,15 @@ def shard_bytes(frames: int, states: int, positions: int, features: int, dtype: 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Model, corpus and settings of a store; a run with another identity doesn't resume it.
+    """Model, corpus and settings of a store; a run with another model or settings doesn't resume it.
 
     Attributes:
       model: model name, for people.
       weights_sha256: hash of the checkpoint's files.
       corpus: description of the corpus, for people.
-      corpus_sha256: hash of the language's listing.
+      corpus_sha256: hash of the language's listing and recordings.
       settings: all settings that change the content: states, dtype, recordings, long, compute dtype.
-      flags: resolved flags of the run that made the store, for the record.
+      flags: resolved flags of the run that made the store or changed its labels, for the record.
     """
 
     model: str
@@ -72,24 +79,41 @@ class LanguageStore:
     """Open store of one language.
 
     Attributes:
-      path: STORE/<language>.zarr.
+      group: STORE/<language>.zarr.
     """
 
-    path: pathlib.Path
+    group: Group
+
+    @property
+    def path(self) -> Place:
+        """Place of the group."""
+        return self.group.path
 
     @property
     def language(self) -> str:
         """Code of the language."""
         return self.path.stem
 
-    @functools.cached_property
+    @property
     def attributes(self) -> dict[str, Json]:
         """Identity of the store, see Identity."""
-        return zarr_group.read_attributes(self.path)
+        return self.group.attributes
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Labels by row of the array, also of recordings that the corpus no longer has."""
+        return self.group.labels
+
+    @functools.cached_property
+    def rows(self) -> Int[np.ndarray, " U"]:
+        """Row of the array, and number of the shard, of each utterance."""
+        places = self.columns.get("place", np.arange(len(self.columns["utterance"])))
+        listed = np.flatnonzero(places >= 0)
+        return listed[np.argsort(places[listed])]
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the utterances, in the order of the rows."""
+        """Names of the utterances, in the order of the corpus."""
         return tuple(self.coordinate("utterance"))
 
     @functools.cached_property
@@ -104,7 +128,21 @@ class LanguageStore:
 
     @functools.cached_property
     def _array(self) -> ts.TensorStore:
-        return zarr_group.open_array(self.path, "states")
+        return self.group.open_array("states")
+
+    @functools.cached_property
+    def time_axis(self) -> TimeAxis:
+        """Frames and window of the encoder that made the store."""
+        attributes = self._array.spec().to_json()["metadata"]["attributes"]
+        return TimeAxis(
+            samples_per_frame=round(attributes["frame_seconds"] * SAMPLE_RATE),
+            window_frames=self._array.shape[2],
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, states, frames of the window and features of the array."""
+        return self._array.shape
 
     @property
     def features(self) -> int:
@@ -118,77 +156,113 @@ class LanguageStore:
 
     def coordinate(self, name: str) -> np.ndarray:
         """Values of a coordinate: sentence, rank, transcription, gender, source, duration, ..."""
-        return zarr_group.read_coordinate(self.path, name)
+        return self.columns[name] if name == "state" else self.columns[name][self.rows]
 
     def present(self) -> Bool[np.ndarray, " U"]:
         """True for each utterance that is stored: its shard exists."""
-        stored = np.zeros(len(self.names), bool)
-        stored[[index for (index,) in zarr_group.chunks_present(self.path, "states", 1)]] = True
-        return stored
+        return np.isin(self.rows, self.stored_rows())
+
+    def stored_rows(self) -> list[int]:
+        """Rows of the array whose shards exist, also of recordings that the corpus no longer has."""
+        return sorted(row for (row,) in self.group.chunks_present("states", 1))
+
+    def shard(self, utterance: int) -> Place:
+        """Object that holds an utterance's states; it may not exist."""
+        return self.shard_of_row(int(self.rows[utterance]))
+
+    def shard_of_row(self, row: int) -> Place:
+        """Object of a row of the array."""
+        return self.group.chunk("states", (row, 0, 0, 0))
 
     def write(self, utterance: int, states: Float[np.ndarray, "S N D"]) -> ts.WriteFutures:
         """Future of writing an utterance's states, NaN beyond its frames; ready when they are on disk."""
         if states.shape != self._array.shape[1:] or states.dtype != self.dtype:
             wanted = f"{self._array.shape[1:]} {self.dtype}"
             raise Refusal(f"{self.path}: an utterance is {wanted}, got {states.shape} {states.dtype}")
+        objects.empty_draft(self.shard(utterance))
         # The caller never changes `states` again, so TensorStore need not copy it (34 states: 260 MB).
-        return self._array[utterance].write(states, can_reference_source_data_indefinitely=True)
+        return self._array[self.rows[utterance]].write(states, can_reference_source_data_indefinitely=True)
 
     def read(self, state: str, utterances: Iterable[int]) -> list[Float[np.ndarray, "_ D"]]:
         """One state of some utterances, each with its own number of frames, in the stored dtype."""
         # All reads are started before the first is waited for.
         s = self.states.index(state)
-        reads = [self._array[u, s, : int(self.frames[u])].read() for u in utterances]
-        return [read.result() for read in reads]
+        reads = [self._array[self.rows[u], s, : int(self.frames[u])].read() for u in utterances]
+        return [objects.result(read, self.path) for read in reads]
 
     @property
-    def _notes(self) -> pathlib.Path:
+    def _notes(self) -> Place:
         return self.path / "failed"
 
     def failures(self) -> dict[int, str]:
-        """Reasons why utterances have no shard, by row, from the last run that tried them."""
-        notes = self._notes.glob("[0-9]*.json") if self._notes.is_dir() else ()
-        return {int(note.stem): json.loads(note.read_text("utf-8"))["error"] for note in sorted(notes)}
+        """Reasons why utterances have no shard, from the last run that tried them."""
+        notes = self.notes()
+        return {u: notes[row]["error"] for u, row in enumerate(self.rows.tolist()) if row in notes}
+
+    def notes(self) -> dict[int, dict[str, str]]:
+        """Notes on failures by row of the array: name of the "utterance" and the "error"."""
+        rows = sorted(int(found[1]) for found in map(_NOTE.fullmatch, objects.children(self._notes)) if found)
+        notes = objects.read_all([self._notes / f"{row}.json" for row in rows])
+        # A note may be removed between the listing and the reading, by a process that stores its utterance.
+        return {row: json.loads(note) for row, note in zip(rows, notes, strict=True) if note}
+
+    def _note(self, utterance: int) -> Place:
+        return self._notes / f"{self.rows[utterance]}.json"
 
     def note_failure(self, utterance: int, error: str) -> None:
         """Store the reason why an utterance can't be used."""
-        atomic_write.make_folder(self._notes)
         text = json.dumps({"utterance": self.names[utterance], "error": error}, ensure_ascii=False) + "\n"
-        note = self._notes / f"{utterance}.json"
-        atomic_write.write_whole(note, lambda path: path.write_text(text, "utf-8"))
+        objects.write(self._note(utterance), text.encode())
 
     def forget_failure(self, utterance: int) -> None:
         """Remove the note on an utterance that is stored now."""
-        (self._notes / f"{utterance}.json").unlink(missing_ok=True)
+        objects.remove(self._note(utterance))
 
 
-def open_store(root: pathlib.Path, language: str) -> LanguageStore:
+def open_store(root: Place, language: str) -> LanguageStore:
     """Store of one language; Refusal if the language hasn't been extracted."""
-    path = root / f"{language}.zarr"
-    if not path.is_dir() or not zarr_group.exists(path):
-        known = ", ".join(languages(root)) or "none"
+    store = find(root, language)
+    if store is None:
+        zarr_group.exists(root / f"{language}.zarr")  # refuses something else in its place
+        known = ", ".join(stores(root)) or "none"
         raise Refusal(
             f"{root}: {language!r} isn't extracted (stored: {known}); run extract with --languages={language}"
         )
-    store = LanguageStore(path=path)
-    zarr_group.check_kind(path, KIND, READ)
     return store
 
 
-def languages(root: pathlib.Path) -> tuple[str, ...]:
+def find(root: Place, language: str) -> LanguageStore | None:
+    """Store of one language, None if there is none; Refusal if something else is there, or another format."""
+    [group] = zarr_group.find_groups([root / f"{language}.zarr"])
+    if group is None:
+        return None
+    zarr_group.check_kind(group, KIND, READ)
+    return LanguageStore(group=group)
+
+
+def stores(root: Place) -> dict[str, LanguageStore]:
+    """Stores of all languages under `root`, by language, sorted; the metadata of each is read once."""
+    codes = sorted(found[1] for found in map(_STORE.fullmatch, objects.children(root)) if found)
+    groups = zarr_group.find_groups([root / f"{code}.zarr" for code in codes])
+    found = [group for group in groups if group is not None and group.attributes.get("kind") == KIND]
+    for group in found:
+        zarr_group.check_kind(group, KIND, READ)
+    return {store.language: store for store in (LanguageStore(group=group) for group in found)}
+
+
+def languages(root: Place) -> tuple[str, ...]:
     """Codes of the languages that have a store under `root`, sorted."""
-    stores = (path for path in root.glob("[!.]*.zarr") if (path / "zarr.json").is_file())
-    return tuple(sorted(path.stem for path in stores if zarr_group.read_attributes(path).get("kind") == KIND))
+    return tuple(stores(root))
 
 
 def create(
-    root: pathlib.Path,
+    root: Place,
     listing: Listing,
     samples: Sequence[int],
     frames: Sequence[int],
     *,
     states: Sequence[str],
-    positions: int,
+    axis: TimeAxis,
     features: int,
     identity: Identity,
 ) -> LanguageStore:
@@ -200,62 +274,77 @@ def create(
       samples: length of each recording at 16 kHz; 0 if it can't be read.
       frames: number of frames of each recording to store; 0 if it has none.
       states: names of the states to store.
-      positions: frames of the encoder's window.
+      axis: frames and window of the encoder.
       features: width of a state.
       identity: model, corpus and settings, for the attributes.
     """
     path = root / f"{listing.language}.zarr"
     dtype = str(identity.settings["dtype"])
-    shape = (len(listing.utterances), len(states), positions, features)
+    shape = (len(listing.utterances), len(states), axis.window_frames, features)
     array = Array(
         name="states",
         axes=("utterance", "state", "frame", "feature"),
         shape=shape,
         chunk=(1, *shape[1:]),
-        inner=(1, 1, _inner_frames(positions), features),
+        inner=(1, 1, _inner_frames(axis.window_frames), features),
         dtype=dtype,
-        attributes={"long_name": "encoder state", "frame_seconds": FRAME_SECONDS, "units": "1"},
+        attributes={"long_name": "encoder state", "frame_seconds": axis.frame_seconds, "units": "1"},
     )
-    coordinates = _coordinates(listing, samples, frames, states, positions)
-    zarr_group.create(path, identity.attributes(), coordinates, [array])
-    return LanguageStore(path=path)
+    labels = coordinates(columns(listing, samples, frames, axis), states, axis)
+    zarr_group.create(path, identity.attributes(), labels, [array])
+    return LanguageStore(group=zarr_group.open_group(path))
 
 
-def _coordinates(
-    listing: Listing, samples: Sequence[int], frames: Sequence[int], states: Sequence[str], positions: int
-) -> list[Coordinate]:
-    rows = listing.utterances
-    seconds = np.asarray([count / SAMPLE_RATE if count else np.nan for count in samples])
-    long = np.asarray([count > positions * SAMPLES_PER_FRAME for count in samples])
-    columns: dict[str, tuple[np.ndarray | Sequence[str], dict[str, Json]]] = {
-        "utterance": ([u.name for u in rows], {}),
-        "sentence": ([u.sentence for u in rows], {"long_name": "text shared by languages"}),
-        "rank": (np.asarray([u.rank for u in rows], np.int32), {"long_name": "recording of the sentence"}),
-        "transcription": ([u.transcription for u in rows], {}),
-        "gender": ([u.gender for u in rows], {}),
-        "source": ([u.source.name for u in rows], {"long_name": "file of the recording"}),
-        "duration": (seconds, {"units": "s"}),
-        "frames": (np.asarray(frames, np.int32), {"units": "20 ms", "long_name": "frames of real audio"}),
-        "truncated": (long, {"long_name": "longer than the encoder's window"}),
+def columns(
+    listing: Listing, samples: Sequence[int], frames: Sequence[int], axis: TimeAxis
+) -> dict[str, np.ndarray]:
+    """Labels of a listing's utterances by name, strings as objects."""
+    utterances = listing.utterances
+    return {
+        "utterance": np.asarray([u.name for u in utterances], object),
+        "sentence": np.asarray([u.sentence for u in utterances], object),
+        "rank": np.asarray([u.rank for u in utterances], np.int32),
+        "transcription": np.asarray([u.transcription for u in utterances], object),
+        "gender": np.asarray([u.gender for u in utterances], object),
+        "source": np.asarray([u.source.name for u in utterances], object),
+        "duration": np.asarray([count / SAMPLE_RATE if count else np.nan for count in samples]),
+        "frames": np.asarray(frames, np.int32),
+        "truncated": np.asarray([count > axis.window_samples for count in samples]),
+        "recording": np.asarray(listing.recordings, object),
+        "place": np.arange(len(utterances), dtype=np.int32),
     }
+
+
+_ATTRIBUTES: dict[str, dict[str, Json]] = {
+    "sentence": {"long_name": "text shared by languages"},
+    "rank": {"long_name": "recording of the sentence"},
+    "source": {"long_name": "file of the recording"},
+    "duration": {"units": "s"},
+    "frames": {"long_name": "frames of real audio"},
+    "truncated": {"long_name": "longer than the encoder's window"},
+    "recording": {"long_name": "fingerprint of the recording's file"},
+    "place": {"long_name": "position in the corpus, -1 if the corpus no longer has the recording"},
+}
+
+
+def coordinates(labels: Mapping[str, np.ndarray], states: Sequence[str], axis: TimeAxis) -> list[Coordinate]:
+    """Coordinates of a group from its labels by row."""
+    attributes = {name: dict(held) for name, held in _ATTRIBUTES.items()}
+    attributes["frames"]["units"] = f"{1000 * axis.frame_seconds:g} ms"
+    values = {name: list(v) if v.dtype == object else v for name, v in labels.items()}
     return [
         Coordinate(name="state", axis="state", values=list(states)),
-        *(Coordinate(name=n, axis="utterance", values=v, attributes=a) for n, (v, a) in columns.items()),
+        *(
+            Coordinate(name=name, axis="utterance", values=v, attributes=attributes.get(name, {}))
+            for name, v in values.items()
+        ),
     ]
 
 
 def check_identity(store: LanguageStore, identity: Identity) -> None:
-    """Refuse to resume a store of another identity; the Refusal gives both values."""
-
-    def differences(*keys: str) -> str:
-        found, wanted = (
-            {key: of.get(key) for key in keys} for of in (store.attributes, identity.attributes())
-        )
-        return json_values.differences(found, wanted)
-
-    if differences(*_IDENTITY):
-        lines = differences(*_IDENTITY, "model", "corpus")  # people recognise names, not hashes
+    """Refuse to resume a store of another model or other settings; the Refusal names each and both values."""
+    if lines := state_origin.differences(store.attributes, identity.attributes()):
         raise Refusal(
-            f"{store.path}: made from another model, corpus or settings{lines}\n"
+            f"{store.path}: made from another model or other settings{lines}\n"
             "  Remedy: name another --store, or use the flags it was made with."
         )

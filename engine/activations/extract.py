@@ -7,27 +7,22 @@ what is missing.
 
 import dataclasses
 import logging
-import pathlib
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
-from isogloss.engine import time_axis
-from isogloss.engine.activations import activation_store, inventory, pipeline
+from isogloss.engine.activations import activation_store, encoders, inventory, pipeline, store_growth
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.activations.inventory import Outcome
 from isogloss.engine.activations.settings import ExtractionSettings
-from isogloss.engine.checkpoints.checkpoint import load_checkpoint
-from isogloss.engine.corpora import corpus
+from isogloss.engine.corpora import corpus, languages
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.runtime import compilation, devices, shards
+from isogloss.engine.runtime import compilation, devices, disk_space, json_values, sentences, shards
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
-from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +37,8 @@ class ExtractSummary:
       skipped: utterances stored by earlier runs.
       left_out: utterances that --long=skip leaves out.
       truncated: utterances cut to the encoder's window, written now or before.
+      bytes: size of the stored utterances, written now or before.
+      changes: names of recordings that are new, gone or changed since a store was made, by language.
       failed: reasons by "language utterance".
       seconds: duration of the run.
       audio_seconds_per_second: seconds of audio encoded and written per second of the run.
@@ -53,6 +50,8 @@ class ExtractSummary:
     skipped: int = 0
     left_out: int = 0
     truncated: int = 0
+    bytes: int = 0
+    changes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float
     audio_seconds_per_second: float = 0.0
@@ -64,6 +63,14 @@ class ExtractSummary:
         """True if no utterance failed."""
         return not self.failed
 
+    def sentence(self, config: ExtractConfig) -> str:
+        """How much of the share is stored, and the command that compares it."""
+        share, store = config.share, config.store
+        counts = self.done, self.skipped, len(self.failed)
+        start = sentences.stored(*counts, "utterances", store, share, self.bytes)
+        grid = sentences.command("grid", store=store, grid=store.parent / "grid.zarr")
+        return start + sentences.following(share, grid)
+
 
 def run(config: ExtractConfig) -> ExtractSummary:
     """Summary of an extraction run with these options.
@@ -74,33 +81,53 @@ def run(config: ExtractConfig) -> ExtractSummary:
     """
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)
-    checkpoint = load_checkpoint(config.model, config.revision)
-    names = encoder.state_names(checkpoint.dimensions.encoder_layers)
+    family, checkpoint = encoders.open_model(config.model, config.revision)
+    sizes = checkpoint.dimensions
     settings = ExtractionSettings(
+        family=family,
         checkpoint=checkpoint,
-        states=encoder.choose_states(config.states, names),
+        states=encoder.choose_states(config.states, family.state_names(sizes)),
         dtype=config.dtype,
         precision=encoder_program.precision_for(jax.default_backend(), config.compute),
         rows_per_device=config.rows_per_device
-        or encoder_program.rows_per_device(jax.default_backend(), checkpoint.dimensions, devices.memory()),
+        or family.rows_per_device(jax.default_backend(), sizes, devices.memory()),
         recordings=config.recordings,
         long=config.long,
     )
     surveys = [
         inventory.survey(
-            config.store, listing, _identity(config, settings, listing), settings.positions, config.long
+            config.store,
+            listing,
+            _identity(config, settings, listing),
+            settings.axis,
+            config.long,
+            redo_changed=config.redo_changed,
         )
         for listing in _listings(config)
     ]
+    changes = {found.listing.language: found.changes for found in surveys if found.changes}
+    for language, text in changes.items():
+        _LOG.warning("%s: since its store was made, %s has %s", language, config.corpus, text)
     rows = [row for found in surveys for row in zip(found.present, found.frames, strict=True)]
     todo = [frames for present, frames in config.share.of(rows) if frames and not present]
-    cost = {"utterances": len(todo), "bytes": settings.shard_bytes(todo)}
+    cost = {"utterances": len(todo), "files": len(todo), "bytes": settings.shard_bytes(todo)}
+    disk_space.require(
+        config.store, cost["bytes"], f"{len(todo):,} utterances", "name another --store, or fewer --states"
+    )
     if config.dry_run:
         plan = {**cost, **_estimate(settings, todo)}
-        return ExtractSummary(seconds=round(time.monotonic() - start, 3), programs=programs(), plan=plan)
-    _check_disk(config.store, cost)
-    stores = [_store(config.store, found, settings) for found in surveys]
-    outcome = Outcome(stores, [found.listing for found in surveys], config.share, settings.positions)
+        expected = inventory.forecast(surveys, config.share, settings.axis)
+        for utterance, reason in expected.failed.items():
+            _LOG.error("%s: %s", utterance, reason)
+        return ExtractSummary(
+            **dataclasses.asdict(expected),
+            changes=changes,
+            seconds=round(time.monotonic() - start, 3),
+            programs=programs(),
+            plan=plan,
+        )
+    stores = [_store(config, found, settings) for found in surveys]
+    outcome = Outcome(stores, [found.listing for found in surveys], config.share, settings.axis)
     if outcome.todo:
         _encode(settings, outcome)
     seconds = time.monotonic() - start
@@ -109,6 +136,8 @@ def run(config: ExtractConfig) -> ExtractSummary:
         skipped=outcome.skipped,
         left_out=outcome.left_out,
         truncated=outcome.truncated,
+        bytes=settings.shard_bytes(outcome.stored_frames),
+        changes=changes,
         failed=outcome.failed,
         seconds=round(seconds, 3),
         audio_seconds_per_second=round(outcome.audio_seconds / seconds, 3),
@@ -119,10 +148,12 @@ def run(config: ExtractConfig) -> ExtractSummary:
 
 def _listings(config: ExtractConfig) -> list[Listing]:
     """Listings of the requested languages, by default of all languages of the corpus."""
-    opened = corpus.open_corpus(config.corpus)
+    opened = corpus.open_corpus(config.corpus, config.columns)
     listings = [
         opened.listing(language, config.recordings) for language in config.languages or opened.languages()
     ]
+    if message := languages.unknown_message(listing.language for listing in listings):
+        _LOG.warning("%s", message)
     _warn_of_unshared_sentences(listings)
     return listings
 
@@ -149,56 +180,64 @@ def _identity(config: ExtractConfig, settings: ExtractionSettings, listing: List
         model=settings.checkpoint.name,
         weights_sha256=settings.checkpoint.sha256,
         corpus=listing.corpus,
-        corpus_sha256=listing.sha256(),
+        corpus_sha256=json_values.sha256([listing.sha256(), listing.recordings]),
         settings=settings.settings(),
         flags=recorded(config),
     )
 
 
-def _store(root: pathlib.Path, found: inventory.Survey, settings: ExtractionSettings) -> LanguageStore:
-    """Store of a surveyed language, made now if there is none."""
-    if not found.samples:
-        return activation_store.open_store(root, found.listing.language)
-    store = activation_store.create(
-        root,
-        found.listing,
-        found.samples,
-        found.frames,
-        states=settings.states,
-        positions=settings.positions,
-        features=settings.checkpoint.dimensions.features,
-        identity=found.identity,
-    )
-    activation_store.check_identity(store, found.identity)  # another process may have made it meanwhile
-    return store
-
-
-def _check_disk(store: pathlib.Path, cost: Mapping[str, int]) -> None:
-    existing = next(path for path in (store, *store.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if cost["bytes"] > free:
-        raise Refusal(
-            f"{store}: {cost['utterances']} utterances need {cost['bytes'] / 1e9:.2f} GB, but "
-            f"{free / 1e9:.2f} GB are free. Free space, name another --store, or store fewer --states"
+def _store(config: ExtractConfig, found: inventory.Survey, settings: ExtractionSettings) -> LanguageStore:
+    """Store of a surveyed language with the utterances of its listing, made now if there is none."""
+    if found.samples:
+        store = activation_store.create(
+            config.store,
+            found.listing,
+            found.samples,
+            found.frames,
+            states=settings.states,
+            axis=settings.axis,
+            features=settings.features,
+            identity=found.identity,
         )
+        activation_store.check_identity(store, found.identity)  # another process may have made it meanwhile
+    return store_growth.grow(
+        config.store,
+        found.listing,
+        found.identity,
+        settings.axis,
+        config.long,
+        redo_changed=config.redo_changed,
+    )
 
 
 def _estimate(settings: ExtractionSettings, frames: Sequence[int]) -> dict[str, int | float]:
-    """Work and time of encoding utterances with these numbers of frames, by a product timed here."""
+    """Work and time of encoding utterances with these numbers of frames, by a product timed here.
+
+    The program is compiled, because on few utterances that takes most of the time.
+    """
+    compiling = 0.0
+    if frames:
+        compiling = settings.family.compile_seconds(
+            settings.checkpoint.dimensions,
+            settings.states,
+            settings.dtype,
+            settings.precision,
+            rows_per_device=settings.rows_per_device,
+        )
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
     # Every utterance costs the same: the encoder always computes the whole window.
-    work = len(frames) * encoder_program.flops(settings.checkpoint.dimensions)
+    work = len(frames) * settings.family.flops(settings.checkpoint.dimensions)
     return {
-        "audio_hours": round(sum(frames) * time_axis.FRAME_SECONDS / 3600, 4),
+        "audio_hours": round(sum(frames) * settings.axis.frame_seconds / 3600, 4),
         "flops": work,
         "peak_flops_per_second": speed,
-        "seconds": round(work / (encoder_program.SHARE_OF_PEAK * speed), 1),
+        "estimated_seconds": round(compiling + work / (encoder_program.SHARE_OF_PEAK * speed), 1),
     }
 
 
 def _encode(settings: ExtractionSettings, outcome: Outcome) -> None:
     """Load the encoder and run the outstanding utterances through it."""
-    loaded = encoder_program.load(
+    loaded = settings.family.load(
         settings.checkpoint,
         settings.states,
         settings.dtype,
@@ -214,13 +253,21 @@ def _encode(settings: ExtractionSettings, outcome: Outcome) -> None:
         settings.precision.compute,
         settings.precision.attention,
     )
-    outcome.progress = Progress("extract", len(outcome.todo), "utterances")
+    failed = len(outcome.failed)
+    outcome.progress = Progress(
+        "extract",
+        outcome.skipped + len(outcome.todo) + failed,
+        "utterances",
+        before=outcome.skipped,
+        without=failed,
+    )
     pipeline.Pipeline(
         loaded,
-        samples=encoder_program.window_samples(settings.checkpoint.dimensions),
+        samples=settings.axis.window_samples,
         states=settings.states,
         largest=float(np.finfo(settings.dtype).max),
         limits=settings.limits(),
+        stored=outcome.progress.store,
         done=outcome.finish,
         failed=outcome.fail,
     ).run(outcome.todo)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from isogloss.engine.corpora import corpus
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.place import Place
 
 CORPUS = ", ".join(corpus.forms())
 
@@ -16,6 +17,7 @@ class EncoderJobConfig(ShardedJobConfig):
 
     model: str = option("Whisper checkpoint: hub id, folder or OpenAI .pt file.")
     revision: str | None = option("Commit, tag or branch of a hub id.", None)
+    columns: tuple[str, ...] = corpus.columns_option()
     languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
     recordings: Literal["first", "all"] = option(
         "Recordings of a sentence in a language: the first by file name, or all.", "first"
@@ -39,8 +41,11 @@ class ExtractConfig(EncoderJobConfig):
     """Options of the extract job; each definition has the field's help."""
 
     corpus: str = option(f"Corpus: {CORPUS}.")
-    store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
+    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
     states: tuple[str, ...] = option(
         "Encoder states to store: all, or some of 0,1,...,final.", (), all_if_empty=True
     )
     dtype: Literal["float16", "float32"] = option("Number format on disk.", "float16")
+    redo_changed: bool = option(
+        "Make states again whose recordings have changed since; without it they are named and refused.", False
+    )

@@ -5,16 +5,16 @@ Sorts the utterances of a share: already stored, to encode, or unusable by their
 
 import dataclasses
 import logging
-import pathlib
 from collections.abc import Sequence
 
-from isogloss.engine import time_axis
-from isogloss.engine.activations import activation_store, pipeline
+from isogloss.engine.activations import activation_store, pipeline, store_growth
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.corpora import durations
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import shards
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.time_axis import TimeAxis
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,41 +26,90 @@ class Survey:
     Attributes:
       listing: its utterances.
       identity: identity of its store, existing or not.
+      changes: names of recordings that are new, gone or changed since the store was made; "" if none are.
       samples: lengths at 16 kHz, 0 if a header can't be read; empty if there is a store.
       frames: number of frames to store of each utterance, 0 if it is left out.
       present: True for each utterance that is stored.
+      truncated: True for each utterance longer than the window.
     """
 
     listing: Listing
     identity: Identity
+    changes: str
     samples: tuple[int, ...]
     frames: tuple[int, ...]
     present: tuple[bool, ...]
+    truncated: tuple[bool, ...]
 
 
-def survey(root: pathlib.Path, listing: Listing, identity: Identity, positions: int, long: str) -> Survey:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Outcome of a run as far as stores and headers tell it; attributes as in extract.ExtractSummary."""
+
+    skipped: int
+    left_out: int
+    truncated: int
+    failed: dict[str, str]
+
+
+def forecast(surveys: Sequence[Survey], share: shards.Share, axis: TimeAxis) -> Forecast:
+    """Outcome of a share before it is done; a recording that breaks only while it is decoded is not in it."""
+    rows = [(found, row) for found in surveys for row in range(len(found.frames))]
+    mine = share.of(rows)
+    unusable = {
+        f"{found.listing.language} {found.listing.utterances[row].name}": durations.why_unusable(
+            found.listing.utterances[row], axis
+        )
+        for found, row in mine
+        if not found.present[row] and not found.frames[row]
+    }
+    return Forecast(
+        skipped=sum(found.present[row] for found, row in mine),
+        left_out=sum(asked_for for _, asked_for in unusable.values()),
+        truncated=sum(bool(found.truncated[row] and found.frames[row]) for found, row in mine),
+        failed={name: reason for name, (reason, asked_for) in unusable.items() if not asked_for},
+    )
+
+
+def survey(
+    root: Place, listing: Listing, identity: Identity, axis: TimeAxis, long: str, *, redo_changed: bool
+) -> Survey:
     """State of a language, from its store if there is one, else from the headers of its recordings.
 
     Args:
       root: folder of all stores.
       listing: utterances.
       identity: required identity of the store.
-      positions: frames of the encoder's window.
+      axis: frames and window of the encoder.
       long: treatment of recordings longer than the window, one of durations.LONG.
+      redo_changed: make states again whose recordings have changed.
 
     Raises:
-      Refusal: the store has another identity, or long is "error" and a recording exceeds the window.
+      Refusal: the store is of another model, other settings or another corpus, or holds states of recordings
+        that have changed since, or long is "error" and a recording exceeds the window.
     """
-    if listing.language in activation_store.languages(root):
-        store = activation_store.open_store(root, listing.language)
+    changes = ""
+    store = activation_store.find(root, listing.language)
+    if store is not None:
         activation_store.check_identity(store, identity)
-        samples, frames = (), tuple(store.frames.tolist())
-        present = tuple(store.present().tolist())
+        found = store_growth.compare(store, listing, identity, axis, long)
+        store_growth.check_changed(store, found, redo_changed=redo_changed)
+        changes, samples, frames = found.text, (), found.frames
+        present, truncated = found.present, found.truncated
     else:
         samples = durations.lengths(listing)
-        frames = durations.frames_in_use(listing, samples, positions, long)
+        frames = durations.frames_in_use(listing, samples, axis, long)
         present = (False,) * len(frames)
-    return Survey(listing=listing, identity=identity, samples=samples, frames=frames, present=present)
+        truncated = tuple(count > axis.window_samples for count in samples)
+    return Survey(
+        listing=listing,
+        identity=identity,
+        changes=changes,
+        samples=samples,
+        frames=frames,
+        present=present,
+        truncated=truncated,
+    )
 
 
 class Outcome:
@@ -69,6 +118,7 @@ class Outcome:
     Attributes:
       todo: utterances to encode.
       done, skipped, left_out, truncated: counts, see extract.ExtractSummary.
+      stored_frames: number of frames of each utterance stored now or before.
       audio_seconds: seconds of audio written by this run.
       failed: reasons by "language utterance".
       progress: display that counts finished utterances, None before it is set.
@@ -79,11 +129,13 @@ class Outcome:
         stores: Sequence[LanguageStore],
         listings: Sequence[Listing],
         share: shards.Share,
-        positions: int,
+        axis: TimeAxis,
     ) -> None:
         """Read which utterances are stored; unusable recordings are reported immediately."""
         self.todo: list[pipeline.PendingUtterance] = []
+        self._axis = axis
         self.done = self.skipped = self.left_out = self.truncated = 0
+        self.stored_frames: list[int] = []
         self.audio_seconds = 0.0
         self.failed: dict[str, str] = {}
         self.progress: Progress | None = None
@@ -101,13 +153,14 @@ class Outcome:
             self.truncated += bool(cut[store.language][row] and unit.frames)
             if present[store.language][row]:
                 self.skipped += 1
+                self.stored_frames.append(unit.frames)
             elif unit.frames:
                 self.todo.append(unit)
             else:
-                self._leave_out(unit, positions)
+                self._leave_out(unit)
 
-    def _leave_out(self, unit: pipeline.PendingUtterance, positions: int) -> None:
-        reason, asked_for = durations.why_unusable(unit.utterance, positions)
+    def _leave_out(self, unit: pipeline.PendingUtterance) -> None:
+        reason, asked_for = durations.why_unusable(unit.utterance, self._axis)
         if asked_for:
             self.left_out += 1
             unit.store.note_failure(unit.row, reason)
@@ -119,15 +172,14 @@ class Outcome:
         _LOG.error("%s: %s", unit.name, reason)
         unit.store.note_failure(unit.row, reason)
         self.failed[f"{unit.utterance.language} {unit.utterance.name}"] = reason
-        self._advance()
+        if self.progress is not None:
+            self.progress.advance(stored=False)
 
     def finish(self, unit: pipeline.PendingUtterance) -> None:
         """Record an utterance that is on disk."""
         unit.store.forget_failure(unit.row)
         self.done += 1
-        self.audio_seconds += unit.frames * time_axis.FRAME_SECONDS
-        self._advance()
-
-    def _advance(self) -> None:
+        self.stored_frames.append(unit.frames)
+        self.audio_seconds += unit.frames * self._axis.frame_seconds
         if self.progress is not None:
-            self.progress.advance()
+            self.progress.advance(stored=False)  # it counted the utterance when the write ended

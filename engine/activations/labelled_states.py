@@ -14,15 +14,17 @@ from typing import overload
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
-from isogloss.engine import time_axis
-from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.activations import encoders
+from isogloss.engine.activations.encoders import EncoderFamily
+from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import audio
 from isogloss.engine.runtime import devices
 from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper import encoder, encoder_program
+from isogloss.engine.time_axis import SAMPLE_RATE
+from isogloss.engine.whisper import encoder_program
 
 Recording = str | os.PathLike | np.ndarray
 _LOUDEST = 2.0  # a waveform in [-1, 1] stays below this, even after resampling
@@ -34,7 +36,7 @@ def encode(  # pyright: ignore[reportOverlappingOverload]  (a str is a sequence 
     *,
     model: str | os.PathLike,
     revision: str | None = None,
-    sample_rate: int = time_axis.SAMPLE_RATE,
+    sample_rate: int = SAMPLE_RATE,
 ) -> xr.DataArray: ...
 
 
@@ -44,7 +46,7 @@ def encode(
     *,
     model: str | os.PathLike,
     revision: str | None = None,
-    sample_rate: int = time_axis.SAMPLE_RATE,
+    sample_rate: int = SAMPLE_RATE,
 ) -> list[xr.DataArray]: ...
 
 
@@ -53,7 +55,7 @@ def encode(
     *,
     model: str | os.PathLike,
     revision: str | None = None,
-    sample_rate: int = time_axis.SAMPLE_RATE,
+    sample_rate: int = SAMPLE_RATE,
 ) -> xr.DataArray | list[xr.DataArray]:
     """All encoder states of recordings, each an array (state, frame, feature) without frames of padding.
 
@@ -71,30 +73,30 @@ def encode(
       Refusal: a recording or the model can't be used.
     """
     given = [recordings] if isinstance(recordings, Recording) else list(recordings)
-    checkpoint, run = _encoder(os.path.expanduser(model), revision)
+    family, checkpoint, run = _encoder(os.path.expanduser(model), revision)
     made: list[xr.DataArray] = []
     for first in range(0, len(given), run.capacity):
         waves = [
             _waveform(recording, f"recording {i}", sample_rate)
             for i, recording in enumerate(given[first : first + run.capacity], first)
         ]
-        made += _encoded(waves, checkpoint, run)
+        made += _encoded(waves, family, checkpoint, run)
     return made[0] if isinstance(recordings, Recording) else made
 
 
 @functools.lru_cache(maxsize=1)
-def _encoder(model: str, revision: str | None) -> tuple[Checkpoint, DataParallel]:
-    """Checkpoint and compiled encoder with all states; the last one used stays in memory."""
-    checkpoint = load_checkpoint(model, revision)
+def _encoder(model: str, revision: str | None) -> tuple[EncoderFamily, Checkpoint, DataParallel]:
+    """Family, checkpoint and compiled encoder with all states; the last one used stays in memory."""
+    family, checkpoint = encoders.open_model(model, revision)
     platform, dimensions = jax.default_backend(), checkpoint.dimensions
-    run = encoder_program.load(
+    run = family.load(
         checkpoint,
-        encoder.state_names(dimensions.encoder_layers),
+        family.state_names(dimensions),
         "float32",
         encoder_program.precision_for(platform),
-        rows_per_device=encoder_program.rows_per_device(platform, dimensions, devices.memory()),
+        rows_per_device=family.rows_per_device(platform, dimensions, devices.memory()),
     )
-    return checkpoint, run
+    return family, checkpoint, run
 
 
 def _waveform(recording: Recording, name: str, rate: int) -> tuple[str, Float[np.ndarray, " time"]]:
@@ -120,37 +122,35 @@ def _waveform(recording: Recording, name: str, rate: int) -> tuple[str, Float[np
 
 
 def _encoded(
-    waves: Sequence[tuple[str, Float[np.ndarray, " _"]]], checkpoint: Checkpoint, run: DataParallel
+    waves: Sequence[tuple[str, Float[np.ndarray, " _"]]],
+    family: EncoderFamily,
+    checkpoint: Checkpoint,
+    run: DataParallel,
 ) -> Iterator[xr.DataArray]:
     """States of the waveforms of one step."""
-    positions = checkpoint.dimensions.positions
-    padded = np.zeros((len(waves), encoder_program.window_samples(checkpoint.dimensions)), np.float32)
+    axis, names = family.time_axis(checkpoint.dimensions), family.state_names(checkpoint.dimensions)
+    padded = np.zeros((len(waves), axis.window_samples), np.float32)
     for row, (name, wave) in zip(padded, waves, strict=True):
         if len(wave) > len(row):
-            seconds = [count / time_axis.SAMPLE_RATE for count in (len(wave), len(row))]
+            seconds = len(wave) / SAMPLE_RATE
             warnings.warn(
-                f"{name}: {seconds[0]:.1f} s; only the first {seconds[1]:g} s are encoded", stacklevel=3
+                f"{name}: {seconds:.1f} s; only the first {axis.window_seconds:g} s are encoded", stacklevel=3
             )
         row[: len(wave)] = wave[: len(row)]
-    frames = [time_axis.frame_count(len(wave), positions) for _, wave in waves]
+    frames = [axis.frame_count(len(wave)) for _, wave in waves]
     output = run.rows(run(padded, np.asarray(frames, np.int32)), len(waves))
     for (name, wave), count, (states, peak) in zip(waves, frames, output, strict=True):
         if not np.isfinite(peak).all():
             raise Refusal(f"{name}: states aren't finite. Check the recording")
-        yield _labelled(name, states[:, :count], checkpoint, truncated=len(wave) > padded.shape[1])
-
-
-def _labelled(
-    name: str, states: Float32[np.ndarray, "S N D"], checkpoint: Checkpoint, *, truncated: bool
-) -> xr.DataArray:
-    starts = np.arange(states.shape[1]) * time_axis.FRAME_SECONDS
-    return xr.DataArray(
-        states.copy(),  # a view would keep the whole window in memory
-        dims=("state", "frame", "feature"),
-        coords={
-            "state": list(encoder.state_names(checkpoint.dimensions.encoder_layers)),
-            "seconds": ("frame", starts, {"long_name": "start of the frame", "units": "s"}),
-        },
-        name=name,
-        attrs={"model": checkpoint.name, "weights_sha256": checkpoint.sha256, "truncated": int(truncated)},
-    )
+        starts = np.arange(count) * axis.frame_seconds
+        truncated = int(len(wave) > axis.window_samples)
+        yield xr.DataArray(
+            states[:, :count].copy(),  # a view would keep the whole window in memory
+            dims=("state", "frame", "feature"),
+            coords={
+                "state": list(names),
+                "seconds": ("frame", starts, {"long_name": "start of the frame", "units": "s"}),
+            },
+            name=name,
+            attrs={"model": checkpoint.name, "weights_sha256": checkpoint.sha256, "truncated": truncated},
+        )

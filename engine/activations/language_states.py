@@ -7,10 +7,12 @@ kernels waste little work on padding: memory is that of the frames plus about a 
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Float, Int32
 
+from isogloss.engine.activations import state_origin
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
@@ -18,6 +20,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import pooling
 
 GROUP = 64  # utterances that share a padded length
+_AT_ONCE = 8  # languages being opened
 STEP = 64  # frames; padded lengths are its multiples, so that few shapes are compiled: 24 up to 30 s
 
 
@@ -47,6 +50,14 @@ class GridLanguage:
     def language(self) -> str:
         """Code of the language."""
         return self.store.language
+
+    def recordings(self) -> dict[str, str]:
+        """Fingerprint of the recording of each sentence; by name and length in stores of earlier formats."""
+        if "recording" in self.store.columns:
+            return dict(zip(self.sentences, self.store.coordinate("recording")[list(self.rows)], strict=True))
+        files, seconds = (self.store.coordinate(name)[list(self.rows)] for name in ("source", "duration"))
+        made_of = map(json_values.fingerprint, zip(files.tolist(), seconds.tolist(), strict=True))
+        return dict(zip(self.sentences, made_of, strict=True))
 
     def identity(self) -> dict[str, Json]:
         """Facts about the language that decide the grid's numbers or help its reader."""
@@ -92,6 +103,12 @@ def open_language(store: LanguageStore) -> GridLanguage:
         missing=tuple(names[row] for row in np.flatnonzero(absent)),
         broken=tuple(names[row] for row in np.flatnonzero(absent & ~skipped)),
     )
+
+
+def open_languages(stores: Sequence[LanguageStore]) -> dict[str, GridLanguage]:
+    """Utterances of several languages, by language; a bucket is asked about several at once."""
+    with ThreadPoolExecutor(_AT_ONCE, "open") as pool:
+        return {language.language: language for language in pool.map(open_language, stores)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,6 +174,13 @@ def arrange(utterances: Sequence[Float[np.ndarray, "_ D"]], *, remove_mean: bool
     return LanguageStates(groups=tuple(groups), pooled=pooled)
 
 
+def group_shapes(frames: Int32[np.ndarray, " U"]) -> set[tuple[int, int]]:
+    """Shapes (utterances, padded frames) of the groups that `arrange` makes of such utterances."""
+    lengths = np.sort(frames)
+    groups = [lengths[i : i + GROUP] for i in range(0, len(lengths), GROUP)]
+    return {(len(group), -(-int(group[-1]) // STEP) * STEP) for group in groups}
+
+
 def _group(utterances: Sequence[np.ndarray], where: np.ndarray) -> Group:
     frames = np.asarray([len(utterances[u]) for u in where], np.int32)
     longest = -(-int(frames.max()) // STEP) * STEP
@@ -172,14 +196,12 @@ def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
     Raises:
       Refusal: two languages have different models or settings.
     """
-    keys = ("weights_sha256", "settings")
     first = next(iter(members.values())).store
-    shared = {key: first.attributes[key] for key in keys}
     for member in members.values():
-        theirs = {key: member.store.attributes[key] for key in keys}
-        if lines := json_values.differences(shared, theirs, (first.language, member.language)):
+        names = (first.language, member.language)
+        if lines := state_origin.differences(first.attributes, member.store.attributes, names):
             raise Refusal(
                 f"{first.path} and {member.store.path}: languages need one model and settings{lines}\n"
                 "  Remedy: extract one of them anew, or leave it out by --languages."
             )
-    return {"model": first.attributes["model"], **shared}
+    return {key: first.attributes[key] for key in ("model", "weights_sha256", "settings")}

@@ -7,14 +7,13 @@ Memory: states of one step, states * positions * features * 4 bytes a row (large
 """
 
 import functools
-import pathlib
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 from jaxtyping import Float32
 
-from isogloss.engine.activations import activation_store, state_source
+from isogloss.engine.activations import activation_store, state_origin, state_source
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.recorded_states import Recorded
 from isogloss.engine.activations.state_source import StateSource
@@ -22,6 +21,7 @@ from isogloss.engine.activations.stored_states import Stored
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import corpus
 from isogloss.engine.runtime.devices import memory
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program
 
@@ -31,6 +31,7 @@ def open_audio(
     checkpoint: Checkpoint,
     states: Sequence[str],
     *,
+    columns: Sequence[str] = (),
     languages: Sequence[str] = (),
     recordings: str = "first",
     long: str = "truncate",
@@ -44,6 +45,7 @@ def open_audio(
       spec: see `corpus.open_corpus`.
       checkpoint: model with the encoder.
       states: names among "1" .. "final"; `StateSource.states` has them in the order of the encoder.
+      columns: value of --columns.
       languages: codes; by default all of the corpus.
       recordings: "first" or "all" of a sentence.
       long: treatment of recordings longer than the window, one of durations.LONG.
@@ -56,7 +58,7 @@ def open_audio(
     """
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
-    opened = corpus.open_corpus(spec)
+    opened = corpus.open_corpus(spec, columns)
     wanted = tuple(languages) or opened.languages()
     platform = jax.default_backend()
     return Recorded(
@@ -72,7 +74,7 @@ def open_audio(
 
 
 def open_store(
-    root: pathlib.Path,
+    root: Place,
     checkpoint: Checkpoint,
     states: Sequence[str],
     *,
@@ -98,13 +100,16 @@ def open_store(
     """
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
-    wanted = tuple(languages) or activation_store.languages(root)
-    if not wanted:
+    stores = (
+        {language: activation_store.open_store(root, language) for language in languages}
+        if languages
+        else activation_store.stores(root)
+    )
+    if not stores:
         raise Refusal(f"{root}: there is no activation store; run isogloss.jobs.extract first")
-    stores = {language: activation_store.open_store(root, language) for language in wanted}
     ordered = state_source.in_order(states, layers)
     for store in stores.values():
-        _check_model(store, checkpoint)
+        check_model(store, checkpoint)
     lacking = {language: why for language, store in stores.items() if (why := _lacks(store, ordered, layers))}
     if len(lacking) == len(stores):
         raise Refusal(next(iter(lacking.values())))
@@ -130,18 +135,18 @@ def _silence(
 ) -> Float32[np.ndarray, "S N D"]:
     """States of a recording of zeros as long as the window."""
     run = encoder_program.load(checkpoint, states, "float32", precision, rows_per_device=1, devices=1)
-    wave = np.zeros((1, encoder_program.window_samples(checkpoint.dimensions)), np.float32)
+    wave = np.zeros((1, encoder_program.time_axis(checkpoint.dimensions).window_samples), np.float32)
     [(made, _)] = run.rows(run(wave, np.asarray([checkpoint.dimensions.positions], np.int32)), 1)
     return made
 
 
-def _check_model(store: LanguageStore, checkpoint: Checkpoint) -> None:
+def check_model(store: LanguageStore, checkpoint: Checkpoint) -> None:
     """Refuse a store of another model."""
-    made_by = store.attributes["weights_sha256"]
-    if made_by != checkpoint.sha256:
+    given = store.attributes | {"model": checkpoint.name, "weights_sha256": checkpoint.sha256}
+    if lines := state_origin.differences(store.attributes, given, ("stored", "--model")):
         raise Refusal(
-            f"{store.path}: made with weights {made_by} ({store.attributes['model']}), but --model has "
-            f"{checkpoint.sha256} ({checkpoint.name}). Name the --model that the store was made with"
+            f"{store.path}: made by another model{lines}\n"
+            "  Remedy: name the --model that the store was made with."
         )
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
-from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime import objects
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.devices import DataParallel
 
@@ -66,6 +66,7 @@ class Pipeline:
         states: tuple[str, ...],
         largest: float,
         limits: Limits,
+        stored: Callable[[], None],
         done: Callable[[PendingUtterance], None],
         failed: Callable[[PendingUtterance, str], None],
     ) -> None:
@@ -77,11 +78,12 @@ class Pipeline:
           states: names of the states, for messages.
           largest: largest magnitude in the stored dtype.
           limits: limits of memory.
-          done: called when an utterance is on disk.
+          stored: called by any thread as soon as an utterance is on disk.
+          done: called later, by this one.
           failed: called with the reason when an utterance can't be stored.
         """
         self._encode, self._samples, self._states, self._largest = encode, samples, states, largest
-        self._limits, self._done, self._failed = limits, done, failed
+        self._limits, self._stored, self._done, self._failed = limits, stored, done, failed
         self._writing: collections.deque[tuple[PendingUtterance, ts.WriteFutures]] = collections.deque()
 
     def run(self, units: Iterable[PendingUtterance]) -> None:
@@ -139,11 +141,17 @@ class Pipeline:
                 continue
             while len(self._writing) >= self._limits.rows_writing:
                 self._finish_oldest()
-            self._writing.append((unit, unit.store.write(unit.row, stored)))
+            writing = unit.store.write(unit.row, stored)
+            writing.add_done_callback(self._count)
+            self._writing.append((unit, writing))
         while self._writing and self._writing[0][1].done():
             self._finish_oldest()
 
+    def _count(self, write: ts.Future) -> None:
+        if write.exception() is None:
+            self._stored()
+
     def _finish_oldest(self) -> None:
         unit, future = self._writing.popleft()
-        zarr_group.finish(future, f"{unit.store.path}: {unit.name}")
+        objects.finish(future, unit.store.path, f"{unit.store.path}: {unit.name}")
         self._done(unit)

@@ -15,7 +15,6 @@ import jax
 import numpy as np
 from jaxtyping import Float32
 
-from isogloss.engine import time_axis
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import audio, durations
@@ -23,6 +22,7 @@ from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 from isogloss.engine.whisper import encoder_program
 
 _THREADS = 4  # decoding threads
@@ -66,17 +66,17 @@ class Recorded:
         return tuple(self.listings)
 
     @property
-    def _positions(self) -> int:
-        return self.checkpoint.dimensions.positions
+    def _axis(self) -> TimeAxis:
+        return encoder_program.time_axis(self.checkpoint.dimensions)
 
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language; headers are read once."""
         if language not in self.listed:
             listing = self.listings[language]
             samples = durations.lengths(listing)
-            frames = durations.frames_in_use(listing, samples, self._positions, self.long)
+            frames = durations.frames_in_use(listing, samples, self._axis, self.long)
             self.listed[language] = tuple(
-                _listed(row, utterance, samples[row], frames[row], self._positions)
+                _listed(row, utterance, samples[row], frames[row], self._axis)
                 for row, utterance in enumerate(listing.utterances)
             )
         return self.listed[language]
@@ -84,7 +84,7 @@ class Recorded:
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`."""
         capacity = self.rows_per_device * len(jax.local_devices()[: self.devices])
-        window = encoder_program.window_samples(self.checkpoint.dimensions)
+        window = self._axis.window_samples
         decoded = computed_ahead(
             rows,
             lambda row: self._waveform(language, row),
@@ -106,7 +106,7 @@ class Recorded:
     ) -> dict[int, Encoded | Unusable]:
         """One step of the encoder."""
         run, utterances = self._encoder, self.listings[language].utterances
-        output = run(waves, np.full(len(rows), self._positions, np.int32))
+        output = run(waves, np.full(len(rows), self._axis.window_frames, np.int32))
         return {
             row: _finite(row, states, peak, self.states, utterances[row].source.name)
             for row, (states, peak) in zip(rows, run.rows(output, len(rows)), strict=True)
@@ -115,10 +115,10 @@ class Recorded:
     def _waveform(self, language: str, row: int) -> np.ndarray | Unusable:
         utterance = self.listings[language].utterances[row]
         if not self.utterances(language)[row].frames:
-            reason, asked_for = durations.why_unusable(utterance, self._positions)
+            reason, asked_for = durations.why_unusable(utterance, self._axis)
             return Unusable(row=row, reason=reason, asked_for=asked_for)
         try:
-            return audio.decode(utterance.source, encoder_program.window_samples(self.checkpoint.dimensions))
+            return audio.decode(utterance.source, self._axis.window_samples)
         except audio.AudioError as error:
             return Unusable(row=row, reason=str(error))
 
@@ -148,15 +148,15 @@ class Recorded:
         }
 
 
-def _listed(row: int, utterance: Utterance, samples: int, frames: int, positions: int) -> ListedUtterance:
+def _listed(row: int, utterance: Utterance, samples: int, frames: int, axis: TimeAxis) -> ListedUtterance:
     return ListedUtterance(
         row=row,
         name=utterance.name,
         sentence=utterance.sentence,
         transcription=utterance.transcription,
-        seconds=samples / time_axis.SAMPLE_RATE if samples else math.nan,
+        seconds=samples / SAMPLE_RATE if samples else math.nan,
         frames=frames,
-        truncated=samples > positions * time_axis.SAMPLES_PER_FRAME,
+        truncated=samples > axis.window_samples,
     )
 
 

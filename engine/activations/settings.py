@@ -10,8 +10,10 @@ from collections.abc import Iterable
 import jax
 
 from isogloss.engine.activations import activation_store, pipeline
+from isogloss.engine.activations.encoders import EncoderFamily
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.time_axis import TimeAxis
 from isogloss.engine.whisper import encoder_program
 
 _THREADS = 4  # decoding a recording takes milliseconds, an encoder step far longer
@@ -24,6 +26,7 @@ class ExtractionSettings:
     """Settings that decide the content of a store.
 
     Attributes:
+      family: the model's family.
       checkpoint: the model.
       states: names of the stored states.
       dtype: number format on disk.
@@ -33,6 +36,7 @@ class ExtractionSettings:
       long: treatment of recordings longer than the window, one of durations.LONG.
     """
 
+    family: EncoderFamily
     checkpoint: Checkpoint
     states: tuple[str, ...]
     dtype: str
@@ -42,9 +46,14 @@ class ExtractionSettings:
     long: str
 
     @property
-    def positions(self) -> int:
-        """Frames of the encoder's window."""
-        return self.checkpoint.dimensions.positions
+    def axis(self) -> TimeAxis:
+        """Frames and window of the encoder."""
+        return self.family.time_axis(self.checkpoint.dimensions)
+
+    @property
+    def features(self) -> int:
+        """Width of a state."""
+        return self.family.features(self.checkpoint.dimensions)
 
     def settings(self) -> dict[str, Json]:
         """Everything except weights and listing that decides the content of a store."""
@@ -60,11 +69,8 @@ class ExtractionSettings:
 
     def shard_bytes(self, frames: Iterable[int]) -> int:
         """Bytes on disk of utterances with these numbers of frames."""
-        sizes, states = self.checkpoint.dimensions, len(self.states)
-        return sum(
-            activation_store.shard_bytes(n, states, sizes.positions, sizes.features, self.dtype)
-            for n in frames
-        )
+        sizes = len(self.states), self.axis.window_frames, self.features
+        return sum(activation_store.shard_bytes(n, *sizes, self.dtype) for n in frames)
 
     def limits(self) -> pipeline.Limits:
         """Limits of rows decoded ahead and being written, large enough to keep the devices busy."""

@@ -70,7 +70,7 @@ class AlignJob(DecoderJob[Aligned]):
     def key(self, unit: UtteranceBlock) -> str:
         """Fingerprint of all that the unit's part depends on."""
         given = self.input
-        return unit.key(given.source, given.tokens[unit.language], layout=_LAYOUT, settings=self.settings)
+        return unit.key(given.source, given.tokens[unit.language], layout=_LAYOUT, settings=self.identity)
 
     def make(
         self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]
@@ -100,6 +100,7 @@ class AlignJob(DecoderJob[Aligned]):
         if whole:
             word_tables.write(self.config.out, units, parts)
         rows = [row for unit in units for row in word_tables.rows(parts.table(unit.name))]
+        # The decoder sees 30 s; a reference text may be longer, and its last words are squeezed into the end.
         of_window = self.config.text == "decoded"  # such a text has no words after the window's end
         truncated = sum(bool(row["truncated"] and row["words"] and not of_window) for row in rows)
         if truncated:

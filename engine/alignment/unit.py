@@ -8,13 +8,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float32
 
 from isogloss.engine.activations.state_source import ListedUtterance, StateSource, Unusable
 from isogloss.engine.alignment import word_splitting, word_timestamps
 from isogloss.engine.alignment.word_tables import Aligned
 from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
-from isogloss.engine.decoding.decoder_program import Decoding
+from isogloss.engine.decoding.decoder_program import Decoding, EncodedRows
 from isogloss.engine.decoding.generation import token_limit
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
@@ -48,9 +47,7 @@ class _EncodedBlock:
     """Utterances of a block that have states."""
 
     utterances: list[ListedUtterance]
-    states: Float32[np.ndarray, "B N D"]
-    visible: np.ndarray
-    apply_norm: np.ndarray
+    rows: EncodedRows
 
 
 def align(unit: UtteranceBlock, work: Work, advance: Callable[[], None]) -> list[Aligned]:
@@ -75,9 +72,11 @@ def align(unit: UtteranceBlock, work: Work, advance: Callable[[], None]) -> list
         norm = work.source.apply_norm[0] or (work.source.states[0] != "final" and work.exit_norm)
         block = _EncodedBlock(
             utterances=[by_row[made.row] for made in encoded],
-            states=np.stack([made.states[0] for made in encoded]),
-            visible=np.asarray([made.visible for made in encoded], np.int32),
-            apply_norm=np.full(len(encoded), norm),
+            rows=EncodedRows(
+                states=np.stack([made.states[0] for made in encoded]),
+                visible=np.asarray([made.visible for made in encoded], np.int32),
+                apply_norm=np.full(len(encoded), norm),
+            ),
         )
         found |= {one.utterance.row: one for one in _align(unit.language, block, token, work)}
     return [found[utterance.row] for utterance in unit.utterances]
@@ -94,13 +93,15 @@ def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> lis
         listed = zip(block.utterances, text_languages, strict=True)
         texts = [reference(utterance.transcription, code, vocabulary) for utterance, code in listed]
         cuts = [False] * len(texts)
+    room = decoding.sizes.text_positions - len(prompts[0])
     problems: dict[int, str] = {}
     good: dict[int, tuple[int, ...]] = {}
-    for row, (text, prompt) in enumerate(zip(texts, prompts, strict=True)):
-        problem = text if isinstance(text, str) else _unfit(text, decoding.sizes.text_positions - len(prompt))
-        if problem:
+    for row, text in enumerate(texts):
+        if isinstance(text, str):
+            problems[row] = text
+        elif problem := _unfit(text, room):
             problems[row] = problem
-        elif not isinstance(text, str):
+        else:
             good[row] = text
     timed = _timed(good, block, prompts, work)
     problems |= {row: "the decoder's attention isn't finite" for row in good if not timed[row].finite}
@@ -132,7 +133,7 @@ def _languages(
     """Language of each row's prompt, and the probability of a detected one."""
     if token.how != "detected":
         return [token.language] * len(block.utterances), [None] * len(block.utterances)
-    codes, probabilities = decoding.detect(block.states, block.visible, block.apply_norm)
+    codes, probabilities = decoding.detect(block.rows)
     return codes, [float(probability) for probability in probabilities]
 
 
@@ -146,9 +147,7 @@ def _timed(
     timed = word_timestamps.align(
         work.decoding,
         work.heads,
-        block.states[rows],
-        block.visible[rows],
-        block.apply_norm[rows],
+        block.rows.take(rows),
         np.asarray([block.utterances[row].frames for row in rows], np.int32),
         [prompts[row] for row in rows],
         [texts[row] for row in rows],
@@ -167,6 +166,7 @@ def reference(transcription: str, language: str, tokens: Tokens) -> tuple[int, .
     except (TypeError, UnicodeError):  # a lone surrogate, in a broken transcription
         return f"its transcription isn't text: {plain[:60]!a}. Correct it"
     written = tokens.decode(ids)
+    # Text such as "<|endoftext|>" would become a special token, which the decoder obeys and nobody speaks.
     if written != text or any(id >= tokens.eot for id in ids):
         lost = "".join(sorted(set(text) - set(written)))[:20]
         which = f"{lost!r} of " if lost else ""
@@ -198,7 +198,7 @@ def _decode(
     """Greedy text of each row of a block or the reason why it has none, and whether a limit ended it."""
     room = decoding.sizes.text_positions - len(prompts[0]) - 1
     limits = np.asarray([token_limit(one.frames, room) for one in block.utterances], np.int32)
-    decoded = decoding.generate(block.states, block.visible, block.apply_norm, prompts, limits)
+    decoded = decoding.generate(block.rows, prompts, limits)
     texts: list[tuple[int, ...] | str] = [
         tuple(id for id in one.tokens if id < decoding.tokens.eot)
         if np.isfinite(one.log_probability)

@@ -60,6 +60,7 @@ def _piece(text: str, start: int, stop: int) -> Piece:
 
 def _characters(tokens: Sequence[int], decode: Decode) -> Iterator[Piece]:
     """Shortest runs of tokens that make whole characters; tokens that never do are one run at the end."""
+    # A byte-level tokenizer may cut a character into several tokens; alone they decode to U+FFFD.
     whole, offset, start = decode(tokens), 0, 0
     for stop in range(1, len(tokens) + 1):
         text = decode(tokens[start:stop])
@@ -88,6 +89,7 @@ def _attach_before(words: Sequence[Piece]) -> list[Piece]:
     """Opening signs that follow a space, joined to the word after them."""
     joined: list[Piece] = []  # from the last to the first
     for word in reversed(words):
+        # Only after a space does a sign open: in "don't" or "a-b" it stands within a word.
         opens = word.text.startswith(" ") and word.text.strip() in PREPENDED
         if opens and joined:
             after = joined[-1]
@@ -102,6 +104,7 @@ def _attach_after(words: Sequence[Piece]) -> list[Piece]:
     joined: list[Piece] = []
     for word in words:
         if joined and not joined[-1].text.endswith(" ") and word.text in APPENDED:
+            # The core stays that of the word, so that a pause at a comma doesn't lengthen it.
             before = joined[-1]
             joined[-1] = dataclasses.replace(before, text=before.text + word.text, stop=word.stop)
         else:

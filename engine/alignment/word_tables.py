@@ -17,7 +17,7 @@ from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.time_axis import FRAME_SECONDS
+from isogloss.engine.whisper.encoder_program import FRAME_SECONDS
 
 _OF_WORD = (
     ("word", pa.string()),  # without spaces around it

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 from isogloss.engine.alignment.word_splitting import Piece
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import decoder_cost, decoder_program
-from isogloss.engine.decoding.decoder_program import Counts, Decoding, Flags, States
+from isogloss.engine.decoding.decoder_program import Counts, Decoding, EncodedRows
 from isogloss.engine.runtime.devices import Program, rows_that_fit
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.decoder import Heads
@@ -97,6 +97,8 @@ def program(graph: nnx.GraphDef, heads: Heads, eot: int, skip: int, columns: int
         decoder = nnx.merge(graph, weights)
         memory = decoder.enter(states, visible, apply_norm)
         stream, scores = decoder.teach(tokens, memory, visible, heads)
+        # Cross-attention sees the whole window, the silence after the speech too; only frames of audio may
+        # take part in the path, or the last words would spread into the silence.
         matrix = alignment.attention_matrix(scores[..., :columns], lengths, frames)
         # As in openai/whisper, the row of eot counts in the standardisation over tokens, but isn't aligned.
         first, tied = alignment.first_frames(matrix, lengths - 1, frames, skip=skip)
@@ -132,21 +134,17 @@ def step_bytes(dimensions: Dimensions, compute: str, rows: int, heads: int) -> i
 def align(
     decoding: Decoding,
     heads: Heads,
-    states: States,
-    visible: Counts,
-    apply_norm: Flags,
+    encoded: EncodedRows,
     frames: Counts,
     prompts: Sequence[Sequence[int]],
     texts: Sequence[Sequence[int]],
 ) -> list[Timed]:
-    """Frames of the tokens of each row, see `Decoding` for its arguments.
+    """Frames of the tokens of each row.
 
     Args:
       decoding: the decoder.
       heads: (layer, head), see `alignment_heads.choose`.
-      states: of the rows.
-      visible: frames that cross-attention may see.
-      apply_norm: whether the encoder's final LayerNorm is still to be applied.
+      encoded: states of the rows.
       frames: of real audio, 1 <= frames <= visible; the text is aligned with them.
       prompts: such as `Tokens.prompt`, all of one length.
       texts: tokens of each row, at least one.
@@ -154,31 +152,37 @@ def align(
     Raises:
       Refusal: a number is out of range, or prompt, text and eot don't fit the decoder.
     """
-    decoding.check(states, visible)
+    decoding.check(encoded)
     most, eot = decoding.sizes.text_positions, decoding.tokens.eot
-    lengths = _lengths(prompts, texts, frames, visible, most)
+    lengths = _lengths(prompts, texts, frames, encoded.visible, most)
+    # The position of the prompt's last token predicts the text's first, so it's the first row of the path.
     skip = len(prompts[0]) - 1
 
     def kind(row: int) -> tuple[int, int, int]:
-        window, columns = (decoding.frames_step(int(count[row])) for count in (visible, frames))
+        window, columns = (decoding.frames_step(int(count[row])) for count in (encoded.visible, frames))
         return window, columns, decoder_program.text_step(int(lengths[row]), most)
 
     timed: dict[int, Timed] = {}
-    for (window, columns, longest), some in decoding.batches(visible, kind):
+    for (window, columns, longest), some in decoding.batches(encoded, kind):
         key = ("times", tuple(heads), skip, columns)
         run = decoding.program(
             key, lambda columns=columns: program(decoding.graph, heads, eot, skip, columns)
         )
-        tokens = np.full((len(some), longest), eot, np.int32)
-        for place, row in enumerate(some):
-            tokens[place, : lengths[row] - 1] = (*prompts[row], *texts[row])
-        batch = decoder_program.batch_of(states, visible, apply_norm, some, window)
-        out = run(*batch, tokens, lengths[some], frames[some].astype(np.int32))
+        tokens = _padded([(*prompts[row], *texts[row]) for row in some], longest, eot)
+        out = run(*encoded.step(some, window), tokens, lengths[some], frames[some].astype(np.int32))
         for row, (first, tied, probability) in zip(some, run.rows(out, len(some)), strict=True):
             n = len(texts[row])
             own = probability[skip + 1 : skip + 1 + n]
             timed[row] = Timed(first=first[: n + 1], probability=own, tied=bool(tied))
-    return [timed[row] for row in range(len(visible))]
+    return [timed[row] for row in range(len(encoded))]
+
+
+def _padded(texts: Sequence[Sequence[int]], longest: int, eot: int) -> Int32[np.ndarray, "R T"]:
+    """Texts of equal length, each with at least one eot after it."""
+    tokens = np.full((len(texts), longest), eot, np.int32)
+    for row, text in enumerate(texts):
+        tokens[row, : len(text)] = text
+    return tokens
 
 
 def _lengths(
@@ -205,6 +209,7 @@ def words(timed: Timed, pieces: Sequence[Piece], tokens: Sequence[int]) -> tuple
     """Words of a text, from finite `timed` of `align` and `pieces` of `word_splitting.split`."""
     found = []
     for piece in pieces:
+        # A word ends where the next token begins. If both begin at one frame, the frame is the later's alone.
         first, end = (int(timed.first[place]) for place in piece.core)
         own = timed.probability[slice(*piece.core)].astype(np.float64)
         found.append(

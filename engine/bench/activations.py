@@ -5,17 +5,19 @@ every utterance takes its own stretch of: making a store costs little more than 
 """
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int32
 
-from isogloss.engine import time_axis
 from isogloss.engine.activations import activation_store
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.bench import data
 from isogloss.engine.corpora import audio, listing
+from isogloss.engine.time_axis import TimeAxis
+from isogloss.engine.whisper import encoder_program
 
-POSITIONS = time_axis.WINDOW_FRAMES
+POSITIONS = encoder_program.WINDOW_FRAMES
 
 
 def create(
@@ -42,10 +44,10 @@ def create(
     return activation_store.create(
         root,
         listing.Listing(corpus="random", language=language, utterances=utterances),
-        [int(n) * time_axis.SAMPLES_PER_FRAME for n in frames],
+        [int(n) * encoder_program.SAMPLES_PER_FRAME for n in frames],
         [int(n) for n in frames],
         states=states,
-        positions=positions,
+        axis=TimeAxis(samples_per_frame=encoder_program.SAMPLES_PER_FRAME, window_frames=positions),
         features=features,
         identity=Identity(
             model="random",
@@ -58,11 +60,19 @@ def create(
     )
 
 
+def write(store: LanguageStore, utterances: Sequence[Float[np.ndarray, "S N D"]]) -> None:
+    """Write all utterances of a store, and wait until they are on disk."""
+    # All are started before the first is waited for: TensorStore writes in threads of its own.
+    for pending in [store.write(u, states) for u, states in enumerate(utterances)]:
+        pending.result()
+
+
 def random_states(
     frames: Int32[np.ndarray, " U"], states: int, features: int, seed: int
 ) -> list[Float[np.ndarray, "S N D"]]:
     """Whole windows of every utterance, NaN beyond its frames."""
     random = data.rng(seed)
+    # Drawing normal numbers for every utterance would take longer than writing them.
     bank = random.standard_normal((states, 2 * POSITIONS, features), np.float32).astype(np.float16)
     found = []
     for length in frames:

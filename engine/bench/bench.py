@@ -16,13 +16,14 @@ import platform
 import sys
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 
 import jax
 
-from isogloss.engine.bench import grid, machine_peak, setting as bench_setting, table, timing
-from isogloss.engine.bench.bench_config import BenchConfig
+from isogloss.engine.bench import grid, machine_peak, rehearsal, setting as bench_setting, table, timing
+from isogloss.engine.bench.bench_config import REHEARSAL, BenchConfig
+from isogloss.engine.bench.rehearsal import Stage
 from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Row, TimedTask
 from isogloss.engine.runtime import atomic_write, compilation
@@ -47,7 +48,8 @@ class BenchSummary:
       ours_over: speed of ours over another's, by case and name of the other.
       seconds: of the run.
       plan: number of cases.
-      projection: estimated hours of the full grid.
+      projection: estimated hours of the full grid; of a rehearsal, all figures at full size.
+      stages: of a rehearsal.
     """
 
     cases: int
@@ -58,12 +60,19 @@ class BenchSummary:
     ours_over: Mapping[str, float]
     seconds: float
     plan: Mapping[str, int | float]
-    projection: Mapping[str, float]
+    projection: Mapping[str, int | float]
+    stages: Sequence[Stage] = ()
 
     @property
     def complete(self) -> bool:
         """True if every figure is valid."""
         return not self.faults
+
+    def sentence(self, config: BenchConfig) -> str:
+        """What was measured, and where the figures are."""
+        faults = f"; {len(self.faults)} figures are invalid, named above" if self.faults else ""
+        kept = f"; also in {config.json}" if config.json else ""
+        return f"measured {self.cases} cases, {self.rows} rows of the table above{kept}{faults}"
 
 
 def run(config: BenchConfig) -> BenchSummary:
@@ -76,39 +85,25 @@ def run(config: BenchConfig) -> BenchSummary:
     if config.json and not config.dry_run:
         atomic_write.make_folder(config.json.parent)
     device = _device(config.device)
+    if config.suite == (REHEARSAL,):
+        return _rehearsal(config, device)
     compilation.keep(config.compilation_cache, "numba")
     modules = {suite: _module(suite) for suite in config.chosen}
-    used = {package for module in modules.values() for package in module.PEERS if config.peers}
-    packages = [package for package in bench_setting.PEERS if package in used]
-    bench_setting.check_peers(packages, device)
-    implementation = config.implementation
-    if implementation == "auto":
-        implementation = frame_scores.default_implementation(device)
     rows: list[Row] = []
-    setting = BenchSetting(
-        device=device,
-        implementation=implementation,
-        peers=frozenset(packages),
-        quick=config.quick,
-        product=_best(machine_peak.products(device, config.quick), config, rows),
-        copy=_best(machine_peak.copies(device, config.quick), config, rows),
-    )
+    setting = _setting(config, device, modules.values(), rows)
     planned = [(suite, case) for suite in modules for case in modules[suite].cases(setting)]
     if not config.dry_run:
         for suite, case in planned:
             rows += _measured(suite, case, config)
         print(table.table(rows), file=sys.stderr)
+    over = {f"{row.suite}, {row.work}, {row.name}": row.ours_over for row in rows}
     summary = BenchSummary(
         cases=0 if config.dry_run else len(planned),
         rows=len(rows),
         faults=[row.fault for row in rows if row.fault],
         device=jax.devices()[0].device_kind,
-        implementation=implementation,
-        ours_over={
-            f"{row.suite}, {row.work}, {row.name}": round(row.ours_over, 3)
-            for row in rows
-            if row.ours_over is not None
-        },
+        implementation=setting.implementation,
+        ours_over={name: round(ratio, 3) for name, ratio in over.items() if ratio is not None},
         seconds=round(time.monotonic() - start, 3),
         plan={"cases": len(planned)},
         projection={} if config.quick else grid.projection(rows),
@@ -120,6 +115,52 @@ def run(config: BenchConfig) -> BenchSummary:
     return summary
 
 
+def _setting(
+    config: BenchConfig, device: str, suites: Iterable[types.ModuleType], rows: list[Row]
+) -> BenchSetting:
+    """Setting of all suites; peers are checked first, then yardsticks are measured, which adds to `rows`."""
+    used = {package for module in suites for package in module.PEERS if config.peers}
+    packages = [package for package in bench_setting.PEERS if package in used]
+    bench_setting.check_peers(packages, device)
+    chosen = config.implementation
+    return BenchSetting(
+        device=device,
+        implementation=frame_scores.default_implementation(device) if chosen == "auto" else chosen,
+        peers=frozenset(packages),
+        quick=config.quick,
+        product=_best(machine_peak.products(device, config.quick), config, rows),
+        copy=_best(machine_peak.copies(device, config.quick), config, rows),
+    )
+
+
+def _rehearsal(config: BenchConfig, device: str) -> BenchSummary:
+    """Summary of a rehearsal, whose table goes to stderr."""
+    start = time.monotonic()
+    full = rehearsal.size(config.quick)
+    stages = [] if config.dry_run else rehearsal.rehearse(full)
+    faults = [stage.fault for stage in stages if stage.fault]
+    projection = rehearsal.projection(stages, full) if stages and not faults else {}
+    if stages:
+        print(rehearsal.table(stages, projection), file=sys.stderr)
+    summary = BenchSummary(
+        cases=len(stages),
+        rows=0,
+        faults=faults,
+        device=device,
+        implementation="numba" if device == "cpu" else "xla",
+        ours_over={},
+        seconds=round(time.monotonic() - start, 3),
+        plan={"utterances": full.languages * full.sentences, "units": full.pairs * rehearsal.STATES},
+        projection=projection,
+        stages=stages,
+    )
+    if config.json and not config.dry_run:
+        _write(config.json, summary, [])
+    for fault in faults:
+        _LOG.error("%s", fault)
+    return summary
+
+
 def _shortest(config: BenchConfig) -> float:
     """Seconds of a sample, at least."""
     return 0.0 if config.quick else timing.SHORTEST
@@ -127,7 +168,7 @@ def _shortest(config: BenchConfig) -> float:
 
 def _device(wanted: str) -> str:
     """Platform to measure; a Refusal if JAX doesn't have it."""
-    if wanted == "cpu":
+    if wanted == "cpu":  # also where there is a GPU, which JAX would take by itself
         jax.config.update("jax_platforms", "cpu")
     found = jax.default_backend()
     if wanted not in ("auto", found):
@@ -142,6 +183,7 @@ def _best(tasks: Sequence[TimedTask], config: BenchConfig, rows: list[Row]) -> T
     """The fastest of some yardsticks, which are added to `rows`; the first one in a dry run."""
     if config.dry_run:
         return tasks[0]
+    # Measured as a case, so that the yardsticks stand in the table as well.
     case = Case(title="best of this machine", tasks=tuple(tasks), yardstick=None)
     found = timing.measure("machine", case, config.rounds, shortest=_shortest(config))
     rows += found
@@ -155,7 +197,7 @@ def _module(suite: str) -> types.ModuleType:
 def _measured(suite: str, planned: Planned, config: BenchConfig) -> list[Row]:
     """Rows of one case, whose memory and files are freed afterwards."""
     _LOG.info("%s: %s", suite, planned.title)
-    case = planned.build()
+    case = planned.build()  # here and not before: a case holds up to gigabytes
     with case.folder or contextlib.nullcontext():
         return timing.measure(suite, case, config.rounds, shortest=_shortest(config))
 
@@ -169,7 +211,7 @@ def _write(path: pathlib.Path, summary: BenchSummary, rows: Sequence[Row]) -> No
     content = {
         **dataclasses.asdict(summary),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
+        "load": os.getloadavg()[0],  # figures of a busy machine mean little
         "machine": platform.machine(),
         "versions": versions,
         "table": [dataclasses.asdict(row) for row in rows],

@@ -8,13 +8,18 @@ from isogloss.engine.runtime.options import JobConfig, compilation_cache_option,
 from isogloss.engine.runtime.refusal import Refusal
 
 SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
+REHEARSAL = "rehearsal"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchConfig(JobConfig):
     """Options of the bench job; each field's help is in its definition."""
 
-    suite: tuple[str, ...] = option(f"Suites: all, or some of {', '.join(SUITES)}.", (), all_if_empty=True)
+    suite: tuple[str, ...] = option(
+        f"Suites: all, or some of {', '.join(SUITES)}; or {REHEARSAL}, a run of every job on 102 languages.",
+        (),
+        all_if_empty=True,
+    )
     device: Literal["auto", "cpu", "gpu"] = option("Device of kernels and encoder.", "auto")
     implementation: Literal["auto", "xla", "numba"] = option(
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto"
@@ -32,8 +37,13 @@ class BenchConfig(JobConfig):
           Refusal: the option, the rule and the value.
         """
         super().__post_init__()
+        if self.suite == (REHEARSAL,):
+            return
         if unknown := [suite for suite in self.suite if suite not in SUITES]:
-            raise Refusal(f"--suite must name some of {', '.join(SUITES)}; got {', '.join(unknown)}")
+            names = ", ".join(SUITES)
+            raise Refusal(
+                f"--suite must name some of {names}, or {REHEARSAL} alone; got {', '.join(unknown)}"
+            )
 
     @property
     def chosen(self) -> tuple[str, ...]:

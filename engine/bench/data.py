@@ -23,6 +23,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def fleurs_frames(count: int, random: np.random.Generator) -> Int32[np.ndarray, " U"]:
     """Numbers of frames of `count` utterances, in random order."""
+    # One length of each slice of probability: 16 independent draws would often miss the mean by a second.
     probability = (random.permutation(count) + random.random(count)) / count
     seconds = SHORTEST + (LONGEST - SHORTEST) * special.betaincinv(*_BETA, probability)
     return np.ceil(seconds * FRAMES_PER_SECOND).astype(np.int32)
@@ -46,7 +47,7 @@ def batch(frames: Int[np.ndarray, " U"], features: int, random: np.random.Genera
     shape = (len(frames), int(frames.max()), features)
     states = random.standard_normal(shape, np.float32)
     for u, length in enumerate(frames):
-        states[u, length:] = np.nan
+        states[u, length:] = np.nan  # a kernel that reads padding fails its check
     return Batch(states=states, frames=frames.astype(np.int32))
 
 

@@ -19,7 +19,6 @@ from isogloss.engine.bench.setting import BenchSetting, Planned, peer
 from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime import devices
-from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.engine.whisper import encoder_program, parameters
 
 PEERS = ("torch", "transformers")
@@ -27,7 +26,9 @@ _UNIT = "audio s/s"
 SIZES = {"base": (512, 8, 6), "small": (768, 12, 12), "large-v2": (1280, 20, 32)}
 
 
-def dimensions(features: int, heads: int, layers: int, positions: int = WINDOW_FRAMES) -> Dimensions:
+def dimensions(
+    features: int, heads: int, layers: int, positions: int = encoder_program.WINDOW_FRAMES
+) -> Dimensions:
     """A Whisper's encoder; of its decoder nothing is used."""
     return Dimensions(
         mels=80,
@@ -60,6 +61,7 @@ def cases(setting: BenchSetting) -> list[Planned]:
 def random_tensors(sizes: Dimensions) -> dict[str, Float32[np.ndarray, "..."]]:
     """Random weights of the encoder whose states keep their scale, by canonical name."""
     random = data.rng(3)
+    # Each weight has the variance of one over its inputs, so the stream neither grows nor fades.
     tensors = {}
     for name, shape in tensor_shapes(sizes).items():
         if name.startswith("encoder."):
@@ -79,6 +81,7 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, rows: int) -> Ca
     dtype = jnp.dtype(precision.compute)
     graph, shapes = parameters.build(sizes, dtype=dtype, form=precision.attention)
     weights = parameters.cast(parameters.load(shapes, tensors.__getitem__, sizes.encoder_layers), dtype)
+    # The weights are an argument, as in the product; as constants they would be part of the program.
     run = jax.jit(lambda weights, mel: nnx.merge(graph, weights)(mel))
     placed = jnp.asarray(mel)
 
@@ -93,6 +96,7 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, rows: int) -> Ca
     def check_peer(result: object) -> Check:
         assert isinstance(result, tuple)
         found = np.stack([state[0].double().cpu().numpy() for state in result])
+        # transformers has no state for the last block's output before the LayerNorm.
         return check_states(found, np.delete(expected(), -2, axis=0), sizes, precision.compute)
 
     def task(name: str, call: Callable[[], object], check: Callable[[object], Check]) -> TimedTask:

@@ -18,7 +18,6 @@ import soundfile
 from flax import nnx
 from jaxtyping import Float32, Int32
 
-from isogloss.engine import time_axis
 from isogloss.engine.activations import pipeline
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.bench import activations, data, encoder as bench_encoder, oracle
@@ -58,7 +57,7 @@ class _Recordings:
     def __init__(self, root: pathlib.Path, sizes: Dimensions, count: int) -> None:
         frames = data.fleurs_frames(count, data.rng(6))
         self.frames: Int32[np.ndarray, " U"] = np.maximum(
-            1, frames * sizes.positions // time_axis.WINDOW_FRAMES
+            1, frames * sizes.positions // encoder_program.WINDOW_FRAMES
         )
         self.states = encoder.state_names(sizes.encoder_layers)
         self._root, self._sizes, self._turn = root, sizes, itertools.count()
@@ -66,10 +65,12 @@ class _Recordings:
 
     def renew(self) -> LanguageStore:
         """Recordings and an empty store in a place of their own."""
+        # A new folder for every call, so that none finds what another has written.
         root = self._root / str(next(self._turn))
         root.mkdir()
+        self._recordings = root
         for u, frames in enumerate(self.frames):
-            samples = int(frames) * time_axis.SAMPLES_PER_FRAME
+            samples = int(frames) * encoder_program.SAMPLES_PER_FRAME
             wave = 0.1 * data.rng(60 + u).standard_normal(samples, np.float32)
             soundfile.write(root / f"xx-{u}.wav", wave, audio.SAMPLE_RATE, subtype="PCM_16")
         given = self.frames, self.states, self._sizes.features, self._sizes.positions
@@ -78,7 +79,7 @@ class _Recordings:
 
     def wave(self, u: int) -> pathlib.Path:
         """File of a recording."""
-        return self.store.path.parent / f"xx-{u}.wav"
+        return self._recordings / f"xx-{u}.wav"
 
     def units(self) -> Iterator[pipeline.PendingUtterance]:
         """Utterances for the pipeline."""
@@ -110,15 +111,18 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
     def extract() -> LanguageStore:
         pipeline.Pipeline(
             stream,
-            samples=encoder_program.window_samples(sizes),
+            samples=encoder_program.time_axis(sizes).window_samples,
             states=recordings.states,
             largest=float(np.finfo(np.float16).max),
+            stored=lambda: None,
+            # As the job has them: two steps of recordings decoded ahead, one step of states being written.
             limits=pipeline.Limits(rows_ahead=max(4, 2 * rows), rows_writing=max(4, rows), threads=4),
             done=lambda unit: None,
             failed=_refuse,
         ).run(recordings.units())
         return recordings.store
 
+    # The encoder with nothing around it, from a log-mel in memory: what is missing to its speed is overhead.
     alone = jax.jit(lambda weights, mel: nnx.merge(graph, weights)(mel))
     mel = jnp.asarray(data.rng(4).standard_normal((rows, 2 * sizes.positions, sizes.mels), np.float32))
 
@@ -151,8 +155,8 @@ def _check(
 
     The bound is the encoder's plus half a unit in the last place of float16, 2**-11 of a number.
     """
-    u = int(np.argmin(recordings.frames))
-    window = np.zeros(encoder_program.window_samples(sizes), np.float32)
+    u = int(np.argmin(recordings.frames))  # a float64 encoder takes seconds, so one recording is checked
+    window = np.zeros(encoder_program.time_axis(sizes).window_samples, np.float32)
     sound, _ = soundfile.read(recordings.wave(u), dtype="float32")
     window[: len(sound)] = sound
     mel = oracle.log_mel(window, log_mel.filters(sizes.mels))

@@ -65,6 +65,7 @@ def copies(device: str, quick: bool) -> list[TimedTask]:
         negative = jax.jit(jnp.negative)  # a bare copy might be optimised away
         return [TimedTask(name="copy, XLA", call=lambda: negative(there), work=work, unit="GB/s")]
     target = np.empty_like(source)
+    # One core seldom saturates the memory of a server, so both are tried and the faster one counts.
     count = os.cpu_count() or 1
     pairs = list(zip(np.array_split(target, count), np.array_split(source, count), strict=True))
     threads = concurrent.futures.ThreadPoolExecutor(count)
@@ -87,7 +88,7 @@ def sequential_write(path: pathlib.Path, size: int) -> TimedTask:
         with path.open("wb", buffering=0) as file:
             for start in range(0, size, _PIECE):
                 file.write(piece[: size - start])
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # as TensorStore does; without it the page cache would be measured
 
     return TimedTask(
         name="sequential write and fsync",

@@ -33,6 +33,7 @@ def log_mel(
     waveform: Float[np.ndarray, " samples"], filters: Float[np.ndarray, "bins mels"]
 ) -> Float[np.ndarray, "T mels"]:
     """Whisper's log-mel: Hann window of 400, hop 160, reflected edges, floor at the maximum - 8."""
+    # Half a window reflected at either end centres a frame on its time.
     padded = np.pad(waveform.astype(np.float64), 200, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[::160][: len(waveform) // 160]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
@@ -52,6 +53,7 @@ def encoder_states(
         return tensors[name].astype(np.float64)
 
     def linear(x: Float[np.ndarray, "N K"], name: str) -> Float[np.ndarray, "N D"]:
+        # Whisper's projections of keys have no bias.
         product = x @ tensor(f"{name}.weight").T
         return product if name.endswith("k_proj") else product + tensor(f"{name}.bias")
 
@@ -61,6 +63,7 @@ def encoder_states(
         return scaled * tensor(f"{name}.weight") + tensor(f"{name}.bias")
 
     def convolution(x: Float[np.ndarray, "T C"], name: str, stride: int) -> Float[np.ndarray, "N D"]:
+        # A convolution of width 3 as one product: the windows of an input stand beside each other.
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((1, 1), (0, 0))), 3, axis=0)[::stride]
         weight = tensor(f"{name}.weight")  # (out, in, 3), as the windows (N, in, 3)
         return windows.reshape(len(windows), -1) @ weight.reshape(len(weight), -1).T + tensor(f"{name}.bias")

@@ -26,6 +26,7 @@ _CHECKED_CELLS = 300_000  # of DTW tables, in plain Python
 
 def cases(setting: BenchSetting) -> list[Planned]:
     """Every number of features at every length, then SeqSim and DTW from one product against apart."""
+    # The widths of Whisper tiny, base, small and large.
     features = (24,) if setting.quick else (384, 512, 768, 1280)
     planned = []
     for depth in features:
@@ -115,6 +116,7 @@ def _maxima_case(setting: BenchSetting, title: str, depth: int, frames: int) -> 
 
 def _pairs(x: Batch, y: Batch, count: int) -> list[tuple[int, int]]:
     """Some pairs of utterances, first and last among them."""
+    # Spread over the grid of pairs, so that a kernel which misplaces a block of it is found.
     grid = np.linspace(0, len(x.frames) * len(y.frames) - 1, count).astype(int)
     return [divmod(int(at), len(y.frames)) for at in np.unique(grid)]
 
@@ -127,6 +129,7 @@ def check_maxima(setting: BenchSetting, x: Batch, y: Batch, result: object, more
     """
     assert isinstance(result, dict)
     scores = {measure: np.asarray(result[measure]) for measure in MAXIMA}
+    # NaN is an error beyond every bound, so a score that isn't a number fails wherever it stands.
     wrong = [0.0 if np.isfinite(matrix).all() else np.nan for matrix in scores.values()]
     for u, v in _pairs(x, y, _CHECKED):
         expected = oracle.seqsim(x.states[u, : x.frames[u]], y.states[v, : y.frames[v]])
@@ -150,7 +153,7 @@ def torch_slabs(x: Batch, y: Batch, device: str) -> Callable[[], dict[str, Float
     left = [torch.from_numpy(s[:n]).to(**place) for s, n in zip(x.states, x.frames, strict=True)]
     kept = [s[:m] for s, m in zip(y.states, y.frames, strict=True)]
     right, lengths = torch.from_numpy(np.concatenate(kept)).to(**place), y.frames.tolist()
-    equal = len(set(lengths)) == 1
+    equal = len(set(lengths)) == 1  # then a view is enough, and PyTorch needs no loop over utterances
     normalise = torch.nn.functional.normalize
 
     def call() -> dict[str, Float[np.ndarray, "U V"]]:
@@ -180,6 +183,7 @@ def _together_case(setting: BenchSetting, title: str, depth: int, frames: int) -
     sizes = sizes if frames or setting.quick else (sizes[0] // 2, sizes[1])
     x, y = _batches(setting, frames, depth, sizes)
     pairs = np.repeat(x.frames, len(y.frames)), np.tile(y.frames, len(x.frames))
+    # DTW alone gets distances that exist already, so the product of frames counts once on either side.
     given = data.distances(x.frames, y.frames, data.rng(1))
     distances = setting.place(given.reshape(-1, *given.shape[2:]))
     maxima = _call(setting, x, y, MAXIMA, setting.implementation)

@@ -64,7 +64,7 @@ class Planned:
 
 
 def peer(package: str) -> types.ModuleType:
-    """The module of a peer's package; Refusal says how to get it.
+    """The module of a peer's package; the Refusal names the command that installs it.
 
     Args:
       package: a key of PEERS, as pip knows it.
@@ -79,6 +79,7 @@ def peer(package: str) -> types.ModuleType:
 
 def check_peers(packages: Sequence[str], device: str) -> None:
     """Refuse a run whose peers aren't installed, before anything is timed."""
+    # Only looked for, not imported: PyTorch takes seconds, and the run may be refused for another package.
     missing = [package for package in packages if importlib.util.find_spec(PEERS[package]) is None]
     if missing:
         names = " ".join(missing)

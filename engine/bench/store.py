@@ -55,6 +55,7 @@ class _Work:
 
     def empty(self) -> LanguageStore:
         """A new store without activations; the one before is gone."""
+        # The store before goes first, so that the disk need not hold one for every call.
         for old in self.root.glob("store-*"):
             _remove(old)
         place = self.root / f"store-{next(self._fresh)}"
@@ -68,11 +69,6 @@ def _remove(folder: pathlib.Path) -> None:
         for name in folders:
             (pathlib.Path(path) / name).rmdir()
     folder.rmdir()
-
-
-def _write_ours(store: LanguageStore, utterances: _States) -> None:
-    for write in [store.write(u, states) for u, states in enumerate(utterances)]:
-        write.result()
 
 
 def _write_zarr(store: LanguageStore, utterances: _States) -> None:
@@ -114,7 +110,7 @@ def _write_case(title: str, count: int, states: int, features: int) -> Case:
         )
 
     tasks = (
-        task("isogloss", _write_ours),
+        task("isogloss", activations.write),
         task("zarr-python", _write_zarr),
         task("TensorStore alone", _write_tensorstore),
     )
@@ -132,6 +128,7 @@ def _check_written(store: LanguageStore, work: _Work) -> Check:
     wrong = 0
     for u, states in enumerate(work.utterances):
         found = np.asarray(array[u])
+        # Compared as bits, because padding is NaN, which equals nothing.
         wrong += int((found.view(np.uint16) != states.view(np.uint16)).sum())
     return Check(error=float(wrong), bound=0.0)
 
@@ -139,9 +136,10 @@ def _check_written(store: LanguageStore, work: _Work) -> Check:
 def _read_case(title: str, count: int, states: int, features: int) -> Case:
     work = _Work(count, states, features)
     store = work.empty()
-    _write_ours(store, work.utterances)
+    activations.write(store, work.utterances)
     state = states // 2
-    by_zarr, by_tensorstore = _zarr_array(store), _tensorstore(store)  # opened once, as the grid opens ours
+    # Opened once, as the grid opens ours: reading metadata isn't part of reading states.
+    by_zarr, by_tensorstore = _zarr_array(store), _tensorstore(store)
 
     def ours() -> _Frames:
         return list(store.read(work.names[state], range(count)))

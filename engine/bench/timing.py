@@ -138,6 +138,7 @@ def measure(suite: str, case: Case, rounds: int, *, shortest: float = SHORTEST) 
     counted = compilation.keep(None, "numba")
     seconds = np.zeros((rounds, len(tasks)))
     compiled = np.zeros(len(tasks), int)
+    # Each round begins with another task, so that none always starts on what another left.
     for turn in range(rounds):
         for place in range(len(tasks)):
             t = (turn + place) % len(tasks)
@@ -167,6 +168,7 @@ class _Samples:
 
     def ratio(self, of: int, to: int, amount: Callable[[TimedTask], float]) -> float:
         """Median over rounds of one task's speed over another's."""
+        # The median of ratios, not the ratio of medians: a round in which the machine slows down slows both.
         share = amount(self.tasks[of]) / amount(self.tasks[to])
         return float(np.median(share * self.seconds[:, to] / self.seconds[:, of]))
 
@@ -211,13 +213,14 @@ class _Warm:
 def _warm_up(task: TimedTask, shortest: float) -> _Warm:
     """Warm task: called twice, the second time to time a call and check its result."""
     counted = compilation.keep(None, "numba")
-    _sample(task, 1)
+    _sample(task, 1)  # compiles, so its time means nothing
     if task.prepare:
         task.prepare()
     start = time.perf_counter()
     result = jax.block_until_ready(task.call())
     seconds = time.perf_counter() - start
     compiled = counted()["compiled"]
+    # What must be prepared anew for each call, such as an empty store, can't be called twice in a sample.
     calls = 1 if task.prepare else max(1, math.ceil(shortest / max(seconds, 1e-6)))
     return _Warm(calls=calls, compiled=compiled, check=task.check(result) if task.check else None)
 
@@ -227,6 +230,7 @@ def _sample(task: TimedTask, calls: int) -> float:
     if task.prepare:
         task.prepare()
     start = time.perf_counter()
+    # JAX returns before the work is done, so each call is waited for.
     for _ in range(calls):
         jax.block_until_ready(task.call())
     return (time.perf_counter() - start) / calls

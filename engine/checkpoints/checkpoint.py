@@ -60,6 +60,7 @@ class Checkpoint:
         digest = hashlib.sha256()
         for file in self.weights.files:
             with file.open("rb") as stream:
+                # Into one digest: the hash of a model in shards is that of its bytes in order.
                 hashlib.file_digest(stream, lambda: digest)
         return digest.hexdigest()
 
@@ -75,9 +76,11 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
       Refusal: the model can't be found or fetched, is truncated, or doesn't hold exactly the tensors of a
         Whisper model.
     """
+    # A path first: a folder "openai/whisper-base" here is what the user has, whatever the hub has.
     if path := huggingface.local_path(model):
         if revision is not None:
             raise Refusal(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
+        # abspath, not resolve: a link keeps its name, but "." and "x/.." need one.
         return Checkpoint(name=os.path.basename(os.path.abspath(path)), weights=_open(path))
     if not HUB_ID.fullmatch(model):
         raise Refusal(f"{model}: no such file or folder. Remedy: give {FORMATS}.")
@@ -92,6 +95,7 @@ def _open(path: pathlib.Path) -> stored_tensors.Weights:
         raise Refusal(f"{path}: a checkpoint file must end in .pt. Remedy: give {FORMATS}.")
     binary = (path / "model.bin").is_file()
     safetensors = any(path.glob("*.safetensors"))
+    # Either might be the one that is meant, and results would depend on it silently.
     if binary and safetensors:
         rule = "a folder must hold one checkpoint, but there are model.bin and safetensors"
         raise Refusal(f"{path}: {rule}. Remedy: move one of them to a folder of its own.")

@@ -89,6 +89,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
         variables = _Reader(stream, file).variables()
     settings = {name: stored for name, stored in variables.items() if _is_setting(stored)}
     found = {name: stored for name, stored in variables.items() if name not in settings}
+    # Scales first: from here on a quantised tensor has the shape and the name of any other.
     found = _attach_scales(found)
     sizes = _dimensions(file, _heads(file, settings), found)
     stacks = _stacks(sizes)
@@ -105,7 +106,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
             rows = found[name].rows(index * height, (index + 1) * height)
             if part is not None:
                 tensors[part] = rows
-            elif rows.read().any():
+            elif rows.read().any():  # dropped below, so a value here would change the model silently
                 rule = f"Whisper's keys have no bias, so the rows of {name} for k must be zeros"
                 raise Refusal(f"{file}: {rule}. Remedy: give an unaltered Whisper model.")
     return stored_tensors.Weights(
@@ -161,6 +162,7 @@ class _Reader:
         if code >= len(DTYPES) or size != math.prod(shape) * DTYPES[code].itemsize:
             raise self._damaged(f"{size} bytes of type {code} for {name} {shape}")
         offset = self.stream.tell()
+        # Seeking past the end isn't an error, so the end is compared before.
         if offset + size > self.size:
             raise stored_tensors.truncated(self.file, f"{name} ends at byte {offset + size}")
         self.stream.seek(size, 1)
@@ -192,7 +194,7 @@ def _attach_scales(variables: dict[str, StoredTensor]) -> dict[str, StoredTensor
     """Variables with each quantised one joined to its scale."""
     attached = dict(variables)
     for name, stored in variables.items():
-        if stored.dtype.kind != "i" or not stored.shape:
+        if stored.dtype.kind != "i" or not stored.shape:  # an integer without axes isn't a weight
             continue
         scale = attached.pop(f"{name}_scale", None)
         if scale is None or scale.dtype.kind == "i" or scale.shape not in ((), stored.shape[:1]):
@@ -242,6 +244,7 @@ def _dimensions(file: pathlib.Path, heads: int, found: dict[str, StoredTensor]) 
             )
         sizes[field] = shape[axis]
     for side in ("encoder", "decoder"):
+        # Counted, not read: the file states no number of layers.
         layers = {name.split("/")[1] for name in found if name.startswith(f"{side}/layer_")}
         sizes[f"{side}_layers"] = len(layers - {"layer_norm"})
     return dimensions.from_sizes(str(file), sizes, {field: field for field in sizes})
@@ -254,6 +257,7 @@ def _stacks(sizes: Dimensions) -> dict[str, Stack]:
     for name in shapes:
         variable = _variable(name)
         parts.setdefault(variable, []).append(name)
+        # The file has rows of a bias for k, of which the model has no tensor.
         if name.endswith("k_proj.weight"):
             parts.setdefault(variable.replace("weight", "bias"), []).append(None)
     stacks = {}

@@ -67,7 +67,7 @@ def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) 
     numbers: dict[str, int] = {}
     for field, key in keys.items():
         size = sizes.get(key)
-        if type(size) is not int:
+        if type(size) is not int:  # isinstance would let True pass
             rule = f"{key} ({field} of the model) must be a whole number"
             raise Refusal(f"{file}: {rule}, got {size!r}. Remedy: give a Whisper checkpoint.")
         numbers[field] = size
@@ -134,6 +134,7 @@ def check_shapes(
         for name, shape in {**expected, **tied}.items()
         if name in found and found[name] != shape
     ]
+    # All faults in one message: fetching a checkpoint again takes long.
     faults = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
     lines = [f"  {kind}: {first_names(names, separator='; ')}" for kind, names in faults.items() if names]
     if lines:

@@ -52,7 +52,7 @@ class SafeTensor(LazyTensor):
 
 def local_path(name: str) -> pathlib.Path | None:
     """Existing path of a model's name, ~ expanded; None if there is none."""
-    path = pathlib.Path(os.path.expanduser(name))
+    path = pathlib.Path(os.path.expanduser(name))  # Path's own raises where there is no home
     return path if name and path.exists() else None
 
 
@@ -113,6 +113,7 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
                 where = f"{found[stored.name].file.name} and {file.name}"
                 raise Refusal(f"{folder}: {stored.name} is in both {where}. Remedy: fetch it again.")
             found[stored.name] = stored
+    # Saved from WhisperForConditionalGeneration with the prefix, from a bare WhisperModel without.
     prefix = PREFIX if any(name.startswith(PREFIX) for name in found) else ""
     shapes = dimensions.tensor_shapes(sizes)
     dimensions.check_shapes(
@@ -141,7 +142,7 @@ def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
         "decoder_ffn_dim": config.get("encoder_ffn_dim"),
     }
     for key, needed in rules.items():
-        if config.get(key, needed) != needed:
+        if config.get(key, needed) != needed:  # older configurations lack some keys
             raise Refusal(
                 f"{file}: {key} must be {needed!r}, but is {config[key]!r}. Remedy: give a Whisper model."
             )
@@ -161,6 +162,7 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
     shards = stored_tensors.json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise Refusal(f"{index}: weight_map must name shards. Remedy: fetch it again.")
+    # An index is input like any other: its names must not lead out of the folder.
     files = sorted({folder / str(name) for name in shards.values()})
     absent = [file.name for file in files if file.parent != folder or not file.is_file()]
     if absent:
@@ -171,6 +173,7 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
 def _tensors(file: pathlib.Path) -> list[SafeTensor]:
     """All tensors of one safetensors file; safetensors checks the file's length."""
     with _opened(file) as opened:
+        # Slices have type and shape of a tensor without reading its numbers.
         slices = {name: opened.get_slice(name) for name in opened.keys()}
         for name, part in slices.items():
             if part.get_dtype() not in DTYPES:

@@ -124,6 +124,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> object:
         """Replacement of a global that a checkpoint needs; all others are refused."""
+        # By name and never by getattr, so that no code of a module that a file names can run.
         if (module, name) == ("collections", "OrderedDict"):
             return _MakeDictionary()
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -157,6 +158,7 @@ def open_file(file: pathlib.Path) -> stored_tensors.Weights:
         {name: stored.shape for name, stored in found.items()},
         {},
     )
+    # Canonical names from here on; nobody else knows OpenAI's.
     tensors = {name: found[_openai_name(name)] for name in shapes}
     return stored_tensors.Weights(dimensions=dims, tensors=tensors, files=(file,))
 
@@ -200,6 +202,7 @@ def _check_memo(program: bytes) -> None:
 
 
 def _dimensions(file: pathlib.Path, sizes: dict[object, object]) -> dimensions.Dimensions:
+    # The unpickled keys may be anything.
     named = {str(key): size for key, size in sizes.items()}
     for key, twin in EQUAL.items():
         if named.get(key) != named.get(twin):
@@ -231,6 +234,7 @@ def _stored(file: pathlib.Path, members: dict[str, zipfile.ZipInfo], name: str, 
         shape=shape,
         strides=None if strides == _row_major(shape) else strides,
     )
+    # The sizes are the file's own claims, so they are held against the zip's directory.
     if member.file_size != place[1] * dtype.itemsize or place[0] + stored.span > place[1]:
         raise _damaged(file, f"{name} does not lie in data/{key}, {member.file_size} bytes")
     return stored

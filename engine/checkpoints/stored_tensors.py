@@ -69,7 +69,7 @@ class StoredTensor(LazyTensor):
     def rows(self, start: int, stop: int) -> "StoredTensor":
         """Rows [start, stop) of a row-major tensor, with their scales."""
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        scale = self.scale
+        scale = self.scale  # one for the whole tensor, or one for each row
         return dataclasses.replace(
             self,
             offset=self.offset + start * row_bytes,
@@ -79,6 +79,7 @@ class StoredTensor(LazyTensor):
 
     def values(self) -> Float32[np.ndarray, "..."]:
         """Tensor in float32, row-major, with its scale divided out."""
+        # Only as many numbers as the tensor spans: a storage may be shared by several.
         numbers = np.fromfile(self.file, self.dtype, count=self.span, offset=self.offset)
         if numbers.size < self.span:
             raise truncated(self.file, f"tensor {self.name} ends outside the file")

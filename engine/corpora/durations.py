@@ -6,12 +6,13 @@ Reads only headers, in threads: about 0.3 ms a file. Applies `--long` to each re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from isogloss.engine import time_axis
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime import name_lists
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
+LEFT_OUT = "left out by --long=skip"  # end of the reason that is no failure
 LONG = ("truncate", "skip", "error")
 _THREADS = 8
 
@@ -22,22 +23,21 @@ def lengths(listing: Listing) -> tuple[int, ...]:
         return tuple(pool.map(_samples, listing.utterances))
 
 
-def frames_in_use(listing: Listing, samples: Sequence[int], positions: int, long: str) -> tuple[int, ...]:
+def frames_in_use(listing: Listing, samples: Sequence[int], axis: TimeAxis, long: str) -> tuple[int, ...]:
     """Number of frames of each recording; 0 if it can't be read or --long=skip leaves it out.
 
     Raises:
       Refusal: long is "error" and a recording exceeds the window.
     """
-    window = positions * time_axis.SAMPLES_PER_FRAME
+    window = axis.window_samples
     too_long = [u.source.name for u, n in zip(listing.utterances, samples, strict=True) if n > window]
     if too_long and long == "error":
-        seconds = window / time_axis.SAMPLE_RATE
         raise Refusal(
             f"{listing.corpus}: {len(too_long)} recordings of {listing.language} are longer than "
-            f"{seconds:g} s: {name_lists.first_names(too_long)}. "
+            f"{axis.window_seconds:g} s: {name_lists.first_names(too_long)}. "
             "Cut them, or choose --long=truncate or --long=skip"
         )
-    return tuple(0 if n > window and long == "skip" else time_axis.frame_count(n, positions) for n in samples)
+    return tuple(0 if n > window and long == "skip" else axis.frame_count(n) for n in samples)
 
 
 def _samples(utterance: Utterance) -> int:
@@ -47,13 +47,12 @@ def _samples(utterance: Utterance) -> int:
         return 0  # `why_unusable` finds the reason again, in this run and in later ones
 
 
-def why_unusable(utterance: Utterance, positions: int) -> tuple[str, bool]:
+def why_unusable(utterance: Utterance, axis: TimeAxis) -> tuple[str, bool]:
     """Reason why an utterance has no frames, and True if the reason is --long=skip."""
     try:
-        seconds = audio.samples(utterance.source) / time_axis.SAMPLE_RATE
+        seconds = audio.samples(utterance.source) / SAMPLE_RATE
     except audio.AudioError as error:
         return str(error), False
-    window = positions * time_axis.SAMPLES_PER_FRAME / time_axis.SAMPLE_RATE
-    if seconds > window:
-        return f"{utterance.source.name}: {seconds:.1f} s, over {window:g} s, left out by --long=skip", True
+    if (window := axis.window_seconds) < seconds:
+        return f"{utterance.source.name}: {seconds:.1f} s, over {window:g} s, {LEFT_OUT}", True
     return f"{utterance.source.name}: was broken when the store was made; extract into a new store", False

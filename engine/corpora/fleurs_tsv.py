@@ -19,42 +19,21 @@ from isogloss.engine.runtime.refusal import Refusal
 _COLUMNS = 7
 
 
-class Tree:
-    """One split of FLEURS in a folder that holds a folder for each language."""
-
-    def __init__(self, folder: pathlib.Path, split: str) -> None:
-        """Read nothing yet; `split` is train, dev or test, and files of dev may be called validation."""
-        self.description = f"fleurs-dir:{split}"
-        self._folder = folder
-        self._spellings = [name for name, meant in SPLITS.items() if meant == split]
-
-    def languages(self) -> tuple[str, ...]:
-        """Codes of the languages with a TSV of the split, sorted."""
-        found = {path.parent.name for name in self._spellings for path in self._folder.glob(f"*/{name}.tsv")}
-        return tuple(sorted(found))
-
-    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """Utterances of a language by id, then file name; unpacks its archive the first time."""
-        files = " or ".join(f"{name}.tsv" for name in self._spellings)
-        listing.require(language, self.languages(), f"{self._folder} has no {files} of language")
-        folder = self._folder / language
-        name = next(name for name in self._spellings if (folder / f"{name}.tsv").is_file())
-        found = _recordings(folder, name, _audio_folder(folder, self._spellings))
-        return listing.number(self.description, language, found, recordings)
-
-
-def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> list[listing.Recording]:
-    """Recordings of a split's TSV, sorted by id, then by file name.
+def recordings(folder: pathlib.Path, split: str) -> list[listing.Recording]:
+    """Recordings of a split of a language's folder, by id, then by file name; unpacks its archive once.
 
     Several lines with the same id and file are one recording, as on the hub.
     """
+    spellings = [name for name, meant in SPLITS.items() if meant == split]
+    name = next(name for name in spellings if (folder / f"{name}.tsv").is_file())
+    unpacked = _audio_folder(folder, spellings)
     seen: dict[str, str] = {}
     found = []
     for line, fields in tsv.rows(folder / f"{name}.tsv"):
         where = f"{folder.name}/{name}.tsv line {line}"
         if len(fields) != _COLUMNS:
             raise Refusal(f"{where}: {len(fields)} columns, FLEURS has {_COLUMNS}. Download the file again.")
-        number, file, _, transcription, _, _, gender = fields
+        number, file, raw, transcription, _, _, gender = fields
         if not number.isdecimal() or not file or pathlib.PurePath(file).name != file:
             raise Refusal(
                 f"{where}: needs a number and a file name, got {number!r}, {file!r}. Download the file again."
@@ -70,11 +49,13 @@ def _recordings(folder: pathlib.Path, name: str, recordings: pathlib.Path) -> li
             listing.Recording(
                 sentence=number,
                 transcription=transcription,
+                raw_transcription=raw,
                 gender=gender.strip().lower(),
-                source=audio.FileSource.at(recordings / file, f"{folder.name}/{recordings.name}/{file}"),
+                source=audio.FileSource.at(unpacked / file, f"{folder.name}/{unpacked.name}/{file}"),
+                line=line,
             )
         )
-    return sorted(found, key=lambda recording: (int(recording.sentence), recording.source.name))
+    return listing.in_order(found)
 
 
 def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:

@@ -1,11 +1,19 @@
-"""Names, groups and Whisper tokens of the 102 languages of FLEURS, and the names of its splits.
+"""Names, groups, families, places and Whisper tokens of the 102 languages of FLEURS; names of its splits.
 
-Names and the seven geographic groups, with their order, are those of the dataset's card (google/fleurs).
+The table is languages.tsv. Names and the seven geographic groups, with their order, are of the dataset's
+card (google/fleurs). Glottocodes, families, branches and places are of Glottolog 4.0 (Hammarstroem, Forkel,
+Haspelmath 2019, CC BY 4.0). A place is that of the language, not of the speakers: that of English is England.
 Whisper has a token for 83 of the languages. A corpus may write a language as FLEURS ("en_us"), as Whisper or
-ISO 639 ("en"), or with another region ("en-GB"): `find` accepts all of these.
+ISO 639 ("en"), or with another region ("en-GB"): `find` accepts all of these. `unknown` finds languages that
+are written in another way ("english", "EN", "eng"), for which decoding has no language token.
 """
 
 import dataclasses
+import difflib
+import pathlib
+from collections.abc import Iterable
+
+from isogloss.engine.corpora import tsv
 
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "test": "test"}
 """Our name of a split by its name in files; the hub's name of dev is validation."""
@@ -17,9 +25,9 @@ OTHER_GROUP = "other"
 """Group of a language that FLEURS does not have."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Language:
-    """Language of FLEURS.
+    """Language of FLEURS; the fields are the columns of languages.tsv.
 
     Attributes:
       code: code on the hub, of two or three parts, such as "cmn_hans_cn".
@@ -27,146 +35,90 @@ class Language:
       group: geographic group, one of GROUPS.
       whisper: its token between <| and |>; "" if Whisper has none. Cantonese is "zh" here,
         as in every model but large-v3 and its kin, which have "yue".
+      iso639_3: code of the individual language that FLEURS recorded: of Arabic, Standard Arabic, "arb".
+      glottocode: of the same language, in Glottolog.
+      family: its family; an isolate is a family of its own.
+      branch: a node below the family, about as deep as a genus of WALS: Romance, Narrow Bantu.
+      script: that of the transcripts, by ISO 15924.
+      latitude: of the language's place, in degrees north.
+      longitude: in degrees east.
     """
 
     code: str
     name: str
     group: str
     whisper: str
+    iso639_3: str
+    glottocode: str
+    family: str
+    branch: str
+    script: str
+    latitude: float
+    longitude: float
 
 
-# code, Whisper's token or -, name
-_TABLE = {
-    "Western Europe": """
-        ast_es       -   Asturian
-        bs_ba        bs  Bosnian
-        ca_es        ca  Catalan
-        cy_gb        cy  Welsh
-        da_dk        da  Danish
-        de_de        de  German
-        el_gr        el  Greek
-        en_us        en  English
-        es_419       es  Spanish
-        fi_fi        fi  Finnish
-        fr_fr        fr  French
-        ga_ie        -   Irish
-        gl_es        gl  Galician
-        hr_hr        hr  Croatian
-        hu_hu        hu  Hungarian
-        is_is        is  Icelandic
-        it_it        it  Italian
-        kea_cv       -   Kabuverdianu
-        lb_lu        lb  Luxembourgish
-        mt_mt        mt  Maltese
-        nb_no        no  Norwegian
-        nl_nl        nl  Dutch
-        oc_fr        oc  Occitan
-        pt_br        pt  Portuguese
-        sv_se        sv  Swedish
-    """,
-    "Eastern Europe": """
-        be_by        be  Belarusian
-        bg_bg        bg  Bulgarian
-        cs_cz        cs  Czech
-        et_ee        et  Estonian
-        hy_am        hy  Armenian
-        ka_ge        ka  Georgian
-        lt_lt        lt  Lithuanian
-        lv_lv        lv  Latvian
-        mk_mk        mk  Macedonian
-        pl_pl        pl  Polish
-        ro_ro        ro  Romanian
-        ru_ru        ru  Russian
-        sk_sk        sk  Slovak
-        sl_si        sl  Slovenian
-        sr_rs        sr  Serbian
-        uk_ua        uk  Ukrainian
-    """,
-    "Central-Asia/Middle-East/North-Africa": """
-        ar_eg        ar  Arabic
-        az_az        az  Azerbaijani
-        ckb_iq       -   Sorani-Kurdish
-        fa_ir        fa  Persian
-        he_il        he  Hebrew
-        kk_kz        kk  Kazakh
-        ky_kg        -   Kyrgyz
-        mn_mn        mn  Mongolian
-        ps_af        ps  Pashto
-        tg_tj        tg  Tajik
-        tr_tr        tr  Turkish
-        uz_uz        uz  Uzbek
-    """,
-    "Sub-Saharan Africa": """
-        af_za        af  Afrikaans
-        am_et        am  Amharic
-        ff_sn        -   Fula
-        ha_ng        ha  Hausa
-        ig_ng        -   Igbo
-        kam_ke       -   Kamba
-        lg_ug        -   Ganda
-        ln_cd        ln  Lingala
-        luo_ke       -   Luo
-        nso_za       -   Northern-Sotho
-        ny_mw        -   Nyanja
-        om_et        -   Oromo
-        sn_zw        sn  Shona
-        so_so        so  Somali
-        sw_ke        sw  Swahili
-        umb_ao       -   Umbundu
-        wo_sn        -   Wolof
-        xh_za        -   Xhosa
-        yo_ng        yo  Yoruba
-        zu_za        -   Zulu
-    """,
-    "South-Asia": """
-        as_in        as  Assamese
-        bn_in        bn  Bengali
-        gu_in        gu  Gujarati
-        hi_in        hi  Hindi
-        kn_in        kn  Kannada
-        ml_in        ml  Malayalam
-        mr_in        mr  Marathi
-        ne_np        ne  Nepali
-        or_in        -   Oriya
-        pa_in        pa  Punjabi
-        sd_in        sd  Sindhi
-        ta_in        ta  Tamil
-        te_in        te  Telugu
-        ur_pk        ur  Urdu
-    """,
-    "South-East Asia": """
-        ceb_ph       -   Cebuano
-        fil_ph       tl  Filipino
-        id_id        id  Indonesian
-        jv_id        jw  Javanese
-        km_kh        km  Khmer
-        lo_la        lo  Lao
-        mi_nz        mi  Maori
-        ms_my        ms  Malay
-        my_mm        my  Burmese
-        th_th        th  Thai
-        vi_vn        vi  Vietnamese
-    """,
-    "CJK": """
-        cmn_hans_cn  zh  Mandarin Chinese
-        ja_jp        ja  Japanese
-        ko_kr        ko  Korean
-        yue_hant_hk  zh  Cantonese Chinese
-    """,
-}
-
-GROUPS = tuple(_TABLE)
-LANGUAGES = {
-    code: Language(code=code, name=name, group=group, whisper=whisper.strip("-"))
-    for group, lines in _TABLE.items()
-    for code, whisper, name in (line.split(maxsplit=2) for line in lines.strip().splitlines())
-}
+_COLUMNS, *_ROWS = (row for _, row in tsv.rows(pathlib.Path(__file__).with_suffix(".tsv")))
+LANGUAGES = {row[0]: Language(*row[:-2], latitude=float(row[-2]), longitude=float(row[-1])) for row in _ROWS}
 """By code, in the order of groups."""
+
+GROUPS = tuple(dict.fromkeys(language.group for language in LANGUAGES.values()))
 
 _BY_PART = {part: language for language in reversed(LANGUAGES.values()) if (part := language.whisper)} | {
     code.partition("_")[0]: language for code, language in LANGUAGES.items()
 }
 """By Whisper's code ("zh" is Mandarin, not Cantonese) and by the first part of the FLEURS code."""
+
+
+_BEYOND_FLEURS = {
+    "la": "Latin",
+    "br": "Breton",
+    "eu": "Basque",
+    "sq": "Albanian",
+    "si": "Sinhala",
+    "yi": "Yiddish",
+    "fo": "Faroese",
+    "ht": "Haitian Creole",
+    "tk": "Turkmen",
+    "nn": "Nynorsk",
+    "sa": "Sanskrit",
+    "bo": "Tibetan",
+    "mg": "Malagasy",
+    "tt": "Tatar",
+    "haw": "Hawaiian",
+    "ba": "Bashkir",
+    "su": "Sundanese",
+}
+"""Names of the other languages of Whisper, by its codes."""
+
+# ISO 639-3 and the bibliographic codes of ISO 639-2, of languages with a code of two letters.
+_THREE_LETTERS = {
+    three: two
+    for pair in """
+    afr=af amh=am ara=ar asm=as aze=az bak=ba bel=be bul=bg ben=bn bod=bo tib=bo bre=br bos=bs cat=ca ces=cs
+    cze=cs cym=cy wel=cy dan=da deu=de ger=de ell=el gre=el eng=en spa=es est=et eus=eu baq=eu fas=fa per=fa
+    ful=ff fin=fi fao=fo fra=fr fre=fr gle=ga glg=gl guj=gu hau=ha heb=he hin=hi hrv=hr hat=ht hun=hu hye=hy
+    arm=hy ind=id ibo=ig isl=is ice=is ita=it jpn=ja jav=jw kat=ka geo=ka kaz=kk khm=km kan=kn kor=ko kir=ky
+    lat=la ltz=lb lug=lg lin=ln lao=lo lit=lt lav=lv mlg=mg mri=mi mao=mi mkd=mk mac=mk mal=ml mon=mn mar=mr
+    msa=ms may=ms mlt=mt mya=my bur=my nob=nb nep=ne nld=nl dut=nl nno=nn nor=no nya=ny oci=oc orm=om ori=or
+    pan=pa pol=pl pus=ps por=pt ron=ro rum=ro rus=ru san=sa snd=sd sin=si slk=sk slo=sk slv=sl sna=sn som=so
+    sqi=sq alb=sq srp=sr sun=su swe=sv swa=sw tam=ta tel=te tgk=tg tha=th tuk=tk tgl=tl tur=tr tat=tt ukr=uk
+    urd=ur uzb=uz vie=vi wol=wo xho=xh yid=yi yor=yo zho=zh chi=zh zul=zu
+    """.split()
+    for three, _, two in [pair.partition("=")]
+}
+
+_BY_NAME = (
+    {name.lower(): code for code, name in _BEYOND_FLEURS.items()}
+    | {
+        # "Mandarin Chinese" also as "mandarin"; a language without a token keeps its code: "kyrgyz" is "ky".
+        name.lower(): language.whisper or base
+        for language in reversed(LANGUAGES.values())
+        for base in [language.code.partition("_")[0]]
+        for name in (language.name, language.name.partition(" ")[0])
+    }
+    | {"chinese": "zh", "farsi": "fa", "tagalog": "tl"}
+)
+"""Codes by English names, in lower case."""
 
 
 def find(code: str) -> Language | None:
@@ -197,3 +149,33 @@ def whisper_code(code: str) -> str:
     language = _BY_PART.get(base)
     # Whisper large-v3 has a token for Cantonese, and every model splits its text into words as Cantonese.
     return language.whisper if language and language.whisper and base != "yue" else base
+
+
+def unknown(codes: Iterable[str]) -> dict[str, str]:
+    """Languages that are written neither as in FLEURS nor as in Whisper, each with the nearest code or ""."""
+    return {code: _nearest(code) for code in codes if not _known(code.replace("-", "_").partition("_")[0])}
+
+
+def unknown_message(codes: Iterable[str]) -> str:
+    """Warning of the languages that `unknown` finds, with a code for each; "" if there are none."""
+    found = [f"{code} (write {near})" if near else code for code, near in unknown(codes).items()]
+    if not found:
+        return ""
+    return (
+        f"no code of FLEURS or Whisper: {', '.join(found)}; transcribe and align find no language token for "
+        "another spelling, and groups of languages are unknown"
+    )
+
+
+def _known(base: str) -> bool:
+    return base in _BY_PART or base in _BEYOND_FLEURS
+
+
+def _nearest(code: str) -> str:
+    base = base_code(code)
+    if _known(base):
+        return code.lower()
+    if exact := _THREE_LETTERS.get(base) or _BY_NAME.get(base):
+        return exact
+    close = difflib.get_close_matches(base, _BY_NAME, n=1, cutoff=0.75)
+    return _BY_NAME[close[0]] if close else ""

@@ -8,13 +8,17 @@ utterances, of rank 0, 1, ...
 import collections
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from isogloss.engine.corpora import audio
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
+
+_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,8 @@ class Recording:
     gender: str
     source: audio.AudioSource
     name: str = ""
+    line: int | None = None
+    raw_transcription: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,8 @@ class Utterance:
       transcription: "" if unknown.
       gender: "male", "female" or "other" in FLEURS, any word in a manifest, "" if unknown.
       source: location of the audio.
+      line: number of its line in the corpus's table, from 1; None if there is none.
+      raw_transcription: text with capitals and punctuation, "" if unknown; not part of the listing's hash.
     """
 
     name: str
@@ -49,6 +57,8 @@ class Utterance:
     transcription: str
     gender: str
     source: audio.AudioSource
+    line: int | None = None
+    raw_transcription: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,11 +69,13 @@ class Listing:
       corpus: description of the corpus with its pinned revision.
       language: the corpus's code.
       utterances: sorted by (sentence order of the corpus, rank); at least one.
+      revision: commit of a data set of the hub that any user may change, part of the hash; else "".
     """
 
     corpus: str
     language: str
     utterances: tuple[Utterance, ...]
+    revision: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a corpus without utterances, and names that two utterances share."""
@@ -78,6 +90,12 @@ class Listing:
                 f"{first_names(twice)}. Give each recording its own id."
             )
 
+    @functools.cached_property
+    def recordings(self) -> tuple[str, ...]:
+        """Fingerprint of each utterance's recording; files on this machine are opened, in threads."""
+        with ThreadPoolExecutor(_THREADS, "fingerprint") as pool:
+            return tuple(pool.map(lambda utterance: utterance.source.fingerprint(), self.utterances))
+
     def sha256(self) -> str:
         """Hash of everything that identifies the utterances and their order, except the audio itself."""
         rows = [
@@ -85,10 +103,13 @@ class Listing:
             for u in self.utterances
             for source in (u.source,)
         ]
-        return hashlib.sha256(json.dumps([self.language, rows]).encode()).hexdigest()
+        pinned = [self.revision] if self.revision else []
+        return hashlib.sha256(json.dumps([self.language, rows, *pinned]).encode()).hexdigest()
 
 
-def number(corpus: str, language: str, found: Iterable[Recording], recordings: str = "first") -> Listing:
+def number(
+    corpus: str, language: str, found: Iterable[Recording], recordings: str = "first", revision: str = ""
+) -> Listing:
     """Listing of `found` with ranks; "first" keeps only rank 0.
 
     Sentences are in the order of their first recording; ranks within a sentence follow the order of `found`.
@@ -107,11 +128,20 @@ def number(corpus: str, language: str, found: Iterable[Recording], recordings: s
             transcription=recording.transcription,
             gender=recording.gender,
             source=recording.source,
+            line=recording.line,
+            raw_transcription=recording.raw_transcription,
         )
         for sentence, group in sentences.items()
         for rank, recording in enumerate(group[:1] if recordings == "first" else group)
     )
-    return Listing(corpus=corpus, language=language, utterances=utterances)
+    return Listing(corpus=corpus, language=language, utterances=utterances, revision=revision)
+
+
+def in_order(found: Iterable[Recording]) -> list[Recording]:
+    """Recordings sorted by sentence, as numbers if all are, then by name."""
+    rows = list(found)
+    numbers = all(recording.sentence.isdecimal() for recording in rows)
+    return sorted(rows, key=lambda row: (int(row.sentence) if numbers else 0, row.sentence, row.source.name))
 
 
 def require(wanted: str, known: Sequence[str], what: str) -> None:

@@ -5,9 +5,11 @@ existence of all audio files are checked when it is opened (one `stat` per line)
 when its header is read or when it is decoded.
 """
 
+import dataclasses
 import pathlib
 import re
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Mapping
 
 from isogloss.engine.corpora import audio, listing, tsv
 from isogloss.engine.runtime.name_lists import first_names
@@ -17,42 +19,55 @@ _NEEDED = ("language", "sentence", "audio")
 _OPTIONAL = ("id", "transcription", "gender")
 
 
-class Manifest:
-    """Corpus that a TSV lists; paths in it are relative to its folder."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Broken rule of a manifest.
 
-    def __init__(self, path: pathlib.Path) -> None:
-        """Read and check the whole TSV; a Refusal gives file, line, rule and remedy."""
+    Attributes:
+      line: number of the line, from 1.
+      text: rule, value and remedy.
+      missing: path of the audio file, if that is missing.
+    """
+
+    line: int
+    text: str
+    missing: str = ""
+
+
+class Manifest:
+    """Corpus that a TSV lists; paths in it are relative to its folder.
+
+    Attributes:
+      problems: broken rules, none if the manifest was opened strictly.
+    """
+
+    def __init__(self, path: pathlib.Path, *, strict: bool = True) -> None:
+        """Read and check the whole TSV.
+
+        Args:
+          path: of the TSV.
+          strict: refuse the first broken rule, with file, line and remedy; otherwise leave its line out.
+        """
         self.description = f"manifest:{path.name}"
         self._found: dict[str, list[listing.Recording]] = {}
         names: dict[tuple[str, str], int] = {}
-        missing = []
+        problems = []
         for line, row in _rows(path):
-            where = f"{path.name} line {line}"
-            if not re.fullmatch(r"[A-Za-z0-9_]+", row["language"]):
-                raise Refusal(
-                    f"{where}: language {row['language']!r} becomes part of folder and pair names. "
-                    "Use only letters, digits and _, as in en_us."
-                )
-            name = row.get("id", "")
-            first = names.setdefault((row["language"], name), line) if name else line
-            if first != line:
-                raise Refusal(
-                    f"{where}: id {name!r} of {row['language']} is also in line {first}. "
-                    "Give each recording of a language its own id."
-                )
-            source = audio.FileSource.at(path.parent / row["audio"], _relative(path.parent, row["audio"]))
-            if source.size is None:
-                missing.append(f"line {line}: {row['audio']}")
-            self._found.setdefault(row["language"], []).append(
-                listing.Recording(
-                    sentence=row["sentence"],
-                    transcription=row.get("transcription", ""),
-                    gender=row.get("gender", ""),
-                    source=source,
-                    name=name,
-                )
-            )
-        if missing:
+            problem = row if isinstance(row, Problem) else _problem(line, row, names)
+            if problem is None:
+                row = typing.cast(dict[str, str], row)
+                recording = _recording(path.parent, line, row)
+                self._found.setdefault(row["language"], []).append(recording)
+                if recording.source.size is None:
+                    text = f"the audio file {row['audio']} is missing. Put it there or remove the line."
+                    problems.append(Problem(line=line, text=text, missing=row["audio"]))
+            elif strict:
+                raise Refusal(f"{path.name} line {problem.line}: {problem.text}")
+            else:
+                problems.append(problem)
+        self.problems = tuple(problems)
+        missing = [f"line {problem.line}: {problem.missing}" for problem in problems if problem.missing]
+        if missing and strict:
             raise Refusal(
                 f"{path.name}: {len(missing)} audio files are missing: "
                 f"{first_names(missing, separator='; ')}. "
@@ -69,30 +84,70 @@ class Manifest:
         return listing.number(self.description, language, self._found[language], recordings)
 
 
-def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number and fields by column of each line under the header."""
+def _problem(line: int, row: Mapping[str, str], names: dict[tuple[str, str], int]) -> Problem | None:
+    """Broken rule of a line; `names` has the lines of earlier ids by language and id, and gets this one."""
+    if not re.fullmatch(r"[A-Za-z0-9_]+", row["language"]):
+        text = (
+            f"language {row['language']!r} becomes part of folder and pair names. "
+            "Use only letters, digits and _, as in en_us."
+        )
+        return Problem(line=line, text=text)
+    name = row.get("id", "")
+    first = names.setdefault((row["language"], name), line) if name else line
+    if first != line:
+        text = (
+            f"id {name!r} of {row['language']} is also in line {first}. "
+            "Give each recording of a language its own id."
+        )
+        return Problem(line=line, text=text)
+    return None
+
+
+def _recording(folder: pathlib.Path, line: int, row: Mapping[str, str]) -> listing.Recording:
+    return listing.Recording(
+        sentence=row["sentence"],
+        transcription=row.get("transcription", ""),
+        gender=row.get("gender", ""),
+        source=audio.FileSource.at(folder / row["audio"], _relative(folder, row["audio"])),
+        name=row.get("id", ""),
+        line=line,
+    )
+
+
+def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str] | Problem]]:
+    """Number of each line under the header, with its fields by column or its broken rule."""
     if not path.is_file():
         raise Refusal(f"manifest {path} is not a file. Give the path of a TSV.")
     lines = list(tsv.rows(path))
     first, header = lines[0] if lines else (1, [])
-    for column in _NEEDED:
-        listing.require(column, header, f"{path.name} line {first}: the header lacks the column")
-    if twice := [column for column in _NEEDED + _OPTIONAL if header.count(column) > 1]:
-        raise Refusal(f"{path.name} line {first}: column {twice[0]} appears twice. Keep one.")
+    _check_header(path, first, header)
     if not lines[1:]:
         raise Refusal(f"{path.name}: has only a header. Add a line for each recording.")
     for number, fields in lines[1:]:
-        where = f"{path.name} line {number}"
         if len(fields) != len(header):
-            raise Refusal(
-                f"{where}: {len(fields)} fields, but the header has {len(header)}. "
-                "Separate fields by one tab each."
-            )
+            text = f"{len(fields)} fields, but the header has {len(header)}. Separate fields by one tab each."
+            yield number, Problem(line=number, text=text)
+            continue
         row = dict(zip(header, fields, strict=True))
-        for column in (*_NEEDED, "id"):
-            if not row.get(column, column).strip():
-                raise Refusal(f"{where}: {column} is empty. Fill it or remove the line.")
-        yield number, row
+        empty = [column for column in (*_NEEDED, "id") if not row.get(column, column).strip()]
+        if empty:
+            text = f"{empty[0]} is empty. Fill it or remove the line."
+            yield number, Problem(line=number, text=text)
+        else:
+            yield number, row
+
+
+def _check_header(path: pathlib.Path, line: int, header: list[str]) -> None:
+    for separator, name in ((",", "commas"), (";", "semicolons")):
+        if len(header) == 1 and separator in header[0]:
+            raise Refusal(
+                f"{path.name} line {line}: fields are separated by {name}, a manifest needs tabs. "
+                "Save it as tab-separated text, without quotes."
+            )
+    for column in _NEEDED:
+        listing.require(column, header, f"{path.name} line {line}: the header lacks the column")
+    if twice := [column for column in _NEEDED + _OPTIONAL if header.count(column) > 1]:
+        raise Refusal(f"{path.name} line {line}: column {twice[0]} appears twice. Keep one.")
 
 
 def _relative(folder: pathlib.Path, field: str) -> str:

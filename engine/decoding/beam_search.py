@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from isogloss.engine.decoding import generation
-from isogloss.engine.decoding.generation import Caches, Rules
+from isogloss.engine.decoding.generation import Caches, DecoderMemory, Rules
 from isogloss.engine.runtime.devices import Program
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -80,6 +80,7 @@ def _candidates(
 ) -> tuple[Hypotheses, Int[Array, "B C"], Int[Array, "B C"]]:
     """The best 2 K continuations of each row's K beams, their last tokens, and their parent beams."""
     batch, beams, vocabulary = logits.shape
+    # Normalised before tokens are barred, as transformers does: a hypothesis keeps its true log-probability.
     log_probability = jnp.where(allowed[None, None, :], jax.nn.log_softmax(logits, axis=-1), -jnp.inf)
     totals = log_probability + running.scores[:, :, None]
     # Top 2 K of each beam, then of the row: the same result as one sort of K * V numbers, and cheaper. In
@@ -103,7 +104,7 @@ def _step(
     """State after one more token of every beam, and the parent of each running beam.
 
     Rows that are over keep their ended texts, which are all that is read of them in the end; their running
-    beams go on in the same arrays, because a compiled loop has one shape.
+    beams continue in the same arrays, because a compiled loop has one shape.
     """
     beams, length = logits.shape[1], (state.step + 1).astype(jnp.float32)
     found, token, parents = _candidates(state.running, logits, allowed, state.step)
@@ -133,6 +134,7 @@ def _step(
 
 def _merged(state: _State, found: Hypotheses, beams: int) -> Hypotheses:
     """The K best ended texts, old and new; rows that are over keep theirs."""
+    # Places that no text has taken yet hold -1e9, so the first texts to end fill them.
     both = Hypotheses(*(jnp.concatenate(pair, axis=1) for pair in zip(state.done, found, strict=True)))
     done, _ = both.best(both.scores, beams)
     kept = state.over[:, None]
@@ -153,6 +155,7 @@ def _reordered(caches: Caches, parents: Int[Array, "B K"]) -> Caches:
 
 def _best_text(state: _State, eot: int) -> tuple[Array, Array, Array, Array]:
     """Results of the program: tokens, length without eot, log-probability, whether the limit cut the text."""
+    # Ended texts are kept in order of score, and no running beam is read: at the limit all beams have ended.
     best = Hypotheses(*(field[:, 0] for field in state.done))
     last = jnp.take_along_axis(best.tokens, jnp.maximum(best.lengths - 1, 0)[:, None], axis=1)[:, 0]
     lengths = jnp.where(state.finite, best.lengths - (last == eot).astype(jnp.int32), 0)
@@ -172,16 +175,10 @@ def beam_search(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int
         raise Refusal(f"{beams} beams need {2 * beams} tokens, the model has {vocabulary}")
     first, later = rules.allowed(vocabulary)
 
-    def run(
-        weights: nnx.State,
-        states: Float[Array, "B N D"],
-        visible: Int[Array, " B"],
-        apply_norm: Bool[Array, " B"],
-        prompt: Int[Array, "B P"],
-        limit: Int[Array, " B"],
+    def decode(
+        memory: DecoderMemory, prompt: Int[Array, "B P"], limit: Int[Array, " B"]
     ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Float[Array, " B"], Bool[Array, " B"]]:
         rows, start = prompt.shape
-        memory = generation.prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
         empty = generation.empty_caches(memory, rows, start + longest)
         # The prompt is read once a row; only then its cache is copied to every beam.
         logits, caches = generation.advance(memory, prompt, 0, empty)
@@ -203,4 +200,4 @@ def beam_search(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int
 
         return _best_text(jax.lax.while_loop(more, step, state), rules.eot)
 
-    return run
+    return generation.program(graph, decode)

@@ -50,6 +50,7 @@ def resident_bytes(dimensions: Dimensions, compute: str) -> int:
 def flops(dimensions: Dimensions, frames: int, tokens: int, beams: int = 1) -> float:
     """Multiplications and additions of one utterance without norms; `tokens` counts prompt and text."""
     d, layers = dimensions.features, dimensions.decoder_layers
-    memory = layers * 4 * frames * d * d
+    memory = layers * 4 * frames * d * d  # keys and values of the frames, once
+    # Six square matrices, the perceptron, and attention to all frames and on average to half of the tokens.
     token = layers * (12 * d * d + 4 * d * dimensions.ffn + 4 * d * (frames + tokens / 2))
     return float(memory + beams * tokens * (token + 2 * d * dimensions.vocabulary))

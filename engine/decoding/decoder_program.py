@@ -20,18 +20,47 @@ from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import beam_search, generation
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.engine.whisper import parameters
-from isogloss.engine.whisper.encoder_program import Precision
+from isogloss.engine.whisper.encoder_program import WINDOW_FRAMES, Precision
 from isogloss.engine.whisper.tokenizer import Tokens
 
 FRAMES_STEP = 500  # numbers of frames are rounded up to a multiple of it, so that few programs compile
 TEXT_STEPS = (32, 64, 128, 256)  # numbers of tokens are rounded up to one of these, or to the most there are
 _STAMPS = 1501  # timestamp tokens of a Whisper, 0 to 30 s; the last ids of its vocabulary
-States = Float[np.ndarray, "B N D"]  # of any float type; any values beyond the visible frames
 Counts = Int[np.ndarray, " B"]
-Flags = Bool[np.ndarray, " B"]
 Kind = TypeVar("Kind", bound=tuple[int, ...])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncodedRows:
+    """Encoder states as the decoder takes them, a row for each text.
+
+    Attributes:
+      states: of any float type; any values beyond the visible frames.
+      visible: number of frames that the decoder attends to, at least 1.
+      apply_norm: whether the encoder's final LayerNorm is still to be applied (False for state "final").
+    """
+
+    states: Float[np.ndarray, "B N D"]
+    visible: Int[np.ndarray, " B"]
+    apply_norm: Bool[np.ndarray, " B"]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.visible)
+
+    def take(self, rows: Sequence[int] | slice) -> "EncodedRows":
+        """Some of the rows."""
+        own = (self.states, self.visible, self.apply_norm)
+        states, visible, apply_norm = (field[rows] for field in own)
+        return EncodedRows(states=states, visible=visible, apply_norm=apply_norm)
+
+    def step(self, rows: list[int], frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs of a program: some of the rows, cropped or padded to a number of frames."""
+        cropped = self.states[rows, :frames]
+        if cropped.shape[1] < frames:
+            cropped = np.pad(cropped, ((0, 0), (0, frames - cropped.shape[1]), (0, 0)))
+        return cropped, self.visible[rows].astype(np.int32), self.apply_norm[rows]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,12 +79,7 @@ class Decoded:
 
 
 class Decoding:
-    """A decoder on this host's devices; `load` makes it.
-
-    Arguments of its methods: `states` of B utterances; `visible`, the number of frames of each that the
-    decoder attends to, at least 1; `apply_norm`, whether the encoder's final LayerNorm is still to be applied
-    (False for state "final").
-    """
+    """A decoder on this host's devices; `load` makes it."""
 
     def __init__(
         self,
@@ -83,27 +107,21 @@ class Decoding:
         return self._rows * len(self._replicas.devices)
 
     def generate(
-        self,
-        states: States,
-        visible: Counts,
-        apply_norm: Flags,
-        prompts: Sequence[Sequence[int]],
-        limits: Counts,
-        beams: int = 1,
+        self, encoded: EncodedRows, prompts: Sequence[Sequence[int]], limits: Counts, beams: int = 1
     ) -> list[Decoded]:
         """Text of each row after its prompt; `limits` are the most new tokens, eot included.
 
         Raises:
           Refusal: a number is out of range.
         """
-        self.check(states, visible)
+        self.check(encoded)
         lengths = [len(prompt) for prompt in prompts]
         for length, limit in zip(lengths, limits, strict=True):
             self._check_room(length, int(limit))
 
         def kind(row: int) -> tuple[int, int, int]:
             longest = text_step(int(limits[row]), self.sizes.text_positions - lengths[row])
-            return self.frames_step(int(visible[row])), lengths[row], longest
+            return self.frames_step(int(encoded.visible[row])), lengths[row], longest
 
         def make(longest: int) -> Program:
             if beams == 1:
@@ -111,19 +129,17 @@ class Decoding:
             return beam_search.beam_search(self.graph, self._rules, self.sizes.vocabulary, longest, beams)
 
         decoded: dict[int, Decoded] = {}
-        for (frames, _, longest), some in self.batches(visible, kind):
+        for (frames, _, longest), some in self.batches(encoded, kind):
             run = self.program((longest, beams), lambda longest=longest: make(longest))
             prompt = np.asarray([prompts[row] for row in some], np.int32)
-            batch = batch_of(states, visible, apply_norm, some, frames)
-            out = run.rows(run(*batch, prompt, limits[some].astype(np.int32)), len(some))
+            started = run(*encoded.step(some, frames), prompt, limits[some].astype(np.int32))
+            out = run.rows(started, len(some))
             for row, (text, length, total, cut) in zip(some, out, strict=True):
                 ids = tuple(text[:length].tolist())
                 decoded[row] = Decoded(tokens=ids, log_probability=float(total), cut=bool(cut))
-        return [decoded[row] for row in range(len(visible))]
+        return [decoded[row] for row in range(len(encoded))]
 
-    def detect(
-        self, states: States, visible: Counts, apply_norm: Flags
-    ) -> tuple[list[str], Float32[np.ndarray, " B"]]:
+    def detect(self, encoded: EncodedRows) -> tuple[list[str], Float32[np.ndarray, " B"]]:
         """The likeliest language of each row, by Whisper's code, and its probability among the languages.
 
         Where the states aren't finite, the probability is NaN and the language means nothing.
@@ -133,26 +149,30 @@ class Decoding:
         """
         if not self.tokens.multilingual or not self.tokens.languages:
             raise Refusal("an English-only model detects no language. Remedy: give a multilingual model.")
-        self.check(states, visible)
+        self.check(encoded)
         code = {id: language for language, id in self.tokens.languages.items()}
 
         def make() -> Program:
             return generation.detection(self.graph, self.tokens.sot, tuple(self.tokens.languages.values()))
 
-        languages, probabilities = [""] * len(visible), np.zeros(len(visible), np.float32)
-        for (frames,), some in self.batches(visible, lambda row: (self.frames_step(int(visible[row])),)):
+        def kind(row: int) -> tuple[int]:
+            return (self.frames_step(int(encoded.visible[row])),)
+
+        languages, probabilities = [""] * len(encoded), np.zeros(len(encoded), np.float32)
+        for (frames,), some in self.batches(encoded, kind):
             run = self.program("detect", make)
-            out = run.rows(run(*batch_of(states, visible, apply_norm, some, frames)), len(some))
+            out = run.rows(run(*encoded.step(some, frames)), len(some))
             for row, (id, probability) in zip(some, out, strict=True):
                 languages[row], probabilities[row] = code[int(id)], probability
         return languages, probabilities
 
-    def check(self, states: States, visible: Counts) -> None:
+    def check(self, encoded: EncodedRows) -> None:
         """Refuse impossible numbers of visible frames."""
-        wrong = [int(n) for n in visible if not 1 <= n <= states.shape[1]]
-        if wrong or states.shape[1] > self.sizes.positions:
-            most = min(states.shape[1], self.sizes.positions)
-            raise Refusal(f"visible frames must be 1 to {most}, got {wrong} of {states.shape[1]} frames")
+        frames = encoded.states.shape[1]
+        wrong = [int(n) for n in encoded.visible if not 1 <= n <= frames]
+        if wrong or frames > self.sizes.positions:
+            most = min(frames, self.sizes.positions)
+            raise Refusal(f"visible frames must be 1 to {most}, got {wrong} of {frames} frames")
 
     def _check_room(self, start: int, limit: int) -> None:
         room = self.sizes.text_positions
@@ -164,10 +184,11 @@ class Decoding:
         """Number of frames of the program that takes a row with `visible` ones."""
         return min(-(-visible // FRAMES_STEP) * FRAMES_STEP, self.sizes.positions)
 
-    def batches(self, visible: Counts, kind: Callable[[int], Kind]) -> Iterator[tuple[Kind, list[int]]]:
+    def batches(self, encoded: EncodedRows, kind: Callable[[int], Kind]) -> Iterator[tuple[Kind, list[int]]]:
         """Kinds, each with as many of its rows as a step takes; shortest first, so that rows end together."""
         kinds: dict[Kind, list[int]] = {}
-        for row in sorted(range(len(visible)), key=lambda row: int(visible[row])):
+        # The loop over tokens runs until the last row of a step ends, so rows of like length waste least.
+        for row in sorted(range(len(encoded)), key=lambda row: int(encoded.visible[row])):
             kinds.setdefault(kind(row), []).append(row)
         for key, rows in kinds.items():
             for start in range(0, len(rows), self.capacity):
@@ -178,6 +199,7 @@ class Decoding:
         if key not in self._programs:
             program = make()
             if self._exact:
+                # By default TPUs and recent GPUs round the float32 factors of a product to fewer bits.
                 program = jax.default_matmul_precision("highest")(program)
             self._programs[key] = DataParallel(program, self._replicas, rows_per_device=self._rows)
         return self._programs[key]
@@ -186,16 +208,6 @@ class Decoding:
 def text_step(length: int, most: int) -> int:
     """Number of tokens of the program that takes a text of `length`; `most` is the largest number."""
     return next((step for step in TEXT_STEPS if length <= step < most), most)
-
-
-def batch_of(
-    states: States, visible: Counts, apply_norm: Flags, rows: list[int], frames: int
-) -> tuple[Float[np.ndarray, "R W D"], Int[np.ndarray, " R"], Bool[np.ndarray, " R"]]:
-    """Inputs of a program: the chosen rows, cropped or padded to a number of frames."""
-    cropped = states[rows, :frames]
-    if cropped.shape[1] < frames:
-        cropped = np.pad(cropped, ((0, 0), (0, frames - cropped.shape[1]), (0, 0)))
-    return cropped, visible[rows].astype(np.int32), apply_norm[rows]
 
 
 def load(
@@ -213,6 +225,7 @@ def load(
     """
     sizes = checkpoint.dimensions
     generation.Rules.of(tokens).allowed(sizes.vocabulary)
+    # A tokenizer of another family of Whisper has nearly as many ids, so its texts would be wrong unnoticed.
     stamps = sizes.vocabulary - tokens.timestamp_begin
     if sizes.positions == WINDOW_FRAMES and stamps != _STAMPS:
         raise Refusal(

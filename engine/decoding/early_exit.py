@@ -47,6 +47,7 @@ def choose(states: Sequence[str], exit_norm: str, layers: int) -> tuple[Exit, ..
     every = (*map(str, range(1, layers + 1)), state_source.FINAL)
     wanted = tuple(states) or every
     state_source.check_states(wanted, layers)
+    # The last block's output with the norm is what "final" means, so it would be decoded twice.
     chosen = [
         Exit(state=state, exit_norm=norm)
         for state in state_source.in_order(wanted, layers)

@@ -8,7 +8,7 @@ logits aren't finite ends at once with log-probability NaN. Ties go to the small
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,10 +17,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from isogloss.engine import time_axis
 from isogloss.engine.runtime.devices import Program
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.decoder import Decoder, DecoderBlock, KeysValues
+from isogloss.engine.whisper.encoder_program import FRAME_SECONDS
 from isogloss.engine.whisper.tokenizer import Tokens
 
 TOKENS_PER_SECOND = 25.0
@@ -35,7 +35,7 @@ Caches = tuple[KeysValues, ...]  # of tokens, layer by layer
 
 def token_limit(frames: int, room: int) -> int:
     """Most new tokens of a recording, eot included; `room` is the number of positions after the prompt."""
-    seconds = frames * time_axis.FRAME_SECONDS
+    seconds = frames * FRAME_SECONDS
     return max(1, min(room, TOKENS_MORE + math.ceil(seconds * TOKENS_PER_SECOND)))
 
 
@@ -90,9 +90,28 @@ def prepare_memory(
 ) -> DecoderMemory:
     """Keys and values of the memory, computed once; weights of the blocks, sliced once."""
     entered = decoder.enter(states, visible, apply_norm).astype(decoder.dtype)
+    # Sliced out of the stack here: inside the loop over tokens XLA would copy the slices at every step.
     blocks = decoder.unstacked()
     keys_values = tuple(block.cross.keys_values(entered) for block in blocks)
     return DecoderMemory(decoder, blocks, keys_values, visible)
+
+
+def program(graph: nnx.GraphDef, decode: Callable[..., tuple[Array, ...]]) -> Program:
+    """Program of (parameters, states, visible, apply_norm, ...) that calls `decode` with a memory of them.
+
+    What follows `apply_norm` is passed on as it is.
+    """
+
+    def run(
+        weights: nnx.State,
+        states: Float[Array, "B N D"],
+        visible: Int[Array, " B"],
+        apply_norm: Bool[Array, " B"],
+        *inputs: Array,
+    ) -> tuple[Array, ...]:
+        return decode(prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm), *inputs)
+
+    return run
 
 
 def empty_caches(memory: DecoderMemory, rows: int, positions: int) -> Caches:
@@ -136,11 +155,14 @@ def _append_token(
     eot: int,
 ) -> Generated:
     """Texts with one more token in every row that isn't finished."""
+    # Barred tokens can't be chosen, but count in the normalising sum, as in beam search: both report the
+    # model's own log-probability of the text.
     token = jnp.argmax(jnp.where(allowed[None, :], logits, -jnp.inf), axis=-1).astype(jnp.int32)
     gain = jnp.take_along_axis(logits, token[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
     running = ~text.finished
     appends = running & (token != eot) & jnp.isfinite(gain)
     full = count + 1 >= limit
+    # Finished rows still pass through the loop; they write eot over eot and add nothing.
     return Generated(
         tokens=text.tokens.at[:, count].set(jnp.where(appends, token, eot)),
         lengths=text.lengths + appends.astype(jnp.int32),
@@ -159,16 +181,10 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
     """
     first, later = rules.allowed(vocabulary)
 
-    def run(
-        weights: nnx.State,
-        states: Float[Array, "B N D"],
-        visible: Int[Array, " B"],
-        apply_norm: Bool[Array, " B"],
-        prompt: Int[Array, "B P"],
-        limit: Int[Array, " B"],
+    def decode(
+        memory: DecoderMemory, prompt: Int[Array, "B P"], limit: Int[Array, " B"]
     ) -> tuple[Int[Array, "B T"], Int[Array, " B"], Float[Array, " B"], Bool[Array, " B"]]:
         rows, start = prompt.shape
-        memory = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
         logits, caches = advance(memory, prompt, 0, empty_caches(memory, rows, start + longest))
         text = Generated(
             tokens=jnp.full((rows, longest), rules.eot, jnp.int32),
@@ -184,6 +200,7 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
 
         def step(carry: tuple[Array, Generated, Caches]) -> tuple[Array, Generated, Caches]:
             count, text, caches = carry
+            # The newest token isn't in the caches yet: a step reads it and predicts the one after it.
             last = jax.lax.dynamic_slice_in_dim(text.tokens, count - 1, 1, axis=1)
             logits, caches = advance(memory, last, start + count - 1, caches)
             return count + 1, _append_token(text, logits, jnp.asarray(later), count, limit, rules.eot), caches
@@ -191,7 +208,7 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
         _, text, _ = jax.lax.while_loop(more, step, (jnp.int32(1), text, caches))
         return text.tokens, text.lengths, text.log_probability, text.cut
 
-    return run
+    return program(graph, decode)
 
 
 def detection(graph: nnx.GraphDef, sot: int, languages: Sequence[int]) -> Program:
@@ -201,18 +218,12 @@ def detection(graph: nnx.GraphDef, sot: int, languages: Sequence[int]) -> Progra
     """
     ids = np.asarray(languages, np.int32)
 
-    def run(
-        weights: nnx.State,
-        states: Float[Array, "B N D"],
-        visible: Int[Array, " B"],
-        apply_norm: Bool[Array, " B"],
-    ) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
-        rows = len(visible)
-        memory = prepare_memory(nnx.merge(graph, weights), states, visible, apply_norm)
+    def decode(memory: DecoderMemory) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
+        rows = len(memory.visible)
         start = jnp.full((rows, 1), sot, jnp.int32)
         logits, _ = advance(memory, start, 0, empty_caches(memory, rows, 1))
         among = jax.nn.softmax(logits[:, ids], axis=-1)
         best = jnp.argmax(among, axis=-1)
         return jnp.asarray(ids)[best], jnp.take_along_axis(among, best[:, None], axis=-1)[:, 0]
 
-    return run
+    return program(graph, decode)

@@ -7,6 +7,7 @@ name, and the run continues; every run tries them again. A run after a crash doe
 
 import abc
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +16,18 @@ from typing import ClassVar, Generic, TypeVar
 import jax
 import pyarrow as pa
 
-from isogloss.engine import time_axis
-from isogloss.engine.activations.state_source import Encoded
+from isogloss.engine.activations.state_source import Encoded, Unusable
 from isogloss.engine.decoding import decoder_program, job_cost, utterance_blocks
 from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.job_config import DecoderJobConfig
 from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import DecoderInput
 from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
-from isogloss.engine.runtime import compilation, out_folder, table_files
+from isogloss.engine.runtime import compilation, disk_space, out_folder, sentences, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.whisper import encoder_program
 
 _LOG = logging.getLogger(__name__)
 Config = TypeVar("Config", bound=DecoderJobConfig)
@@ -41,7 +42,7 @@ class DecoderJob(abc.ABC, Generic[Made]):
     Attributes:
       input: of the decoder.
       rows: utterances of a decoder's step on a device.
-      settings: all that the results depend on; a folder holds results of one such set.
+      settings: all that the results depend on, and names for people; a folder holds results of one such set.
       effort: for estimates.
     """
 
@@ -51,6 +52,11 @@ class DecoderJob(abc.ABC, Generic[Made]):
     rows: int
     settings: Mapping[str, Json]
     effort: Effort
+
+    @property
+    def identity(self) -> dict[str, Json]:
+        """The settings without names: a model whose folder was renamed is still the same."""
+        return out_folder.identity(self.settings)
 
     @abc.abstractmethod
     def key(self, unit: UtteranceBlock) -> str:
@@ -102,6 +108,14 @@ class DecoderJobSummary:
         """True if no utterance failed."""
         return not self.failed
 
+    def sentence(self, config: DecoderJobConfig) -> str:
+        """How much of the share is stored, and the tables or what they wait for."""
+        start = sentences.stored(self.done, self.skipped, 0, "utterances", config.out, config.share)
+        trouble = f", {len(self.failed):,} without a result, named above" if self.failed else ""
+        if self.waiting:
+            return f"{start}{trouble}; the tables wait for {self.waiting:,} units of other shards"
+        return f"{start}{trouble}; the tables are there"
+
 
 def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[Summary]) -> Summary:
     """Summary of a run, which makes the units without a part, and the tables once all units have one.
@@ -120,16 +134,21 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
     todo = [unit for unit in mine if not parts.kept(unit.name) or _recovered(job, unit, parts)]
     skipped = utterance_blocks.utterance_count(mine) - utterance_blocks.utterance_count(todo)
     plan = job_cost.plan(todo, job.input, job.effort) | {"decoder_rows": job.rows}
+    disk_space.require(
+        config.out, int(plan["bytes"]), f"{plan['utterances']:,} utterances", "name another --out"
+    )
     if config.dry_run:
-        plan, todo, waiting, failed, more = plan | job_cost.time_here(plan, job.effort), [], 0, {}, {}
+        failed = _expected_failures(job, mine, todo, parts)
+        plan, todo, waiting, more = plan | job_cost.time_here(plan, job.effort), [], 0, {}
     else:
         out_folder.claim(config.out, job.name, job.settings)
-        _make_parts(job, todo, parts)
+        _make_parts(job, todo, parts, skipped)
+        # Each process looks at all units, not at its share: whichever ends last finds them complete.
         waiting = _awaited(units, parts)
         seen = mine if waiting else units
         failed, more = _failed(seen, parts), job.write(seen, parts, whole=not waiting)
     seconds = time.monotonic() - start
-    audio = sum(u.frames for unit in todo for u in unit.utterances) * time_axis.FRAME_SECONDS
+    audio = sum(u.frames for unit in todo for u in unit.utterances) * encoder_program.FRAME_SECONDS
     return summary(
         done=utterance_blocks.utterance_count(todo),
         skipped=skipped,
@@ -143,16 +162,31 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
     )
 
 
+def _expected_failures(
+    job: DecoderJob, mine: Sequence[UtteranceBlock], todo: Sequence[UtteranceBlock], parts: PartFiles
+) -> dict[str, str]:
+    """Failures that a run would report: those of finished units, and recordings without a frame; logged."""
+    failed = _failed([unit for unit in mine if unit not in todo], parts)
+    for unit in todo:
+        names = {utterance.row: utterance.name for utterance in unit.utterances if not utterance.frames}
+        for found in job.input.source.encoded(unit.language, list(names)):
+            if isinstance(found, Unusable) and not found.asked_for:
+                failed[f"{unit.language} {names[found.row]}"] = found.reason
+                _LOG.error("%s %s: %s", unit.language, names[found.row], found.reason)
+    return failed
+
+
 def _recovered(job: DecoderJob, unit: UtteranceBlock, parts: PartFiles) -> bool:
     """True if an utterance that had no states when the unit's part was made has some now."""
     without = job.without_states(parts.table(unit.name))
     rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
+    # Only what failed is tried again; a unit whose recordings are still broken keeps its part.
     source = job.input.source
     return bool(rows) and any(isinstance(made, Encoded) for made in source.encoded(unit.language, rows))
 
 
-def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFiles) -> None:
-    """Load the decoder, and write the part of every unit."""
+def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFiles, before: int) -> None:
+    """Load the decoder, and write the part of every unit; `before` utterances were stored earlier."""
     if not todo:
         return
     given = job.input
@@ -168,12 +202,14 @@ def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFile
         given.precision.compute,
         len(given.exits),
     )
-    progress = Progress(job.name, utterance_blocks.utterance_count(todo), "utterances")
+    count = utterance_blocks.utterance_count(todo)
+    progress = Progress(job.name, before + count, "utterances", before=before)
     fill = -(-decoding.capacity // len(given.exits))  # every exit of an utterance is a row
     for unit, made in utterance_blocks.made_together(
-        todo, fill, lambda unit: job.make(unit, decoding, progress.advance)
+        todo, fill, lambda unit: job.make(unit, decoding, functools.partial(progress.advance, stored=False))
     ):
         parts.save_tables(unit.name, job.part(made, unit.language))
+        progress.store(len(unit.utterances))
     progress.close()
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from isogloss.engine.activations.extract_config import CORPUS, EncoderJobConfig
 from isogloss.engine.runtime.options import option
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 
@@ -15,8 +16,9 @@ class DecoderJobConfig(EncoderJobConfig):
 
     out: pathlib.Path = option("Folder to write to.")
     corpus: str | None = option(f"Corpus, whose recordings are encoded: {CORPUS}.", None)
-    store: pathlib.Path | None = option(
-        "Folder of activation stores, in place of --corpus: states are read, not computed.", None
+    store: Place | None = option(
+        "Folder or bucket path of activation stores, in place of --corpus: states are read, not computed.",
+        None,
     )
     tokenizer: str | None = option(
         "Folder or hub id that holds the tokenizer; by default the model's own.", None
@@ -50,10 +52,11 @@ class DecoderJobConfig(EncoderJobConfig):
         super().__post_init__()
         if (self.corpus is None) == (self.store is None):
             raise Refusal("give --corpus, or --store to take states from there, and not both")
-        if self.store is not None and (self.recordings, self.long) != ("first", "truncate"):
+        chosen = (self.recordings, self.long, self.columns)
+        if self.store is not None and chosen != ("first", "truncate", ()):
             raise Refusal(
-                "--recordings and --long choose among a corpus's recordings, a store holds what extract "
-                "chose: leave them out"
+                "--recordings, --long and --columns choose among a corpus's recordings, a store holds what "
+                "extract chose: leave them out"
             )
 
     @property

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from isogloss.engine import time_axis
 from isogloss.engine.decoding import decoder_cost
 from isogloss.engine.decoding.job_input import DecoderInput
 from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
@@ -39,7 +38,7 @@ def plan(todo: Sequence[UtteranceBlock], given: DecoderInput, effort: Effort) ->
     readable = [utterance for unit in todo for utterance in unit.utterances if utterance.frames]
     flops = 0.0
     for utterance in readable:
-        text = round(_TOKENS * utterance.frames * time_axis.FRAME_SECONDS)
+        text = round(_TOKENS * utterance.frames * encoder_program.FRAME_SECONDS)
         frames = sizes.positions if source.whole_window else utterance.frames
         flops += decoder_cost.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), effort.beams)
     encoder_runs = given.settings["states_from"] == "audio"
@@ -58,4 +57,4 @@ def time_here(plan: Mapping[str, int | float], effort: Effort) -> dict[str, int 
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
     seconds = plan["encoder_flops"] / encoder_program.SHARE_OF_PEAK
     seconds += plan["decoder_flops"] / effort.decoder_share
-    return {"peak_flops_per_second": speed, "seconds": round(seconds / speed, 1)}
+    return {"peak_flops_per_second": speed, "estimated_seconds": round(seconds / speed, 1)}

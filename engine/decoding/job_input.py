@@ -91,6 +91,7 @@ def _open_source(
         str(config.corpus),
         checkpoint,
         wanted,
+        columns=config.columns,
         languages=config.languages,
         recordings=config.recordings,
         long=config.long,
@@ -130,6 +131,7 @@ def _settings(
     Rows of a step are not among them: they follow the memory of each shard's device, and change the last bits
     at most.
     """
+    # Suppressed tokens come from the model's folder, not from its weights, and decide texts all the same.
     ids = [list(vocabulary.suppressed), list(vocabulary.suppressed_at_begin), dict(vocabulary.languages)]
     return {
         "model": checkpoint.name,

@@ -92,6 +92,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
             raise Refusal(f"--language={asked}: {rule}. Remedy: a multilingual --model")
         return Token(language="en", how="none")
     base = base_code(code)
+    # A user's choice goes before everything, also before --language, which is of all languages at once.
     for name in (code, base):
         if name in overrides:
             language = _checked(overrides[name], f"--stand_in={name}={overrides[name]}", known)
@@ -101,6 +102,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
     if asked != PER_UTTERANCE:
         return Token(language=_checked(asked, f"--language={asked}", known), how="given")
     found = find(code)
+    # The code itself first: large-v3 has "yue", older models write Cantonese as "zh".
     for own in (base, found.whisper if found else base):
         if own in known:
             return Token(language=own, how="own")

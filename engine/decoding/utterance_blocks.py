@@ -69,6 +69,7 @@ def made_together(
 
     `make` returns the results of a unit's utterances in order, the same number for each.
     """
+    # Never of several languages: a unit has one language, and its token is in the prompt of every row.
     for _, same in itertools.groupby(units, key=lambda unit: unit.language):
         of_language, size = list(same), max(1, -(-rows // BLOCK))
         for start in range(0, len(of_language), size):
@@ -76,6 +77,6 @@ def made_together(
             every = tuple(utterance for unit in some for utterance in unit.utterances)
             made, at = make(dataclasses.replace(some[0], utterances=every)), 0
             for unit in some:
-                count = len(unit.utterances) * len(made) // len(every)
+                count = len(unit.utterances) * len(made) // len(every)  # of every utterance equally many
                 yield unit, made[at : at + count]
                 at += count

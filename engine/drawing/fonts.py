@@ -21,6 +21,7 @@ def cover(texts: Iterable[str]) -> tuple[list[str], set[str]]:
     missing = {c for text in texts for c in text if unicodedata.category(c) not in _BLANK}
     families = [OWN]
     missing -= _glyphs(font_manager.findfont(OWN))
+    # Greedy: the font with most of what is missing, so that a line has few typefaces.
     while missing:
         best = max(_installed(), key=lambda font: len(missing & _glyphs(font[1])), default=None)
         if best is None or not missing & _glyphs(best[1]):
@@ -35,6 +36,7 @@ def boxed(text: str, missing: set[str]) -> str:
     drawn = []
     for c in text:
         category = unicodedata.category(c)
+        # A joiner or direction mark that no font has would show as a box in the middle of a word.
         if category != "Cc" and not (c in missing and category == "Cf"):
             drawn.append(BOX if c in missing else c)
     return "".join(drawn)

@@ -47,6 +47,7 @@ def render(
         title=html.escape(title),
         css="\n".join((style.css(), *(_read(file) for file in (_FOLDER / "page.css", *styles)))),
         body=body,
+        # "</script>" within the data would end the element that holds them.
         meta=data.replace("<", "\\u003c"),
         blocks="\n".join(packed),
         script="\n".join(_read(file) for file in (_FOLDER / "page.js", *scripts)),

@@ -19,6 +19,7 @@ def save(figure: Figure, stem: pathlib.Path, kinds: Sequence[str] = tuple(KINDS)
     """
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     for path, kind in zip(paths, kinds, strict=True):
+        # The salt makes the ids within an SVG those of its name; by default they are random.
         with matplotlib.rc_context({"svg.hashsalt": stem.name}):
             atomic_write.write_whole(path, lambda file, kind=kind: figure.savefig(file, metadata=KINDS[kind]))
     return paths

@@ -37,6 +37,7 @@ def align_plan(config: InterpretConfig, opened: InterpretInputs) -> dict[str, in
 
 def _align_config(config: InterpretConfig, opened: InterpretInputs, *, dry_run: bool) -> AlignConfig:
     """The align job on the pairs' languages: texts as transcribed, at the final state."""
+    # A store names its model: a hub id can be fetched again, but a folder may be anywhere.
     name = str(next(iter(opened.members.values())).store.attributes["model"])
     model = config.model or (name if "/" in name else None)
     if model is None:
@@ -48,6 +49,7 @@ def _align_config(config: InterpretConfig, opened: InterpretInputs, *, dry_run: 
         _check_weights(config, opened, model)
     return AlignConfig(
         corpus=config.corpus,
+        columns=config.columns if config.corpus else (),
         store=None if config.corpus else config.store,
         model=model,
         revision=config.revision,
@@ -61,12 +63,8 @@ def _align_config(config: InterpretConfig, opened: InterpretInputs, *, dry_run: 
 
 def _check_weights(config: InterpretConfig, opened: InterpretInputs, model: str) -> None:
     """Refuse a model other than the store's; without --corpus the align job does so itself."""
+    from isogloss.engine.activations import open_states  # noqa: PLC0415  (as above)
     from isogloss.engine.checkpoints import checkpoint  # noqa: PLC0415  (as above)
 
     store = next(iter(opened.members.values())).store
-    made_by, given = store.attributes["weights_sha256"], checkpoint.load_checkpoint(model, config.revision)
-    if made_by != given.sha256:
-        raise Refusal(
-            f"{store.path}: made with weights {made_by} ({store.attributes['model']}), --model={given.name} "
-            f"has {given.sha256}. Name the model that the store was made with"
-        )
+    open_states.check_model(store, checkpoint.load_checkpoint(model, config.revision))

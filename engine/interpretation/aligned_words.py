@@ -138,6 +138,7 @@ def _language_words(
         frames = known[utterance][1]
         if frames:  # 0 for a recording that was skipped or couldn't be read
             found[utterance] = _words(f"{path}: {store.language} {utterance}", rows, frames)
+    # Of the content, not of the file: Parquet's bytes change with the version of its writer.
     described = json.dumps([problems, *(table[name].tolist() for name in COLUMNS)], sort_keys=True)
     digest = hashlib.sha256(described.encode()).hexdigest()
     return LanguageWords(utterances=found, problems=problems, digest=digest)
@@ -151,7 +152,7 @@ def _words(where: str, rows: pd.DataFrame, frames: int) -> Words:
     first, last = intervals.T
     if (first < 0).any() or (last < first).any() or (last >= frames).any():
         raise Refusal(f"{where}: a word's frames must lie in [0, {frames}), those of the store")
-    if (first[1:] <= last[:-1]).any():
+    if (first[1:] <= last[:-1]).any():  # a frame's share of the score goes to one word
         raise Refusal(f"{where}: words must follow each other without sharing a frame")
     if (centre < first).any() or (centre > last).any():
         raise Refusal(f"{where}: a word's centre_frame must be one of its frames")

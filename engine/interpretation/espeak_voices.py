@@ -63,6 +63,7 @@ _SCRIPTS = {
 def voice(language: str) -> str | None:
     """Voice of a language; None if there is none, see `reason`."""
     code = language.replace("-", "_").lower()
+    # "pt_br" has a voice of its own, "pt_pt" that of "pt".
     return VOICES.get(code) or VOICES.get(code.split("_")[0])
 
 

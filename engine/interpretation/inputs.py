@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from isogloss.engine.activations import activation_store
-from isogloss.engine.activations.language_states import GridLanguage, open_language
+from isogloss.engine.activations import activation_store, state_origin
+from isogloss.engine.activations.language_states import GridLanguage, open_languages
 from isogloss.engine.interpretation import aligned_words
 from isogloss.engine.interpretation.aligned_words import LanguageWords
-from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval import grid_axes, grid_store
 from isogloss.engine.retrieval.grid_store import Grid, Pair
 from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 MEASURE = "seqsim"
-_SHARED = ("weights_sha256", "settings")  # of a grid and its stores
-_OWN = ("corpus_sha256", "missing")  # of each language of a grid
+_OWN = ("corpus_sha256", "missing")  # of a language of a grid that doesn't record its recordings
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -82,11 +82,13 @@ class InterpretInputs:
         self, words: Mapping[str, LanguageWords], settings: Mapping[str, Json]
     ) -> dict[str, str]:
         """Hash of all that a unit's tables depend on, by its name; units that the grid lacks have none."""
+        # Flags record how the grid job was run, in how many shards for example; scores don't depend on them.
         stable = {key: value for key, value in self.grid.attributes.items() if key != "flags"}
         grid = json_values.fingerprint([stable, self.grid.sentences, settings])
         keys = {}
         for unit in self.units():
             try:
+                # The chunk's own checksum, not its time: a copied grid is the same grid.
                 chunk = self.grid.checksum(MEASURE, _place(self.grid, unit.pair)[0], unit.state)
             except FileNotFoundError:
                 continue
@@ -96,7 +98,7 @@ class InterpretInputs:
 
 
 def open_input(
-    store: pathlib.Path, grid_path: pathlib.Path, pairs: Sequence[str], states: Sequence[str]
+    store: Place, grid_path: Place, pairs: Sequence[str], states: Sequence[str]
 ) -> InterpretInputs:
     """Grid and stores of the languages in `pairs`, by default all pairs of the grid.
 
@@ -113,7 +115,7 @@ def open_input(
         )
     wanted = parse_pairs(pairs, grid) if pairs else grid.pairs
     codes = sorted({code for pair in wanted for code in pair})
-    members = {code: open_language(activation_store.open_store(store, code)) for code in codes}
+    members = open_languages([activation_store.open_store(store, code) for code in codes])
     for member in members.values():
         _check_same(grid, member)
     _check_states(states, grid)
@@ -145,6 +147,7 @@ def parse_pairs(wanted: Sequence[str], grid: Grid) -> tuple[Pair, ...]:
     Raises:
       Refusal: a pair that the grid holds in neither direction, or that is named twice.
     """
+    # A grid holds each unordered pair once; the other direction is the transpose.
     either = {*grid.pairs, *(pair[::-1] for pair in grid.pairs)}
     by_name = {grid_store.pair_name(pair): pair for pair in sorted(either)}
     for text in wanted:
@@ -180,16 +183,22 @@ def _check_states(wanted: Sequence[str], grid: Grid) -> None:
 
 def _check_same(grid: Grid, member: GridLanguage) -> None:
     """Refuse a grid that wasn't made of this store."""
-    mine: dict[str, Json] = {key: member.store.attributes[key] for key in _SHARED}
-    mine |= {key: member.identity()[key] for key in _OWN}
-    of_language = grid.attributes["languages"]
-    assert isinstance(of_language, dict)
-    its: dict[str, Json] = {key: grid.attributes.get(key) for key in _SHARED}
-    described = of_language.get(member.language)
-    its |= described if isinstance(described, dict) else {}
-    its = {key: its.get(key) for key in mine}
-    if lines := json_values.differences(its, mine, ("grid", "store")):
+    lines = state_origin.differences(grid.attributes, member.store.attributes, ("grid", "store"))
+    if text := _other_recordings(grid, member):
+        lines += f"\n  since the grid was made, {member.language} has {text}"
+    if lines:
         raise Refusal(
             f"{grid.path} isn't of {member.store.path}{lines}\n"
             "  Remedy: the --store that the grid was made of, or run the grid job on this one."
         )
+
+
+def _other_recordings(grid: Grid, member: GridLanguage) -> str:
+    """Sentences that a store has more, fewer or in another recording than its grid; "" if none differ."""
+    if member.language in grid.axes.recordings:
+        return grid_axes.changes(grid.axes.recordings[member.language], member.recordings())
+    described, identity = grid.attributes["languages"], member.identity()
+    assert isinstance(described, Mapping)
+    its = described.get(member.language)
+    same = isinstance(its, Mapping) and all(its.get(key) == identity[key] for key in _OWN)
+    return "" if same else "other recordings, which a grid of an earlier version doesn't name"

@@ -27,7 +27,7 @@ from isogloss.engine.interpretation.interpret_config import InterpretConfig
 from isogloss.engine.interpretation.outputs import Outputs
 from isogloss.engine.interpretation.report import Checks, Recordings
 from isogloss.engine.interpretation.word_pairs import Method
-from isogloss.engine.runtime import compilation, out_folder
+from isogloss.engine.runtime import compilation, out_folder, sentences
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -50,18 +50,26 @@ class InterpretSummary(Outputs):
       programs: numbers of programs compiled, and found in --compilation_cache.
     """
 
-    done: int
-    skipped: int
-    missing: Sequence[str]
-    seconds: float
-    sentence_pairs_per_second: float
-    plan: Mapping[str, int | float]
-    programs: Mapping[str, int]
+    done: int = 0
+    skipped: int = 0
+    missing: Sequence[str] = ()
+    seconds: float = 0.0
+    sentence_pairs_per_second: float = 0.0
+    plan: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    programs: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """True if all sentence pairs of all units were compared."""
         return not self.failed and not self.missing and not self.left_out
+
+    def sentence(self, config: InterpretConfig) -> str:
+        """How much of the share is stored, and the page or what it waits for."""
+        start = sentences.stored(self.done, self.skipped, len(self.failed), "units", config.out, config.share)
+        lacking = f"; {len(self.missing):,} units are missing, named above" if self.missing else ""
+        if self.waiting:
+            return f"{start}{lacking}; the tables wait for {self.waiting:,} units of other shards"
+        return f"{start}{lacking}; the tables are there" + (f", the page is {self.page}" if self.page else "")
 
 
 def _method(config: InterpretConfig) -> Method:
@@ -95,64 +103,56 @@ def run(config: InterpretConfig) -> InterpretSummary:
             ", ".join(opened.grid.states),
         )
     if config.dry_run and config.words is None:
-        aligning = align_words.align_plan(config, opened)
-        work = interpret_work.work(opened, None, opened.units(), timed=_method(config))
-        work |= {f"align_{name}": amount for name, amount in aligning.items()}
-        lacking = opened.lacking()
-        return _summary(start, Outputs(), skipped=0, missing=lacking, plan=work, programs=programs())
+        # A unit's fingerprint needs its words, so it isn't known yet which units are complete.
+        made, compared = InterpretSummary(missing=opened.lacking(), plan=_plan_with_words(config, opened)), 0
+    else:
+        made, compared = _interpret(config, opened, checks, settings)
+    seconds = time.monotonic() - start
+    return dataclasses.replace(
+        made,
+        seconds=round(seconds, 3),
+        sentence_pairs_per_second=round(compared / seconds, 2),
+        programs=programs(),
+    )
+
+
+def _plan_with_words(config: InterpretConfig, opened: InterpretInputs) -> dict[str, int | float]:
+    """Amount of work of a run that also aligns the words."""
+    aligning = align_words.align_plan(config, opened)
+    comparing = interpret_work.work(opened, None, opened.units(), timed=_method(config))
+    return comparing | {f"align_{name}": amount for name, amount in aligning.items()}
+
+
+def _interpret(
+    config: InterpretConfig, opened: InterpretInputs, checks: Checks, settings: Mapping[str, Json]
+) -> tuple[InterpretSummary, int]:
+    """Summary without its times, and the number of sentence pairs compared; a dry run only plans."""
     if config.words is None:
         align_words.align_all(config, opened)
     words = inputs.read_words(config.words or align_words.folder(config), opened)
     keys = opened.fingerprints(words, settings)
     parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=interpret_tables.PARTS)
-    every = opened.units()
-    mine = config.share.of(every)
+    mine = config.share.of(opened.units())
     todo = [unit for unit in mine if opened.name(unit) in keys and not parts.kept(opened.name(unit))]
     skipped = sum(parts.kept(opened.name(unit)) for unit in mine)
-    missing = [name for name in map(opened.name, every) if name not in keys]
+    missing = [name for name in map(opened.name, opened.units()) if name not in keys]
     for name in missing:
         _LOG.error("%s: %s isn't computed yet. Run the grid job, then this again", config.grid, name)
     missing += opened.lacking()
     if config.dry_run:
-        work = interpret_work.work(opened, words, todo, timed=_method(config))
-        return _summary(start, Outputs(), skipped=skipped, missing=missing, plan=work, programs=programs())
+        plan = interpret_work.work(opened, words, todo, timed=_method(config))
+        return InterpretSummary(skipped=skipped, missing=missing, plan=plan), 0
     out_folder.claim(config.out, "interpret", settings)
-    counted = _compute(config, opened, words, todo, parts)
+    compared = _compute(config, opened, words, todo, parts, skipped)
     written = outputs.write(config.out, opened, words, parts, checks, settings, _method(config))
-    return _summary(
-        start,
-        written,
+    made = InterpretSummary(
+        **vars(written),
         done=sum(parts.kept(opened.name(unit)) for unit in todo),
         skipped=skipped,
         missing=missing,
-        sentence_pairs=counted,
         plan=interpret_work.work(opened, words, todo),
-        programs=programs(),
     )
-
-
-def _summary(
-    start: float,
-    written: Outputs,
-    *,
-    done: int = 0,
-    skipped: int,
-    missing: Sequence[str],
-    sentence_pairs: int = 0,
-    plan: Mapping[str, int | float],
-    programs: Mapping[str, int],
-) -> InterpretSummary:
-    seconds = time.monotonic() - start
-    return InterpretSummary(
-        done=done,
-        skipped=skipped,
-        missing=missing,
-        seconds=round(seconds, 3),
-        sentence_pairs_per_second=round(sentence_pairs / seconds, 2),
-        plan=plan,
-        programs=programs,
-        **{field.name: getattr(written, field.name) for field in dataclasses.fields(written)},
-    )
+    return made, compared
 
 
 def _compute(
@@ -161,10 +161,14 @@ def _compute(
     words: Mapping[str, LanguageWords],
     todo: Sequence[PairState],
     parts: PartFiles,
+    before: int,
 ) -> int:
-    """Number of sentence pairs compared; the tables of every unit are written as its parts."""
+    """Number of sentence pairs compared; the tables of every unit are written as its parts.
+
+    `before` units were stored earlier.
+    """
     reader, count = interpret_unit.Reader(opened), 0
-    progress = Progress("interpret", len(todo), "units")
+    progress = Progress("interpret", before + len(todo), "units", before=before)
     for unit in todo:
         name = opened.name(unit)
         try:
@@ -173,13 +177,15 @@ def _compute(
             )
         except DamagedError as error:
             _LOG.error("%s: %s", name, error)
+            # No process waits for a unit with a note, and the next run tries it again.
             parts.note(name, str(error))
+            progress.advance(stored=False)
         else:
             keys = (*unit.pair, opened.grid.states[unit.state])
             sentences = interpret_tables.sentence_pairs(keys, compared, _method(config).tolerance)
             parts.save_tables(name, sentences, interpret_tables.word_pairs(keys, compared))
             count += sum(pair.found is not None for pair in compared)
-        progress.advance()
+            progress.advance()
     progress.close()
     return count
 
@@ -190,7 +196,9 @@ def _load_checks(config: InterpretConfig, opened: InterpretInputs) -> Checks:
         encoder=meaning.load(config.sentence_encoder),
         voices=phones.Phones() if config.phones == "espeak" else None,
         pictures=config.pictures,
-        recordings=Recordings(config.corpus, [member.store for member in opened.members.values()])
+        recordings=Recordings(
+            config.corpus, [member.store for member in opened.members.values()], config.columns
+        )
         if config.corpus
         else None,
     )

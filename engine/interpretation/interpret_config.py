@@ -5,7 +5,9 @@ import pathlib
 from typing import Literal
 
 from isogloss.engine.activations.extract_config import CORPUS
+from isogloss.engine.corpora.corpus import columns_option
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 
@@ -13,8 +15,8 @@ from isogloss.engine.runtime.refusal import Refusal
 class InterpretConfig(ShardedJobConfig):
     """Options of the interpret job; each field's help is in its definition."""
 
-    store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
-    grid: pathlib.Path = option("Grid of score matrices made of that store, a folder GRID.zarr.")
+    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
+    grid: Place = option("Grid of score matrices made of that store, GRID.zarr in a folder or bucket.")
     out: pathlib.Path = option("Folder to write tables, pictures and the page to.")
     words: pathlib.Path | None = option(
         "Folder of words.parquet, the align job's --out; without it words are aligned here.", None
@@ -22,6 +24,7 @@ class InterpretConfig(ShardedJobConfig):
     corpus: str | None = option(
         f"Corpus that the store was made of, for waveforms and word times: {CORPUS}.", None
     )
+    columns: tuple[str, ...] = columns_option()
     model: str | None = option(
         "Whisper checkpoint that the store was made with, to align words: hub id, folder or OpenAI .pt file.",
         None,

@@ -74,6 +74,7 @@ def check(
       seed: of random pairs and permutations; results don't depend on the order of rows, nor on which other
         language pairs and states are checked at once.
     """
+    # Words are measured once for all states: the columns depend on the words alone.
     measured = pairs.assign(**_measure(pairs, encoder, voices))
     real = measured.loc[(measured["word_index_a"] >= 0) & (measured["word_index_b"] >= 0)]
     # In sentences of W words, 1/W of all word pairs are matches. With these among the random pairs, the
@@ -81,6 +82,8 @@ def check(
     random = _draw(real.loc[~(real["mutual"] | real["transported"])], [*_STATE, *_UTTERANCES], seed)
     limits = {key: _limits(part) for key, part in _groups(random, _STATE)}
     judged = measured.assign(alike=_alike(measured, limits))
+    # The chance that tests compare with is drawn among all word pairs, matches too, so it is the same for
+    # every state and kind of match.
     means = pd.DataFrame(_draw(real, _SENTENCES, seed).groupby(_SENTENCES)[list(CHECKS)].mean())
     tests = [
         {"language_a": a, "language_b": b, "state": state, "kind": kind, "check": name}
@@ -128,6 +131,7 @@ def _measure(
 
 def _draw(pairs: pd.DataFrame, columns: list[str], seed: int) -> pd.DataFrame:
     """DRAWS random word pairs of each sentence pair, which `columns` identify."""
+    # Sorted, and seeded by names, so that neither the order of rows nor other language pairs change a draw.
     order = [*columns, "word_index_a", "word_index_b"]
     once = pairs.loc[:, [*order, *CHECKS]].drop_duplicates(order).sort_values(order)
     drawn = [np.zeros(0, int)]
@@ -147,6 +151,7 @@ def _means(
     matches: pd.DataFrame, random: pd.DataFrame, name: str
 ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
     """Means over the matches and over the random pairs of each sentence pair that has both."""
+    # Matches of one sentence pair share words and noise, so its mean is one observation.
     found = pd.DataFrame({"matched": matches.groupby(_SENTENCES)[name].mean()})
     both = found.join(pd.DataFrame({"random": random[name]})).dropna()
     return both["matched"].to_numpy(), both["random"].to_numpy()
@@ -184,6 +189,7 @@ def sign_flip_p(differences: Float[np.ndarray, " K"], *, seed: int | list[int]) 
     """
     if len(differences) == 1:
         return 1.0  # either sign is as far from 0
+    # Under the null hypothesis matched and random could change places: each difference has either sign.
     # The one-sided test of |mean|: SciPy's own two-sided p, twice the smaller tail, would be at least
     # 2 / (FLIPS + 1).
     test = stats.permutation_test(

@@ -32,6 +32,7 @@ class SentenceEncoder:
 
     def of(self, words: Iterable[str]) -> Mapping[str, Float[np.ndarray, " D"]]:
         """Unit vectors by word; NaN, with a warning, where the encoder's is zero or not finite."""
+        # Sorted, so that batches, and with them the last bits, don't depend on the order of sentences.
         wanted = sorted(set(words))
         new = [word for word in wanted if word not in self._known]
         if new:

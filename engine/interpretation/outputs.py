@@ -4,7 +4,6 @@ Memory: the sentence pairs of all units and the word pairs of one unit, without 
 """
 
 import dataclasses
-import functools
 import logging
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,6 +60,7 @@ def write(
     method: Method,
 ) -> Outputs:
     """Counts and paths of the joined tables, which are written if no other shard has units to do."""
+    # Tables are ordered by pair, although work goes by state: readers look for a pair, through all states.
     units = [PairState(state, pair) for pair in opened.pairs for state in opened.states]
     every = [opened.name(unit) for unit in units]
     failed = {name: reason for name in every if (reason := parts.reason(name)) is not None}
@@ -70,22 +70,9 @@ def write(
         return Outputs(waiting=waiting, failed=failed)
     done = [unit for unit in units if parts.kept(opened.name(unit))]
     kept = [opened.name(unit) for unit in done]
-    pairs, sentences = (
-        [functools.partial(parts.table, name, kind) for name in kept]
-        for kind in (tables.WORD_PAIRS_PART, tables.SENTENCE_PAIRS_PART)
-    )
-    rows = {
-        "word_pairs": _join(out / "word_pairs.parquet", tables.WORD_PAIRS, (read() for read in pairs)),
-        "word_types": _join(
-            out / "word_types.parquet", tables.WORD_TYPES, (tables.word_types(read()) for read in pairs)
-        ),
-        "sentence_pairs": _join(
-            out / "sentence_pairs.parquet", tables.SENTENCE_PAIRS, (read() for read in sentences)
-        ),
-    }
-    outputs = dataclasses.replace(
-        _summarise([read() for read in sentences], method), failed=failed, tables=rows
-    )
+    rows = _join_all(out, parts, kept)
+    sentences = [parts.table(name, tables.SENTENCE_PAIRS_PART) for name in kept]
+    outputs = dataclasses.replace(_summarise(sentences, method), failed=failed, tables=rows)
     if not rows["word_pairs"]:
         report.remove(out)
         return outputs
@@ -98,6 +85,20 @@ def write(
     for language, reason in voiceless.items():
         _LOG.warning("%s: its words have no phones: %s", language, reason)
     return dataclasses.replace(outputs, without_phones=voiceless, page=str(page))
+
+
+def _join_all(out: pathlib.Path, parts: PartFiles, kept: Sequence[str]) -> dict[str, int]:
+    """Number of rows by table, each of which joins the parts of all units."""
+
+    def of_units(kind: str) -> Iterator[pa.Table]:
+        return (parts.table(name, kind) for name in kept)
+
+    joined = {
+        "word_pairs": (tables.WORD_PAIRS, of_units(tables.WORD_PAIRS_PART)),
+        "word_types": (tables.WORD_TYPES, map(tables.word_types, of_units(tables.WORD_PAIRS_PART))),
+        "sentence_pairs": (tables.SENTENCE_PAIRS, of_units(tables.SENTENCE_PAIRS_PART)),
+    }
+    return {name: _join(out / f"{name}.parquet", *given) for name, given in joined.items()}
 
 
 def _join(path: pathlib.Path, schema: pa.Schema, of_units: Iterable[pa.Table]) -> int:

@@ -35,7 +35,7 @@ async function load(s) {
     };
   });
 }
-// Words of one utterance; `place` tells where a word of the transcription is among them.
+// Words of one utterance; `place` is where a word of the transcription is among them.
 function side([texts, index, start, end] = [[], [], [], []]) {
   return { texts, start, end, place: new Map(index.map((number, i) => [number, i])) };
 }

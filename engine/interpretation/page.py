@@ -29,6 +29,9 @@ _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = tuple(_FOLDER / f"page{part}.js" for part in ("", "_words", "_plane", "_view"))
 _UNCOMPARED = "Sentence pairs that can't be compared"
 _REASONS = "sentence_pairs.parquet has the reasons."
+_REPORT = "Retrieval across these languages"
+_REPORTS = ("report.html", "../report/report.html", "../report.html")
+"""Where a report usually lies, seen from the page's folder."""
 _FINE = 10 * STEPS
 _COLUMNS = {
     "similarity": STEPS,
@@ -51,9 +54,11 @@ def write(
     settings: Mapping[str, Json],
     *,
     name: str,
+    model: str,
 ) -> None:
-    """Write the page whole; arguments as of `render`."""
-    text = render(checked, sentence_pairs, settings, name=name)
+    """Write the page whole; arguments as of `render`. It links to the report if that lies beside it."""
+    report = next((place for place in _REPORTS if (path.parent / place).is_file()), "")
+    text = render(checked, sentence_pairs, settings, name=name, model=model, report=report)
     atomic_write.write_whole(path, lambda file: file.write_text(text, "utf-8"))
 
 
@@ -63,6 +68,8 @@ def render(
     settings: Mapping[str, Json],
     *,
     name: str,
+    model: str = "",
+    report: str = "",
 ) -> str:
     """HTML of the whole page.
 
@@ -71,12 +78,15 @@ def render(
       sentence_pairs: as `tables.SENTENCE_PAIRS`; those with a problem are counted, not shown.
       settings: of the run, shown at the end.
       name: of the run.
+      model: whose encoder states were compared.
+      report: address of the report of the same grid.
     """
     shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
     sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
     matches = {
         key: part for key, part in checked.pairs.loc[shown_pairs(checked.pairs)].groupby(_KEY, sort=False)
     }
+    # A block for each language pair and state: the scripts unpack it when a reader chooses it.
     blocks: dict[str, _Block] = {f"words-{code}": words for code, words in _words(checked.pairs).items()}
     for i, (key, part) in enumerate(sets.items()):
         blocks[f"set-{i}"] = _set(part, matches.get(key, checked.pairs.iloc[:0]))
@@ -85,7 +95,8 @@ def render(
     left_out = len(sentence_pairs) - len(shown)
     body = page.filled(
         _FOLDER / "page.html",
-        heading=html.escape(heading),
+        heading=html.escape(heading + (f" in {model}" if model else "")),
+        report=f'<p><a href="{html.escape(report)}">{_REPORT}</a></p>' if report else "",
         alert=page.alert(f"{_UNCOMPARED}: {left_out:,}; {_REASONS}") if left_out else "",
         settings=page.settings_table({"run": name, **settings}),
         tail=f"{match_tests.TAIL:.0%}",
@@ -103,6 +114,7 @@ def render(
 
 def shown_pairs(pairs: pd.DataFrame) -> Bool[np.ndarray, " P"]:
     """True for word pairs of the page: matches, and those whose share of a score isn't rounded to 0."""
+    # Most word pairs neither match nor carry a share; with them the page would be many times as large.
     matched = pairs["mutual"].to_numpy(bool) | pairs["transported"].to_numpy(bool)
     return matched | (pairs["share"].to_numpy(float) >= 0.5 / _FINE)
 

@@ -111,7 +111,7 @@ function paintPoints(pen, kind, x, y) {
   }
   pen.globalAlpha = 1;
 }
-// In the corners, the share of matches that are alike in what they say.
+// In the corners, the share of matches that are alike in meaning, sound, both or neither.
 function paintCorners(pen, found, x, y) {
   const total = Math.max(1, found.both + found.meaning + found.sound + found.neither);
   pen.font = `600 ${font(12)}`;

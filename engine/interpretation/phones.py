@@ -67,8 +67,10 @@ class Phones:
             return dict.fromkeys(wanted)
         new = [word for word in wanted if (voice, word) not in self._known]
         if new:
+            # Words that the voice can't read stay None, and aren't asked for again.
             self._known |= {(voice, word): None for word in new}
             readable = [word for word in new if espeak_voices.readable(voice, word)]
+            # espeak-ng reads a letter alone by its name; twice, as a word of a sentence, by its sound.
             letters = {word: letter for word in readable if (letter := _letter(word))}
             twice = dict(zip(letters, _read(voice, [f"{x} {x}" for x in letters.values()]), strict=True))
             for word, read in zip(readable, _read(voice, readable), strict=True):
@@ -87,6 +89,7 @@ def split(read: str, *, tonal: bool) -> Phonemes:
       tonal: whether a final ɜ of a phone is a tone.
     """
     found = []
+    # A word that espeak-ng reads by the rules of another language keeps its phones; only the mark goes.
     for unit in re.split(r"[_ ]+", _FLAG.sub("_", read)):
         phone = _SUPRASEGMENTAL.sub("", unit)
         if tonal and len(phone) > 1:

@@ -51,6 +51,7 @@ def plane(checked: match_tests.CheckedMatches, language_a: str, language_b: str,
             panel.text(0, 1.025, _test_lines(_where(checked.tests, names)), **_small(panel))
             _limits(panel, _where(checked.plane, names))
             _axes(panel)
+        # Points are labelled last: whether names overlap depends on the axes' final places.
         figure.subplots_adjust(left=0.06, right=0.985, top=0.80, bottom=0.10, wspace=0.06)
         for panel, column in zip(panels, match_tests.KINDS.values(), strict=True):
             _points(panel, _types(found.loc[found[column]], missing))
@@ -105,9 +106,10 @@ def _chance(axes: Axes, random: pd.DataFrame, low: float) -> None:
     x = np.linspace(-0.2, 1.2, 141)
     y = np.linspace(low - 0.2, 1.2, 141)
     counts, _, _ = np.histogram2d(1 - random["sound_distance"], random["meaning"], (x, y))
+    # Phone distances of short words are few fractions: without smoothing they would be stripes, not levels.
     density = ndimage.gaussian_filter(counts.T, (3.0, 4.0))
     levels = _mass_levels(density)
-    if np.all(np.diff(levels) > 0):
+    if np.all(np.diff(levels) > 0):  # of very few pairs heights may be equal, which contourf refuses
         centers = [(edges[1:] + edges[:-1]) / 2 for edges in (x, y)]
         axes.contourf(*centers, density, [*levels, density.max() * 1.01], colors=_GREYS, zorder=0)
 
@@ -144,6 +146,7 @@ def _limits(axes: Axes, plane: pd.DataFrame) -> None:
 
 def _types(found: pd.DataFrame, missing: set[str]) -> pd.DataFrame:
     """Pairs of word types, case apart, with their number of matches; the most frequent first."""
+    # "The" at a sentence's start and "the" within one are one type.
     name = [
         fonts.boxed(f"{a} · {b}".lower(), missing)
         for a, b in zip(found["word_a"], found["word_b"], strict=True)
@@ -159,6 +162,7 @@ def _points(axes: Axes, types: pd.DataFrame) -> None:
     ink = [_COLORS[name] for name in types["alike"]]
     sound, meaning, count = (types[name].to_numpy(float) for name in ("sound", "meaning", "count"))
     axes.scatter(sound, meaning, 9 * count, ink, alpha=0.55, lw=0, zorder=2)
+    # Names go to the pairs that are most alike, then to frequent ones, until no place is left.
     order = np.argsort(-np.hypot(sound, meaning) - 0.15 * np.log(count), kind="stable")
     taken: list[Bbox] = []
     for row in types.iloc[order].to_dict("records"):

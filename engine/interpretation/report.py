@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Float
 
-from isogloss.engine import time_axis
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import audio, corpus
 from isogloss.engine.drawing import picture_files
@@ -72,14 +71,16 @@ class Checks:
 class Recordings:
     """Waveforms by language and utterance."""
 
-    def __init__(self, spec: str, stores: Iterable[LanguageStore]) -> None:
+    def __init__(self, spec: str, stores: Iterable[LanguageStore], columns: Sequence[str] = ()) -> None:
         """List the recordings of --corpus; a Refusal if the stores are of another corpus."""
-        opened = corpus.open_corpus(spec)
+        opened = corpus.open_corpus(spec, columns)
         self._sources: dict[tuple[str, str], audio.AudioSource] = {}
+        self._samples_per_frame: dict[str, int] = {}
         for store in stores:
+            self._samples_per_frame[store.language] = store.time_axis.samples_per_frame
             listed = {u.name: u for u in opened.listing(store.language, "all").utterances}
-            columns = (store.coordinate(name) for name in ("sentence", "transcription"))
-            for name, *expected in zip(store.names, *columns, strict=True):
+            texts = (store.coordinate(name) for name in ("sentence", "transcription"))
+            for name, *expected in zip(store.names, *texts, strict=True):
                 found = listed.get(name)
                 if found is None or [found.sentence, found.transcription] != expected:
                     raise Refusal(
@@ -91,7 +92,9 @@ class Recordings:
     def wave(self, language: str, utterance: str, frames: int) -> Float[np.ndarray, " samples"] | None:
         """Samples of an utterance's first frames; None if it can't be read."""
         try:
-            return audio.decode(self._sources[language, utterance], frames * time_axis.SAMPLES_PER_FRAME)
+            return audio.decode(
+                self._sources[language, utterance], frames * self._samples_per_frame[language]
+            )
         except audio.AudioError:
             return None
 
@@ -119,6 +122,7 @@ def write(
         one = match_tests.check(
             pd.concat(tables, ignore_index=True), encoder=checks.encoder, voices=checks.voices, seed=SEED
         )
+        # The plane needs every word pair; afterwards only those of the page are kept.
         drawn |= set(_planes(out, opened, one, units))
         checked.append(_shown(one))
         drawn |= set(_pictures(out, opened, words, parts, checked[-1], units, checks))
@@ -131,7 +135,9 @@ def write(
         _write(out / name, pa.Table.from_pandas(table, preserve_index=False), csv=True)
     sentences = [parts.table(opened.name(unit), interpret_tables.SENTENCE_PAIRS_PART) for unit in kept]
     page = out / _PAGE
-    interpret_page.write(page, every, pa.concat_tables(sentences).to_pandas(), settings, name=out.name)
+    table = pa.concat_tables(sentences).to_pandas()
+    model = str(opened.grid.attributes["model"])
+    interpret_page.write(page, every, table, settings, name=out.name, model=model)
     return page
 
 
@@ -204,6 +210,7 @@ def _pictures(
                 sides[0],
                 sides[1],
                 _matches(mine, texts),
+                frame_seconds=opened.members[unit.pair[0]].store.time_axis.frame_seconds,
                 note=f"state {state}, SeqSim {row['score']:.3f}",
             )
             start = f"pair_{_file_name(opened, unit)}_"
@@ -244,6 +251,7 @@ def _cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[
 
 def sentence_name(sentence: str, start: str) -> str:
     """A sentence in the name of a picture that begins with `start`, in ASCII; a hash where it is too long."""
+    # A byte of UTF-8 takes three characters when quoted, so a short sentence can make a long name.
     quoted = urllib.parse.quote(sentence, safe="")
     longest = max(len(f"{start}{quoted}.{kind}") for kind in picture_files.KINDS)
     return quoted if longest <= _NAME_BYTES else hashlib.sha256(sentence.encode()).hexdigest()[:16]

@@ -44,5 +44,5 @@ def choose(scores: Float[np.ndarray, "Q Q"], how: str) -> list[SentencePair]:
 
 def _best(row: Float[np.ndarray, " Q"], common: np.ndarray, gold: int) -> int:
     best = common[row[common] == row[common].max()]
-    others = best[best != gold]
+    others = best[best != gold]  # a tie counts against us
     return int(others[0]) if others.size else int(gold)

@@ -20,7 +20,6 @@ from scipy import optimize
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import fonts
 from isogloss.engine.drawing.style import INK, LIGHT, MUTED, RULE, SEQUENTIAL
-from isogloss.engine.time_axis import FRAME_SECONDS
 
 MUTUAL, TRANSPORT = LIGHT["mutual"], LIGHT["transport"]
 _MATCHED, _UNMATCHED = "#f4b183", RULE  # grounds of words under the waveforms
@@ -58,7 +57,13 @@ class Match:
 
 
 def sentence_pair(
-    similarity: Float[np.ndarray, "N M"], a: FigureSide, b: FigureSide, matches: Sequence[Match], *, note: str
+    similarity: Float[np.ndarray, "N M"],
+    a: FigureSide,
+    b: FigureSide,
+    matches: Sequence[Match],
+    *,
+    frame_seconds: float,
+    note: str,
 ) -> Figure:
     """Figure of the frame similarities of two recordings, with their words and their matches.
 
@@ -67,9 +72,10 @@ def sentence_pair(
       a: the query's recording, on the left.
       b: the candidate's, above.
       matches: gaps (negative indices) are left out.
+      frame_seconds: length of a frame.
       note: a line under the title, such as state and score.
     """
-    seconds = [FRAME_SECONDS * length for length in similarity.shape]
+    seconds = [frame_seconds * length for length in similarity.shape]
     real = [match for match in matches if match.a >= 0 and match.b >= 0]
     families, missing = fonts.cover([*a.words, *b.words])
     with matplotlib.rc_context({"font.family": families}):
@@ -84,9 +90,9 @@ def sentence_pair(
             figure.add_axes(box[name]) for name in ("matrix", "a", "b", "scale")
         )
         _similarities(matrix, scale, similarity, seconds)
-        _frame_matches(matrix, a, b, real)
-        _strip(strip_a, a, {match.a for match in real}, seconds[0], upright=True)
-        _strip(strip_b, b, {match.b for match in real}, seconds[1], upright=False)
+        _frame_matches(matrix, a, b, real, frame_seconds)
+        _strip(strip_a, a, {match.a for match in real}, seconds[0], frame_seconds, upright=True)
+        _strip(strip_b, b, {match.b for match in real}, seconds[1], frame_seconds, upright=False)
         _write_words(strip_a, names[0], a, {match.a for match in real}, sizes[0], upright=True)
         _write_words(strip_b, names[1], b, {match.b for match in real}, sizes[1], upright=False)
         _head(figure, f"{language_name(a.language)} and {language_name(b.language)}", note)
@@ -96,6 +102,7 @@ def sentence_pair(
 
 def _matrix_size(seconds: Sequence[float], words: Sequence[int]) -> tuple[float, float]:
     """Inches across and down: one scale for both axes unless one recording is over twice as long."""
+    # Beyond twice the length each axis has a scale of its own, or the short side had no room for its words.
     ratio = float(np.clip(seconds[0] / seconds[1], 0.5, 2))
     across = 4.9 if ratio <= 1 else 4.9 / ratio
     grow = max(1.0, 0.1 * words[1] / across, 0.1 * words[0] / (across * ratio))
@@ -109,6 +116,7 @@ def _text_size(length: float, words: int) -> float:
 
 def _widest(figure: Figure, names: Sequence[str], size: float) -> float:
     """Inches that the longest word takes."""
+    # Drawn to be measured, then removed: how wide a word is depends on the font of its script.
     widths = [0.2]
     for name in names:
         text = figure.text(0, 0, name, size=size, weight="bold", parse_math=False)
@@ -124,6 +132,7 @@ def _place(
     width, height = 0.1 + left + _STRIP + wide + 1.15, 0.6 + up + _STRIP + high + 0.8
     figure.set_size_inches(width, height)
     x, y = 0.1 + left + _STRIP, 0.8
+    # From the lower left corner; Matplotlib takes fractions of the figure, whose size is known only here.
     inches = {
         "matrix": (x, y, wide, high),
         "a": (x - _STRIP - 0.04, y, _STRIP, high),
@@ -139,6 +148,7 @@ def _similarities(
     axes: Axes, scale: Axes, similarity: Float[np.ndarray, "N M"], seconds: Sequence[float]
 ) -> None:
     known = similarity[np.isfinite(similarity)]
+    # Few frames of silence or of noise are far from all others; they shouldn't set the scale.
     low, high = np.quantile(known, [0.02, 0.998]) if known.size else (0.0, 1.0)
     ramp = colors.LinearSegmentedColormap.from_list("isogloss", SEQUENTIAL)
     image = axes.imshow(
@@ -161,11 +171,12 @@ def _similarities(
     scale.set_title("cosine", size=7.5, color=INK, loc="left", pad=6)
 
 
-def _frame_matches(axes: Axes, a: FigureSide, b: FigureSide, matches: Sequence[Match]) -> None:
-    """A frame around the two words' time; dashed where only transport matches them."""
+def _frame_matches(axes: Axes, a: FigureSide, b: FigureSide, matches: Sequence[Match], least: float) -> None:
+    """A frame around the two words' time, or `least`; dashed where only transport matches them."""
+    # Mutual matches last, so that their lines lie over dashed ones; white below keeps both readable.
     for match in sorted(matches, key=lambda match: match.mutual):
         x, y = b.start[match.b], a.start[match.a]
-        size = (max(b.end[match.b] - x, FRAME_SECONDS), max(a.end[match.a] - y, FRAME_SECONDS))
+        size = (max(b.end[match.b] - x, least), max(a.end[match.a] - y, least))
         color, style = (MUTUAL, "-") if match.mutual else (TRANSPORT, _DASHES)
         for ink, width in (("white", 2.4), (color, 1.3)):
             solid = "-" if ink == "white" else style
@@ -176,12 +187,14 @@ def _frame_matches(axes: Axes, a: FigureSide, b: FigureSide, matches: Sequence[M
             axes.add_patch(frame)
 
 
-def _strip(axes: Axes, side: FigureSide, matched: set[int], seconds: float, *, upright: bool) -> None:
-    """Draw a waveform over the times of its words; without audio, the times alone."""
+def _strip(
+    axes: Axes, side: FigureSide, matched: set[int], seconds: float, least: float, *, upright: bool
+) -> None:
+    """Draw a waveform over the times of its words, each `least` or longer; without audio, the times alone."""
     span, fill = (axes.axhspan, axes.fill_betweenx) if upright else (axes.axvspan, axes.fill_between)
     for i, (start, end) in enumerate(zip(side.start, side.end, strict=True)):
         ground = _MATCHED if i in matched else _UNMATCHED
-        span(start, max(end, start + FRAME_SECONDS), color=ground, ec="white", lw=0.8)
+        span(start, max(end, start + least), color=ground, ec="white", lw=0.8)
     if side.wave is not None and side.wave.size:
         low, high, time = _envelope(side.wave, seconds)
         fill(time, low, high, color=INK, lw=0)
@@ -228,6 +241,7 @@ def spread(at: Float[np.ndarray, " W"], gap: float) -> Float[np.ndarray, " W"]:
     """Places at least `gap` apart, in the order of `at`, with the least sum of squared moves."""
     if not len(at):
         return at
+    # With y_i = place_i - i * gap, "at least a gap apart" means that y doesn't fall: isotonic regression.
     steps = gap * np.arange(len(at))
     return optimize.isotonic_regression(np.maximum.accumulate(at) - steps).x + steps
 

@@ -139,12 +139,14 @@ _SENTENCE_COLUMNS: dict[str, Callable[[ComparedSentences], str]] = {
 
 
 def _repeated(values: Sequence[str], times: np.ndarray) -> pa.Array:
+    # A dictionary array repeats an index for each row, and not a Python string.
     index = np.repeat(np.arange(len(values), dtype=np.int32), times)
     return pa.DictionaryArray.from_arrays(pa.array(index), pa.array(values, pa.string())).cast(pa.string())
 
 
 def _block(found: WordPairs, a: Words, b: Words) -> dict[str, np.ndarray]:
     """Columns of one sentence pair's rows; the gap is the last word of each side."""
+    # The gap is a word like others, without similarity and matches, so that shares add up to the score.
     shape = found.f1.shape
     columns = {}
     for side, words, axis in (("a", a, (slice(None), None)), ("b", b, (None, slice(None)))):
@@ -186,6 +188,7 @@ def sentence_pairs(keys: Keys, compared: Sequence[ComparedSentences], tolerance:
 
 
 def _figures(found: WordPairs, tolerance: float) -> dict[str, float | int | bool]:
+    # Summed in float64: thousands of float32 shares would lose the digits that the score has.
     shares = [share.astype(np.float64) for share in (found.precision, found.recall, found.f1)]
     sums = [float(share.sum()) for share in shares]
     names = ("precision", "recall", "score", "share_precision", "share_recall", "share")
@@ -223,6 +226,7 @@ def word_types(pairs: pa.Table) -> pa.Table:
         similarity=("of_matches", "mean"),
         share=("share", "sum"),
     ).reset_index()
+    # Every word meets every other of its sentence: of 150,000 meetings some thousands are matches.
     met = counts[(counts["mutual"] > 0) | (counts["transported"] > 0)]
     return pa.Table.from_pandas(pd.DataFrame(met), WORD_TYPES, preserve_index=False).replace_schema_metadata()
 

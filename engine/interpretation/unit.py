@@ -39,6 +39,7 @@ class Reader:
           DamagedError: a shard can't be read.
         """
         keys = [(code, unit.state) for code in unit.pair]
+        # Units come sorted by state and pair: the next one often shares a language with this one.
         self._held = {key: held for key, held in self._held.items() if key in keys}
         for key in keys:
             if key not in self._held:
@@ -92,6 +93,7 @@ def compare(
                 problem=problem,
             )
         )
+        # Only pairs with words on both sides reach the kernels; their results are put back in this order.
         sides += [] if problem else [_sides(states, utterances, texts)]
     found = iter(word_pairs.compare(sides, method))
     return [pair if pair.problem else dataclasses.replace(pair, found=next(found)) for pair in pairs]

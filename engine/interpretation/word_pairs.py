@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from isogloss.engine.interpretation.aligned_words import Words
-from isogloss.engine.time_axis import WINDOW_FRAMES
 from isogloss.kernels import attribution, transport, word_match
 
 BATCH = 8
-_FRAMES = (128, 256, 384, 512, 768, 1024, WINDOW_FRAMES)  # padded lengths
+_FRAMES = (128, 256, 384, 512, 768, 1024, 1500)  # padded lengths
 _WORDS = (16, 32, 64, 128, 256, 512)
 
 
@@ -83,7 +82,8 @@ def compare(pairs: Sequence[tuple[PairSide, PairSide]], method: Method) -> list[
     found: dict[int, WordPairs] = {}
     for (frames, words), which in _batches(pairs):
         chosen = [pairs[k] for k in which]
-        filled = chosen + chosen[-1:] * (BATCH - len(chosen))  # the last batch has the same shape
+        # Another number of rows would compile another program, and no kernel takes utterances of no frames.
+        filled = chosen + chosen[-1:] * (BATCH - len(chosen))
         for k, one in zip(which, _run(filled, frames, words, method), strict=False):
             found[k] = one
     return [found[k] for k in range(len(pairs))]
@@ -113,31 +113,22 @@ def _run(
 ) -> Iterator[WordPairs]:
     ours, theirs = (_Padded([pair[k] for pair in pairs], frames, words, method) for k in (0, 1))
     v, w = ours.words, theirs.words
-    matches = word_match.match(ours.states, ours.intervals, v, theirs.states, theirs.intervals, w)
+    matches = word_match.match(*ours.vectors(), *theirs.vectors())
     plans = transport.transport(
         1 - matches.similarity,
-        ours.masses,
-        v,
-        theirs.masses,
-        w,
+        *ours.supply(),
+        *theirs.supply(),
         epsilon=method.epsilon,
         tolerance=method.tolerance,
         iterations=method.iterations,
     )
-    links = transport.links(plans.plan, ours.masses, v, theirs.masses, w, np.float32(method.threshold))
-    shares = attribution.attribution(
-        ours.states,
-        ours.frames,
-        ours.of_frames,
-        theirs.states,
-        theirs.frames,
-        theirs.of_frames,
-        words=(words, words),
-    )
+    links = transport.links(plans.plan, *ours.supply(), *theirs.supply(), np.float32(method.threshold))
+    shares = attribution.attribution(*ours.carriers(), *theirs.carriers(), words=(words, words))
     similarity, mutual = map(np.asarray, matches)
     plan, error, iterations = map(np.asarray, plans)
     linked, shared = np.asarray(links), [np.asarray(share) for share in shares]
     for k in range(len(pairs)):
+        # Shares of frames of no word stand at index `words`, the last, behind padding.
         real = np.ix_([k], range(v[k]), range(w[k]))
         with_gap = np.ix_([k], [*range(v[k]), -1], [*range(w[k]), -1])
         precision, recall, f1 = (share[with_gap][0] for share in shared[:3])
@@ -169,7 +160,20 @@ class _Padded:
         for row, side in enumerate(sides):
             n, v, own = len(side.states), len(side.words), side.words
             self.states[row, :n] = side.states
+            # The kernel takes means of intervals; that of one frame is the frame.
             centre = np.stack([own.centre, own.centre], axis=1)
             self.intervals[row, :v] = centre if method.word_vector == "centre" else own.frames
             self.masses[row, :v] = own.frames[:, 1] - own.frames[:, 0] + 1
             self.of_frames[row, :n] = own.of_frames(n, words)
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Arguments of the kernel that compares the vectors of words."""
+        return self.states, self.intervals, self.words
+
+    def supply(self) -> tuple[np.ndarray, np.ndarray]:
+        """Arguments of transport: a word's mass is its number of frames, as its weight in SeqSim is."""
+        return self.masses, self.words
+
+    def carriers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Arguments of the kernel that gives each frame's share of the score to the frame's word."""
+        return self.states, self.frames, self.of_frames

@@ -36,7 +36,7 @@ def work(
         work |= {"word_pairs": word_count, "bytes": 2 * _ROW_BYTES * word_count}
     if timed:
         seconds = cells * _seconds_per_cell(features, timed) if todo else 0.0
-        work["seconds"] = round(seconds, 1)
+        work["estimated_seconds"] = round(seconds, 1)
     return work
 
 
@@ -77,6 +77,7 @@ def _seconds_per_cell(features: int, method: Method) -> float:
     states = rng.standard_normal((2, frames, features)).astype(np.float16)
     sides = (PairSide(states=states[0], words=words), PairSide(states=states[1], words=words))
     seconds = []
+    # Time is counted by pairs of frames, the largest part of the work; the sample has that of words as well.
     for _ in range(3):  # the first one compiles
         begin = time.perf_counter()
         word_pairs.compare([sides] * word_pairs.BATCH, method)

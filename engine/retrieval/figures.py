@@ -18,7 +18,7 @@ from scipy.cluster import hierarchy
 from isogloss.engine.corpora.languages import OTHER_GROUP, language_group
 from isogloss.engine.drawing.style import CHANCE, HATCH, INK, LINES, MUTED, PLAIN, RULE, SEQUENTIAL
 from isogloss.engine.retrieval import language_order, metrics
-from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval.scorings import scoring
 
 _WIDE = 0.8  # inches; wider cells have horizontal names
 _FEW = 6  # pairs; up to this many have lines of their own
@@ -55,7 +55,7 @@ def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bo
     right = 2.6 if len(set(groups)) > 1 else 1.4  # for the names of groups and the scale
     width, height = max(4.5, left + side + right), low + side + crown + high
     figure = _figure(width, height)
-    _title(figure, f"{MEASURES[measure].label}, state {results.states[state]}", clustered=clustered)
+    _title(figure, f"{scoring(measure).label}, state {results.states[state]}", clustered=clustered)
     axes = figure.add_axes((left / width, low / height, side / width, side / height))
     image = _cells(axes, recall[np.ix_(order, order)], top(results))
     _name(axes, codes, cell, crown * 72)
@@ -83,7 +83,7 @@ def curves(results: metrics.Results) -> Figure:
         lines = recall[:, :, results.measures.index(measure)]
         (_each_pair if len(results.pairs) <= _FEW else _spread)(panel, lines, results)
         _state_axis(panel, results.states)
-        panel.set_title(MEASURES[measure].label, loc="left", size=10.5, weight="bold", color=INK)
+        panel.set_title(scoring(measure).label, loc="left", size=10.5, weight="bold", color=INK)
         chance = 1 / float(results.n[results.n > 0].mean()) if results.n.any() else np.nan
         panel.axhline(chance, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
     for panel in panels[len(results.measures) :]:

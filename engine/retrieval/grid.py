@@ -17,21 +17,24 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine.activations import activation_store
+from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.language_states import (
     DamagedError,
     GridLanguage,
     LanguageStates,
     agreement,
     arrange,
+    group_shapes,
     load,
-    open_language,
+    open_languages,
 )
 from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval.grid_axes import natural
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.retrieval.scores import score
-from isogloss.engine.runtime import compilation
+from isogloss.engine.runtime import compilation, disk_space, sentences
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
@@ -52,6 +55,8 @@ class GridSummary:
       skipped: units computed by earlier runs.
       failed: reasons by unit that couldn't be computed.
       missing: broken utterances that a language's store lacks, by language; their rows and columns are NaN.
+      changes: names of sentences that a language has more, fewer or otherwise than an existing grid, by
+        language; its pairs are made again.
       seconds: duration of the run.
       utterance_pairs_per_second: throughput.
       implementation: implementation of the kernels.
@@ -63,6 +68,7 @@ class GridSummary:
     skipped: int
     failed: Mapping[str, str]
     missing: Mapping[str, Sequence[str]]
+    changes: Mapping[str, str]
     seconds: float
     utterance_pairs_per_second: float
     implementation: str
@@ -73,6 +79,15 @@ class GridSummary:
     def complete(self) -> bool:
         """True if every unit is computed and no recording is broken."""
         return not self.failed and not any(self.missing.values())
+
+    def sentence(self, config: GridConfig) -> str:
+        """How much of the share is stored, and the command that ranks it."""
+        share, grid = config.share, config.grid
+        start = sentences.stored(self.done, self.skipped, len(self.failed), "units", grid, share)
+        lacking = sum(map(len, self.missing.values()))
+        broken = f", without {lacking:,} recordings, named above" if lacking else ""
+        report = sentences.command("report", grid=grid, out=grid.parent / "report")
+        return start + broken + sentences.following(share, report)
 
 
 def run(config: GridConfig) -> GridSummary:
@@ -87,38 +102,40 @@ def run(config: GridConfig) -> GridSummary:
     if implementation == "auto":
         implementation = frame_scores.default_implementation(jax.default_backend())
     programs = compilation.keep(config.compilation_cache, implementation)
-    pairs = grid_store.parse_pairs(config.pairs, _languages(config))
-    members = {
-        code: open_language(activation_store.open_store(config.store, code))
-        for code in sorted({code for pair in pairs for code in pair})
-    }
+    stores = _stores(config)
+    pairs = grid_store.parse_pairs(config.pairs, tuple(stores))
+    members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
     grid_plan = _plan(config, pairs, members, implementation)
     _warn(grid_plan, members)
     every = list(itertools.product(range(len(grid_plan.states)), range(len(pairs))))
     mine = config.share.of(every)
     block = _block_size(config, members)
+    changes = _warn_of_changes(config, grid_plan)
+    there = grid_store.existing(config.grid, grid_plan)
     if config.dry_run:
-        there = grid_store.existing(config.grid, grid_plan)
         todo = [unit for unit in mine if unit[::-1] not in there]
         cost = _estimate(grid_plan, members, todo, implementation)
-        cost["skipped"] = len(mine) - len(todo)
-        return _summary(_GridOutcome(), members, implementation, start, programs(), cost)
-    grid = grid_store.create_or_open(config.grid, grid_plan)
-    finished = grid.done()
-    todo = [unit for unit in mine if unit[::-1] not in finished]
+        _check_disk(config, grid_plan, len(todo))
+        outcome = _GridOutcome(skipped=len(mine) - len(todo), changes=changes)
+        return _summary(outcome, members, implementation, start, programs(), cost)
+    _check_disk(config, grid_plan, len(set(mine) - {unit[::-1] for unit in there}))
+    grid = grid_store.create_or_grow(config.grid, grid_plan)
+    grid_plan = dataclasses.replace(grid_plan, sentences=grid.sentences)
+    finished, places = grid.done(), [grid.pairs.index(pair) for pair in pairs]
+    todo = [(state, pair) for state, pair in mine if (places[pair], state) not in finished]
     _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
-    outcome = _GridOutcome(skipped=len(mine) - len(todo))
-    progress = Progress("grid", len(todo), "units")
+    outcome = _GridOutcome(skipped=len(mine) - len(todo), changes=changes)
+    progress = Progress("grid", len(mine), "units", before=outcome.skipped)
     for (state, pair), scores in _computed(config, grid_plan, members, todo, implementation, block):
         if isinstance(scores, DamagedError):
             what = f"{grid_store.pair_name(pairs[pair])} state {grid_plan.states[state]}"
             _LOG.error("%s: %s", what, scores)
             outcome.failed[what] = str(scores)
         else:
-            grid.write(pair, state, scores)
+            grid.write(places[pair], state, scores)
             outcome.done += 1
             outcome.utterance_pairs += math.prod(len(members[code].rows) for code in pairs[pair])
-        progress.advance()
+        progress.advance(stored=not isinstance(scores, DamagedError))
     progress.close()
     return _summary(outcome, members, implementation, start, programs(), {"units": len(todo)})
 
@@ -130,6 +147,7 @@ class _GridOutcome:
     done: int = 0
     skipped: int = 0
     utterance_pairs: int = 0
+    changes: Mapping[str, str]
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -147,12 +165,29 @@ def _summary(
         skipped=outcome.skipped,
         failed=outcome.failed,
         missing={code: member.broken for code, member in members.items() if member.broken},
+        changes=outcome.changes,
         seconds=round(seconds, 3),
         utterance_pairs_per_second=round(outcome.utterance_pairs / seconds, 1),
         implementation=implementation,
         programs=programs,
         plan=cost,
     )
+
+
+def _warn_of_changes(config: GridConfig, grid_plan: Plan) -> Mapping[str, str]:
+    """What differs from the recordings of an existing grid, by language, after logging it."""
+    growth = grid_store.compare(config.grid, grid_plan)
+    if growth is None:
+        return {}
+    for code, text in growth.changes.items():
+        again = [grid_store.pair_name(pair) for pair in sorted(growth.stale) if code in pair]
+        _LOG.warning(
+            "%s: since the grid was made, its store has %s; to be made again: %s",
+            code,
+            text,
+            first_names(again),
+        )
+    return growth.changes
 
 
 def _warn(grid_plan: Plan, members: Mapping[str, GridLanguage]) -> None:
@@ -167,16 +202,16 @@ def _warn(grid_plan: Plan, members: Mapping[str, GridLanguage]) -> None:
         _LOG.warning("no sentence in common: %s; is `sentence` the same in both?", ", ".join(unshared))
 
 
-def _languages(config: GridConfig) -> tuple[str, ...]:
-    """Languages to compare: those of --languages, by default all that are extracted."""
-    extracted = activation_store.languages(config.store)
-    for code in config.languages:
-        activation_store.open_store(config.store, code)  # refuses a language that isn't stored
-    languages = tuple(code for code in extracted if not config.languages or code in config.languages)
-    if len(languages) < 2:
-        names = ", ".join(languages) or "none"
+def _stores(config: GridConfig) -> dict[str, LanguageStore]:
+    """Stores of the languages to compare: those of --languages, by default all that are extracted."""
+    if config.languages:
+        found = {code: activation_store.open_store(config.store, code) for code in sorted(config.languages)}
+    else:
+        found = activation_store.stores(config.store)
+    if len(found) < 2:
+        names = ", ".join(found) or "none"
         raise Refusal(f"{config.store}: a grid needs two extracted languages, got {names}")
-    return languages
+    return found
 
 
 def _plan(
@@ -189,7 +224,7 @@ def _plan(
     return Plan(
         pairs=pairs,
         states=encoder.choose_states(config.states, stored),
-        sentences=tuple(sorted(sentences, key=_natural)),
+        sentences=tuple(sorted(sentences, key=natural)),
         measures=config.measures,
         common=tuple(common),
         identity={
@@ -200,12 +235,14 @@ def _plan(
             "dtw_normalise": config.dtw_normalise,
         },
         flags=recorded(config),
+        recordings={code: member.recordings() for code, member in members.items()},
+        frames={code: _frames(member) for code, member in members.items()},
     )
 
 
-def _natural(sentence: str) -> tuple[bool, int, str]:
-    """Sort key that orders numbers by value and before words, as FLEURS's ids are numbers."""
-    return (False, int(sentence), sentence) if sentence.isdecimal() else (True, 0, sentence)
+def _frames(member: GridLanguage) -> dict[str, int]:
+    """Numbers of frames of a language's utterances by sentence."""
+    return dict(zip(member.sentences, member.store.frames[list(member.rows)].tolist(), strict=True))
 
 
 def _computed(
@@ -298,19 +335,42 @@ def _estimate(
     pairs = [grid_plan.pairs[pair] for _, pair in todo]
     cells = float(sum(frames[a] * frames[b] for a, b in pairs))
     by_frame = tuple(name for name in grid_plan.measures if MEASURES[name].by_frame)
-    per_cell = _seconds_per_cell(features, by_frame, implementation) if by_frame else 0.0
+    per_cell = compiling = 0.0
+    if by_frame and todo:
+        per_cell, compiling = _speed(features, by_frame, implementation)
+        if not implementation.startswith("numba"):  # XLA compiles a program for each pair of shapes
+            compiling *= len(_shapes(members, pairs))
     return {
         "units": len(todo),
         "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
         "flops": 2 * features * cells if by_frame else 0.0,
         "dtw_cells": cells if "dtw" in by_frame else 0.0,
-        "bytes": len(todo) * 4 * len(grid_plan.measures) * len(grid_plan.sentences) ** 2,
-        "seconds": round(cells * per_cell, 1),
+        "files": len(grid_plan.measures) * len(todo),
+        "bytes": _unit_bytes(grid_plan) * len(todo),
+        "estimated_seconds": round(compiling + cells * per_cell, 1),
     }
 
 
-def _seconds_per_cell(features: int, names: tuple[str, ...], implementation: str) -> float:
-    """Seconds of the kernels per pair of frames on this machine, from a sample of 16 utterances of 4 s."""
+def _unit_bytes(grid_plan: Plan) -> int:
+    """Size of a unit's files, each with its checksum."""
+    return len(grid_plan.measures) * (4 * len(grid_plan.sentences) ** 2 + 4)
+
+
+def _check_disk(config: GridConfig, grid_plan: Plan, units: int) -> None:
+    needed = units * _unit_bytes(grid_plan)
+    disk_space.require(config.grid, needed, f"{units:,} units", "name another --grid, or fewer --measures")
+
+
+def _shapes(
+    members: Mapping[str, GridLanguage], pairs: Sequence[Pair]
+) -> set[tuple[tuple[int, int], tuple[int, int]]]:
+    """Shapes of the groups of utterances that are compared with each other."""
+    shapes = {code: group_shapes(member.store.frames[list(member.rows)]) for code, member in members.items()}
+    return {shape for a, b in pairs for shape in itertools.product(shapes[a], shapes[b])}
+
+
+def _speed(features: int, names: tuple[str, ...], implementation: str) -> tuple[float, float]:
+    """Seconds per pair of frames, and to compile, on this machine; from a sample of 16 utterances of 4 s."""
     sample = np.random.default_rng(0).standard_normal((16, 200, features)).astype(np.float32)
     x = arrange(list(sample), remove_mean=False)
     seconds = []
@@ -318,4 +378,5 @@ def _seconds_per_cell(features: int, names: tuple[str, ...], implementation: str
         begin = time.perf_counter()
         score(x, x, names, implementation)
         seconds.append(time.perf_counter() - begin)
-    return min(seconds) / sample.shape[0] ** 2 / sample.shape[1] ** 2
+    best = min(seconds)
+    return best / sample.shape[0] ** 2 / sample.shape[1] ** 2, seconds[0] - best

@@ -5,6 +5,7 @@ import pathlib
 
 from isogloss.engine.retrieval.measures import MEASURES, choose
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 IMPLEMENTATIONS = ("auto", "xla", "numba", "numba_int8")
@@ -16,8 +17,8 @@ _MEANINGS = "; ".join(f"{name}: {measure.described}" for name, measure in MEASUR
 class GridConfig(ShardedJobConfig):
     """Options of the grid job; each definition has the field's help."""
 
-    store: pathlib.Path = option("Folder of activation stores, one <language>.zarr each.")
-    grid: pathlib.Path = option("Grid of score matrices to write, a folder GRID.zarr.")
+    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
+    grid: Place = option("Grid of score matrices to write, GRID.zarr in a folder or bucket.")
     measures: tuple[str, ...] = option(f"Some of {_MEANINGS}.", ("seqsim", "meanpool", "dtw"))
     languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
     pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)

@@ -1,37 +1,38 @@
 """Grid of score matrices: one array per measure, (pair, state, query, candidate), in one Zarr group.
 
-A chunk is one pair at one state, the unit of work: one file, written once. A unit is done when the chunks of
-all measures exist; nothing else records it. Scores of sentences that a language lacks are NaN.
+A chunk is one pair at one state, the unit of work: one object, written once. A unit is done when the chunks
+of all measures exist; nothing else records it. Scores of sentences that a language lacks are NaN. Pairs and
+sentences can be added, see `grid_growth`; a chunk stays as large as the first axis of sentences, so that a
+pair with later ones has several.
 """
 
 import dataclasses
 import functools
-import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import json
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
-from jaxtyping import Float, Float32, Int, Int32
+from jaxtyping import Float, Float32, Int
 
+from isogloss.engine.activations import state_origin
+from isogloss.engine.retrieval import grid_axes, grid_growth
+from isogloss.engine.retrieval.grid_axes import Frames, GridAxes, Pair, Recordings, pair_name
 from isogloss.engine.retrieval.measures import MEASURES
-from isogloss.engine.runtime import json_values, zarr_group
+from isogloss.engine.runtime import json_values, objects, zarr_group, zarr_growth
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.runtime.zarr_group import Array, Coordinate
+from isogloss.engine.runtime.zarr_group import Array, Group
 
-KIND, FORMAT, READ = "grid", 2, (1, 2)
+KIND, FORMAT, READ = "grid", 3, (1, 2, 3)  # 3 records what each language is made of
 AXES = ("pair", "state", "query", "candidate")
-Pair = tuple[str, str]
-
-
-def pair_name(pair: Pair) -> str:
-    """Label of a pair on the pair axis."""
-    return "-".join(pair)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Axes and identity of a grid; a run with another plan doesn't resume it.
+    """Axes and identity of a grid; a grid of another identity isn't continued, more pairs are added to it.
 
     Attributes:
       pairs: language pairs, each unordered pair once.
@@ -40,6 +41,8 @@ class Plan:
       measures: names among MEASURES.
       common: number of sentences that both languages of each pair have.
       identity: everything else that decides the numbers: weights, listings, broken utterances, options.
+      recordings: recordings of each language, see `grid_axes.Recordings`.
+      frames: numbers of frames of each language, see `grid_axes.Frames`.
       flags: resolved flags of the run that made the grid, for the record.
     """
 
@@ -50,6 +53,20 @@ class Plan:
     common: tuple[int, ...]
     identity: Mapping[str, Json]
     flags: Mapping[str, Json]
+    recordings: Mapping[str, Recordings] = dataclasses.field(default_factory=dict)
+    frames: Mapping[str, Frames] = dataclasses.field(default_factory=dict)
+
+    @property
+    def axes(self) -> GridAxes:
+        """Labels of the arrays of a grid that has only this plan."""
+        return GridAxes(
+            pairs=self.pairs,
+            states=self.states,
+            sentences=self.sentences,
+            recordings=self.recordings,
+            common=self.common,
+            frames=self.frames,
+        )
 
     def attributes(self) -> dict[str, Json]:
         """Attributes of the group."""
@@ -66,62 +83,132 @@ class Grid:
     """Open grid.
 
     Attributes:
-      path: path of the Zarr group.
-      attributes: attributes of the group.
-      pairs: language pairs.
-      states: names of encoder states.
-      sentences: labels of the query and of the candidate axis.
+      group: the Zarr group.
+      axes: labels of the arrays.
       measures: names of the arrays.
-      common: number of sentences that both languages of each pair have.
     """
 
-    path: pathlib.Path
-    attributes: Mapping[str, Json]
-    pairs: tuple[Pair, ...]
-    states: tuple[str, ...]
-    sentences: tuple[str, ...]
+    group: Group
+    axes: GridAxes
     measures: tuple[str, ...]
-    common: Int[np.ndarray, " P"]
+
+    @functools.cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Language pairs, in alphabetical order."""
+        return tuple(self.axes.pairs[row] for row in self.axes.pair_rows)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of encoder states."""
+        return self.axes.states
+
+    @functools.cached_property
+    def sentences(self) -> tuple[str, ...]:
+        """Labels of queries and candidates, in natural order."""
+        return tuple(self.axes.sentences[row] for row in self.axes.sentence_rows)
+
+    @functools.cached_property
+    def common(self) -> Int[np.ndarray, " P"]:
+        """Number of sentences that both languages of each pair have."""
+        return np.asarray([self.axes.common[row] for row in self.axes.pair_rows])
+
+    @property
+    def path(self) -> Place:
+        """Place of the group."""
+        return self.group.path
+
+    @property
+    def attributes(self) -> dict[str, Json]:
+        """Identity of the grid, see Plan."""
+        return self.group.attributes
 
     @functools.cached_property
     def _arrays(self) -> dict[str, ts.TensorStore]:
-        return {m: zarr_group.open_array(self.path, m, keep_fill=True) for m in self.measures}
+        return {measure: self.group.open_array(measure, keep_fill=True) for measure in self.measures}
+
+    @functools.cached_property
+    def has_frames(self) -> bool:
+        """True if the grid knows the number of frames of every recording."""
+        return all(code in self.axes.frames for pair in self.axes.pairs for code in pair)
+
+    def frames(self, pair: int) -> Int[np.ndarray, "2 Q"]:
+        """Numbers of frames of a pair's utterances in a and in b by sentence, 0 where there is none."""
+        held = [self.axes.frames[code] for code in self.pairs[pair]]
+        return np.asarray([[counts.get(sentence, 0) for sentence in self.sentences] for counts in held])
+
+    @functools.cached_property
+    def _tile(self) -> int:
+        """Queries and candidates of a chunk."""
+        return self.group.arrays[self.measures[0]]["chunk_grid"]["configuration"]["chunk_shape"][-1]
+
+    @functools.cached_property
+    def _tiles(self) -> list[list[tuple[int, ...]]]:
+        """Last indices of the chunks that hold each pair's scores."""
+        extents = [self.axes.extent(row, self._tile) for row in self.axes.pair_rows]
+        return [list(itertools.product(*map(range, extent))) for extent in extents]
 
     def done(self) -> set[tuple[int, int]]:
         """Indices (pair, state) of the units whose chunks all exist."""
-        found = [zarr_group.chunks_present(self.path, measure, 2) for measure in self.measures]
-        return {(pair, state) for pair, state in set.intersection(*found)}
+        return set.intersection(*map(self.present, self.measures))
+
+    def present(self, measure: str) -> set[tuple[int, int]]:
+        """Indices (pair, state) of a measure's score matrices whose chunks exist."""
+        chunks = self.group.chunks_present(measure, 4)
+        return {
+            (pair, state)
+            for pair, row in enumerate(self.axes.pair_rows)
+            for state in range(len(self.states))
+            if all((row, state, *tile) in chunks for tile in self._tiles[pair])
+        }
 
     def write(self, pair: int, state: int, scores: Mapping[str, Float32[np.ndarray, "Q C"]]) -> None:
         """Write one unit and wait until it is on disk."""
         if set(scores) != set(self.measures):
             raise Refusal(f"{self.path}: a unit has {self.measures}, got {tuple(scores)}")
-        writes = [self._arrays[measure][pair, state].write(matrix) for measure, matrix in scores.items()]
+        row, size, rows = self.axes.pair_rows[pair], len(self.axes.sentences), self.axes.sentence_rows
+        queries, candidates = (min(n * self._tile, size) for n in self.axes.extent(row, self._tile))
+        writes = []
+        for measure, matrix in scores.items():
+            for _, index in self._chunks(measure, pair, state):
+                objects.empty_draft(self.group.chunk(measure, index))
+            whole = np.full((size, size), np.nan, np.float32)
+            whole[np.ix_(rows, rows)] = matrix
+            target = self._arrays[measure][row, state, :queries, :candidates]
+            writes.append(target.write(whole[:queries, :candidates]))
         for write in writes:
-            zarr_group.finish(write, f"{self.path}: pair {pair}, state {state}")
+            objects.finish(write, self.path, f"{self.path}: {pair_name(self.pairs[pair])}, state {state}")
 
     def read(self, measure: str, pair: int, state: int) -> Float[np.ndarray, "Q C"]:
         """Score matrix of a pair at a state; all NaN if it isn't computed yet."""
-        return self.reading(measure, pair, state).result()
+        return objects.result(self.reading(measure, pair, state), self.path)
 
     def reading(self, measure: str, pair: int, state: int) -> ts.Future:
         """Future of `read`, so that many reads overlap; it raises ValueError if the chunk is damaged."""
-        return self._arrays[measure][pair, state].read()
+        whole, rows = self._arrays[measure][self.axes.pair_rows[pair], state], self.axes.sentence_rows
+        if len(rows) < len(self.axes.sentences) or (np.diff(rows) != 1).any():
+            whole = whole.oindex[rows, rows]
+        return whole.read()
 
-    @functools.cached_property
-    def _files(self) -> dict[str, Callable[[Sequence[int]], pathlib.Path]]:
-        return {measure: zarr_group.chunk_files(self.path, measure) for measure in self.measures}
+    def checksum(self, measure: str, pair: int, state: int) -> tuple[int | str, ...]:
+        """Sizes and checksums of one score matrix; FileNotFoundError if it isn't computed yet."""
+        return tuple(itertools.chain(*self.group.checksums(self._chunks(measure, pair, state))))
 
-    def checksum(self, measure: str, pair: int, state: int) -> tuple[int, str]:
-        """Size and checksum of one score matrix's file; FileNotFoundError if it isn't computed yet."""
-        return zarr_group.checksum(self._files[measure]((pair, state, 0, 0)))
+    def checksums(self, pair: int) -> list[tuple[int, str]]:
+        """Checksums of a pair's score matrices, by measure and state, asked for at once; as `checksum`."""
+        states = range(len(self.states))
+        units = itertools.product(self.measures, states)
+        return self.group.checksums([c for m, state in units for c in self._chunks(m, pair, state)])
+
+    def _chunks(self, measure: str, pair: int, state: int) -> list[tuple[str, tuple[int, ...]]]:
+        return [(measure, (self.axes.pair_rows[pair], state, *tile)) for tile in self._tiles[pair]]
 
 
-def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
-    """Grid at `path`, made now if there is none.
+def create_or_grow(path: Place, plan: Plan) -> Grid:
+    """Grid at `path` with all pairs of a plan, made or grown now if it hasn't.
 
     Raises:
-      Refusal: the existing grid has another plan; the message gives both values.
+      Refusal: the existing grid has another identity; the message names each difference.
+      WriteError: the grid can't be written.
     """
     size = len(plan.sentences)
     shape = (len(plan.pairs), len(plan.states), size, size)
@@ -137,80 +224,119 @@ def create_or_open(path: pathlib.Path, plan: Plan) -> Grid:
         )
         for measure in plan.measures
     ]
-    if not zarr_group.create(path, plan.attributes(), _coordinates(plan), arrays):
-        _check_plan(path, plan)
+    if not zarr_group.create(path, plan.attributes(), plan.axes.coordinates(), arrays):
+        with zarr_growth.locked(path):
+            _grow(path, plan)
     return open_grid(path)
+
+
+def _grow(path: Place, plan: Plan) -> None:
+    grid, growth = open_grid(path), compare(path, plan)
+    assert growth is not None
+    if not growth.needed:
+        return
+    stale = {row for row, pair in enumerate(grid.axes.pairs) if pair in growth.stale}
+    remove = [
+        grid.group.chunk(measure, chunk)
+        for measure in (grid.measures if stale else ())
+        for chunk in sorted(grid.group.chunks_present(measure, 4))
+        if chunk[0] in stale
+    ]
+    attributes = plan.attributes() | {
+        "pairs": [pair_name(pair) for pair in growth.axes.pairs],
+        "languages": growth.languages,
+    }
+    size = len(growth.axes.sentences)
+    shape = (len(growth.axes.pairs), len(growth.axes.states), size, size)
+    shapes = dict.fromkeys(grid.measures, shape)
+    zarr_growth.relabel(path, attributes, growth.axes.coordinates(), shapes, remove)
+
+
+def compare(path: Place, plan: Plan) -> grid_growth.Growth | None:
+    """Difference between the grid at `path` and a plan; None if there is no grid.
+
+    Raises:
+      Refusal: the existing grid has another identity; the message names each difference.
+    """
+    if not zarr_group.exists(path):
+        return None
+    grid = open_grid(path)
+    _check_plan(grid, plan)
+    held, wanted = (_languages(of.get("languages")) for of in (grid.attributes, plan.identity))
+    return grid_growth.compare(path, grid.axes, held, plan.axes, wanted)
+
+
+def _languages(described: Json) -> dict[str, grid_growth.Described]:
+    """Facts about languages by code, as JSON has them."""
+    assert described is None or isinstance(described, Mapping)
+    return json.loads(json.dumps(described or {}))
 
 
 _SINCE: dict[str, Json] = {"dtw_normalise": "none"}  # values in grids made before the option existed
 
 
-def open_grid(path: pathlib.Path) -> Grid:
+def open_grid(path: Place) -> Grid:
     """Grid that a grid job made at `path`, for reading.
 
     Raises:
       Refusal: there is no grid, or a Zarr group of another kind or format.
     """
-    if not zarr_group.exists(path):
-        raise Refusal(f"{path}: there is no grid; make one with the grid job, or name another --grid")
-    zarr_group.check_kind(path, KIND, READ)
-    labels = {
-        name: tuple(zarr_group.read_coordinate(path, name))
-        for name in ("language_a", "language_b", "state", "sentence")
-    }
-    attributes = zarr_group.read_attributes(path)
+    group = open_group(path)
+    labels = group.labels
     return Grid(
-        path=path,
-        attributes=attributes,
-        pairs=tuple(zip(labels["language_a"], labels["language_b"], strict=True)),
-        states=labels["state"],
-        sentences=labels["sentence"],
-        measures=tuple(name for name in MEASURES if (path / name).is_dir()),
-        common=zarr_group.read_coordinate(path, "n_common"),
+        group=group,
+        axes=grid_axes.of_labels(labels),
+        measures=measures_of(group),
     )
 
 
-def existing(path: pathlib.Path, plan: Plan) -> set[tuple[int, int]]:
-    """Indices (pair, state) of the finished units of the grid at `path`, if there is one; writes nothing.
+def open_group(path: Place) -> Group:
+    """Group of the grid at `path`, of which only the metadata is read; Refusal as of `open_grid`."""
+    [group] = zarr_group.find_groups([path])
+    if group is None:
+        zarr_group.exists(path)  # refuses something else in its place
+        raise Refusal(f"{path}: there is no grid; make one with the grid job, or name another --grid")
+    zarr_group.check_kind(group, KIND, READ)
+    return group
+
+
+def measures_of(group: Group) -> tuple[str, ...]:
+    """Measures that a grid's group has an array for."""
+    return tuple(name for name in MEASURES if name in group.arrays)
+
+
+def existing(path: Place, plan: Plan) -> set[tuple[int, int]]:
+    """Indices (pair, state) of a plan's units that the grid at `path` has and keeps; writes nothing.
 
     Raises:
-      Refusal: the existing grid has another plan.
+      Refusal: the existing grid has another identity.
     """
-    if not zarr_group.exists(path):
+    growth = compare(path, plan)
+    if growth is None:
         return set()
-    _check_plan(path, plan)
-    return open_grid(path).done()
+    grid = open_grid(path)
+    kept = {grid.pairs.index(pair): i for i, pair in enumerate(plan.pairs) if pair in set(grid.pairs)}
+    return {
+        (kept[pair], state)
+        for pair, state in grid.done()
+        if pair in kept and grid.pairs[pair] not in growth.stale
+    }
 
 
-def _check_plan(path: pathlib.Path, plan: Plan) -> None:
-    wanted = {key: value for key, value in plan.attributes().items() if key not in ("format", "flags")}
-    attributes = _SINCE | zarr_group.read_attributes(path)
+_ORIGIN = ("model", "weights_sha256", "settings")
+_GROWS = ("kind", "format", "flags", "pairs", "languages")
+
+
+def _check_plan(grid: Grid, plan: Plan) -> None:
+    wanted = {key: value for key, value in plan.attributes().items() if key not in _GROWS + _ORIGIN}
+    attributes = _SINCE | grid.attributes
     found = {key: attributes.get(key) for key in wanted}
-    if lines := json_values.differences(found, wanted):
+    lines = state_origin.differences(attributes, plan.identity) + json_values.differences(found, wanted)
+    if lines:
         raise Refusal(
-            f"{path}: holds a grid of other stores or flags{lines}\n"
+            f"{grid.path}: holds a grid of other stores or flags{lines}\n"
             "  Remedy: name another --grid, or use the flags and stores it was made with."
         )
-
-
-def _coordinates(plan: Plan) -> list[Coordinate]:
-    sentence: dict[str, Json] = {"long_name": "sentence"}
-    common: Int32[np.ndarray, " P"] = np.asarray(plan.common, np.int32)
-    return [
-        Coordinate(name="pair", axis="pair", values=[pair_name(pair) for pair in plan.pairs]),
-        Coordinate(name="language_a", axis="pair", values=[a for a, _ in plan.pairs]),
-        Coordinate(name="language_b", axis="pair", values=[b for _, b in plan.pairs]),
-        Coordinate(
-            name="n_common",
-            axis="pair",
-            values=common,
-            attributes={"long_name": "sentences that both languages have"},
-        ),
-        Coordinate(name="state", axis="state", values=plan.states),
-        Coordinate(name="sentence", axis="sentence", values=plan.sentences),
-        Coordinate(name="query", axis="query", values=plan.sentences, attributes=sentence),
-        Coordinate(name="candidate", axis="candidate", values=plan.sentences, attributes=sentence),
-    ]
 
 
 def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, ...]:
@@ -223,9 +349,7 @@ def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, 
         return tuple((a, b) for i, a in enumerate(languages) for b in languages[i + 1 :])
     found = []
     for text in wanted:
-        # A code may contain "-" itself, so every hyphen is tried as the separator.
-        cuts = [(text[:i], text[i + 1 :]) for i, letter in enumerate(text) if letter == "-"]
-        known = [(a, b) for a, b in cuts if a in languages and b in languages]
+        known = split(text, languages)
         if not known:
             raise Refusal(
                 f"--pairs={text}: a pair is two extracted languages, a-b; "
@@ -238,3 +362,9 @@ def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, 
     if len(set(found)) < len(found):
         raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
     return tuple(sorted(found, key=lambda pair: [languages.index(code) for code in pair]))
+
+
+def split(name: str, languages: Collection[str]) -> list[Pair]:
+    """Pairs of known languages that a name a-b can mean: a code may contain "-" itself."""
+    cuts = [(name[:i], name[i + 1 :]) for i, letter in enumerate(name) if letter == "-"]
+    return [(a, b) for a, b in cuts if a in languages and b in languages]

@@ -3,31 +3,37 @@
 Pure NumPy. One pair with 34 states, 5 measures and 350 sentences takes about 0.1 s, most of it comparisons. A
 tie counts against us: a rank is the number of candidates that score at least as well as the right one, itself
 included. Only sentences that both languages have take part, as queries and as candidates, so chance is 1 / n.
-Precision and recall swap on the way back from b to a, see `directed`.
 """
 
 import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy import stats
 
-from isogloss.engine.retrieval.measures import MEASURES, reported
+from isogloss.engine.retrieval.scorings import scoring
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
-FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
+FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high", "p", "recall_at_1_of")
+"""Figures that follow from ranks alone."""
+SHAPE_FIGURES = ("dali", "hubness", "hub_queries")
+"""Figures that need the scores, too."""
+ALL_FIGURES = (*FIGURES, *SHAPE_FIGURES)
+CANDIDATES = 100
+"""Number of candidates that `recall_at_1_of` is given for, unless told otherwise."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Results:
     """All retrieval figures of a grid.
 
-    Axes: P pairs, S states, M measures, 2 directions (a->b, then b->a), F as `FIGURES`.
+    Axes: P pairs, S states, M scorings, 2 directions (a->b, then b->a), F as `ALL_FIGURES`.
 
     Attributes:
       pairs: (language_a, language_b), in the grid's order.
       states: names, "0" to "final".
-      measures: names, in the grid's order.
+      measures: names of the scorings: measures, and measures with a correction, "seqsim+csls".
       n: number of sentences that both languages have.
       computed: False where the grid has no scores yet.
       values: fractions from 0 to 1; NaN where not computed and where n is 0.
@@ -46,8 +52,19 @@ class Results:
         return tuple(dict.fromkeys(language for pair in self.pairs for language in pair))
 
     def figure(self, name: str) -> Float[np.ndarray, "P S M 2"]:
-        """Values of one of `FIGURES`."""
-        return self.values[..., FIGURES.index(name)]
+        """Values of one of `ALL_FIGURES`."""
+        return self.values[..., ALL_FIGURES.index(name)]
+
+    @property
+    def uncorrected(self) -> "Results":
+        """The same figures of the measures without a correction."""
+        plain = [m for m, name in enumerate(self.measures) if scoring(name).correction == "none"]
+        return dataclasses.replace(
+            self,
+            measures=tuple(self.measures[m] for m in plain),
+            computed=self.computed[:, :, plain],
+            values=self.values[:, :, plain],
+        )
 
     def matrix(self, figure: str, measure: str, state: int) -> Float[np.ndarray, "L L"]:
         """Matrix of one figure, row = query language, column = candidate language; NaN where unknown."""
@@ -84,44 +101,48 @@ def gold_ranks(scores: Float[np.ndarray, "Q Q"], n: int, *, cost: bool) -> Int[n
     Raises:
       Refusal: the scores are of more or fewer sentences, or have a gap between two of them.
     """
+    known = between(scores, common_sentences(scores, n))
+    return ranks(-known if cost else known)
+
+
+def common_sentences(scores: Float[np.ndarray, "Q Q"], n: int) -> Bool[np.ndarray, " Q"]:
+    """True for the sentences that both languages have; Refusal if they aren't n."""
     known = ~np.isnan(scores)
-    common = known.any(1) & known.any(0)
+    common = np.logical_and(known.any(1), known.any(0))
     if (found := int(common.sum())) != n:
         raise Refusal(f"both languages must have {n} sentences (n_common), scores are of {found}")
-    scores = scores[common][:, common]  # np.ix_ takes six times as long
-    if np.isnan(scores).any():
+    return common
+
+
+def between(scores: Float[np.ndarray, "Q Q"], common: Bool[np.ndarray, " Q"]) -> Float[np.ndarray, "n n"]:
+    """Scores between common sentences; Refusal if one of them is NaN."""
+    known = scores[common][:, common]  # np.ix_ takes six times as long
+    if np.isnan(known).any():
         raise Refusal("scores between common sentences must be numbers, there are NaN")
-    if cost:
-        scores = -scores
+    return known
+
+
+def ranks(scores: Float[np.ndarray, "n n"]) -> Int[np.ndarray, "2 n"]:
+    """Ranks of `gold_ranks` from scores without NaN, where larger is better."""
     gold = np.diagonal(scores)
     as_good = scores >= gold[:, None], scores >= gold[None, :]
     return np.stack([as_good[0].sum(1, dtype=np.int32), as_good[1].sum(0, dtype=np.int32)])
 
 
-def directed(
-    ranks: Int[np.ndarray, "S A 2 n"], computed: Bool[np.ndarray, "S A"], arrays: tuple[str, ...]
-) -> tuple[Int[np.ndarray, "S M 2 n"], Bool[np.ndarray, "S M"]]:
-    """Ranks by reported measure and direction (a->b, b->a), made from ranks by array of the grid.
-
-    SeqSim's precision asks how well the frames of the *query* are covered. With b as the query
-    that is recall(a, b) transposed: precision b->a reads the columns of the array `recall`, and
-    recall b->a those of `precision`. A measure is computed where both arrays it needs are.
-    """
-    measures = reported(arrays)
-    forward = [arrays.index(measure) for measure in measures]
-    backward = [arrays.index(MEASURES[measure].backward) for measure in measures]
-    both = np.stack([ranks[:, forward, 0], ranks[:, backward, 1]], axis=2)
-    return both, computed[:, forward] & computed[:, backward]
-
-
-def figures(ranks: Int[np.ndarray, "S M 2 n"]) -> Float[np.ndarray, "S M 2 F"]:
+def figures(ranks: Int[np.ndarray, "S M 2 n"], candidates: int = CANDIDATES) -> Float[np.ndarray, "S M 2 F"]:
     """`FIGURES` of ranks, n >= 1.
 
     mutual_nn is the share of sentences of rank 1 in both directions: each is the other's nearest
-    neighbour with no tie. It is the same number for both.
+    neighbour with no tie. It is the same number for both. p is the probability of at least as many
+    hits where every query guesses, `binom.sf(hits - 1, n, 1 / n)`.
+
+    Args:
+      ranks: of the right answers, 1 to n.
+      candidates: number of candidates that recall_at_1_of is for.
     """
+    n = ranks.shape[-1]
     hits = ranks == 1
-    low, high = interval(hits.reshape(-1, hits.shape[-1]))
+    low, high = interval(hits.reshape(-1, n))
     mutual = np.broadcast_to(hits.all(2, keepdims=True).mean(-1), hits.shape[:3])
     columns = (
         hits.mean(-1),
@@ -130,20 +151,44 @@ def figures(ranks: Int[np.ndarray, "S M 2 n"]) -> Float[np.ndarray, "S M 2 F"]:
         mutual,
         low.reshape(hits.shape[:3]),
         high.reshape(hits.shape[:3]),
+        stats.binom.sf(np.arange(n + 1) - 1, n, 1 / n)[hits.sum(-1)],
+        recall_of(ranks, candidates),
     )
     return np.stack(columns, axis=-1)
 
 
+def recall_of(ranks: Int[np.ndarray, "*K n"], candidates: int) -> Float[np.ndarray, "*K"]:
+    """Exact expectation of R@1 among the answer and `candidates` - 1 others drawn from the n - 1 there are.
+
+    `E_m = mean_i C(n - r_i, m - 1) / C(n - 1, m - 1)`: no candidate that scores at least as well may be
+    drawn. With it, grids of different n can be compared. NaN if there are fewer than m candidates.
+    """
+    n = ranks.shape[-1]
+    if n < candidates:
+        return np.full(ranks.shape[:-1], np.nan)
+    # The share for rank r + 1 is that for rank r, times (n - r - m + 1) / (n - r); no factorial overflows.
+    r = np.arange(1, n)
+    steps = np.maximum(n - r - candidates + 1, 0) / (n - r)
+    return np.concatenate([[1.0], np.cumprod(steps)])[ranks - 1].mean(-1)
+
+
 def interval(hits: Bool[np.ndarray, "K n"]) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
-    """Percentile bootstrap interval of each row's mean, over `bootstrap.RESAMPLES` draws of n sentences.
+    """95% interval of each row's mean: percentile bootstrap over `bootstrap.RESAMPLES` draws of n sentences.
 
     Rows share their draws, so states and measures are compared on equal ones. The ends are
     attained values k / n (NumPy's quantile method "inverted_cdf"). Where all or no sentences
-    hit, a bootstrap has nothing to vary and the interval is a point.
+    hit, a bootstrap has nothing to vary and would give a point; these rows get Wilson's interval
+    (1927), which stays inside 0 and 1: from 0 to 6% for 0 of 60.
     """
     n = hits.shape[1]
     low, high = bootstrap.ends(bootstrap.resamples(n) @ hits.T.astype(np.float32))  # < 2^24: exact
-    return low.astype(np.float64) / n, high.astype(np.float64) / n
+    z = stats.norm.ppf((1 + bootstrap.CONFIDENCE) / 2)
+    outside = z**2 / (n + z**2)  # Wilson's far end, at 0 hits; mirrored at n hits
+    count = hits.sum(1)
+    return (
+        np.where(count == n, 1 - outside, low.astype(np.float64) / n),
+        np.where(count == 0, outside, high.astype(np.float64) / n),
+    )
 
 
 def known_mean(values: Float[np.ndarray, "*K n"]) -> Float[np.ndarray, "*K"]:

@@ -2,89 +2,219 @@
 
 A chunk that is missing or damaged leaves its figures unknown and is reported; the run continues. Such a pair
 gets a note instead of a part. A part's fingerprint depends on the grid's description and the pair's chunks,
-so that a part of another or a rewritten grid is never found. Memory: one pair's scores, 83 MB for 34 states,
-5 arrays and 350 sentences. Opening the parts reads the last bytes of every chunk; a part of 34 states and 5
-measures takes 16 kB.
+so that a part of another or a rewritten grid is never found; the other pairs of a grid that has grown keep
+theirs. Memory: one pair's scores, 83 MB for 34 states, 5 arrays and 350 sentences. Opening the parts reads
+the last bytes of every chunk.
 """
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float
+import tensorstore as ts
+from jaxtyping import Bool, Float, Int, Int16, Int32, UInt16
 
-from isogloss.engine.retrieval import grid_store, metrics
+from isogloss.engine.retrieval import contrasts, corrections, dali, derived, grid_store, metrics
 from isogloss.engine.retrieval.grid_store import Grid
-from isogloss.engine.retrieval.measures import MEASURES, reported
-from isogloss.engine.runtime import json_values
+from isogloss.engine.retrieval.measures import reported
+from isogloss.engine.retrieval.report_config import CORRECTIONS
+from isogloss.engine.retrieval.scorings import Scoring, scorings
+from isogloss.engine.runtime import json_values, objects
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
 
-_LAYOUT = 1  # of a part file; with another number, older parts are not found
+_OF_PAIRS = ("pairs", "languages", "flags")  # attributes that change when other pairs are added
+_LAYOUT = 2  # of a part file; with another number, older parts are not found
+_SHAPES = len(metrics.SHAPE_FIGURES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What is computed of each pair.
+
+    Attributes:
+      corrections: names, beside which the scores as they are are scored, too.
+      candidates: number of candidates of the figure recall_at_1_of.
+    """
+
+    corrections: tuple[str, ...] = CORRECTIONS
+    candidates: int = metrics.CANDIDATES
+
+    def scorings(self, grid: Grid) -> tuple[Scoring, ...]:
+        """Scorings of a grid, in the order of the axis V."""
+        return scorings((*reported(grid.measures), *derived_measures(grid)), ("none", *self.corrections))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Figures of one pair.
+    """Figures of one pair; V scorings, F figures as `metrics.ALL_FIGURES`.
 
     Attributes:
-      values: figures by state, measure and direction, NaN where unknown.
-      computed: by state and measure.
+      values: figures by state, scoring and direction, NaN where unknown.
+      computed: by state and scoring.
+      sentences: positions, on the grid's sentence axis, of those that both languages have; zeros if nothing
+        is known.
+      ranks: of the right answers by state; 0 where unknown. No states where they aren't kept in memory.
+      hubs: position, among the sentences that both languages have, of the candidate that comes first most
+        often; -1 where unknown.
+      halves: R@1 within halves of the sentences as of `corrections.in_halves`; NaN where unknown and of
+        scorings with a correction.
+      compared: what is compared with what, rows as of `contrasts.within_pair`.
+      contrasts: `contrasts.VALUES` of these rows.
       missing: names of chunks that the grid doesn't hold yet.
       broken: names of chunks that can't be used, with the reasons.
     """
 
-    values: Float[np.ndarray, "S M 2 F"]
-    computed: Bool[np.ndarray, "S M"]
+    values: Float[np.ndarray, "S V 2 F"]
+    computed: Bool[np.ndarray, "S V"]
+    sentences: Int32[np.ndarray, " n"]
+    ranks: UInt16[np.ndarray, "R V 2 n"]
+    hubs: Int32[np.ndarray, "S V 2"]
+    halves: Float[np.ndarray, "S V 2 3"]
+    compared: Int16[np.ndarray, "K 7"]
+    contrasts: Float[np.ndarray, "K 4"]
     missing: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
 
-def score(grid: Grid, pair: int) -> Scored:
+_ARRAYS = ("values", "sentences", "ranks", "hubs", "halves", "compared", "contrasts")  # of a part file
+
+
+def derived_measures(grid: Grid) -> tuple[str, ...]:
+    """Names of the derived measures that a grid allows."""
+    return derived.derivable(grid.measures, grid.attributes, frames=grid.has_frames)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """Answers of one score matrix, its rows as queries [0], its columns as queries [1]."""
+
+    ranks: Int[np.ndarray, "2 n"]
+    shapes: Float[np.ndarray, "2 3"]
+    hubs: Int[np.ndarray, " 2"]
+    halves: Float[np.ndarray, "2 3"]
+
+
+def _answers(matrix: Float[np.ndarray, "n n"], correction: str) -> _Answers:
+    """Answers of a matrix of common sentences, where larger is closer, after a correction."""
+    scores = corrections.correct(matrix, correction)
+    shapes, hubs = np.empty((2, _SHAPES)), np.empty(2, np.int32)
+    group = dali.dali(scores)
+    for side, queries in enumerate((scores, scores.T)):
+        first = corrections.occurrences(queries)
+        hubs[side] = first.argmax()
+        shapes[side] = group, corrections.hubness(first), first.max()
+    # Halves compare corrections with each other, so they belong to the scores as they are.
+    halves = corrections.in_halves(matrix) if correction == "none" else np.full((2, 3), np.nan)
+    return _Answers(ranks=metrics.ranks(scores), shapes=shapes, hubs=hubs, halves=halves)
+
+
+def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
     """Figures of one pair.
 
     A chunk of only NaN, although the languages have common sentences, isn't computed yet.
     """
-    n = int(grid.common[pair])
-    shape = (len(grid.states), len(reported(grid.measures)))
-    values = np.full((*shape, 2, len(metrics.FIGURES)), np.nan)
-    if n == 0:
-        return Scored(values=values, computed=np.ones(shape, bool))
-    ranks = np.ones((len(grid.states), len(grid.measures), 2, n), np.int32)
-    known = np.zeros(ranks.shape[:2], bool)
-    missing, broken = [], []
-    for m, measure in enumerate(grid.measures):
-        reads = [grid.reading(measure, pair, state) for state in range(len(grid.states))]
-        for state, read in enumerate(reads):
-            chunk = f"{grid_store.pair_name(grid.pairs[pair])} {measure} state {grid.states[state]}"
-            try:
-                scores = read.result()
-                if np.isnan(scores).all():
-                    missing.append(chunk)
-                    continue
-                ranks[state, m] = metrics.gold_ranks(scores, n, cost=MEASURES[measure].cost)
-            except ValueError as error:  # a checksum error of TensorStore is one
-                broken.append(f"{chunk}: {error}; delete that chunk and run the grid job again")
+    chosen, n = statistics.scorings(grid), int(grid.common[pair])
+    shape = (len(grid.states), len(chosen), 2)
+    values = np.full((*shape, len(metrics.ALL_FIGURES)), np.nan)
+    ranks, hubs = np.zeros((*shape, n), np.uint16), np.full(shape, -1, np.int32)
+    halves = np.full((*shape, 3), np.nan)
+    computed = np.full(shape[:2], n == 0)
+    sentences = np.zeros(n, np.int32)
+    problems: tuple[list[str], list[str]] = ([], [])
+    states = range(len(grid.states)) if n else ()
+    # All reads are begun at once, because a bucket takes as long for one as for all of them.
+    reads = [{name: grid.reading(name, pair, state) for name in grid.measures} for state in states]
+    for state in states:
+        matrices = _matrices(grid, pair, state, reads[state], sentences, *problems)
+        answers: dict[Scoring, _Answers] = {}
+        for v, scoring in enumerate(chosen):
+            # Precision asks how well the frames of the query are covered. With b as the query that is
+            # recall(a, b) transposed, so the way back reads the columns of the other array.
+            both = scoring, scoring._replace(measure=derived.record(scoring.measure).backward)
+            if not all(each.measure in matrices for each in both):
                 continue
-            known[state, m] = True
-    both, computed = metrics.directed(ranks, known, grid.measures)
-    values[computed] = metrics.figures(both)[computed]
-    return Scored(values=values, computed=computed, missing=tuple(missing), broken=tuple(broken))
+            for each in both:
+                if each not in answers:
+                    answers[each] = _answers(matrices[each.measure], each.correction)
+            computed[state, v] = True
+            for side, each in enumerate(both):
+                ranks[state, v, side] = answers[each].ranks[side]
+                hubs[state, v, side] = answers[each].hubs[side]
+                values[state, v, side, -_SHAPES:] = answers[each].shapes[side]
+                halves[state, v, side] = answers[each].halves[side]
+    if n:
+        of_ranks = metrics.figures(np.maximum(ranks, 1).astype(np.int32), statistics.candidates)
+        values[computed, :, :-_SHAPES] = of_ranks[computed]
+    compared = contrasts.within_pair(ranks == 1, chosen) if n and computed.all() else contrasts.NOTHING
+    return Scored(
+        values=values,
+        computed=computed,
+        sentences=sentences,
+        ranks=ranks,
+        hubs=hubs,
+        halves=halves,
+        compared=compared[0],
+        contrasts=compared[1],
+        missing=tuple(problems[0]),
+        broken=tuple(problems[1]),
+    )
 
 
-def open_parts(folder: pathlib.Path, grid: Grid) -> PartFiles:
+def _matrices(
+    grid: Grid,
+    pair: int,
+    state: int,
+    reads: Mapping[str, ts.Future],
+    sentences: Int32[np.ndarray, " n"],
+    missing: list[str],
+    broken: list[str],
+) -> dict[str, Float[np.ndarray, "n n"]]:
+    """Scores between common sentences by measure, larger is closer, without those that can't be used.
+
+    The positions of these sentences are written into `sentences`, names of what can't be used are appended.
+    """
+    found = {}
+    for name, read in reads.items():
+        chunk = f"{grid_store.pair_name(grid.pairs[pair])} {name} state {grid.states[state]}"
+        try:
+            scores = objects.result(read, grid.path)
+            if np.isnan(scores).all():
+                missing.append(chunk)
+                continue
+            common = metrics.common_sentences(scores, int(grid.common[pair]))
+            found[name] = metrics.between(scores, common)
+            sentences[:] = np.flatnonzero(common)
+        except ValueError as error:  # a checksum error of TensorStore is one
+            broken.append(f"{chunk}: {error}; delete that chunk and run the grid job again")
+    if grid.has_frames:
+        frames = grid.frames(pair)
+        common = np.minimum(*frames) > 0
+        sentences[:] = np.flatnonzero(common)
+        n, m = (counts[common] for counts in frames)
+        for name in derived_measures(grid):
+            record = derived.DERIVED[name]
+            if not record.source or record.source in found:
+                found[name] = record.derive(found.get(record.source), n, m)
+    return {name: -scores if derived.record(name).cost else scores for name, scores in found.items()}
+
+
+def open_parts(folder: pathlib.Path, grid: Grid, statistics: Statistics) -> PartFiles:
     """Part files of a grid's pairs, by name, in a folder that may not exist yet.
 
     A pair that lacks a chunk has no part.
     """
     draws = [bootstrap.RESAMPLES, bootstrap.CONFIDENCE, bootstrap.SEED]
-    described = [_LAYOUT, draws, grid.attributes, grid.measures, grid.states, grid.sentences]
+    shared = {key: value for key, value in grid.attributes.items() if key not in _OF_PAIRS}
+    chosen = [statistics.scorings(grid), statistics.candidates]
+    described = [_LAYOUT, draws, chosen, shared, grid.measures, grid.states]
     description = json_values.fingerprint(described)
     found = {
         grid_store.pair_name(grid.pairs[pair]): _fingerprint(grid, description, pair)
         for pair in range(len(grid.pairs))
     }
-    return PartFiles(folder=folder, keys={name: key for name, key in found.items() if key}, kinds=("npy",))
+    return PartFiles(folder=folder, keys={name: key for name, key in found.items() if key}, kinds=("npz",))
 
 
 def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
@@ -92,29 +222,36 @@ def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
     chunks, n = [], int(grid.common[pair])
     if n:  # a pair without common sentences has no figures, and may have no chunks
         try:
-            chunks = [
-                grid.checksum(measure, pair, state)
-                for measure in grid.measures
-                for state in range(len(grid.states))
-            ]
+            chunks = grid.checksums(pair)
         except FileNotFoundError:
             return None
-    return json_values.fingerprint([description, grid.pairs[pair], n, chunks])
+    languages = grid.attributes.get("languages")
+    described = [languages.get(code) for code in grid.pairs[pair]] if isinstance(languages, dict) else None
+    lengths = grid.frames(pair).tolist() if grid.has_frames else None
+    return json_values.fingerprint([description, grid.pairs[pair], described, n, lengths, chunks])
 
 
-def save(parts: PartFiles, name: str, scored: Scored) -> None:
-    """Store a pair's figures, or a note about its missing and damaged chunks."""
+def save(parts: PartFiles, name: str, scored: Scored) -> bool:
+    """True if a pair's figures are stored; otherwise a note about its missing and damaged chunks is."""
     # The key was computed before the scores were read: if a chunk was rewritten in between, no later run
     # finds this part.
     if name not in parts.keys:
-        return
+        return False
     if scored.computed.all():
-        parts.save(name, lambda file: np.save(file, scored.values))
+        arrays = {array: getattr(scored, array) for array in _ARRAYS}
+        parts.save(name, lambda file: _write(file, arrays))
     else:
         parts.note(name, "\n".join((*scored.missing, *scored.broken)))
+    return parts.kept(name)
+
+
+def _write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with path.open("wb") as file:  # given a name, NumPy would append .npz
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def load(parts: PartFiles, name: str) -> Scored:
     """Stored figures of a pair."""
-    values = np.load(parts.path(name, "npy"), allow_pickle=False)
-    return Scored(values=values, computed=np.ones(values.shape[:2], bool))
+    with np.load(parts.path(name, "npz"), allow_pickle=False) as stored:
+        arrays = {array: stored[array] for array in _ARRAYS}
+    return Scored(**arrays, computed=np.ones(arrays["values"].shape[:2], bool))

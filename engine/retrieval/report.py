@@ -7,12 +7,13 @@ no part, so the process that writes the report scores it.
 """
 
 import dataclasses
+import datetime
 import logging
 import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -21,18 +22,22 @@ from isogloss.engine.drawing import picture_files
 from isogloss.engine.retrieval import (
     figures,
     grid_store,
+    language_maps,
     metrics,
     pair_metrics,
+    ranks_store,
     report_page,
+    report_tables,
     table as retrieval_table,
 )
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
-from isogloss.engine.retrieval.pair_metrics import Scored
+from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.report_config import ReportConfig
-from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime import atomic_write, disk_space, sentences
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
@@ -76,6 +81,17 @@ class ReportSummary:
         """True if every chunk needed exists and can be used."""
         return not self.missing and not self.failed
 
+    def sentence(self, config: ReportConfig) -> str:
+        """Place of the report, or what it waits for."""
+        lacking = sum(self.missing.values())
+        remedy = f"; {lacking:,} chunks aren't computed: run the grid job to its end, then this again"
+        broken = f"; {len(self.failed):,} chunks can't be used, named above"
+        troubles = (remedy if lacking else "") + (broken if self.failed else "")
+        start = sentences.stored(self.done, self.skipped, 0, "pairs", config.out, config.share)
+        if self.report is None:
+            return f"{start}; the report waits for {self.waiting:,} pairs of other shards{troubles}"
+        return f"{start}; the report is {self.report}{troubles}"
+
 
 def run(config: ReportConfig) -> ReportSummary:
     """Summary of a run that scores the missing pairs, and writes the report if none is left.
@@ -86,26 +102,31 @@ def run(config: ReportConfig) -> ReportSummary:
     """
     start = time.monotonic()
     grid = _open_grid(config.grid)
-    parts = pair_metrics.open_parts(config.out / "parts", grid)
+    language_maps.given(config, grid)  # refused before anything is computed
+    statistics = Statistics(corrections=config.corrections, candidates=config.candidates)
+    parts = pair_metrics.open_parts(config.out / "parts", grid, statistics)
     names = [grid_store.pair_name(pair) for pair in grid.pairs]
     mine = config.share.of(range(len(grid.pairs)))
     todo = [pair for pair in mine if not parts.kept(names[pair])]
     if config.dry_run:
-        return _dry_run(grid, mine, todo, start)
+        return _dry_run(config, grid, statistics, mine, todo, start)
     for folder in (config.out, parts.folder):
         atomic_write.make_folder(folder)
-    scored = _score(grid, todo, parts)
+    scored = _score(grid, statistics, todo, parts, before=len(mine) - len(todo))
     others = sorted(set(range(len(grid.pairs))) - set(mine))
     waiting = [pair for pair in others if parts.awaited(names[pair])]
     if waiting:
         _LOG.info("%d pairs of other shards aren't done yet; the report waits for them", len(waiting))
     else:
-        scored |= _score(grid, [pair for pair in others if not parts.kept(names[pair])])
+        scored |= _score(grid, statistics, [pair for pair in others if not parts.kept(names[pair])])
     missing, failed = _problems(grid, dict(sorted(scored.items())))
     rows, report = 0, None
     if not waiting:
-        every = [scored.get(pair) or pair_metrics.load(parts, name) for pair, name in enumerate(names)]
-        rows, report = _write(config, grid, every)
+
+        def figures_of(pair: int) -> Scored:
+            return scored.get(pair) or pair_metrics.load(parts, names[pair])
+
+        rows, report = _write(config, grid, statistics, figures_of)
     seconds = time.monotonic() - start
     return ReportSummary(
         done=len(todo),
@@ -121,7 +142,7 @@ def run(config: ReportConfig) -> ReportSummary:
     )
 
 
-def _open_grid(path: pathlib.Path) -> Grid:
+def _open_grid(path: Place) -> Grid:
     grid = grid_store.open_grid(path)
     if not reported(grid.measures):
         raise Refusal(
@@ -137,14 +158,23 @@ def _needed() -> str:
     return "; ".join(" together with ".join(sorted(names)) for names in sets)
 
 
-def _score(grid: Grid, pairs: Sequence[int], parts: PartFiles | None = None) -> dict[int, Scored]:
-    """Figures of some pairs, each stored in `parts` immediately."""
-    progress = Progress("report", len(pairs), "pairs")
+def _score(
+    grid: Grid,
+    statistics: Statistics,
+    pairs: Sequence[int],
+    parts: PartFiles | None = None,
+    before: int = 0,
+) -> dict[int, Scored]:
+    """Figures of those pairs that have no part; each of the others is stored in `parts` immediately.
+
+    `before` others were stored earlier.
+    """
+    progress = Progress("report", before + len(pairs), "pairs", before=before)
     scored = {}
     for pair in pairs:
-        scored[pair] = pair_metrics.score(grid, pair)
-        if parts:
-            pair_metrics.save(parts, grid_store.pair_name(grid.pairs[pair]), scored[pair])
+        found = pair_metrics.score(grid, pair, statistics)
+        if not (parts and pair_metrics.save(parts, grid_store.pair_name(grid.pairs[pair]), found)):
+            scored[pair] = found
         progress.advance()
     progress.close()
     return scored
@@ -171,29 +201,35 @@ def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int],
     return missing, failed
 
 
-def _write(config: ReportConfig, grid: Grid, scored: Sequence[Scored]) -> tuple[int, str]:
-    """Number of rows of the table and path of the page, after writing both and the figures."""
-    results = metrics.Results(
-        pairs=grid.pairs,
-        states=grid.states,
-        measures=reported(grid.measures),
-        n=grid.common,
-        computed=np.stack([pair.computed for pair in scored]),
-        values=np.stack([pair.values for pair in scored]),
-    )
-    for name in sorted(set(grid.measures) - set(results.measures)):
+def _write(
+    config: ReportConfig, grid: Grid, statistics: Statistics, scored: Callable[[int], Scored]
+) -> tuple[int, str]:
+    """Number of rows of the retrieval table and path of the page, after writing tables, ranks and figures."""
+    for name in sorted(set(grid.measures) - set(reported(grid.measures))):
         other = MEASURES[name].backward
         _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
-    table = retrieval_table.tabulate(results)
-    retrieval_table.write_table(table, config.out)
-    _draw(config.out, results)
+    collected = report_tables.collect(grid, statistics, scored, config.fdr)
+    for name, table in collected.tables.items():
+        retrieval_table.write_table(table, config.out, name)
+    ranks_store.write(config.out / "ranks.zarr", grid, statistics.scorings(grid), scored)
+    results = collected.results
+    _draw(config.out, results.uncorrected)
     page = config.out / "report.html"
     name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale
-    html = report_page.render(results, grid.attributes, name=name, sentences=len(grid.sentences))
+    maps = language_maps.write(config, grid, results, collected.tables["best_states"], scored, name)
+    html = report_page.render(
+        collected,
+        grid.attributes,
+        name=name,
+        sentences=len(grid.sentences),
+        maps=maps,
+        date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+    )
     atomic_write.write_whole(page, lambda file: file.write_text(html, "utf-8"))
-    _LOG.info("best state of each pair, R@1 with its 95%% interval:\n%s", best_states(results))
+    best = best_states(results.uncorrected)
+    _LOG.info("best state of each pair, R@1 with its 95%% interval:\n%s", best)
     _LOG.info("report: %s", page)
-    return table.num_rows, str(page)
+    return collected.tables["retrieval"].num_rows, str(page)
 
 
 def _draw(out: pathlib.Path, results: metrics.Results) -> None:
@@ -249,14 +285,32 @@ def _work(grid: Grid, pairs: int) -> dict[str, int | float]:
     return {"pairs": pairs, "bytes": 4 * scores, "flops": 2 * scores + 2 * draws}
 
 
-def _dry_run(grid: Grid, mine: Sequence[int], todo: Sequence[int], start: float) -> ReportSummary:
-    """Plan of a run, with a time estimated from its first pair; nothing is written."""
-    began = time.monotonic()
-    if todo:
-        pair_metrics.score(grid, todo[0])
-    each = time.monotonic() - began
+def _dry_run(
+    config: ReportConfig,
+    grid: Grid,
+    statistics: Statistics,
+    mine: Sequence[int],
+    todo: Sequence[int],
+    start: float,
+) -> ReportSummary:
+    """Plan of a run, with a time estimated from its first two pairs; nothing is written."""
+    disk_space.require(config.out, 0, "the report", "name another --out")
+    took = [0.0]
+    for pair in todo[:2]:  # the first one also loads and compiles
+        began = time.monotonic()
+        pair_metrics.score(grid, pair, statistics)
+        took.append(time.monotonic() - began)
+    seconds = sum(took) + took[-1] * (len(todo) - len(took) + 1)
+    there = {measure: grid.present(measure) for measure in grid.measures}
+    names = {pair: grid_store.pair_name(grid.pairs[pair]) for pair in todo}
+    lacking = {
+        f"{names[pair]} {measure}": sum((pair, state) not in found for state in range(len(grid.states)))
+        for pair in todo
+        for measure, found in there.items()
+    }
     return ReportSummary(
         skipped=len(mine) - len(todo),
+        missing={what: count for what, count in lacking.items() if count},
         seconds=round(time.monotonic() - start, 3),
-        plan=_work(grid, len(todo)) | {"seconds": math.ceil(10 * each * len(todo)) / 10},
+        plan=_work(grid, len(todo)) | {"estimated_seconds": math.ceil(10 * seconds) / 10},
     )

@@ -4,11 +4,42 @@ import dataclasses
 import pathlib
 
 from isogloss.engine.runtime.options import ShardedJobConfig, option
+from isogloss.engine.runtime.place import Place
+from isogloss.engine.runtime.refusal import Refusal
+
+CORRECTIONS = ("csls", "centred")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportConfig(ShardedJobConfig):
     """Options of the report job; each definition has the field's help."""
 
-    grid: pathlib.Path = option("Grid of score matrices, a folder GRID.zarr.")
+    grid: Place = option("Grid of score matrices, GRID.zarr in a folder or bucket.")
     out: pathlib.Path = option("Folder to write tables, figures and the page to.")
+    corrections: tuple[str, ...] = option(
+        "Corrections for candidates that are near to everything (hubs), reported beside the scores as they "
+        "are: some of csls, centred. Both look at the other queries of the test (transductive).",
+        CORRECTIONS,
+    )
+    candidates: int = option("Number of candidates that recall_at_1_of is for.", 100, minimum=2)
+    fdr: str = option(
+        "False discovery rate of q: bh (Benjamini and Hochberg) or by (Yekutieli, for any dependence).",
+        "bh",
+        choices=("bh", "by"),
+    )
+    distances: pathlib.Path | None = option(
+        "Tab-separated table of further distances between languages for the association tests: language_a, "
+        "language_b, and a column of numbers for each distance.",
+        None,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse corrections that don't exist.
+
+        Raises:
+          Refusal: the option, the rule and the value.
+        """
+        super().__post_init__()
+        if set(self.corrections) - set(CORRECTIONS) or len(set(self.corrections)) < len(self.corrections):
+            given = ",".join(self.corrections)
+            raise Refusal(f"--corrections must name some of {', '.join(CORRECTIONS)}, each once; got {given}")

@@ -1,15 +1,16 @@
 // Data of the page: what is shown, and figures out of the packed blocks.
 const L = meta.languages.length, S = meta.states.length, P = meta.pairs.length, M = meta.measures.length;
 const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn: "Mutual nearest" };
-const NAMES = L <= 40; // enough room for names on the map
 const FEW = P <= 6; // each pair has a line of its own among the means
-const blocks = []; // Uint16Array (plane, state, pair) by measure
+const BASELINE = M; // index of duration alone, which has no card and no correction
+const blocks = []; // Uint16Array (plane, state, pair) by scoring, loaded when needed
+let onsets = null; // Uint16Array (plane, scoring, pair, direction)
 const pairAt = new Int32Array(L * L).fill(-1); // query * L + candidate -> 2 * pair + direction
 meta.pairs.forEach(([a, b], p) => {
   pairAt[a * L + b] = 2 * p;
   pairAt[b * L + a] = 2 * p + 1;
 });
-const view = { measure: 0, state: 0, figure: "recall_at_1", order: "group", view: "directed" };
+const view = { measure: 0, correction: 0, state: 0, figure: "recall_at_1", order: "group", view: "directed" };
 Object.assign(view, { query: -1, candidate: -1 }); // places of the pair selected
 const canvas = $("map").querySelector("canvas"), bands = $("map").querySelectorAll(".band");
 let map = null; // geometry of the map as drawn
@@ -22,15 +23,35 @@ const language = (i) => meta.languages[i].name;
 const stateName = (s) => meta.states[s];
 let printing = false;
 
-async function unpack(m) {
-  blocks[m] = new Uint16Array(await unpacked(`block-${m}`).arrayBuffer());
+async function unpack(id) {
+  return new Uint16Array(await unpacked(id).arrayBuffer());
+}
+// Scoring of a measure under the correction chosen: the index of its block.
+const scoringOf = (m) => m === BASELINE ? meta.baseline : meta.scorings[view.correction][m];
+// Loads the blocks of a correction that aren't loaded yet.
+async function load(correction) {
+  onsets ??= await unpack("onsets");
+  const wanted = [...meta.scorings[correction], meta.baseline].filter((v) => v >= 0 && !blocks[v]);
+  await Promise.all(wanted.map(async (v) => {
+    blocks[v] = await unpack(`block-${v}`);
+  }));
+}
+const bestOf = (m) => meta.best[scoringOf(m)];
+const measureName = (m) => m === BASELINE ? "Duration alone" : meta.measures[m].label;
+// Name of the measure shown, with its correction.
+function scoringName() {
+  const { label } = meta.corrections[view.correction];
+  return measureName(view.measure) + (view.correction ? `, ${label}` : "");
 }
 
-// Figure of a measure, pair and direction at a state; NaN where it isn't known.
+// Number as a block holds it; NaN where it isn't known.
+function stored(figure, m, s, p, direction) {
+  const raw = blocks[scoringOf(m)][(meta.planes[figure][direction] * S + s) * P + p];
+  return raw === meta.unknown ? NaN : raw;
+}
+// Figure of a measure, pair and direction at a state.
 function value(figure, m, s, p, direction) {
-  const raw = blocks[m][(meta.planes[figure][direction] * S + s) * P + p];
-  if (raw === meta.unknown) return NaN;
-  return raw / (figure === "mrr" ? meta.mrrSteps : meta.n[p]);
+  return stored(figure, m, s, p, direction) / (figure === "mrr" ? meta.steps : meta.n[p]);
 }
 function both(figure, m, s, p) {
   return (value(figure, m, s, p, 0) + value(figure, m, s, p, 1)) / 2;
@@ -50,6 +71,29 @@ function interval(m, s, p, direction) {
   const ends = ["ci_low", "ci_high"].map((end) => 100 * value(end, m, s, p, direction));
   return `[${ends.map((end) => end.toFixed(1)).join(", ")}]`;
 }
+// The q of a cell, which follows from n and the number of hits.
+function discovery(m, s, p, direction) {
+  return meta.q[meta.n[p]]?.[stored("recall_at_1", m, s, p, direction)] ?? NaN;
+}
+const qText = (q) => Number.isNaN(q) ? "–" : q < 0.001 ? "< 0.001" : q.toFixed(3);
+// The candidate that comes first most often, as text; a hub if it answers many queries.
+function hub(m, s, p, direction) {
+  const queries = stored("hub_queries", m, s, p, direction);
+  if (Number.isNaN(queries)) return "–";
+  return `sentence ${meta.hubs[stored("hub", m, s, p, direction)]}, first for ${queries} of ${meta.n[p]}`;
+}
+// First state above the length baseline, then the ends of its interval. S is none, unknown is NaN.
+function onset(p, direction) {
+  const V = meta.best.length, v = scoringOf(view.measure);
+  return [0, 1, 2].map((plane) => {
+    const raw = onsets[((plane * V + v) * P + p) * 2 + direction];
+    return raw === meta.unknown ? NaN : raw;
+  });
+}
+function heldOut(p, direction) {
+  const raw = onsets[((3 * meta.best.length + scoringOf(view.measure)) * P + p) * 2 + direction];
+  return raw === meta.unknown ? NaN : raw / meta.steps;
+}
 // What guessing scores: R@1 1/n, R@5 5/n, MRR H(n)/n, mutual 1/(2n - 1).
 function chance(figure, n) {
   if (figure === "recall_at_5") return Math.min(1, 5 / n);
@@ -64,10 +108,16 @@ const typicalN = (() => {
   return known.length ? Math.round(known.reduce((a, b) => a + b, 0) / known.length) : 0;
 })();
 
+// Meaning of each term and measure, from the list at the top of the page.
+const terms = Object.fromEntries(
+  [...document.querySelectorAll("#terms dt")].map((name) => [name.textContent, name.nextSibling.textContent]),
+);
+const term = (name) => node("abbr", { title: terms[name] }, name);
+
 // Per state, over pairs and directions: the mean, the highest, and the values that are known.
 const cache = new Map();
 function overPairs(figure, m) {
-  const key = `${figure} ${m}`;
+  const key = `${figure} ${scoringOf(m)}`;
   if (!cache.has(key)) cache.set(key, meta.states.map((_, s) => overPairsAt(figure, m, s)));
   return cache.get(key);
 }

@@ -1,128 +1,106 @@
 """HTML page of a report, with all figures of the grid inside, see `page`.
 
-Figures are stored as counts out of n in 16 bits, compressed, a block per measure: about 12 MB for 102
-languages, 34 states and 5 measures. All text that comes from a grid is escaped.
+All text that comes from a grid is escaped.
 """
 
 import html
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from isogloss.engine.corpora.languages import language_group
-from isogloss.engine.drawing import page, style
-from isogloss.engine.retrieval import language_order, metrics
-from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.drawing import page
+from isogloss.engine.drawing.colophon import colophon
+from isogloss.engine.retrieval import language_order, metrics, report_page_data
+from isogloss.engine.retrieval.derived import record
+from isogloss.engine.retrieval.report_tables import Collected
+from isogloss.engine.retrieval.report_terms import TERMS
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.refusal import Refusal
-from isogloss.kernels import bootstrap
-
-UNKNOWN = 65535  # value of a cell that isn't computed or has n = 0
-MRR_STEPS = 65534  # an MRR of 1 is stored as this number; other figures as counts out of n
-PLANES = {
-    "recall_at_1": (0, 1),
-    "recall_at_5": (2, 3),
-    "mrr": (4, 5),
-    "mutual_nn": (6, 6),  # equal in both directions
-    "ci_low": (7, 8),
-    "ci_high": (9, 10),
-}
-"""Planes of a block that hold a figure's two directions."""
 
 _FOLDER = pathlib.Path(__file__).parent
-_SCRIPTS = tuple(_FOLDER / f"report_page{part}.js" for part in ("", "_map", "_curve", "_tables", "_view"))
+_SCRIPTS = tuple(
+    _FOLDER / f"report_page{part}.js"
+    for part in ("", "_map", "_curve", "_sort", "_tables", "_export", "_view")
+)
 _METHOD = (
-    "A tie counts against the right answer. Only sentences that both languages have take part, so chance is "
-    f"1/n. Intervals: {bootstrap.CONFIDENCE:.0%} percentile bootstrap of R@1 over sentences, "
-    f"{bootstrap.RESAMPLES:,} resamples, the same for all states and measures of one n. Mutual nearest: "
-    "share of sentences that are each other's nearest neighbour. Clustering: average linkage on 1 - R@1, the "
-    "mean of both directions; unknown pairs count as averagely distant."
+    "Only sentences that both languages have take part, so chance is 1/n. Clustering: average linkage on "
+    "1 - R@1, the mean of both directions; unknown pairs count as averagely distant."
 )
 _UNKNOWN_CELL = "<td>-</td>"
 
 
-def render(results: metrics.Results, attributes: Mapping[str, Json], *, name: str, sentences: int) -> str:
+def render(
+    collected: Collected,
+    attributes: Mapping[str, Json],
+    *,
+    name: str,
+    sentences: int,
+    maps: str,
+    date: str,
+) -> str:
     """HTML of the whole page.
 
     Args:
-      results: all figures.
+      collected: all figures and tables.
       attributes: attributes of the grid, which are shown; "languages" has facts about each language.
       name: name of the grid.
       sentences: number of sentences of the grid's query axis.
+      maps: sentence about the page of maps, which it names maps.html if there is one.
+      date: day on which the page is made.
     """
+    results = collected.results
     heading = f"Retrieval across {len(results.languages)} languages"
     model = attributes.get("model")
     body = page.filled(
         _FOLDER / "report_page.html",
         heading=html.escape(heading + (f" in {model}" if isinstance(model, str) else "")),
         sentences=html.escape(_sentences(results)),
-        alerts=_alerts(results),
+        maps=html.escape(maps).replace("maps.html", '<a href="maps.html">maps.html</a>'),
+        alerts=_alerts(results.uncorrected),
+        terms=_terms(results.uncorrected.measures),
         coverage=_coverage(results.languages, attributes.get("languages"), sentences),
         settings=_settings(attributes, name),
-        method=html.escape(f"{_meanings(results.measures)} {_METHOD}"),
+        method=html.escape(_METHOD),
+        colophon=colophon(_made(attributes, name, date)),
     )
     return page.render(
         body,
         title=f"{heading} · {name}",
         scripts=_SCRIPTS,
-        meta=_meta(results),
-        blocks={f"block-{m}": _block(results, m) for m in range(len(results.measures))},
+        meta=report_page_data.meta(collected),
+        blocks=report_page_data.blocks(collected),
     )
 
 
-def _meanings(names: Sequence[str]) -> str:
-    """Sentences with the meaning of each measure, and its name from b to a if that differs."""
-    chosen = [MEASURES[name] for name in names]
-    meanings = [f"{measure.label}: {measure.described}." for measure in chosen]
-    swapped = [
-        f"{measure.label} from b to a is {MEASURES[measure.transpose].label} from a to b, transposed."
-        for measure in chosen
-        if measure.transpose
-    ]
-    return " ".join(meanings + swapped)
-
-
-def _block(results: metrics.Results, measure: int) -> bytes:
-    """Figures of a measure: uint16 little-endian (plane, state, pair)."""
-    largest = int(np.max(results.n, initial=0))
-    if largest >= UNKNOWN:
-        raise Refusal(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
-    shape = (max(b for _, b in PLANES.values()) + 1, len(results.states), len(results.pairs))
-    packed = np.full(shape, UNKNOWN, "<u2")
-    for figure, planes in PLANES.items():
-        values = np.moveaxis(results.figure(figure)[:, :, measure], 0, 1)  # (state, pair, direction)
-        whole = MRR_STEPS if figure == "mrr" else results.n[None, :, None]
-        counts = np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * whole))
-        for direction, plane in enumerate(planes):
-            packed[plane] = counts[..., direction]
-    return packed.tobytes()
-
-
-def _meta(results: metrics.Results) -> dict[str, Json]:
-    """Data for the script beside the blocks: languages, pairs, measures, orders, colours."""
-    position = {language: i for i, language in enumerate(results.languages)}
-    recall = [
-        [results.matrix("recall_at_1", measure, state) for state in range(len(results.states))]
-        for measure in results.measures
-    ]
-    return {
-        "languages": [
-            {"code": code, "name": name, "group": language_group(code)}
-            for code, name in zip(results.languages, language_order.names(results.languages), strict=True)
-        ],
-        "pairs": [[position[a], position[b]] for a, b in results.pairs],
-        "n": results.n.tolist(),
-        "states": results.states,
-        "measures": [{"key": key, "label": MEASURES[key].label} for key in results.measures],
-        "best": [results.best_state(measure) for measure in results.measures],
-        "byGroup": language_order.by_group(results.languages),
-        "byCluster": [[language_order.by_cluster(matrix) for matrix in row] for row in recall],
-        "planes": PLANES,
-        "unknown": UNKNOWN,
-        "mrrSteps": MRR_STEPS,
-        "palette": style.SEQUENTIAL,
+def _made(attributes: Mapping[str, Json], name: str, date: str) -> dict[str, str]:
+    """Model, corpus, grid and date, as far as they are known."""
+    known = attributes.get("languages")
+    facts = list(known.values()) if isinstance(known, Mapping) else []
+    corpora = dict.fromkeys(
+        str(each["corpus"]) for each in facts if isinstance(each, Mapping) and "corpus" in each
+    )
+    made = {
+        "Model": str(attributes.get("model", "")),
+        "Corpus": ", ".join(corpora),
+        "Grid": name,
+        "Date": date,
     }
+    return {key: value for key, value in made.items() if value}
+
+
+def _terms(names: Sequence[str]) -> str:
+    """List of what each measure and each term means."""
+    chosen = [record(name) for name in names]
+    if "seqsim" in names:  # is made of both
+        chosen += [record(name) for name in ("precision", "recall") if name not in names]
+    meanings = {each.label: f"{each.described[0].upper()}{each.described[1:]}." for each in chosen}
+    for measure in chosen:
+        if measure.transpose:
+            other = record(measure.transpose).label
+            meanings[measure.label] += f" From b to a it is {other} from a to b, transposed."
+    return "".join(
+        f"<dt>{html.escape(term)}</dt><dd>{html.escape(meaning)}</dd>"
+        for term, meaning in (meanings | dict(TERMS)).items()
+    )
 
 
 def _sentences(results: metrics.Results) -> str:
@@ -167,7 +145,7 @@ def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
         for text in heads
     )
     body = "".join(rows)
-    return f"<table class=coverage><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table id=coverage class=coverage><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _present(count: Json, whole: int) -> str:

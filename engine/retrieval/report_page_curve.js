@@ -8,22 +8,34 @@ function series() {
   const { measure, figure } = view, pair = selected();
   return meta.measures.map(({ label }, m) => {
     const along = (f, p, d) => meta.states.map((_, s) => value(f, m, s, p, d)), main = m === measure;
-    if (pair && main) return { label, m, lines: pairLines(along, pair) };
-    if (pair) return { label, m, lines: [{ values: meta.states.map((_, s) => both(figure, m, s, pair.p)) }] };
+    if (pair && main) return { label, m, lines: pairLines(along, pair, label) };
+    const means = () => meta.states.map((_, s) => both(figure, m, s, pair.p));
+    if (pair) return { label, m, lines: [{ values: means(), name: `${label}, both directions` }] };
     const states = overPairs(figure, m), ends = states.map(spread);
     const band = main && !FEW ? [0, 1].map((end) => ends.map((pair) => pair[end])) : null;
-    const lines = [{ values: states.map((s) => s.mean), band }];
+    const lines = [{ values: states.map((s) => s.mean), band, name: label }];
     for (let p = 0; main && FEW && p < P; p++) {
-      for (const d of [0, 1]) lines.push({ values: along(figure, p, d), faint: true, dash: d ? "6 4" : "" });
+      for (const d of [0, 1]) {
+        const name = `${label}, ${wayOf(p, d)}`;
+        lines.push({ values: along(figure, p, d), faint: true, dash: d ? "6 4" : "", name });
+      }
     }
     return { label, m, lines };
   });
 }
-function pairLines(along, { p, direction }) {
+// What duration alone retrieves, equal at all states: both directions of the pair selected, or the mean.
+function baseline() {
+  if (meta.baseline < 0) return NaN;
+  const pair = selected();
+  return pair ? both(view.figure, BASELINE, 0, pair.p) : overPairs(view.figure, BASELINE)[0].mean;
+}
+const wayOf = (p, d) => (d ? meta.pairs[p].toReversed() : meta.pairs[p]).map(language).join(" → ");
+function pairLines(along, { p, direction }, label) {
   return [direction, 1 - direction].map((d) => ({
     values: along(view.figure, p, d),
     band: view.figure === "recall_at_1" ? [along("ci_low", p, d), along("ci_high", p, d)] : null,
     dash: d === direction ? "" : "6 4",
+    name: `${label}, ${wayOf(p, d)}`,
   }));
 }
 
@@ -35,6 +47,7 @@ function drawCurve() {
   const seen = all.flatMap(({ lines }) =>
     lines.flatMap(({ values, band }) => [...values, ...(band?.[1] ?? [])])
   );
+  seen.push(baseline());
   const largest = Math.max(0, ...seen.filter((x) => !Number.isNaN(x)));
   const highest = Math.max(0.1, Math.ceil(largest * 10 - 1e-9) / 10);
   const x = (s) => frame.left + (S > 1 ? s / (S - 1) : 0.5) * (frame.right - frame.left);
@@ -47,6 +60,13 @@ function drawCurve() {
     const look = { stroke: css("--chance"), "stroke-dasharray": "1 3", "stroke-width": 1.6 };
     svg.append(vector("line", { ...place, ...look }));
     ends.push({ at, text: "chance", color: "--chance" });
+  }
+  const lengths = baseline();
+  if (!Number.isNaN(lengths)) {
+    const at = y(lengths), place = { x1: frame.left, x2: frame.right, y1: at, y2: at };
+    const look = { stroke: css("--ink"), "stroke-dasharray": "2 4", "stroke-width": 1.6 };
+    svg.append(vector("line", { ...place, ...look, id: "duration" }));
+    ends.push({ at, text: "Duration alone", color: "--ink" });
   }
   const main = ({ m }) => m === view.measure; // drawn last, over the others
   for (const one of [...all].sort((a, b) => main(a) - main(b))) {
@@ -67,6 +87,8 @@ function drawCurve() {
     const rows = all.map((
       { label, lines },
     ) => [label, own(lines).map(({ values }) => shown(values[s])).join(" / ")]);
+    if (!Number.isNaN(lengths)) rows.push(["Duration alone", shown(lengths)]);
+    if (n) rows.push(["Chance", shown(chance(view.figure, n))]);
     tip(event.clientX, event.clientY, `state ${stateName(s)}`, rows);
   });
   svg.addEventListener("pointerleave", hideTip);

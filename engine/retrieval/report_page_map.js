@@ -34,8 +34,10 @@ function hatch(context, crossed, scale) {
   return pattern;
 }
 
-const orderNow = () => view.order === "group" ? meta.byGroup : meta.byCluster[view.measure][view.state];
-const label = (i) => NAMES ? language(i) : meta.languages[i].code;
+const orderNow = () =>
+  view.order === "group" ? meta.byGroup : meta.byCluster[scoringOf(view.measure)][view.state];
+
+const TITLE = 20; // height of an axis title
 
 function measureMap(pen) {
   const order = orderNow();
@@ -48,20 +50,20 @@ function measureMap(pen) {
     });
   }
   const grouped = groups.length > 1;
-  const available = $("figures").clientWidth, bracket = grouped ? 44 : 0;
+  const available = $("figures").clientWidth, bracket = (grouped ? 44 : 0) + TITLE;
   let room = window.innerWidth < 1020 ? available - 44 : Math.max(560, available - 460);
-  if (printing) room = NAMES ? 540 : 650;
+  if (printing) room = 600;
   let cell = 8, widest = 0, size = 8;
   for (let tries = 0; tries < 3; tries++) { // label width depends on cell and the other way round
     size = Math.max(printing ? 3 : 7, Math.min(14, cell * 0.86));
     pen.font = font(size);
-    widest = Math.ceil(Math.max(...order.map((i) => pen.measureText(label(i)).width))) + 8;
+    widest = Math.ceil(Math.max(...order.map((i) => pen.measureText(language(i)).width))) + 8;
     const most = Math.min(132, Math.max(660 / L, 10));
     cell = Math.max(printing ? 4 : 8, Math.min(most, (room - widest - bracket) / L));
     const pixels = cell > 16 ? 1 : window.devicePixelRatio;
     cell = Math.floor(cell * pixels) / pixels;
   }
-  const lying = cell > widest, top = lying ? size + 14 : widest + 2;
+  const lying = cell > widest, top = TITLE + (lying ? size + 14 : widest + 2);
   const gap = cell > 40 ? 2 : cell > 16 ? 1 : 0;
   return { order, groups: grouped ? groups : [], cell, left: widest + bracket, size, lying, top, gap };
 }
@@ -69,13 +71,19 @@ function measureMap(pen) {
 function drawMap() {
   const pen = canvas.getContext("2d"), scale = Math.max(window.devicePixelRatio, printing ? 3 : 1);
   map = measureMap(pen);
-  const { order, cell: side, left, top: above, gap } = map;
+  const { cell: side, left, top: above } = map;
   const width = left + L * side + 2, height = above + L * side + 2;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
   pen.setTransform(scale, 0, 0, scale, 0, 0);
+  paintMap(pen, scale);
+  drawLegend(ramp(), top(view.figure));
+}
+// Cells, labels and the outline of the pair selected.
+function paintMap(pen, scale) {
+  const { order, cell: side, left, top: above, gap } = map;
   const colors = ramp(), highest = top(view.figure);
   const lined = hatch(pen, false, scale), crossed = hatch(pen, true, scale), plain = css("--plain");
   order.forEach((query, row) =>
@@ -94,7 +102,6 @@ function drawMap() {
   );
   drawLabels(pen);
   outlineSelected(pen);
-  drawLegend(colors, highest);
 }
 
 function writeNumber(pen, number, x, y, ink, query, candidate) {
@@ -120,14 +127,15 @@ function drawLabels(pen) {
   order.forEach((i, at) => {
     const middle = at * side + (side - gap) / 2;
     pen.textAlign = "right";
-    pen.fillText(label(i), left - 6, above + middle);
+    pen.fillText(language(i), left - 6, above + middle);
     pen.save();
     pen.translate(left + middle, above - 6);
     if (!lying) pen.rotate(-Math.PI / 2);
     pen.textAlign = lying ? "center" : "left";
-    pen.fillText(label(i), 0, lying ? -size / 2 : 0);
+    pen.fillText(language(i), 0, lying ? -size / 2 : 0);
     pen.restore();
   });
+  drawTitles(pen);
   for (const [name, first, last] of groups) {
     pen.fillStyle = css("--surface");
     if (first) {
@@ -135,9 +143,9 @@ function drawLabels(pen) {
       pen.fillRect(left + first * side - gap / 2 - 1, above, 2, L * side);
     }
     pen.fillStyle = css("--rule");
-    pen.fillRect(40, above + first * side + 1, 2, (last - first) * side - gap - 2);
+    pen.fillRect(TITLE + 40, above + first * side + 1, 2, (last - first) * side - gap - 2);
     pen.save();
-    pen.translate(36, above + (first + last) * side / 2);
+    pen.translate(TITLE + 36, above + (first + last) * side / 2);
     pen.rotate(-Math.PI / 2);
     pen.fillStyle = css("--muted");
     pen.font = font(10);
@@ -147,6 +155,20 @@ function drawLabels(pen) {
     if (fits) lines.forEach((line, k) => pen.fillText(line, 0, -6 - 11 * (lines.length - 1 - k)));
     pen.restore();
   }
+}
+// Titles of the axes: who asks, who answers.
+function drawTitles(pen) {
+  const { left, top: above, cell: side } = map, middle = L * side / 2;
+  pen.font = font(13);
+  pen.fillStyle = css("--muted");
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  pen.fillText("answers", left + middle, 8);
+  pen.save();
+  pen.translate(8, above + middle);
+  pen.rotate(-Math.PI / 2);
+  pen.fillText("asks", 0, 0);
+  pen.restore();
 }
 function wrap(pen, text, width) {
   const lines = [""];

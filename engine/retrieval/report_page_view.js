@@ -8,10 +8,13 @@ function describe(query, candidate) {
     [key, name],
   ) => [name, written(key, value(key, m, s, p, direction))]);
   const ends = ["ci_low", "ci_high"].map((end) => percent(value(end, m, s, p, direction)));
-  rows.splice(1, 0, ["95% interval", ends.join(" to ")]);
-  rows.push(["n", String(n)], ["chance of R@1", percent(1 / n)]);
+  rows.splice(1, 0, ["95% interval", ends.join(" to ")], ["q", qText(discovery(m, s, p, direction))]);
+  if (meta.baseline >= 0) {
+    rows.push(["Duration alone", percent(value("recall_at_1", BASELINE, 0, p, direction))]);
+  }
+  rows.push(["Chance", percent(1 / n)], ["Hub", hub(m, s, p, direction)]);
   const hits = Math.round(value("recall_at_1", m, s, p, direction) * n);
-  return [title, rows, `${hits} of ${n} first, ${meta.measures[m].label}, state ${stateName(s)}`];
+  return [title, rows, `${hits} of ${n} first, ${scoringName()}, state ${stateName(s)}`];
 }
 function point(row, column, x, y, spoken) {
   const { order, cell: side, left, top: above } = map,
@@ -76,43 +79,77 @@ function draw() {
   $("state").value = state;
   $("state").setAttribute("aria-valuetext", `state ${name}`);
   $("state-name").textContent = name;
-  for (const id of ["figure", "view", "order", "query", "candidate"]) $(id).value = view[id];
+  for (const id of ["figure", "view", "order", "query", "candidate", "correction"]) $(id).value = view[id];
+  $("correction-note").textContent = meta.corrections[view.correction].about;
   document.querySelectorAll("#measures input").forEach((radio, m) => {
     radio.checked = m === measure;
   });
-  const title = `${FIGURES[figure]} of ${meta.measures[measure].label}, state ${name}`;
+  const title = `${FIGURES[figure]} of ${scoringName()}, state ${name}`;
   $("map-title").textContent = title;
   $("curve-title").textContent = `${FIGURES[figure]} along the states, ${whose}`;
-  const label = `${title}: ${L} languages as queries in rows and as candidates in columns`;
+  const label = `${title}: the languages in rows ask, those in columns answer`;
   canvas.setAttribute("aria-label", label);
   drawMap();
   drawCurve();
+  drawOnset();
   drawDetail();
 }
-function change(some) {
-  const measure = view.measure;
-  Object.assign(view, some);
+function drawAll() {
+  drawCards();
   draw();
-  if (view.measure !== measure) drawBest();
-  const { figure, order, query, candidate } = view, measureNow = meta.measures[view.measure].key;
-  const words = { measure: measureNow, state: stateName(view.state), figure, order, view: view.view };
-  if (selected()) words.pair = [query, candidate].map((i) => meta.languages[i].code).join(",");
-  window.history.replaceState(null, "", `#${new URLSearchParams(words)}`);
+  drawBest();
+  drawTable("coverage");
+}
+async function change(some) {
+  if (some.correction !== undefined) await load(some.correction);
+  Object.assign(view, some);
+  if (some.correction !== undefined) drawAll();
+  else draw();
+  if (some.measure !== undefined) drawBest();
+  writeAddress();
 }
 // The address names what is shown, so that it can be passed on.
-function readAddress() {
+function writeAddress() {
+  const { figure, order, query, candidate } = view, { key } = meta.measures[view.measure];
+  const words = { measure: key, correction: meta.corrections[view.correction].key };
+  Object.assign(words, { state: stateName(view.state), figure, order, view: view.view });
+  if (selected()) words.pair = [query, candidate].map((i) => meta.languages[i].code).join(",");
+  for (const [id, { sort, filter }] of Object.entries(shownOf)) {
+    if (sort) words[`${id}-sort`] = String(sort);
+    if (filter) words[`${id}-filter`] = filter;
+  }
+  window.history.replaceState(null, "", `#${new URLSearchParams(words)}`);
+}
+async function readAddress() {
   const words = new URLSearchParams(window.location.hash.slice(1)), codes = meta.languages.map((l) => l.code);
-  view.measure = Math.max(0, meta.measures.map((m) => m.key).indexOf(words.get("measure")));
+  const among = (list, word) => Math.max(0, list.map(({ key }) => key).indexOf(words.get(word)));
+  const correction = among(meta.corrections, "correction");
+  await load(correction);
+  Object.assign(view, { measure: among(meta.measures, "measure"), correction });
   const state = meta.states.indexOf(words.get("state"));
-  view.state = state >= 0 ? state : meta.best[view.measure] ?? S - 1;
+  view.state = state >= 0 ? state : bestOf(view.measure) ?? S - 1;
   if (words.get("figure") in FIGURES) view.figure = words.get("figure");
   if (words.get("order") === "cluster") view.order = "cluster";
   if (words.get("view") === "mean") view.view = "mean";
+  for (const [id, shown] of Object.entries(shownOf)) {
+    const sort = Number(words.get(`${id}-sort`));
+    Object.assign(shown, {
+      filter: words.get(`${id}-filter`) ?? "",
+      sort: Number.isInteger(sort) ? sort : 0,
+    });
+    $(`${id}-filter`).value = shown.filter;
+  }
   const [query, candidate] = (words.get("pair") ?? "").split(",").map((code) => codes.indexOf(code));
-  if (query >= 0 && pairAt[query * L + candidate] >= 0) Object.assign(view, { query, candidate });
+  const there = query >= 0 && pairAt[query * L + candidate] >= 0;
+  Object.assign(view, there ? { query, candidate } : { query: -1, candidate: -1 });
 }
 function fillControls() {
   $("state").max = S - 1;
+  $("correction").append(
+    ...meta.corrections.map(({ label }, c) => node("option", { value: String(c) }, label)),
+  );
+  $("correction").addEventListener("change", () => change({ correction: Number($("correction").value) }));
+  $("correction").parentElement.hidden = meta.corrections.length < 2;
   $("figure").append(...Object.entries(FIGURES).map(([key, name]) => node("option", { value: key }, name)));
   for (const id of ["query", "candidate"]) {
     $(id).append(
@@ -125,10 +162,6 @@ function fillControls() {
   for (const id of ["figure", "view", "order"]) {
     $(id).addEventListener("change", () => change({ [id]: $(id).value }));
   }
-  $("more").addEventListener("click", () => {
-    allPairs = !allPairs;
-    drawBest();
-  });
 }
 function pick(id, i) {
   const other = id === "query" ? "candidate" : "query";
@@ -144,18 +177,15 @@ function print(on) {
   draw();
 }
 async function start() {
-  await Promise.all(meta.measures.map((_, m) => unpack(m)));
+  readCoverage();
+  addTools("best", "language, code, group or family");
+  addTools("coverage", "language, code or group");
+  ["map", "curve"].forEach(addDownloads);
+  await readAddress();
   document.querySelector("main").hidden = false;
   fillControls();
-  drawCards();
-  readAddress();
-  draw();
-  drawBest();
-  window.addEventListener("hashchange", () => {
-    readAddress();
-    draw();
-    drawBest();
-  });
+  drawAll();
+  window.addEventListener("hashchange", () => readAddress().then(drawAll));
   window.addEventListener("resize", draw);
   dark().addEventListener("change", draw);
   window.addEventListener("beforeprint", () => print(true));

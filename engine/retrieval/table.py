@@ -1,7 +1,7 @@
-"""Retrieval table: the rows of a report, as Parquet and as CSV.
+"""Tables of a report, as Parquet and as CSV.
 
-One row per pair, state, measure and direction: 1.75 million of 102 languages, 34 states and 5 measures. A
-failed write leaves the older table.
+One row of the retrieval table per pair, state, scoring and direction: 7.7 million of 102 languages, 34
+states, 8 measures and 2 corrections. A failed write leaves the older table.
 """
 
 import pathlib
@@ -9,45 +9,138 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int
+from jaxtyping import Float, Int, Int32, Shaped
 
-from isogloss.engine.retrieval import metrics
+from isogloss.engine.retrieval import contrasts, metrics
+from isogloss.engine.retrieval.scorings import scoring
 from isogloss.engine.runtime import atomic_write, table_files
 
+Pairs = Sequence[tuple[str, str]]
 
-def tabulate(results: metrics.Results) -> pa.Table:
-    """Table of one row per pair, state, measure and direction, in that order.
+
+def tabulate(
+    results: metrics.Results,
+    hubs: Int32[np.ndarray, "P S M 2"],
+    sentences: Sequence[Sequence[str]],
+    fdr: str,
+    candidates: int,
+) -> pa.Table:
+    """Table of one row per pair, state, scoring and direction, in that order.
 
     `direction` names the query language first: "en->fr" asks in English among French candidates.
-    Chunks not computed have no row; a pair without common sentences has rows with n = 0.
+    Chunks not computed have no row; a pair without common sentences has rows with n = 0. q is computed over
+    all rows of the table.
+
+    Args:
+      results: all figures.
+      hubs: position of the candidate that comes first most often, among the sentences of its pair.
+      sentences: ids of the sentences that both languages of each pair have.
+      fdr: "bh" or "by".
+      candidates: number of candidates that recall_at_1_of is for; the column's name has it.
     """
     pair, state, measure = (np.repeat(axis, 2) for axis in np.nonzero(results.computed))
     direction = np.tile([0, 1], len(pair) // 2)
     n = results.n[pair]
-    a, b = ([pair[side] for pair in results.pairs] for side in (0, 1))
-    arrows = [f"{x}->{y}" for a_b in results.pairs for x, y in (a_b, a_b[::-1])]
-    columns: dict[str, pa.Array] = {
-        "language_a": _labels(a, pair),
-        "language_b": _labels(b, pair),
-        "state": _labels(results.states, state),
-        "measure": _labels(results.measures, measure),
-        "direction": _labels(arrows, 2 * pair + direction),
+    columns = {
+        **_pair_columns(results.pairs, pair),
+        "state": labels(results.states, state),
+        **scoring_columns(results.measures, measure),
+        "direction": labels(arrows(results.pairs), 2 * pair + direction),
         "n": pa.array(n, pa.int32()),
     }
     values = results.values[pair, state, measure, direction]
-    for f, name in enumerate(metrics.FIGURES):
+    for f, name in enumerate(metrics.ALL_FIGURES):
         if name == "ci_low":
             columns["chance"] = pa.array(1 / np.where(n > 0, n, np.nan), pa.float64())
-        columns[name] = pa.array(values[:, f], pa.float64())
-    return pa.table(columns)
+        column = f"{name}_{candidates}" if name == "recall_at_1_of" else name
+        columns[column] = pa.array(values[:, f], pa.float64())
+        if name == "p":
+            columns["q"] = pa.array(contrasts.false_discovery(values[:, f], fdr), pa.float64())
+    positions = hubs[pair, state, measure, direction]
+    places = zip(pair.tolist(), positions.tolist(), strict=True)
+    names = [sentences[p][at] if at >= 0 else "" for p, at in places]
+    return pa.table(columns | {"hub": pa.array(names, pa.string())})
 
 
-def _labels(names: Sequence[str], index: Int[np.ndarray, " R"]) -> pa.Array:
+def tabulate_halves(results: metrics.Results, halves: Float[np.ndarray, "P S M 2 3"]) -> pa.Table:
+    """Table of R@1 within halves of the sentences: as they are, CSLS inside the half, CSLS from the other."""
+    pair, state, measure, direction = np.nonzero(~np.isnan(halves[..., 0]))
+    names = ("recall_at_1", "recall_at_1_csls", "recall_at_1_csls_inductive")
+    return pa.table(
+        {
+            **_pair_columns(results.pairs, pair),
+            "state": labels(results.states, state),
+            "measure": labels(results.measures, measure),
+            "direction": labels(arrows(results.pairs), 2 * pair + direction),
+            "candidates": pa.array(results.n[pair] / 2, pa.float64()),
+            **{
+                name: pa.array(halves[pair, state, measure, direction, i], pa.float64())
+                for i, name in enumerate(names)
+            },
+        }
+    )
+
+
+def tabulate_contrasts(
+    results: metrics.Results,
+    compared: Int[np.ndarray, "K 9"],
+    values: Float[np.ndarray, "K 4"],
+    fdr: str,
+) -> pa.Table:
+    """Table of paired differences of R@1, one row each; q is computed within each family.
+
+    Args:
+      results: figures of the grid, for the names.
+      compared: family, pair, state, scoring, direction, then those four of the other cell.
+      values: `contrasts.VALUES`.
+      fdr: "bh" or "by".
+    """
+    family = compared[:, 0]
+    columns: dict[str, pa.Array] = {"compared_with": labels(contrasts.FAMILIES, family)}
+    for prefix, (pair, state, measure, direction) in (
+        ("", compared[:, 1:5].T),
+        ("other_", compared[:, 5:].T),
+    ):
+        cells = {
+            **_pair_columns(results.pairs, pair),
+            "state": labels(results.states, state),
+            **scoring_columns(results.measures, measure),
+            "direction": labels(arrows(results.pairs), 2 * pair + direction),
+        }
+        columns |= {prefix + name: column for name, column in cells.items()}
+    columns |= {name: pa.array(values[:, i], pa.float64()) for i, name in enumerate(contrasts.VALUES)}
+    q = np.full(len(values), np.nan)
+    for each in np.unique(family):
+        q[family == each] = contrasts.false_discovery(values[family == each, -1], fdr)
+    return pa.table(columns | {"q": pa.array(q, pa.float64())})
+
+
+def _pair_columns(pairs: Pairs, index: Int[np.ndarray, " R"]) -> dict[str, pa.Array]:
+    names = ("language_a", "language_b")
+    return {name: labels([pair[side] for pair in pairs], index) for side, name in enumerate(names)}
+
+
+def scoring_columns(names: Sequence[str], index: Int[np.ndarray, " R"]) -> dict[str, pa.Array]:
+    """Columns `measure` and `correction` of scorings by their indices."""
+    both = [scoring(name) for name in names]
+    return {
+        "measure": labels([each.measure for each in both], index),
+        "correction": labels([each.correction for each in both], index),
+    }
+
+
+def arrows(pairs: Pairs) -> list[str]:
+    """Names of the directions of all pairs: those of pair p stand at 2 p and 2 p + 1."""
+    return [f"{x}->{y}" for pair in pairs for x, y in (pair, pair[::-1])]
+
+
+def labels(names: Sequence[str], index: Shaped[np.ndarray, " R"]) -> pa.Array:
+    """Column of names by their indices."""
     coded = pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array(names, pa.string()))
     return coded.cast(pa.string())
 
 
-def write_table(table: pa.Table, out: pathlib.Path) -> None:
-    """Write retrieval.parquet and retrieval.csv: the same rows in the same order, NaN as "nan"."""
-    atomic_write.write_whole(out / "retrieval.parquet", lambda file: table_files.write_parquet(table, file))
-    atomic_write.write_whole(out / "retrieval.csv", lambda file: table_files.write_csv(table, file))
+def write_table(table: pa.Table, out: pathlib.Path, name: str = "retrieval") -> None:
+    """Write NAME.parquet and NAME.csv: the same rows in the same order, NaN as "nan"."""
+    atomic_write.write_whole(out / f"{name}.parquet", lambda file: table_files.write_parquet(table, file))
+    atomic_write.write_whole(out / f"{name}.csv", lambda file: table_files.write_csv(table, file))

@@ -31,6 +31,7 @@ def draft(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
     A draft that still exists when the block ends is removed.
     """
+    # Beside the final path, because a rename is atomic only within a file system.
     where = _where(path.parent)
     while True:
         base = f".{path.stem}~{where}~{secrets.token_hex(4)}"
@@ -41,7 +42,7 @@ def draft(path: pathlib.Path) -> Iterator[pathlib.Path]:
                 if _lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink:
                     yield path.with_name(base + path.suffix)
                     return
-            finally:
+            finally:  # the lock goes last and while it is held: until then it marks the draft as alive
                 for left in (path.with_name(base + path.suffix), lock):
                     _remove(left)
 
@@ -57,6 +58,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
     try:
         with draft(path) as made:
             write(made)
+            # A rename may reach the disk before the content does.
             with made.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(made, path)
@@ -90,6 +92,7 @@ def _sweep(folder: pathlib.Path) -> None:
         if found := _DRAFT.fullmatch(path.name):
             drafts[found[1], found[2]].append(path)
     for (base, where), paths in drafts.items():
+        # Of a draft without its lock file only the age tells.
         lock = folder / f"{base}.lock"
         if _abandoned(lock if lock in paths else paths[0], where == _where(folder)):
             for path in sorted(paths, key=lock.__eq__):  # the lock last: it marks the others as abandoned
@@ -111,6 +114,7 @@ def _abandoned(path: pathlib.Path, seen: bool) -> bool:
                 return False
             if free and seen:
                 return True
+        # A free lock proves nothing where the writer's lock wouldn't be seen.
         return time.time() - path.stat().st_mtime > _OLD
     except (FileNotFoundError, PermissionError):
         return False  # the writer has just finished, or is another user
@@ -119,6 +123,7 @@ def _abandoned(path: pathlib.Path, seen: bool) -> bool:
 def _lock(descriptor: int) -> bool | None:
     """True if this process now holds the file's lock; None where the file system has no locks."""
     try:
+        # flock, not fcntl's record locks: those end when any handle of the file in this process is closed.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
@@ -133,12 +138,13 @@ def _where(folder: pathlib.Path) -> str:
     Processes with the same hash see each other's locks, whatever containers they run in.
     """
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
+    # Host names and process numbers recur when a container is restarted; the id of a boot doesn't.
     kernel = boot.read_text() if boot.is_file() else socket.gethostname()
     return hashlib.sha256(f"{kernel} {folder.stat().st_dev}".encode()).hexdigest()[:8]
 
 
 def _remove(path: pathlib.Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)  # another process may be sweeping the same draft
     else:
         path.unlink(missing_ok=True)

@@ -45,7 +45,7 @@ class Programs:
             return
         from numba.core import event  # noqa: PLC0415 Numba takes long to import
 
-        counter = self
+        counter = self  # inside of the listener `self` is the listener
 
         class OnNumba(event.Listener):
             def on_start(self, event: event.Event) -> None:
@@ -88,7 +88,7 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         if implementation.startswith("numba"):
             _keep_functions(folder.resolve())
-    before = counter.counts()
+    before = counter.counts()  # the counter is the process's, the result only of what follows
     return lambda: {what: count - before[what] for what, count in counter.counts().items()}
 
 

@@ -5,6 +5,7 @@ immediately; `rows` waits and copies the shard of each device, never a gathered 
 program of one shape, so a row's result doesn't depend on its position or on the other rows.
 """
 
+import time
 from collections.abc import Callable, Iterator
 
 import jax
@@ -36,6 +37,23 @@ def rows_that_fit(most: int, step_bytes: Callable[[int], int], memory: int | Non
     while rows > 1 and memory is not None and step_bytes(rows) > memory:
         rows //= 2
     return rows
+
+
+def seconds_to_compile(program: Program, parameters: nnx.State, *arrays: jax.ShapeDtypeStruct) -> float:
+    """Seconds that a program takes to compile for all devices of this host; nothing is allocated.
+
+    Args:
+      program: function that each device runs.
+      parameters: their shapes.
+      arrays: shapes of the rows of one device.
+    """
+    found = jax.local_devices()
+    stacked = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((len(found), *leaf.shape), leaf.dtype), (parameters, *arrays)
+    )
+    start = time.perf_counter()
+    jax.pmap(program, devices=found).lower(*stacked).compile()
+    return time.perf_counter() - start
 
 
 class Replicas:
@@ -79,6 +97,7 @@ class DataParallel:
     def _split(self, array: np.ndarray) -> np.ndarray:
         full = array
         if len(array) < self.capacity:
+            # Zeros give finite results, which nobody reads; another shape would be compiled anew.
             full = np.zeros((self.capacity, *array.shape[1:]), array.dtype)
             full[: len(array)] = array
         return full.reshape(len(self.devices), self.rows_per_device, *array.shape[1:])

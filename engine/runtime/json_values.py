@@ -56,6 +56,7 @@ def differences(
     """
     return "".join(
         f"\n  {key}: {names[0]} {_brief(there)}, {names[1]} {_brief(here)}"
+        # Through JSON and back, so that both are compared as they would be stored.
         for key, there, here in _differing(json.loads(json.dumps(found)), json.loads(json.dumps(wanted)), "")
     )
 

@@ -9,11 +9,13 @@ import pathlib
 import types
 import typing
 
+from isogloss.engine.runtime import place
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.place import BucketPath, Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.shards import Share
 
-Value = bool | int | float | str | pathlib.Path | tuple[str, ...] | None
+Value = bool | int | float | str | Place | tuple[str, ...] | None
 
 
 def option(
@@ -23,6 +25,7 @@ def option(
     choices: tuple[str, ...] = (),
     minimum: int | float | None = None,
     all_if_empty: bool = False,
+    positional: bool = False,
 ) -> typing.Any:  # noqa: ANN401 (the type of a field is its annotation, as with dataclasses.field)
     """Field of a job's configuration.
 
@@ -32,8 +35,15 @@ def option(
       choices: allowed values, where the annotation doesn't name them.
       minimum: smallest allowed number.
       all_if_empty: True if an empty tuple means all; the flag's value is then "all".
+      positional: True if the values are the command's arguments that aren't flags.
     """
-    metadata = {"help": help, "choices": choices, "minimum": minimum, "all_if_empty": all_if_empty}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "all_if_empty": all_if_empty,
+        "positional": positional,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -50,6 +60,8 @@ class Option:
       choices: allowed values; empty if any value is allowed.
       minimum: smallest allowed number.
       all_if_empty: True if an empty tuple means all.
+      positional: True if the values are the command's arguments that aren't flags.
+      bucket: True if a path may be in a bucket.
     """
 
     name: str
@@ -60,36 +72,43 @@ class Option:
     choices: tuple[str, ...]
     minimum: int | float | None
     all_if_empty: bool
+    positional: bool
+    bucket: bool
 
 
 def options(config: "type[JobConfig] | JobConfig") -> tuple[Option, ...]:
     """Options of a job, in the order of its fields; options common to all jobs come last."""
     of_all_jobs = {field.name for field in dataclasses.fields(ShardedJobConfig)}
+    # Dataclasses list inherited fields first; a reader of --help wants the job's own first.
     fields = sorted(dataclasses.fields(config), key=lambda field: field.name in of_all_jobs)
     return tuple(_option(field) for field in fields)
 
 
 def _option(field: "dataclasses.Field[object]") -> Option:
-    kind, choices = _kind(field.type)
+    kind, choices, bucket = _kind(field.type)
     required = field.default is dataclasses.MISSING
     return Option(
         name=field.name,
         kind=kind,
         default=None if required else typing.cast(Value, field.default),
         required=required,
+        bucket=bucket,
         **{**field.metadata, "choices": choices or field.metadata["choices"]},
     )
 
 
-def _kind(annotation: object) -> tuple[type, tuple[str, ...]]:
-    """Type of a field without None, and the choices of a Literal."""
+def _kind(annotation: object) -> tuple[type, tuple[str, ...], bool]:
+    """Type of a field without None, the choices of a Literal, and whether a path may be in a bucket."""
+    bucket = False
     if isinstance(annotation, types.UnionType):
-        [annotation] = [part for part in typing.get_args(annotation) if part is not types.NoneType]
+        parts = typing.get_args(annotation)
+        bucket = BucketPath in parts
+        [annotation] = [part for part in parts if part not in (types.NoneType, BucketPath)]
     if typing.get_origin(annotation) is typing.Literal:
-        return str, typing.get_args(annotation)
-    kind = typing.get_origin(annotation) or annotation
+        return str, typing.get_args(annotation), False
+    kind = typing.get_origin(annotation) or annotation  # tuple[str, ...] is a tuple
     assert isinstance(kind, type)
-    return kind, ()
+    return kind, (), bucket
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +126,7 @@ class JobConfig:
         for each in options(self):
             value = getattr(self, each.name)
             if each.kind is pathlib.Path and value is not None:
-                value = path(each.name, value).expanduser()  # Python callers may give a string
+                value = path(each, value)  # Python callers may give a string
                 object.__setattr__(self, each.name, value)  # the dataclass is frozen
             _check(each, value)
 
@@ -149,18 +168,30 @@ def compilation_cache_option() -> typing.Any:  # noqa: ANN401 (as `option`)
     return option("Folder that keeps compiled programs for the next run; none by default.", None)
 
 
-def path(name: str, value: str | pathlib.Path) -> pathlib.Path:
-    """Path that an option names; Refusal if it is empty or of a bucket."""
-    if not str(value):
-        raise Refusal(f"--{name} is empty; name a file or folder")
-    if "://" in str(value):
-        raise Refusal(
-            f"--{name}={value}: must be a folder or file of a file system, buckets can't be used yet"
-        )
-    return pathlib.Path(value)
+def path(each: Option, value: str | Place) -> Place:
+    """Path that an option names, "~" expanded.
+
+    Raises:
+      Refusal: it is empty, or in a bucket although the option names a file or folder, or of another scheme.
+    """
+    text = str(value)
+    if not text:
+        raise Refusal(f"--{each.name} is empty; name a file or folder")
+    try:
+        in_bucket = place.parse(text)
+    except ValueError as error:
+        raise Refusal(f"--{each.name}={text}: {error}") from error
+    if in_bucket and each.bucket:
+        return in_bucket
+    if "://" in text or text.startswith(("s3:/", "gs:/")):  # pathlib turns two slashes into one
+        allowed = "a folder, or a path in a bucket of s3:// or gs://" if each.bucket else "on a file system"
+        only = "" if each.bucket else "; only --store and --grid may be in a bucket"
+        raise Refusal(f"--{each.name}={text}: must be {allowed}{only}")
+    return pathlib.Path(value).expanduser()  # pyright: ignore[reportArgumentType]
 
 
 def _check(each: Option, value: object) -> None:
+    # None is allowed where it is the default and means "not given".
     if value is None and (each.required or each.default is not None):
         raise Refusal(f"--{each.name} is missing; --help describes it")
     if each.kind is str and value == "":
@@ -174,6 +205,7 @@ def _check(each: Option, value: object) -> None:
 
 
 def _at_least(value: object, minimum: float | int) -> bool:
+    # Written so that NaN, which compares as false, is refused with the infinities.
     return isinstance(value, int | float) and minimum <= value < float("inf")
 
 

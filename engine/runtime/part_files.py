@@ -56,6 +56,7 @@ class PartFiles:
         Raises:
           OSError: a file can't be written; older files are kept.
         """
+        # Older files go last, so that a run killed on the way hasn't lost what a run of old settings needs.
         for kind, write in zip(self.kinds, writers, strict=True):
             atomic_write.write_whole(self.path(unit, kind), write)
         self._drop_others(unit, self.kinds)
@@ -82,6 +83,7 @@ class PartFiles:
         return {urllib.parse.unquote(path.name.rsplit(".", 2)[0]) for path in parts}
 
     def _drop_others(self, unit: str, kinds: tuple[str, ...]) -> None:
+        # A name is matched with its fingerprint, so "a" doesn't take the files of "a.b".
         mine = {self.path(unit, kind) for kind in kinds}
         for old in set(self.folder.glob(f"{glob.escape(_stem(unit))}.{_FINGERPRINT}.*")) - mine:
             old.unlink(missing_ok=True)

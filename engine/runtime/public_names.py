@@ -23,4 +23,5 @@ def on_demand(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(modules[name]), name)
 
+    # Without the second, notebooks would complete only names that were used before.
     return find, lambda: sorted({*vars(sys.modules[package]), *modules})

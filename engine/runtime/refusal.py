@@ -1,7 +1,7 @@
-"""Exceptions that users cause: bad input or options, and a disk that can't be written to.
+"""Exceptions that users cause: bad input or options, a disk that can't be written to, a bucket out of reach.
 
-A job then prints only the message and exits with code 2. Every other exception is a fault of the program and
-is shown with a traceback.
+A job then prints only the message and exits with code 2, or with 1 if another try may succeed. Every other
+exception is a fault of the program and is shown with a traceback.
 """
 
 
@@ -11,3 +11,14 @@ class Refusal(ValueError):
 
 class WriteError(OSError):
     """Results can't be written, as on a full disk; the message names the file, what was written is kept."""
+
+
+class UnfinishedError(RuntimeError):
+    """A process that a job started died, and starting it again may help; the message names it and its log.
+
+    The job prints only the message and exits with code 1.
+    """
+
+
+class UnreachableError(OSError):
+    """A bucket doesn't answer any more; what was written is kept, and a later run may succeed."""

@@ -35,6 +35,7 @@ class Share:
 
     def of(self, units: Sequence[Unit]) -> Sequence[Unit]:
         """Contiguous slice of `units`; all slices make the whole, their sizes differ by at most 1."""
+        # Contiguous, because neighbours share what a unit needs: a language's states, a folder's files.
         bounds = [len(units) * i // self.count for i in (self.index, self.index + 1)]
         return units[bounds[0] : bounds[1]]
 
@@ -52,10 +53,10 @@ def product_flops(platform: str) -> float:
     dtype = jnp.float32 if platform == "cpu" else jnp.bfloat16
     x = jnp.asarray(np.random.default_rng(0).standard_normal((size, size)), dtype)
     product = jax.jit(jnp.matmul)
-    product(x, x).block_until_ready()
+    product(x, x).block_until_ready()  # compiles
     best = np.inf
     for _ in range(5):
         start = time.perf_counter()
-        product(x, x).block_until_ready()
+        product(x, x).block_until_ready()  # JAX returns before the product is done
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best

@@ -1,4 +1,7 @@
-"""Tables on disk: Parquet for programs, CSV for people; the same rows in the same order, NaN as "nan"."""
+"""Tables on disk: Parquet for programs, CSV for people; the same rows in the same order, NaN as "nan".
+
+A Parquet file says which version of isogloss wrote it, and not when: the same tables have the same bytes.
+"""
 
 import csv
 import pathlib
@@ -7,20 +10,26 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 from pyarrow import parquet
 
+from isogloss.engine.runtime import version
 from isogloss.engine.runtime.refusal import Refusal
 
 
 def write_parquet(table: pa.Table, path: pathlib.Path) -> None:
     """Write a whole table."""
     with path.open("wb") as file:  # in an ASCII locale, pyarrow itself can't open paths of other letters
-        parquet.write_table(table, file)
+        parquet.write_table(table.cast(_with_version(table.schema)), file)
 
 
 def write_parquet_in_pieces(schema: pa.Schema, tables: Iterable[pa.Table], path: pathlib.Path) -> None:
     """Write tables one after the other, one row group each, so that memory holds only one."""
-    with path.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
+    # Opened by Python for the same reason as above.
+    with path.open("wb") as file, parquet.ParquetWriter(file, _with_version(schema)) as writer:
         for table in tables:
             writer.write_table(table)
+
+
+def _with_version(schema: pa.Schema) -> pa.Schema:
+    return schema.with_metadata({**(schema.metadata or {}), "isogloss_version": version.isogloss_version()})
 
 
 def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -43,8 +52,18 @@ def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa
 
 def write_csv(table: pa.Table, path: pathlib.Path) -> None:
     """Write a table without lists; only fields that need quotes get them, and floats read back equal."""
+    _write_text(table, path, ",")
+
+
+def write_tsv(table: pa.Table, path: pathlib.Path) -> None:
+    """Write a table without lists, with tabs between fields; otherwise as `write_csv`."""
+    _write_text(table, path, "\t")
+
+
+def _write_text(table: pa.Table, path: pathlib.Path, separator: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, delimiter=separator, lineterminator="\n")
         writer.writerow(table.column_names)
+        # In pieces, because rows of Python objects take many times the memory of columns.
         for batch in table.to_batches(max_chunksize=65536):
             writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))

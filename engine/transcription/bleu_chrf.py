@@ -26,6 +26,7 @@ def bleu(texts: Sequence[str], references: Sequence[str]) -> tuple[Resampled, st
     if not texts:
         return NO_RATE, ""
     value = metric.corpus_score(list(texts), [list(references)]).score
+    # sacrebleu scores single sentences with effective order; of them only the counts are used.
     each = [whole.sentence_score(t, [r]) for t, r in zip(texts, references, strict=True)]
     contributions = np.asarray([[*s.counts, *s.totals, s.sys_len, s.ref_len] for s in each], np.int64)
     draws = [
@@ -55,6 +56,7 @@ def chrf(texts: Sequence[str], references: Sequence[str]) -> tuple[Resampled, st
 
 
 def _resampled(contributions: Int[np.ndarray, "U K"]) -> Int[np.ndarray, "R K"]:
+    # How often each sentence is drawn, times its counts: no text is scored again for a resample.
     counts = bootstrap.resamples(len(contributions)).astype(np.int64)
     return counts @ contributions
 
@@ -75,6 +77,7 @@ def _matches(text: str, reference: str) -> list[int]:
 def chrf_of(matches: Int[np.ndarray, "R K"]) -> Float[np.ndarray, " R"]:
     """chrF2 of sums of `_matches`, one row each."""
     ours, theirs, both = np.moveaxis(matches.reshape(len(matches), _ORDER, 3).astype(np.float64), 2, 0)
+    # As in sacrebleu, orders that one side has no n-grams of don't enter the mean over orders.
     counted = (ours > 0) & (theirs > 0)
     orders = np.maximum(counted.sum(1), 1)
     precision = np.where(counted, both / np.maximum(ours, 1), 0.0).sum(1) / orders

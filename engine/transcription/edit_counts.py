@@ -83,8 +83,10 @@ def counts(
             pairs = [(normal(r), normal(t)) for r, t in pairs]
         words = [(_words(r), _words(t)) for r, t in pairs]
         if not normal.spaces:
+            # In such a script spaces separate no words, and writers set them as they like.
             pairs = [("".join(r.split()), "".join(t.split())) for r, t in pairs]
         for unit, split in (("word", words), ("char", pairs)):
+            # Of lists of words or of strings: rapidfuzz compares elements, whatever they are.
             edits = [Levenshtein.distance(r, t) for r, t in split]
             columns[f"{unit}_edits{form}"] = np.asarray(edits, np.int64)
             columns[f"{unit}s{form}"] = np.asarray([len(r) for r, _ in split], np.int64)

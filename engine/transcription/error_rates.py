@@ -48,6 +48,7 @@ class Resampled:
 
     def gain_over(self, other: "Resampled", *, smaller_is_better: bool) -> Figure:
         """Gain of this over `other`, on the same resamples; above 0 is better."""
+        # The draws of both are of the same utterances, so what makes an utterance hard cancels out.
         better, worse = (other, self) if smaller_is_better else (self, other)
         return Resampled(value=better.value - worse.value, draws=better.draws - worse.draws).figure()
 
@@ -62,5 +63,6 @@ def rate(edits: Int[np.ndarray, " U"], lengths: Int[np.ndarray, " U"]) -> Resamp
         return NO_RATE
     if lengths.min() < 1:
         raise Refusal("a reference must have at least one word or character, got one of none")
+    # Edits and lengths are drawn together: the rate of a resample is a ratio of sums, not a mean of rates.
     sums = bootstrap.resamples(n).astype(np.float64) @ np.stack([edits, lengths], axis=1).astype(np.float64)
     return Resampled(value=float(edits.sum() / lengths.sum()), draws=sums[:, 0] / sums[:, 1])

@@ -75,6 +75,7 @@ def _lines(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, 
 
 
 def _axes(axes: Axes, states: Sequence[str], *, percent: bool) -> None:
+    # At most some 16 labels fit; the last state always has one, so its neighbours give way.
     step = -(-len(states) // 16)
     shown = [i for i in range(len(states) - 1) if i % step == 0 and i + 1.4 * step < len(states)]
     shown.append(len(states) - 1)

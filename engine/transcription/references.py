@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import pathlib
 from collections.abc import Mapping
 
 from isogloss.engine.activations import activation_store
@@ -46,7 +45,7 @@ def read(
         written = _written_as(translation or language, given.tokens[language], given.vocabulary)
         normal = edit_counts.normaliser(written, spellings)
         listed = given.source.utterances(language)
-        if translate:
+        if translate:  # a sentence's English text is the reference of all its recordings
             texts = {u.name: by_sentence.get(u.sentence, "") for u in listed}
         else:
             texts = {u.name: u.transcription for u in listed}
@@ -75,8 +74,12 @@ def _translations(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
 
     Without --references it is the corpus's English; both are empty if the corpus has none.
     """
-    opened = None if config.corpus is None else corpus.open_corpus(config.corpus)
-    there = opened.languages() if opened else activation_store.languages(pathlib.Path(str(config.store)))
+    opened = None if config.corpus is None else corpus.open_corpus(config.corpus, config.columns)
+    if opened:
+        there = opened.languages()
+    else:
+        assert config.store is not None  # one of the two is given
+        there = activation_store.languages(config.store)
     english = [code for code in there if whisper_code(code) == "en"]
     code = config.references or next(iter(english), "")
     if not code:
@@ -85,6 +88,7 @@ def _translations(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
     if opened:
         listed = opened.listing(code).utterances
         return code, {utterance.sentence: utterance.transcription for utterance in listed}
-    store = activation_store.open_store(pathlib.Path(str(config.store)), code)
+    assert config.store is not None
+    store = activation_store.open_store(config.store, code)
     rows = zip(store.coordinate("sentence"), store.coordinate("transcription"), strict=True)
     return code, {str(sentence): str(text) for sentence, text in rows}

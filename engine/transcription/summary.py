@@ -106,6 +106,7 @@ def rows(table: pa.Table, chosen: Sequence[Exit], task: str, normal: Normaliser)
 
 def _comparable(one: Measured, final: Measured, task: str, normal: Normaliser) -> tuple[Resampled, Resampled]:
     """Primary metric of two exits on the utterances scored at both."""
+    # An exit whose output isn't finite for an utterance has no text there; the gain must not depend on it.
     names = [exit.scored["utterance"].to_pylist() for exit in (one, final)]
     if names[0] == names[1]:
         return one.primary, final.primary
@@ -119,6 +120,7 @@ def _comparable(one: Measured, final: Measured, task: str, normal: Normaliser) -
 
 def _best(measured: Sequence[Measured], *, smaller_is_better: bool) -> Measured | None:
     """Exit with the best primary metric, the latest of equals; None if nothing is scored."""
+    # Reversed, because min and max keep the first of equals, and the latest exit is the usual one.
     known = [one for one in reversed(measured) if not np.isnan(one.primary.value)]
     pick: Callable[..., Measured] = min if smaller_is_better else max
     return pick(known, key=lambda one: one.primary.value) if known else None

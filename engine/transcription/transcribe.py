@@ -72,7 +72,7 @@ class TranscribeJob(DecoderJob[Transcript]):
             self.input.source,
             self.input.tokens[unit.language],
             layout=_LAYOUT,
-            settings=self.settings,
+            settings=self.identity,
             normaliser=texts.normal.name,
             references=[texts.by_utterance.get(utterance.name, "") for utterance in unit.utterances],
         )

@@ -15,7 +15,7 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, StateSource, Unusable
 from isogloss.engine.decoding import early_exit
-from isogloss.engine.decoding.decoder_program import Decoded, Decoding
+from isogloss.engine.decoding.decoder_program import Decoded, Decoding, EncodedRows
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.generation import token_limit
 from isogloss.engine.decoding.language_token import Token
@@ -94,6 +94,7 @@ def _groups(
     advance: Callable[[], None],
 ) -> Iterator[tuple[list[_Entry], list[Unusable]]]:
     """Entries of the unit in groups of up to `_PENDING` bytes, or of a step of the decoder."""
+    # One state enters the decoder with and without the norm: it is read once for both.
     by_state = collections.defaultdict(list)
     for exit in task.exits:
         by_state[exit.state].append(exit)
@@ -130,23 +131,18 @@ def _entry(
 def _decode(entries: Sequence[_Entry], task: DecodingTask, decoding: Decoding) -> Iterator[Transcript]:
     if not entries:
         return
-    states = np.stack([entry.states for entry in entries])
-    visible = np.asarray([entry.visible for entry in entries], np.int32)
-    apply_norm = np.asarray([entry.apply_norm for entry in entries], bool)
+    encoded = EncodedRows(
+        states=np.stack([entry.states for entry in entries]),
+        visible=np.asarray([entry.visible for entry in entries], np.int32),
+        apply_norm=np.asarray([entry.apply_norm for entry in entries], bool),
+    )
     languages, likely = [task.token.language] * len(entries), None
     if task.token.how == "detected":
-        languages, likely = decoding.detect(states, visible, apply_norm)
+        languages, likely = decoding.detect(encoded)
     prompts = [decoding.tokens.prompt(language, task.task) for language in languages]
     room = decoding.sizes.text_positions
     limits = [token_limit(e.utterance.frames, room - len(p)) for e, p in zip(entries, prompts, strict=True)]
-    decoded = decoding.generate(
-        states,
-        visible,
-        apply_norm,
-        prompts,
-        np.asarray(limits, np.int32),
-        task.beams,
-    )
+    decoded = decoding.generate(encoded, prompts, np.asarray(limits, np.int32), task.beams)
     for row, (entry, found) in enumerate(zip(entries, decoded, strict=True)):
         token = dataclasses.replace(task.token, language=languages[row])
         probability = None if likely is None else float(likely[row])
@@ -171,6 +167,7 @@ def _transcript(
         visible=entry.visible,
         text=tokens.decode(found.tokens).strip() if finite else None,
         tokens=found.tokens,
+        # The end counts as a token unless the limit came first.
         mean_log_probability=found.log_probability / max(1, len(found.tokens) + (not found.cut)),
         cut=found.cut,
         problem="" if finite else f"{entry.utterance.name}: the decoder's output isn't finite",

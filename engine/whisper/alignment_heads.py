@@ -27,16 +27,10 @@ _LARGE_V3 = (*((7, 0), (10, 17), (12, 18), (13, 12), (16, 1), (17, 14), (19, 11)
 _TURBO = ((2, 4), (2, 11), (3, 3), (3, 6), (3, 11), (3, 14))
 # (mels, features, encoder layers, decoder layers, vocabulary): English-only models have a token less.
 _PUBLISHED: dict[tuple[int, int, int, int, int], tuple[str, Heads]] = {
-    (80, 384, 4, 4, 51864): (
-        "tiny.en",
-        ((1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)),
-    ),
+    (80, 384, 4, 4, 51864): ("tiny.en", ((1, 0), (2, 0), (2, 5), *((3, head) for head in range(5)))),
     (80, 384, 4, 4, 51865): ("tiny", ((2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5))),
     (80, 512, 6, 6, 51864): ("base.en", ((3, 3), (4, 7), (5, 1), (5, 5), (5, 7))),
-    (80, 512, 6, 6, 51865): (
-        "base",
-        ((3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6)),
-    ),
+    (80, 512, 6, 6, 51865): ("base", ((3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6))),
     (80, 768, 12, 12, 51864): (
         "small.en",
         (
@@ -89,7 +83,7 @@ def choose(checkpoint: Checkpoint) -> AlignmentHeads:
       Refusal: the checkpoint's own list names heads that its decoder doesn't have.
     """
     sizes = checkpoint.dimensions
-    if checkpoint.alignment_heads:
+    if checkpoint.alignment_heads:  # an empty list says nothing
         heads = tuple(sorted(set(checkpoint.alignment_heads)))
         bad = [pair for pair in heads if not _exists(pair, sizes)]
         if bad:
@@ -124,6 +118,7 @@ def _published(checkpoint: Checkpoint) -> tuple[str, Heads] | None:
     key = (sizes.mels, sizes.features, sizes.encoder_layers, sizes.decoder_layers, sizes.vocabulary)
     if key != _LARGE_SIZES:
         return _PUBLISHED.get(key)
+    # "large-v20" is neither; a file of OpenAI's that was renamed is still known by its hash.
     named = re.search(r"large-v[12](?!\d)", checkpoint.name)
     name = named[0] if named else _LARGE_FILES.get(checkpoint.sha256)
     return (name, _LARGE[name]) if name else None

@@ -26,6 +26,7 @@ def attention(
     Raises:
       Refusal: `form` is not one of FORMS.
     """
+    # The query is scaled, not the scores: it has K numbers where they have M.
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     if form == "dense":
         return _dense(query, key, value)
@@ -48,6 +49,7 @@ def _chunked(
     rows, frames, heads, width = query.shape
     slab = SLAB if frames % SLAB == 0 else frames
 
+    # Rows and heads become one axis, so that the loop holds keys and values of a single head.
     def heads_first(x: Float[Array, "B T H K"]) -> Float[Array, "BH T K"]:
         return x.transpose(0, 2, 1, 3).reshape(rows * heads, x.shape[1], width)
 
@@ -56,6 +58,7 @@ def _chunked(
 
         def one_slab(q: Float[Array, "slab K"]) -> Float[Array, "slab K"]:
             scores = jnp.matmul(q, k.T, preferred_element_type=jnp.float32)
+            # Less the largest, because exp overflows float32 beyond 88; the quotient stays the same.
             weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
             mixed = jnp.matmul(weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
             # Dividing K numbers of each query is cheaper than dividing M weights.
@@ -79,6 +82,8 @@ def masked_attention(
     """
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     scores = jnp.einsum("bhnk,bhmk->bhnm", query, key, preferred_element_type=jnp.float32)
+    # exp(-inf) is 0 exactly; a large negative number would leave the hidden positions a trace of weight
+    # where all scores are as low.
     scores = jnp.where(visible[:, None], scores, -jnp.inf)
     weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
     return jnp.einsum("bhnm,bhmk->bhnk", weights, value), scores

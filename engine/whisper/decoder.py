@@ -18,22 +18,14 @@ from jaxtyping import Array, Bool, Float, Int
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.attention import masked_attention
-from isogloss.engine.whisper.encoder import gelu, layer_norm
+from isogloss.engine.whisper.encoder import FeedForward, Projections, layer_norm, stacked
 
 KeysValues = tuple[Array, Array]  # each (rows, heads, positions, features / heads)
 Heads = Sequence[tuple[int, int]]  # (layer, head), both from 0
 
 
-class Attention(nnx.Module):
-    """Four projections; keys and values may come from the tokens themselves or from the memory."""
-
-    def __init__(self, features: int, heads: int, dtype: np.dtype, rngs: nnx.Rngs) -> None:
-        """Projections of `features`; the one of the keys has no bias."""
-        self.query = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
-        self.key = nnx.Linear(features, features, use_bias=False, dtype=dtype, rngs=rngs)
-        self.value = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
-        self.out = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
-        self.heads = heads
+class Attention(Projections):
+    """Masked attention; keys and values may come from the tokens themselves or from the memory."""
 
     def _split(self, x: Float[Array, "B T D"]) -> Float[Array, "B H T K"]:
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(0, 2, 1, 3)
@@ -53,20 +45,16 @@ class Attention(nnx.Module):
         return self.out(mixed.transpose(0, 2, 1, 3).reshape(x.shape)), scores
 
 
-class DecoderBlock(nnx.Module):
+class DecoderBlock(FeedForward):
     """Pre-norm residual block: causal self-attention, cross-attention, two-layer perceptron."""
 
     def __init__(self, dimensions: Dimensions, dtype: np.dtype, rngs: nnx.Rngs) -> None:
         """Parameters of one block."""
-        width = dimensions.features
-        self.attention_norm = layer_norm(width, rngs)
-        self.attention = Attention(width, dimensions.heads, dtype, rngs)
-        self.cross_norm = layer_norm(width, rngs)
-        self.cross = Attention(width, dimensions.heads, dtype, rngs)
-        self.mlp_norm = layer_norm(width, rngs)
-        self.mlp_in = nnx.Linear(width, dimensions.ffn, dtype=dtype, rngs=rngs)
-        self.mlp_out = nnx.Linear(dimensions.ffn, width, dtype=dtype, rngs=rngs)
-        self.dtype = dtype
+        super().__init__(dimensions, dtype, rngs)
+        self.attention_norm = layer_norm(dimensions.features, rngs)
+        self.attention = Attention(dimensions, dtype, rngs)
+        self.cross_norm = layer_norm(dimensions.features, rngs)
+        self.cross = Attention(dimensions, dtype, rngs)
 
     def __call__(
         self,
@@ -88,6 +76,8 @@ class DecoderBlock(nnx.Module):
         keys, values = self.attention.keys_values(normed := self.attention_norm(x).astype(self.dtype))
         past = (_written(past[0], keys, position), _written(past[1], values, position))
         tokens = position + jnp.arange(x.shape[1])
+        # The cache is written before it is read, so a token sees itself; later positions hold old content,
+        # which the mask hides.
         causal = jnp.arange(past[0].shape[2])[None, None, :] <= tokens[None, :, None]
         mixed, _ = self.attention.mix(normed, past, causal)
         x = x + mixed.astype(jnp.float32)
@@ -97,9 +87,7 @@ class DecoderBlock(nnx.Module):
         in_use = jnp.arange(memory[0].shape[2])[None, None, :] < visible[:, None, None]
         mixed, scores = self.cross.mix(by_utterance, memory, in_use)
         x = x + mixed.reshape(x.shape).astype(jnp.float32)
-
-        hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
-        return x + self.mlp_out(hidden).astype(jnp.float32), past, scores
+        return self.feed_forward(x), past, scores
 
 
 def _written(cache: Float[Array, "R H S K"], new: Array, position: int | Int[Array, ""]) -> Array:
@@ -114,13 +102,7 @@ class Decoder(nnx.Module):
         width, layers = dimensions.features, dimensions.decoder_layers
         self.embedding = nnx.Param(jnp.zeros((dimensions.vocabulary, width), jnp.float32))
         self.positions = nnx.Param(jnp.zeros((dimensions.text_positions, width), jnp.float32))
-
-        @nnx.split_rngs(splits=layers)
-        @nnx.vmap(in_axes=0, out_axes=0)
-        def stacked(rngs: nnx.Rngs) -> DecoderBlock:
-            return DecoderBlock(dimensions, dtype, rngs)
-
-        self.blocks = stacked(rngs)
+        self.blocks = stacked(layers, lambda rngs: DecoderBlock(dimensions, dtype, rngs), rngs)
         self.norm = layer_norm(width, rngs)
         self.exit_norm = layer_norm(width, rngs)
         self.layers = layers
@@ -174,10 +156,11 @@ class Decoder(nnx.Module):
         only their chosen heads are kept: memory holds the scores of one block and of the A chosen heads.
         """
         batch, length = tokens.shape
+        # A scan runs the same code for every block, so all are given equally many heads to keep.
         every, slots = _by_layer(heads, self.layers, self.heads)
         kept = jnp.zeros((batch, len(heads), length, memory.shape[1]), jnp.float32)
         nothing = jnp.zeros((batch, self.heads, length, memory.shape[2] // self.heads), self.dtype)
-        entering = memory.astype(self.dtype)
+        entering = memory.astype(self.dtype)  # once, not in every block
 
         @nnx.scan(in_axes=(nnx.Carry, 0, 0, 0), out_axes=nnx.Carry)
         def scanned(
@@ -218,6 +201,7 @@ class Decoder(nnx.Module):
         def of_row(row: tuple[Array, Array]) -> Float[Array, " T"]:
             x, own = row
             logits = self.logits(x[:-1])[:, :among]
+            # Softmax of the chosen ids alone: T probabilities instead of T * vocabulary.
             chosen = jnp.take_along_axis(logits, jnp.minimum(own[1:, None], among - 1), axis=-1)[:, 0]
             known = jnp.exp(chosen - jax.nn.logsumexp(logits, axis=-1))
             return jnp.concatenate([jnp.full(1, jnp.nan), known])

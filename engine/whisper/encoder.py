@@ -8,7 +8,8 @@ Source: Radford et al., arXiv 2212.04356, section 2.2; exact (erf) GELU, LayerNo
 key projections.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,8 @@ from jaxtyping import Array, Float
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper.attention import attention
+
+Block = TypeVar("Block", bound=nnx.Module)
 
 
 def state_names(layers: int) -> tuple[str, ...]:
@@ -50,16 +53,47 @@ def gelu(x: Array) -> Array:
     return jax.nn.gelu(x, approximate=False)
 
 
-class SelfAttention(nnx.Module):
-    """Multi-head self-attention over all frames of the window."""
+def stacked(layers: int, make: Callable[[nnx.Rngs], Block], rngs: nnx.Rngs) -> Block:
+    """Blocks as one, whose parameters have a leading axis of `layers`."""
+    return nnx.split_rngs(splits=layers)(nnx.vmap(make, in_axes=0, out_axes=0))(rngs)
 
-    def __init__(self, features: int, heads: int, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
-        """Four projections of `features`; the one of the keys has no bias."""
+
+class Projections(nnx.Module):
+    """The four projections of an attention of the encoder or of the decoder."""
+
+    def __init__(self, dimensions: Dimensions, dtype: np.dtype, rngs: nnx.Rngs) -> None:
+        """Parameters of one attention; the projection of the keys has no bias."""
+        features = dimensions.features
         self.query = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
         self.key = nnx.Linear(features, features, use_bias=False, dtype=dtype, rngs=rngs)
         self.value = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
         self.out = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
-        self.heads = heads
+        self.heads = dimensions.heads
+
+
+class FeedForward(nnx.Module):
+    """The two-layer perceptron at the end of a block of either side, whose other parts are added to it."""
+
+    def __init__(self, dimensions: Dimensions, dtype: np.dtype, rngs: nnx.Rngs) -> None:
+        """Parameters of one block."""
+        width = dimensions.features
+        self.mlp_norm = layer_norm(width, rngs)
+        self.mlp_in = nnx.Linear(width, dimensions.ffn, dtype=dtype, rngs=rngs)
+        self.mlp_out = nnx.Linear(dimensions.ffn, width, dtype=dtype, rngs=rngs)
+        self.dtype = dtype
+
+    def feed_forward(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+        """The residual stream with the perceptron's output added, float32."""
+        hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
+        return x + self.mlp_out(hidden).astype(jnp.float32)
+
+
+class SelfAttention(Projections):
+    """Multi-head self-attention over all frames of the window."""
+
+    def __init__(self, dimensions: Dimensions, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
+        """Projections, and one of attention.FORMS."""
+        super().__init__(dimensions, dtype, rngs)
         self.form = form
 
     def __call__(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
@@ -69,25 +103,19 @@ class SelfAttention(nnx.Module):
         return self.out(attention(query, key, value, self.form).reshape(x.shape))
 
 
-class EncoderBlock(nnx.Module):
+class EncoderBlock(FeedForward):
     """Pre-norm residual block: attention, then a two-layer perceptron."""
 
     def __init__(self, dimensions: Dimensions, dtype: np.dtype, form: str, rngs: nnx.Rngs) -> None:
         """Parameters of one block."""
-        width = dimensions.features
-        self.attention_norm = layer_norm(width, rngs)
-        self.attention = SelfAttention(width, dimensions.heads, dtype, form, rngs)
-        self.mlp_norm = layer_norm(width, rngs)
-        self.mlp_in = nnx.Linear(width, dimensions.ffn, dtype=dtype, rngs=rngs)
-        self.mlp_out = nnx.Linear(dimensions.ffn, width, dtype=dtype, rngs=rngs)
-        self.dtype = dtype
+        super().__init__(dimensions, dtype, rngs)
+        self.attention_norm = layer_norm(dimensions.features, rngs)
+        self.attention = SelfAttention(dimensions, dtype, form, rngs)
 
     def __call__(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
         """The residual stream after this block, float32."""
         mixed = self.attention(self.attention_norm(x).astype(self.dtype))
-        x = x + mixed.astype(jnp.float32)
-        hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
-        return x + self.mlp_out(hidden).astype(jnp.float32)
+        return self.feed_forward(x + mixed.astype(jnp.float32))
 
 
 class Encoder(nnx.Module):
@@ -99,13 +127,7 @@ class Encoder(nnx.Module):
         self.conv1 = nnx.Conv(dimensions.mels, width, 3, padding=1, dtype=dtype, rngs=rngs)
         self.conv2 = nnx.Conv(width, width, 3, strides=2, padding=1, dtype=dtype, rngs=rngs)
         self.positions = nnx.Param(jnp.zeros((dimensions.positions, width), jnp.float32))
-
-        @nnx.split_rngs(splits=layers)
-        @nnx.vmap(in_axes=0, out_axes=0)
-        def stacked(rngs: nnx.Rngs) -> EncoderBlock:
-            return EncoderBlock(dimensions, dtype, form, rngs)
-
-        self.blocks = stacked(rngs)
+        self.blocks = stacked(layers, lambda rngs: EncoderBlock(dimensions, dtype, form, rngs), rngs)
         self.norm = layer_norm(width, rngs)
         self.dtype = dtype
 
@@ -116,6 +138,7 @@ class Encoder(nnx.Module):
           mel: log-mel of a whole window, T = 2 * positions frames of 10 ms.
         """
         x = gelu(self.conv1(mel.astype(self.dtype)))
+        # From here on the stream is float32: in bfloat16, 32 blocks of additions would lose the small ones.
         x = gelu(self.conv2(x)).astype(jnp.float32) + self.positions[None]
 
         @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))

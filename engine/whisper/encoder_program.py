@@ -6,8 +6,9 @@ states * positions * features * 2 bytes a row: 12 MB for base, 131 MB for large-
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,13 @@ from jaxtyping import Array, Float, Int
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
-from isogloss.engine.runtime.devices import DataParallel, Program, Replicas, rows_that_fit
-from isogloss.engine.time_axis import SAMPLES_PER_FRAME
+from isogloss.engine.runtime.devices import DataParallel, Program, Replicas, rows_that_fit, seconds_to_compile
+from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 from isogloss.engine.whisper import encoder, log_mel, parameters
 
+SAMPLES_PER_FRAME = 2 * log_mel.HOP  # the second convolution halves the number of frames
+FRAME_SECONDS = SAMPLES_PER_FRAME / SAMPLE_RATE
+WINDOW_FRAMES = 1500  # 30 s, the `positions` of every published model
 ROWS = 16  # of a step on an accelerator; matrices of 24,000 rows are large enough to fill it
 SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
 
@@ -65,9 +69,9 @@ def step_bytes(dimensions: Dimensions, rows: int) -> int:
     return weights + rows * (states + scores)
 
 
-def window_samples(dimensions: Dimensions) -> int:
-    """Samples of the encoder's window: 30 s for the published sizes."""
-    return dimensions.positions * SAMPLES_PER_FRAME
+def time_axis(dimensions: Dimensions) -> TimeAxis:
+    """Frames of 20 ms, and the window: 30 s for the published sizes."""
+    return TimeAxis(samples_per_frame=SAMPLES_PER_FRAME, window_frames=dimensions.positions)
 
 
 def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], dtype: str) -> Program:
@@ -84,11 +88,13 @@ def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], 
     ) -> tuple[Float[Array, "B S N D"], Float[Array, "B S"]]:
         mel = log_mel.log_mel(waveform, dimensions.mels)
         every = nnx.merge(graph, weights)(mel)
+        # No gather where all states are wanted: it would copy them.
         wanted = every if len(chosen) == len(names) else every[chosen]
         used = (jnp.arange(dimensions.positions)[None, :] < frames[:, None])[None, :, :, None]
         sound = (jnp.isfinite(wanted) | ~used).all(axis=(2, 3))  # XLA's maximum may drop NaN on CPU
         largest = jnp.where(used, jnp.abs(wanted), 0.0).max(axis=(2, 3))
         peak = jnp.where(sound, largest, jnp.nan)
+        # NaN, not 0, beyond the frames: a reader who forgets the lengths then notices.
         stored = jnp.where(used, wanted, jnp.nan).astype(dtype)
         return stored.transpose(1, 0, 2, 3), peak.T
 
@@ -105,15 +111,31 @@ def load(
     devices: int | None = None,
 ) -> DataParallel:
     """The encoder on every device, to be called with (waveforms, frames)."""
+    run, shapes, cast = _program(checkpoint.dimensions, states, dtype, precision)
+    weights = cast(parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers))
+    return DataParallel(run, Replicas(weights, devices), rows_per_device=rows_per_device)
+
+
+def _program(
+    dimensions: Dimensions, states: Sequence[str], dtype: str, precision: Precision
+) -> tuple[Program, nnx.State, Callable[[nnx.State], nnx.State]]:
+    """The program, shapes of its parameters as they are read, and their cast to the compute dtype."""
     compute = jnp.dtype(precision.compute)
-    graph, shapes = parameters.build(checkpoint.dimensions, dtype=compute, form=precision.attention)
-    weights = parameters.cast(
-        parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers), compute
-    )
-    run = program(checkpoint.dimensions, graph, states, dtype)
+    graph, shapes = parameters.build(dimensions, dtype=compute, form=precision.attention)
+    run = program(dimensions, graph, states, dtype)
     if compute == jnp.float32:
         run = jax.default_matmul_precision("highest")(run)  # accelerators would round the factors
-    return DataParallel(run, Replicas(weights, devices), rows_per_device=rows_per_device)
+    return run, shapes, functools.partial(parameters.cast, dtype=compute)
+
+
+def compile_seconds(
+    dimensions: Dimensions, states: Sequence[str], dtype: str, precision: Precision, *, rows_per_device: int
+) -> float:
+    """Seconds that the program of `load` takes to compile here: it is compiled, without weights."""
+    run, shapes, cast = _program(dimensions, states, dtype, precision)
+    waves = jax.ShapeDtypeStruct((rows_per_device, time_axis(dimensions).window_samples), jnp.float32)
+    frames = jax.ShapeDtypeStruct((rows_per_device,), jnp.int32)
+    return seconds_to_compile(run, jax.eval_shape(cast, shapes), waves, frames)
 
 
 def flops(dimensions: Dimensions) -> float:

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from isogloss.engine.time_axis import SAMPLE_RATE, SAMPLES_PER_FRAME
+from isogloss.engine.time_axis import SAMPLE_RATE
 
 WINDOW = 400  # samples, 25 ms
-HOP = SAMPLES_PER_FRAME // 2  # 10 ms; the encoder's second convolution halves the number of frames
+HOP = 160  # samples, 10 ms
 
 
 @functools.cache
@@ -40,13 +40,18 @@ def log_mel(waveform: Float[Array, "B samples"], mels: int) -> Float[Array, "B T
 def _one(
     waveform: Float[Array, " samples"], filters: Float[np.ndarray, "bins mels"]
 ) -> Float[Array, "T mels"]:
+    # Frame t is centred on sample t * HOP, so the edges are reflected by half a window. A transform of the
+    # whole has one frame more, at the very end; Whisper was trained without it.
     count = waveform.shape[0] // HOP
     padded = jnp.pad(waveform, WINDOW // 2, mode="reflect")
     starts = jnp.arange(count) * HOP
     frames = padded[starts[:, None] + jnp.arange(WINDOW)[None, :]]
+    # The periodic window, as torch.hann_window makes it; NumPy's own is symmetric, with both ends 0.
     hann = jnp.asarray(np.hanning(WINDOW + 1)[:-1], jnp.float32)
     spectrum = jnp.fft.rfft(frames * hann[None, :], axis=-1)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     mel = jnp.matmul(power, jnp.asarray(filters), precision=jax.lax.Precision.HIGHEST)  # no TF32
+    # The floor keeps the logarithm of digital silence finite. The maximum is that of the utterance's own
+    # window, so a neighbour in the batch doesn't move it.
     log = jnp.log10(jnp.maximum(mel, 1e-10))
     return (jnp.maximum(log, log.max() - 8.0) + 4.0) / 4.0

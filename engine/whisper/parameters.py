@@ -77,6 +77,7 @@ def load(
     filled = []
     for path, variable in flat:
         tensor = _tensor(read, tensor_name(tuple(map(str, path)), table), layers)
+        # `check_shapes` has refused wrong files, so a difference here is a mistake in the tables above.
         if tensor.shape != variable.shape:
             raise AssertionError(f"{path}: read {tensor.shape}, the model has {variable.shape}")
         filled.append((path, variable.replace(tensor)))
@@ -91,6 +92,7 @@ def _tensor(read: Callable[[str], np.ndarray], name: str, layers: int) -> Float[
 
 def _flax_layout(tensor: Float[np.ndarray, "..."], name: str) -> Float[np.ndarray, "..."]:
     """(out, in[, taps]) to ([taps, ]in, out); vectors, positions and the embedding stay as they are."""
+    # Transposing reverses all axes, so one rule serves matrices and convolutions.
     return tensor if tensor.ndim == 1 or ".embed_" in name else tensor.T
 
 

@@ -71,6 +71,7 @@ class Tokens:
         languages = {
             found[1]: id
             for token, id in sorted(special.items(), key=lambda item: item[1])
+            # Other tags may be as short; those of languages lie between these two.
             if (found := _LANGUAGE.fullmatch(token)) and ids["sot"] < id < ids["translate"]
         }
         listed = _listed(name, revision)
@@ -146,9 +147,11 @@ def _completed(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     pairs = [tuple(pair) for pair in written["model"]["merges"]]
     ranks = {pair: vocabulary["".join(pair)] for pair in pairs}
     merged = {"".join(pair) for pair in pairs} | set(_added(backend).values())
+    # Single bytes need no merge, and special tokens are never made of merges.
     lacking = [token for token in vocabulary if len(token) > 1 and token not in merged]
     if not lacking:
         return backend
+    # In order of ids, which is that of training: a longer token may need a merge restored before it.
     for token in sorted(lacking, key=vocabulary.__getitem__):
         parts = _parts(token, ranks)
         if len(parts) == 2:  # otherwise no merge of two known parts makes this token
@@ -161,6 +164,7 @@ def _parts(token: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
     """Parts of a token after the known merges."""
     parts = list(token)
     while known := [pair for pair in itertools.pairwise(parts) if pair in ranks]:
+        # Byte-pair encoding applies the merge learned first, wherever it stands in the token.
         best = min(known, key=lambda pair: ranks[pair])
         at = list(itertools.pairwise(parts)).index(best)
         parts[at : at + 2] = ["".join(best)]

@@ -45,6 +45,7 @@ def dtw_cost(
     def work(pairs: Int[np.ndarray, " share"]) -> None:
         _costs(flat, distances.shape, pairs, rows, columns, per_cell, costs)
 
+    # Threads cost more than they bring for a few small pairs.
     cells = rows * columns
     order = np.argsort(-cells, kind="stable")  # the largest first, dealt out like cards
     if cells.sum() <= _SMALL or len(order) == 1:
@@ -53,7 +54,7 @@ def dtw_cost(
     count = min(len(order), SHARES * numba.get_num_threads())
     with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
         for _ in threads.map(work, [order[share::count] for share in range(count)]):
-            pass
+            pass  # the results are in `costs`; asking for them raises what a thread raised
     return costs
 
 
@@ -114,23 +115,19 @@ def cost(
       spare: from `room`.
       per_cell: whether to count and divide.
     """
-    start, width, n, m = table
+    _, width, n, m = table
     above = -n % LANES
     sums, cells = edge[0], edge[1]
-    sums[:] = np.inf
+    sums[:] = np.inf  # nothing is above the first strip
     cells[:] = 0
     lanes = np.empty(2 * LANES, np.int64)
     state = np.empty(LANES, np.float32)
     nan = False
     for s in range((n + above) // LANES):
         first = above if s == 0 else 0
+        # The highest row needs m steps, the lowest begins LANES - 1 steps later.
         blocks = (m + 2 * LANES - 2 - first) // LANES
-        for lane in range(LANES):
-            i = LANES - 1 - lane
-            row = s * LANES + i - above
-            lanes[lane] = start + row * width + first - i if row >= 0 else start
-            lanes[LANES + lane] = m if row >= 0 else 0
-            state[lane] = 0.0 if row == 0 else np.inf
+        _set_lanes(table, s * LANES - above, first, lanes, state)
         source = flat
         if lanes[:LANES].max() + blocks * LANES > len(flat):
             _copy(flat, lanes, blocks * LANES, spare)
@@ -139,12 +136,32 @@ def cost(
             _counting_strip(source, LANES * width, lanes, state, sums, cells, first, blocks)
         else:
             _strip(source, LANES * width, lanes, state, sums, cells, first, blocks)
-        for lane in range(LANES):
-            nan |= np.isnan(state[lane])
+        # Asked of every row: a minimum avoids a NaN, so the sum at the end needn't have met it.
+        nan |= np.isnan(state).any()
     last = LANES + m - 1
-    if nan:
-        return np.float32(np.nan)
-    return sums[last] / cells[last] if per_cell else sums[last]
+    found = sums[last] / cells[last] if per_cell else sums[last]
+    return np.float32(np.nan) if nan else found
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _set_lanes(
+    table: tuple[int, int, int, int],
+    top: int,
+    first: int,
+    lanes: Int[np.ndarray, " lanes"],
+    state: Float[np.ndarray, " LANES"],
+) -> None:
+    """Write the `lanes` and the `state` that a strip starts with, whose highest row is `top` of the table."""
+    start, width, _, m = table
+    for lane in range(LANES):
+        i = LANES - 1 - lane
+        row = top + i
+        # Skewed: at step k the row i rows below the highest is at column k - i.
+        lanes[lane] = start + row * width + first - i if row >= 0 else start
+        lanes[LANES + lane] = m if row >= 0 else 0
+        # Every path begins at the cell (0, 0), as if a sum of 0 stood diagonally before it.
+        state[lane] = 0.0 if row == 0 else np.inf
 
 
 @numba.njit(nogil=True)

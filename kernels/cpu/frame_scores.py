@@ -40,37 +40,46 @@ def frame_scores(
     of its path's cells.
     """
     assert form is FLOATS or not with_dtw
-    scores = np.full((3, len(x), len(y)), np.nan, np.float32)
-    cores, depth = numba.get_num_threads(), form.entries(x.shape[2])
-    longest_first = np.argsort(-n, kind="stable").tolist()  # so that threads end at about the same time
-    with concurrent.futures.ThreadPoolExecutor(cores) as threads:
+    scores = np.empty((3, len(x), len(y)), np.float32)
+    wanted = maxima, with_dtw, per_cell
+    with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
         for start in range(0, len(y), BATCH):
-            batch = np.arange(start, min(start + BATCH, len(y)))
-            frames = m[batch].astype(np.int64)
-            blocks, begins, factors = _blocks(y[batch[0] : batch[-1] + 1], frames, form, threads)
+            batch = slice(start, start + BATCH)
+            lengths = m[batch].astype(np.int64)
+            scores[:, :, batch] = _batch_scores(x, n, y[batch], lengths, wanted, form, threads)
+    return scores
 
-            def some(
-                task: tuple[int, Int[np.ndarray, " share"]],
-                batch: Int[np.ndarray, " batch"] = batch,
-                frames: Int[np.ndarray, " batch"] = frames,
-                blocks: Shaped[np.ndarray, " size"] = blocks,
-                begins: Int[np.ndarray, " batch"] = begins,
-                factors: Float[np.ndarray, " batch"] = factors,
-            ) -> None:
-                u, share = task
-                length = int(n[u])
-                height = _height(length)
-                slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
-                factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
-                sizes = length, frames[share], height, depth
-                found = _scores(slivers, blocks, begins[share], *sizes, maxima, with_dtw, per_cell)
-                scores[:, u, batch[share]] = found * (factor * factors[share]).astype(np.float32)
 
-            shares = min(len(batch), -(-dtw.SHARES * cores // max(1, len(x))))
-            tasks = itertools.product(longest_first, np.array_split(np.arange(len(batch)), shares))
-            for _ in threads.map(some, tasks):
-                pass
-            del blocks, some  # before the next are packed
+def _batch_scores(
+    x: Float[np.ndarray, "U N D"],
+    n: Int[np.ndarray, " U"],
+    y: Float[np.ndarray, "batch M D"],
+    m: Int[np.ndarray, " batch"],
+    wanted: tuple[bool, bool, bool],
+    form: Form,
+    threads: concurrent.futures.ThreadPoolExecutor,
+) -> Float[np.ndarray, "3 U batch"]:
+    """Scores of all of A with a batch of B, which stays packed until the end."""
+    scores = np.empty((3, len(x), len(y)), np.float32)
+    blocks, begins, factors = _blocks(y, m, form, threads)
+
+    def score(task: tuple[int, Int[np.ndarray, " share"]]) -> None:
+        u, share = task
+        length = int(n[u])
+        height = _height(length)
+        slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
+        factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
+        sizes = length, m[share], height, form.entries(x.shape[2])
+        found = _scores(slivers, blocks, begins[share], *sizes, *wanted)
+        # The factor is NaN for frames that aren't finite; float64 holds a product of any two.
+        scores[:, u, share] = found * (factor * factors[share]).astype(np.float32)
+
+    # If A has few utterances, B is divided too, so that all threads have something to do.
+    shares = min(len(y), -(-dtw.SHARES * numba.get_num_threads() // max(1, len(x))))
+    longest_first = np.argsort(-n, kind="stable").tolist()  # so that threads end at about the same time
+    tasks = itertools.product(longest_first, np.array_split(np.arange(len(y)), shares))
+    for _ in threads.map(score, tasks):
+        pass
     return scores
 
 
@@ -115,6 +124,7 @@ def _scores(
     """Precision, recall and cost of one utterance of A with some of B."""
     found = np.empty((3, len(m)), np.float32)
     found[:] = np.nan
+    # Whole tiles: the last one may write columns that no utterance has.
     width = -(-m.max() // (COLUMNS * LANES)) * COLUMNS * LANES
     tile_rows = _TILE_SLIVERS * height
     tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
@@ -123,8 +133,9 @@ def _scores(
     edge, spare = dtw.room(width)
     for v in range(len(m)):
         right, columns = blocks[begins[v] :], -(-m[v] // LANES)
-        row_maxima[:] = -np.inf
+        row_maxima[:] = -np.inf  # not 0: all cosines of a frame may be negative
         column_maxima[:] = -np.inf
+        # Columns outside, so that the blocks of B stay in the cache for all frames of A.
         for column in range(0, columns, COLUMNS):
             count = min(COLUMNS, columns - column)
             for row in range(0, n, tile_rows):
@@ -151,6 +162,7 @@ def _keep(
     """Distances of a tile, `count` a row, to a table of rows of `width`."""
     for r in range(rows):
         for j in range(count):
+            # Columns of repeated frames are copied too; `dtw.cost` makes them impassable.
             table[r * width + j] = np.float32(1) - tile[r * COLUMNS * LANES + j]
 
 

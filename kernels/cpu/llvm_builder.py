@@ -30,6 +30,8 @@ def transposed(builder: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value
     """
     block = list(rows)
     for step in (8, 4, 2, 1):
+        # Of two rows whose numbers differ in this bit, `low` gathers the entries of both whose own bit is 0,
+        # `high` the others: so the bit changes places between the numbers of rows and of columns.
         low = [k if not k & step else LANES + k - step for k in range(LANES)]
         high = [k + step if not k & step else LANES + k for k in range(LANES)]
         for k in [k for k in range(LANES) if not k & step]:
@@ -43,6 +45,7 @@ def cases(builder: ir.IRBuilder, value: ir.Value, numbers: Sequence[int]) -> Ite
 
     Afterwards the builder stands behind all branches. Any other value runs none of them.
     """
+    # A switch, because the code of each number keeps as many sums in registers as that number needs.
     after = builder.append_basic_block("after")
     switch = builder.switch(value, after)
     for case in numbers:
@@ -74,6 +77,7 @@ class Loop:
         self._block = self._builder.append_basic_block("loop")
         self._builder.branch(self._block)
         self._builder.position_at_end(self._block)
+        # LLVM wants all phis of a block before its other instructions.
         self.index = self._builder.phi(I64)
         self.index.add_incoming(whole(0), before)
         self.carried = [self._builder.phi(value.type) for value in self._start]  # pyright: ignore[reportAttributeAccessIssue]
@@ -83,12 +87,14 @@ class Loop:
 
     def carry(self, values: Sequence[ir.Value]) -> None:
         """Pass `values` on to the next step, or out of the loop as `results`."""
+        # A step is one block: if it branched, values would reach the next step from another block.
         self.results = list(values)
         for phi, value in zip(self.carried, self.results, strict=True):
             phi.add_incoming(value, self._block)
 
     def __exit__(self, *failure: object) -> None:
         """End the loop; `results` are the values carried out of the last step."""
+        # Tested at the end only, because there always is a first step.
         after = self._builder.append_basic_block("after")
         following = self._builder.add(self.index, whole(1))
         self.index.add_incoming(following, self._block)
@@ -113,6 +119,7 @@ def routine(name: str, kinds: Sequence[types.Type], body: _Body) -> tuple:
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
         function = cgutils.get_or_insert_function(builder.module, kind, name)
         if not function.blocks:
+            # Modules that Numba links may each hold a copy of it; with this linkage one of them is kept.
             function.linkage = "linkonce_odr"
             function.attributes.add("noinline")
             inside = ir.IRBuilder(function.append_basic_block())
@@ -164,6 +171,7 @@ def _place(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value
 
 def load(builder: ir.IRBuilder, array: ir.Value, vector: ir.Value) -> ir.Value:
     """A vector of a float array."""
+    # Slices begin anywhere, so no more can be promised than the alignment of a single float.
     return builder.load(_place(builder, array, vector), align=4, typ=VECTOR)
 
 
@@ -196,6 +204,7 @@ def load_ints(builder: ir.IRBuilder, array: ir.Value, vector: int) -> ir.Value:
     """A vector of an int64 array, as 32 bits."""
     wide = ir.VectorType(I64, LANES)
     place = builder.gep(array, [whole(vector * LANES)], source_etype=I64)
+    # Numbers of columns fit 32 bits, and sixteen of them one register.
     loaded = builder.load(builder.bitcast(place, wide.as_pointer()), align=8, typ=wide)
     return made(builder.trunc(loaded, INT_VECTOR))
 
@@ -222,6 +231,7 @@ def spread_word(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Valu
 
 
 def _everywhere(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType) -> ir.Value:
+    # LLVM makes one broadcast instruction of this pair.
     anything = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(anything, scalar, ir.Constant(_I32, 0))
     return shuffle(builder, first, anything, [0] * LANES)

@@ -61,10 +61,12 @@ def _pack_bytes(
 ) -> float:
     features = frames.shape[1]
     places = len(out) // BYTES.entries(features)
+    # Always in blocks of LANES, because turning works on whole registers; `_write_bytes` regroups them.
     turned = np.empty(-(-places // LANES) * LANES * features, np.float32)
     if not _write_floats(frames, LANES, turned):
         out[:] = 0
         return np.nan
+    # The longest feature becomes 127, not 128, so that a byte and its negative both exist.
     step = _turn(turned, _signs(features)) / 127
     _write_bytes(turned, 1 / step if step else 0.0, features, width, _OFFSET if left else 0, out)
     return step / np.sqrt(features & -features)  # the matrix is orthogonal but for this factor
@@ -97,7 +99,7 @@ def _write_floats(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray
     for first in range(0, frames, width):
         start, last = min(first, len(x) - 1), max(0, len(x) - 1 - first)
         for i in range(width):
-            square = _square(x[start + min(i, last)])
+            square = _square(x[start + min(i, last)])  # NaN or infinite if any value is
             finite &= np.isfinite(square)
             exact[i] = 1.0 / np.sqrt(square) if square != 0.0 else 0.0
         factors[:] = exact
@@ -112,6 +114,7 @@ def _write_floats(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray
             whole = 0  # a frame is so short that only float64 can hold its factor
         if whole:
             microkernels.transpose(x[start:].reshape(-1), depth, last, factors, block, width, whole)
+        # What is left of the features, and blocks that the routine would write beyond or round to nothing.
         for k in range(whole * LANES, depth):
             for i in range(width):
                 block[k * width + i] = x[start + min(i, last), k] * exact[i]
@@ -144,6 +147,7 @@ def _turn(flat: Float[np.ndarray, " size"], signs: Float[np.ndarray, " D"]) -> f
             if signs[(first + k) % len(signs)] < 0:
                 for i in range(LANES):
                     cells[k * LANES + i] = -cells[k * LANES + i]
+        # Neighbours of the same frame lie LANES entries apart, so the inner loops run over registers.
         span = LANES
         while span < len(cells):
             for start in range(0, len(cells), 2 * span):
@@ -181,7 +185,7 @@ def _write_bytes(
         count = min(LANES, len(out) // depth - first)
         totals[:] = 0
         for i in range(count):
-            block, place = divmod(first + i, width)
+            block, place = divmod(first + i, width)  # blocks here are LANES wide, there `width`
             begins[i] = block * depth * width + place
         for w in range(words):
             word[:] = 0
@@ -190,6 +194,7 @@ def _write_bytes(
                 for i in range(LANES):
                     value = np.int32(np.rint(cells[i] * scale))
                     totals[i] += value
+                    # The low byte of a negative number is its two's complement.
                     word[i] |= ((value + plus) & 255) << (8 * (k % 4))
             for i in range(count):
                 out[begins[i] + (1 + w) * width] = word[i]

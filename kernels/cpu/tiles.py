@@ -52,6 +52,7 @@ def _products(*given: object) -> None:
     raise TypeError("products of tiles are for compiled code, whose registers Python doesn't have")
 
 
+# A branch on the type is taken when the caller is compiled, so that the loops hold one product only.
 @numba.extending.overload(_products)
 @typing.no_type_check
 def _choose(tile, slivers, blocks, rows, columns, shape):  # noqa: ANN001, ANN202 Numba's own types

@@ -1,26 +1,13 @@
 """demo/run.sh calls the three jobs in order, and stops where one fails."""
 
-import pathlib
-import subprocess
+import functools
 
 import pytest
 
-RUN = pathlib.Path(__file__).parents[2] / "demo/run.sh"
-
 
 @pytest.fixture
-def run(tmp_path):
-    """Run the script with a Python that logs its arguments; it fails on the word given."""
-
-    def call(*arguments, fail="nothing"):
-        python = tmp_path / "python"
-        python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\ncase "$*" in *{fail}*) exit 3;; esac\n')
-        python.chmod(0o755)
-        (tmp_path / "log").unlink(missing_ok=True)
-        done = subprocess.run(["bash", RUN, python, *arguments], cwd=tmp_path, check=False)
-        return done.returncode, (tmp_path / "log").read_text().splitlines()
-
-    return call
+def run(script):
+    return functools.partial(script, "run.sh")
 
 
 def test_demo(run):

@@ -63,7 +63,7 @@ DROPPED = {
 }
 
 
-def test_selects_what_can_be_told_apart(tmp_path):
+def test_selects_what_can_be_distinguished(tmp_path):
     put_packages(tmp_path, KEPT | DROPPED)
     assert selected(tmp_path) == ["a/deep", "b"]
     assert speech.read_texts(tmp_path, "en")["b"] == "Press 1 or 2 now"
@@ -143,7 +143,7 @@ def test_root_refreshes_empty_package_lists(programs, monkeypatch):
     assert (programs / "log").read_text().split()[:3] == ["download", "update", "download"]
 
 
-def test_others_are_told_to(programs, monkeypatch):
+def test_others_are_asked_to_refresh_them(programs, monkeypatch):
     (programs / "lists.empty").touch()
     monkeypatch.setattr(speech.os, "geteuid", lambda: 1000)
     with pytest.raises(SystemExit, match=r"(?s)^E: no package.*sudo apt-get update.*CORPUS=fleurs:test"):

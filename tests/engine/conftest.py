@@ -1,13 +1,10 @@
-"""What several modules need: oracles of Whisper, models whose tokens are bytes, known word pairs."""
+"""What several rooms need: oracles of Whisper, models whose tokens are bytes, runs of decoder jobs."""
 
 import dataclasses
-import itertools
-import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 import tokenizers
 from flax import nnx
@@ -16,7 +13,6 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
-from isogloss.engine.interpretation import match_tests, meaning, phones
 from isogloss.engine.whisper import parameters
 
 PUBLISHED = {  # mels, features, heads, layers of encoder and decoder, vocabulary
@@ -87,7 +83,7 @@ class Float64Whisper:
         hidden = self.gelu(self.linear(self.norm(x, f"{name}.final_layer_norm"), f"{name}.fc1"))
         return x + self.linear(hidden, f"{name}.fc2")
 
-    def decode(self, tokens, heard, layers):
+    def decode(self, tokens, memory, layers):
         """Logits after each token, and the cross-attention of every layer and head."""
         embedded = self.p["decoder.embed_tokens.weight"]
         x, maps = embedded[tokens] + self.p["decoder.embed_positions.weight"][: len(tokens)], []
@@ -95,7 +91,7 @@ class Float64Whisper:
             normed = self.norm(x, f"{name}.self_attn_layer_norm")
             x = x + self.attend(normed, normed, f"{name}.self_attn", causal=True)[0]
             normed = self.norm(x, f"{name}.encoder_attn_layer_norm")
-            mixed, found = self.attend(normed, heard, f"{name}.encoder_attn")
+            mixed, found = self.attend(normed, memory, f"{name}.encoder_attn")
             x = self.feed(x + mixed, name)
             maps.append(found)
         return self.norm(x, "decoder.layer_norm") @ embedded.T, np.stack(maps)
@@ -172,13 +168,13 @@ def byte_model(random_model, sizes):
 
 @pytest.fixture(scope="session")
 def reader(byte_model):
-    """Folder of a model whose attention is sharp enough to tell frames."""
+    """Folder of a model whose attention is sharp enough to distinguish frames."""
     return byte_model("reader", ("en", "fr", "zh"), 4, spread=3, decoder_layers=2)
 
 
 @pytest.fixture(scope="session")
 def talker(byte_model):
-    """Folder of a model that says bytes: some texts end, some are cut."""
+    """Folder of a model that writes bytes: some texts end, some are cut."""
     return byte_model("talker", ("en", "kk", "fr"), 3, spread=2, decoder_layers=1, ending=1.5)
 
 
@@ -189,7 +185,7 @@ def transcribing(talker, speech):
 
     def configure(out):
         return transcribe.TranscribeConfig(
-            corpus=f"manifest:{speech}", model=str(talker), out=out, silence=False,
+            corpus=f"manifest:{speech}", model=str(talker), out=out,
             stand_in=("aa=en", "bb=kk", "cc=fr"),
             states=(), exit_norm="both", )  # fmt: skip
 
@@ -197,17 +193,23 @@ def transcribing(talker, speech):
 
 
 @pytest.fixture(scope="session")
-def interpreting(spoken):
-    """Function from OUT to the configuration of two pairs, the second against the grid's direction."""
-    from isogloss.engine.interpretation import interpret  # noqa: PLC0415 as above
+def transcribed(tmp_path_factory, transcribing):
+    """Configuration and summary of an undisturbed run of transcribe; tests only read what it wrote."""
+    from isogloss.engine.transcription import transcribe  # noqa: PLC0415 as above
 
-    def configure(out):
-        return interpret.InterpretConfig(
-            store=spoken / "store", grid=spoken / "grid.zarr", words=spoken / "words", out=out,
-            pairs=("aa-bb", "cc-aa"), states=(), epsilon=0.2,
-            sentence_encoder="none", phones="none", pictures=0, )  # fmt: skip
+    config = transcribing(tmp_path_factory.mktemp("transcribed") / "out")
+    return config, transcribe.run(config)
 
-    return configure
+
+@pytest.fixture(scope="session")
+def aligned(tmp_path_factory, reader, speech):
+    """Configuration and summary of an undisturbed run of align."""
+    from isogloss.engine.alignment import align  # noqa: PLC0415 as above
+
+    config = align.AlignConfig(
+        corpus=f"manifest:{speech}", model=str(reader), out=tmp_path_factory.mktemp("aligned") / "out",
+        stand_in=("aa=en", "bb=fr", "cc=en"), )  # fmt: skip
+    return config, align.run(config)
 
 
 @pytest.fixture(scope="session")
@@ -219,12 +221,8 @@ def taught():
         checkpoint = load_checkpoint(str(folder))
         graph, shapes = parameters.build_decoder(checkpoint.dimensions, dtype=jnp.dtype("float32"))
         layers = checkpoint.dimensions.decoder_layers
-        decoder = nnx.merge(
-            graph,
-            parameters.cast(
-                parameters.load(shapes, checkpoint.read, layers, parameters.DECODER), jnp.dtype("float32")
-            ),
-        )
+        loaded = parameters.load(shapes, checkpoint.read, layers, parameters.DECODER)
+        decoder = nnx.merge(graph, parameters.cast(loaded, jnp.dtype("float32")))
         tokens, visible = jnp.asarray(tokens, jnp.int32), jnp.asarray(visible, jnp.int32)
         memory = decoder.enter(jnp.asarray(states), visible, jnp.asarray(apply_norm))
         scores = decoder.teach(tokens, memory, visible, heads)[1]
@@ -233,80 +231,3 @@ def taught():
         return np.asarray(scores), np.pad(chosen, ((0, 0), (1, 0)), constant_values=np.nan)
 
     return run
-
-
-SENTENCES = {
-    "s0": (["red", "dog", "runs"], ["rot", "hund", "rennt"]),
-    "s1": (["the", "cat"], ["die", "katze"]),
-    "s2": (["a", "big", "house", "here"], ["ein", "grosses", "haus", "hier"]),
-    "s3": (["we"], ["wir"]),
-}
-
-
-class Letters(phones.Phones):
-    """Phones that are letters; "katze" has none."""
-
-    def __init__(self):
-        pass
-
-    def of(self, language, words):
-        return {word: None if word == "katze" else tuple(word) for word in words}
-
-
-def encoder():
-    """One direction a concept, shared by the two languages, plus a bit of everything."""
-    concept = {}
-    for a, b in SENTENCES.values():
-        for pair in zip(a, b, strict=True):
-            concept |= dict.fromkeys(pair, len(set(concept.values())))
-    return meaning.SentenceEncoder(
-        "concepts", lambda words: np.eye(10)[[concept[word] for word in words]] + 0.1
-    )
-
-
-def table(states=("0", "1"), *, diagonal=True):
-    """Every word pair with the gap's rows; in state "1" the true ones match."""
-    rows = []
-    for state, (name, (a, b)) in itertools.product(states, SENTENCES.items()):
-        for i, j in itertools.product(range(-1, len(a)), range(-1, len(b))):
-            real = i >= 0 and j >= 0
-            match = real and (i == j) == diagonal
-            rows.append(
-                {
-                    **{
-                        "language_a": "en",
-                        "language_b": "de",
-                        "state": state,
-                        "query": name,
-                        "candidate": name,
-                    },
-                    **{"utterance_a": f"{name}.0", "utterance_b": f"{name}.0", "gold": True},
-                    **{"word_index_a": i, "word_index_b": j},
-                    **{"word_a": a[i] if i >= 0 else "", "word_b": b[j] if j >= 0 else ""},
-                    **{
-                        "start_a": 0.5 * i,
-                        "end_a": 0.5 * i + 0.4,
-                        "start_b": 0.3 * j,
-                        "end_b": 0.3 * j + 0.2,
-                    },
-                    **{"similarity": 0.5 if real else np.nan, "mutual": match and state == "1"},
-                    **{"transport": 0.1, "transported": match, "share": 0.05},
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def check(pairs, **changes):
-    return match_tests.check(pairs, **({"encoder": encoder(), "voices": Letters(), "seed": 3} | changes))
-
-
-@pytest.fixture(scope="session")
-def known():
-    """Functions that make the word pairs, and check them with a stand-in encoder and letters for phones."""
-    return types.SimpleNamespace(sentences=SENTENCES, table=table, check=check)
-
-
-@pytest.fixture(scope="session")
-def checked():
-    """The word pairs, checked."""
-    return check(table())

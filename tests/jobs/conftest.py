@@ -1,7 +1,8 @@
-"""A job's refusals without a process for each."""
+"""A job's refusals without a process for each, and its work killed and resumed."""
 
 import importlib
 import pathlib
+import random
 import runpy
 
 import pytest
@@ -34,3 +35,29 @@ def refusal(monkeypatch):
         return str(found.value)
 
     return message
+
+
+@pytest.fixture
+def killed_and_resumed(written, files):
+    """Function that runs a job undisturbed, then killed at some moments and run again."""
+
+    def run(job, out, moments, parts):
+        """(first summary, last summary, parts at the last kill, names of the files that differ).
+
+        A moment (pattern, count) is "so many files are there", drafts not counted, and a little later.
+        """
+        undisturbed = job.summary()
+        whole = out.rename(out.with_name("whole"))
+        rng, before = random.Random(5), {}
+        for pattern, count in moments:
+            ready = lambda pattern=pattern, count=count: len(written(out, pattern)) >= count  # noqa: E731
+            assert job.killed(ready, rng.uniform(0, 0.01))
+            after = written(out, parts)
+            assert before.items() <= after.items(), "something done was lost or done again"
+            before = after
+        last = job.summary()
+        made, expected = files(out), files(whole)
+        assert made.keys() == expected.keys()  # no draft of a killed process, neither
+        return undisturbed, last, before, {name for name in made if made[name] != expected[name]}
+
+    return run

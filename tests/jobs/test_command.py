@@ -3,8 +3,11 @@
 import json
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
+import time
 
 import pytest
 from absl import flags
@@ -14,19 +17,32 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 from isogloss.jobs import command, scheduler
 
-FAILING = """
-import sys, types
-from isogloss.engine.runtime.refusal import Refusal, WriteError
+PROGRAM = """
+import ctypes, dataclasses, logging, sys, time, types
 from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.refusal import Refusal, WriteError
 from isogloss.jobs import command
+@dataclasses.dataclass
+class Summary:
+    plan: dict
+    complete = True
+    def sentence(self, config):
+        return f"all is in {{config.out}}"
 conductor = types.ModuleType("conductor")
 def run(config):
-    raise {error}
+{body}
 conductor.run = run
-sys.modules["conductor"] = conductor
-sys.argv = ["job", "--grid=g", "--out=o"]
-command.run(ReportConfig, "conductor")
+sys.modules["some.conductor"] = conductor
+command.run(ReportConfig, "some.conductor")
 """
+
+
+def started(body, *given):
+    """Process of a job whose conductor does this."""
+    program = PROGRAM.format(body=textwrap.indent(body, "    "))
+    command = [sys.executable, "-c", program, "--grid=g", "--out=o", *given]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def parsed(*given):
@@ -51,7 +67,9 @@ def test_values_come_as_their_type():
     [
         ("--states=", "--states is empty; name some, or all"),
         ("--out=", "--out is empty"),
-        ("--store=s3://bucket/store", "--store=s3://bucket/store: must be a folder"),
+        ("--out=s3://bucket/out", "--out=s3://bucket/out: must be on a file system; only --store and --grid"),
+        ("--store=hdfs://host/store", "must be a folder, or a path in a bucket of s3:// or gs://"),
+        ("--store=s3://bucket", "--store=s3://bucket: names a path in a bucket, s3://bucket/path"),
     ],
 )
 def test_values_that_say_nothing_and_buckets_are_refused(given, message):
@@ -77,11 +95,11 @@ def test_a_job_has_a_flag_for_each_option():
 )
 def test_only_refusals_end_without_a_traceback(error, code, traceback):
     """An internal ValueError hours into a run isn't bad input."""
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING.format(error=error)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, done.stderr
-    assert ("Traceback" in done.stderr) == traceback
+    job = started(f"raise {error}")
+    out, err = job.communicate(timeout=60)
+    assert (job.returncode, out) == (code, ""), err
+    assert ("Traceback" in err) == traceback
+    assert ("error: no s" in err.splitlines()[-1]) == (not traceback)
 
 
 def array(count, first, last, index):
@@ -102,29 +120,60 @@ def test_a_task_alone_or_a_gap_is_refused(environment):
         scheduler.shard(environment)
 
 
-WAITING = """
-import sys, time, types
-from isogloss.engine.retrieval.report_config import ReportConfig
-from isogloss.jobs import command
-conductor = types.ModuleType("conductor")
-def run(config):
-    print("begun", file=sys.stderr, flush=True)
-    time.sleep(60)
-conductor.run = run
-sys.modules["conductor"] = conductor
-sys.argv = ["job", "--grid=g", "--out=o"]
-command.run(ReportConfig, "conductor")
+COUNTING = """
+progress = Progress("report", 24, "pairs", before=7, without=1)
+progress.advance()
+progress.advance(stored=False)
+progress.store()
+"""
+KEPT = {"done": 2, "skipped": 7, "total": 24, "unit": "pairs", "verb": "stored"}
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "busy", "counts", "words"),
+    [
+        (signal.SIGINT, 130, "time.sleep(60)", {}, "what is written is kept"),
+        (
+            signal.SIGTERM,
+            143,
+            "while True: ctypes.CDLL(None).usleep(60_000_000)",
+            KEPT,
+            "9 of 24 pairs are stored",
+        ),
+    ],
+)
+def test_a_stopped_job_reports_how_far_it_came(number, code, busy, counts, words):
+    """Within two seconds, whatever it does, and without a traceback."""
+    begun = 'print("begun", file=sys.stderr, flush=True)'
+    job = started(f"{COUNTING if counts else ''}\n{begun}\n{busy}")
+    assert job.stderr.readline() == "begun\n"
+    start = time.monotonic()
+    job.send_signal(number)
+    out, err = job.communicate(timeout=30)
+    assert time.monotonic() - start < 2
+    assert job.returncode == code
+    assert json.loads(out) == {"interrupted": True, **counts}
+    assert err == f"stopped: {words}; the same command goes on\n"
+
+
+ENDING = """
+logging.getLogger("isogloss.test").info("half-way")
+return Summary(plan={"pairs": 1200, "bytes": 23_400_000, "estimated_seconds": 75.2})
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_job_says_so_and_shows_no_traceback(number, code):
-    job = subprocess.Popen(
-        [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert job.stderr.readline() == "begun\n"
-    job.send_signal(number)
-    out, err = job.communicate(timeout=30)
-    assert job.returncode == code
-    assert json.loads(out) == {"interrupted": True}
-    assert err == "stopped: what is written is kept; the same command goes on\n"
+def test_a_job_ends_in_a_sentence_and_its_log_names_the_process(tmp_path):
+    job = started(ENDING, "--num_shards=8", "--shard_index=3", f"--log_dir={tmp_path}/logs")
+    out, err = job.communicate(timeout=60)
+    assert json.loads(out)["plan"]["pairs"] == 1200
+    log, sentence = err.splitlines()
+    process = f"conductor-3@{socket.gethostname()}"
+    assert log.endswith(f" {process}] half-way")
+    assert sentence == "all is in o"
+    assert (tmp_path / "logs" / f"{process}.log").read_text() == f"{log}\n"
+
+
+def test_a_dry_run_speaks_to_people_on_stderr_and_in_numbers_on_stdout():
+    out, err = started(ENDING, "--dry_run").communicate(timeout=60)
+    assert json.loads(out)["plan"]["bytes"] == 23_400_000
+    assert err.endswith("to do: 1,200 pairs: 23 MB, about 1 min 15 s; a dry run does nothing of it\n")

@@ -5,42 +5,34 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import attribution, frame_scores, reference, word_reference
+from ragged_batches import EPS, padded, words
 
 N, M, D, V, W = 6, 5, 4, 3, 4
-EPS = float(np.finfo(np.float32).eps)
 SLACK = (2 * D + N + 8) * EPS  # of a score, as in test_seqsim
 
 
-small = st.integers(-2, 2)
+def sides(elements):
+    """Words of A and of B."""
+    sizes = ((N, V), (M, W))
+    return [words(longest, D, elements, fewest=0, most=most) for longest, most in sizes]
 
 
-@st.composite
-def utterances(draw, longest, most, elements=small):
-    """Unpadded frames of small integers, and the disjoint intervals of 0 to `most` words in them."""
-    n = draw(st.integers(1, longest))
-    x = draw(arrays(np.float32, (n, D), elements=elements))
-    count = draw(st.integers(0, min(most, n)))
-    firsts = sorted(draw(st.sets(st.integers(0, n - 1), min_size=count, max_size=count)))
-    ends = zip(firsts, [*firsts[1:], n], strict=False)
-    return x, [(first, draw(st.integers(first, end - 1))) for first, end in ends]
-
-
-def padded(batch, longest, room, dtype=np.float32):
-    x = np.full((len(batch), longest, D), np.nan, dtype)
-    words = np.full((len(batch), longest), room + 7, np.int32)
+def of_words(batch, longest, room, dtype=np.float32):
+    """(frames, their numbers, the word of each frame)."""
+    x, n = padded([used for used, _ in batch], longest, dtype=dtype)
+    of_x = np.full((len(batch), longest), room + 7, np.int32)
     for row, (used, intervals) in enumerate(batch):
-        x[row, : len(used)] = used
-        words[row, : len(used)] = room
+        of_x[row, : len(used)] = room
         for index, (first, last) in enumerate(intervals):
-            words[row, first : last + 1] = index
-    return x, np.array([len(used) for used, _ in batch], np.int32), words
+            of_x[row, first : last + 1] = index
+    return x, n, of_x
 
 
 def attribute(ours, theirs, dtype=np.float32):
-    return attribution.attribution(*padded(ours, N, V, dtype), *padded(theirs, M, W, dtype), words=(V, W))
+    given = *of_words(ours, N, V, dtype), *of_words(theirs, M, W, dtype)
+    return attribution.attribution(*given, words=(V, W))
 
 
 def used(shares, v, w):
@@ -53,7 +45,7 @@ def used(shares, v, w):
 
 
 class TestAttribution:
-    @given(*[st.lists(utterances(*size), min_size=3, max_size=3) for size in ((N, V), (M, W))])
+    @given(*sides(st.integers(-2, 2)))
     def test_parts_sum_to_the_scores(self, ours, theirs):
         """F1 passes the errors of P and R on with weights that have no bound where P + R is near 0."""
         found = attribute(ours, theirs)
@@ -66,12 +58,7 @@ class TestAttribution:
                 np.testing.assert_allclose(found.scores[row, 2], reference.f1(p, r), rtol=0, atol=99 * SLACK)
                 np.testing.assert_allclose(sums[2], reference.f1(p, r), rtol=0, atol=99 * SLACK)
 
-    @given(
-        *[
-            st.lists(utterances(*size, st.sampled_from([-1, 1])), min_size=3, max_size=3)
-            for size in ((N, V), (M, W))
-        ]
-    )
+    @given(*sides(st.sampled_from([-1, 1])))
     def test_every_share_equals_the_reference_on_ties(self, ours, theirs):
         """Frames of +-1 have norm 2 and cosines in quarters, exact in float32: ties are ties to both."""
         found = attribute(ours, theirs)
@@ -128,15 +115,15 @@ class TestAttribution:
 
     def test_scores_are_those_of_the_grid(self):
         rng = np.random.default_rng(2)
-        sides = [
+        both = [
             [(rng.standard_normal((k, D)).astype(np.float32), [(0, 0)]) for k in ks]
             for ks in ((1, 4, 6), (5, 2, 3))
         ]
-        found = attribute(*sides)
+        found = attribute(*both)
         measures = ("precision", "recall", "seqsim")
         for implementation in ("numba", "xla"):
-            x, n, _ = padded(sides[0], N, V)
-            y, m, _ = padded(sides[1], N, W)  # N, so that the program is that of test_seqsim.py
+            x, n, _ = of_words(both[0], N, V)
+            y, m, _ = of_words(both[1], N, W)  # N, so that the program is that of test_seqsim.py
             grid = frame_scores.frame_scores(x, n, y, m, measures=measures, implementation=implementation)
             scores = np.stack([np.diagonal(grid[measure]) for measure in measures], axis=1)
             np.testing.assert_allclose(found.scores, scores, rtol=0, atol=9 * SLACK)
@@ -152,10 +139,10 @@ class TestAttribution:
 
     @pytest.mark.parametrize("bad", [-1, 0, N + 1])
     def test_impossible_lengths_give_nan(self, bad):
-        x, words = np.ones((2, N, D), np.float32), np.zeros((2, N), np.int32)
+        x, of_x = np.ones((2, N, D), np.float32), np.zeros((2, N), np.int32)
         lengths = np.int32([bad, 2]), np.int32([2, 2])
         for n, m in (lengths, lengths[::-1]):
-            found = attribution.attribution(x, n, words, x, m, words, words=(V, W))
+            found = attribution.attribution(x, n, of_x, x, m, of_x, words=(V, W))
             for value in found:
                 gone = np.isnan(np.asarray(value)).reshape(2, -1)
                 assert gone[0].all()
@@ -163,11 +150,11 @@ class TestAttribution:
 
     @pytest.mark.parametrize("bad", [-1, V + 1])
     def test_a_word_that_is_not_there_gives_nan(self, bad):
-        x, words = np.ones((1, N, D), np.float32), np.zeros((1, N), np.int32)
-        wrong = words.copy()
+        x, right = np.ones((1, N, D), np.float32), np.zeros((1, N), np.int32)
+        wrong = right.copy()
         wrong[0, 1] = bad
         for n, gone in ((2, True), (1, False)):
-            found = attribution.attribution(x, np.int32([n]), wrong, x, np.int32([2]), words, words=(V, V))
+            found = attribution.attribution(x, np.int32([n]), wrong, x, np.int32([2]), right, words=(V, V))
             assert np.isnan(found.precision).all() == gone
 
     def test_frame_in_use_that_is_not_finite(self):
@@ -177,6 +164,6 @@ class TestAttribution:
 
     def test_nothing_is_scattered(self):
         """Scattered sums may come in any order on a GPU, and reruns would differ in their last bits."""
-        x, n, words = padded([(np.ones((N, D), np.float32), [(0, 2)])], N, V)
-        jaxpr = jax.make_jaxpr(lambda *a: attribution.attribution(*a, words=(V, V)))(x, n, words, x, n, words)
+        side = of_words([(np.ones((N, D), np.float32), [(0, 2)])], N, V)
+        jaxpr = jax.make_jaxpr(lambda *a: attribution.attribution(*a, words=(V, V)))(*side, *side)
         assert "scatter" not in str(jaxpr)

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import dtw, reference
+from ragged_batches import EPS, padded
 
 # Two padded shapes, so that few programs are compiled; the second is more than a register and a block.
 P, N, M = 8, 6, 7
@@ -19,15 +20,6 @@ LARGE = 34, 70, 67
 shapes = st.tuples(st.integers(1, N), st.integers(1, M))
 matrices = arrays(np.float32, shapes, elements=st.integers(0, 3))
 batches = st.lists(matrices, min_size=P, max_size=P)
-
-
-def padded(pairs, shape=(N, M), dtype=np.float32):
-    """Stack to (P, N, M) over NaN: a kernel that reads padding cannot pass."""
-    out = np.full((len(pairs), *shape), np.nan, dtype)
-    for p, d in enumerate(pairs):
-        out[p, : d.shape[0], : d.shape[1]] = d
-    n, m = np.array([d.shape for d in pairs], np.int32).T
-    return out, n, m
 
 
 def integers(rng, sizes):
@@ -61,14 +53,16 @@ class TestCost:
     def test_equals_reference(self, implementation, normalise, pairs):
         """Ties decide how many cells the path has."""
         expected = np.float32([reference.dtw_cost(d, normalise) for d in pairs])
-        np.testing.assert_array_equal(costs(implementation, *padded(pairs), normalise=normalise), expected)
+        np.testing.assert_array_equal(
+            costs(implementation, *padded(pairs, N, M), normalise=normalise), expected
+        )
 
     @pytest.mark.parametrize("normalise", ["none", "path_length"])
     def test_more_pairs_than_lanes_and_longer_than_a_tile(self, implementation, normalise):
         rng = np.random.default_rng(0)
         pairs = integers(rng, large(rng))
         np.testing.assert_array_equal(
-            costs(implementation, *padded(pairs, LARGE[1:]), normalise=normalise),
+            costs(implementation, *padded(pairs, *LARGE[1:]), normalise=normalise),
             np.float32([reference.dtw_cost(d, normalise) for d in pairs]),
         )
 
@@ -78,12 +72,12 @@ class TestCost:
             sizes = [(5, columns), (3, 1), (1, columns), (4, max(1, columns - 1))]
             pairs = integers(np.random.default_rng(1), sizes)
             expected = [reference.dtw_cost(d) for d in pairs]
-            np.testing.assert_array_equal(costs(implementation, *padded(pairs, (5, columns))), expected)
+            np.testing.assert_array_equal(costs(implementation, *padded(pairs, 5, columns)), expected)
 
     @pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
     def test_float_types(self, implementation, dtype):
         pairs = integers(np.random.default_rng(2), [(6, 7), (1, 4), (5, 2)])
-        cost = costs(implementation, *padded(pairs, dtype=dtype))
+        cost = costs(implementation, *padded(pairs, N, M, dtype=dtype))
         assert cost.dtype == np.float32
         np.testing.assert_array_equal(cost, [reference.dtw_cost(d) for d in pairs])
 
@@ -97,8 +91,8 @@ class TestCost:
         rng = np.random.default_rng(3)
         pairs = [rng.random(size).astype(np.float32) for size in large(rng)]
         expected = np.array([reference.dtw_cost(d) for d in pairs])
-        tolerance = np.array([sum(d.shape) for d in pairs]) * np.finfo(np.float32).eps * expected
-        assert (np.abs(costs(implementation, *padded(pairs, LARGE[1:])) - expected) <= tolerance).all()
+        tolerance = np.array([sum(d.shape) for d in pairs]) * EPS * expected
+        assert (np.abs(costs(implementation, *padded(pairs, *LARGE[1:])) - expected) <= tolerance).all()
 
     @pytest.mark.parametrize("normalise", dtw.NORMALISATIONS)
     def test_nan_in_use(self, implementation, normalise):
@@ -127,24 +121,21 @@ def with_nan():
 class TestPath:
     @given(batches)
     def test_equals_reference(self, pairs):
-        """Ties included: the diagonal first, then up, then left."""
-        assert paths(*padded(pairs)) == [reference.dtw_path(d) for d in pairs]
-
-    def test_of_many_long_pairs(self):
-        rng = np.random.default_rng(0)
-        pairs = integers(rng, large(rng))
-        assert paths(*padded(pairs, LARGE[1:])) == [reference.dtw_path(d) for d in pairs]
-
-    @given(batches)
-    def test_is_optimal(self, pairs):
-        """What lies along the path sums to the cost, exactly, and every step is allowed."""
-        given = padded(pairs)
-        for d, cost, path in zip(pairs, costs("xla", *given), paths(*given), strict=True):
+        """Ties included: the diagonal first, then up, then left. Its cells sum to the cost exactly."""
+        given = padded(pairs, N, M)
+        found = paths(*given)
+        assert found == [reference.dtw_path(d) for d in pairs]
+        for d, cost, path in zip(pairs, costs("xla", *given), found, strict=True):
             assert sum(d[cell] for cell in path) == cost
             assert path[0] == (0, 0)
             assert path[-1] == (d.shape[0] - 1, d.shape[1] - 1)
             steps = {(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(path)}
             assert steps <= {(0, 1), (1, 0), (1, 1)}
+
+    def test_of_many_long_pairs(self):
+        rng = np.random.default_rng(0)
+        pairs = integers(rng, large(rng))
+        assert paths(*padded(pairs, *LARGE[1:])) == [reference.dtw_path(d) for d in pairs]
 
     def test_is_empty_where_a_nan_is_in_use(self):
         assert [len(path) for path in paths(*with_nan())] == [0] * 5 + [M] * 3
@@ -156,12 +147,12 @@ class TestTied:
         """Every path walked one by one: integers sum exactly, so counts are exact."""
         pairs = [d[:5, :5] for d in pairs]  # 321 paths at most
         expected = [reference.count_cheapest_paths(d) > 1 for d in pairs]
-        np.testing.assert_array_equal(tied(*padded(pairs)), expected)
+        np.testing.assert_array_equal(tied(*padded(pairs, N, M)), expected)
 
     @given(batches)
     def test_where_the_path_has_a_choice(self, pairs):
         """By another definition: some cell of dtw_path has two predecessors of the least sum."""
-        given = padded(pairs)
+        given = padded(pairs, N, M)
         for d, cells, got in zip(pairs, paths(*given), tied(*given), strict=True):
             total = reference.dtw_table(d)
             choice = False
@@ -172,19 +163,18 @@ class TestTied:
             assert got == choice
 
     def test_a_tie_off_the_path_does_not_count(self):
-        assert not tied(*padded([9 * (1 - np.eye(4, dtype=np.float32))] * P)).any()
+        assert not tied(*padded([9 * (1 - np.eye(4, dtype=np.float32))] * P, N, M)).any()
 
     def test_ties_that_float32_makes(self):
         """Sums that differ in float64 but not as the path adds them are a tie of the path."""
         exact = np.float32([[1, 1], [2, 7]])
         wide = np.float32([[1e8, 1], [2, 7]])  # 1e8 + 1 == 1e8 + 2 == 1e8 in float32
-        np.testing.assert_array_equal(tied(*padded([exact, wide] * 4)), [False, True] * 4)
+        np.testing.assert_array_equal(tied(*padded([exact, wide] * 4, N, M)), [False, True] * 4)
 
     def test_random_floats_hardly_tie(self):
         rng = np.random.default_rng(2)
-        assert not tied(
-            *padded([rng.random(size).astype(np.float32) for size in large(rng)], LARGE[1:])
-        ).any()
+        pairs = [rng.random(size).astype(np.float32) for size in large(rng)]
+        assert not tied(*padded(pairs, *LARGE[1:])).any()
 
 
 IMPOSSIBLE = [(0, 3), (3, 0), (N + 1, 1), (1, M + 1), (-1, 2)]

@@ -9,32 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import dtw, frame_scores, reference
+from ragged_batches import EPS, padded, utterances
 
-EPS = float(np.finfo(np.float32).eps)
 U, N, D = 3, 6, 4  # one padded shape, that of test_seqsim.py, so that few programs are compiled
-IMPLEMENTATIONS = pytest.mark.parametrize(
-    "implementation", ["xla", "numba"]
-)  # test_seqsim_int8.py has the other
-utterances = st.lists(
-    arrays(np.float32, st.tuples(st.integers(1, N), st.just(D)), elements=st.integers(0, 2)),
-    min_size=U,
-    max_size=U,
-)
-
-
-def padded(frames, longest=N, dtype=np.float32):
-    out = np.full((len(frames), longest, frames[0].shape[1]), np.nan, dtype)
-    for u, x in enumerate(frames):
-        out[u, : len(x)] = x
-    return out, np.array([len(x) for x in frames], np.int32)
+some = utterances(N, D, st.integers(0, 2))
 
 
 def batch(seed):
     rng = np.random.default_rng(seed)
-    return padded([rng.standard_normal((n, D)).astype(np.float32) for n in rng.integers(1, N + 1, U)])
+    return padded([rng.standard_normal((n, D)).astype(np.float32) for n in rng.integers(1, N + 1, U)], N)
 
 
 def scored(x, n, y, m, implementation, measures=frame_scores.MEASURES, **options):
@@ -69,16 +54,16 @@ def cosines(a, b):
     return np.divide(a @ b.T, lengths, out=np.zeros(lengths.shape), where=lengths > 0)
 
 
-@given(utterances, utterances)
+@given(some, some)
 def test_cosines_equal_reference(xs, ys):
     np.testing.assert_allclose(cosines(xs[0], ys[0]), reference.cosines(xs[0], ys[0]), atol=1e-15)
 
 
-@IMPLEMENTATIONS
+@pytest.mark.parametrize("implementation", ["xla", "numba"])  # those with DTW
 class TestScores:
-    @given(utterances, utterances)
+    @given(some, some)
     def test_small_integers(self, implementation, xs, ys):
-        check(scored(*padded(xs), *padded(ys), implementation), xs, ys)
+        check(scored(*padded(xs, N), *padded(ys, N), implementation), xs, ys)
 
     @pytest.mark.parametrize("normalise", dtw.NORMALISATIONS)
     def test_dtw_divided(self, implementation, normalise):

@@ -4,37 +4,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import pooling, reference
+from ragged_batches import EPS, padded, utterances
 
 N, D = 5, 3
-EPS = float(np.finfo(np.float32).eps)
-utterances = st.lists(
-    arrays(np.float32, st.tuples(st.integers(1, N), st.just(D)), elements=st.integers(-2, 2)),
-    min_size=3,
-    max_size=3,
-)
+some = utterances(N, D, st.integers(-2, 2))
 
 
-def padded(frames, dtype=np.float32):
-    out = np.full((len(frames), N, D), np.nan, dtype)
-    for u, x in enumerate(frames):
-        out[u, : len(x)] = x
-    return out, np.array([len(x) for x in frames], np.int32)
-
-
-@given(utterances)
+@given(some)
 def test_meanpool_equals_reference(frames):
     """Integers sum exactly, so only the division rounds (XLA multiplies by the reciprocal: twice)."""
     expected = [reference.meanpool(x) for x in frames]
-    np.testing.assert_allclose(pooling.meanpool(*padded(frames)), expected, rtol=2 * EPS)
+    np.testing.assert_allclose(pooling.meanpool(*padded(frames, N)), expected, rtol=2 * EPS)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
 def test_meanpool_sums_in_float32(dtype):
     frames = [np.full((5, D), 3), np.full((1, D), -7)]
-    pooled = pooling.meanpool(*padded(frames, dtype))
+    pooled = pooling.meanpool(*padded(frames, N, dtype=dtype))
     assert pooled.dtype == np.float32
     np.testing.assert_array_equal(pooled, [[3] * D, [-7] * D])
     long = pooling.meanpool(np.full((1, 3000, 1), 60000, np.float16), np.int32([3000]))
@@ -47,10 +35,10 @@ def test_meanpool_of_impossible_length_is_nan(bad):
     np.testing.assert_array_equal(np.isnan(pooled), [[True] * D, [False] * D])
 
 
-@given(utterances, utterances)
+@given(some, some)
 def test_scores_equal_reference(xs, ys):
     """A cosine of means is off by the means' own rounding and that of three sums of D products."""
-    scores = pooling.cosine(pooling.meanpool(*padded(xs)), pooling.meanpool(*padded(ys)))
+    scores = pooling.cosine(*(pooling.meanpool(*padded(side, N)) for side in (xs, ys)))
     expected = reference.meanpool_scores(xs, ys)
     np.testing.assert_allclose(scores, expected, rtol=0, atol=(2 * D + 8) * EPS)
 
@@ -62,10 +50,10 @@ def test_cosine_of_zero_and_of_any_scale():
     )
 
 
-@given(utterances)
+@given(some)
 def test_language_mean_removal_equals_reference(frames):
     """Subtracted from every frame; NaN padding stays."""
-    x, n = padded(frames)
+    x, n = padded(frames, N)
     mean = pooling.language_mean(pooling.meanpool(x, n))
     np.testing.assert_allclose(mean, reference.language_mean(frames), rtol=0, atol=4 * 2 * EPS)
     removed = np.asarray(pooling.remove_mean(x, mean))
@@ -77,13 +65,13 @@ def test_language_mean_removal_equals_reference(frames):
 
 def test_long_utterances_weigh_no_more():
     frames = [np.zeros((5, D), np.float32), np.ones((1, D), np.float32)]
-    np.testing.assert_array_equal(pooling.language_mean(pooling.meanpool(*padded(frames))), [0.5] * D)
+    np.testing.assert_array_equal(pooling.language_mean(pooling.meanpool(*padded(frames, N))), [0.5] * D)
 
 
 def test_removal_from_pooled_equals_pooling_of_removed():
     """The mean is linear: grids may subtract before or after pooling."""
     rng = np.random.default_rng(0)
-    x, n = padded([rng.integers(-8, 9, (k, D)).astype(np.float32) for k in (1, 4, 2)])
+    x, n = padded([rng.integers(-8, 9, (k, D)).astype(np.float32) for k in (1, 4, 2)], N)
     pooled = pooling.meanpool(x, n)
     mean = pooling.language_mean(pooled)
     np.testing.assert_allclose(

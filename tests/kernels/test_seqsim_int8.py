@@ -1,4 +1,4 @@
-"""SeqSim from rounded frames: within its bound, near float32 where one feature is huge, never of padding."""
+"""SeqSim from rounded frames beside what test_seqsim.py asks: near float32 where one feature is huge."""
 
 import subprocess
 import sys
@@ -6,50 +6,19 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
-from hypothesis.extra.numpy import arrays
 
-from isogloss.kernels import frame_scores, reference
+from isogloss.kernels import frame_scores
 from isogloss.kernels.cpu import microkernels, packing
+from ragged_batches import EPS, padded
 
-EPS = float(np.finfo(np.float32).eps)
-LONGEST, D = 5, 8
-
-
-def padded(frames, longest=LONGEST, dtype=np.float32):
-    out = np.full((len(frames), longest, frames[0].shape[1]), np.nan, dtype)
-    for u, x in enumerate(frames):
-        out[u, : len(x)] = x
-    return out, np.array([len(x) for x in frames], np.int32)
-
-
-def utterances(elements):
-    frames = st.integers(1, LONGEST).flatmap(lambda n: arrays(np.float32, (n, D), elements=elements))
-    return st.lists(frames, min_size=3, max_size=3)
+D = 8
 
 
 def scored(x, n, y, m):
     """(precision, recall)."""
     measures = ("precision", "recall")
     found = frame_scores.frame_scores(x, n, y, m, measures=measures, implementation="numba_int8")
-    assert all(scores.dtype == np.float32 for scores in found.values())
     return found["precision"], found["recall"]
-
-
-def expected(xs, ys):
-    scores = np.array([[reference.seqsim(x, y) for y in ys] for x in xs])
-    return scores[..., 0], scores[..., 1]
-
-
-@given(utterances(st.integers(-3, 3)), utterances(st.integers(-300, 300)))
-def test_within_the_bound(xs, ys):
-    """Ties and zero frames are common."""
-    x, n, y, m = *padded(xs), *padded(ys)
-    e, f = (np.array([packing.rounding_error(frames) for frames in side]) for side in (xs, ys))
-    assert max(e.max(), f.max()) < 0.02
-    allowed = e[:, None] + f[None, :] + e[:, None] * f[None, :] + (LONGEST + 8) * EPS
-    for ours, theirs in zip(scored(x, n, y, m), expected(xs, ys), strict=True):
-        assert (np.abs(np.asarray(ours) - theirs) <= allowed).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, jnp.bfloat16])
@@ -67,24 +36,6 @@ def test_near_float32_at_real_sizes(dtype):
     exact = frame_scores.frame_scores(x, n, y, m, measures=("precision", "recall"), implementation="numba")
     for ours, theirs in zip(scored(x, n, y, m), exact.values(), strict=True):
         assert np.abs(ours - theirs).max() < 5e-4
-
-
-def test_each_frame_has_its_scale():
-    """A frame a million times smaller is not rounded to nothing."""
-    x = np.float32([[[3, 4, 0, 0], [3e-6, 4e-6, 0, 0]]])
-    y = np.float32([[[3, 4, 0, 0]]])
-    precision, recall = scored(x, np.int32([2]), y, np.int32([1]))
-    np.testing.assert_allclose([precision[0, 0], recall[0, 0]], 1, rtol=0.02)
-
-
-def test_alone_or_among_others():
-    rng = np.random.default_rng(1)
-    x, y = (rng.standard_normal((u, LONGEST, D)).astype(np.float32) for u in (3, 19))
-    n, m = np.int32([5, 3, 1]), rng.integers(1, 6, 19).astype(np.int32)
-    together = scored(x, n, y, m)
-    alone = scored(x[1:2], n[1:2], y[17:18], m[17:18])
-    for one, every in zip(alone, together, strict=True):
-        assert one[0, 0] == every[1, 17]
 
 
 @pytest.mark.parametrize("features", [12, 97, 384])
@@ -113,15 +64,6 @@ def rounded(frames):
     return words.copy().view(np.int8).reshape(-1, 4 * words.shape[2])[:n].astype(np.int64), step
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_frame_in_use_that_is_not_finite(value):
-    x = np.ones((2, 3, D), np.float32)
-    x[1, 1, 0] = value
-    full = np.int32([3, 3])
-    for scores in scored(x, full, x, full):
-        np.testing.assert_array_equal(np.isnan(scores), [[0, 1], [1, 1]])
-
-
 def test_one_feature_that_has_all():
     """The largest sums there are, beyond 2**24: every feature of every frame at the limit of its byte."""
     x = np.zeros((1, 3, 2048), np.float32)
@@ -132,7 +74,7 @@ def test_one_feature_that_has_all():
 
 def test_seqsim_is_the_harmonic_mean():
     rng = np.random.default_rng(3)
-    x, n = rng.standard_normal((2, LONGEST, D)).astype(np.float32), np.int32([5, 3])
+    x, n = rng.standard_normal((2, 5, D)).astype(np.float32), np.int32([5, 3])
     measures = ("precision", "recall", "seqsim")
     found = frame_scores.frame_scores(x, n, x, n, measures=measures, implementation="numba_int8")
     p, r = found["precision"], found["recall"]

@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import transport, word_reference
+from ragged_batches import padded
 
 V, W = 4, 5
 EPSILON, TOLERANCE = 0.25, 1e-5
@@ -23,14 +24,9 @@ def problems(draw):
     return cost, a, b
 
 
-def padded(batch):
-    cost = np.full((len(batch), V, W), np.nan, np.float32)
-    a, b = (np.full((len(batch), k), np.nan, np.float32) for k in (V, W))
-    for row, (used, give, take) in enumerate(batch):
-        cost[row, : used.shape[0], : used.shape[1]] = used
-        a[row, : len(give)], b[row, : len(take)] = give, take
-    v, w = (np.array([len(problem[k]) for problem in batch], np.int32) for k in (1, 2))
-    return cost, a, v, b, w
+def stacked(*batch):
+    costs, give, take = zip(*batch, strict=True)
+    return padded(costs, V, W)[0], *padded(give, V), *padded(take, W)
 
 
 class TestTransport:
@@ -40,7 +36,7 @@ class TestTransport:
 
         The optimum moves by at most about (cost / epsilon) times the marginals' error.
         """
-        found = solve(*padded(batch))
+        found = solve(*stacked(*batch))
         assert found.plan.dtype == np.float32
         for row, (cost, a, b) in enumerate(batch):
             v, w = cost.shape
@@ -55,7 +51,7 @@ class TestTransport:
     @given(st.lists(problems(), min_size=3, max_size=3))
     def test_error_is_that_of_the_plan(self, batch):
         """Also where the iterations don't suffice."""
-        short = transport.transport(*padded(batch), epsilon=0.05, tolerance=1e-7, iterations=2)
+        short = transport.transport(*stacked(*batch), epsilon=0.05, tolerance=1e-7, iterations=2)
         for row, (_, a, b) in enumerate(batch):
             plan = np.asarray(short.plan[row], np.float64)
             given = np.abs(plan.sum(1)[: len(a)] - a / a.sum()).sum()
@@ -66,31 +62,27 @@ class TestTransport:
     def test_equal_costs_share_in_proportion(self):
         """Without a preference the plan is the product of the masses."""
         a, b = np.float32([1, 3]), np.float32([2, 1, 1])
-        found = solve(*padded([(np.full((2, 3), 0.5, np.float32), a, b)]))
+        found = solve(*stacked((np.full((2, 3), 0.5, np.float32), a, b)))
         np.testing.assert_allclose(found.plan[0, :2, :3], np.outer(a / 4, b / 4), rtol=1e-6)
         assert found.iterations[0] == 1
 
     def test_one_word_gives_to_all(self):
         cost, b = np.float32([[0, 2, 1]]), np.float32([1, 5, 4])
         for problem in ((cost, b[:1], b), (cost.T, b, b[:1])):
-            plan = np.asarray(solve(*padded([problem])).plan[0])
+            plan = np.asarray(solve(*stacked(problem)).plan[0])
             np.testing.assert_allclose(plan[plan > 0], b / 10, rtol=1e-6)
 
     def test_a_sharp_plan_is_the_assignment(self):
         cost = np.float32([[0, 1, 1], [1, 1, 0], [1, 0, 1]])
-        found = transport.transport(
-            *padded([(cost, np.ones(3, np.float32), np.ones(3, np.float32))]),
-            epsilon=0.01,
-            tolerance=1e-4,
-            iterations=100,
-        )
+        given = stacked((cost, np.ones(3, np.float32), np.ones(3, np.float32)))
+        found = transport.transport(*given, epsilon=0.01, tolerance=1e-4, iterations=100)
         np.testing.assert_allclose(found.plan[0, :3, :3], (1 - cost) / 3, rtol=0, atol=1e-4)
 
     def test_transpose_is_the_other_direction(self):
         rng = np.random.default_rng(2)
         cost = rng.random((4, 4)).astype(np.float32)
         a, b = (rng.integers(1, 9, 4).astype(np.float32) for _ in range(2))
-        there, back = (solve(*padded([problem])) for problem in ((cost, a, b), (cost.T, b, a)))
+        there, back = (solve(*stacked(problem)) for problem in ((cost, a, b), (cost.T, b, a)))
         np.testing.assert_allclose(
             there.plan[0, :4, :4], back.plan[0, :4, :4].T, rtol=0, atol=(2 / EPSILON + 2) * TOLERANCE
         )
@@ -99,13 +91,16 @@ class TestTransport:
         """A row that needs few iterations is not iterated on with one that needs many."""
         rng = np.random.default_rng(3)
         batch = [
-            (rng.random((k % V + 1, k % W + 1)).astype(np.float32), *map(_masses(rng), (k % V, k % W)))
-            for k in range(12)
+            (
+                rng.random((v, w)).astype(np.float32),
+                *(rng.integers(1, 20, k).astype(np.float32) for k in (v, w)),
+            )
+            for v, w in ((k % V + 1, k % W + 1) for k in range(12))
         ]
-        together = solve(*padded(batch))
+        together = solve(*stacked(*batch))
         assert len(set(np.asarray(together.iterations).tolist())) > 2
         for row, problem in enumerate(batch):
-            alone = solve(*padded([problem]))
+            alone = solve(*stacked(problem))
             np.testing.assert_array_equal(alone.plan[0], together.plan[row])
             assert alone.iterations[0] == together.iterations[row]
 
@@ -116,14 +111,13 @@ class TestTransport:
         np.testing.assert_array_equal(np.isnan(found.plan).any(axis=(1, 2)), [True, False])
         np.testing.assert_array_equal(np.isnan(found.error), [True, False])
 
-    @pytest.mark.parametrize("mass", [0, -1, np.nan, np.inf])
-    def test_masses_that_are_none_give_nan(self, mass):
-        problem = (np.ones((2, 2), np.float32), np.float32([1, mass]), np.ones(2, np.float32))
-        assert np.isnan(solve(*padded([problem])).plan).all()
-
-    def test_costs_that_are_none_give_nan(self):
-        problem = (np.float32([[0, np.nan]]), np.ones(1, np.float32), np.ones(2, np.float32))
-        found = solve(*padded([problem]))
+    @pytest.mark.parametrize(
+        ("cost", "mass"), [(1, 0), (1, -1), (1, np.nan), (1, np.inf), (np.nan, 1), (np.inf, 1)]
+    )
+    def test_masses_and_costs_that_are_not_possible_give_nan(self, cost, mass):
+        found = solve(
+            *stacked((np.float32([[0, 1], [cost, 1]]), np.float32([1, mass]), np.ones(2, np.float32)))
+        )
         assert np.isnan(found.plan).all()
         assert np.isnan(found.error).all()
 
@@ -136,12 +130,8 @@ class TestTransport:
         a, b = rng.integers(1, 9, V).astype(np.float32), rng.integers(1, 9, W).astype(np.float32)
         geom = geometry.Geometry(cost, epsilon=EPSILON)
         theirs = linear.solve(geom, a=a / a.sum(), b=b / b.sum(), threshold=1e-6, max_iterations=5000)
-        ours = solve(*padded([(cost, a, b)]))
+        ours = solve(*stacked((cost, a, b)))
         np.testing.assert_allclose(ours.plan[0], theirs.matrix, rtol=0, atol=(2 / EPSILON + 2) * TOLERANCE)
-
-
-def _masses(rng):
-    return lambda count: rng.integers(1, 20, count + 1).astype(np.float32)
 
 
 class TestLinks:

@@ -7,33 +7,20 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isogloss.kernels import reference, word_match, word_reference
+from ragged_batches import EPS, padded, words
 
 N, V, D = 7, 4, 3  # one padded shape, so that a kernel compiles once
-EPS = float(np.finfo(np.float32).eps)
 NOWHERE = -9  # interval of a word in the padding
-
-frames = st.integers(1, N).flatmap(lambda n: arrays(np.float32, (n, D), elements=st.integers(-2, 2)))
-
-
-@st.composite
-def utterances(draw):
-    """Unpadded frames of small integers, and the disjoint intervals of 1 to V words in them."""
-    x = draw(frames)
-    count = draw(st.integers(1, min(V, len(x))))
-    cuts = st.integers(0, len(x) - 1)
-    firsts = sorted(draw(st.sets(cuts, min_size=count, max_size=count)))
-    ends = [*firsts[1:], len(x)]
-    return x, [(first, draw(st.integers(first, end - 1))) for first, end in zip(firsts, ends, strict=True)]
+some = words(N, D, st.integers(-2, 2), fewest=1, most=V)
 
 
-def padded(batch, dtype=np.float32):
-    """Frames over NaN and intervals over nonsense: a kernel that reads padding cannot pass."""
-    x = np.full((len(batch), N, D), np.nan, dtype)
-    words = np.full((len(batch), V, 2), NOWHERE, np.int32)
-    for row, (used, intervals) in enumerate(batch):
-        x[row, : len(used)] = used
-        words[row, : len(intervals)] = np.reshape(intervals, (-1, 2))
-    return x, words, np.array([len(intervals) for _, intervals in batch], np.int32)
+def with_words(batch, dtype=np.float32):
+    """(frames, intervals of the words, nonsense in the padding, and their numbers)."""
+    x, _ = padded([used for used, _ in batch], N, dtype=dtype)
+    intervals = np.full((len(batch), V, 2), NOWHERE, np.int32)
+    for row, (_, own) in enumerate(batch):
+        intervals[row, : len(own)] = np.reshape(own, (-1, 2))
+    return x, intervals, np.array([len(own) for _, own in batch], np.int32)
 
 
 def similarities(ours, theirs):
@@ -44,7 +31,7 @@ def similarities(ours, theirs):
 class TestMatch:
     def check(self, ours, theirs, dtype=np.float32):
         """A cosine of means: each mean rounds its sum, then as a dot product and two norms do."""
-        found = word_match.match(*padded(ours, dtype), *padded(theirs, dtype))
+        found = word_match.match(*with_words(ours, dtype), *with_words(theirs, dtype))
         assert found.similarity.dtype == np.float32
         for row, pair in enumerate(zip(ours, theirs, strict=True)):
             want = similarities(*pair)
@@ -58,7 +45,7 @@ class TestMatch:
             assert not mutual[v:].any()
             assert not mutual[:, w:].any()
 
-    @given(*[st.lists(utterances(), min_size=3, max_size=3)] * 2)
+    @given(some, some)
     def test_small_integers(self, ours, theirs):
         self.check(ours, theirs)
 
@@ -77,32 +64,32 @@ class TestMatch:
                 (axes[rng.integers(0, len(axes), count)], [(k, k) for k in range(count)])
                 for count in rng.integers(1, V + 1, 2)
             ]
-            found = word_match.match(*padded(sides[:1]), *padded(sides[1:]))
+            found = word_match.match(*with_words(sides[:1]), *with_words(sides[1:]))
             want = word_reference.mutual_best(similarities(*sides))
             v, w = want.shape
             np.testing.assert_array_equal(found.mutual[0, :v, :w], want)
 
     def test_zero_frames(self):
         zero = (np.zeros((4, D), np.float32), [(0, 1), (2, 3)])
-        found = word_match.match(*padded([zero]), *padded([zero]))
+        found = word_match.match(*with_words([zero]), *with_words([zero]))
         np.testing.assert_array_equal(found.similarity[0, :2, :2], np.zeros((2, 2)))
         np.testing.assert_array_equal(found.mutual[0, :2, :2], [[True, False], [False, False]])
 
     def test_one_frame_is_taken_exactly(self):
         x = np.float32([[1e-3, 3, 7], [0.1, 0.2, 0.3], [1e30, 0, 1]])
-        got = word_match.word_vectors(*padded([(x, [(2, 2), (1, 1)])]))
+        got = word_match.word_vectors(*with_words([(x, [(2, 2), (1, 1)])]))
         np.testing.assert_array_equal(got[0, :2], x[[2, 1]])
 
     @pytest.mark.parametrize("interval", [(-1, 1), (2, 1), (0, N)])
     def test_impossible_intervals_give_nan_and_match_nothing(self, interval):
-        x, words, v = padded([(np.ones((N, D), np.float32), [(0, 0), interval])])
+        x, words, v = with_words([(np.ones((N, D), np.float32), [(0, 0), interval])])
         found = word_match.match(x, words, v, x, words, v)
         np.testing.assert_array_equal(np.isnan(found.similarity[0, :2, :2]), [[0, 1], [1, 1]])
         np.testing.assert_array_equal(found.mutual[0, :2, :2], [[1, 0], [0, 0]])
 
     def test_no_word_on_a_side(self):
-        some = padded([(np.ones((2, D), np.float32), [(0, 0)])])
-        none = padded([(np.ones((2, D), np.float32), [])])
+        some = with_words([(np.ones((2, D), np.float32), [(0, 0)])])
+        none = with_words([(np.ones((2, D), np.float32), [])])
         found = word_match.match(*some, *none)
         assert np.isnan(found.similarity).all()
         assert not found.mutual.any()

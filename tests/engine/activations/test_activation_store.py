@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from isogloss.engine import time_axis
 from isogloss.engine.activations import activation_store
 from isogloss.engine.activations.activation_store import Identity
 from isogloss.engine.corpora import corpus
+from isogloss.engine.time_axis import TimeAxis
 
 IDENTITY = Identity(
     model="nano",
@@ -20,6 +20,7 @@ IDENTITY = Identity(
     flags={"corpus": "x"},
 )
 POSITIONS, FEATURES = 100, 4
+AXIS = TimeAxis(samples_per_frame=320, window_frames=POSITIONS)
 
 
 @pytest.fixture
@@ -27,14 +28,14 @@ def store(tmp_path, speech):
     listing = corpus.open_corpus(f"manifest:{speech}").listing("aa")
     samples = [4000 * (1 + i) for i in range(len(listing.utterances))]
     samples[2] = 0
-    frames = [time_axis.frame_count(n, POSITIONS) for n in samples]
+    frames = [AXIS.frame_count(n) for n in samples]
     return activation_store.create(
         tmp_path,
         listing,
         samples,
         frames,
         states=("0", "final"),
-        positions=POSITIONS,
+        axis=AXIS,
         features=FEATURES,
         identity=IDENTITY,
     )
@@ -50,7 +51,7 @@ def states_of(frames, seed=0):
     ("samples", "frames"), [(0, 0), (1, 1), (319, 1), (320, 1), (321, 2), (480_000, 1500), (480_001, 1500)]
 )
 def test_frames_are_counted_up(samples, frames):
-    assert time_axis.frame_count(samples, 1500) == frames
+    assert TimeAxis(samples_per_frame=320, window_frames=1500).frame_count(samples) == frames
 
 
 def test_xarray_sees_names_units_and_nan(store):
@@ -112,19 +113,21 @@ def test_notes_on_failures(store):
 @pytest.mark.parametrize(
     ("change", "values"),
     [
-        ({"weights_sha256": "11", "model": "other"}, ["00ff", "11", "nano", "other"]),
-        ({"corpus_sha256": "22"}, ["abcd", "22"]),
+        ({"weights_sha256": "11", "model": "other"}, ["model: stored nano, asked for other"]),
+        ({"weights_sha256": "11"}, ["weights of nano: stored 00ff, asked for 11"]),
         ({"settings": {"dtype": "float32"}}, ["float16", "float32"]),
     ],
 )
 def test_resuming_something_else_is_refused_with_both_values(store, change, values):
-    with pytest.raises(ValueError, match="made from another model, corpus or settings") as error:
+    with pytest.raises(ValueError, match="made from another model or other settings") as error:
         activation_store.check_identity(store, dataclasses.replace(IDENTITY, **change))
     assert all(value in str(error.value) for value in values)
 
 
 def test_the_same_identity_is_resumed_whatever_its_flags(store):
-    activation_store.check_identity(store, dataclasses.replace(IDENTITY, flags={}, model="elsewhere"))
+    activation_store.check_identity(
+        store, dataclasses.replace(IDENTITY, flags={}, model="x", corpus_sha256="22")
+    )
 
 
 def test_language_that_is_not_extracted(store):

@@ -71,7 +71,7 @@ def test_more_recordings_than_a_step_takes_stay_in_order(speech, model_folder):
 def test_a_model_is_loaded_once(speech, model_folder, monkeypatch):
     file = speech.parent / "aa-0.wav"
     encode(file, model=model_folder)
-    monkeypatch.delattr(labelled_states, "load_checkpoint")
+    monkeypatch.delattr(labelled_states.encoders, "open_model")
     encode(file, model=model_folder)
 
 

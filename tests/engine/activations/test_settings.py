@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from isogloss.engine.activations import settings
+from isogloss.engine.activations import encoders, settings
 from isogloss.engine.checkpoints import stored_tensors
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
@@ -24,6 +24,7 @@ LARGE = Dimensions(
 
 def of(dimensions, *, rows):
     return settings.ExtractionSettings(
+        family=encoders.FAMILIES[-1],
         checkpoint=Checkpoint(
             name="sized", weights=stored_tensors.Weights(dimensions=dimensions, tensors={}, files=())
         ),

@@ -1,10 +1,8 @@
-"""engine.align on a tiny random model with a tokenizer of bytes: words, bad texts, resuming, kills."""
+"""The align job on a tiny random model with a tokenizer of bytes: words, bad texts, stores."""
 
 import csv
 import dataclasses
-import itertools
 import re
-import shutil
 
 import pytest
 from pyarrow import parquet
@@ -13,34 +11,20 @@ from isogloss.engine.activations import extract
 from isogloss.engine.alignment import align, unit, word_tables
 from isogloss.engine.whisper.tokenizer import Tokens
 
-FILES = ("words.parquet", "utterances.parquet", "utterances.csv", "align.json")
-STAND_INS = ("aa=en", "bb=fr", "cc=en")
-PARTS = "parts/[!.]*.parquet"  # no drafts
+
+@pytest.fixture
+def config(aligned):
+    return aligned[0]
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory, reader, speech):
-    return align.AlignConfig(
-        corpus=f"manifest:{speech}",
-        model=str(reader),
-        out=tmp_path_factory.mktemp("whole") / "out",
-        states=("final",),
-        stand_in=STAND_INS,
-    )
-
-
-@pytest.fixture(scope="module")
-def whole(config):
+@pytest.fixture
+def whole(aligned):
     """Summary of an undisturbed run into config.out."""
-    return align.run(config)
+    return aligned[1]
 
 
 def rows(out, table="words"):
     return parquet.read_table(out / f"{table}.parquet").to_pylist()
-
-
-def contents(out):
-    return {name: (out / name).read_bytes() for name in FILES}
 
 
 def with_texts(folder, speech, texts):
@@ -68,10 +52,7 @@ def test_every_word_of_every_utterance(config, whole, speech):
         assert 0 <= row["first_frame"] <= row["last_frame"] < 100
         assert row["centre_frame"] == (row["first_frame"] + row["last_frame"]) // 2
         after = row["first_frame"] if row["empty"] else row["last_frame"] + 1
-        assert (row["start"], row["end"]) == (
-            pytest.approx(0.02 * row["first_frame"]),
-            pytest.approx(0.02 * after),
-        )
+        assert [row["start"], row["end"]] == pytest.approx([0.02 * row["first_frame"], 0.02 * after])
         assert 0 < row["probability"] < 1
         assert bytes(Tokens.load(config.model).decode(row["tokens"]), "utf-8") == row["text"].encode()
     assert whole.empty_words == sum(row["empty"] for row in found)
@@ -84,40 +65,14 @@ def test_every_word_of_every_utterance(config, whole, speech):
 
 
 def test_words_follow_each_other(config, whole):
-    """No frame belongs to two words, whatever the path."""
-    by_utterance = {}
-    for row in rows(config.out):
-        by_utterance.setdefault((row["language"], row["utterance"]), []).append(row)
-    for said in by_utterance.values():
-        kept = [row for row in said if not row["empty"]]
-        assert all(a["last_frame"] < b["first_frame"] for a, b in itertools.pairwise(kept))
-        assert said[0]["first_frame"] == 0
-
-
-def test_what_is_there_is_not_made_again_and_bytes_are_equal(config, whole, tmp_path):
-    again = align.run(config)
-    assert (again.done, again.skipped, again.words) == (0, 20, whole.words)
-    copied = dataclasses.replace(config, out=tmp_path / "out")
-    shutil.copytree(config.out, copied.out)
-    next(iter(sorted((copied.out / "parts").iterdir()))).unlink()
-    (copied.out / "words.parquet").unlink()
-    assert align.run(copied).done == 7
-    assert contents(copied.out) == contents(config.out)
-
-
-def test_shards_make_the_same(config, whole, tmp_path):
-    out = tmp_path / "out"
-    halves = [dataclasses.replace(config, out=out, shard_index=i, num_shards=2) for i in (0, 1)]
-    first = align.run(halves[0])
-    assert first.waiting
-    assert first.table is None
-    assert align.run(halves[1]).waiting == 0
-    assert contents(out) == contents(config.out)
-
-
-def test_other_settings_are_refused(config, whole):
-    with pytest.raises(ValueError, match="other settings"):
-        align.run(dataclasses.replace(config, text="decoded"))
+    """No frame belongs to two words, whatever the path; a word without frames ends where it starts."""
+    table = parquet.read_table(config.out / "words.parquet")
+    assert table.schema.equals(word_tables.WORDS)  # what others rely on
+    assert all((row["end"] == row["start"]) == row["empty"] for row in table.to_pylist())
+    for _, words in table.to_pandas().groupby(["language", "utterance"]):
+        kept = words[~words["empty"]]
+        assert (kept.last_frame.to_numpy()[:-1] < kept.first_frame.to_numpy()[1:]).all()
+        assert words.first_frame.iloc[0] == 0
 
 
 BAD = {
@@ -128,7 +83,7 @@ BAD = {
 }
 
 
-def test_bad_texts_are_named_and_the_rest_goes_on(config, tmp_path, speech):
+def test_bad_texts_are_named_and_the_run_continues(config, tmp_path, speech):
     texts = {key: text for key, (text, _) in BAD.items()} | {("cc", "s0"): "北京 ... ok"}
     corpus = with_texts(tmp_path, speech, texts)
     other = dataclasses.replace(config, corpus=corpus, out=tmp_path / "out")
@@ -152,21 +107,21 @@ def test_reference_texts(reader):
 
 
 def test_decoded_text(config, tmp_path):
-    """What the model says, whatever it is, has words whose tokens are what it said."""
+    """Whatever the model decodes, the words' texts joined are the decoded text."""
     other = dataclasses.replace(config, text="decoded", out=tmp_path / "out", languages=("aa",))
     done = align.run(other)
-    said = {u["utterance"]: u for u in rows(other.out, "utterances")}
-    assert len(said) == 7
+    utterances = {u["utterance"]: u for u in rows(other.out, "utterances")}
+    assert len(utterances) == 7
     words = rows(other.out)
     assert done.words == len(words) > 0
-    assert done.truncated == 0  # what is heard is all in the window
-    for name, utterance in said.items():
+    assert done.truncated == 0  # what is decoded is all in the window
+    for name, utterance in utterances.items():
         own = "".join(row["text"] for row in words if row["utterance"] == name)
         if not utterance["problem"]:
             assert own.split() == (utterance["text"] or "").split()
 
 
-def test_from_a_store_and_when_it_is_mended(config, tmp_path, speech, reader):
+def test_from_a_store_and_when_it_is_complete(config, tmp_path, speech, reader):
     """Utterances that aren't extracted are reported, and aligned once they are."""
     extracting = extract.ExtractConfig(
         corpus=f"manifest:{speech}", model=str(reader), store=tmp_path / "store",
@@ -181,9 +136,9 @@ def test_from_a_store_and_when_it_is_mended(config, tmp_path, speech, reader):
     assert "isn't extracted yet" in first.failed["aa s3.0"]
     assert align.run(stored).done == 0
     shard.write_bytes(kept)
-    mended = align.run(stored)
-    assert mended.complete
-    assert (mended.done, mended.words) == (7, 28)
+    whole = align.run(stored)
+    assert whole.complete
+    assert (whole.done, whole.words) == (7, 28)
     early = align.run(dataclasses.replace(stored, states=("1",), out=tmp_path / "early"))
     assert early.complete
     assert rows(tmp_path / "early") != rows(tmp_path / "out")
@@ -191,26 +146,12 @@ def test_from_a_store_and_when_it_is_mended(config, tmp_path, speech, reader):
         align.run(dataclasses.replace(stored, states=("3",), out=tmp_path / "never"))
 
 
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        ({"store": "x"}, "not both"),
-        ({"states": ()}, "one state"),
-        ({"exit_norm": "both"}, "one state"),
-    ],
-)
-def test_bad_flags(config, change, match, tmp_path):
-    if "store" in change:
-        change = {"store": tmp_path}
-    with pytest.raises(ValueError, match=match):
-        dataclasses.replace(config, **change)
-
-
-def test_dry_run_writes_nothing(config, tmp_path):
-    done = align.run(dataclasses.replace(config, out=tmp_path / "never", dry_run=True))
-    assert done.plan["utterances"] == 20
-    assert done.done == 0
-    assert not (tmp_path / "never").exists()
+def test_bad_flags(config, tmp_path):
+    with pytest.raises(ValueError, match="not both"):
+        dataclasses.replace(config, store=tmp_path)
+    for change in ({"states": ()}, {"exit_norm": "both"}):
+        with pytest.raises(ValueError, match="one state"):
+            dataclasses.replace(config, **change)
 
 
 def test_words_of_recordings_beyond_the_window_are_marked(config, whole):
@@ -220,28 +161,3 @@ def test_words_of_recordings_beyond_the_window_are_marked(config, whole):
     assert whole.truncated == sum(long.values())
     for row in rows(config.out):
         assert row["truncated"] == long[row["language"], row["utterance"]]
-
-
-def test_a_word_without_frames_ends_where_it_starts(config, whole):
-    """Rows of such words are kept, and the schema is what others rely on."""
-    table = parquet.read_table(config.out / "words.parquet")
-    assert table.schema.equals(word_tables.WORDS)
-    for row in table.to_pylist():
-        assert (row["end"] == row["start"]) == row["empty"]
-
-
-def test_killed_and_run_again(config, whole, tmp_path, job, files, written):
-    """SIGKILL after the first part; then the job as a user runs it ends with the same words."""
-    out = tmp_path / "out"
-    aligning = job(
-        "align", f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}",
-        f"--stand_in={','.join(config.stand_in)}",
-    )  # fmt: skip
-    assert aligning.killed(lambda: written(out, PARTS))
-    before = written(out, PARTS)
-    assert aligning.summary()["skipped"] >= 7
-    assert before.items() <= written(out, PARTS).items()
-    found, expected = rows(out), rows(config.out)
-    keys = ("language", "utterance", "word", "first_frame", "last_frame")
-    assert [[r[k] for k in keys] for r in found] == [[r[k] for k in keys] for r in expected]
-    assert files(out).keys() == files(config.out).keys()  # no draft

@@ -5,13 +5,13 @@ filter, time warping and punctuation are its own, and so is the number of frames
 """
 
 import pathlib
-import re
 
 import numpy as np
 import pytest
 
 from isogloss.engine.alignment import align
 from isogloss.engine.alignment.word_splitting import APPENDED, PREPENDED
+from isogloss.engine.checkpoints import openai_pickle
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.corpora import audio, corpus
 from isogloss.engine.runtime import table_files
@@ -20,26 +20,6 @@ from isogloss.engine.transcription import transcribe
 CACHE = pathlib.Path(__file__).parents[3] / ".cache"
 MODEL, MANIFEST = CACHE / "whisper-base", CACHE / "demo" / "manifest.tsv"
 TOLERANCE = 0.04  # seconds
-
-RENAMED = (
-    (r"embed_positions\.weight", "positional_embedding"),
-    (r"embed_tokens", "token_embedding"),
-    (r"\.layers\.", ".blocks."),
-    (r"self_attn_layer_norm", "attn_ln"),
-    (r"encoder_attn_layer_norm", "cross_attn_ln"),
-    (r"final_layer_norm", "mlp_ln"),
-    (r"encoder\.layer_norm", "encoder.ln_post"),
-    (r"decoder\.layer_norm", "decoder.ln"),
-    (r"self_attn", "attn"),
-    (r"encoder_attn", "cross_attn"),
-    (r"q_proj", "query"),
-    (r"k_proj", "key"),
-    (r"v_proj", "value"),
-    (r"out_proj", "out"),
-    (r"fc1", "mlp.0"),
-    (r"fc2", "mlp.2"),
-)
-
 
 pytestmark = pytest.mark.filterwarnings(  # its vocabulary file stays open
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -56,12 +36,8 @@ def whisper():
 
 @pytest.fixture(scope="module")
 def openai(whisper):
-    torch = pytest.importorskip("torch")
-    return openai_model(load_checkpoint(str(MODEL)), whisper, torch)
-
-
-def openai_model(checkpoint, whisper, torch):
     """openai-whisper's model with our tensors and its own alignment heads for base."""
+    torch, checkpoint = pytest.importorskip("torch"), load_checkpoint(str(MODEL))
     sizes = checkpoint.dimensions
     dims = whisper.model.ModelDimensions(
         n_mels=sizes.mels,
@@ -75,12 +51,8 @@ def openai_model(checkpoint, whisper, torch):
         n_text_head=sizes.heads,
         n_text_layer=sizes.decoder_layers,
     )
-    tensors = {}
-    for name in checkpoint.weights.tensors:
-        renamed = name
-        for pattern, replacement in RENAMED:
-            renamed = re.sub(pattern, replacement, renamed)
-        tensors[renamed] = torch.from_numpy(checkpoint.read(name))
+    read = {name: torch.from_numpy(checkpoint.read(name)) for name in checkpoint.weights.tensors}
+    tensors = {openai_pickle._openai_name(name): tensor for name, tensor in read.items()}
     model = whisper.model.Whisper(dims)
     model.load_state_dict(tensors, strict=True)
     model.set_alignment_heads(whisper._ALIGNMENT_HEADS["base"])
@@ -138,7 +110,7 @@ def openai_text(model, whisper, utterance):
 
 
 @pytest.mark.parametrize("count", [1, ALL])
-def test_speech_is_heard_as_openai_hears_it(tmp_path, openai, whisper, count):
+def test_texts_equal_those_of_openai(tmp_path, openai, whisper, count):
     config, chosen = some_speech(tmp_path, 25, count)
     assert transcribe.run(transcribe.TranscribeConfig(**config)).complete
     rows = table_files.read_parquet(tmp_path / "out" / "transcripts.parquet").to_pylist()

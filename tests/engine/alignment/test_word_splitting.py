@@ -1,4 +1,4 @@
-"""engine.word_split against openai/whisper's own splitting, and by hand with a tokenizer of bytes."""
+"""Words of tokens against openai/whisper's own splitting, and by hand with a tokenizer of bytes."""
 # ruff: noqa: RUF001 full-width signs are meant
 
 import itertools
@@ -53,43 +53,30 @@ def words(pieces, language="en"):
     ]
 
 
-def test_spaces_and_pieces():
+def test_spaces_and_punctuation():
+    """Punctuation gives no time: the core of "(yes)," is the word alone."""
+    assert words([]) == []
     assert words([" Hel", "lo", " world"]) == [(" Hello", 0, 2, (0, 2)), (" world", 2, 3, (2, 3))]
-
-
-def test_punctuation_gives_no_time():
-    """The core of "(yes)," is the word alone."""
     found = words([" I", " (", "yes", ")", ",", " no", "."])
     assert found == [(" I", 0, 1, (0, 1)), (" (yes),", 1, 5, (1, 3)), (" no.", 5, 7, (5, 6))]
-
-
-def test_an_opening_sign_of_its_own_is_joined_to_the_next():
-    found = words([' "', " yes", '"'])
-    assert found == [(' " yes"', 0, 3, (1, 2))]
+    assert words([' "', " yes", '"']) == [(' " yes"', 0, 3, (1, 2))]  # an opening sign of its own
 
 
 def test_characters_of_several_tokens():
+    """Bytes that are not text stay in a word, too."""
     rice = "米".encode()
     assert words([rice[:1], rice[1:], "国"], "zh") == [("米", 0, 2, (0, 2)), ("国", 2, 3, (2, 3))]
     assert words([" a", rice[:1], rice[1:], "b"]) == [(" a米b", 0, 4, (0, 4))]
-
-
-def test_bytes_that_are_no_text():
-    """What a model may say: every token stays in a word."""
     assert words([" a", b"\xe7", " b"]) == [(" a\ufffd", 0, 2, (0, 2)), (" b", 2, 3, (2, 3))]
     assert words([" a", b"\xe7"]) == [(" a\ufffd", 0, 2, (0, 2))]
     assert words([" a", b"\xe7", b"\xb1"]) == [(" a\ufffd\ufffd", 0, 3, (0, 3))]
     assert words([b"\xe7", b"\xb1"], "zh") == [("\ufffd", 0, 1, (0, 1)), ("\ufffd", 1, 2, (1, 2))]
 
 
-def test_nothing():
-    assert words([]) == []
-
-
 @settings(max_examples=200)
 @given(st.text(max_size=12), st.sampled_from(["en", "zh"]), st.integers(0, 2**30))
 def test_every_token_is_in_one_word(text, language, seed):
-    """Whatever the text and wherever it is cut: words are in order, nothing is lost or said twice."""
+    """Whatever the text and wherever it is cut: words are in order, nothing is lost or repeated."""
     data = text.encode("utf-8", errors="replace")
     cuts = np.random.default_rng(seed).random(max(len(data) - 1, 0)) < 0.5
     edges = [0, *(np.flatnonzero(cuts) + 1), len(data)] if data else [0]
@@ -133,5 +120,4 @@ def test_punctuation_of_openai():
 
 
 def test_only_languages_with_spaces_begin_with_one():
-    assert word_splitting.leading_space("en") == " "
-    assert word_splitting.leading_space("zh") == ""
+    assert [word_splitting.leading_space(language) for language in ("en", "zh")] == [" ", ""]

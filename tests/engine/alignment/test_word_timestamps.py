@@ -1,4 +1,6 @@
-"""engine.word_times: what the device computes against the reference, and frames of words by hand."""
+"""Word timestamps: what the device computes against the reference, and frames of words by hand."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from isogloss.engine.alignment.word_splitting import Piece
 from isogloss.engine.alignment.word_timestamps import Timed
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.decoding import decoder_program
+from isogloss.engine.decoding.decoder_program import EncodedRows
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
 from isogloss.kernels import alignment, alignment_reference, reference
@@ -22,8 +25,9 @@ def decoding(reader):
     return decoder_program.load(load_checkpoint(str(reader)), tokens, precision, rows_per_device=2, devices=1)
 
 
-def rows(rng, count=5):
-    """Utterances of any length; states beyond what is visible are NaN."""
+def rows(seed, count=5):
+    """Utterances of any length, their frames and texts; states beyond what is visible are NaN."""
+    rng = np.random.default_rng(seed)
     visible = rng.integers(20, 101, count).astype(np.int32)
     states = rng.standard_normal((count, 100, 16)).astype(np.float32)
     for row, seen in enumerate(visible):
@@ -31,21 +35,27 @@ def rows(rng, count=5):
     frames = np.array([rng.integers(1, seen + 1) for seen in visible], np.int32)
     frames[0] = 2  # fewer frames than tokens, and than the filter reaches
     texts = [tuple(rng.integers(0, 256, n).tolist()) for n in rng.integers(1, 25, count)]
-    return states, visible, rng.random(count) < 0.5, frames, texts
+    encoded = EncodedRows(states=states, visible=visible, apply_norm=rng.random(count) < 0.5)
+    return encoded, frames, texts
+
+
+def align(decoding, encoded, frames, texts, language="en"):
+    prompts = [decoding.tokens.prompt(language)] * len(texts)
+    return word_timestamps.align(decoding, HEADS, encoded, frames, prompts, texts)
 
 
 def test_equal_to_the_reference_on_the_same_scores(decoding, reader, taught):
-    """Scores by the decoder alone; the rest by NumPy loops in float64."""
-    states, visible, norm, frames, texts = rows(np.random.default_rng(0))
+    """Scores by the decoder alone; the path and all before it by NumPy loops in float64."""
+    encoded, frames, texts = rows(0)
     prompt = decoding.tokens.prompt("fr")
-    timed = word_timestamps.align(decoding, HEADS, states, visible, norm, frames, [prompt] * 5, texts)
+    timed = align(decoding, encoded, frames, texts, "fr")
     tokens = np.full((5, 48), decoding.tokens.eot, np.int32)
     for row, text in enumerate(texts):
         tokens[row, : len(prompt) + len(text)] = (*prompt, *text)
-    lengths = np.array([len(prompt) + len(text) + 1 for text in texts], np.int32)
-    scores, _ = taught(reader, states, visible, norm, tokens, HEADS)
+    scores, _ = taught(reader, *encoded.step(list(range(5)), 100), tokens, HEADS)
     for row, (one, text) in enumerate(zip(timed, texts, strict=True)):
-        own = scores[row, :, : lengths[row], : frames[row]].astype(np.float64)
+        length = len(prompt) + len(text) + 1
+        own = scores[row, :, :length, : frames[row]].astype(np.float64)
         matrix = alignment_reference.attention_matrix(own, alignment.WIDTH)
         # From the step that predicts the first token to the one that predicts the end.
         path = reference.dtw_path(-matrix[len(prompt) - 1 : -1])
@@ -56,58 +66,39 @@ def test_equal_to_the_reference_on_the_same_scores(decoding, reader, taught):
 
 
 def test_probability_is_among_tokens_of_text(decoding, reader, taught):
-    states, visible, norm, frames, _ = rows(np.random.default_rng(1))
-    prompt, last = decoding.tokens.prompt("en"), 7
-    every = [((3, last, *[5] * 9, word)) for word in range(0, 256, 64)]
+    encoded, frames, _ = rows(1)
+    texts = [(3, 7, *[5] * 9, word) for word in range(0, 256, 64)]
+    prompt = decoding.tokens.prompt("en")
+    tokens = np.array([[*prompt, *text, decoding.tokens.eot] for text in texts], np.int32)
     for row in (1, 3):
-        timed = word_timestamps.align(
-            decoding,
-            HEADS,
-            np.repeat(states[row : row + 1], len(every), axis=0),
-            np.repeat(visible[row], len(every)),
-            np.repeat(norm[row], len(every)),
-            np.repeat(frames[row], len(every)),
-            [prompt] * len(every),
-            every,
-        )
-        tokens = np.array([[*prompt, *text, decoding.tokens.eot] for text in every], np.int32)
-        heard = (np.repeat(part[row : row + 1], len(every), axis=0) for part in (states, visible, norm))
-        _, whole = taught(reader, *heard, tokens, HEADS)
+        same = [row] * len(texts)
+        timed = align(decoding, encoded.take(same), frames[same], texts)
+        _, whole = taught(reader, *encoded.step(same, 100), tokens, HEADS)
         # Among all ids the same tokens are less likely, by one factor at each place: that of specials.
         ours = np.stack([one.probability for one in timed])
         share = whole[:, len(prompt) : -1] / ours
         assert (share < 1).all()
-        np.testing.assert_allclose(share, np.repeat(share[:1], len(every), axis=0), rtol=1e-4)
+        np.testing.assert_allclose(share, np.repeat(share[:1], len(texts), axis=0), rtol=1e-4)
         assert 0 < ours[:, -1].sum() < 1
 
 
 def test_a_row_is_a_function_of_itself(decoding):
     """The same bits alone, among others, and whatever stands beyond its frames."""
-    states, visible, norm, frames, texts = rows(np.random.default_rng(2), 7)
-    prompts = [decoding.tokens.prompt("en")] * 7
-    together = word_timestamps.align(decoding, HEADS, states, visible, norm, frames, prompts, texts)
+    encoded, frames, texts = rows(2, 7)
+    together = align(decoding, encoded, frames, texts)
+    filled = np.where(np.isnan(encoded.states), 1e3, encoded.states).astype(np.float32)
     for row in (0, 4, 6):
-        one = slice(row, row + 1)
-        alone = word_timestamps.align(
-            decoding,
-            HEADS,
-            np.where(np.isnan(states[one]), 1e3, states[one]).astype(np.float32),
-            visible[one],
-            norm[one],
-            frames[one],
-            prompts[one],
-            texts[one],
-        )[0]
+        one = dataclasses.replace(encoded, states=filled).take([row])
+        [alone] = align(decoding, one, frames[[row]], [texts[row]])
         np.testing.assert_array_equal(alone.first, together[row].first)
         np.testing.assert_array_equal(alone.probability, together[row].probability)
         assert alone.tied == together[row].tied
 
 
 def test_states_that_are_not_finite_have_no_path(decoding):
-    states, visible, norm, frames, texts = rows(np.random.default_rng(3), 2)
-    states[1, 0] = np.nan
-    prompts = [decoding.tokens.prompt("en")] * 2
-    good, bad = word_timestamps.align(decoding, HEADS, states, visible, norm, frames, prompts, texts)
+    encoded, frames, texts = rows(3, 2)
+    encoded.states[1, 0] = np.nan
+    good, bad = align(decoding, encoded, frames, texts)
     assert good.finite
     assert not bad.finite
     assert not bad.tied
@@ -124,9 +115,9 @@ def test_states_that_are_not_finite_have_no_path(decoding):
 )
 def test_impossible_rows_are_refused(decoding, text, frames, match):
     states = np.zeros((1, 100, 16), np.float32)
-    given = np.int32([100]), np.array([False]), np.int32([frames])
+    encoded = EncodedRows(states=states, visible=np.int32([100]), apply_norm=np.array([False]))
     with pytest.raises(ValueError, match=match):
-        word_timestamps.align(decoding, HEADS, states, *given, [decoding.tokens.prompt("en")], [text])
+        align(decoding, encoded, np.int32([frames]), [text])
 
 
 def test_frames_of_words():

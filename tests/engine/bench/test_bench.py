@@ -1,4 +1,4 @@
-"""engine.bench and the suites, on small sizes: every suite runs, is right, says what it lacks."""
+"""The suites of the benchmarks on small sizes: each runs, is right, and names what it lacks."""
 
 import dataclasses
 import importlib.util
@@ -9,15 +9,9 @@ import pytest
 
 from isogloss.engine.bench import bench, bench_config, setting as bench_setting, table, timing
 
-CONFIG = bench.BenchConfig(
-    suite=(),
-    quick=True,
-    rounds=1,
-)
-
 
 def config(*suites, **fields):
-    return dataclasses.replace(CONFIG, suite=suites, **fields)
+    return bench.BenchConfig(suite=suites, quick=True, **({"rounds": 1} | fields))
 
 
 @pytest.mark.parametrize("suite", bench_config.SUITES)
@@ -77,24 +71,13 @@ def test_a_dry_run_times_nothing(monkeypatch):
     assert bench.run(config("dtw", dry_run=True)).plan["cases"] == 3
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"suite": ("seqism",)}, "--suite must name some of seqsim, dtw"),
-        ({"rounds": 0}, "--rounds must be a number of at least 1"),
-    ],
-)
-def test_what_does_not_exist_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(CONFIG, **change)
-
-
-def test_no_gpu_here():
+def test_what_is_not_here_is_refused_before_anything_is_timed(monkeypatch):
+    with pytest.raises(ValueError, match="--suite must name some of seqsim, dtw"):
+        config("seqism")
+    with pytest.raises(ValueError, match="--rounds must be a number of at least 1"):
+        config(rounds=0)
     with pytest.raises(ValueError, match=r"--device=gpu: JAX sees cpu only .*jax\[cuda13\]"):
         bench.run(config("dtw", device="gpu"))
-
-
-def test_a_missing_peer_is_named_before_anything_is_timed(monkeypatch):
     monkeypatch.setitem(bench_setting.PEERS, "torchdtw", "no_such_module")
     with pytest.raises(ValueError, match=r"torchdtw.*pip install.*torchdtw"):
         bench.run(config("dtw", peers=True))
@@ -106,39 +89,21 @@ def test_full_sizes_are_planned_without_being_built():
     nothing = timing.TimedTask(name="nothing", call=lambda: None, work=1.0, unit="1")
     for device in ("cpu", "gpu"):
         setting = bench_setting.BenchSetting(
-            device=device,
-            implementation="xla",
-            peers=frozenset(),
-            quick=False,
-            product=nothing,
-            copy=nothing,
+            device=device, implementation="xla", peers=frozenset(), quick=False, product=nothing, copy=nothing
         )
-        titles = {
-            suite: [p.title for p in bench._module(suite).cases(setting)] for suite in bench_config.SUITES
-        }
-        assert all(titles.values())
-        assert len(titles["seqsim"]) == 4 * 4 + 2
-        assert len(titles["encoder"]) == (2 if device == "cpu" else 3)
+        planned = {suite: bench._module(suite).cases(setting) for suite in bench_config.SUITES}
+        assert all(case.title for cases in planned.values() for case in cases)
+        assert all(planned.values())
+        assert len(planned["seqsim"]) == 4 * 4 + 2
+        assert len(planned["encoder"]) == (2 if device == "cpu" else 3)
 
 
 def test_table_aligns_and_marks_what_fails():
     row = timing.Row(
-        suite="dtw",
-        work="work",
-        name="numba",
-        role="ours",
-        seconds=0.0123,
-        spread=0.034,
-        rate=12.345,
-        unit="GCUPS",
-        of_yardstick=0.5,
-        ours_over=None,
-        compiled=3,
-        compiled_timed=0,
-        error=0.5,
-        bound=0.25,
+        suite="dtw", work="work", name="numba", role="ours", seconds=0.0123, spread=0.034, rate=12.345,
+        unit="GCUPS", of_yardstick=0.5, ours_over=None, compiled=3, compiled_timed=0, error=0.5, bound=0.25,
         rounds=3,
-    )
+    )  # fmt: skip
     peer = dataclasses.replace(row, role="peer", name="other", ours_over=2.5, error=None)
     head, case, first, second = table.table([row, peer]).splitlines()
     assert case == "dtw: work"
@@ -146,3 +111,17 @@ def test_table_aligns_and_marks_what_fails():
         assert cell in first
     assert "2.50 x" in second
     assert head.index("median") + len("median") == first.index("12.3 ms") + len("12.3 ms")
+
+
+@pytest.mark.deep
+def test_a_rehearsal_runs_every_job_and_says_what_it_comes_to(capsys):
+    summary = bench.run(config("rehearsal"))
+    assert summary.complete, summary.faults
+    assert [(stage.name, stage.units) for stage in summary.stages] == [
+        ("extract", 12), ("grid", 24), ("report", 6), ("status", 24), ("verify", 24), ("launch", 6)
+    ]  # fmt: skip
+    written = [stage.name for stage in summary.stages if stage.files > 0 and stage.bytes > 0]
+    assert written == ["extract", "grid", "report", "launch"]
+    assert summary.projection["units"] == 6 * 34
+    assert 2 * 6 * 34 < summary.projection["grid_files"] < 2 * 6 * 34 + 30
+    assert "beside the computing itself" in capsys.readouterr().err

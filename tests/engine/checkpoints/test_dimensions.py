@@ -53,7 +53,7 @@ def test_from_sizes_reads_every_field(tiny):
 
 
 @pytest.mark.parametrize("size", [None, "6", 6.0, True, 0, -6])
-def test_sizes_that_are_no_sizes_name_the_file(size, tiny):
+def test_wrong_sizes_name_the_file(size, tiny):
     with pytest.raises(ValueError, match=r"a/config\.json: features"):
         dimensions.from_sizes("a/config.json", dataclasses.asdict(tiny) | {"features": size}, FIELDS)
 

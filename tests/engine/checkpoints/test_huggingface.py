@@ -1,10 +1,8 @@
-"""Hugging Face checkpoints: folders written by safetensors, and by transformers where it is there.
-
-Values are eighths, which every float type holds, so all files must be read equal.
-"""
+"""Hugging Face checkpoints: folders written by safetensors, and by transformers where it is there."""
 
 import dataclasses
 import json
+import shutil
 import struct
 
 import huggingface_hub
@@ -14,37 +12,30 @@ import pytest
 import safetensors.numpy
 from huggingface_hub import errors
 
-from isogloss.engine.checkpoints import checkpoint, dimensions, huggingface
+from isogloss.engine.checkpoints import checkpoint, huggingface
+from small_models import TINY, config_of
 
-CONFIG = {
-    "model_type": "whisper",
+SIZES = dataclasses.replace(TINY, ffn=20)  # a feed-forward width of its own, as the config may say
+CONFIG = config_of(SIZES) | {
     "activation_function": "gelu",
-    "num_mel_bins": 4,
-    "d_model": 6,
-    "encoder_attention_heads": 2,
     "decoder_attention_heads": 2,
-    "encoder_layers": 2,
-    "decoder_layers": 1,
-    "encoder_ffn_dim": 20,
     "decoder_ffn_dim": 20,
-    "max_source_positions": 7,
-    "max_target_positions": 5,
-    "vocab_size": 11,
 }
 CONV = "model.encoder.conv1.weight"
 TIED = "proj_out.weight"
+INDEX = "model.safetensors.index.json"
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
-@pytest.fixture(scope="session")
-def tiny(tiny):
-    """Its feed-forward width is its own, as the config may say."""
-    return dataclasses.replace(tiny, ffn=20)
+@pytest.fixture
+def tiny():
+    return SIZES
 
 
-def make_tensors(tiny, prefix="model."):
-    draw = np.random.default_rng(0)
-    shapes = dimensions.tensor_shapes(tiny)
-    return {prefix + n: np.float32(draw.integers(-9, 10, s) / 8) for n, s in shapes.items()}
+@pytest.fixture
+def stored(tensors):
+    """Tensors by their names in the file."""
+    return {f"model.{name}": value for name, value in tensors.items()}
 
 
 def write(folder, tensors, config=CONFIG):
@@ -62,53 +53,35 @@ def write_shards(folder, tensors, count):
         part = {name: tensors[name] for name in tensors if shards[name] == shard}
         safetensors.numpy.save_file(part, folder / shard)
     index = {"metadata": {}, "weight_map": shards}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / INDEX).write_text(json.dumps(index))
     return names
-
-
-def assert_holds(tiny, weights, tensors, prefix="model."):
-    assert weights.dimensions == tiny
-    assert list(weights.tensors) == list(dimensions.tensor_shapes(tiny))
-    for name, stored in weights.tensors.items():
-        values = stored.read()
-        assert values.dtype == np.float32
-        np.testing.assert_array_equal(values, tensors[prefix + name].astype(np.float32), name)
 
 
 @pytest.mark.parametrize("prefix", ["model.", ""])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
-def test_a_single_file(tmp_path, dtype, prefix, tiny):
-    tensors = {name: value.astype(dtype) for name, value in make_tensors(tiny, prefix).items()}
-    assert_holds(tiny, huggingface.open_folder(write(tmp_path, tensors)), tensors, prefix)
+def test_a_single_file(tmp_path, dtype, prefix, tensors, assert_holds):
+    stored = {prefix + name: value.astype(dtype) for name, value in tensors.items()}
+    assert_holds(huggingface.open_folder(write(tmp_path, stored)), tensors)
 
 
-def test_shards(tmp_path, tiny):
-    tensors = make_tensors(tiny)
-    names = write_shards(tmp_path, tensors, 3)
+def test_shards(tmp_path, stored, tensors, assert_holds):
+    names = write_shards(tmp_path, stored, 3)
     weights = huggingface.open_folder(tmp_path)
-    assert_holds(tiny, weights, tensors)
+    assert_holds(weights, tensors)
     assert [file.name for file in weights.files] == names
 
 
-def test_files_that_do_not_belong_to_the_model_are_left_alone(tmp_path, tiny):
-    """Hub folders hold the model in other precisions too: model.fp32-00001-of-00002..."""
-    tensors = make_tensors(tiny)
-    write(tmp_path, tensors)
-    (tmp_path / "model.fp32-00001-of-00002.safetensors").write_bytes(b"")
-    assert_holds(tiny, huggingface.open_folder(tmp_path), tensors)
+def test_a_tied_projection_and_files_in_other_precisions_change_nothing(
+    tmp_path, stored, tensors, assert_holds
+):
+    """As in folders of the hub."""
+    write(tmp_path, stored | {TIED: tensors["decoder.embed_tokens.weight"]})
+    (tmp_path / "model.fp32-00001-of-00002.safetensors").touch()
+    assert_holds(huggingface.open_folder(tmp_path), tensors)
 
 
-def test_the_tied_projection_is_accepted_in_its_shape_only(tmp_path, tiny):
-    tensors = make_tensors(tiny)
-    tensors[TIED] = tensors["model.decoder.embed_tokens.weight"]
-    assert_holds(tiny, huggingface.open_folder(write(tmp_path, tensors)), tensors)
-    tensors[TIED] = tensors[TIED][:-1]
-    with pytest.raises(ValueError, match=r"proj_out.weight must be \(11, 6\), but is \(10, 6\)"):
-        huggingface.open_folder(write(tmp_path, tensors))
-
-
-def test_alignment_heads_come_from_the_generation_config(tmp_path, tiny):
-    write(tmp_path, make_tensors(tiny))
+def test_alignment_heads_come_from_the_generation_config(tmp_path, stored):
+    write(tmp_path, stored)
     assert huggingface.open_folder(tmp_path).alignment_heads is None
     (tmp_path / "generation_config.json").write_text('{"alignment_heads": [[0, 1]]}')
     assert huggingface.open_folder(tmp_path).alignment_heads == ((0, 1),)
@@ -121,16 +94,17 @@ def test_alignment_heads_come_from_the_generation_config(tmp_path, tiny):
         ({"model.x": np.ones(2, np.float32)}, r"surplus: model\.x \(2,\)"),
         ({"projector.bias": np.ones(2, np.float32)}, r"surplus: projector\.bias \(2,\)"),
         ({CONV: np.ones((6, 3, 4), np.float32)}, rf"{CONV} must be \(6, 4, 3\), but is \(6, 3, 4\)"),
+        ({TIED: np.ones((10, 6), np.float32)}, rf"{TIED} must be \(11, 6\), but is \(10, 6\)"),
         ({CONV: np.ones((6, 4, 3), np.float64)}, "must be F32, F16, BF16, but .* is F64"),
     ],
 )
 @pytest.mark.parametrize("sharded", [False, True])
-def test_other_tensors_are_refused(tmp_path, change, message, sharded, tiny):
-    tensors = {n: v for n, v in (make_tensors(tiny) | change).items() if v is not None}
+def test_other_tensors_are_refused(tmp_path, change, message, sharded, stored):
+    changed = {n: v for n, v in (stored | change).items() if v is not None}
     if sharded:
-        write_shards(tmp_path, tensors, 2)
+        write_shards(tmp_path, changed, 2)
     else:
-        write(tmp_path, tensors)
+        write(tmp_path, changed)
     with pytest.raises(ValueError, match=rf"{tmp_path.name}.*: [\s\S]*{message}[\s\S]*Remedy"):
         huggingface.open_folder(tmp_path)
 
@@ -147,72 +121,50 @@ def test_other_tensors_are_refused(tmp_path, change, message, sharded, tiny):
         ({"encoder_attention_heads": 4, "decoder_attention_heads": 4}, "multiple of heads"),
     ],
 )
-def test_a_config_of_another_model_is_refused(tmp_path, change, message, tiny):
-    write(tmp_path, make_tensors(tiny), CONFIG | change)
+def test_a_config_of_another_model_is_refused(tmp_path, change, message, stored):
+    write(tmp_path, stored, CONFIG | change)
     with pytest.raises(ValueError, match=rf"config\.json: .*{message}.*Remedy"):
         huggingface.open_folder(tmp_path)
 
 
-def test_a_missing_config_is_named(tmp_path, tiny):
-    write(tmp_path, make_tensors(tiny))
-    (tmp_path / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"config\.json: missing"):
-        huggingface.open_folder(tmp_path)
+def lead_out(folder):
+    """An index that names a file outside of its folder, which is there."""
+    (folder / SHARDS[0]).rename(folder.parent / SHARDS[0])
+    index = folder / INDEX
+    index.write_text(index.read_text().replace(SHARDS[0], f"../{SHARDS[0]}"))
 
 
-def test_a_folder_without_safetensors_is_refused(tmp_path, tiny):
-    write(tmp_path, make_tensors(tiny))
-    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"neither model\.safetensors nor .* Remedy"):
-        huggingface.open_folder(tmp_path)
-
-
-def test_missing_shards_are_named(tmp_path, tiny):
-    names = write_shards(tmp_path, make_tensors(tiny), 3)
-    (tmp_path / names[1]).unlink()
-    with pytest.raises(ValueError, match=rf"index\.json: .*not there: \['{names[1]}'\].*Remedy"):
-        huggingface.open_folder(tmp_path)
-
-
-@pytest.mark.parametrize("index", ["{}", '{"weight_map": {}}', '{"weight_map": ["a"]}', "no"])
-def test_a_damaged_index_is_named(tmp_path, index, tiny):
-    write_shards(tmp_path, make_tensors(tiny), 2)
-    (tmp_path / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(ValueError, match=r"index\.json: .*Remedy"):
-        huggingface.open_folder(tmp_path)
-
-
-def test_an_index_cannot_leave_its_folder(tmp_path, tiny):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), r"config\.json: missing"),
+        (lambda folder: (folder / INDEX).rename(folder / "other.json"), r"neither model\.safetensors nor"),
+        (lambda folder: (folder / SHARDS[1]).unlink(), rf"index\.json: .*not there: \['{SHARDS[1]}'\]"),
+        (lead_out, "not there"),
+        (lambda folder: shutil.copy(folder / SHARDS[0], folder / SHARDS[1]), r" is in both .*00001.*00002"),
+        *(
+            (lambda folder, text=text: (folder / INDEX).write_text(text), r"index\.json: ")
+            for text in ("{}", '{"weight_map": {}}', '{"weight_map": ["a"]}', "no")
+        ),
+    ],
+)
+def test_a_damaged_folder_is_refused(tmp_path, damage, message, stored):
     folder = tmp_path / "model"
     folder.mkdir()
-    names = write_shards(folder, make_tensors(tiny), 2)
-    (folder / names[0]).rename(tmp_path / names[0])
-    index = folder / "model.safetensors.index.json"
-    index.write_text(index.read_text().replace(names[0], f"../{names[0]}"))
-    with pytest.raises(ValueError, match="not there"):
+    write_shards(folder, stored, len(SHARDS))
+    damage(folder)
+    with pytest.raises(ValueError, match=rf"{message}.*Remedy"):
         huggingface.open_folder(folder)
 
 
-def test_a_tensor_in_two_shards_is_refused(tmp_path, tiny):
-    tensors = make_tensors(tiny)
-    names = write_shards(tmp_path, tensors, 2)
-    safetensors.numpy.save_file(tensors, tmp_path / names[1])
-    with pytest.raises(ValueError, match=rf" is in both {names[0]} and {names[1]}\. Remedy"):
-        huggingface.open_folder(tmp_path)
-
-
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, tiny):
-    file = write(tmp_path, make_tensors(tiny)) / "model.safetensors"
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, stored):
+    file = write(tmp_path, stored) / "model.safetensors"
     whole = file.read_bytes()
     for size in [*range(0, len(whole), len(whole) // 97), len(whole) - 1]:
         file.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"model\.safetensors: .*truncated at .*Remedy"):
             huggingface.open_folder(tmp_path)
-
-
-def test_bytes_after_the_end_are_refused(tmp_path, tiny):
-    file = write(tmp_path, make_tensors(tiny)) / "model.safetensors"
-    file.write_bytes(file.read_bytes() + b"\0")
+    file.write_bytes(whole + b"\0")
     with pytest.raises(ValueError, match=r"model\.safetensors: .*longer than its tensors: .*Remedy"):
         huggingface.open_folder(tmp_path)
 
@@ -230,52 +182,42 @@ def test_bytes_after_the_end_are_refused(tmp_path, tiny):
         '{"a": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}',
     ],
 )
-def test_a_damaged_header_is_refused(tmp_path, header, tiny):
-    file = write(tmp_path, make_tensors(tiny)) / "model.safetensors"
+def test_a_damaged_header_is_refused(tmp_path, header, stored):
+    file = write(tmp_path, stored) / "model.safetensors"
     file.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(8))
     with pytest.raises(ValueError, match=r"model\.safetensors: .*not a safetensors file.*Remedy"):
         huggingface.open_folder(tmp_path)
 
 
-def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, tiny):
-    tensors = make_tensors(tiny)
-    tensors["model.decoder.layer_norm.bias"][2] = np.nan
-    weights = huggingface.open_folder(write(tmp_path, tensors))
+def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, stored):
+    stored["model.decoder.layer_norm.bias"][2] = np.nan
+    weights = huggingface.open_folder(write(tmp_path, stored))
     weights.tensors["encoder.conv1.weight"].read()  # the others stay readable
     with pytest.raises(ValueError, match=r"1 of 6 numbers of tensor model\.decoder\.layer_norm\.bias"):
         weights.tensors["decoder.layer_norm.bias"].read()
 
 
-def test_download_asks_for_config_and_safetensors_only(tmp_path, monkeypatch, tiny):
+def test_download_asks_for_config_and_safetensors_only(tmp_path, monkeypatch, stored, tensors, assert_holds):
     asked = {}
 
     def snapshot_download(repository, *, revision, allow_patterns):
         asked.update(repository=repository, revision=revision, patterns=allow_patterns)
-        return str(write(tmp_path, make_tensors(tiny)))
+        return str(write(tmp_path, stored))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     model = checkpoint.load_checkpoint("openai/whisper-nano", revision="abc")
     assert model.name == "openai/whisper-nano"
-    assert_holds(tiny, model.weights, make_tensors(tiny))
+    assert_holds(model.weights, tensors)
     assert (asked["repository"], asked["revision"]) == ("openai/whisper-nano", "abc")
-    listed = [
-        "config.json",
-        "flax_model.msgpack",
-        "generation_config.json",
-        "model-00001-of-00002.safetensors",
-        "model.fp32-00001-of-00002.safetensors",
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "pytorch_model.bin",
-        "tokenizer.json",
-    ]
-    fetched = huggingface_hub.utils.filter_repo_objects(listed, allow_patterns=asked["patterns"])
-    assert set(listed) - set(fetched) == {
+    wanted = {"config.json", "generation_config.json", *SHARDS, "model.safetensors", INDEX}
+    others = {
         "flax_model.msgpack",
         "model.fp32-00001-of-00002.safetensors",
         "pytorch_model.bin",
         "tokenizer.json",
     }
+    fetched = huggingface_hub.utils.filter_repo_objects(wanted | others, allow_patterns=asked["patterns"])
+    assert set(fetched) == wanted
 
 
 @pytest.mark.parametrize(
@@ -306,7 +248,7 @@ class Missing(getattr(errors, "RemoteEntryNotFoundError", errors.EntryNotFoundEr
 
 @pytest.mark.parametrize("cached", [None, object()])
 def test_a_small_file_that_a_model_lacks(tmp_path, monkeypatch, cached):
-    """The hub says so, or said so before: that is known. No answer is an error, and no "there is none"."""
+    """The hub's answer, also one in the cache, is known; no answer is an error."""
     (tmp_path / "generation_config.json").write_text("{}")
     assert huggingface.optional_file(str(tmp_path), "normalizer.json", None) is None
     assert huggingface.optional_file(str(tmp_path / "generation_config.json"), "config.json", None) is None
@@ -338,7 +280,7 @@ def test_every_error_of_the_hub_is_caught():
 
 
 @pytest.mark.parametrize("shard", ["10GB", "2KB"])
-def test_what_transformers_saves(tmp_path, shard, tiny):
+def test_what_transformers_saves(tmp_path, shard, assert_holds):
     torch = pytest.importorskip("torch", reason="transformers' Whisper is a PyTorch model")
     transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
     config = transformers.WhisperConfig(
@@ -349,5 +291,4 @@ def test_what_transformers_saves(tmp_path, shard, tiny):
     model.save_pretrained(tmp_path, max_shard_size=shard)
     weights = huggingface.open_folder(tmp_path)
     assert (len(weights.files) > 1) == (shard == "2KB")
-    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    assert_holds(tiny, weights, state)
+    assert_holds(weights, {name: tensor.numpy() for name, tensor in model.model.state_dict().items()})

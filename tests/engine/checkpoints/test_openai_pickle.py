@@ -1,7 +1,4 @@
-"""OpenAI checkpoints: zips with pickles written here by hand, and by PyTorch if it is there.
-
-Values are eighths, which every float type holds, so all files must be read equal.
-"""
+"""OpenAI checkpoints: zips with pickles written here by hand, and by PyTorch if it is there."""
 
 import collections
 import pathlib
@@ -29,40 +26,8 @@ DIMS = {
     "n_text_layer": 1,
 }
 KINDS = {np.float32: "Float", np.float16: "Half", ml_dtypes.bfloat16: "BFloat16"}
-# OpenAI's names, longest first, so that "attn" does not eat "cross_attn".
-NAMES = {
-    ".layers.": ".blocks.",
-    "self_attn_layer_norm": "attn_ln",
-    "encoder_attn_layer_norm": "cross_attn_ln",
-    "final_layer_norm": "mlp_ln",
-    "encoder_attn": "cross_attn",
-    "self_attn": "attn",
-    "q_proj": "query",
-    "k_proj": "key",
-    "v_proj": "value",
-    "out_proj": "out",
-    "fc1": "mlp.0",
-    "fc2": "mlp.2",
-    "encoder.layer_norm": "encoder.ln_post",
-    "decoder.layer_norm": "decoder.ln",
-    "embed_tokens": "token_embedding",
-    "embed_positions.weight": "positional_embedding",
-}
 KEY = "encoder.blocks.0.attn.key.weight"
 ORDERED = b"ccollections\nOrderedDict\n)R"
-
-
-def make_tensors(tiny):
-    """One model, by canonical name."""
-    draw = np.random.default_rng(0)
-    shapes = dimensions.tensor_shapes(tiny)
-    return {n: np.float32(draw.integers(-9, 10, s) / 8) for n, s in shapes.items()}
-
-
-def openai_name(name):
-    for ours, theirs in NAMES.items():
-        name = name.replace(ours, theirs)
-    return name
 
 
 def opcodes(value):
@@ -97,9 +62,15 @@ def store(tensors, dtype=np.float32):
     """Views and storages of whole tensors in row-major order, one storage each."""
     views, storages = {}, {}
     for key, (name, value) in enumerate(tensors.items()):
-        views[openai_name(name)] = view(KINDS[dtype], str(key), value.size, value.shape)
+        views[openai_pickle._openai_name(name)] = view(KINDS[dtype], str(key), value.size, value.shape)
         storages[str(key)] = value.astype(dtype).tobytes()
     return views, storages
+
+
+@pytest.fixture
+def saved(tensors):
+    """(views, storages) of the model."""
+    return store(tensors)
 
 
 def write(folder, program, storages, compression=zipfile.ZIP_STORED, **members):
@@ -118,45 +89,43 @@ def program(views, dims=DIMS):
     return b"\x80\x02" + opcodes({"dims": dims, "model_state_dict": state}) + b"."
 
 
-def assert_holds(tiny, weights, tensors):
-    assert weights.dimensions == tiny
-    assert list(weights.tensors) == list(tensors)
-    for name, expected in tensors.items():
-        values = weights.tensors[name].read()
-        assert values.dtype == np.float32
-        np.testing.assert_array_equal(values, expected, name)
-
-
 @pytest.mark.parametrize("dtype", KINDS)
-def test_every_type_is_read_exactly(tmp_path, dtype, tiny):
-    views, storages = store(make_tensors(tiny), dtype)
+def test_every_type_is_read_exactly(tmp_path, dtype, tensors, assert_holds):
+    views, storages = store(tensors, dtype)
     file = write(tmp_path, program(views), storages, version="3\n", byteorder="little")
     weights = openai_pickle.open_file(file)
-    assert_holds(tiny, weights, make_tensors(tiny))
+    assert_holds(weights, tensors)
     assert weights.files == (file,)
 
 
-def test_names_are_openais():
-    """A few of openai/whisper's state dict, written out."""
-    expected = {
-        "encoder.conv2.bias": "encoder.conv2.bias",
-        "encoder.embed_positions.weight": "encoder.positional_embedding",
-        "encoder.layers.1.self_attn.k_proj.weight": "encoder.blocks.1.attn.key.weight",
-        "encoder.layers.0.fc2.bias": "encoder.blocks.0.mlp.2.bias",
-        "encoder.layer_norm.bias": "encoder.ln_post.bias",
-        "decoder.embed_tokens.weight": "decoder.token_embedding.weight",
-        "decoder.layers.0.encoder_attn.out_proj.bias": "decoder.blocks.0.cross_attn.out.bias",
-        "decoder.layers.0.encoder_attn_layer_norm.weight": "decoder.blocks.0.cross_attn_ln.weight",
-        "decoder.layers.0.final_layer_norm.weight": "decoder.blocks.0.mlp_ln.weight",
-        "decoder.layer_norm.weight": "decoder.ln.weight",
-    }
-    assert {name: openai_name(name) for name in expected} == expected
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("encoder.conv2.bias", "encoder.conv2.bias"),
+        ("encoder.embed_positions.weight", "encoder.positional_embedding"),
+        ("encoder.layers.0.self_attn.q_proj.bias", "encoder.blocks.0.attn.query.bias"),
+        ("encoder.layers.1.self_attn.k_proj.weight", "encoder.blocks.1.attn.key.weight"),
+        ("encoder.layers.0.self_attn_layer_norm.bias", "encoder.blocks.0.attn_ln.bias"),
+        ("encoder.layers.0.fc2.bias", "encoder.blocks.0.mlp.2.bias"),
+        ("encoder.layer_norm.bias", "encoder.ln_post.bias"),
+        ("decoder.embed_tokens.weight", "decoder.token_embedding.weight"),
+        ("decoder.embed_positions.weight", "decoder.positional_embedding"),
+        ("decoder.layers.0.encoder_attn.v_proj.bias", "decoder.blocks.0.cross_attn.value.bias"),
+        ("decoder.layers.0.encoder_attn.out_proj.bias", "decoder.blocks.0.cross_attn.out.bias"),
+        ("decoder.layers.0.encoder_attn_layer_norm.weight", "decoder.blocks.0.cross_attn_ln.weight"),
+        ("decoder.layers.0.final_layer_norm.weight", "decoder.blocks.0.mlp_ln.weight"),
+        ("decoder.layers.0.fc1.weight", "decoder.blocks.0.mlp.0.weight"),
+        ("decoder.layer_norm.weight", "decoder.ln.weight"),
+    ],
+)
+def test_names_are_openais(ours, theirs):
+    """One of each kind in openai/whisper's state dict, written out."""
+    assert openai_pickle._openai_name(ours) == theirs
 
 
-def test_strides_and_offsets_are_honoured(tmp_path, tiny):
+def test_strides_and_offsets_are_honoured(tmp_path, tensors, saved, assert_holds):
     """Two tensors in one storage, the second transposed, with unused numbers around."""
-    tensors = make_tensors(tiny)
-    views, storages = store(tensors)
+    views, storages = saved
     first = tensors["encoder.layers.0.fc1.weight"]  # (24, 6)
     second = tensors["encoder.layers.0.fc2.weight"]  # (6, 24), stored as (24, 6)
     unused = np.full(5, np.nan, np.float32)
@@ -167,20 +136,19 @@ def test_strides_and_offsets_are_honoured(tmp_path, tiny):
     views["encoder.blocks.0.mlp.2.weight"] = view(
         "Float", "shared", numbers, (6, 24), offset=5 + 144 + 5, strides=(1, 6)
     )
-    assert_holds(tiny, openai_pickle.open_file(write(tmp_path, program(views), storages)), tensors)
+    assert_holds(openai_pickle.open_file(write(tmp_path, program(views), storages)), tensors)
 
 
-def test_what_pytorch_saves(tmp_path, tiny):
+def test_what_pytorch_saves(tmp_path, tensors, assert_holds):
     torch = pytest.importorskip("torch", reason="writes the file as OpenAI did")
-    tensors = make_tensors(tiny)
     state = collections.OrderedDict(
-        (openai_name(name), torch.from_numpy(value).half()) for name, value in tensors.items()
+        (openai_pickle._openai_name(name), torch.from_numpy(value).half()) for name, value in tensors.items()
     )
     state._metadata = collections.OrderedDict({"": {"version": 1}})  # as state_dict() adds
     rows = torch.from_numpy(np.tile(tensors["encoder.layers.0.fc1.weight"].T, (2, 1))).half()
     state["encoder.blocks.0.mlp.0.weight"] = rows[6:].T  # a transposed view at an offset
     torch.save({"dims": DIMS, "model_state_dict": state}, tmp_path / "nano.pt")
-    assert_holds(tiny, openai_pickle.open_file(tmp_path / "nano.pt"), tensors)
+    assert_holds(openai_pickle.open_file(tmp_path / "nano.pt"), tensors)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +169,8 @@ def test_what_pytorch_saves(tmp_path, tiny):
         ({KEY: view("Float", "0", 72, (6, 6), strides=(6,))}, f"{KEY} has no shape"),
     ],
 )
-def test_other_tensors_are_refused(tmp_path, change, message, tiny):
-    views, storages = store(make_tensors(tiny))
+def test_other_tensors_are_refused(tmp_path, change, message, saved):
+    views, storages = saved
     views = {name: part for name, part in (views | change).items() if part is not None}
     file = write(tmp_path, program(views), storages)
     with pytest.raises(ValueError, match=rf"nano\.pt: [\s\S]*{message}[\s\S]*Remedy"):
@@ -219,8 +187,8 @@ def test_other_tensors_are_refused(tmp_path, change, message, tiny):
         ({"n_audio_head": 4, "n_text_head": 4}, "multiple of heads"),
     ],
 )
-def test_other_sizes_are_refused(tmp_path, change, message, tiny):
-    views, storages = store(make_tensors(tiny))
+def test_other_sizes_are_refused(tmp_path, change, message, saved):
+    views, storages = saved
     file = write(tmp_path, program(views, DIMS | change), storages)
     with pytest.raises(ValueError, match=rf"nano\.pt: .*{message}.*Remedy"):
         openai_pickle.open_file(file)
@@ -284,7 +252,9 @@ def test_anything_but_tensors_is_refused_by_name(tmp_path, attack, message):
 
 @given(st.data())
 def test_a_damaged_pickle_is_a_value_error(tmp_path_factory, tiny, data):
-    views, storages = store(make_tensors(tiny))
+    draw = np.random.default_rng(0)
+    shapes = dimensions.tensor_shapes(tiny)
+    views, storages = store({name: draw.random(shape) for name, shape in shapes.items()})
     whole = program(views)
     at = data.draw(st.integers(0, len(whole) - 1))
     damaged = whole[:at] + bytes([data.draw(st.integers(0, 255))]) + whole[at + 1 :]
@@ -297,20 +267,15 @@ def test_a_damaged_pickle_is_a_value_error(tmp_path_factory, tiny, data):
         assert weights.dimensions == tiny
 
 
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, tiny):
-    file = write(tmp_path, program(store(make_tensors(tiny))[0]), store(make_tensors(tiny))[1])
+def test_a_truncated_or_altered_file_is_refused_wherever_it_is(tmp_path, saved):
+    views, storages = saved
+    file = write(tmp_path, program(views), storages)
     whole = file.read_bytes()
     for size in [*range(0, len(whole), len(whole) // 97), len(whole) - 1]:
         file.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"nano\.pt: truncated, or not the zip .*Remedy"):
             openai_pickle.open_file(file)
-
-
-def test_a_damaged_checksum_is_refused(tmp_path, tiny):
-    file = write(tmp_path, program(store(make_tensors(tiny))[0]), store(make_tensors(tiny))[1])
-    whole = bytearray(file.read_bytes())
-    whole[300] ^= 1  # inside data.pkl
-    file.write_bytes(whole)
+    file.write_bytes(whole[:300] + bytes([whole[300] ^ 1]) + whole[301:])  # inside data.pkl
     with pytest.raises(ValueError, match=r"Bad CRC-32.*Remedy"):
         openai_pickle.open_file(file)
 
@@ -322,8 +287,8 @@ def test_a_damaged_checksum_is_refused(tmp_path, tiny):
         ({"byteorder": "big"}, "not little endian"),
     ],
 )
-def test_zips_that_pytorch_does_not_write_are_refused(tmp_path, options, message, tiny):
-    views, storages = store(make_tensors(tiny))
+def test_zips_that_pytorch_does_not_write_are_refused(tmp_path, options, message, saved):
+    views, storages = saved
     with pytest.raises(ValueError, match=rf"nano\.pt: .*{message}.*Remedy"):
         openai_pickle.open_file(write(tmp_path, program(views), storages, **options))
 
@@ -335,8 +300,7 @@ def test_a_zip_without_a_pickle_is_refused(tmp_path):
         openai_pickle.open_file(tmp_path / "nano.pt")
 
 
-def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, tiny):
-    tensors = make_tensors(tiny)
+def test_a_weight_that_is_not_finite_is_an_error_when_read(tmp_path, tensors):
     tensors["decoder.layer_norm.bias"][2] = np.inf
     views, storages = store(tensors)
     weights = openai_pickle.open_file(write(tmp_path, program(views), storages))

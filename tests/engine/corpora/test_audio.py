@@ -2,14 +2,16 @@
 
 import dataclasses
 import io
+import shutil
 import struct
+import subprocess
 
 import librosa
 import numpy as np
 import pytest
 import soundfile
 
-from isogloss.engine.corpora import audio
+from isogloss.engine.corpora import audio, ffmpeg
 
 # librosa.load imports audioread, which imports what Python 3.13 dropped.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
@@ -170,3 +172,41 @@ def test_promised_length_spares_the_file_and_is_checked(put, tmp_path):
         audio.decode(wrong)
     with pytest.raises(audio.AudioError, match="states 0 samples"):
         audio.samples(dataclasses.replace(source, promised=0))
+
+
+@pytest.fixture
+def m4a(tmp_path):
+    """AAC of a second of noise at 44.1 kHz, in two channels; its index is at the end of the file."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("ffmpeg isn't installed; without it, an M4A is refused with the remedy")
+    (tmp_path / "a.wav").write_bytes(encoded(rate=44100, frames=44100, channels=2))
+    path = tmp_path / "a.m4a"
+    run = [program, "-v", "error", "-i", str(tmp_path / "a.wav"), "-b:a", "256k", str(path)]
+    subprocess.run(run, check=True)
+    return path
+
+
+def test_what_libsndfile_cannot_read_goes_through_ffmpeg(m4a, put, caplog):
+    caplog.set_level("INFO")
+    ffmpeg._log_once.cache_clear()
+    source = audio.FileSource.at(m4a, "a.m4a")
+    wave = audio.decode(source)
+    assert wave.dtype == np.float32
+    assert audio.samples(source) == len(wave)
+    expected = audio.decode(put(encoded(rate=44100, frames=44100, channels=2)))
+    assert len(expected) <= len(wave) <= len(expected) + 1024  # AAC fills its last frame
+    middle = slice(2000, 14000)
+    assert np.corrcoef(wave[middle], expected[middle])[0, 1] > 0.9
+    np.testing.assert_array_equal(audio.decode(source, 5000), wave[:5000])
+    assert caplog.text.count("ffmpeg version") == 1
+    content = m4a.read_bytes()
+    for kept in (100, len(content) // 2):
+        with pytest.raises(audio.AudioError, match=r"cut\.m4a: not audio that libsndfile or ffmpeg reads"):
+            audio.decode(put(content[:kept], "cut.m4a"))
+
+
+def test_without_ffmpeg_the_remedy_names_it(put, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(audio.AudioError, match=r"libsndfile reads\. Install ffmpeg, or convert"):
+        audio.decode(put(b"\0\0\0\x20ftypM4A " + bytes(100), "a.m4a"))

@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from isogloss.engine.corpora import corpus, fleurs_hub, fleurs_parquet, fleurs_tsv
-from isogloss.engine.corpora.fleurs_hub import REVISION
+from isogloss.engine.corpora import corpus, fleurs_dir
+from isogloss.engine.corpora.presets import FLEURS_COMMIT as REVISION
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
@@ -14,7 +14,7 @@ def test_fleurs(split):
     assert isinstance(read, corpus.Corpus)
     assert read.description == f"fleurs:{split}@{REVISION}"
     assert len(read.languages()) == 102
-    with pytest.raises(ValueError, match=r"FLEURS has no language 'cmn_hans'\. Did you mean cmn_hans_cn"):
+    with pytest.raises(ValueError, match=r"fleurs has no language 'cmn_hans'\. Did you mean cmn_hans_cn"):
         read.listing("cmn_hans")
 
 
@@ -47,7 +47,9 @@ def test_refuses_other_words(spec):
 )
 def test_a_path_may_hold_colons(monkeypatch, spec, folder, split):
     opened = []
-    monkeypatch.setattr(fleurs_tsv, "Tree", lambda *given: opened.append(given) or fleurs_hub.Hub("test"))
+    monkeypatch.setattr(
+        fleurs_dir, "Folder", lambda *given: opened.append(given) or corpus.open_corpus("fleurs")
+    )
     corpus.open_corpus(f"fleurs-dir:{spec}")
     assert opened == [(pathlib.Path(folder), split)]
 
@@ -55,7 +57,10 @@ def test_a_path_may_hold_colons(monkeypatch, spec, folder, split):
 def test_a_new_corpus_is_a_reader_and_a_line(monkeypatch):
     """Help and messages name it, too."""
     line = corpus.Kind(
-        name="toy", forms=("toy:N",), open=lambda rest: fleurs_hub.Hub("dev") if rest else None
+        name="toy",
+        forms=("toy:N",),
+        meaning="toys",
+        open=lambda rest: corpus.open_corpus("fleurs:dev") if rest else None,
     )
     monkeypatch.setattr(corpus, "KINDS", (*corpus.KINDS, line))
     assert corpus.open_corpus("toy:3").description.startswith("fleurs:dev")
@@ -75,4 +80,5 @@ def test_a_folder_of_neither_form(tmp_path, files):
         ValueError, match=r"holds no test split of FLEURS: neither LANGUAGE/test\.tsv nor"
     ) as caught:
         corpus.open_corpus(f"fleurs-dir:{tmp_path}")
-    assert all(name in str(caught.value) for name in fleurs_parquet.patterns("LANGUAGE", "test"))
+    layouts = fleurs_dir._PARQUET
+    assert all(name in str(caught.value) for name in fleurs_dir.patterns(layouts, "LANGUAGE", "test"))

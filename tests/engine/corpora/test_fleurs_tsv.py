@@ -163,7 +163,9 @@ def test_a_repeated_line_is_one_recording(tmp_path):
 def test_refuses_what_is_not_there(tmp_path):
     put(tmp_path)
     read = corpus.open_corpus(f"fleurs-dir:{tmp_path}")
-    with pytest.raises(ValueError, match=r"no test\.tsv of language 'de_at'\. Did you mean de_de"):
+    with pytest.raises(
+        ValueError, match=r"no files of the test split of language 'de_at'\. Did you mean de_de"
+    ):
         read.listing("de_at")
     shutil.rmtree(tmp_path / "de_de/audio")
     with pytest.raises(ValueError, match=r"has neither audio/test\.tar\.gz nor an unpacked archive"):

@@ -1,6 +1,8 @@
 """The table of languages against what is known of the dataset and of Whisper."""
 
 import collections
+import dataclasses
+import re
 
 import pytest
 from transformers.models.whisper import tokenization_whisper
@@ -16,6 +18,40 @@ def test_counts():
     sizes = collections.Counter(language.group for language in LANGUAGES.values())
     assert [sizes[group] for group in languages.GROUPS] == [25, 16, 12, 20, 14, 11, 4]
     assert len({language.name for language in LANGUAGES.values()}) == 102
+
+
+def test_table_of_places():
+    table = list(LANGUAGES.values())
+    places = {(language.latitude, language.longitude) for language in table}
+    assert len(places) == len({language.glottocode for language in table}) == 102
+    for language in table:
+        assert re.fullmatch("[a-z]{4}[0-9]{4}", language.glottocode)
+        assert re.fullmatch("[a-z]{3}", language.iso639_3)
+        assert re.fullmatch("[A-Z][a-z]{3}", language.script)
+        assert -60 < language.latitude < 70
+        assert -30 < language.longitude < 180
+    families = {language.branch: language.family for language in table}
+    assert all(families[language.branch] == language.family for language in table)
+    assert len(families) == 37
+    assert collections.Counter(families.values())["Indo-European"] == 9
+    assert [key.name for key in dataclasses.fields(languages.Language)] == languages._COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("code", "family", "branch", "script"),
+    [
+        ("fr", "Indo-European", "Romance", "Latn"),
+        ("hu", "Uralic", "Hungarian", "Latn"),
+        ("zu", "Atlantic-Congo", "Narrow Bantu", "Latn"),
+        ("yue", "Sino-Tibetan", "Sinitic", "Hant"),
+        ("mt", "Afro-Asiatic", "Semitic", "Latn"),
+        ("ur", "Indo-European", "Indo-Aryan", "Arab"),
+        ("ko", "Koreanic", "Korean", "Kore"),
+    ],
+)
+def test_families(code, family, branch, script):
+    found = languages.find(code)
+    assert (found.family, found.branch, found.script) == (family, branch, script)
 
 
 def test_tokens():
@@ -87,3 +123,35 @@ def test_names_and_groups_by_any_code(code, name, group):
 def test_whisper_codes():
     codes = ("cmn_hans_cn", "yue_hant_hk", "ky_kg", "en", "pt-BR", "fil_ph", "xx_yy")
     assert [languages.whisper_code(code) for code in codes] == ["zh", "yue", "ky", "en", "pt", "tl", "xx"]
+
+
+def test_every_code_of_fleurs_and_of_whisper_is_known():
+    known = [*LANGUAGES, *(code.split("_")[0] for code in LANGUAGES), *tokenization_whisper.LANGUAGES]
+    assert languages.unknown([*known, "en-GB", "pt_BR", "zh-CN"]) == {}
+    assert languages.unknown_message(known) == ""
+
+
+def test_three_letters_belong_to_languages():
+    assert languages.unknown(set(languages._THREE_LETTERS.values())) == {}
+    assert set(tokenization_whisper.LANGUAGES) <= {*languages._THREE_LETTERS.values(), "haw", "yue"}
+
+
+@pytest.mark.parametrize(
+    ("code", "near"),
+    [
+        ("english", "en"),
+        ("English", "en"),
+        ("EN", "en"),
+        ("EN_US", "en_us"),
+        ("eng", "en"),
+        ("ger", "de"),
+        ("mandarin", "zh"),
+        ("Basque", "eu"),
+        ("kyrgyz", "ky"),
+        ("portugese", "pt"),
+        ("clean", ""),
+    ],
+)
+def test_other_spellings_lead_to_a_code(code, near):
+    assert languages.unknown(["fr", code]) == {code: near}
+    assert f"{code} (write {near})" in languages.unknown_message([code]) or not near

@@ -126,3 +126,19 @@ def test_unknown_language_and_no_file(put, tmp_path):
         read.listing("en_uk")
     with pytest.raises(ValueError, match="is not a file"):
         manifest.Manifest(tmp_path)
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_table_of_commas_is_told_so(put, separator):
+    path = put(*(line.replace("\t", separator) for line in (HEADER, "en\t7\ta.wav")))
+    with pytest.raises(ValueError, match=r"list\.tsv line 1: fields are separated by (commas|semicolons)"):
+        manifest.Manifest(path)
+
+
+def test_every_broken_line_is_found_where_it_is_asked_for(put):
+    path = put(HEADER + "\tid", "en\t7\ta.wav\tx", "EN-\t7\ta.wav\ty", "en\t7\tb.wav", "en\t\ta.wav\tz",
+               "en\t8\ta.wav\tx", "en\t9\tlost.wav\tw", "fr\t7\tc.wav\tx")  # fmt: skip
+    read = manifest.Manifest(path, strict=False)
+    assert [problem.line for problem in read.problems] == [3, 4, 5, 6, 7]
+    assert [u.line for u in read.listing("en", "all").utterances] == [2, 7]
+    assert [u.line for u in read.listing("fr", "all").utterances] == [8]

@@ -1,4 +1,4 @@
-"""engine.decode: any rows on any number of devices, the same results; refusals."""
+"""The decoder on devices: any rows on any number of them, the same results; refusals."""
 
 import dataclasses
 
@@ -17,6 +17,7 @@ RNG = np.random.default_rng(5)
 STATES = RNG.standard_normal((ROWS, 100, 16)).astype(np.float16)
 VISIBLE = RNG.integers(1, 101, ROWS)
 NORMED = np.arange(ROWS) % 2 == 0
+ENCODED = decoder_program.EncodedRows(states=STATES, visible=VISIBLE, apply_norm=NORMED)
 PROMPTS = [(8, 9, 6, 4) if row % 3 else (8, 10, 5, 4) for row in range(ROWS)]
 LIMITS = np.arange(ROWS) % 4 + 1
 
@@ -40,14 +41,11 @@ def tokens():
 
 @pytest.fixture(scope="module")
 def load(model_folder, tokens):
-    def loaded(rows=2, devices=1, vocabulary=tokens):
-        return decoder_program.load(
-            load_checkpoint(str(model_folder)),
-            vocabulary,
-            encoder_program.precision_for("cpu"),
-            rows_per_device=rows,
-            devices=devices,
-        )
+    own = load_checkpoint(str(model_folder))
+
+    def loaded(checkpoint=own, devices=1, vocabulary=tokens):
+        precision = encoder_program.precision_for("cpu")
+        return decoder_program.load(checkpoint, vocabulary, precision, rows_per_device=2, devices=devices)
 
     return loaded
 
@@ -59,12 +57,10 @@ def alone(load):
 
 def everything(decoding, order=slice(None)):
     """Greedy and beam texts and languages of all rows, in `order`."""
-    heard = STATES[order], VISIBLE[order], NORMED[order]
-    prompts = [PROMPTS[row] for row in np.arange(ROWS)[order]]
-    greedy = decoding.generate(*heard, prompts, LIMITS[order])
-    beams = decoding.generate(*heard, prompts, LIMITS[order], 2)
-    languages, sure = decoding.detect(*heard)
-    return greedy, beams, languages, sure.tolist()
+    some, prompts = ENCODED.take(order), [PROMPTS[row] for row in np.arange(ROWS)[order]]
+    greedy, beams = (decoding.generate(some, prompts, LIMITS[order], count) for count in (1, 2))
+    languages, probabilities = decoding.detect(some)
+    return greedy, beams, languages, probabilities.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -74,42 +70,35 @@ def expected(alone):
 
 @pytest.mark.parametrize("devices", [2, pytest.param(8, marks=pytest.mark.deep)])
 def test_devices_do_not_change_a_bit(load, expected, devices):
-    found = everything(load(devices=devices))
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(everything(load(devices=devices)), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_order_and_neighbours_do_not_change_a_bit(alone, expected):
-    backwards = everything(alone, slice(None, None, -1))
-    for ours, theirs in zip(backwards, expected, strict=True):
-        np.testing.assert_array_equal(ours[::-1], theirs)
-    some = everything(alone, slice(4, 7))
-    for ours, theirs in zip(some, expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs[4:7])
+@pytest.mark.parametrize("order", [slice(None, None, -1), slice(4, 7)])
+def test_order_and_neighbours_do_not_change_a_bit(alone, expected, order):
+    for ours, theirs in zip(everything(alone, order), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs[order])
 
 
-def test_a_bad_row_is_told_and_spoils_no_other(alone, expected):
+def test_a_bad_row_is_marked_and_spoils_no_other(alone, expected):
     spoilt = STATES.copy()
     spoilt[3, 0] = np.nan
-    spoilt[np.arange(100)[None, :] >= VISIBLE[:, None]] = np.nan  # which is no fault
-    found = alone.generate(spoilt, VISIBLE, NORMED, PROMPTS, LIMITS)
-    assert [found[row] for row in range(ROWS) if row != 3] == [
-        expected[0][row] for row in range(ROWS) if row != 3
-    ]
-    assert found[3].tokens == ()
-    assert np.isnan(found[3].log_probability)
+    spoilt[np.arange(100)[None, :] >= VISIBLE[:, None]] = np.nan  # which is not a fault
+    found = alone.generate(dataclasses.replace(ENCODED, states=spoilt), PROMPTS, LIMITS)
+    bad = found.pop(3)
+    assert found == [text for row, text in enumerate(expected[0]) if row != 3]
+    assert bad.tokens == ()
+    assert np.isnan(bad.log_probability)
 
 
 def test_probabilities_are_those_of_a_text_read_at_once(taught, model_folder, expected):
-    greedy = expected[0]
-    said = np.full((ROWS, 8), 0)
-    lengths = np.zeros(ROWS, int)
-    for row, (prompt, one) in enumerate(zip(PROMPTS, greedy, strict=True)):
-        text = [*prompt, *one.tokens] + [7] * (not one.cut)
-        said[row, : len(text)], lengths[row] = text, len(text)
-    _, likely = taught(model_folder, STATES, VISIBLE, NORMED, said, ((0, 0),))
-    for row, one in enumerate(greedy):
-        total = np.log(likely[row, 4 : lengths[row]]).sum()
+    texts = [
+        [*prompt, *one.tokens] + [7] * (not one.cut) for prompt, one in zip(PROMPTS, expected[0], strict=True)
+    ]
+    padded = np.array([text + [0] * (8 - len(text)) for text in texts])
+    _, likely = taught(model_folder, STATES, VISIBLE, NORMED, padded, ((0, 0),))
+    for row, one in enumerate(expected[0]):
+        total = np.log(likely[row, 4 : len(texts[row])]).sum()
         assert total == pytest.approx(one.log_probability, abs=1e-4)  # 4 terms, 1e-5 each as test_decoder has
 
 
@@ -124,27 +113,21 @@ def test_probabilities_are_those_of_a_text_read_at_once(taught, model_folder, ex
     ],
 )
 def test_refusals(alone, change, match):
-    usual = {"visible": VISIBLE, "apply_norm": NORMED, "prompts": PROMPTS, "limits": LIMITS}
+    encoded = dataclasses.replace(ENCODED, visible=change.pop("visible", VISIBLE))
     with pytest.raises(ValueError, match=match):
-        alone.generate(STATES, **(usual | change))
+        alone.generate(encoded, **({"prompts": PROMPTS, "limits": LIMITS} | change))
 
 
-def test_another_vocabulary_is_refused(load, tokens):
+def test_another_vocabulary_is_refused(load, tokens, published):
+    """Ids of large-v3 and of base differ by one; only the number of times at the end shows it."""
     with pytest.raises(ValueError, match=r"among the model's 11, got \[11\]"):
         load(vocabulary=dataclasses.replace(tokens, suppressed=(11,)))
-
-
-def test_a_tokenizer_of_another_family_is_refused(tokens, published):
-    """Ids of large-v3 and of base differ by one; only the number of times at the end tells."""
     v3 = stored_tensors.Weights(dimensions=published("large-v3"), tensors={}, files=(), alignment_heads=None)
-    base = dataclasses.replace(tokens, timestamp_begin=50364)
     with pytest.raises(ValueError, match="has 51866 tokens, the tokenizer is of a Whisper with 51865"):
-        decoder_program.load(
-            Checkpoint(name="v3", weights=v3), base, encoder_program.precision_for("cpu"), rows_per_device=1
-        )
+        load(Checkpoint(name="v3", weights=v3), vocabulary=dataclasses.replace(tokens, timestamp_begin=50364))
 
 
 def test_an_english_only_model_detects_nothing(load, tokens):
     english = load(vocabulary=dataclasses.replace(tokens, multilingual=False))
     with pytest.raises(ValueError, match="multilingual"):
-        english.detect(STATES, VISIBLE, NORMED)
+        english.detect(ENCODED)

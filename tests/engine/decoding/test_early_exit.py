@@ -1,4 +1,4 @@
-"""engine.exits: which exits there are, each once."""
+"""The exits of the encoder, each once."""
 
 import pytest
 
@@ -30,7 +30,6 @@ def test_each_exit_is_taken_once(states, norm, expected):
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="--exit_norm"):
         names((), "maybe")
-    with pytest.raises(ValueError, match="1, 2, 3, final"):
-        names(("0",), "true")
-    with pytest.raises(ValueError, match="1, 2, 3, final"):
-        names(("2", "2"), "true")
+    for states in (("0",), ("2", "2")):
+        with pytest.raises(ValueError, match="1, 2, 3, final"):
+            names(states, "true")

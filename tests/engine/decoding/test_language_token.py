@@ -1,4 +1,4 @@
-"""Language tokens: own tokens, stand-ins for what Whisper doesn't know, flags before both."""
+"""Language tokens: own ones, stand-ins for those that Whisper lacks, flags before both."""
 
 import pytest
 
@@ -31,34 +31,25 @@ def test_all_languages_of_fleurs_have_a_token():
     assert sorted(without) == UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("code", "language"),
-    [("en", "en"), ("en_us", "en"), ("cmn_hans_cn", "zh"), ("fil_ph", "tl"), ("jv", "jw"), ("nn_no", "nn")],
-)
-def test_codes_of_any_corpus(code, language):
-    assert choose(code) == language_token.Token(language=language, how="own")
-
-
-def test_cantonese_is_itself_where_the_model_knows_it():
-    assert choose("yue_hant_hk").language == "zh"
+def test_codes_of_any_corpus():
+    codes = {"en": "en", "en_us": "en", "cmn_hans_cn": "zh", "fil_ph": "tl", "jv": "jw", "nn_no": "nn"}
+    for code, language in (codes | {"yue_hant_hk": "zh"}).items():
+        assert choose(code) == language_token.Token(language=language, how="own")
+    # Cantonese has its own token where the model has one.
     assert choose("yue_hant_hk", known=WHISPER | {"yue"}).language == "yue"
 
 
 def test_flags_go_before_the_table_and_the_own_token():
-    assert choose("ky_kg", ky="tr") == language_token.Token(language="tr", how="given")
+    for asked in ("per-utterance", "ru", "detect"):
+        assert choose("ky_kg", asked=asked, ky="tr") == language_token.Token(language="tr", how="given")
     assert choose("ky_kg", ky="tr", ky_kg="uz").language == "uz"
     assert choose("en_us", en="de").language == "de"
-    assert choose("ky_kg", asked="ru", ky="tr") == language_token.Token(language="tr", how="given")
-    assert choose("ky_kg", asked="detect", ky="tr") == language_token.Token(language="tr", how="given")
     assert choose("xx", asked="ru") == language_token.Token(language="ru", how="given")
     assert choose("xx", asked="detect") == language_token.Token(language="", how="detected")
 
 
-def test_stand_ins_of_no_language_are_told():
+def test_pairs_are_parsed_and_unused_ones_found():
     assert language_token.unused({"ky": "kk", "ga_ie": "en", "kyy": "kk"}, ("ky_kg", "ga_ie")) == ["kyy"]
-
-
-def test_pairs_are_parsed():
     assert language_token.parse(["ky=kk", "ga_ie=en"]) == {"ky": "kk", "ga_ie": "en"}
     assert language_token.parse([]) == {}
     for wrong in (["ky"], ["=kk"], ["ky="], ["ky=kk", "ky=tr"]):
@@ -66,19 +57,21 @@ def test_pairs_are_parsed():
             language_token.parse(wrong)
 
 
-def test_what_nobody_knows_is_refused_with_a_remedy():
-    with pytest.raises(ValueError, match="--stand_in=aa=LANGUAGE"):
-        choose("aa_et")
-    with pytest.raises(ValueError, match=r"--stand_in=ky=xx: .*got 'xx'"):
-        choose("ky_kg", ky="xx")
-    with pytest.raises(ValueError, match="--language=xx"):
-        choose("en", asked="xx")
-    with pytest.raises(ValueError, match="stand-in of ky_kg"):
-        choose("ky_kg", known={"en"})
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"code": "aa_et"}, "--stand_in=aa=LANGUAGE"),
+        ({"code": "ky_kg", "ky": "xx"}, r"--stand_in=ky=xx: .*got 'xx'"),
+        ({"code": "en", "asked": "xx"}, "--language=xx"),
+        ({"code": "ky_kg", "known": {"en"}}, "stand-in of ky_kg"),
+        ({"code": "en_us", "known": (), "asked": "detect"}, "English-only"),
+        ({"code": "en_us", "known": (), "asked": "fr"}, "English-only"),
+    ],
+)
+def test_a_language_without_a_token_is_refused_with_a_remedy(given, message):
+    with pytest.raises(ValueError, match=message):
+        choose(**given)
 
 
-def test_english_only_models_know_no_token():
+def test_an_english_only_model_needs_no_token():
     assert choose("fr_fr", known=()) == language_token.Token(language="en", how="none")
-    for asked in ("detect", "fr"):
-        with pytest.raises(ValueError, match="English-only"):
-            choose("en_us", asked=asked, known=())

@@ -1,4 +1,4 @@
-"""engine.interpretation.aligned_words: the rules for words.parquet."""
+"""The rules for words.parquet."""
 
 import numpy as np
 import pandas as pd
@@ -40,15 +40,9 @@ def test_words_with_frames_in_order(tmp_path, table, stores):
 
 
 def test_frames_of_words_and_of_none():
-    words = aligned_words.Words(
-        index=(0, 2),
-        text=("a", "b"),
-        frames=np.int32([[1, 2], [5, 5]]),
-        centre=np.int32([1, 5]),
-        seconds=np.zeros((2, 2)),
-        empty=1,
-        truncated=False,
-    )
+    frames, centre = np.int32([[1, 2], [5, 5]]), np.int32([1, 5])
+    own = {"index": (0, 2), "text": ("a", "b"), "frames": frames, "centre": centre}
+    words = aligned_words.Words(**own, seconds=np.zeros((2, 2)), empty=1, truncated=False)
     np.testing.assert_array_equal(words.of_frames(7, 9), [9, 0, 0, 9, 9, 1, 9])
 
 
@@ -77,14 +71,6 @@ def test_words_of_an_utterance_without_frames_are_ignored(tmp_path, table, store
     assert set(found["aa"].utterances) == {*names} - {"s3.0"}
 
 
-def change(table, **values):
-    """The first word of aa's utterance s3.0, changed."""
-    row = table.index[(table.language == "aa") & (table.utterance == "s3.0")][0]
-    for name, value in values.items():
-        table.loc[row, name] = value
-    return table
-
-
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -94,17 +80,13 @@ def change(table, **values):
         ({"last_frame": 100}, "those of the store"),
         ({"first_frame": 90, "last_frame": 89}, "must lie in"),
         ({"centre_frame": 99}, "one of its frames"),
+        ({"last_frame": "first_frame"}, "without sharing a frame"),  # of the next word
     ],
 )
 def test_words_that_cannot_be_are_refused(tmp_path, table, stores, values, words):
-    with pytest.raises(ValueError, match=words):
-        read(tmp_path, change(table, **values), stores)
-
-
-def test_shared_frames_are_refused(tmp_path, table, stores):
     rows = table.index[(table.language == "aa") & (table.utterance == "s3.0") & ~table["empty"]]
-    table.loc[rows[0], "last_frame"] = table.loc[rows[1], "first_frame"]
-    with pytest.raises(ValueError, match="without sharing a frame"):
+    table.loc[rows[0], list(values)] = [table.loc[rows[1], v] if v in table else v for v in values.values()]
+    with pytest.raises(ValueError, match=words):
         read(tmp_path, table, stores)
 
 

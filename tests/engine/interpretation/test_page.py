@@ -7,7 +7,6 @@ import zlib
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from isogloss.engine.interpretation import match_tests, page as interpret_page
 
@@ -36,11 +35,7 @@ def meta(page):
 def test_words_and_matches_are_all_there(checked):
     page = render(checked)
     assert block(page, "words-en")["s1.0"] == [["the", "cat"], [0, 1], [0, 50], [40, 90]]
-    sets = meta(page)["sets"]
-    assert [(s["a"], s["b"], s["state"], s["n"]) for s in sets] == [
-        ("en", "de", "0", 4),
-        ("en", "de", "1", 4),
-    ]
+    assert meta(page)["sets"] == [{"a": "en", "b": "de", "state": state, "n": 4} for state in "01"]
     row = {row["query"]: row for row in block(page, "set-1")}["s1"]
     assert [row[name] for name in ("candidate", "utterance_a", "gold")] == ["s1", "s1.0", 1]
     # nine pairs of 0.05, gap included
@@ -55,9 +50,26 @@ def test_words_and_matches_are_all_there(checked):
     tests = meta(page)["tests"]
     assert len(tests) == len(checked.tests)
     assert tests[0]["p_t"] is None  # unknown is null, not NaN
+    assert [interpret_page._number(value, 1000) for value in (np.nan, np.inf)] == [None, None]
 
 
-def test_pairs_that_say_nothing_stay_out(checked):
+def test_it_names_its_model_and_links_to_the_report_beside_it(checked, tmp_path):
+    path = tmp_path / "interpret" / "interpret.html"
+    path.parent.mkdir()
+
+    def written():
+        interpret_page.write(path, checked, sentence_pairs(checked), {}, name="run", model="base & co")
+        return path.read_text()
+
+    assert "in base &amp; co</h1>" in written()
+    assert "report.html" not in written()
+    beside = tmp_path / "report" / "report.html"
+    beside.parent.mkdir()
+    beside.touch()
+    assert '<a href="../report/report.html">' in written()
+
+
+def test_pairs_without_a_match_or_a_share_stay_out(checked):
     quiet = checked._replace(pairs=checked.pairs.assign(share=0.0))
     row = {row["query"]: row for row in block(render(quiet), "set-1")}["s1"]
     assert list(zip(row["index_a"], row["index_b"], strict=True)) == [(0, 0), (1, 1)]
@@ -71,7 +83,9 @@ def test_the_page_is_whole_and_local(checked, tmp_path):
     assert "$" + "css" not in page
     assert "whisper-nano" in page
     path = tmp_path / "page.html"
-    interpret_page.write(path, checked, sentence_pairs(checked), {"model": "whisper-nano"}, name="run")
+    interpret_page.write(
+        path, checked, sentence_pairs(checked), {"model": "whisper-nano"}, name="run", model=""
+    )
     assert path.read_text("utf-8") == page
 
 
@@ -91,14 +105,8 @@ def test_problems_are_counted(checked):
     assert "can&#x27;t be compared: 1;" in page
     assert meta(page)["sets"][0]["n"] == 3
     assert "can&#x27;t be compared" not in render(checked)
-
-
-def test_nothing_to_show(checked):
-    empty = match_tests.CheckedMatches(
-        checked.pairs.iloc[:0], checked.random.iloc[:0], pd.DataFrame(), pd.DataFrame()
-    )
-    page = render(empty, sentence_pairs(checked).iloc[:0])
-    assert meta(page)["sets"] == []
+    empty = match_tests.CheckedMatches(*(part.iloc[:0] for part in checked))
+    assert meta(render(empty, pairs.iloc[:0]))["sets"] == []
 
 
 def test_unknown_meaning_and_sound(checked):
@@ -112,13 +120,13 @@ def test_chance_is_that_of_each_state(checked):
     random = checked.random
     fewer = random[(random["state"] == "1") | (random["utterance_a"] == "s0.0")]
     shown = meta(render(checked._replace(random=fewer)))["random"]
-    assert [(one["a"], one["b"], one["state"]) for one in shown] == [("en", "de", "0"), ("en", "de", "1")]
+    assert [(one["a"], one["b"], one["state"]) for one in shown] == [("en", "de", state) for state in "01"]
     known = fewer.dropna(subset=list(match_tests.CHECKS))["state"].value_counts()
     assert [sum(one["cells"]) for one in shown] == [known["0"], known["1"]]
 
 
-def test_in_what_words_are_alike_is_told_not_computed_again(checked):
-    """Numbers are rounded for the page, so that they don't tell on which side of a limit a word pair is."""
+def test_the_page_holds_in_what_words_are_alike(checked):
+    """Its numbers are rounded: the side of a limit on which a word pair lies can't be computed from them."""
     page = render(checked)
     own = checked.pairs[(checked.pairs["state"] == "1") & (checked.pairs["utterance_a"] == "s0.0")]
     codes = block(page, "set-1")[0]["alike"]
@@ -126,8 +134,3 @@ def test_in_what_words_are_alike_is_told_not_computed_again(checked):
     assert names == [None if pd.isna(name) else name for name in own["alike"]]
     assert len(set(names)) > 2
     assert "meta.alike[pair.alike[k]" in page
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_json_lacks_are_null(value):
-    assert interpret_page._number(value, 1000) is None

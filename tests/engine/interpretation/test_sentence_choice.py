@@ -32,15 +32,10 @@ def test_share_of_gold_is_recall_at_1(scores):
         assert score == scores[query].max() == scores[query, candidate]
 
 
-def test_ties_go_to_the_first_that_is_wrong():
+def test_ties_nothing_in_common_and_gaps():
+    """Ties go to the first that is wrong."""
     scores = np.float32([[2, 1, 2], [2, 2, 2], [0, 0, 1]])
     assert [pair.candidate for pair in sentence_choice.choose(scores, "retrieved")] == [2, 0, 2]
-
-
-def test_nothing_in_common():
     assert sentence_choice.choose(np.full((2, 2), nan, np.float32), "retrieved") == []
-
-
-def test_gaps_are_refused():
     with pytest.raises(ValueError, match="some are NaN"):
         sentence_choice.choose(np.float32([[1, nan], [1, 1]]), "gold")

@@ -15,20 +15,16 @@ from isogloss.engine.interpretation.sentence_pair_figure import FigureSide, Matc
 
 def sides(words_a=("one", "two", "three"), words_b=("un", "deux"), *, audio=True):
     wave = np.sin(np.arange(16_000) / 30).astype(np.float32) if audio else None
-    a = FigureSide(
-        language="en",
-        words=words_a,
-        start=[0.0, 0.3, 0.6][: len(words_a)],
-        end=[0.3, 0.5, 1.0][: len(words_a)],
-        wave=wave,
-    )
+    count = len(words_a)
+    start, end = [0.0, 0.3, 0.6][:count], [0.3, 0.5, 1.0][:count]
+    a = FigureSide(language="en", words=words_a, start=start, end=end, wave=wave)
     b = FigureSide(language="fr_fr", words=words_b, start=[0.1, 0.5], end=[0.5, 0.7], wave=None)
     return a, b
 
 
 def draw(a, b, matches):
     similarity = np.random.default_rng(0).random((50, 40)).astype(np.float32)
-    return sentence_pair_figure.sentence_pair(similarity, a, b, matches, note="state 6")
+    return sentence_pair_figure.sentence_pair(similarity, a, b, matches, frame_seconds=0.02, note="state 6")
 
 
 def match(a, b, *, mutual=True, transported=True):
@@ -37,16 +33,11 @@ def match(a, b, *, mutual=True, transported=True):
 
 def frames(figure):
     """Places and line styles of the frames around matches, without their white grounds."""
-    found = [patch for patch in figure.axes[0].patches if isinstance(patch, patches.Rectangle)]
+    found = [p for p in figure.axes[0].patches if isinstance(p, patches.Rectangle) and p.get_alpha() == 1]
+    boxes = [(*p.get_xy(), p.get_width(), p.get_height()) for p in found]
     return {
-        (
-            round(p.get_x(), 2),
-            round(p.get_y(), 2),
-            round(p.get_width(), 2),
-            round(p.get_height(), 2),
-        ): p.get_linestyle()
-        for p in found
-        if p.get_alpha() == 1
+        tuple(round(number, 2) for number in box): p.get_linestyle()
+        for box, p in zip(boxes, found, strict=True)
     }
 
 
@@ -62,8 +53,8 @@ def test_frames_are_at_the_words_times():
     assert frames(figure) == {(0.5, 0.0, 0.2, 0.3): "-", (0.1, 0.6, 0.4, 0.4): (0, (2.2, 1.2))}
     assert figure.axes[0].get_xlim() == (0, 0.8)
     assert figure.axes[0].get_ylim() == (1.0, 0)
-    said = {text.get_text() for axes in figure.axes for text in axes.texts}
-    assert said >= {*a.words, *b.words}
+    written = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert written >= {*a.words, *b.words}
     assert {text.get_text() for text in figure.texts} == {"English and French", "state 6"}
 
 
@@ -88,8 +79,16 @@ def test_any_script_is_drawn_without_a_warning(words):
 
 def test_no_words_no_matches_and_nothing_but_nan():
     empty = FigureSide(language="en", words=[], start=[], end=[])
-    png(sentence_pair_figure.sentence_pair(np.full((1, 1), np.nan, np.float32), empty, empty, [], note=""))
-    png(sentence_pair_figure.sentence_pair(np.ones((3, 400), np.float32), empty, empty, [], note=""))
+    png(
+        sentence_pair_figure.sentence_pair(
+            np.full((1, 1), np.nan, np.float32), empty, empty, [], frame_seconds=0.02, note=""
+        )
+    )
+    png(
+        sentence_pair_figure.sentence_pair(
+            np.ones((3, 400), np.float32), empty, empty, [], frame_seconds=0.02, note=""
+        )
+    )
 
 
 @given(st.lists(st.floats(0, 10), min_size=0, max_size=12))
@@ -100,10 +99,8 @@ def test_labels_are_apart_and_in_order(times):
     assert placed.mean() == pytest.approx(at.mean()) if len(at) else not len(placed)
     if (np.diff(at) >= 0.5).all():
         np.testing.assert_allclose(placed, at, atol=1e-9)
-
-
-def test_two_labels_of_one_time_move_as_far():
-    np.testing.assert_allclose(sentence_pair_figure.spread(np.asarray([1.0, 1.0]), 0.5), [0.75, 1.25])
+    twice = sentence_pair_figure.spread(np.asarray([1.0, 1.0]), 0.5)  # of equal times both move as far
+    np.testing.assert_allclose(twice, [0.75, 1.25])
 
 
 def test_fonts_cover_what_they_can():
@@ -124,22 +121,12 @@ def test_a_plane_is_drawn_where_both_are_known(checked):
     assert figure.texts[0].get_text() == "English and German, state 1"
     mutual, transport = figure.axes
     offsets = mutual.collections[-1].get_offsets()
-    matches = checked.pairs[(checked.pairs["state"] == "1") & checked.pairs["mutual"]].dropna(
-        subset=list(match_tests.CHECKS)
-    )
+    matches = checked.pairs.query("state == '1' and mutual").dropna(subset=list(match_tests.CHECKS))
     assert len(offsets) == len(matches) > 0  # every pair of types is there once
     assert {text.get_text() for text in transport.texts} & {"house · haus", "dog · hund"}
-    again = plane_figure.plane(checked, "en", "de", "1")
-    assert png(figure) == png(again)
-
-
-def test_a_plane_s_chance_is_that_of_its_state(checked):
-    elsewhere = checked._replace(random=checked.random[checked.random["state"] == "0"])
-    assert plane_figure.plane(elsewhere, "en", "de", "1") is None
-    whole, own = checked, checked._replace(random=checked.random[checked.random["state"] == "1"])
-    assert png(plane_figure.plane(own, "en", "de", "1")) == png(plane_figure.plane(whole, "en", "de", "1"))
-
-
-def test_a_plane_without_matches(checked):
     none = checked._replace(pairs=checked.pairs.assign(mutual=False, transported=False))
-    png(plane_figure.plane(none, "en", "de", "1"))
+    png(plane_figure.plane(none, "en", "de", "1"))  # is drawn, too
+    # Its grey is of random word pairs of its own state, and drawn alike every time.
+    here, elsewhere = (checked.random[checked.random["state"] == state] for state in "10")
+    assert plane_figure.plane(checked._replace(random=elsewhere), "en", "de", "1") is None
+    assert png(plane_figure.plane(checked._replace(random=here), "en", "de", "1")) == png(figure)

@@ -16,7 +16,7 @@ nan = np.nan
 def results(languages=("en", "es", "fr"), measures=("seqsim", "dtw"), states=("0", "1", "final")):
     pairs = tuple(itertools.combinations(languages, 2))
     rng = np.random.default_rng(0)
-    values = rng.random((len(pairs), len(states), len(measures), 2, len(metrics.FIGURES)))
+    values = rng.random((len(pairs), len(states), len(measures), 2, len(metrics.ALL_FIGURES)))
     return metrics.Results(
         pairs=pairs,
         states=states,

@@ -9,6 +9,7 @@ from isogloss.engine.retrieval import metrics
 
 nan = np.nan
 COLUMNS = ["n", "recall_at_1", "recall_at_5", "mrr", "mutual_nn", "chance", "ci_low", "ci_high"]
+COLUMNS += ["p", "recall_at_1_of"]
 
 
 def test_figures_by_hand():

@@ -1,8 +1,11 @@
 """Retrieval figures against hand-computed matrices, plain loops and the binomial law."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from statsmodels.stats import proportion
 
 from isogloss.engine.retrieval import metrics
 from isogloss.kernels import bootstrap
@@ -74,28 +77,6 @@ def test_figures_by_hand():
     assert backward[:4] == pytest.approx([2 / 4, 1, (1 + 1 + 1 / 4 + 1 / 2) / 4, 1 / 4])
 
 
-def test_precision_of_the_other_direction_is_recall_transposed():
-    arrays = ("precision", "recall")
-    precision = np.array([[3, 1], [2, 1]], np.float32)
-    recall = np.array([[0, 5], [0, 5]], np.float32)
-    ranks = np.stack([metrics.gold_ranks(s, 2, cost=False) for s in (precision, recall)])
-    both, computed = metrics.directed(ranks[None], np.ones((1, 2), bool), arrays)
-    rows = {"precision": ranks[0, 0].tolist(), "recall": ranks[1, 0].tolist()}
-    columns = {"precision": ranks[0, 1].tolist(), "recall": ranks[1, 1].tolist()}
-    assert rows["precision"] != rows["recall"]
-    assert columns["precision"] != columns["recall"]
-    assert both[0, 0].tolist() == [rows["precision"], columns["recall"]]
-    assert both[0, 1].tolist() == [rows["recall"], columns["precision"]]
-    assert computed.all()
-
-
-def test_a_measure_waits_for_the_array_of_its_other_direction():
-    arrays = ("precision", "recall", "dtw")
-    computed = np.array([[True, False, True], [True, True, False]])
-    _, ready = metrics.directed(np.ones((2, 3, 2, 4), np.int32), computed, arrays)
-    assert ready.tolist() == [[False, False, True], [True, True, False]]
-
-
 def test_interval_equals_a_plain_loop():
     rng = np.random.default_rng(1)
     hits = rng.random((3, 11)) < np.array([[0.2], [0.5], [0.9]])
@@ -107,9 +88,34 @@ def test_interval_equals_a_plain_loop():
         assert high[row] == pytest.approx(means[1950 - 1])
 
 
-def test_interval_is_a_point_where_nothing_varies():
-    low, high = metrics.interval(np.array([[True] * 4, [False] * 4]))
-    assert low.tolist() == high.tolist() == [1.0, 0.0]
+@pytest.mark.parametrize("n", [4, 60])
+def test_interval_is_wilsons_where_nothing_varies(n):
+    low, high = metrics.interval(np.array([[True] * n, [False] * n]))
+    for row, count in enumerate((n, 0)):
+        expected = proportion.proportion_confint(count, n, method="wilson")
+        assert (low[row], high[row]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_p_is_the_share_of_guesses_that_hit_as_often():
+    rng, n = np.random.default_rng(0), 6
+    hits = [(metrics.ranks(rng.random((n, n)))[0] == 1).sum() for _ in range(4000)]
+    for found in range(4):
+        ranks = np.where(np.arange(n) < found, 1, 2)
+        p = metrics.figures(np.stack([ranks, ranks])[None, None])[0, 0, 0, metrics.FIGURES.index("p")]
+        assert p == pytest.approx(np.mean(np.array(hits) >= found), abs=0.025)
+
+
+@pytest.mark.parametrize("candidates", [2, 3, 7])
+def test_recall_at_another_size_equals_all_draws_of_candidates(candidates):
+    scores = np.random.default_rng(1).integers(0, 4, (7, 7)).astype(float)
+    ranks = metrics.ranks(scores)[0]
+    shares = []
+    for i in range(7):
+        others = [j for j in range(7) if j != i]
+        draws = list(itertools.combinations(others, candidates - 1))
+        shares.append(np.mean([all(scores[i, j] < scores[i, i] for j in draw) for draw in draws]))
+    assert metrics.recall_of(ranks[None], candidates)[0] == pytest.approx(np.mean(shares))
+    assert np.isnan(metrics.recall_of(ranks[None], 8)[0])
 
 
 def test_mean_of_what_is_known():
@@ -118,7 +124,7 @@ def test_mean_of_what_is_known():
 
 
 def results():
-    values = np.full((2, 3, 1, 2, len(metrics.FIGURES)), nan)
+    values = np.full((2, 3, 1, 2, len(metrics.ALL_FIGURES)), nan)
     values[0, :, 0, :, 0] = [[0.1, 0.2], [0.5, 0.5], [0.4, 0.6]]
     values[1, 0, 0, :, 0] = [0.9, 0.8]
     return metrics.Results(

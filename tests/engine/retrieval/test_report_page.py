@@ -4,13 +4,17 @@ import base64
 import html.parser
 import itertools
 import json
+import pathlib
 import re
 import zlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import yaml
 
-from isogloss.engine.retrieval import metrics, report_page
+from isogloss.engine.drawing import colophon
+from isogloss.engine.retrieval import metrics, report_page, report_page_data, report_tables, table
 
 nan = np.nan
 NASTY = '</script><script>alert("x")</script>&<b>'
@@ -30,25 +34,42 @@ def results(languages=("en", "fr", "es")):
     pairs = tuple(itertools.combinations(languages, 2))
     rng = np.random.default_rng(0)
     n = np.array([20, 350, 0])[: len(pairs)]
-    values = np.full((len(pairs), 2, 2, 2, len(metrics.FIGURES)), nan)
+    values = np.full((len(pairs), 2, 2, 2, len(metrics.ALL_FIGURES)), nan)
     for pair in np.flatnonzero(n):
         ranks = rng.integers(1, 8, (2, 2, 2, n[pair]))
-        values[pair] = metrics.figures(ranks)
+        values[pair, ..., : len(metrics.FIGURES)] = metrics.figures(ranks)
     values[0, 1, 0] = nan
     computed = ~np.isnan(values[..., 0, 0])
     computed[n == 0] = True
+    values[..., metrics.ALL_FIGURES.index("hub_queries")] = np.where(np.isnan(values[..., 0]), nan, 3)
     return metrics.Results(
         pairs=pairs,
         states=("6", "final"),
-        measures=("seqsim", "dtw"),
+        measures=("seqsim", "seqsim+csls"),
         n=n,
         computed=computed,
         values=values,
     )
 
 
-def page(given, attributes=ATTRIBUTES):
-    return report_page.render(given, attributes, name="grid.zarr", sentences=20)
+def page(given, attributes=ATTRIBUTES, maps=""):
+    """Page of figures; the hub of every cell is its pair's second sentence, every onset is the last state."""
+    sentences = [[f"s{i}" for i in range(max(n, 2))] for n in given.n]
+    hubs = np.ones(given.values.shape[:-1], np.int32)
+    rows = [
+        (a, b, "seqsim", correction, f"{x}->{y}", "6", "none", "final", 0.25)
+        for a, b in given.pairs[:2]
+        for correction in ("none", "csls")
+        for x, y in ((a, b), (b, a))
+    ]
+    names = ("language_a", "language_b", "measure", "correction", "direction", *report_page_data.ONSETS)
+    order = [*names[:5], "onset_low", "onset", "onset_high", "recall_at_1_held_out"]
+    best = pa.table(dict(zip(order, map(list, zip(*rows, strict=True)), strict=True)))
+    tables = {"retrieval": table.tabulate(given, hubs, sentences, "bh", 100), "best_states": best}
+    collected = report_tables.Collected(results=given, tables=tables)
+    return report_page.render(
+        collected, attributes, name="grid.zarr", sentences=20, maps=maps, date="2026-01-31"
+    )
 
 
 def script(text, name):
@@ -77,25 +98,68 @@ def read(text):
     return reader
 
 
+def numbers(text, name):
+    return np.frombuffer(zlib.decompress(base64.b64decode(script(text, name))), "<u2")
+
+
 def test_the_blocks_hold_every_figure():
     given = results()
     text = page(given)
     meta = json.loads(script(text, "meta"))
     assert meta["n"] == [20, 350, 0]
     assert meta["pairs"] == [[0, 1], [0, 2], [1, 2]]
-    for m, f in itertools.product(range(2), range(len(metrics.FIGURES))):
-        raw = np.frombuffer(zlib.decompress(base64.b64decode(script(text, f"block-{m}"))), "<u2")
-        block = raw.reshape(-1, 2, 3)  # plane, state, pair
-        name = metrics.FIGURES[f]
+    assert [len(meta[name]) for name in ("measures", "corrections")] == [1, 2]
+    assert (meta["scorings"], meta["baseline"]) == ([[0], [1]], -1)
+    figures = [name for name in report_page_data.PLANES if name != "hub"]
+    for m, name in itertools.product(range(2), figures):
+        block = numbers(text, f"block-{m}").reshape(-1, 2, 3)  # plane, state, pair
         for direction, plane in enumerate(meta["planes"][name]):
-            wanted = given.values[:, :, m, direction, f].T
-            whole = meta["mrrSteps"] if name == "mrr" else np.array(meta["n"])
+            wanted = given.figure(name)[:, :, m, direction].T
+            whole = {"mrr": meta["steps"], "hub_queries": 1}.get(name, np.array(meta["n"]))
             assert ((block[plane] == meta["unknown"]) == np.isnan(wanted)).all()
-            step = 0.5 / meta["mrrSteps"] if name == "mrr" else 1e-12  # counts are exact
+            step = 0.5 / meta["steps"] if name == "mrr" else 1e-12  # counts are exact
             with np.errstate(divide="ignore"):
                 found = block[plane] / whole
             known = ~np.isnan(wanted)
             assert np.abs(found - wanted)[known].max() <= step
+
+
+def test_q_hub_and_onset_of_each_cell_are_those_of_the_tables():
+    given = results()
+    text = page(given)
+    meta = json.loads(script(text, "meta"))
+    sentences = [[f"s{i}" for i in range(max(n, 2))] for n in given.n]
+    rows = table.tabulate(given, np.ones((3, 2, 2, 2), np.int32), sentences, "bh", 100).to_pylist()
+    assert {row["n"] for row in rows} == {0, 20, 350}
+    for row in rows:
+        if row["n"] and not np.isnan(row["q"]):
+            hits = str(round(row["recall_at_1"] * row["n"]))
+            assert meta["q"][str(row["n"])][hits] == pytest.approx(row["q"], rel=0.05)
+    block = numbers(text, "block-1").reshape(-1, 2, 3)
+    assert meta["hubs"][block[meta["planes"]["hub"][0], 1, 0]] == "s1"
+    onsets = numbers(text, "onsets").reshape(4, 2, 3, 2)
+    assert onsets[:, 1, 1, 0].tolist() == [2, 0, 1, round(0.25 * meta["steps"])]  # 2: past both states, none
+    assert (onsets[:, :, 2] == meta["unknown"]).all()
+
+
+def test_the_page_says_what_it_is_made_from_and_how_to_cite_it():
+    attributes = ATTRIBUTES | {
+        "languages": {"en": {"corpus": "fleurs:test"}, "fr": {"corpus": "fleurs:test"}}
+    }
+    texts = read(page(results(), attributes)).texts
+    for name, value in (("Model", "openai/whisper-base"), ("Corpus", "fleurs:test"), ("Date", "2026-01-31")):
+        assert texts[texts.index(name) + 1] == value
+    citation = yaml.safe_load((pathlib.Path(__file__).parents[3] / "CITATION.cff").read_text())
+    assert citation["title"] == colophon.TITLE
+    assert citation["license"] == colophon.LICENCE
+    assert [author["name"] for author in citation["authors"]] == [colophon.AUTHORS]
+    for paper, reference in zip(colophon.PAPERS, citation["references"], strict=True):
+        assert reference["title"] in paper
+        assert all(author["family-names"] in paper for author in reference["authors"])
+
+
+def test_maps_are_linked_where_they_are():
+    assert read(page(results(), maps="See maps.html.")).links == ["data:,", "maps.html"]
 
 
 def test_nothing_is_loaded_from_elsewhere():
@@ -139,7 +203,7 @@ def test_missing_and_empty_cells_are_announced():
     alerts = [
         text for text in read(page(results())).texts if "pairs have" in text or "aren't computed" in text
     ]
-    assert alerts[0].startswith("1 of 12 cells aren't computed yet")
+    assert alerts[0].startswith("1 of 6 cells aren't computed yet")
     assert alerts[1] == "1 of 3 pairs have no sentence in common."
 
 
@@ -153,6 +217,6 @@ def test_a_page_of_nothing_known():
 
 def test_more_sentences_than_a_count_holds_are_refused():
     given = results()
-    given.n[0] = report_page.UNKNOWN
+    given.n[0] = report_page_data.UNKNOWN
     with pytest.raises(ValueError, match="65534"):
         page(given)

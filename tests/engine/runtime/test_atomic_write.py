@@ -1,4 +1,4 @@
-"""engine.atomic_write: whole files, abandoned drafts, folders that can't be written."""
+"""engine.runtime.atomic_write: whole files, abandoned drafts, folders that can't be written."""
 
 import errno
 import fcntl

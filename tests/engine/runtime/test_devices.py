@@ -1,4 +1,4 @@
-"""engine.devices and engine.encode: the same bits on 1, 2 and 8 devices, whatever shares a step."""
+"""engine.runtime.devices: the same bits on 1, 2 and 8 devices, whatever shares a step."""
 
 import jax
 import numpy as np
@@ -26,9 +26,13 @@ def waves():
 FRAMES = np.arange(5, 100, 9, dtype=np.int32)
 
 
-def encoded(checkpoint, waves, frames, rows=1, devices=1, dtype="float32"):
+def program(checkpoint, rows=1, devices=2, dtype="float32", states=STATES):
     precision = encoder_program.precision_for("cpu")
-    run = encoder_program.load(checkpoint, STATES, dtype, precision, rows_per_device=rows, devices=devices)
+    return encoder_program.load(checkpoint, states, dtype, precision, rows_per_device=rows, devices=devices)
+
+
+def encoded(checkpoint, waves, frames, rows=1, devices=1, dtype="float32"):
+    run = program(checkpoint, rows, devices, dtype)
     stored, peaks = [], []
     for i in range(0, len(waves), run.capacity):
         step = slice(i, min(i + run.capacity, len(waves)))
@@ -76,25 +80,15 @@ def test_nan_beyond_the_frames_and_peak_within(checkpoint, waves):
 
 def test_subset_of_states(checkpoint, waves):
     every, _ = encoded(checkpoint, waves[:2], FRAMES[:2])
-    run = encoder_program.load(
-        checkpoint,
-        ("1", "final"),
-        "float32",
-        encoder_program.precision_for("cpu"),
-        rows_per_device=1,
-        devices=2,
-    )
+    run = program(checkpoint, states=("1", "final"))
     some = np.stack([stored for stored, _ in run.rows(run(waves[:2], FRAMES[:2]), 2)])
     np.testing.assert_array_equal(some, every[:, [1, 3]])
 
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_steps_of_impossible_size(checkpoint, waves, count):
-    run = encoder_program.load(
-        checkpoint, STATES, "float32", encoder_program.precision_for("cpu"), rows_per_device=1, devices=2
-    )
     with pytest.raises(ValueError, match="1 to 2 rows"):
-        run(waves[:count], FRAMES[:count])
+        program(checkpoint)(waves[:count], FRAMES[:count])
 
 
 def test_needs_a_row():

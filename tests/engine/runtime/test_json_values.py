@@ -1,4 +1,4 @@
-"""engine.json_values and name_lists: equal things hash alike, unequal ones are named with both values."""
+"""engine.runtime.json_values and name_lists: equal things hash alike, differences have both values."""
 
 import pytest
 

@@ -29,7 +29,7 @@ def made(config, **changed):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_option_says_what_it_means(config):
+def test_every_option_has_a_sentence_of_help(config):
     for each in options(config):
         assert each.help[0].isupper()
         assert each.help.endswith(".")

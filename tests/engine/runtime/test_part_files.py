@@ -1,4 +1,4 @@
-"""engine.part_files: what is found again, what isn't, notes, and what is dropped."""
+"""engine.runtime.part_files: what is found again, what isn't, notes, and what is dropped."""
 
 import pyarrow as pa
 import pytest

@@ -1,4 +1,4 @@
-"""engine.plan: shares cover the plan without overlap."""
+"""engine.runtime.shards: shares cover the plan without overlap."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -14,7 +14,7 @@ def test_shares_cover_everything_once(units, count):
 
 
 @pytest.mark.parametrize(("index", "count"), [(-1, 2), (2, 2), (0, 0)])
-def test_share_that_is_none(index, count):
+def test_a_share_that_does_not_exist(index, count):
     with pytest.raises(ValueError, match="shard index must be from 0"):
         shards.Share(index=index, count=count)
 

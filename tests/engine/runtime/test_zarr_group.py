@@ -1,4 +1,4 @@
-"""engine.zarr_group: made whole or not at all, and read by zarr-python and xarray."""
+"""engine.runtime.zarr_group: made whole or not at all, and read by zarr-python and xarray."""
 
 import signal
 import subprocess
@@ -36,7 +36,7 @@ def make(path):
 
 def test_xarray_reads_labels_and_missing_chunks_as_nan(tmp_path):
     assert make(tmp_path / "g.zarr")
-    array = zarr_group.open_array(tmp_path / "g.zarr", "scores")
+    array = zarr_group.open_group(tmp_path / "g.zarr").open_array("scores")
     array[1].write(np.float32([1, 2, 3, 4])).result()
     dataset = xr.open_zarr(tmp_path / "g.zarr")
     assert dataset.scores.dims == ("pair", "query")
@@ -52,12 +52,13 @@ def test_xarray_reads_labels_and_missing_chunks_as_nan(tmp_path):
     assert dataset.n.attrs["long_name"] == "count"
 
 
-def test_reads_back_coordinates(tmp_path):
+def test_reads_back_labels(tmp_path):
     make(tmp_path / "g.zarr")
-    assert list(zarr_group.read_coordinate(tmp_path / "g.zarr", "pair")) == ["a-b", "a-ç", ""]
-    assert zarr_group.read_coordinate(tmp_path / "g.zarr", "n").dtype == np.int32
-    found = zarr_group.read_attributes(tmp_path / "g.zarr")
-    assert ATTRIBUTES.items() <= found.items()
+    group = zarr_group.open_group(tmp_path / "g.zarr")
+    assert set(group.labels) == {"pair", "n"}
+    assert list(group.labels["pair"]) == ["a-b", "a-ç", ""]
+    assert group.labels["n"].dtype == np.int32
+    assert ATTRIBUTES.items() <= group.attributes.items()
 
 
 def test_second_creation_leaves_the_first_alone(tmp_path):
@@ -130,28 +131,28 @@ def test_something_else_in_the_way(tmp_path):
 def test_chunks_present_counts_files_only(tmp_path):
     path = tmp_path / "g.zarr"
     make(path)
-    assert zarr_group.chunks_present(path, "scores", 1) == set()
-    zarr_group.open_array(path, "scores")[2].write(np.ones(4, np.float32)).result()
+    assert zarr_group.open_group(path).chunks_present("scores", 1) == set()
+    zarr_group.open_group(path).open_array("scores")[2].write(np.ones(4, np.float32)).result()
     (path / "scores" / "c.0.0.__lock").write_text("half")  # a writer killed before its rename
-    assert zarr_group.chunks_present(path, "scores", 1) == {(2,)}
+    assert zarr_group.open_group(path).chunks_present("scores", 1) == {(2,)}
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_chunk_of_nan_becomes_a_file_only_if_kept(tmp_path, keep):
     path = tmp_path / "g.zarr"
     make(path)
-    array = zarr_group.open_array(path, "scores", keep_fill=keep)
+    array = zarr_group.open_group(path).open_array("scores", keep_fill=keep)
     array[0].write(np.full(4, np.nan, np.float32)).result()
-    assert zarr_group.chunks_present(path, "scores", 1) == ({(0,)} if keep else set())
+    assert zarr_group.open_group(path).chunks_present("scores", 1) == ({(0,)} if keep else set())
 
 
 def test_corrupt_chunk_is_noticed(tmp_path):
     path = tmp_path / "g.zarr"
     make(path)
-    zarr_group.open_array(path, "scores")[0].write(np.ones(4, np.float32)).result()
+    zarr_group.open_group(path).open_array("scores")[0].write(np.ones(4, np.float32)).result()
     file = path / "scores" / "c.0.0"
     broken = bytearray(file.read_bytes())
     broken[3] ^= 1
     file.write_bytes(broken)
     with pytest.raises(ValueError, match=r"(?i)crc|digest|checksum"):
-        zarr_group.open_array(path, "scores")[0].read().result()
+        zarr_group.open_group(path).open_array("scores")[0].read().result()

@@ -22,28 +22,22 @@ def table(edits=EDITS, texts=("a b", "c d"), references=("a b", "c e"), scored=(
         "cut": False, "empty": False, "truncated": False, "left_out": False, "seconds": 1.5,
         "mean_log_probability": -0.5,
     }  # fmt: skip
+    fields = "state", "exit_norm", "utterance", "text", "reference", "scored"
     made = []
-    for (state, norm), numbers in edits.items():
-        every = zip("xy", numbers, texts, references, scored, strict=True)
-        for name, number, text, reference, there in every:
-            counts = dict.fromkeys(edit_counts.COUNTS, 4) | {
-                name: number for name in edit_counts.COUNTS if "edits" in name
-            }
-            made.append(
-                columns
-                | counts
-                | {"state": state, "exit_norm": norm, "utterance": name}
-                | {"text": text, "reference": reference, "scored": there}
-            )
+    for exit, numbers in edits.items():
+        for number, *of_utterance in zip(numbers, "xy", texts, references, scored, strict=True):
+            counts = {name: number if "edits" in name else 4 for name in edit_counts.COUNTS}
+            made.append(columns | counts | dict(zip(fields, (*exit, *of_utterance), strict=True)))
     return pa.Table.from_pylist(made)
 
 
-def chosen(edits=EDITS):
-    return tuple(early_exit.Exit(state=state, exit_norm=norm) for state, norm in edits)
+def summarise(rows, edits, task="transcribe"):
+    exits = [early_exit.Exit(state=state, exit_norm=norm) for state, norm in edits]
+    return transcript_summary.rows(rows, exits, task, BASIC)
 
 
 def summary(**changed):
-    return transcript_summary.rows(table(**changed), chosen(), "transcribe", BASIC)
+    return summarise(table(**changed), EDITS)
 
 
 def test_of_equal_exits_the_latest_is_best():
@@ -59,19 +53,15 @@ def test_of_equal_exits_the_latest_is_best():
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_gain_is_of_utterances_that_both_have_scored(lost):
     """An exit may lose an utterance, its states not being finite; the final one lost none, or another."""
-    rows = table({("1", False): [1, 2], ("final", True): [2, 4]}).to_pylist()
+    edits = {("1", False): [1, 2], ("final", True): [2, 4]}
+    rows = table(edits).to_pylist()
     rows[lost]["scored"] = False
-    found = transcript_summary.rows(
-        pa.Table.from_pylist(rows), chosen({("1", False): 0, ("final", True): 0}), "transcribe", BASIC
-    )
+    found = summarise(pa.Table.from_pylist(rows), edits)
     assert found[0]["wer_normalised"] == [2 / 4, 1 / 4][lost]
     assert found[0]["gain"] == [2 / 4, 1 / 4][lost]
     assert found[1]["gain"] == 0
     rows[3 - lost]["scored"] = False  # the final exit's other utterance: none is left that both have
-    found = transcript_summary.rows(
-        pa.Table.from_pylist(rows), chosen({("1", False): 0, ("final", True): 0}), "transcribe", BASIC
-    )
-    assert math.isnan(found[0]["gain"])
+    assert math.isnan(summarise(pa.Table.from_pylist(rows), edits)[0]["gain"])
 
 
 def test_without_references_nothing_is_best():
@@ -84,7 +74,7 @@ def test_without_references_nothing_is_best():
 def test_a_translation_is_judged_by_bleu():
     edits = {("1", True): [0, 0], ("final", True): [0, 0]}
     given = table(edits, texts=("the cat sat on it", "a dog ran off"), references=("the cat sat on it", "no"))
-    found = transcript_summary.rows(given, chosen(edits), "translate", BASIC)
+    found = summarise(given, edits, "translate")
     assert found[1]["best"]
     assert found[0]["primary"] == "bleu"
     assert 0 < found[0]["bleu"] < 100
@@ -106,14 +96,13 @@ def test_lines_bands_ring_and_what_is_beyond_the_edge():
     assert words.get_ylim()[1] == 1.5
     [beyond] = [line for line in words.get_lines() if line.get_marker() == "^" and len(line.get_xdata())]
     assert beyond.get_xdata().tolist() == [0]
-    [best] = [text.get_text() for text in words.texts]
-    assert best == "best: final, 50.0%"
+    assert [text.get_text() for text in words.texts] == ["best: final, 50.0%"]
     assert not characters.texts
     files = [io.BytesIO(), io.BytesIO()]
     for file, again in zip(files, (figure, exit_figure.draw(found)), strict=True):
         again.savefig(file)
+        file.seek(0)
     assert files[0].getvalue() == files[1].getvalue()
-    files[0].seek(0)
     assert np.ptp(image.imread(files[0])[..., :3]) > 0.9
 
 
@@ -124,13 +113,8 @@ def test_the_terminal_table_names_the_best_exit():
     assert lines[1].endswith(" 0.0 [0.0, 0.0]")
 
 
-@pytest.mark.parametrize(
-    ("task", "code", "metric"),
-    [
-        ("transcribe", "zh", "cer_normalised"),
-        ("transcribe", "sw", "wer_normalised"),
-        ("translate", "zh", "bleu"),
-    ],
-)
-def test_the_metric_to_look_at(task, code, metric):
-    assert transcript_summary.primary(task, edit_counts.normaliser(code, None)) == metric
+def test_the_metric_to_look_at():
+    chinese, swahili = (edit_counts.normaliser(code, None) for code in ("zh", "sw"))
+    assert transcript_summary.primary("transcribe", chinese) == "cer_normalised"
+    assert transcript_summary.primary("transcribe", swahili) == "wer_normalised"
+    assert transcript_summary.primary("translate", chinese) == "bleu"

@@ -1,4 +1,4 @@
-"""engine.transcribe on a tiny random model of bytes: rows, tables, resuming, broken recordings, stores."""
+"""The transcribe job on a tiny random model of bytes: rows, tables, broken recordings, stores, BLEU."""
 
 import csv
 import dataclasses
@@ -11,33 +11,29 @@ from pyarrow import parquet
 from isogloss.engine.activations import activation_store, extract, open_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.decoding import decoder_program
+from isogloss.engine.decoding.decoder_program import EncodedRows
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import edit_counts, transcribe
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
 
-FILES = ("transcripts.parquet", "summary.parquet", "summary.csv", "exits_aa.png", "transcribe.json")
-TOLD = {"aa": "en", "bb": "kk", "cc": "fr"}
+LANGUAGE_TOKENS = {"aa": "en", "bb": "kk", "cc": "fr"}
 LABELS = [("1", True), ("1", False), ("2", False), ("final", True)]
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory, transcribing):
-    return transcribing(tmp_path_factory.mktemp("whole") / "out")
+@pytest.fixture
+def config(transcribed):
+    return transcribed[0]
 
 
-@pytest.fixture(scope="module")
-def whole(config):
+@pytest.fixture
+def whole(transcribed):
     """Summary of an undisturbed run into config.out."""
-    return transcribe.run(config)
+    return transcribed[1]
 
 
 def rows(out):
     return parquet.read_table(out / "transcripts.parquet").to_pylist()
-
-
-def contents(out):
-    return {name: (out / name).read_bytes() for name in FILES}
 
 
 def test_one_row_per_utterance_state_and_form(config, whole, speech):
@@ -50,20 +46,19 @@ def test_one_row_per_utterance_state_and_form(config, whole, speech):
     expected = [(language, sentence, text) for language, sentence, _, text in listed for _ in LABELS]
     assert [(r["language"], r["sentence"], r["reference"]) for r in found] == expected
     for row in found:
-        assert (row["language_token"], row["language_token_by"]) == (TOLD[row["language"]], "given")
+        assert (row["language_token"], row["language_token_by"]) == (
+            LANGUAGE_TOKENS[row["language"]],
+            "given",
+        )
         assert row["visible"] == 100
         assert row["empty"] == (row["text"] == "")
         assert row["mean_log_probability"] < 0
         assert row["truncated"] == (row["seconds"] > 2)
         assert row["problem"] == ""
+        limit = min(44, 16 + int(np.ceil(row["frames"] * 0.02 * 25)))  # tokens that the duration allows
+        assert len(row["tokens"]) == limit if row["cut"] else len(row["tokens"]) < limit
     assert {row["cut"] for row in found} == {True, False}
     assert len({row["text"] for row in found}) > 20
-
-
-def test_a_cut_text_has_as_many_tokens_as_its_duration_allows(config, whole):
-    for row in rows(config.out):
-        limit = min(44, 16 + int(np.ceil(row["frames"] * 0.02 * 25)))
-        assert len(row["tokens"]) == limit if row["cut"] else len(row["tokens"]) < limit
 
 
 def test_each_exit_is_what_it_says(config, whole, float64_whisper):
@@ -85,18 +80,15 @@ def test_each_exit_is_what_it_says(config, whole, float64_whisper):
         states = [normed.astype(np.float32), made.states[0], made.states[1], made.states[2]]
         limit = min(44, 16 + int(np.ceil(spoken.frames * 0.02 * 25)))
         for (state, norm), frames in zip(LABELS, states, strict=True):
-            [said] = decoding.generate(
-                frames[None],
-                np.array([100], np.int32),
-                np.array([False]),
-                [tokens.prompt("kk")],
-                np.array([limit], np.int32),
+            one = EncodedRows(
+                states=frames[None], visible=np.array([100], np.int32), apply_norm=np.array([False])
             )
+            [decoded] = decoding.generate(one, [tokens.prompt("kk")], np.array([limit], np.int32))
             there = found[spoken.sentence, state, norm]
-            assert there["tokens"] == list(said.tokens)
-            assert there["text"] == tokens.decode(said.tokens).strip()
-            count = len(said.tokens) + (not said.cut)
-            assert there["mean_log_probability"] == pytest.approx(said.log_probability / count, rel=1e-5)
+            assert there["tokens"] == list(decoded.tokens)
+            assert there["text"] == tokens.decode(decoded.tokens).strip()
+            count = len(decoded.tokens) + (not decoded.cut)
+            assert there["mean_log_probability"] == pytest.approx(decoded.log_probability / count, rel=1e-5)
 
 
 def test_the_summary_adds_up(config, whole):
@@ -104,26 +96,22 @@ def test_the_summary_adds_up(config, whole):
     with (config.out / "summary.csv").open(newline="") as file:
         summary = list(csv.DictReader(file))
     assert [(r["language"], r["state"], r["exit_norm"]) for r in summary] == [
-        (language, state, str(norm)) for language in TOLD for state, norm in LABELS
+        (language, state, str(norm)) for language in LANGUAGE_TOKENS for state, norm in LABELS
     ]
     for row in summary:
-        mine = [
-            r
-            for r in found
-            if (r["language"], r["state"], str(r["exit_norm"]))
-            == (row["language"], row["state"], row["exit_norm"])
-        ]
+        exit = [row["language"], row["state"], row["exit_norm"]]
+        mine = [r for r in found if [r["language"], r["state"], str(r["exit_norm"])] == exit]
         assert int(row["utterances"]) == int(row["scored"]) == len(mine)
-        for metric, (edits, lengths) in {
-            "wer": ("word_edits", "words"),
-            "cer_normalised": ("char_edits_normalised", "chars_normalised"),
-        }.items():
+        for metric, edits, lengths in (
+            ("wer", "word_edits", "words"),
+            ("cer_normalised", "char_edits_normalised", "chars_normalised"),
+        ):
             rate = sum(r[edits] for r in mine) / sum(r[lengths] for r in mine)
             assert float(row[metric]) == pytest.approx(rate, rel=1e-12)
             assert float(row[f"{metric}_low"]) <= rate <= float(row[f"{metric}_high"])
         assert int(row["cut"]) == sum(r["cut"] for r in mine)
         assert row["primary"] == "wer_normalised"
-    for language in TOLD:
+    for language in LANGUAGE_TOKENS:
         mine = [row for row in summary if row["language"] == language]
         rates = [float(row["wer_normalised"]) for row in mine]
         [best] = [row for row in mine if row["best"] == "True"]
@@ -132,49 +120,17 @@ def test_the_summary_adds_up(config, whole):
             assert float(row["gain"]) == pytest.approx(rates[-1] - rate, abs=1e-12)
         assert [mine[-1][f"gain{end}"] for end in ("", "_low", "_high")] == ["0.0"] * 3
         assert whole.best[language]["state"] == best["state"]
-    normal = edit_counts.normaliser("aa", None)
     row = found[0]
-    again = edit_counts.counts([row["reference"]], [row["text"]], normal)
+    again = edit_counts.counts([row["reference"]], [row["text"]], edit_counts.normaliser("aa", None))
     assert {name: int(values[0]) for name, values in again.items()} == {name: row[name] for name in again}
 
 
-def test_a_second_run_does_nothing_and_a_lost_part_is_made_again(config, whole, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(config.out, out)
-    changed = dataclasses.replace(config, out=out)
-    before = contents(out)
-    again = transcribe.run(changed)
-    assert (again.done, again.skipped, again.rows) == (0, 20, 12)
-    assert contents(out) == before
-    part = sorted((out / "parts").iterdir())[1]
-    content = part.read_bytes()
-    part.unlink()
-    again = transcribe.run(changed)
-    assert (again.done, again.skipped) == (7, 13)
-    assert part.read_bytes() == content
-    assert contents(out) == before
-
-
-def test_shards_divide_the_units_and_the_last_writes_the_tables(config, whole, tmp_path):
-    done = [
-        transcribe.run(dataclasses.replace(config, out=tmp_path, shard_index=i, num_shards=2)) for i in (1, 0)
-    ]
-    assert [(d.done, d.waiting, d.summary is None) for d in done] == [(13, 1, True), (7, 0, False)]
-    assert contents(tmp_path) == contents(config.out)
-
-
-def test_results_of_other_settings_are_not_mixed(config, whole):
-    for field, value in (("num_beams", 2), ("exit_norm", "true")):
-        with pytest.raises(ValueError, match="holds results of other settings"):
-            transcribe.run(dataclasses.replace(config, **{field: value}))
-
-
-def test_languages_may_be_added(config, whole, tmp_path):
+def test_languages_may_be_added(config, whole, tmp_path, files):
     some = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa", "cc")))
     assert (some.done, some.rows) == (13, 8)
     every = transcribe.run(dataclasses.replace(config, out=tmp_path))
     assert (every.done, every.skipped, every.rows) == (7, 13, 12)
-    assert contents(tmp_path) == contents(config.out)
+    assert files(tmp_path) == files(config.out)
     (tmp_path / "exits_notes.txt").write_text("a user's own")
     (tmp_path / "exits_bb.png").unlink()
     (tmp_path / "exits_bb.png").mkdir()
@@ -201,9 +157,11 @@ def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_
     changed = dataclasses.replace(
         config, corpus=f"manifest:{tmp_path}/speech/speech.tsv", out=tmp_path / "out", languages=("aa",)
     )
+    expected = transcribe.run(dataclasses.replace(changed, dry_run=True))
     done = transcribe.run(changed)
     assert not done.complete
     assert list(done.failed) == ["aa s1.0"]
+    assert expected.failed == done.failed == transcribe.run(dataclasses.replace(changed, dry_run=True)).failed
     assert "aa-1.wav" in done.failed["aa s1.0"]
     found, usual = rows(changed.out), [r for r in rows(config.out) if r["language"] == "aa"]
     assert [r["text"] for r in found if r["sentence"] == "s1"] == [None] * 4
@@ -216,10 +174,9 @@ def test_a_broken_recording_is_named_and_tried_again(config, whole, speech, tmp_
     again = transcribe.run(changed)
     assert (again.done, again.skipped, list(again.failed)) == (0, 7, ["aa s1.0"])
     sound.write_bytes(good)
-    mended = transcribe.run(changed)
-    assert (mended.done, mended.complete) == (7, True)
-    texts = [r["text"] for r in usual]
-    assert [r["text"] for r in rows(changed.out)] == texts
+    recovered = transcribe.run(changed)
+    assert (recovered.done, recovered.complete) == (7, True)
+    assert [r["text"] for r in rows(changed.out)] == [r["text"] for r in usual]
 
 
 def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_path):
@@ -230,7 +187,9 @@ def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_pa
     )  # fmt: skip
     (tmp_path / "store" / "aa.zarr" / "states" / "c.2.0.0.0").unlink()
     activation_store.open_store(tmp_path / "store", "aa").note_failure(2, "aa-2.wav: broken")
-    changed = dataclasses.replace(config, corpus=None, store=tmp_path / "store", out=tmp_path / "out")
+    changed = dataclasses.replace(
+        config, corpus=None, store=tmp_path / "store", out=tmp_path / "out", silence=False
+    )
     done = transcribe.run(changed)
     assert list(done.failed) == ["aa s2.0"]
     found = [r for r in rows(changed.out) if not r["problem"]]
@@ -243,7 +202,48 @@ def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_pa
     assert full <= {tuple(r[name] for name in names) for r in rows(config.out)[:28]}
     filled = dataclasses.replace(changed, silence=True, out=tmp_path / "filled")
     transcribe.run(filled)
-    heard = [r for r in rows(filled.out) if not r["problem"]]
-    assert {r["visible"] for r in heard} == {100}
-    assert full <= {tuple(r[name] for name in names) for r in heard}
-    assert [r["text"] for r in heard] != [r["text"] for r in found]
+    whole_window = [r for r in rows(filled.out) if not r["problem"]]
+    assert {r["visible"] for r in whole_window} == {100}
+    assert full <= {tuple(r[name] for name in names) for r in whole_window}
+    assert [r["text"] for r in whole_window] != [r["text"] for r in found]
+
+
+def test_translation_into_another_language_with_detection(config, tmp_path, caplog):
+    changed = dataclasses.replace(
+        config, out=tmp_path, task="translate", language="detect", references="bb", languages=("aa", "cc"),
+        states=("final",), stand_in=(),
+    )  # fmt: skip
+    done = transcribe.run(changed)
+    assert done.complete
+    found = parquet.read_table(tmp_path / "transcripts.parquet").to_pylist()
+    assert [r["reference"] for r in found[:2]] == ["sentence 0 in bb", "sentence 1 in bb"]
+    assert {r["language_token_by"] for r in found} == {"detected"}
+    assert {r["language_token"] for r in found} <= {"en", "kk", "fr"}
+    assert all(1 / 3 <= r["language_probability"] <= 1 for r in found)
+    [aa, _] = parquet.read_table(tmp_path / "summary.parquet").to_pylist()
+    assert aa["primary"] == "bleu"
+    assert aa["bleu_signature"].startswith("nrefs:1|")
+    assert aa["chrf_signature"].startswith("nrefs:1|")
+    assert 0 <= aa["chrf_low"] <= aa["chrf"] <= aa["chrf_high"] <= 100
+    assert np.isnan(aa["wer"])
+    assert not list(tmp_path.glob("*.png"))
+    without = dataclasses.replace(changed, references=None, dry_run=True)
+    transcribe.run(dataclasses.replace(without, out=tmp_path / "none"))
+    assert "has no English" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"stand_in": ()}, "--stand_in=aa=LANGUAGE"),
+        ({"stand_in": ("aa=xx",)}, "got 'xx'"),
+        ({"states": ("0",)}, "1, 2, final"),
+        ({"corpus": None}, "--corpus, or --store"),
+        ({"num_beams": 0}, "--num_beams"),
+        ({"references": "zz", "task": "translate"}, "'zz'"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_made(config, tmp_path, changed, words):
+    with pytest.raises(ValueError, match=words):
+        transcribe.run(dataclasses.replace(config, out=tmp_path / "out", **changed))
+    assert not (tmp_path / "out").exists()

@@ -17,10 +17,8 @@ NAMES += ("large-v1", "large-v2", "large-v3", "large-v3-turbo")
 
 def model(*, dimensions, name="mine", sha256="0" * 64, alignment_heads=None):
     """A checkpoint without tensors."""
-    made = stored_tensors.Weights(
-        dimensions=dimensions, tensors={}, files=(), alignment_heads=alignment_heads
-    )
-    checkpoint = Checkpoint(name=name, weights=made)
+    sizes = {"dimensions": dimensions, "alignment_heads": alignment_heads}
+    checkpoint = Checkpoint(name=name, weights=stored_tensors.Weights(**sizes, tensors={}, files=()))
     checkpoint.__dict__["sha256"] = sha256  # in place of the one that it would compute
     return checkpoint
 
@@ -38,12 +36,15 @@ def test_heads_of_official_sizes(name, published):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_to_openai(name, published):
+    """Heads by name, and the hashes of files."""
     whisper = pytest.importorskip("whisper", reason="openai-whisper isn't installed")
     sizes = published(name)
     packed = gzip.decompress(base64.b85decode(whisper._ALIGNMENT_HEADS[name]))
     mask = np.frombuffer(packed, bool).reshape(sizes.decoder_layers, sizes.heads)
     expected = tuple((int(layer), int(head)) for layer, head in np.argwhere(mask))
     assert alignment_heads.choose(model(dimensions=sizes, name=name)).heads == expected
+    sha256 = whisper._MODELS[name].split("/")[-2]
+    assert alignment_heads._LARGE_FILES.get(sha256) == (name if name in alignment_heads._LARGE else None)
 
 
 @pytest.mark.parametrize("name", ["large-v1", "large-v2"])
@@ -53,28 +54,19 @@ def test_openai_file_is_known_by_its_hash(name, published):
     assert found.source == f"published for {name}"
 
 
-def test_hashes_are_those_of_openai():
-    whisper = pytest.importorskip("whisper", reason="openai-whisper isn't installed")
-    for sha256, name in alignment_heads._LARGE_FILES.items():
-        assert whisper._MODELS[name].split("/")[-2] == sha256
-
-
 def test_large_of_unknown_version_goes_by_the_rule(published):
     found = alignment_heads.choose(model(dimensions=published("large-v2"), name="my-large-v20"))
     assert not found.listed
     assert len(found.heads) == 16 * 20
 
 
-def test_own_list_comes_first(published):
+def test_own_list_comes_first_unless_it_is_empty(published):
     own = ((5, 1), (3, 2), (5, 1))
     found = alignment_heads.choose(model(dimensions=published("base"), alignment_heads=own))
     assert found.heads == ((3, 2), (5, 1))
     assert "mine" in found.source
-
-
-def test_empty_list_is_none(published):
-    found = alignment_heads.choose(model(dimensions=published("base"), alignment_heads=()))
-    assert found.source == "published for base"
+    empty = alignment_heads.choose(model(dimensions=published("base"), alignment_heads=()))
+    assert empty.source == "published for base"
 
 
 @pytest.mark.parametrize(("layers", "first"), [(1, 0), (2, 1), (3, 1), (4, 2)])

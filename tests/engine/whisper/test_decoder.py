@@ -1,5 +1,6 @@
 """Decoder and its parameters against a NumPy float64 decoder and transformers' PyTorch Whisper."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,42 +9,24 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.whisper import parameters
+from small_models import NANO, random_tensors
 
 # Every float32 operation rounds by at most 2**-24 of its result. A logit has passed through 3 blocks of 12
 # products and the output product; in a sum of K terms of either sign the roundings grow like sqrt(K), and K
 # is at most 96. Relative to the norm of all logits that is 37 * sqrt(96) * 2**-24 = 2e-5.
 TOLERANCE = 37 * np.sqrt(96) * 2.0**-24
 FLOAT32 = jnp.dtype("float32")
-SIZES = Dimensions(
-    mels=80,
-    features=24,
-    heads=3,
-    encoder_layers=2,
-    decoder_layers=3,
-    positions=50,
-    text_positions=16,
-    vocabulary=41,
-    ffn=96,
+SIZES = dataclasses.replace(
+    NANO, features=24, heads=3, decoder_layers=3, positions=50, text_positions=16, vocabulary=41, ffn=96
 )
 EVERY_HEAD = tuple((layer, head) for layer in range(3) for head in range(3))
 TOKENS = np.array([[3, 1, 4, 1, 5, 9, 2, 6, 5]] * 2)
 
 
-def random_tensors(sizes, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        name: (("norm.weight" in name) + rng.standard_normal(shape) / np.sqrt(max(shape[-1], 16))).astype(
-            np.float32
-        )
-        for name, shape in tensor_shapes(sizes).items()
-    }
-
-
-def decoder(tensors, sizes=SIZES, dtype=FLOAT32):
-    graph, shapes = parameters.build_decoder(sizes, dtype=dtype)
-    loaded = parameters.load(shapes, tensors.__getitem__, sizes.decoder_layers, parameters.DECODER)
+def decoder(tensors, dtype=FLOAT32):
+    graph, shapes = parameters.build_decoder(SIZES, dtype=dtype)
+    loaded = parameters.load(shapes, tensors.__getitem__, SIZES.decoder_layers, parameters.DECODER)
     return nnx.merge(graph, parameters.cast(loaded, dtype))
 
 
@@ -95,7 +78,7 @@ def off(found, expected):
 
 @pytest.fixture(scope="module")
 def tensors():
-    return random_tensors(SIZES)
+    return random_tensors(SIZES, 0)
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +163,7 @@ def test_bfloat16_products_keep_a_float32_stream(tensors, memory, float64_decode
     assert off(logits[0], float64_decoder(tensors, tokens, memory[0], 50)[0]) < 2.0**-5
 
 
-def test_kernels_and_embedding_are_cast_and_nothing_else():
-    tensors = random_tensors(SIZES)
+def test_kernels_and_embedding_are_cast_and_nothing_else(tensors):
     _, state = nnx.split(decoder(tensors, dtype=jnp.dtype("bfloat16")))
     kinds = {(path[-1], variable[...].dtype.name) for path, variable in nnx.to_flat_state(state)}
     assert kinds == {

@@ -1,6 +1,8 @@
 """Encoder and its parameters against a NumPy float64 encoder and transformers' PyTorch Whisper."""
 
+import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +11,8 @@ import pytest
 from flax import nnx
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.whisper import attention, encoder, parameters
+from small_models import NANO, random_tensors
 
 # Every float32 operation rounds by at most 2**-24 of its result. A state has passed through at most 3 blocks
 # of 8 products (and a stem of 2), and in a sum of K terms of either sign the roundings grow like sqrt(K);
@@ -18,35 +20,13 @@ from isogloss.engine.whisper import attention, encoder, parameters
 TOLERANCE = 26 * np.sqrt(384) * 2.0**-24
 
 
-class RandomCheckpoint:
-    """Tensors of given sizes from a seed; stands in for a Checkpoint on disk."""
-
-    def __init__(self, sizes):
-        rng = np.random.default_rng(0)
-        self.dimensions = sizes
-        self.tensors = {
-            name: (("norm.weight" in name) + rng.standard_normal(shape) / np.sqrt(max(shape[-1], 16))).astype(
-                np.float32
-            )
-            for name, shape in tensor_shapes(sizes).items()
-        }
-
-    def read(self, name):
-        return self.tensors[name]
-
-
-def sized(mels, heads=2, layers=3):
-    return Dimensions(
-        mels=mels,
-        features=24,
-        heads=heads,
-        encoder_layers=layers,
-        decoder_layers=1,
-        positions=50,
-        text_positions=8,
-        vocabulary=11,
-        ffn=96,
+def random_checkpoint(mels=80, heads=2):
+    """Stands in for a Checkpoint on disk."""
+    sizes = dataclasses.replace(
+        NANO, mels=mels, features=24, heads=heads, encoder_layers=3, positions=50, ffn=96
     )
+    tensors = random_tensors(sizes, 0)
+    return types.SimpleNamespace(dimensions=sizes, tensors=tensors, read=tensors.__getitem__)
 
 
 @functools.cache
@@ -113,7 +93,7 @@ def off(found, expected):
 @pytest.mark.parametrize("oracle", ["float64_states", "pytorch_states"])
 @pytest.mark.parametrize("mels", [80, 128])
 def test_every_state_equals_the_oracle(mels, oracle, request):
-    checkpoint = RandomCheckpoint(sized(mels))
+    checkpoint = random_checkpoint(mels)
     mel = np.random.default_rng(1).standard_normal((100, mels)).astype(np.float32)
     expected = request.getfixturevalue(oracle)(checkpoint, mel)
     found = ours(checkpoint, mel[None])[:, 0]
@@ -122,7 +102,7 @@ def test_every_state_equals_the_oracle(mels, oracle, request):
 
 
 def test_forms_of_attention_agree():
-    checkpoint = RandomCheckpoint(sized(80, heads=3))
+    checkpoint = random_checkpoint(heads=3)
     mel = np.random.default_rng(2).standard_normal((2, 100, 80)).astype(np.float32)
     chunked, dense = (ours(checkpoint, mel, form) for form in attention.FORMS)
     assert (off(chunked, dense) < TOLERANCE).all()
@@ -144,7 +124,7 @@ def test_unknown_form_of_attention_is_refused():
 
 def test_bfloat16_products_keep_a_float32_stream(float64_states):
     """Rounding to 8 bits in 2 products a branch, 2**-9 each: the stream itself is not rounded."""
-    checkpoint = RandomCheckpoint(sized(80))
+    checkpoint = random_checkpoint()
     mel = np.random.default_rng(1).standard_normal((100, 80)).astype(np.float32)
     found = ours(checkpoint, mel[None], "dense", "bfloat16")[:, 0]
     assert found.dtype == np.float32
@@ -167,8 +147,6 @@ def test_loads_from_disk(model_folder, sizes):
     checkpoint = load_checkpoint(str(model_folder))
     assert isinstance(checkpoint, Checkpoint)
     _, shapes = parameters.build(sizes, dtype=jnp.dtype("float32"), form="chunked")
-    loaded = dict(
-        nnx.to_flat_state(parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers))
-    )
-    kernel = loaded[("blocks", "mlp_in", "kernel")][...]
+    loaded = parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers)
+    kernel = dict(nnx.to_flat_state(loaded))["blocks", "mlp_in", "kernel"][...]
     np.testing.assert_array_equal(kernel[1], checkpoint.read("encoder.layers.1.fc1.weight").T)

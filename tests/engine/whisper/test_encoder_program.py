@@ -30,15 +30,9 @@ def test_rows_follow_the_memory_of_a_device(model, memory, rows):
 
 def test_bytes_of_a_step():
     """Figures of BUILD.md."""
-    base, large = (dimensions(*SIZES[name]) for name in ("base", "large-v2"))
-    assert encoder_program.step_bytes(base, 0) == pytest.approx(0.08 * GB, rel=0.05)
-    assert encoder_program.step_bytes(base, 16) - encoder_program.step_bytes(base, 0) == pytest.approx(
-        2.0 * GB, rel=0.05
-    )
-    assert encoder_program.step_bytes(large, 0) == pytest.approx(2.5 * GB, rel=0.05)
-    assert encoder_program.step_bytes(large, 16) - encoder_program.step_bytes(large, 0) == pytest.approx(
-        11 * GB, rel=0.05
-    )
+    for model, weights, of_16_rows in (("base", 0.08, 2.0), ("large-v2", 2.5, 11)):
+        none, full = (encoder_program.step_bytes(dimensions(*SIZES[model]), rows) for rows in (0, 16))
+        assert (none / GB, (full - none) / GB) == pytest.approx((weights, of_16_rows), rel=0.05)
 
 
 def test_a_cpu_does_not_say_its_memory():

@@ -78,6 +78,17 @@ def test_transpose(width, last):
     assert (out[47 * width + LANES :] == 9).all()
 
 
+def strip(count, *given):
+    """Run the routine, which only compiled code can call."""
+    routine = microkernels.strip(count)
+
+    @numba.njit
+    def call(source, ahead, lanes, state, sums, cells, first, blocks):
+        routine(source, ahead, lanes, state, sums, cells, first, blocks)
+
+    call(*given)
+
+
 def test_product_has_one_order_of_summation():
     """Shapes and pieces agree in every bit, so grids of different machines can be compared."""
     rng = np.random.default_rng(1)
@@ -110,12 +121,6 @@ def test_product_has_one_order_of_summation():
 @pytest.mark.parametrize("count", [False, True])
 def test_strip(count):
     """A strip below others; rows are in use up to different columns."""
-    routine = microkernels.strip(count)
-
-    @numba.njit
-    def call(source, ahead, lanes, state, sums, cells, first, blocks):
-        routine(source, ahead, lanes, state, sums, cells, first, blocks)
-
     rng = np.random.default_rng(2)
     columns, blocks = 21, 3  # 3 * LANES steps, enough for columns + LANES - 1
     distances = rng.integers(0, 4, (LANES, columns)).astype(np.float32)
@@ -131,7 +136,7 @@ def test_strip(count):
         room[LANES + i * 70 : LANES + i * 70 + columns] = distances[i]
         lanes[:, lane] = LANES + i * 70 - i, high[i]
     state = np.full(LANES, np.inf, np.float32)
-    call(room, 0, lanes.reshape(-1), state, *edges, 0, blocks)
+    strip(count, room, 0, lanes.reshape(-1), state, *edges, 0, blocks)
 
     table = np.full((LANES + 1, columns + 1, 2), (np.inf, 0), np.float32)
     table[0, 1:] = above.T
@@ -148,15 +153,9 @@ def test_strip(count):
 
 
 def test_strip_keeps_nan_in_its_row():
-    routine = microkernels.strip(count=False)
-
-    @numba.njit
-    def call(source, ahead, lanes, state, sums, cells, first, blocks):
-        routine(source, ahead, lanes, state, sums, cells, first, blocks)
-
     room = np.ones(LANES * 48, np.float32)
     room[5 * 48 + 13] = np.nan  # column 3 of the row that enters after 10 steps
     lanes = np.array([np.arange(LANES) * 48, np.full(LANES, 20)], np.int64)
     state, sums, cells = np.zeros(LANES, np.float32), *np.zeros((2, 80), np.float32)
-    call(room, 0, lanes.reshape(-1), state, sums, cells, 0, 2)
+    strip(False, room, 0, lanes.reshape(-1), state, sums, cells, 0, 2)
     assert np.flatnonzero(np.isnan(state)).tolist() == [5]

@@ -1,0 +1,97 @@
+"""Steps of a launched run: one job each, with its flags, divided into tasks."""
+
+import dataclasses
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from isogloss.engine.cluster import job_configs
+from isogloss.engine.cluster.launch_config import check_sbatch
+from isogloss.engine.runtime.options import ShardedJobConfig
+from isogloss.engine.runtime.refusal import Refusal
+
+_SBATCH = re.compile(r"^#SBATCH\s+(.*)$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One job of a run.
+
+    Attributes:
+      name: name of its flag file without the suffix; names its script, logs and records.
+      job: name of the job.
+      flags: text of the flag file.
+      tasks: number of processes that divide the work; 1 for a job that can't be divided.
+      sharded: True if the job takes --num_shards.
+    """
+
+    name: str
+    job: str
+    flags: str
+    tasks: int
+    sharded: bool
+
+    @property
+    def shard_flags(self) -> tuple[str, ...]:
+        """Flags that give a task its share; the index is still to be appended to the last."""
+        return (f"--num_shards={self.tasks}", "--shard_index=") if self.sharded else ()
+
+    @property
+    def sbatch(self) -> tuple[str, ...]:
+        """Options of sbatch in the flag file, where such a line is a comment."""
+        return tuple(_SBATCH.findall(self.flags))
+
+
+def read_steps(flagfiles: Sequence[str], shards: int) -> tuple[Step, ...]:
+    """Steps that flag files describe.
+
+    Args:
+      flagfiles: paths; a file's name up to the first "-" or "." is the job.
+      shards: number of tasks of a job that can be divided.
+
+    Raises:
+      Refusal: a file, a job or a flag doesn't exist, or two files have one name.
+    """
+    steps = tuple(_step(pathlib.Path(path), shards) for path in flagfiles)
+    names = [step.name for step in steps]
+    if len(set(names)) < len(names):
+        raise Refusal(
+            f"two flag files have one name: {', '.join(names)}; rename one, such as extract-large.flags"
+        )
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(_check_flags, steps, flagfiles))
+    return steps
+
+
+def _step(path: pathlib.Path, shards: int) -> Step:
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise Refusal(
+            f"{path}: can't be read ({error.strerror}); name a file with the job's flags"
+        ) from error
+    job = re.split("[-.]", path.name)[0]
+    config = job_configs.job_config(job)
+    if config is None or job == "launch":
+        names = ", ".join(name for name in job_configs.jobs() if name != "launch")
+        raise Refusal(f"{path}: must be named after a job, such as extract.flags; jobs: {names}")
+    sharded = issubclass(config, ShardedJobConfig)
+    name = path.name.removesuffix(".flags")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise Refusal(f"{path}: its name must consist of letters, digits, - and _")
+    step = Step(name=name, job=job, flags=text, tasks=shards if sharded else 1, sharded=sharded)
+    for options in step.sbatch:
+        check_sbatch(options, f"{path}: #SBATCH")
+    return step
+
+
+def _check_flags(step: Step, path: str) -> None:
+    """Refuse flags that the job doesn't have, before a queue finds out hours later."""
+    command = [sys.executable, "-m", f"isogloss.jobs.{step.job}", f"--flagfile={path}", "--only_check_args"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
+        raise Refusal(f"{path}: {reason}")

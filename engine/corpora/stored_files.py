@@ -1,0 +1,149 @@
+"""Files of a data set: in a folder, or in a repository of the Hugging Face hub at one commit.
+
+A file of the hub is downloaded into the hub's cache (HF_HOME) when it is first needed, one at a time; the
+cache's locks let the processes of a machine download each file once. With HF_HUB_OFFLINE=1 the hub is never
+asked, and a file that isn't cached is refused at once.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import pathlib
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+from isogloss.engine.runtime.refusal import Refusal
+
+_LOG = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class StoredFiles(Protocol):
+    """Folder or repository."""
+
+    def path(self, file: str) -> pathlib.Path:
+        """Path of a file on this machine, downloaded if necessary."""
+        ...
+
+    def require(self, file: str) -> None:
+        """Refuse a file that is neither here nor can be downloaded."""
+        ...
+
+    def missing(self, files: Iterable[str]) -> dict[str, int]:
+        """Sizes in bytes of the files that must be downloaded first."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderFiles:
+    """Files of a folder."""
+
+    folder: pathlib.Path
+
+    def path(self, file: str) -> pathlib.Path:
+        """Path of a file."""
+        return self.folder / file
+
+    def require(self, file: str) -> None:
+        """Nothing: a missing file is one broken recording."""
+
+    def missing(self, files: Iterable[str]) -> dict[str, int]:
+        """Nothing: a folder has no more than it has."""
+        del files
+        return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class HubFiles:
+    """Files of a repository.
+
+    Attributes:
+      repository: owner and name of a data set.
+      revision: commit.
+    """
+
+    repository: str
+    revision: str
+    _fetching: contextlib.AbstractContextManager[bool] = dataclasses.field(
+        default_factory=threading.Lock, compare=False, repr=False
+    )
+
+    def cached(self, file: str) -> pathlib.Path | None:
+        """Path of a file in the hub's cache; None if it isn't there."""
+        import huggingface_hub  # noqa: PLC0415 (0.5 s; not needed for a folder)
+
+        found = huggingface_hub.try_to_load_from_cache(
+            self.repository, file, repo_type="dataset", revision=self.revision
+        )
+        return pathlib.Path(found) if isinstance(found, str) else None
+
+    def path(self, file: str) -> pathlib.Path:
+        """Path of a file in the hub's cache, downloaded by one thread while the others wait."""
+        import huggingface_hub  # noqa: PLC0415 (as above)
+
+        with self._fetching:
+            if found := self.cached(file):
+                return found
+            self.require(file)
+            if not sys.stderr.isatty():
+                huggingface_hub.utils.disable_progress_bars()
+            _LOG.info("downloading %s of %s", file, self.repository)
+            start = time.monotonic()
+            try:
+                path = pathlib.Path(
+                    huggingface_hub.hf_hub_download(
+                        self.repository, file, repo_type="dataset", revision=self.revision
+                    )
+                )
+            except OSError as error:  # the hub's errors are OSErrors
+                # Not an OSError again: that would count as one broken recording, and the run would continue.
+                raise RuntimeError(
+                    f"{self.repository}: {file} can't be downloaded ({error}). Run again."
+                ) from error
+            megabytes, seconds = path.stat().st_size / 1e6, time.monotonic() - start
+            _LOG.info("downloaded %s: %.0f MB in %.0f s", file, megabytes, seconds)
+            return path
+
+    def require(self, file: str) -> None:
+        """Refuse a file that isn't cached while HF_HUB_OFFLINE forbids to ask the hub."""
+        if offline() and not _is_cached(self, file):
+            raise not_cached(f"{self.repository} at {self.revision[:10]}: {file}")
+
+    def missing(self, files: Iterable[str]) -> dict[str, int]:
+        """Sizes in bytes of the files that aren't cached; asks the hub."""
+        import huggingface_hub  # noqa: PLC0415 (as above)
+
+        wanted = [file for file in sorted(set(files)) if self.cached(file) is None]
+        if not wanted:
+            return {}
+        infos = huggingface_hub.HfApi().get_paths_info(
+            self.repository, wanted, repo_type="dataset", revision=self.revision
+        )
+        return {info.path: getattr(info, "size", 0) for info in infos}
+
+
+@functools.cache
+def _is_cached(files: HubFiles, file: str) -> bool:
+    return files.cached(file) is not None
+
+
+def offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids to ask the hub."""
+    import huggingface_hub  # noqa: PLC0415 (as above)
+
+    return bool(huggingface_hub.constants.HF_HUB_OFFLINE)
+
+
+def not_cached(what: str) -> Refusal:
+    """Refusal of what isn't cached while HF_HUB_OFFLINE forbids to ask the hub."""
+    import huggingface_hub  # noqa: PLC0415 (as above)
+
+    return Refusal(
+        f"{what}: not in the cache {huggingface_hub.constants.HF_HOME}, and HF_HUB_OFFLINE forbids to ask "
+        "the hub. Where there is a network, run `python -m isogloss.jobs.fetch` with the same --corpus, "
+        "--columns and --languages; set HF_HOME to the cache that it fills"
+    )

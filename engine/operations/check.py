@@ -1,0 +1,169 @@
+"""The check job: reads every recording of a corpus once, and lists what is wrong with it, line by line.
+
+It finds what extract would refuse, report or cut, and what would spoil results unseen: silence, clipping,
+repeated recordings and texts. One thread a core decodes, and a waveform is held while it is examined.
+"""
+
+import dataclasses
+import logging
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from isogloss.engine.activations import encoders
+from isogloss.engine.corpora import audio, corpus, manifest
+from isogloss.engine.corpora.corpus import Corpus
+from isogloss.engine.corpora.listing import Utterance
+from isogloss.engine.operations import findings
+from isogloss.engine.operations.check_config import CheckConfig
+from isogloss.engine.operations.findings import Examined, Finding
+from isogloss.engine.runtime import atomic_write, sentences, table_files
+from isogloss.engine.runtime.ahead import computed_ahead
+from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.text_table import text_table
+from isogloss.engine.whisper.tokenizer import Tokens
+
+_LOG = logging.getLogger(__name__)
+_WINDOW = 30.0  # seconds, of every published Whisper
+_SHOWN = 60  # rows on the terminal; --out has all
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckSummary:
+    """Result of a run.
+
+    Attributes:
+      recordings: number that were read.
+      languages: number of languages.
+      hours: of audio that could be decoded.
+      problems: number by kind.
+      table: path of the table; None without --out.
+      seconds: duration of the run.
+      plan: recordings to read.
+    """
+
+    recordings: int = 0
+    languages: int
+    hours: float = 0.0
+    problems: Mapping[str, int]
+    table: str | None = None
+    seconds: float
+    plan: Mapping[str, int | float]
+
+    @property
+    def complete(self) -> bool:
+        """True if nothing was found."""
+        return not self.problems
+
+    def sentence(self, config: CheckConfig) -> str:
+        """What was found, and the command that encodes the corpus."""
+        count = sum(self.problems.values())
+        found = ", ".join(f"{number:,} {problem}" for problem, number in self.problems.items())
+        table = f"; the table is {self.table}" if self.table else ""
+        columns = {"columns": ",".join(config.columns)} if config.columns else {}
+        extract = sentences.command(
+            "extract", corpus=config.corpus, **columns, model=config.model or "MODEL", store="STORE"
+        )
+        return (
+            f"checked {self.recordings:,} recordings of {self.languages} languages, {self.hours:.2f} h: "
+            f"{f'{count:,} problems ({found})' if count else 'no problem'}{table}; next: {extract}"
+        )
+
+
+def run(config: CheckConfig) -> CheckSummary:
+    """Summary of a check; prints the problems on stderr and writes them to --out.
+
+    Raises:
+      Refusal: the corpus or the model can't be opened.
+    """
+    start = time.monotonic()
+    window, tokens = _model(config)
+    opened, found = _open(config)
+    utterances: list[Utterance] = []
+    codes = config.languages or opened.languages()
+    for code in codes:
+        try:
+            utterances += opened.listing(code, config.recordings).utterances
+        except Refusal as error:
+            if code in config.languages and code not in opened.languages():
+                raise
+            found.append(Finding(problem="unreadable list", language=code, detail=str(error)))
+    found += findings.of_languages(utterances, tokens)
+    examined: list[Examined | None] = []
+    if not config.dry_run:
+        examined = _examine(utterances, window, found)
+        found += findings.repeated(utterances, examined)
+    found.sort(key=lambda finding: (finding.line or 0, finding.language, finding.utterance))
+    _report(found, None if config.dry_run else config.out)
+    return CheckSummary(
+        recordings=len(examined),
+        languages=len(codes),
+        hours=round(sum(each.seconds for each in examined if each) / 3600, 4),
+        problems=findings.counts(found),
+        table=str(config.out) if config.out and not config.dry_run else None,
+        seconds=round(time.monotonic() - start, 3),
+        plan={"recordings": len(utterances)},
+    )
+
+
+def _model(config: CheckConfig) -> tuple[float, Sequence[str] | None]:
+    """Window of the model in seconds, and the languages it has tokens for; those of Whisper without one."""
+    if config.model is None:
+        return _WINDOW, None
+    family, checkpoint = encoders.open_model(config.model, config.revision)
+    tokens = tuple(Tokens.load(config.model, config.revision).languages)
+    return family.time_axis(checkpoint.dimensions).window_seconds, tokens or None
+
+
+def _open(config: CheckConfig) -> tuple[Corpus, list[Finding]]:
+    """Corpus, and the broken rules of its table if it is a manifest."""
+    name, _, rest = config.corpus.partition(":")
+    if name != "manifest" or not rest or config.columns:
+        return corpus.open_corpus(config.corpus, config.columns), []
+    opened = manifest.Manifest(pathlib.Path(rest).expanduser(), strict=False)
+    broken = [problem for problem in opened.problems if not problem.missing]  # decoding finds missing files
+    return opened, [Finding(problem="manifest", line=each.line, detail=each.text) for each in broken]
+
+
+def _examine(utterances: Sequence[Utterance], window: float, found: list[Finding]) -> list[Examined | None]:
+    """Facts about all recordings, None for broken ones; adds their problems to `found`."""
+    examined: list[Examined | None] = []
+    threads = os.cpu_count() or 1
+    progress = Progress("check", len(utterances), "recordings", verb="checked")
+    for utterance, future in computed_ahead(utterances, findings.examine, threads=threads, ahead=2 * threads):
+        try:
+            examined.append(future.result())
+        except audio.AudioError as error:
+            found.append(findings.of("broken", utterance, str(error)))
+            examined.append(None)
+        else:
+            found += findings.of_recording(utterance, future.result(), window)
+        progress.advance()
+    progress.close()
+    return examined
+
+
+def _report(found: Sequence[Finding], out: pathlib.Path | None) -> None:
+    names = [field.name for field in dataclasses.fields(Finding)]
+    rows = [dataclasses.astuple(finding) for finding in found]
+    if rows:
+        print(text_table(names, rows, _SHOWN), file=sys.stderr)
+    if out is None:
+        return
+    atomic_write.make_folder(out.parent)
+    table = pa.Table.from_pylist([dataclasses.asdict(finding) for finding in found], _SCHEMA)
+    write = table_files.write_parquet if out.suffix == ".parquet" else table_files.write_tsv
+    atomic_write.write_whole(out, lambda file: write(table, file))
+
+
+_SCHEMA = pa.schema(
+    [
+        (field.name, pa.int32() if field.name == "line" else pa.string())
+        for field in dataclasses.fields(Finding)
+    ]
+)

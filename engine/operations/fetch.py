@@ -1,0 +1,210 @@
+"""The fetch job: fills the caches of the hub, so that machines without a network need only HF_HOME.
+
+Takes the time of the downloads. It can be stopped and run again: files in the cache are not fetched again.
+Other jobs fetch the same files themselves where there is a network.
+"""
+
+import dataclasses
+import fnmatch
+import logging
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+
+import huggingface_hub
+from huggingface_hub import constants
+
+from isogloss.engine.activations import encoders
+from isogloss.engine.checkpoints import huggingface
+from isogloss.engine.corpora import corpus
+from isogloss.engine.corpora.folder_rows import StoredSource
+from isogloss.engine.corpora.parquet_rows import RowSource
+from isogloss.engine.corpora.stored_files import StoredFiles, offline
+from isogloss.engine.operations.fetch_config import FetchConfig
+from isogloss.engine.runtime import amounts
+from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.whisper.tokenizer import Tokens
+
+_LOG = logging.getLogger(__name__)
+_TOKENIZER = ["*.json", "*.txt"]
+_OTHER_RUNTIMES = ["onnx/*", "openvino/*", "*.h5", "*.ot", "*.msgpack", "*.onnx"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FetchSummary:
+    """Result of a run.
+
+    Attributes:
+      files: number of files that were fetched.
+      bytes: their size.
+      environment: variables for machines without a network.
+      seconds: duration of the run.
+      plan: files to fetch, and their bytes.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    environment: Mapping[str, str]
+    seconds: float
+    plan: Mapping[str, int | float]
+
+    @property
+    def complete(self) -> bool:
+        """True: a file that can't be fetched ends the run."""
+        return True
+
+    def sentence(self, config: FetchConfig) -> str:
+        """What was fetched, and the variables for machines without a network."""
+        del config
+        done = (
+            f"fetched {self.files:,} files ({amounts.size(self.bytes)})"
+            if self.files
+            else "all was fetched before"
+        )
+        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.environment.items())
+        return f"{done}; where there is no network: export {variables}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Model:
+    """Files of a model of the hub, by name."""
+
+    name: str
+    revision: str | None
+    patterns: Sequence[str] | None
+    ignored: Sequence[str] = ()
+
+
+def run(config: FetchConfig) -> FetchSummary:
+    """Summary of a fetch run with these options.
+
+    Raises:
+      Refusal: something isn't on the hub, the hub can't be reached, or HF_HUB_OFFLINE is set.
+    """
+    start = time.monotonic()
+    if offline():
+        raise Refusal("HF_HUB_OFFLINE forbids to ask the hub; unset it to fetch")
+    models = _models(config)
+    sizes = {f"{model.name}/{file}": size for model in models for file, size in _missing(model).items()}
+    files = _corpus_files(config) if config.corpus else {}
+    wanted = [
+        (stored, file, size)
+        for stored, names in files.items()
+        for file, size in stored.missing(names).items()
+    ]
+    plan = {
+        "files": len(wanted) + len(sizes),
+        "bytes": sum(size for *_, size in wanted) + sum(sizes.values()),
+    }
+    if not config.dry_run:
+        # Models first: they are what a job opens before anything else.
+        for model in models:
+            _fetch(model)
+        if config.model or config.tokenizer:
+            _open(config)
+        progress = Progress("fetch", len(wanted), "files")
+        for stored, file, _ in wanted:
+            stored.path(file)
+            progress.advance()
+        progress.close()
+    return FetchSummary(
+        **({} if config.dry_run else plan),
+        environment=_environment(),
+        seconds=round(time.monotonic() - start, 3),
+        plan=plan,
+    )
+
+
+def _corpus_files(config: FetchConfig) -> dict[StoredFiles, set[str]]:
+    """Files of the corpus with the audio of the languages; their rows are kept by listing them."""
+    opened = corpus.open_corpus(str(config.corpus), config.columns)
+    languages = config.languages or opened.languages()
+    found: dict[StoredFiles, set[str]] = {}
+    progress = Progress("list", len(languages), "languages")
+    for language in languages:
+        # Listing also keeps the rows, without which an offline run couldn't list.
+        for utterance in opened.listing(language, config.recordings).utterances:
+            if isinstance(utterance.source, RowSource | StoredSource):
+                found.setdefault(utterance.source.files, set()).add(utterance.source.file)
+        progress.advance()
+    progress.close()
+    return found
+
+
+def _models(config: FetchConfig) -> list[_Model]:
+    """Models of the hub that the options name; a folder has nothing to fetch."""
+    named = [
+        (config.model, config.revision, [*huggingface.FETCHED, *_TOKENIZER], ()),
+        (config.tokenizer, None, _TOKENIZER, ()),
+        (_full_name(config.sentence_encoder), None, None, _OTHER_RUNTIMES),
+    ]
+    return [
+        _Model(name=name, revision=revision, patterns=patterns, ignored=ignored)
+        for name, revision, patterns, ignored in named
+        if name and huggingface.local_path(name) is None
+    ]
+
+
+def _full_name(name: str | None) -> str | None:
+    """Hub id of a sentence encoder: those without an owner are of sentence-transformers."""
+    if name is None or "/" in name or huggingface.local_path(name):
+        return name
+    return f"sentence-transformers/{name}"
+
+
+def _missing(model: _Model) -> dict[str, int]:
+    """Sizes of a model's files that aren't in the cache."""
+    try:
+        info = huggingface_hub.HfApi().model_info(model.name, revision=model.revision, files_metadata=True)
+    except (OSError, huggingface_hub.errors.HFValidationError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Refusal(
+            f"{model.name}: not on the hub, or not in reach ({reason}). Check the name and the network"
+        ) from error
+    names = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+    # Of two formats of the same weights the safer one is loaded.
+    ignored = (*model.ignored, *(["pytorch_model*.bin"] if "model.safetensors" in names else []))
+    return {
+        name: size
+        for name, size in names.items()
+        if (model.patterns is None or any(fnmatch.fnmatch(name, each) for each in model.patterns))
+        and not any(fnmatch.fnmatch(name, each) for each in ignored)
+        and not isinstance(huggingface_hub.try_to_load_from_cache(model.name, name, revision=info.sha), str)
+    }
+
+
+def _fetch(model: _Model) -> None:
+    """Fill the cache with the files that `_missing` counts."""
+    names = list(_missing(model))
+    if names:
+        _LOG.info("fetching %s", model.name)
+    try:
+        # Also if none is missing: it notes the commit of the branch, which an offline run reads.
+        huggingface_hub.snapshot_download(
+            model.name,
+            revision=model.revision,
+            allow_patterns=names or ["config.json"],
+        )
+    except OSError as error:
+        raise Refusal(f"{model.name}: can't be fetched ({error}). Run again") from error
+
+
+def _open(config: FetchConfig) -> None:
+    """Open model and tokenizer as other jobs do, which notes which optional files there are not."""
+    if config.model:
+        encoders.open_model(config.model, config.revision)
+    name, revision = (config.tokenizer, None) if config.tokenizer else (str(config.model), config.revision)
+    Tokens.load(name, revision)
+    huggingface.optional_file(name, "normalizer.json", revision)
+
+
+def _environment() -> dict[str, str]:
+    """Variables for machines without a network; those of single caches only if they lie elsewhere."""
+    home = constants.HF_HOME
+    given = {
+        "HF_HUB_CACHE": (constants.HF_HUB_CACHE, "hub"),
+        "HF_ASSETS_CACHE": (constants.HF_ASSETS_CACHE, "assets"),
+    }
+    elsewhere = {name: path for name, (path, inside) in given.items() if path != f"{home}/{inside}"}
+    return {"HF_HOME": home, **elsewhere, "HF_HUB_OFFLINE": "1"}

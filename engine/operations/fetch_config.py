@@ -1,0 +1,35 @@
+"""Options of the fetch job."""
+
+import dataclasses
+from typing import Literal
+
+from isogloss.engine.activations.extract_config import CORPUS
+from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.runtime.options import JobConfig, option
+from isogloss.engine.runtime.refusal import Refusal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FetchConfig(JobConfig):
+    """Options of the fetch job; each definition has the field's help."""
+
+    corpus: str | None = option(f"Corpus: {CORPUS}.", None)
+    columns: tuple[str, ...] = columns_option()
+    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
+    recordings: Literal["first", "all"] = option(
+        "Recordings of a sentence in a language: the first by file name, or all.", "all"
+    )
+    model: str | None = option("Whisper checkpoint: hub id; its tokenizer comes with it.", None)
+    revision: str | None = option("Commit, tag or branch of the checkpoint.", None)
+    tokenizer: str | None = option("Hub id that holds the tokenizer; by default the model's own.", None)
+    sentence_encoder: str | None = option("Hub id of a model of sentence-transformers.", None)
+
+    def __post_init__(self) -> None:
+        """Refuse a job without work.
+
+        Raises:
+          Refusal: neither a corpus nor a model is named.
+        """
+        super().__post_init__()
+        if not (self.corpus or self.model or self.sentence_encoder):
+            raise Refusal("name what to fetch: --corpus, --model or --sentence_encoder")

@@ -1,0 +1,92 @@
+"""State of a launched run: records, logs and flags of its steps, and the stores and grids that they name."""
+
+import json
+import pathlib
+import re
+
+from isogloss.engine.activations import activation_store
+from isogloss.engine.cluster.run_folder import DONE, PARTIAL, LaunchedStep, RunFolder
+from isogloss.engine.cluster.steps import Step
+from isogloss.engine.operations import grid_status, store_status
+from isogloss.engine.operations.pace import pace
+from isogloss.engine.operations.tally import Count, Tally
+from isogloss.engine.runtime import place, zarr_group
+from isogloss.engine.runtime.place import Place
+from isogloss.engine.runtime.refusal import Refusal
+
+_END = 65_536  # bytes at the end of a log that are read
+
+
+def tally(path: pathlib.Path) -> Tally:
+    """Tasks by step, and utterances and units of the steps' stores and grids by step.
+
+    Raises:
+      Refusal: nothing was launched with this folder.
+    """
+    folder = RunFolder(path=path)
+    launched = folder.launched()
+    if launched is None:
+        raise Refusal(f"{path}: no run was launched there (no launch.json); name another --run")
+    steps: dict[str, Count] = {}
+    parts: dict[str, dict[str, Count]] = {"step": steps}
+    reasons: dict[str, str] = {}
+    records = []
+    for name, launched_step in launched.steps.items():
+        step = _step(folder, name, launched_step)
+        codes = folder.exit_codes(step)
+        # A task that was killed, or hasn't ended, has no record; one that failed otherwise is started again.
+        steps[name] = Count(
+            done=sum(code in (DONE, PARTIAL) for code in codes),
+            total=step.tasks,
+            failed=sum(code not in (DONE, PARTIAL, None) for code in codes),
+        )
+        for task, code in enumerate(codes):
+            records.append(folder.record(step, task))
+            if code not in (DONE, None):
+                reasons |= _reasons(folder.log(step, task), f"{name}-{task}")
+        if made := _made(step):
+            parts[f"{made.unit} of {name}"] = {name: made.count, **made.parts["language"]}
+            reasons |= made.reasons
+    total = sum(steps.values(), Count())
+    return Tally(
+        unit="tasks",
+        count=total,
+        parts=parts,
+        reasons=reasons,
+        pace=pace(len(records), records.__getitem__, 0),
+    )
+
+
+def _step(folder: RunFolder, name: str, launched: LaunchedStep) -> Step:
+    step = Step(name=name, job=launched.job, flags="", tasks=launched.tasks, sharded=True)
+    file = folder.flags(step)
+    flags = file.read_text("utf-8") if file.is_file() else ""
+    return Step(name=name, job=launched.job, flags=flags, tasks=launched.tasks, sharded=True)
+
+
+def _reasons(log: pathlib.Path, task: str) -> dict[str, str]:
+    """Failures by unit of a task's last summary, or the error that ended it."""
+    if not log.is_file():
+        return {task: "no log"}
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _END))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    for line in reversed(lines):
+        if line.startswith("error: "):
+            return {task: line.removeprefix("error: ")}
+        if line.startswith("{"):
+            failed = json.loads(line).get("failed", {})
+            return {f"{task} {unit}": str(why) for unit, why in dict(failed).items()}
+    return {task: lines[-1] if lines else "an empty log"}
+
+
+def _made(step: Step) -> Tally | None:
+    """What is there of a step's store or grid; None if the step makes neither or hasn't begun."""
+    flag = {"extract": "store", "grid": "grid"}.get(step.job)
+    found = re.search(rf"^--{flag}=(.+)$", step.flags, re.MULTILINE)
+    if not found:
+        return None
+    where: Place = place.parse(found[1].strip()) or pathlib.Path(found[1].strip()).expanduser()
+    if flag == "store":
+        return store_status.tally(where) if activation_store.stores(where) else None
+    return grid_status.tally(where) if zarr_group.exists(where) else None

@@ -1,0 +1,29 @@
+"""Options of the status job."""
+
+import dataclasses
+import pathlib
+
+from isogloss.engine.runtime.options import JobConfig, option
+from isogloss.engine.runtime.place import Place
+from isogloss.engine.runtime.refusal import Refusal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StatusConfig(JobConfig):
+    """Options of the status job; each definition has the field's help."""
+
+    store: Place | None = option(
+        "Folder or bucket path of activation stores, one <language>.zarr each.", None
+    )
+    grid: Place | None = option("Grid of score matrices, a folder or bucket path GRID.zarr.", None)
+    run: pathlib.Path | None = option("Folder of a launched run.", None)
+
+    def __post_init__(self) -> None:
+        """Refuse none and several of --store, --grid and --run.
+
+        Raises:
+          Refusal: the options and the rule.
+        """
+        super().__post_init__()
+        if sum(given is not None for given in (self.store, self.grid, self.run)) != 1:
+            raise Refusal("give one of --store, --grid and --run")

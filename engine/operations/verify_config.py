@@ -1,0 +1,28 @@
+"""Options of the verify job."""
+
+import dataclasses
+
+from isogloss.engine.runtime.options import ShardedJobConfig, option
+from isogloss.engine.runtime.place import Place
+from isogloss.engine.runtime.refusal import Refusal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyConfig(ShardedJobConfig):
+    """Options of the verify job; each definition has the field's help."""
+
+    store: Place | None = option(
+        "Folder or bucket path of activation stores, one <language>.zarr each.", None
+    )
+    grid: Place | None = option("Grid of score matrices, a folder or bucket path GRID.zarr.", None)
+    repair: bool = option("Remove the damaged files, so that the job that made them makes them again.", False)
+
+    def __post_init__(self) -> None:
+        """Refuse none and two of --store and --grid.
+
+        Raises:
+          Refusal: the options and the rule.
+        """
+        super().__post_init__()
+        if (self.store is None) == (self.grid is None):
+            raise Refusal("give --store or --grid, and not both")

@@ -1,0 +1,151 @@
+"""Paired differences of R@1: the same queries scored in two ways, or the sentences of two language pairs.
+
+Pure NumPy and SciPy. A contrast is a difference of the shares of hits of two cells (state, scoring,
+direction). Its interval resamples sentences, with the draws that all figures of equally many sentences share.
+Its p is of the sign-flip test, which for hits and misses is exact without sampling: McNemar's exact test, a
+binomial law of the queries that only one of the two finds.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, Int16
+from scipy import stats
+
+from isogloss.engine.retrieval.derived import BASELINE
+from isogloss.engine.retrieval.scorings import Scoring
+from isogloss.kernels import bootstrap
+
+FAMILIES = ("best state", "final state", "seqsim", "duration", "uncorrected", "direction", "pair")
+"""What a cell is compared with; q is computed over the contrasts of one family."""
+MOST_PAIRS = 66
+"""Language pairs of 12 languages; more pairs aren't compared with each other, for they are too many."""
+VALUES = ("difference", "ci_low", "ci_high", "p")
+NOTHING = np.empty((0, 7), np.int16), np.empty((0, 4), np.float32)
+"""Contrasts of a pair that has none."""
+_BLOCK = 4096  # contrasts at a time, so that resamples of 34 states fit in memory
+
+
+def within_pair(
+    hits: Bool[np.ndarray, "S V 2 n"], scorings: Sequence[Scoring]
+) -> tuple[Int16[np.ndarray, "K 7"], Float32[np.ndarray, "K 4"]]:
+    """Contrasts of one pair: what is compared, and `VALUES`.
+
+    Returns:
+      Rows of (family, state, scoring, direction, other state, other scoring, other direction), and values.
+    """
+    index = np.asarray(list(_compared(hits, scorings)), np.int16).reshape(-1, 7)
+    values = np.empty((len(index), len(VALUES)), np.float32)
+    for start in range(0, len(index), _BLOCK):
+        rows = index[start : start + _BLOCK]
+        here, there = (hits[tuple(rows[:, place].T)] for place in ([1, 2, 3], [4, 5, 6]))
+        values[start : start + _BLOCK] = contrast(here, there)
+    return index, values
+
+
+def _compared(hits: Bool[np.ndarray, "S V 2 n"], scorings: Sequence[Scoring]) -> Iterator[tuple[int, ...]]:
+    """Index rows of `within_pair`; a cell is never compared with itself."""
+    states, final = range(len(hits)), len(hits) - 1
+    place = {scoring: v for v, scoring in enumerate(scorings)}
+    baseline = place.get(Scoring(BASELINE))
+    best = hits.mean((2, 3)).argmax(0)
+    for v, scoring in enumerate(scorings):
+        plain = scoring.correction == "none"
+        others = {
+            FAMILIES.index("seqsim"): place.get(Scoring("seqsim")) if plain else None,
+            FAMILIES.index("duration"): baseline,
+            FAMILIES.index("uncorrected"): None if plain else place[Scoring(scoring.measure)],
+        }
+        for s in states:
+            for d in (0, 1):
+                if plain and v != baseline:
+                    for family, other in enumerate((int(best[v]), final)):
+                        if other != s:
+                            yield family, s, v, d, other, v, d
+                for family, other in others.items():
+                    if other is not None and other != v:
+                        yield family, s, v, d, s, other, d
+            yield FAMILIES.index("direction"), s, v, 0, s, v, 1
+
+
+def contrast(here: Bool[np.ndarray, "K n"], there: Bool[np.ndarray, "K n"]) -> Float[np.ndarray, "K 4"]:
+    """`VALUES` of the differences of the means of rows of hits of the same n queries."""
+    n = here.shape[1]
+    drawn = bootstrap.resamples(n) @ (here.astype(np.float32) - there).T
+    low, high = bootstrap.ends(drawn)
+    only_here, only_there = (here & ~there).sum(1), (there & ~here).sum(1)
+    p = sign_flip(n)[only_here, only_there]
+    return np.stack([(only_here - only_there) / n, low / n, high / n, p], axis=1)
+
+
+def between_pairs(
+    hits: Bool[np.ndarray, "P U"], known: Bool[np.ndarray, "P U"]
+) -> tuple[Int[np.ndarray, "2 K"], Float[np.ndarray, "K 4"]]:
+    """Contrasts of every two language pairs: their indices, and `VALUES`.
+
+    The difference is that of the shares of hits, each over the sentences of its own pair. Its interval
+    resamples sentences by their id over the union of all pairs' sentences, so that a sentence drawn is drawn
+    in both. p is that of the sentences that both have.
+
+    Args:
+      hits: by pair and by sentence of the union.
+      known: True where the pair has the sentence.
+    """
+    first, second = np.triu_indices(len(hits), 1)
+    weights = bootstrap.resamples(hits.shape[1])
+    drawn = (weights @ (hits & known).T) / np.maximum(weights @ known.T, 1)
+    low, high = bootstrap.ends(drawn[:, first] - drawn[:, second])
+    shares = (hits & known).sum(1) / known.sum(1)
+    both = known[first] & known[second]
+    only = [(both & x & ~y).sum(1) for x, y in ((hits[first], hits[second]), (hits[second], hits[first]))]
+    p = sign_flip(hits.shape[1])[tuple(only)]
+    return np.stack([first, second]), np.stack([shares[first] - shares[second], low, high, p], axis=1)
+
+
+@functools.lru_cache(maxsize=4)
+def sign_flip(n: int) -> Float[np.ndarray, "k k"]:
+    """Two-sided p of the exact sign-flip test, by the numbers of queries that only one side finds.
+
+    Under the null hypothesis each of these b + c queries is found by either side with probability 1 / 2:
+    `min(1, 2 binom.cdf(min(b, c), b + c, 1 / 2))` (McNemar 1947, exact form).
+    """
+    b, c = np.indices((n + 1, n + 1))
+    return np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(b, c), b + c, 0.5))
+
+
+def false_discovery(p: Float[np.ndarray, " K"], method: str) -> Float[np.ndarray, " K"]:
+    """Q of each p over those that are not NaN: Benjamini and Hochberg ("bh") or Yekutieli ("by")."""
+    q, known = np.full(p.shape, np.nan), ~np.isnan(p)
+    if known.any():
+        q[known] = stats.false_discovery_control(p[known], method=method)
+    return q
+
+
+def onset(
+    hits: Bool[np.ndarray, "S n"], baseline: Bool[np.ndarray, " n"], threshold: float
+) -> tuple[int, int, int]:
+    """First state that finds more than the length baseline with p up to a threshold, and its 95% interval.
+
+    The interval's ends are percentiles of the same first state over the resamples of the sentences.
+
+    Args:
+      hits: of the queries, by state.
+      baseline: hits of `duration`.
+      threshold: largest p for which q is below 0.05 in the report.
+
+    Returns:
+      Indices of states; S where no state exceeds the baseline.
+    """
+    n = hits.shape[1]
+    both = np.stack([hits & ~baseline, ~hits & baseline]).astype(np.float32)
+    p = sign_flip(n)
+
+    def first(won: Float[np.ndarray, "*R S"], lost: Float[np.ndarray, "*R S"]) -> Int[np.ndarray, "*R"]:
+        exceeds = (won > lost) & (p[won.astype(int), lost.astype(int)] <= threshold)
+        return np.where(exceeds.any(-1), exceeds.argmax(-1), len(hits))
+
+    here = first(*both.sum(-1)[:, None])[0]
+    drawn = first(*(bootstrap.resamples(n) @ counts.T for counts in both))
+    low, high = bootstrap.ends(drawn[:, None].astype(float))
+    return int(here), int(low[0]), int(high[0])

@@ -1,0 +1,145 @@
+"""Data inside a report's page: figures of every scoring, q, hubs and onsets, for its scripts.
+
+Figures are stored as counts out of n in 16 bits, compressed, a block per scoring. q follows from n and the
+number of hits, because p does; so a list for each n is enough.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+
+from isogloss.engine.corpora.languages import find, language_group
+from isogloss.engine.drawing import style
+from isogloss.engine.retrieval import language_order, metrics
+from isogloss.engine.retrieval.derived import BASELINE, record
+from isogloss.engine.retrieval.report_tables import Collected
+from isogloss.engine.retrieval.report_terms import CORRECTIONS
+from isogloss.engine.retrieval.scorings import Scoring, scoring
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
+
+UNKNOWN = 65535  # value of a cell that isn't computed or has n = 0
+STEPS = 65534  # an MRR of 1 is stored as this number, and a held-out R@1; other figures as counts out of n
+PLANES = {
+    "recall_at_1": (0, 1),
+    "recall_at_5": (2, 3),
+    "mrr": (4, 5),
+    "mutual_nn": (6, 6),  # equal in both directions
+    "ci_low": (7, 8),
+    "ci_high": (9, 10),
+    "hub_queries": (11, 12),
+    "hub": (13, 14),  # index of a sentence
+}
+"""Planes of a block that hold a figure's two directions."""
+ONSETS = ("onset", "onset_low", "onset_high", "recall_at_1_held_out")
+"""Planes of the block of onsets, as columns of the table of best states."""
+
+
+def blocks(collected: Collected) -> dict[str, bytes]:
+    """Blocks by the id of their element: one per scoring, and that of onsets."""
+    results = collected.results
+    names, hubs = _hubs(results, collected.tables["retrieval"])
+    largest = max(int(np.max(results.n, initial=0)), len(names))
+    if largest >= UNKNOWN:
+        raise Refusal(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
+    packed = {f"block-{v}": _block(results, v, hubs[:, :, v]) for v in range(len(results.measures))}
+    return packed | {"onsets": _onsets(results, collected.tables["best_states"])}
+
+
+def _block(results: metrics.Results, v: int, hubs: Float[np.ndarray, "P S 2"]) -> bytes:
+    """Figures of a scoring: uint16 little-endian (plane, state, pair)."""
+    shape = (max(b for _, b in PLANES.values()) + 1, len(results.states), len(results.pairs))
+    packed = np.full(shape, UNKNOWN, "<u2")
+    units = {"mrr": STEPS, "hub_queries": 1, "hub": 1}
+    for figure, planes in PLANES.items():
+        cells = hubs if figure == "hub" else results.figure(figure)[:, :, v]
+        values = np.moveaxis(cells, 1, 0)  # (state, pair, direction)
+        whole = units.get(figure, results.n[None, :, None])
+        counts = np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * whole))
+        for direction, plane in enumerate(planes):
+            packed[plane] = counts[..., direction]
+    return packed.tobytes()
+
+
+def _hubs(results: metrics.Results, table: pa.Table) -> tuple[list[str], Float[np.ndarray, "P S V 2"]]:
+    """Sentences that are hubs, and of each cell the index of its hub among them."""
+    coded = table["hub"].combine_chunks().dictionary_encode()
+    found = np.full((*results.computed.shape, 2), np.nan)
+    found[results.computed] = coded.indices.to_numpy().reshape(-1, 2)
+    return coded.dictionary.to_pylist(), found
+
+
+def _onsets(results: metrics.Results, best: pa.Table) -> bytes:
+    """`ONSETS` as uint16 little-endian (plane, scoring, pair, direction); past the last state stands none."""
+    states = {name: s for s, name in enumerate((*results.states, "none"))}
+    pairs = {pair: p for p, pair in enumerate(results.pairs)}
+    names = {scoring(name): v for v, name in enumerate(results.measures)}
+    packed = np.full((len(ONSETS), len(names), len(pairs), 2), UNKNOWN, "<u2")
+    keys = ("language_a", "language_b", "measure", "correction", "direction")
+    for row in zip(*(best[name].to_pylist() for name in (*keys, *ONSETS)), strict=True):
+        a, b, measure, correction, direction, *ends, held_out = row
+        v, p, d = names[Scoring(measure, correction)], pairs[a, b], int(direction != f"{a}->{b}")
+        packed[:3, v, p, d] = [states.get(end, UNKNOWN) for end in ends]
+        packed[3, v, p, d] = UNKNOWN if np.isnan(held_out) else round(held_out * STEPS)
+    return packed.tobytes()
+
+
+def meta(collected: Collected) -> dict[str, Json]:
+    """Data beside the blocks: languages, pairs, measures, corrections, orders, q, colours, terms."""
+    results = collected.results
+    position = {language: i for i, language in enumerate(results.languages)}
+    chosen = [scoring(name) for name in results.measures]
+    measures = list(dict.fromkeys(each.measure for each in chosen if each.measure != BASELINE))
+    corrections = list(dict.fromkeys(each.correction for each in chosen))
+    hubs, _ = _hubs(results, collected.tables["retrieval"])
+    recall = [
+        [results.matrix("recall_at_1", name, state) for state in range(len(results.states))]
+        for name in results.measures
+    ]
+    return {
+        "languages": _languages(results.languages),
+        "pairs": [[position[a], position[b]] for a, b in results.pairs],
+        "n": results.n.tolist(),
+        "states": results.states,
+        "measures": [{"key": key, "label": record(key).label} for key in measures],
+        "corrections": [
+            {"key": key, "label": CORRECTIONS[key][0], "about": CORRECTIONS[key][1]} for key in corrections
+        ],
+        "scorings": [[chosen.index(Scoring(m, c)) for m in measures] for c in corrections],
+        "baseline": chosen.index(Scoring(BASELINE)) if Scoring(BASELINE) in chosen else -1,
+        "best": [results.best_state(name) for name in results.measures],
+        "byGroup": language_order.by_group(results.languages),
+        "byCluster": [[language_order.by_cluster(matrix) for matrix in row] for row in recall],
+        "hubs": hubs,
+        "q": _discoveries(collected.tables["retrieval"]),
+        "planes": PLANES,
+        "unknown": UNKNOWN,
+        "steps": STEPS,
+        "palette": style.SEQUENTIAL,
+    }
+
+
+def _languages(codes: Sequence[str]) -> list[Json]:
+    return [
+        {"code": code, "name": name, "group": language_group(code), "family": _family(code)}
+        for code, name in zip(codes, language_order.names(codes), strict=True)
+    ]
+
+
+def _family(code: str) -> str:
+    language = find(code)
+    return language.family if language else ""
+
+
+def _discoveries(table: pa.Table) -> dict[str, Json]:
+    """Value of q to two digits, by n, then by the number of hits; both as text."""
+    n, recall, q = (table[name].to_numpy() for name in ("n", "recall_at_1", "q"))
+    hits = np.rint(np.nan_to_num(recall) * n).astype(np.int64)
+    keys, first = np.unique(n.astype(np.int64) * STEPS + hits, return_index=True)
+    found: dict[str, dict[str, Json]] = {}
+    for key, at in zip(keys.tolist(), first.tolist(), strict=True):
+        if not np.isnan(q[at]):
+            found.setdefault(str(key // STEPS), {})[str(key % STEPS)] = float(f"{q[at]:.2g}")
+    return dict(found)

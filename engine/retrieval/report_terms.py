@@ -1,0 +1,45 @@
+"""Terms of a report, each with its meaning in a sentence or two, shown where the term stands."""
+
+from isogloss.kernels import bootstrap
+
+CORRECTIONS = {
+    "none": ("as scored", "Scores as the measure gives them."),
+    "csls": (
+        "CSLS",
+        "Twice the score, minus the mean of the 10 largest scores of its query and of its candidate. "
+        "It takes off what makes a candidate near to everything (Lample et al. 2018), and looks at the other "
+        "queries of the same test.",
+    ),
+    "centred": (
+        "centred",
+        "The score minus the mean of its query's scores and of its candidate's. It looks at the other "
+        "queries of the same test.",
+    ),
+}
+"""Label and meaning of each correction."""
+
+TERMS = {
+    "asks": "The language of the query: one spoken sentence, for which its translation is sought.",
+    "answers": "The language of the candidates: all spoken sentences that both languages have.",
+    "R@1": "Share of queries whose translation comes first. A tie counts against it.",
+    "R@5": "Share of queries whose translation is among the first five.",
+    "MRR": "Mean reciprocal rank: the mean of 1 / rank of the translation. 1 if it always comes first.",
+    "Mutual nearest": "Share of sentences that are each other's nearest neighbour, in both directions.",
+    "Chance": "What guessing scores: R@1 of 1 / n.",
+    "Duration alone": "Retrieval by the numbers of frames and nothing else. A state that isn't above it says "
+    "nothing about languages.",
+    "Onset": "First state whose R@1 exceeds that of duration alone with q < 0.05, in a paired test. Its "
+    f"{bootstrap.CONFIDENCE:.0%} interval is over resampled sentences.",
+    "q": "False discovery rate: if all cells with this q or less are called better than guessing, about this "
+    "share of them is wrong.",
+    "95% interval": f"Percentile bootstrap over sentences, {bootstrap.RESAMPLES:,} resamples, the same for "
+    "all states and measures of one n; Wilson's where none or all hit.",
+    "Hub": "The candidate that comes first most often, right or wrong, by the id of its sentence.",
+    "State": "An encoder state: 0 enters the first block, k leaves block k.",
+    "final": "The output of the last block after the final LayerNorm, which the decoder reads.",
+    "Best state": "The state of the highest R@1, mean of both directions.",
+    "Held out": "R@1 at the state chosen by half of the sentences, judged on the other half: mean of 20 "
+    "splits. It lacks the flattery of choosing and judging on the same sentences.",
+    "n": "Number of sentences that both languages have.",
+}
+"""Meaning by term; measures have theirs in their records."""

@@ -1,0 +1,48 @@
+"""Scorings of a report: a measure with a correction, under the name that tables and pages use."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from isogloss.engine.retrieval import derived
+from isogloss.engine.retrieval.derived import BASELINE
+
+_PLUS = "+"
+_LABELS = {"csls": "CSLS", "centred": "centred"}
+
+
+class Scoring(NamedTuple):
+    """Measure with a correction.
+
+    Attributes:
+      measure: name of a measure of the grid or of a derived one.
+      correction: one of `corrections.CORRECTIONS`.
+    """
+
+    measure: str
+    correction: str = "none"
+
+    @property
+    def name(self) -> str:
+        """Short name, "seqsim" or "seqsim+csls"."""
+        return self.measure if self.correction == "none" else f"{self.measure}{_PLUS}{self.correction}"
+
+    @property
+    def label(self) -> str:
+        """Name in figures."""
+        label = derived.record(self.measure).label
+        return label if self.correction == "none" else f"{label}, {_LABELS[self.correction]}"
+
+
+def scoring(name: str) -> Scoring:
+    """Scoring of a short name."""
+    measure, plus, correction = name.partition(_PLUS)
+    return Scoring(measure, correction) if plus else Scoring(measure)
+
+
+def scorings(measures: Sequence[str], corrections: Sequence[str]) -> tuple[Scoring, ...]:
+    """Every measure with every correction, measure by measure; the baseline without any."""
+    return tuple(
+        Scoring(measure, correction)
+        for measure in measures
+        for correction in (corrections if measure != BASELINE else ("none",))
+    )

@@ -1,0 +1,132 @@
+"""Growth of a Zarr group: other labels and attributes, longer axes, committed in one step.
+
+A label's chunk has two possible names, `c/0` and `c.0`, and the metadata tell which is in use. The new labels
+are written under the other one; the group's own metadata, which hold those of all its arrays, are replaced
+last. So readers have all old labels or all new ones, whenever the writer is killed, and those who opened the
+group before keep what they have. Chunks of large arrays stay where they are: axes grow only at their ends. A
+growth costs as much as making the group: some thirty small files.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+from isogloss.engine.runtime import atomic_write, objects, zarr_group
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.place import BucketPath, Place
+from isogloss.engine.runtime.refusal import Refusal, WriteError
+from isogloss.engine.runtime.zarr_group import METADATA, Coordinate
+
+
+@contextlib.contextmanager
+def locked(path: Place) -> Iterator[None]:
+    """Block in which no other process grows the group at `path`; the system frees a killed process's lock.
+
+    Processes that grow a group to the same labels write the same files, so that a file system without locks
+    matters only to those that want different ones at the same moment. A bucket has no locks: there `relabel`
+    lets one growth be claimed.
+    """
+    if isinstance(path, BucketPath):
+        yield
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def relabel(
+    path: Place,
+    attributes: Mapping[str, Json],
+    coordinates: Sequence[Coordinate],
+    shapes: Mapping[str, Sequence[int]],
+    remove: Sequence[Place] = (),
+) -> None:
+    """Give the group at `path` other labels; its large arrays keep their chunks, except some.
+
+    Args:
+      path: path of the group; the caller holds its lock and has read it since.
+      attributes: all attributes of the group.
+      coordinates: all of its coordinates.
+      shapes: shapes of the large arrays by name, no axis shorter than it was.
+      remove: chunks that the new labels don't describe; they go first, once nothing else can refuse.
+
+    Raises:
+      Refusal: in a bucket, another process grows the group to other labels.
+      WriteError: the disk may be full; the group is as it was.
+    """
+    held = zarr_group.open_group(path).arrays
+    used = held[coordinates[0].name]["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
+
+    def write_arrays() -> None:
+        for name, shape in shapes.items():
+            labels = zarr_group.labels_of(held[name]["dimension_names"], coordinates)
+            its = held[name]["attributes"] | {"coordinates": " ".join(labels)}
+            (made / name).mkdir()
+            (made / name / METADATA).write_text(
+                json.dumps(held[name] | {"shape": shape, "attributes": its}), "utf-8"
+            )
+
+    other = "." if used == "/" else "/"
+    if isinstance(path, BucketPath):
+        with tempfile.TemporaryDirectory() as folder:
+            made = pathlib.Path(folder) / path.name
+            zarr_group.write_group(made, attributes, coordinates, write_arrays, other)
+            _put(made, path, remove)
+        return
+    try:
+        with atomic_write.draft(path) as made:
+            zarr_group.write_group(made, attributes, coordinates, write_arrays, other)
+            _move(made, path, remove)
+    except OSError as error:
+        raise WriteError(
+            f"{path}: can't be written ({error}); it is as it was. "
+            "Free or add space, check permissions, then run the same command again"
+        ) from error
+
+
+def _in_order(made: pathlib.Path) -> list[pathlib.Path]:
+    """Files of a group in the order of their publication: chunks, arrays' metadata, the group's."""
+    files = [file for file in made.rglob("*") if file.is_file()]
+    return sorted(files, key=lambda file: (file.name == METADATA, -len(file.parts), file))
+
+
+def _move(made: pathlib.Path, path: pathlib.Path, remove: Sequence[Place]) -> None:
+    for chunk in remove:
+        objects.remove(chunk)
+    for file in _in_order(made):
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+        target = path / file.relative_to(made)
+        target.parent.mkdir(exist_ok=True, parents=True)
+        os.replace(file, target)
+
+
+def _put(made: pathlib.Path, path: BucketPath, remove: Sequence[Place]) -> None:
+    """Put the objects of a group over those at `path`, claimed by the first of several processes.
+
+    The claim is on the labels that the group has, and holds a hash of those that it will have: a process that
+    wants the same goes on, also where another was killed.
+    """
+    contents = {str(file.relative_to(made)): file.read_bytes() for file in _in_order(made)}
+    digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest().encode()
+    before = hashlib.sha256(objects.read(path / METADATA) or b"").hexdigest()
+    claim = path / f".claim-{before[:16]}"
+    if not objects.write_new(claim, digest) and objects.read(claim) != digest:
+        raise Refusal(
+            f"{path}: another process is giving the group other labels. Run the same command again later, or "
+            f"remove {claim} if no such process runs any more"
+        )
+    for chunk in remove:
+        objects.remove(chunk)
+    for key, content in contents.items():
+        objects.write(path / key, content)
+    objects.remove(claim)

@@ -1,0 +1,89 @@
+"""Manifests for Kubernetes: checked against its schema, and their containers' commands run as processes."""
+
+import pathlib
+import stat
+import subprocess
+import sys
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from isogloss.engine.runtime.refusal import Refusal
+
+PODS = pathlib.Path(__file__).with_name("pods.py")
+
+
+def launch(fake, *names, text="", **options):
+    given = {"cluster": "kubernetes", "image": "isogloss:1", "python": None, "volumes": ("data:/data",)}
+    return fake.launch(*names, flags=text, **given | options)
+
+
+@pytest.fixture
+def submit(fake, tmp_path, monkeypatch):
+    """Function that runs submit.sh with a kubectl and a Python that stand for the real ones."""
+    (tmp_path / "bin").mkdir()
+    for name, command in (
+        ("kubectl", f'{sys.executable} {PODS} "$@"'),
+        ("python", f"'{fake.python}' \"$@\""),
+    ):
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/bash\nexec {command}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "pods").mkdir()
+    monkeypatch.setenv("PODS", str(tmp_path / "pods"))
+    monkeypatch.setenv("POLL", "0")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
+
+    def run():
+        return subprocess.run(
+            ["bash", fake.run / "submit.sh"], capture_output=True, text=True, check=False, timeout=60
+        )
+
+    return run
+
+
+def test_manifests_are_valid(fake):
+    resources = ("nvidia.com/gpu=1", "memory=32Gi")
+    summary = launch(fake, "extract-large", "bench", text="# mine\n", resources=resources, env=("A=1",))
+    assert summary.complete
+    assert (fake.run / "submit.sh").exists()
+    for name, tasks in (("extract-large", 2), ("bench", 1)):
+        flags, job = yaml.safe_load_all((fake.run / f"{name}.yaml").read_text())
+        for document in (flags, job):
+            kubernetes_validate.validate(document, "1.31", strict=True)
+        assert flags["data"] == {f"{name}.flags": "# mine\n"}
+        assert job["metadata"]["name"] == flags["metadata"]["name"] == f"isogloss-a-run-{name}"
+        assert job["spec"]["completions"] == job["spec"]["parallelism"] == tasks
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        assert container["resources"]["limits"] == {"nvidia.com/gpu": "1", "memory": "32Gi"}
+        assert {"name": "data", "mountPath": "/data"} in container["volumeMounts"]
+        assert ("--shard_index=$(JOB_COMPLETION_INDEX)" in container["args"]) == (name == "extract-large")
+
+
+def test_pods_that_die_are_made_again_and_what_is_final_is_not(fake, submit, tmp_path):
+    fake.codes(extract_1=[3], grid_0=[1, "kill", 0])
+    (tmp_path / "pods" / "disturb").write_text("0 drain\n0 kill\n0 kill\n")
+    launch(fake, "extract", "grid", "report")
+    done = submit()
+    assert done.returncode == 0, done.stderr
+    assert fake.calls.count("extract-1") == 1
+    assert fake.calls.count("grid-0") == 3
+    assert fake.calls[-2:] == ["report-0", "report-1"]
+    calls = len(fake.calls)
+    assert submit().returncode == 0
+    assert len(fake.calls) == calls, "a Job that is there isn't made again"
+
+
+def test_a_refusal_stops_the_steps_behind_it(fake, submit):
+    fake.codes(extract_0=[2])
+    launch(fake, "extract", "grid")
+    done = submit()
+    assert done.returncode == 1
+    assert "error: extract: 1 of 2 tasks are done; see kubectl logs" in done.stderr
+    assert fake.calls == ["extract-0", "extract-1"]
+
+
+def test_jobs_of_one_name_are_refused(fake):
+    with pytest.raises(Refusal, match="first 21 letters"):
+        launch(fake, "extract-large", "extract-Large")

@@ -1,0 +1,177 @@
+"""Launching: what is refused before anything runs, and runs on this machine."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from isogloss.engine.cluster import launch, steps
+from isogloss.engine.cluster.launch_config import LaunchConfig
+from isogloss.engine.runtime.refusal import Refusal, UnfinishedError
+
+
+def command(*flags):
+    return [sys.executable, "-m", "isogloss.jobs.launch", *flags]
+
+
+def test_tasks_that_die_are_started_again_and_others_are_not(fake):
+    fake.codes(extract_0=["kill", 143, 0], grid_1=[3], report_0=[1])
+    summary = fake.launch("extract", "grid", "report")
+    assert fake.records == {
+        "extract-0": 0, "extract-1": 0, "grid-0": 0, "grid-1": 3, "report-0": 0, "report-1": 0,
+    }  # fmt: skip
+    assert fake.calls.count("extract-0") == 3
+    assert fake.calls.count("report-0") == 2
+    assert len(fake.calls) == 9
+    assert not summary.complete
+    assert summary.exit_codes["grid"] == {0: 1, 3: 1}
+    last = (fake.folder / "calls").read_text().splitlines()[-1]
+    assert "--num_shards=2 --shard_index=" in last
+
+
+def test_a_refusal_ends_the_run_and_the_same_command_goes_on_there(fake):
+    fake.codes(grid_0=[2])
+    with pytest.raises(Refusal, match="grid-0 was refused: made up to fail"):
+        fake.launch("extract", "grid", "report")
+    assert fake.calls.count("grid-0") == 1
+    assert "report-0" not in fake.calls
+    calls = len(fake.calls)
+    assert fake.launch("extract", "grid", "report").complete
+    assert sorted(fake.calls[calls:]) == ["grid-0", "report-0", "report-1"]
+    fake.launch("extract", "grid", "report")
+    assert len(fake.calls) == calls + 3, "all is done"
+
+
+def test_other_flags_do_a_step_and_those_after_it_again(fake):
+    fake.launch("extract", "grid")
+    (fake.folder / "calls").unlink()
+    fake.launch("extract")
+    assert fake.calls == []
+    fake.launch("extract", "grid", flags="# other\n")
+    assert sorted(fake.calls) == ["extract-0", "extract-1", "grid-0", "grid-1"]
+
+
+def test_a_task_that_dies_in_every_round_ends_the_run(fake):
+    fake.codes(extract_1=["kill", 1])
+    with pytest.raises(UnfinishedError, match="extract-1 died 2 times"):
+        fake.launch("extract", "grid", rounds=2)
+    assert "grid-0" not in fake.calls
+    with pytest.raises(Refusal, match="--cluster=local"):
+        fake.launch("extract", cluster="kubernetes", image="isogloss", python=None)
+
+
+def test_a_step_alone_refuses_to_start_before_its_input_is_done(fake):
+    """As on a cluster, where nobody watches."""
+    fake.launch("extract", "grid", shards=1)
+    (fake.run / "exit" / "extract-0").write_text("2\n")
+    (fake.run / "exit" / "grid-0").unlink()
+    done = subprocess.run(["bash", fake.run / "grid.sh", "0"], capture_output=True, text=True, check=False)
+    assert (done.returncode, fake.records["grid-0"]) == (0, 2)
+    assert "extract-0 isn't done" in done.stderr
+
+
+def test_one_job_may_have_two_steps_and_one_that_is_not_divided_has_one_task(fake):
+    summary = fake.launch("extract-a", "extract-b", "bench")
+    assert summary.tasks == {"extract-a": 2, "extract-b": 2, "bench": 1}
+    assert "num_shards" not in (fake.run / "bench.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "message"),
+    [
+        (["extrakt.flags"], "", "named after a job.*extract.*grid"),
+        (["launch.flags"], "", "named after a job"),
+        (["grid.flags"], "--stor=x", "grid.flags: Unknown command line flag 'stor'"),
+        (["grid.flags", "more/grid.flags"], "", "one name"),
+        (["grid.flags"], "#SBATCH --array=0-3", "--array=0-3 is set by launch"),
+        ([], "", "name the flag files"),
+    ],
+)
+def test_flag_files_are_checked_before_anything_runs(fake, names, text, message):
+    (fake.folder / "more").mkdir()
+    for name in names:
+        (fake.folder / name).write_text(text)
+    paths = tuple(str(fake.folder / name) for name in names)
+    with pytest.raises(Refusal, match=message):
+        launch.run(LaunchConfig(cluster="local", run=fake.run, shards=2, flagfiles=paths))
+    assert not fake.run.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cluster": "kubernetes"}, "--image"),
+        ({"sbatch": "--gpus=1"}, "--sbatch goes with"),
+        ({"cluster": "slurm", "sbatch": "-a 3"}, "set by launch"),
+        ({"env": ("A B",)}, "NAME=VALUE"),
+        ({"resources": ("gpu=1",)}, "kubernetes only"),
+    ],
+)
+def test_options_that_contradict_each_other(tmp_path, options, message):
+    with pytest.raises(Refusal, match=message):
+        LaunchConfig(**{"cluster": "local", "run": tmp_path, "shards": 1, "flagfiles": ("a",)} | options)
+
+
+def test_environment_variables_reach_the_tasks(fake):
+    fake.python.write_text(f"#!/bin/bash\nenv > '{fake.folder}/env'\n")
+    fake.launch("bench", env=("HF_HUB_OFFLINE=1", "WORDS=a 'b' $c"))
+    assert {"HF_HUB_OFFLINE=1", "WORDS=a 'b' $c"} <= set((fake.folder / "env").read_text().splitlines())
+
+
+def test_each_process_has_a_gpu_of_its_own(fake):
+    line = f"echo $CUDA_VISIBLE_DEVICES >> '{fake.folder}/gpus'; sleep 0.3"
+    fake.python.write_text(f"#!/bin/bash\n{line}\n")
+    fake.launch("extract", shards=3, gpus=2)
+    assert set((fake.folder / "gpus").read_text().split()) == {"0", "1"}
+
+
+def test_a_stopped_launch_leaves_no_task_behind(fake):
+    """Its tasks end first, with a record, and only then it ends itself."""
+    sleeper = fake.folder / "sleeper"
+    sleeper.write_text("#!/bin/bash\necho $$ > pid\nexec sleep 60\n")
+    sleeper.chmod(0o755)
+    (fake.folder / "bench.flags").write_text("")
+    line = command("--cluster=local", f"--run={fake.run}", "--shards=1", f"--python={sleeper}")
+    process = subprocess.Popen([*line, "bench.flags"], cwd=fake.folder, stdout=-1, stderr=-1, text=True)
+    while not (fake.folder / "pid").exists() or not (fake.folder / "pid").read_text():
+        time.sleep(0.02)
+    pid = int((fake.folder / "pid").read_text())
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert json.loads(out)["interrupted"]
+    assert fake.records == {"bench-0": 143}
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+
+
+def test_a_dry_run_shows_scripts_and_what_each_step_costs(fake, speech, model_folder):
+    store = fake.folder / "store"
+    (fake.folder / "extract.flags").write_text(
+        f"--corpus=manifest:{speech}\n--model={model_folder}\n--store={store}\n"
+    )
+    (fake.folder / "grid.flags").write_text(f"--store={store}\n--grid={fake.folder}/grid.zarr\n")
+    line = command("--cluster=local", f"--run={fake.run}", "--shards=2")
+    done = subprocess.run(
+        [*line, "extract.flags", "grid.flags", "--dry_run"],
+        cwd=fake.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)["plan"]
+    assert plan["extract_utterances"] == 20
+    assert (plan["tasks"], plan["files"]) == (4, 20)
+    assert plan["extract_tasks"] == plan["grid_tasks"] == 2
+    assert "--shard_index=" in done.stderr
+    assert "grid: can't be estimated before the steps before it are done" in done.stderr
+    assert not fake.run.exists()
+    assert not store.exists()
+
+
+def test_a_name_with_other_letters_is_refused(tmp_path):
+    path = tmp_path / "extract-a b.flags"
+    path.write_text("")
+    with pytest.raises(Refusal, match="letters, digits"):
+        steps.read_steps([str(path)], 1)

@@ -1,0 +1,119 @@
+"""Data sets of a hub on this machine: what is asked of it, how many bytes it sends, and once only."""
+
+import re
+
+import pyarrow as pa
+import pytest
+
+from isogloss.engine.corpora import corpus, presets
+
+FLEURS = "mteb/fleurs"
+ROWS, SAMPLES = 24, 60_000
+PROGRAM = """
+import sys, time
+from isogloss.engine.corpora import audio, corpus
+spec, columns, language, *decode = sys.argv[1:]
+start = time.monotonic()
+opened = corpus.open_corpus(spec, tuple(filter(None, columns.split(","))))
+listing = opened.listing(language, "all")
+print(opened.description, listing.sha256())
+print(*(utterance.name for utterance in listing.utterances))
+if decode != ["text"]:
+    print(*(audio.samples(utterance.source) for utterance in listing.utterances))
+if decode == ["decode"]:
+    print(sum(len(audio.decode(utterance.source)) for utterance in listing.utterances))
+"""
+
+
+@pytest.fixture
+def fleurs(hub, table, wav):
+    """FLEURS as on the hub: a card that names configurations, 16 bytes of text a row, 120 kB of audio."""
+    sounds = [(f"{row:02}.wav", wav(SAMPLES + row)) for row in range(ROWS)]
+    content = table(
+        {
+            "id": pa.array(range(ROWS), pa.int32()),
+            "num_samples": pa.array([SAMPLES + row for row in range(ROWS)], pa.int32()),
+            "transcription": [f"texte {row}" for row in range(ROWS)],
+            "raw_transcription": [f"Texte {row}." for row in range(ROWS)],
+            "gender": pa.array([row % 2 for row in range(ROWS)], pa.int64()),
+        },
+        sounds,
+        labels={"gender": ["male", "female", "other"]},
+    )
+    names = ("fr_fr", "en_us")
+    lines = [f"- config_name: {c}\n  data_files:\n  - split: test\n    path: {c}/test-*" for c in names]
+    card = "---\nconfigs:\n" + "\n".join(lines) + "\n---\n"
+    files = {f"{c}/test-00000-of-00001.parquet": content for c in names}
+    hub.files[FLEURS] = {"README.md": card.encode(), **files}
+    hub.commit = presets.FLEURS_COMMIT
+    return hub
+
+
+def test_a_listing_reads_no_audio_and_processes_download_a_file_once(fleurs, tmp_path, finish):
+    hub, audio_bytes = fleurs, ROWS * 2 * SAMPLES
+    names = " ".join(f"{row}.0" for row in range(ROWS))
+    lengths = " ".join(str(SAMPLES + row) for row in range(ROWS))
+    first, _ = finish(hub.python(tmp_path, PROGRAM, "fleurs:test", "", "fr_fr"))
+    assert first.splitlines()[1:] == [names, lengths]
+    assert 0 < hub.sent() < audio_bytes / 10
+    assert len(hub.asked) < 25
+    del hub.asked[:]
+    shards = [hub.python(tmp_path, PROGRAM, "fleurs:test", "", "fr_fr", "decode") for _ in range(2)]
+    total = sum(SAMPLES + row for row in range(ROWS))
+    assert [finish(shard)[0] for shard in shards] == [f"{first}{total}\n"] * 2
+    assert hub.downloads() == [f"{hub.commit}/fr_fr/test-00000-of-00001.parquet"]
+    assert not [
+        path for _, path, _ in hub.asked if "/api/datasets/" in path
+    ]  # the first process kept the rows
+    del hub.asked[:]
+    offline = {"HF_HUB_OFFLINE": "1"}
+    again, _ = finish(hub.python(tmp_path, PROGRAM, "fleurs:test", "", "fr_fr", "decode", **offline))
+    assert again == f"{first}{total}\n"
+    _, errors = finish(hub.python(tmp_path, PROGRAM, "fleurs:test", "", "en_us", **offline), 1)
+    assert re.search(r"not in the cache .*jobs\.fetch. with the same --corpus", errors)
+    assert not hub.asked
+
+
+def test_a_branch_is_pinned_and_kept_for_offline_runs(fleurs, tmp_path, finish):
+    """A data set by columns; the commit is in the description and in the listing's hash."""
+    hub, commit = fleurs, fleurs.commit
+    run = (PROGRAM, f"hub:{FLEURS}@main:test", "sentence=id,transcription=raw_transcription", "fr_fr", "text")
+    found, _ = finish(hub.python(tmp_path, *run))
+    assert found.startswith(f"hub:{FLEURS}@{commit}:test ")
+    hub.commit = "f" * 40
+    moved, _ = finish(hub.python(tmp_path, *run))
+    assert moved.startswith(f"hub:{FLEURS}@{'f' * 40}:test ")
+    assert moved.split()[1] != found.split()[1]
+    del hub.asked[:]
+    assert finish(hub.python(tmp_path, *run, HF_HUB_OFFLINE="1"))[0] == moved
+    _, errors = finish(hub.python(tmp_path, *run[:-1], HF_HUB_OFFLINE="1"), 1)
+    assert "fr_fr/test-00000-of-00001.parquet: not in the cache" in errors  # its audio, before any is decoded
+    assert not hub.asked
+
+
+def test_hub_out_of_reach(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match=r"mteb/fleurs.*not in the cache.*jobs\.fetch.*HF_HOME"):
+        corpus.open_corpus("fleurs").listing("fr_fr")
+    with pytest.raises(ValueError, match=r"a/b@main: not in the cache"):
+        corpus.open_corpus("hub:a/b", ["sentence=id"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "columns", "rule"),
+    [
+        ("hub:a/b", (), r"name the column of the sentence's id.*--columns=sentence=COLUMN"),
+        ("hub:a/b", ("id",), r"must be ROLE=COLUMN pairs.*roles are sentence, audio.*got 'id'"),
+        ("hub:a/b", ("sentence=a", "sentence=b"), "each role once"),
+        ("hub:a/b", ("speaker=a",), "roles are sentence"),
+        ("manifest:a.tsv", ("sentence=a",), r"--columns is for data sets of the hub \(fleurs, covost2"),
+        ("hub:no such thing", ("sentence=a",), "must be one of: fleurs, "),
+        ("hub", ("sentence=a",), "must be one of: fleurs, "),
+        ("covost2:a:b:c", (), "must be one of: fleurs, "),
+    ],
+)
+def test_refuses_before_anything_is_asked(spec, columns, rule):
+    with pytest.raises(ValueError, match=rule):
+        corpus.open_corpus(spec, columns)

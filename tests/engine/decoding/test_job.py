@@ -1,0 +1,126 @@
+"""What transcribe and align share: shares of the work, resuming, other settings, kills."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import types
+
+import pandas as pd
+import pytest
+
+from isogloss.engine.alignment import align
+from isogloss.engine.transcription import transcribe
+
+PARTS = "parts/[!.]*.parquet"  # no drafts
+OTHER = {"transcribe": ({"num_beams": 2}, {"exit_norm": "true"}), "align": ({"text": "decoded"},)}
+OWN = {"out", "done", "skipped", "seconds", "audio_seconds_per_second", "plan", "programs"}  # of a run
+WRITES = {"transcribe": "summary", "align": "table"}  # field of the path of its main table
+
+
+@pytest.fixture(params=OTHER)
+def whole(request, transcribed, aligned):
+    """A job, its configuration, and its summary of an undisturbed run."""
+    config, summary = {"transcribe": transcribed, "align": aligned}[request.param]
+    run = {"transcribe": transcribe.run, "align": align.run}[request.param]
+    return types.SimpleNamespace(name=request.param, run=run, config=config, summary=summary)
+
+
+@pytest.fixture
+def again(whole, tmp_path):
+    """Configuration to run again in a copy of the results."""
+    shutil.copytree(whole.config.out, tmp_path / "out")
+    return dataclasses.replace(whole.config, out=tmp_path / "out")
+
+
+def results(whole, summary):
+    """Fields of the results, and not of one run."""
+    return {key: value for key, value in vars(summary).items() if key not in OWN | {WRITES[whole.name]}}
+
+
+def test_a_second_run_does_nothing_and_a_lost_part_is_made_again(whole, again, files):
+    made = files(whole.config.out)
+    second = whole.run(again)
+    assert (second.done, second.skipped) == (0, 20)
+    assert results(whole, second) == results(whole, whole.summary)
+    assert files(again.out) == made
+    sorted(again.out.glob(PARTS))[1].unlink()
+    third = whole.run(again)
+    assert (third.done, third.skipped) == (7, 13)
+    assert files(again.out) == made
+
+
+def test_shards_divide_the_units_and_the_last_writes_the_tables(whole, tmp_path, files):
+    halves = [dataclasses.replace(whole.config, out=tmp_path, shard_index=i, num_shards=2) for i in (1, 0)]
+    done = [whole.run(half) for half in halves]
+    path = WRITES[whole.name]
+    assert [(d.done, d.waiting, vars(d)[path] is None) for d in done] == [(13, 1, True), (7, 0, False)]
+    assert pathlib.Path(vars(done[1])[path]).is_file()
+    assert files(tmp_path) == files(whole.config.out)
+
+
+def test_rows_of_a_step_may_change_between_runs(whole, again, files):
+    """Finished units stay as they are; of new ones only the last bits of probabilities may differ."""
+    kept = {path: path.read_bytes() for path in sorted(again.out.glob(PARTS))[:2]}
+    sorted(again.out.glob(PARTS))[2].unlink()
+    rest = whole.run(dataclasses.replace(again, decoder_rows=3))
+    assert (rest.done, rest.skipped, rest.plan["decoder_rows"]) == (6, 14, 3)
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert files(again.out).keys() == files(whole.config.out).keys()
+    for file in whole.config.out.glob("*.parquet"):
+        found, made = (pd.read_parquet(out / file.name) for out in (again.out, whole.config.out))
+        pd.testing.assert_frame_equal(found, made, rtol=1e-5)
+
+
+def test_results_of_other_settings_are_not_mixed(whole):
+    for change in OTHER[whole.name]:
+        with pytest.raises(ValueError, match="holds results of other settings"):
+            whole.run(dataclasses.replace(whole.config, **change))
+
+
+def test_a_model_is_known_by_its_weights_wherever_they_lie(whole, again, tmp_path, files):
+    shutil.copytree(whole.config.model, tmp_path / "renamed")
+    moved = whole.run(dataclasses.replace(again, model=str(tmp_path / "renamed")))
+    assert (moved.done, moved.skipped) == (0, 20)
+    settings = f"{whole.name}.json"
+    assert json.loads((again.out / settings).read_text())["model"] == "renamed"
+    found, made = (files(out) for out in (again.out, whole.config.out))
+    assert {name for name in made if found[name] != made[name]} == {settings}
+
+
+def test_dry_run_writes_nothing(whole, tmp_path):
+    done = whole.run(dataclasses.replace(whole.config, out=tmp_path / "never", dry_run=True))
+    exits = {"transcribe": 4, "align": 1}[whole.name]
+    assert [done.plan[name] for name in ("units", "utterances", "exits")] == [3, 20, exits]
+    assert done.plan["encoder_flops"] > 0
+    assert done.plan["decoder_flops"] > 0
+    assert done.done == 0
+    assert not (tmp_path / "never").exists()
+
+
+MOMENTS = ((PARTS, 1), ("*.csv", 1))
+
+
+@pytest.mark.parametrize("moments", [MOMENTS[:1], pytest.param(MOMENTS, marks=pytest.mark.deep)])
+def test_killed_and_run_again_as_a_real_process(whole, job, tmp_path, files, written, moments):
+    """Killed with one part on disk, and while tables are written; twice a process runs to its end."""
+    config, out, parts = whole.config, tmp_path / "out", {}
+    process = job(
+        whole.name, f"--corpus={config.corpus}", f"--model={config.model}", f"--out={out}",
+        f"--states={','.join(config.states) or 'all'}", f"--exit_norm={config.exit_norm}",
+        f"--stand_in={','.join(config.stand_in)}",
+    )  # fmt: skip
+    assert process.summary()["done"] == 20
+    undisturbed = out.rename(tmp_path / "undisturbed")
+    for pattern, count in moments:
+        assert process.killed(lambda pattern=pattern, count=count: len(written(out, pattern)) >= count)
+        after = written(out, PARTS)
+        assert parts.items() <= after.items(), "something done was lost or done again"
+        parts = after
+    (out / "summary.parquet").unlink(missing_ok=True)
+    done = process.summary()
+    assert done["done"] + done["skipped"] == 20
+    assert parts.items() <= written(out, PARTS).items()
+    assert done["skipped"] == 20 or len(parts) < 3
+    assert files(undisturbed).keys() == files(config.out).keys()
+    assert files(out) == files(undisturbed)  # no draft of a killed process, neither

@@ -1,0 +1,112 @@
+"""Check of a corpus: every kind of problem, each with its line."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+from pyarrow import parquet
+
+from isogloss.engine.operations import check
+from isogloss.engine.operations.check_config import CheckConfig
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Recordings: sound ones of 0.5 s, and one of each broken kind."""
+    folder = tmp_path_factory.mktemp("checked")
+    rng = np.random.default_rng(3)
+    for name in ("a", "b", "c", "d"):
+        soundfile.write(folder / f"{name}.wav", 0.1 * rng.standard_normal(RATE // 2), RATE)
+    soundfile.write(folder / "loud.wav", np.clip(3 * rng.standard_normal(RATE // 2), -1, 1), RATE)
+    soundfile.write(folder / "still.wav", np.zeros(RATE // 2), RATE)
+    soundfile.write(folder / "long.wav", 0.1 * rng.standard_normal(int(2.5 * RATE)), RATE)
+    (folder / "text.wav").write_text("not a sound")
+    wave, _ = soundfile.read(folder / "a.wav", dtype="float32")
+    soundfile.write(folder / "again.flac", wave, RATE)
+    return folder
+
+
+@pytest.fixture
+def checked(folder):
+    """Function from lines of a manifest to the configuration that checks it."""
+
+    def config(*lines, **options):
+        head = "language\tsentence\taudio\ttranscription"
+        (folder / "list.tsv").write_text("\n".join((head, *lines)) + "\n")
+        return CheckConfig(corpus=f"manifest:{folder}/list.tsv", **options)
+
+    return config
+
+
+LINES = (
+    "en_us\t1\ta.wav\tone",
+    "en_us\t2\tagain.flac\ttwo",  # line 3
+    "en_us\t3\tstill.wav\tthree",
+    "en_us\t4\tloud.wav\tfour",
+    "en_us\t5\ttext.wav\tfive",  # 6
+    "en_us\t6\tlost.wav\tsix",
+    "en_us\t7\tb.wav\tone",
+    "english\t1\tc.wav\teins",  # 9
+    "ky_kg\t1\td.wav\tbir",
+    "en us\t1\td.wav\tspace",  # 11
+    "en_us\t8\td.wav",
+)
+EXPECTED = [
+    (3, "repeated audio", "en_us 1.0 (a.wav, line 2)"),
+    (4, "silent", ""),
+    (5, "clipped", ""),
+    (6, "broken", "not audio"),
+    (7, "broken", "missing"),
+    (8, "repeated text", "sentence 7 has the text of sentence 1"),
+    (9, "unknown language", "write en"),
+    (10, "no language token", "stand_in"),
+    (11, "manifest", "letters, digits"),
+    (12, "manifest", "3 fields"),
+]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "parquet"])
+def test_every_kind_is_found_with_its_line(checked, tmp_path, suffix, capsys):
+    out = tmp_path / f"problems.{suffix}"
+    done = check.run(checked(*LINES, out=out))
+    assert (done.recordings, done.languages, done.complete) == (9, 3, False)
+    assert done.problems["broken"] == 2
+    if suffix == "parquet":
+        rows = parquet.ParquetFile(out).read().to_pylist()
+    else:
+        head, *lines = (line.split("\t") for line in out.read_text().splitlines())
+        rows = [dict(zip(head, line, strict=True)) for line in lines]
+    assert [(int(row["line"]), row["problem"]) for row in rows] == [row[:2] for row in EXPECTED]
+    assert all(part in row["detail"] for row, (_, _, part) in zip(rows, EXPECTED, strict=True))
+    assert "again.flac" in capsys.readouterr().err
+    assert "10 problems (2 broken" in done.sentence(checked(*LINES))
+
+
+def test_the_window_is_that_of_the_model(checked, reader):
+    lines = ("en\t1\tlong.wav\t", "fr\t1\ta.wav\t")
+    assert check.run(checked(*lines)).complete
+    found = check.run(checked(*lines, model=str(reader)))
+    assert found.problems == {"long": 1}
+    english = check.run(checked("de\t1\ta.wav\t", model=str(reader)))
+    assert english.problems == {"no language token": 1}
+
+
+def test_a_dry_run_reads_no_audio_and_writes_nothing(checked, tmp_path):
+    config = checked(*LINES, out=tmp_path / "problems.tsv", dry_run=True)
+    done = check.run(config)
+    assert done.plan == {"recordings": 9}
+    assert done.problems == {"manifest": 2, "unknown language": 1, "no language token": 1}
+    assert not config.out.exists()
+
+
+def test_what_cannot_be_opened_is_refused(checked, folder, tmp_path):
+    (folder / "commas.tsv").write_text("language,sentence,audio\nen,1,a.wav\n")
+    with pytest.raises(ValueError, match="separated by commas"):
+        check.run(CheckConfig(corpus=f"manifest:{folder}/commas.tsv"))
+    with pytest.raises(ValueError, match="has no language 'zz'"):
+        check.run(checked(*LINES, languages=("zz",)))
+    with pytest.raises(ValueError, match=r"must end in \.tsv or \.parquet"):
+        dataclasses.replace(checked(*LINES), out=tmp_path / "problems.csv")

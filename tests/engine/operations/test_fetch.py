@@ -1,0 +1,100 @@
+"""The fetch job against a hub on this machine: what it counts and sends, and later runs offline."""
+
+import json
+
+import hub_stand_in
+import pytest
+from hub_stand_in import finish, table, wav
+
+from isogloss.engine.operations import fetch
+from isogloss.engine.operations.fetch_config import FetchConfig
+
+LISTED = """
+from isogloss.engine.corpora import audio, corpus
+[utterance] = corpus.open_corpus("hub:o/set:fr", ["sentence=id"]).listing("fr").utterances
+print(len(audio.decode(utterance.source)))
+"""
+OPENED = """
+from isogloss.engine.checkpoints import checkpoint, huggingface
+from isogloss.engine.whisper.tokenizer import Tokens
+checkpoint.load_checkpoint("o/whisper")
+Tokens.load("o/whisper")
+print(huggingface.optional_file("o/whisper", "normalizer.json", None))
+"""
+FETCH = "-m isogloss.jobs.fetch"
+
+
+@pytest.fixture
+def hub():
+    with hub_stand_in.running() as server:
+        yield server
+
+
+@pytest.fixture
+def filled(hub):
+    """A data set of two languages and a sentence encoder in two formats."""
+    for language in ("fr", "en"):
+        content = table({"id": ["a"]}, [("a.wav", wav(60_000))])
+        hub.files.setdefault("o/set", {})[f"{language}/test-00000-of-00001.parquet"] = content
+    hub.files["sentence-transformers/small"] = {
+        "config.json": b"{}",
+        "modules.json": b"[]",
+        "model.safetensors": bytes(200_000),
+        "pytorch_model.bin": bytes(200_000),
+        "onnx/model.onnx": bytes(200_000),
+    }
+    return hub
+
+
+def test_fetched_once_then_without_a_network(filled, tmp_path):
+    hub = filled
+    corpus = ["--corpus=hub:o/set", "--columns=sentence=id", "--languages=fr"]
+    flags = [*corpus, "--sentence_encoder=small"]
+    content = len(hub.files["o/set"]["fr/test-00000-of-00001.parquet"])
+    expected = {"files": 4, "bytes": content + 200_004}
+    output, _ = finish(hub.python(tmp_path, FETCH, *flags, "--dry_run"))
+    assert json.loads(output)["plan"] == expected
+    assert not hub.downloads()
+    output, errors = finish(hub.python(tmp_path, FETCH, *flags))
+    done = json.loads(output)
+    assert {name: done[name] for name in expected} == expected
+    assert done["environment"] == {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    assert f"export HF_HOME={tmp_path} HF_HUB_OFFLINE=1" in errors
+    assert sorted(hub.downloads()) == [
+        f"{hub.commit}/fr/test-00000-of-00001.parquet",
+        f"{hub.commit}/model.safetensors",
+    ]
+    del hub.asked[:]
+    output, errors = finish(hub.python(tmp_path, FETCH, *flags))
+    assert json.loads(output)["plan"] == {"files": 0, "bytes": 0}
+    assert "all was fetched before" in errors
+    assert not hub.downloads()
+    del hub.asked[:]
+    assert finish(hub.python(tmp_path, LISTED, **done["environment"]))[0] == "60000\n"
+    _, errors = finish(hub.python(tmp_path, FETCH, *flags, **done["environment"]), 2)
+    assert "HF_HUB_OFFLINE forbids to ask the hub; unset it" in errors
+    assert not hub.asked
+
+
+def test_refuses_a_job_without_work_and_says_what_the_hub_lacks(filled, tmp_path):
+    with pytest.raises(ValueError, match="name what to fetch"):
+        FetchConfig()
+    _, errors = finish(filled.python(tmp_path, FETCH, "--model=o/none"), 2)
+    assert "error: o/none: not on the hub, or not in reach" in errors
+
+
+def test_a_model_is_opened_as_other_jobs_do(filled, tmp_path, reader):
+    """So that nothing of it is asked for later, files that it doesn't have neither."""
+    hub = filled
+    hub.files["o/whisper"] = {path.name: path.read_bytes() for path in reader.iterdir()}
+    finish(hub.python(tmp_path, FETCH, "--model=o/whisper"))
+    del hub.asked[:]
+    assert finish(hub.python(tmp_path, OPENED, HF_HUB_OFFLINE="1"))[0] == "None\n"
+    assert not hub.asked
+
+
+def test_caches_elsewhere_are_named(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", "/a")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/b")
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", "/a/assets")
+    assert fetch._environment() == {"HF_HOME": "/a", "HF_HUB_CACHE": "/b", "HF_HUB_OFFLINE": "1"}

@@ -1,0 +1,187 @@
+"""Status of stores, grids and runs, whole and half-done."""
+
+import json
+import pathlib
+import shutil
+import time
+
+import pytest
+
+from isogloss.engine.activations import extract
+from isogloss.engine.activations.extract_config import ExtractConfig
+from isogloss.engine.cluster.run_folder import Launched, LaunchedStep, RunFolder
+from isogloss.engine.operations import pace, status
+from isogloss.engine.operations.status_config import StatusConfig
+from isogloss.engine.operations.tally import Count
+from isogloss.engine.retrieval import grid
+from isogloss.engine.retrieval.grid_config import GridConfig
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, speech, model_folder):
+    """Folder of a store and a grid: one recording of "aa" is broken, two of "cc" are left out."""
+    folder = tmp_path_factory.mktemp("status")
+    shutil.copytree(speech.parent, folder / "speech")
+    (folder / "speech" / "aa-1.wav").write_text("not a sound")
+    extract.run(
+        ExtractConfig(
+            corpus=f"manifest:{folder}/speech/speech.tsv",
+            model=str(model_folder),
+            store=folder / "store",
+            states=("0", "final"),
+            long="skip",
+        )
+    )
+    grid.run(GridConfig(store=folder / "store", grid=folder / "grid.zarr"))
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy of it."""
+    shutil.copytree(made, tmp_path / "made")
+    return tmp_path / "made"
+
+
+def test_utterances_by_language(folder, capsys):
+    for shard in sorted((folder / "store" / "bb.zarr" / "states").glob("c.*"))[:3]:
+        shard.unlink()
+    found = status.run(StatusConfig(store=folder / "store"))
+    languages = found.parts["language"]
+    left_out = {code: count.left_out for code, count in languages.items()}
+    assert sum(left_out.values()) == found.left_out > 0
+    assert languages["aa"].failed == found.failed == 1
+    assert (languages["bb"].left, found.plan) == (3, {"left": 3})
+    assert found.total == 20 == found.done + found.failed + found.left_out + 3
+    assert "not audio" in found.reasons["aa s1.0"]
+    shown = capsys.readouterr().err
+    assert "aa-1.wav" in shown
+    assert found.sentence(StatusConfig(store=folder / "store")).startswith(
+        f"{found.done} of 20 utterances are stored in {folder}/store, 1 failed"
+    )
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_units_by_language_and_state(folder, flat):
+    """A unit whose chunks aren't all there isn't done; keys of format 1 have a folder for each index."""
+    (folder / "grid.zarr" / "dtw" / "c.0.1.0.0").unlink()  # aa-bb at the last state
+    (folder / "grid.zarr" / "seqsim" / "c.2.0.0.0").unlink()
+    if not flat:
+        for path in (folder / "grid.zarr").glob("*/c.*"):
+            whole = path.parent / path.name.replace(".", "/")
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(whole)
+    found = status.run(StatusConfig(grid=folder / "grid.zarr"))
+    assert (found.done, found.total) == (4, 6)
+    assert {code: count.left for code, count in found.parts["language"].items()} == {
+        "aa": 1,
+        "bb": 2,
+        "cc": 1,
+    }
+    assert found.parts["state"] == {"0": Count(done=2, total=3), "final": Count(done=2, total=3)}
+
+
+def test_a_run_by_its_records_and_logs(folder):
+    run = RunFolder(path=folder / "run")
+    run.make()
+    steps = {"extract": LaunchedStep(job="extract", tasks=2), "grid": LaunchedStep(job="grid", tasks=3)}
+    run.write_launched(Launched(cluster="local", rounds=3, steps=steps))
+    flags = {
+        "extract": f"--store={folder}/store",
+        "grid": f"--store={folder}/store\n--grid={folder}/grid.zarr",
+    }
+    for name, text in flags.items():
+        (run.path / f"{name}.flags").write_text(f"{text}\n")
+    ended = {"extract-0": 0, "extract-1": 3, "grid-0": 2, "grid-1": 1}
+    for task, code in ended.items():
+        (run.path / "exit" / task).write_text(f"{code}\n")
+    logs = {
+        "extract-1": json.dumps({"failed": {"aa s1.0": "not audio"}}) + "\nstored 12 of 13 utterances",
+        "grid-0": "error: no memory\n",
+        "grid-1": "Traceback (most recent call last):\nOSError: stale file handle\n",
+    }
+    for task, text in logs.items():
+        (run.path / "logs" / f"{task}.log").write_text(text)
+    found = status.run(StatusConfig(run=run.path))
+    assert found.parts["step"] == {
+        "extract": Count(done=2, total=2),
+        "grid": Count(done=0, total=3, failed=2),
+    }
+    assert found.parts["units of grid"]["grid"] == Count(done=6, total=6)
+    assert found.parts["utterances of extract"]["aa"].failed == 1
+    assert {task: found.reasons[task] for task in ("extract-1 aa s1.0", "grid-0", "grid-1")} == {
+        "extract-1 aa s1.0": "not audio",
+        "grid-0": "no memory",
+        "grid-1": "OSError: stale file handle",
+    }
+    assert found.sentence(StatusConfig(run=run.path)).startswith("2 of 5 tasks are done in")
+
+
+@pytest.mark.parametrize("count", [40, 5000])
+def test_rate_and_time_left(tmp_path, monkeypatch, count):
+    """One file every two seconds until now, after a pause of two hours; of many a sample is asked."""
+    now = 1_800_000_000.0
+    times = {tmp_path / str(i): now - 2 * i - (7200 if i > count // 2 else 0) for i in range(count)}
+    monkeypatch.setattr(pace.objects, "times", lambda places: [times[place] for place in places])
+    found = pace.pace(count, list(times).__getitem__, 300, now)
+    assert found.per_hour == pytest.approx(1800, rel=0.2)
+    assert found.seconds_left == pytest.approx(600, rel=0.2)
+    assert found.idle_seconds <= 20
+    later = pace.pace(count, list(times).__getitem__, 300, now + 500)
+    assert (later.seconds_left, later.idle_seconds >= 500) == (None, True)
+    assert pace.pace(0, list(times).__getitem__, 3) == pace.Pace()
+
+
+@pytest.mark.parametrize("options", [("store",), ("grid",), ("run",), (), ("store", "run")])
+def test_what_is_not_there_is_refused(tmp_path, options):
+    with pytest.raises(ValueError, match=r"no language|no grid|no run was launched|give one of"):
+        status.run(StatusConfig(**dict.fromkeys(options, tmp_path / "nothing")))
+
+
+LANGUAGES, ROWS, STATES, MEASURES = 102, 763, 34, ("seqsim", "meanpool", "dtw")
+
+
+@pytest.mark.deep
+def test_all_of_fleurs_within_seconds(folder, job, tmp_path):
+    """77,826 utterances, and 175,134 units of three measures: stores and grid as they are, files empty."""
+    for number in range(LANGUAGES):
+        _store(folder / "store" / "aa.zarr", tmp_path / "store" / f"l{number:03}.zarr")
+    _grid(folder / "grid.zarr", tmp_path / "grid.zarr")
+    pairs = LANGUAGES * (LANGUAGES - 1) // 2
+    for option, done in (("store", LANGUAGES * ROWS), ("grid", pairs * STATES)):
+        asking = job("status", f"--{option}={tmp_path}/{option}{'.zarr' * (option == 'grid')}")
+        start = time.monotonic()
+        summary = asking.summary()
+        assert (summary["done"], summary["total"]) == (done, done)
+        took = time.monotonic() - start
+        print(f"status of {option}: {took:.2f} s, {summary['seconds']} s of them its own")
+        assert took < 5  # one second on a quiet core
+
+
+def _store(one: pathlib.Path, path: pathlib.Path) -> None:
+    (path / "states").mkdir(parents=True)
+    metadata = json.loads((one / "zarr.json").read_text())
+    arrays = metadata["consolidated_metadata"]["metadata"]
+    arrays["utterance"]["shape"] = [ROWS]
+    arrays.pop("place", None)
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    for row in range(ROWS):
+        (path / "states" / f"c.{row}.0.0.0").touch()
+
+
+def _grid(one: pathlib.Path, path: pathlib.Path) -> None:
+    path.mkdir()
+    metadata = json.loads((one / "zarr.json").read_text())
+    codes = [f"l{number:03}" for number in range(LANGUAGES)]
+    pairs = [f"{a}-{b}" for i, a in enumerate(codes) for b in codes[i + 1 :]]
+    metadata["attributes"] |= {
+        "pairs": pairs,
+        "states": [str(state) for state in range(STATES)],
+        "languages": json.dumps({code: {} for code in codes}),
+    }
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    for measure in MEASURES:
+        (path / measure).mkdir()
+        for pair in range(len(pairs)):
+            for state in range(STATES):
+                (path / measure / f"c.{pair}.{state}.0.0").touch()

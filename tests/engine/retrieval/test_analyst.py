@@ -1,0 +1,80 @@
+"""The first lines of an analyst work on stores, grids and tables, with the libraries that people have."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from pyarrow import parquet
+
+from isogloss.engine.retrieval import report
+from isogloss.engine.runtime.version import isogloss_version
+
+
+@pytest.fixture
+def grid(spoken):
+    return xr.open_zarr(spoken / "grid.zarr")
+
+
+@pytest.fixture
+def store(spoken):
+    return xr.open_zarr(spoken / "store" / "aa.zarr")
+
+
+def test_plots(grid, store):
+    grid.seqsim.sel(pair="aa-bb", state="final").plot()
+    assert plt.gca().get_xlabel().startswith("candidate")
+    plt.close()
+    grid["frames"].plot()
+    plt.close()
+    store.states.sel(utterance="s3.0", state="final").plot()
+    plt.close()
+
+
+def test_a_grid_and_a_store_become_netcdf(grid, store, tmp_path):
+    """NetCDF has no float16: a store is written as float32."""
+    for dataset in (grid, store.astype("float32")):
+        dataset.to_netcdf(tmp_path / "it.nc", engine="scipy")
+        with xr.open_dataset(tmp_path / "it.nc", engine="scipy") as found:
+            assert found.attrs["isogloss_version"] == isogloss_version()
+            assert found.attrs.keys() == dataset.attrs.keys()
+            xr.testing.assert_allclose(found.load().drop_attrs(), dataset.load().drop_attrs())
+    store.to_netcdf(tmp_path / "it.nc", engine="scipy", encoding={"states": {"dtype": "float32"}})
+
+
+def test_labels_are_ordinary_strings(grid, store):
+    for label in (grid["sentence"], grid["pair"], store["transcription"], store["source"]):
+        assert label.values.astype(str).dtype.kind == "U"
+    assert grid["sentence"].values.astype(str).tolist() == [f"s{i}" for i in range(7)]
+    assert grid.recording.sel(language="cc", sentence="s4") == ""
+    assert grid.frames.sel(language="cc", sentence="s4") == 0
+
+
+def test_a_grid_becomes_a_table(grid):
+    frame = grid.seqsim.sel(state="final").to_dataframe()
+    assert frame["seqsim"].groupby("pair", observed=True).count().to_dict() == {
+        "aa-bb": 49,
+        "aa-cc": 42,
+        "bb-cc": 42,
+    }
+
+
+def test_pandas_reads_each_table_and_parquet_says_its_version(spoken, tmp_path):
+    report.run(report.ReportConfig(grid=spoken / "grid.zarr", out=tmp_path))
+    tables = sorted(tmp_path.glob("*.parquet"))
+    assert len(tables) >= 2
+    for path in tables:
+        assert not pd.read_parquet(path).empty
+        assert parquet.read_schema(path).metadata[b"isogloss_version"].decode() == isogloss_version()
+    ranks = xr.open_zarr(tmp_path / "ranks.zarr")
+    ranks.to_netcdf(tmp_path / "ranks.nc", engine="scipy")
+    assert int(ranks.ranks.max()) <= 7
+
+
+def test_languages_are_opened_together(spoken):
+    pytest.importorskip("dask", reason="xr.open_mfdataset needs dask: pip install dask")
+    paths = sorted((spoken / "store").glob("*.zarr"))
+    nested = {"combine": "nested", "concat_dim": "language", "join": "outer"}
+    found = xr.open_mfdataset(paths, engine="zarr", **nested)
+    assert found.sizes["language"] == 3
+    assert np.isfinite(found.states.isel(language=0, utterance=0, state=0, frame=0)).all()

@@ -1,0 +1,192 @@
+"""The page in a real browser: it is opened, clicked through and read; axe finds nothing serious."""
+
+import importlib.util
+import itertools
+import json
+import pathlib
+import xml.etree.ElementTree as ET
+
+import browser as chromium
+import numpy as np
+import pandas as pd
+import pytest
+
+from isogloss.engine.retrieval import report
+from small_grids import made_grid
+
+pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
+LANGUAGES, N = ("en", "es", "fr"), 24
+STATES = ("0", "1", "final")
+DASH = "\N{EN DASH}"
+PAIR = f"Pair, a {DASH} b"
+READY = "!document.querySelector('main').hidden"
+AXE = pathlib.Path(importlib.util.find_spec("axe_core_python").origin).with_name("axe.min.js")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Page of a grid whose languages meet at state 1, with a hub."""
+    folder = tmp_path_factory.mktemp("page")
+    rng = np.random.default_rng(0)
+    pairs, sentences = list(itertools.combinations(LANGUAGES, 2)), [f"s{i}" for i in range(N)]
+    frames = {
+        code: dict(zip(sentences, rng.integers(50, 400, N).tolist(), strict=True)) for code in LANGUAGES
+    }
+    facts = {
+        code: {"sentences": N, "missing": [], "seconds": 100.0, "truncated": i}
+        for i, code in enumerate(LANGUAGES)
+    }
+    grid = made_grid(
+        folder / "grid.zarr", pairs, sentences, states=STATES, frames=frames, model="base", languages=facts
+    )
+    for p, s in itertools.product(range(3), range(3)):
+        scores = rng.standard_normal((N, N)) + (1.5 + p) * np.eye(N) * (s > 0)
+        scores[:, 7] += 1.5 * s
+        grid.write(p, s, {"seqsim": np.float32(scores), "dtw": np.float32(100 - scores)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_draw", lambda out, results: None)
+        assert report.run(report.ReportConfig(grid=grid.path, out=folder / "out")).complete
+    return (folder / "out" / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium.started(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page at 1400 pixels; afterwards no error may have been written to the console."""
+    browser.open(address, 1400, READY)
+    yield browser
+    assert browser.errors == []
+
+
+def text(page, selector):
+    return page.run(f"document.querySelector({json.dumps(selector)}).textContent")
+
+
+def texts(page, selector):
+    return page.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((each) => each.innerText)")
+
+
+def choose(page, selector, value):
+    page.run(
+        f"{{ const each = document.querySelector({json.dumps(selector)}); each.value = {json.dumps(value)};"
+        "each.dispatchEvent(new Event('input')); each.dispatchEvent(new Event('change')); }"
+    )
+
+
+def click(page, selector):
+    page.run(f"document.querySelector({json.dumps(selector)}).click()")
+
+
+def test_a_correction_changes_cards_curves_and_tables(page):
+    assert texts(page, ".card .name") == ["SeqSim", "DTW", "DTW / (N + M)", "DTW / longer"]
+    assert "Duration alone" in text(page, "#curve")
+    seen = [text(page, part) for part in (".card b", "#detail", "#best tbody")]
+    choose(page, "#correction", "1")
+    chromium.wait(lambda: "CSLS" in text(page, "#map-title"))
+    assert all(
+        now != before
+        for now, before in zip(
+            [text(page, part) for part in (".card b", "#detail", "#best tbody")], seen, strict=True
+        )
+    )
+    assert text(page, "#best-title") == "Best state of each pair, SeqSim, CSLS"
+    assert "10 largest scores" in text(page, "#correction-note")
+    assert "correction=csls" in page.run("location.hash")
+
+
+def test_a_pair_says_its_onset_q_and_hub_by_name(page):
+    choose(page, "#query", "0")
+    choose(page, "#candidate", "2")
+    choose(page, "#state", "0")
+    assert text(page, "#curve-title") == "R@1 along the states, English → French (dashed: back)"
+    assert "English → French: R@1 first exceeds that of duration alone at state 1" in text(page, "#onset")
+    assert "state 0 says nothing about languages" in text(page, "#onset")
+    choose(page, "#state", "2")
+    rows = {row.split("\t")[0]: row.split("\t")[1:] for row in texts(page, "#detail tbody tr")}
+    best = pd.read_parquet(
+        pathlib.Path(page.run("decodeURI(location.pathname)")).with_name("retrieval.parquet")
+    )
+    cell = best.query(
+        "direction == 'en->fr' and state == 'final' and measure == 'seqsim' and correction == 'none'"
+    )
+    assert rows["R@1"][0].startswith(f"{100 * cell.recall_at_1.item():.1f}% [")
+    assert rows["q"][0] == ("< 0.001" if cell.q.item() < 0.001 else f"{cell.q.item():.3f}")
+    assert rows["Hub"][0] == f"sentence {cell.hub.item()}, first for {cell.hub_queries.item():.0f} of {N}"
+    assert page.run("document.querySelector('#detail abbr').title").startswith("Share of queries")
+
+
+def test_tables_sort_and_filter_and_the_address_keeps_both(page):
+    click(page, "#best thead th:nth-child(6) button")
+    assert texts(page, "#best [aria-sort=descending]") != []
+    page.run("document.querySelector('#best thead button').focus()")
+    for kind in ("keyDown", "keyUp"):
+        page.call(
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key="Enter",
+            code="Enter",
+            windowsVirtualKeyCode=13,
+            text="\r",
+        )
+    names = texts(page, "#best tbody th")
+    assert names == sorted(names)
+    assert texts(page, "#best [aria-sort=ascending]") == [PAIR]
+    choose(page, "#best-filter", "spanish")
+    choose(page, "#coverage-filter", "fr")
+    assert texts(page, "#best tbody th") == [f"English {DASH} Spanish", f"Spanish {DASH} French"]
+    assert text(page, "#best-count") == "2 of 3 rows"
+    assert texts(page, "#coverage tbody th") == ["French"]
+    link = page.run("location.href")
+    page.open(link, 1400, READY)
+    assert texts(page, "#best tbody th") == [f"English {DASH} Spanish", f"Spanish {DASH} French"]
+    assert texts(page, "#best [aria-sort=ascending]") == [PAIR]
+    assert page.run("location.href") == link
+
+
+def test_what_is_seen_can_be_downloaded(page):
+    choose(page, "#best-filter", "french")
+    for button in (
+        "best-csv",
+        *(f"{figure}-{form}" for figure in ("map", "curve") for form in ("svg", "png", "csv")),
+    ):
+        click(page, f"#{button}")
+    chromium.wait(lambda: len([*page.downloads.glob("isogloss-*[gv]")]) == 7)
+    files = {path.name: path for path in page.downloads.iterdir()}
+    table = pd.read_csv(files["isogloss-best.csv"])
+    assert len(table) == 2
+    assert table[PAIR].str.contains("French").all()
+    seen = text(page, "#best tbody td:nth-child(5)")
+    assert f"{100 * table['R@1 a → b'][0]:.1f}%" in seen
+    state = text(page, "#state-name")
+    for figure, word in (("map", "Spanish"), ("curve", "Duration alone")):
+        stem = f"isogloss-{figure}-seqsim-none-{state}"
+        drawn = ET.parse(files[f"{stem}.svg"]).getroot()
+        assert word in [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert files[f"{stem}.png"].read_bytes()[1:4] == b"PNG"
+        assert len(pd.read_csv(files[f"{stem}.csv"])) == (6 if figure == "map" else 3)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "light"), (390, "dark")])
+def test_nothing_overflows_and_everything_can_be_reached(browser, address, width, theme):
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    browser.open(f"{address}#pair=en,fr", width, READY)
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    small = browser.run(
+        "[...document.querySelectorAll('button, select, summary, input:not(.card input)')].filter((each) => {"
+        "const { width, height } = each.getBoundingClientRect(); return width && (height < 24 || width < 24);"
+        "}).map((each) => each.outerHTML)"
+    )
+    assert small == []
+    browser.run(AXE.read_text())
+    found = browser.run(
+        "axe.run().then(({ violations }) => violations.map(({ id, impact, nodes }) => "
+        "[impact, id, nodes[0].html, nodes[0].failureSummary]))"
+    )
+    assert found == []
+    assert browser.errors == []

@@ -1,0 +1,148 @@
+"""Stores and grids on storage that fails: a bucket behind a bad network, a folder with errors; long tests."""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import faulty_folder
+import pytest
+from faulty_proxy import Proxy
+
+pytestmark = pytest.mark.deep
+
+
+@pytest.fixture(scope="module")
+def source(speech, model_folder):
+    """Flags of the corpus and the model."""
+    return [f"--corpus=manifest:{speech}", f"--model={model_folder}"]
+
+
+MEASURES = "--measures=seqsim,meanpool"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, job, source):
+    """Folder of a store and a grid."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    job("extract", *source, f"--store={folder}/store").summary()
+    job("grid", f"--store={folder}/store", f"--grid={folder}/grid.zarr", MEASURES).summary()
+    return folder
+
+
+def chunks(s3, url):
+    return sum("/c." in key for key in s3.keys(url))
+
+
+def test_a_bucket_under_eight_kills(undisturbed, s3, source, files, job):
+    url = f"{s3.bucket()}/all"
+    extract = job("extract", *source, f"--store={url}/store")
+    grid = job("grid", f"--store={url}/store", f"--grid={url}/grid.zarr", MEASURES)
+    hits = 0
+    for each, below, counts in ((extract, "store", (1, 5, 10, 15)), (grid, "grid.zarr", (1, 7, 13, 19))):
+        for count in counts:
+            hits += each.killed(lambda: chunks(s3, f"{url}/{below}") >= count)  # noqa: B023
+        each.summary()
+        assert each.summary()["done"] == 0
+    assert hits >= 6  # near its end a job may finish before it is killed
+    held = s3.objects(url)
+    assert {key: held[key] for key in held if not key.endswith(".claim")} == files(undisturbed)
+
+
+def test_a_bucket_behind_a_bad_network(undisturbed, s3, source, files, job, monkeypatch):
+    """A sixth of the requests is broken, and for a while all are."""
+    proxy = Proxy(s3.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+    url = f"{s3.bucket()}/all"
+    try:
+        running = job("extract", *source, f"--store={url}/store").start()
+        while running.poll() is None and chunks(s3, f"{url}/store") < 3:
+            time.sleep(0.05)
+        proxy.down = True
+        threading.Timer(10, setattr, (proxy, "down", False)).start()
+        assert running.wait() == 0
+        assert proxy.counts["down"] > 0
+        shards = [
+            job(
+                "grid",
+                f"--store={url}/store",
+                f"--grid={url}/grid.zarr",
+                MEASURES,
+                "--num_shards=2",
+                f"--shard_index={index}",
+            ).start()
+            for index in (0, 1)
+        ]
+        assert [shard.wait() for shard in shards] == [0, 0]
+    finally:
+        proxy.close()
+    broken = sum(count for what, count in proxy.counts.items() if what not in {"passed", "down"})
+    assert broken > 0.1 * proxy.counts["passed"]
+    held = s3.objects(url)
+    assert {key: held[key] for key in held if not key.endswith(".claim")} == files(undisturbed)
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Function that sets the rules of a folder seen through FUSE, and the folder."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK) or not shutil.which("fusermount3"):
+        pytest.skip("needs /dev/fuse and fusermount3: apt-get install fuse3")
+    backing, mount, rules = tmp_path / "backing", tmp_path / "mount", tmp_path / "rules.json"
+    backing.mkdir()
+    mount.mkdir()
+    rules.write_text("{}")
+    command = [sys.executable, faulty_folder.__file__, str(backing), str(mount), str(rules)]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not mount.is_mount():
+        if server.poll() is not None:
+            pytest.skip(f"FUSE can't mount here: {server.communicate()[1].strip()[-200:]}")
+        time.sleep(0.02)
+
+    def change(**new):
+        changed = rules.with_suffix(".new")
+        changed.write_text(json.dumps(new))
+        changed.rename(rules)
+
+    yield change, mount
+    subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=True)
+    server.communicate()
+
+
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [
+        ("write", errno.EIO),
+        ("write", errno.ENOSPC),
+        ("fsync", errno.EIO),
+        ("rename", errno.EIO),
+        ("write", errno.ESTALE),
+    ],
+)
+def test_a_folder_that_can_not_be_written_to(mounted, undisturbed, source, files, job, operation, error):
+    change, mount = mounted
+    extract = job("extract", *source, f"--store={mount}/store")
+    change(match="/states/c.", **{operation: {"share": 0.3, "errno": error}})
+    done = extract.run()
+    assert done.returncode == 2
+    assert "can't be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    change()
+    extract.summary()
+    found = files(pathlib.Path(mount) / "store")
+    assert {key: found[key] for key in found if "__lock" not in key} == files(undisturbed / "store")
+
+
+def test_a_folder_that_can_not_be_read(mounted, undisturbed, files, job):
+    change, mount = mounted
+    shutil.copytree(undisturbed / "store", mount / "store")
+    grid = job("grid", f"--store={mount}/store", f"--grid={mount}/grid.zarr", MEASURES)
+    change(match="bb.zarr/states/c.", read={"share": 1.0, "errno": errno.EIO})
+    assert list(grid.summary(3)["failed"])
+    change()
+    grid.summary()
+    assert files(mount / "grid.zarr") == files(undisturbed / "grid.zarr")

@@ -1,0 +1,92 @@
+"""A page in headless Chromium, driven over the DevTools protocol."""
+
+import contextlib
+import json
+import pathlib
+import shutil
+import subprocess
+import time
+import urllib.request
+
+from websockets.sync.client import connect
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Browser:
+    """Browser with one page.
+
+    Attributes:
+      errors: texts of exceptions and of console errors so far.
+    """
+
+    def __init__(self, socket, downloads: pathlib.Path):
+        """Listen to a page by its socket; downloads are kept in a folder."""
+        self.socket, self.downloads = socket, downloads
+        self.errors: list[str] = []
+        self.sent = 0
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+
+    def call(self, method, **parameters):
+        """Answer of the browser; events before it are looked through for errors."""
+        self.sent += 1
+        self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
+        while (message := json.loads(self.socket.recv(timeout=20))).get("id") != self.sent:
+            self._note(message)
+        assert "error" not in message, message
+        return message["result"]
+
+    def _note(self, message):
+        given = message.get("params", {})
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.errors.append(json.dumps(given["exceptionDetails"]))
+        if message.get("method") == "Log.entryAdded" and given["entry"]["level"] == "error":
+            self.errors.append(given["entry"]["text"])
+        if message.get("method") == "Runtime.consoleAPICalled" and given["type"] == "error":
+            self.errors.append(json.dumps(given["args"]))
+
+    def open(self, address, width, ready, height=900):
+        """Load a page at a width, until an expression is true."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Page.navigate", url="about:blank")
+        self.call("Page.navigate", url=address)
+        wait(lambda: self.run(f"document.readyState === 'complete' && ({ready})"))
+
+    def run(self, script):
+        """Value of an expression, of which a promise is awaited."""
+        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+
+@contextlib.contextmanager
+def started(folder):
+    """Browser that runs as long as the context."""
+    assert PROGRAM, "the test is skipped without a browser"
+    flags = ("headless", "no-sandbox", "disable-gpu", "remote-debugging-port=0", f"user-data-dir={folder}")
+    command = [PROGRAM, *(f"--{flag}" for flag in flags), "about:blank"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            with connect(_page(folder), max_size=None) as socket:
+                yield Browser(socket, folder / "downloads")
+        finally:
+            process.terminate()
+
+
+def _page(folder):
+    """Address of the socket of the page, once there is one."""
+    port = folder / "DevToolsActivePort"
+    wait(lambda: port.is_file() and "\n" in port.read_text())
+    with urllib.request.urlopen(f"http://127.0.0.1:{port.read_text().split()[0]}/json") as answer:
+        return next(each for each in json.load(answer) if each["type"] == "page")["webSocketDebuggerUrl"]
+
+
+def wait(true, seconds=10):
+    """Return once something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.02)
