@@ -8,6 +8,7 @@ the last bytes of every chunk.
 """
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Mapping
 
@@ -248,6 +249,15 @@ def save(parts: PartFiles, name: str, scored: Scored) -> bool:
 def _write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     with path.open("wb") as file:  # given a name, NumPy would append .npz
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def digest(scored: Scored) -> str:
+    """Hash of a pair's figures, for a pair that has no part."""
+    found = hashlib.sha256(repr((scored.missing, scored.broken)).encode())
+    for name in (*_ARRAYS, "computed"):
+        array: np.ndarray = getattr(scored, name)
+        found.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def load(parts: PartFiles, name: str) -> Scored:

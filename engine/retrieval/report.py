@@ -1,9 +1,9 @@
 """The report job: reads a grid, writes the retrieval table, figures and one HTML page.
 
 The unit of work is a language pair: its scores are read, ranked and stored as a part file under OUT/parts.
-Several processes divide the pairs; a process that finds all parts of the others writes the report. Chunks
-that the grid lacks are reported by name and left blank, and the run continues; a pair that lacks a chunk has
-no part, so the process that writes the report scores it.
+Several processes divide the pairs; one that finds all parts of the others writes the report, unless it is
+written already. Chunks that the grid lacks are reported by name and left blank, and the run continues; a pair
+that lacks a chunk has no part, so the process that writes the report scores it.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.report_config import ReportConfig
-from isogloss.engine.runtime import atomic_write, disk_space, sentences
+from isogloss.engine.runtime import atomic_write, disk_space, sentences, version, written_once
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.place import Place
@@ -43,6 +43,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
+_PAGE = "report.html"
 _LINES = 60  # of the table on the terminal; retrieval.csv has all
 
 
@@ -60,6 +61,7 @@ class ReportSummary:
       failed: chunks that can't be used, each with the reason; of the same pairs.
       rows: rows of the retrieval table.
       report: path of the page; None while other shards are unfinished.
+      written: True if this run wrote it; False if it was there, made of the same figures and options.
       seconds: duration of the run.
       pairs_per_second: throughput.
       plan: work to do: pairs, bytes, FLOPs; with --dry_run also the estimated time.
@@ -72,6 +74,7 @@ class ReportSummary:
     failed: Sequence[str] = ()
     rows: int = 0
     report: str | None = None
+    written: bool = False
     seconds: float
     pairs_per_second: float = 0.0
     plan: Mapping[str, int | float]
@@ -90,7 +93,10 @@ class ReportSummary:
         start = sentences.stored(self.done, self.skipped, 0, "pairs", config.out, config.share)
         if self.report is None:
             return f"{start}; the report waits for {self.waiting:,} pairs of other shards{troubles}"
-        return f"{start}; the report is {self.report}{troubles}"
+        if self.written:
+            start = start.removeprefix("nothing was left to do: ")  # the tables and the page were
+        before = "" if self.written or self.done else ", written before"
+        return f"{start}; the report is {self.report}{before}{troubles}"
 
 
 def run(config: ReportConfig) -> ReportSummary:
@@ -120,13 +126,9 @@ def run(config: ReportConfig) -> ReportSummary:
     else:
         scored |= _score(grid, statistics, [pair for pair in others if not parts.kept(names[pair])])
     missing, failed = _problems(grid, dict(sorted(scored.items())))
-    rows, report = 0, None
+    rows, written = 0, False
     if not waiting:
-
-        def figures_of(pair: int) -> Scored:
-            return scored.get(pair) or pair_metrics.load(parts, names[pair])
-
-        rows, report = _write(config, grid, statistics, figures_of)
+        rows, written = _write_once(config, grid, statistics, parts, scored)
     seconds = time.monotonic() - start
     return ReportSummary(
         done=len(todo),
@@ -135,7 +137,8 @@ def run(config: ReportConfig) -> ReportSummary:
         missing=missing,
         failed=failed,
         rows=rows,
-        report=report,
+        report=None if waiting else str(config.out / _PAGE),
+        written=written,
         seconds=round(seconds, 3),
         pairs_per_second=round(len(todo) / seconds, 3),
         plan=_work(grid, len(todo)),
@@ -201,10 +204,37 @@ def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int],
     return missing, failed
 
 
-def _write(
-    config: ReportConfig, grid: Grid, statistics: Statistics, scored: Callable[[int], Scored]
-) -> tuple[int, str]:
-    """Number of rows of the retrieval table and path of the page, after writing tables, ranks and figures."""
+def _write_once(
+    config: ReportConfig, grid: Grid, statistics: Statistics, parts: PartFiles, scored: Mapping[int, Scored]
+) -> tuple[int, bool]:
+    """Number of rows of the retrieval table, and True if this process wrote it and all else.
+
+    `scored` has the figures of pairs without a part.
+    """
+    names = [grid_store.pair_name(pair) for pair in grid.pairs]
+
+    def figures_of(pair: int) -> Scored:
+        return scored.get(pair) or pair_metrics.load(parts, names[pair])
+
+    made_of = [
+        version.isogloss_version(),
+        [pair_metrics.digest(scored[i]) if i in scored else parts.keys[name] for i, name in enumerate(names)],
+        names,
+        grid.sentences,
+        dict(grid.attributes),
+        config.grid.name,
+        config.fdr,
+        config.distances and config.distances.read_text("utf-8"),
+    ]
+    rows, written = written_once.write(
+        config.out, "report", made_of, lambda: _write(config, grid, statistics, figures_of)
+    )
+    assert isinstance(rows, int)
+    return rows, written
+
+
+def _write(config: ReportConfig, grid: Grid, statistics: Statistics, scored: Callable[[int], Scored]) -> int:
+    """Number of rows of the retrieval table, after writing it and all other tables, ranks and figures."""
     for name in sorted(set(grid.measures) - set(reported(grid.measures))):
         other = MEASURES[name].backward
         _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
@@ -214,7 +244,7 @@ def _write(
     ranks_store.write(config.out / "ranks.zarr", grid, statistics.scorings(grid), scored)
     results = collected.results
     _draw(config.out, results.uncorrected)
-    page = config.out / "report.html"
+    page = config.out / _PAGE
     name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale
     maps = language_maps.write(config, grid, results, collected.tables["best_states"], scored, name)
     html = report_page.render(
@@ -229,7 +259,7 @@ def _write(
     best = best_states(results.uncorrected)
     _LOG.info("best state of each pair, R@1 with its 95%% interval:\n%s", best)
     _LOG.info("report: %s", page)
-    return collected.tables["retrieval"].num_rows, str(page)
+    return collected.tables["retrieval"].num_rows
 
 
 def _draw(out: pathlib.Path, results: metrics.Results) -> None:

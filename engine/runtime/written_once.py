@@ -1,0 +1,59 @@
+"""Outputs that are written once, however many processes find that all parts of a job are done.
+
+A mark beside the parts says what the outputs were made of. One process at a time writes, by a lock that the
+system frees when a process is killed; the others wait, and then find the mark. The mark is removed before
+anything is written and comes back last, so outputs of a killed process are never taken for whole ones. Where
+the file system has no locks, several processes may write the same outputs, each file whole.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import pathlib
+from collections.abc import Callable, Iterator
+
+from isogloss.engine.runtime import atomic_write, json_values
+from isogloss.engine.runtime.json_values import Json
+
+_LOG = logging.getLogger(__name__)
+
+
+def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json]) -> tuple[Json, bool]:
+    """What `outputs` returned about the files that it wrote, and True if it was called now.
+
+    Args:
+      out: folder of the outputs, which has a folder `parts`.
+      job: name of the job; its mark is OUT/parts/<job>.json.
+      made_of: everything that the outputs depend on. They are made again if it has changed, or if a file or
+        folder is gone that lay in `out` when they were made.
+      outputs: function that writes them.
+    """
+    mark, key = out / "parts" / f"{job}.json", json_values.sha256(made_of)
+    with _alone(out / "parts" / f".{job}.lock"):
+        held = json_values.json_object(mark, "delete that file") if mark.is_file() else {}
+        there = held.get("there")
+        if held.get("made_of") == key and isinstance(there, list) and _names(out).issuperset(there):
+            return held.get("facts"), False
+        mark.unlink(missing_ok=True)
+        facts = outputs()
+        text = json.dumps({"made_of": key, "there": sorted(_names(out)), "facts": facts}, indent=1) + "\n"
+        atomic_write.write_whole(mark, lambda file: file.write_text(text, "utf-8"))
+    return facts, True
+
+
+def _names(out: pathlib.Path) -> set[str]:
+    return {path.name for path in out.iterdir() if not path.name.startswith(".")}
+
+
+@contextlib.contextmanager
+def _alone(lock: pathlib.Path) -> Iterator[None]:
+    """Block that one process at a time is in; the others wait."""
+    with lock.open("a") as file:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _LOG.info("%s: another process writes the outputs; waiting for its end", lock.parents[1])
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,113 @@
+"""Outputs are written by one of several processes, and again after one that was killed."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from isogloss.engine.runtime import written_once
+
+KILLED = """
+import pathlib, sys, time
+from isogloss.engine.runtime import written_once
+
+def outputs():
+    (pathlib.Path(sys.argv[1]) / "table.csv").write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+
+written_once.write(pathlib.Path(sys.argv[1]), "job", "new", outputs)
+"""
+
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path / "parts").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def write(out):
+    """Function that writes a table made of something; what `written_once.write` says."""
+
+    def write(made_of):
+        def outputs():
+            (out / "table.csv").write_text(json.dumps(made_of))
+            return {"rows": 3}
+
+        return written_once.write(out, "job", made_of, outputs)
+
+    return write
+
+
+def test_once_for_the_same_and_again_for_other_contents(out, write):
+    assert write(["a", 1]) == ({"rows": 3}, True)
+    assert write(["a", 1]) == ({"rows": 3}, False)
+    assert write(["a", 2]) == ({"rows": 3}, True)
+    assert (out / "table.csv").read_text() == '["a", 2]'
+    assert write(["a", 1])[1]
+    assert (out / "table.csv").read_text() == '["a", 1]'
+
+
+def test_again_if_an_output_was_removed(out, write):
+    write("a")
+    (out / "own.txt").write_text("a file of the user's")
+    assert not write("a")[1]
+    (out / "table.csv").unlink()
+    assert write("a")[1]
+
+
+def test_a_failure_leaves_no_mark(out, write):
+    write("a")
+
+    def outputs():
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        written_once.write(out, "job", "b", outputs)
+    assert write("a")[1]
+
+
+def test_whoever_comes_second_waits_and_writes_nothing(out):
+    begun, go_on = threading.Event(), threading.Event()
+    calls, results = [], []
+
+    def outputs():
+        calls.append(len(calls))
+        begun.set()
+        assert go_on.wait(30)
+        return calls[-1]
+
+    def run():
+        results.append(written_once.write(out, "job", "same", outputs))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait(30)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert calls == [0]
+    assert sorted(results) == [(0, False), (0, True)]
+
+
+def test_what_a_killed_process_left_is_written_again(out, write):
+    write("old")
+    command = [sys.executable, "-c", KILLED, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        waiting = []
+        # The second one is at the lock while the first is killed.
+        thread = threading.Thread(target=lambda: waiting.append(write("new")))
+        thread.start()
+        process.send_signal(signal.SIGKILL)
+        thread.join(30)
+    assert waiting == [({"rows": 3}, True)]
+    assert (out / "table.csv").read_text() == '"new"'
+    (out / "table.csv").write_text("half")
+    assert write("old")[1]  # the mark of the first run is gone
+    assert (out / "table.csv").read_text() == '"old"'
