@@ -15,7 +15,7 @@ MODEL ?= demo
 OUT ?= out/$(subst :,-,$(notdir $(CORPUS)))
 PAIRS ?= $(if $(filter demo,$(CORPUS)),en-fr,all)
 STATE ?= 6
-ENCODER ?= none
+ENCODER ?= use-multilingual
 
 # Bytecode is kept: without it each of the many processes of a test run compiles its libraries, some 5 s.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +33,7 @@ PYTEST := -q -ra -n 2 --dist loadfile --no-loadscope-reorder
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
 
-words: demo $(VENV)/test.done
+words: demo $(VENV)/tools.done
 	@bash demo/words.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)" "$(PAIRS)" "$(STATE)" "$(ENCODER)"
 
 test: check
@@ -56,8 +56,12 @@ $(VENV)/run.done: locks/run.txt pyproject.toml setup.py
 	$(PIP) --no-deps --editable .
 	touch $@
 
-$(VENV)/test.done: $(VENV)/run.done locks/test.txt locks/oracle.txt
+# What the tests need, and the extras: phones of words among them.
+$(VENV)/tools.done: $(VENV)/run.done locks/test.txt
 	$(PIP) --require-hashes -r locks/test.txt
+	touch $@
+
+$(VENV)/test.done: $(VENV)/tools.done locks/oracle.txt
 	@$(PIP) --no-deps --no-build-isolation --require-hashes -r locks/oracle.txt 2>/dev/null \
 	  || echo "The oracles (torch 2.13.0 for the CPU and what needs it) can't be installed for Python $(VERSION) here:" \
 	    "tests against PyTorch, openai-whisper and sentence-transformers are skipped, those against NumPy float64 are not."

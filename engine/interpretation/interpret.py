@@ -14,9 +14,7 @@ from isogloss.engine.activations.language_states import DamagedError
 from isogloss.engine.interpretation import (
     align_words,
     inputs,
-    meaning,
     outputs,
-    phones,
     tables as interpret_tables,
     unit as interpret_unit,
     work as interpret_work,
@@ -31,6 +29,7 @@ from isogloss.engine.runtime import compilation, out_folder, sentences
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.texts import meaning, phones
 
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of the parts; another number makes older parts unfindable

@@ -9,6 +9,7 @@ from isogloss.engine.corpora.corpus import columns_option
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.texts.encoder_names import sentence_encoder_option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,7 @@ class InterpretConfig(ShardedJobConfig):
     threshold: float = option(
         "Two words are linked if they exchange at least this fraction of the mass they could.", 0.3
     )
-    sentence_encoder: str = option(
-        "Meaning of words: a sentence-transformers model or folder, or none.", "sentence-transformers/LaBSE"
-    )
+    sentence_encoder: str = sentence_encoder_option("words")
     phones: Literal["espeak", "none"] = option("Sound of words: espeak-ng's phones, or none.", "espeak")
     pictures: int = option(
         "Sentence pairs drawn of each language pair and state: those of the highest scores.", 2, minimum=0

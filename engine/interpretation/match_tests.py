@@ -19,7 +19,8 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from isogloss.engine.interpretation import meaning, phones, tables
+from isogloss.engine.interpretation import tables
+from isogloss.engine.texts import meaning, phones
 
 DRAWS = 64
 """Random word pairs of a sentence pair."""
@@ -117,15 +118,25 @@ def _measure(
     where = known.merge(each.reset_index(names="which"), how="left")["which"].to_numpy(int)
     place = np.searchsorted(each.index.to_numpy(int), where)
     if encoder is not None and len(each):
-        bare_a, bare_b = ([tables.bare(str(word)) for word in each[f"word_{side}"]] for side in "ab")
-        vectors = encoder.of({*bare_a, *bare_b})
-        values["meaning"][real] = meaning.cosine(vectors, bare_a, bare_b)[place]
+        values["meaning"][real] = _meanings(each, encoder)[place]
     if voices is not None and len(each):
         sides = []
         for language, word in (("language_a", "word_a"), ("language_b", "word_b")):
             read = {code: voices.of(str(code), part) for code, part in each.groupby(language)[word]}
             sides.append([read[code][text] for code, text in zip(each[language], each[word], strict=True)])
         values["sound_distance"][real] = phones.distances(list(zip(*sides, strict=True)))[place]
+    return values
+
+
+def _meanings(words: pd.DataFrame, encoder: meaning.SentenceEncoder) -> Float[np.ndarray, " P"]:
+    """Cosine of each two words; NaN where the encoder doesn't know one of the languages."""
+    codes = [words["language_a"].astype(str), words["language_b"].astype(str)]
+    unread = list(encoder.unread({code for side in codes for code in side}))
+    known = np.flatnonzero(~(codes[0].isin(unread) | codes[1].isin(unread)).to_numpy(bool))
+    bare = [[tables.bare(str(word)) for word in words[f"word_{side}"].iloc[known]] for side in "ab"]
+    values = np.full(len(words), np.nan)
+    if len(known):
+        values[known] = meaning.cosine(encoder.of({*bare[0], *bare[1]}), *bare)
     return values
 
 

@@ -37,6 +37,7 @@ class Outputs:
       largest_difference: between a sentence pair's score and the grid's; None without tables.
       tables: rows by table; empty until all shards have finished.
       without_phones: languages whose words have no phones, with the reason.
+      without_meaning: languages that the sentence encoder doesn't know, with the reason.
       page: to browse word matches; None until all shards have finished, and without a unit.
     """
 
@@ -47,6 +48,7 @@ class Outputs:
     largest_difference: float | None = None
     tables: Mapping[str, int] = dataclasses.field(default_factory=dict)
     without_phones: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    without_meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)
     page: str | None = None
 
 
@@ -84,7 +86,10 @@ def write(
     voiceless = checks.voices.voiceless if checks.voices else {}
     for language, reason in voiceless.items():
         _LOG.warning("%s: its words have no phones: %s", language, reason)
-    return dataclasses.replace(outputs, without_phones=voiceless, page=str(page))
+    unread = checks.encoder.unread(opened.members) if checks.encoder else {}
+    for language, reason in unread.items():
+        _LOG.warning("%s: its words have no meaning: %s", language, reason)
+    return dataclasses.replace(outputs, without_phones=voiceless, without_meaning=unread, page=str(page))
 
 
 def _join_all(out: pathlib.Path, parts: PartFiles, kept: Sequence[str]) -> dict[str, int]:

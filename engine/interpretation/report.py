@@ -20,9 +20,7 @@ from isogloss.engine.corpora import audio, corpus
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.interpretation import (
     match_tests,
-    meaning,
     page as interpret_page,
-    phones,
     plane_figure,
     sentence_pair_figure,
     tables as interpret_tables,
@@ -36,6 +34,7 @@ from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.texts import meaning, phones
 from isogloss.kernels.unit_vectors import unit_vectors
 
 SEED = 20250519  # of random word pairs and permutations

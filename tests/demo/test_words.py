@@ -16,19 +16,19 @@ def run(script):
 
 
 def test_the_demo_of_all_languages(run):
-    assert run("demo", "", "demo", "out", "en-fr", "6", "none") == [
+    assert run("demo", "", "demo", "out", "en-fr", "6", "use-multilingual") == [
         "-m isogloss.jobs.transcribe --corpus=manifest:.cache/demo/manifest.tsv --model=.cache/whisper-base"
         " --states=6,final --exit_norm=both --out=out/exits",
         "-m isogloss.jobs.align --corpus=manifest:.cache/demo/manifest.tsv --model=.cache/whisper-base"
         " --out=out/words",
         "-m isogloss.jobs.interpret --store=out/store --grid=out/grid.zarr --words=out/words"
-        " --corpus=manifest:.cache/demo/manifest.tsv --pairs=en-fr --states=6 --sentence_encoder=none"
-        " --out=out/interpret",
+        " --corpus=manifest:.cache/demo/manifest.tsv --pairs=en-fr --states=6"
+        " --sentence_encoder=use-multilingual --out=out/interpret",
     ]
 
 
 def test_some_languages(run):
-    calls = run("fleurs:test", "en_us,fr_fr", "a/b", "out", "en_us-fr_fr", "6", "none")
+    calls = run("fleurs:test", "en_us,fr_fr", "a/b", "out", "en_us-fr_fr", "6", "use-multilingual")
     assert ["--languages=en_us,fr_fr" in call for call in calls] == [True, True, False]
 
 

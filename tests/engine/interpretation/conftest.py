@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isogloss.engine.interpretation import interpret, match_tests, meaning, phones
+from isogloss.engine.interpretation import interpret, match_tests
+from isogloss.engine.texts import meaning, phones
 
 SENTENCES = {
     "s0": (["red", "dog", "runs"], ["rot", "hund", "rennt"]),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from isogloss.engine.interpretation import match_tests, meaning
+from isogloss.engine.interpretation import match_tests
+from isogloss.engine.texts import meaning
 
 
 def figure(checked, state, kind, name):

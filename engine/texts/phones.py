@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from rapidfuzz.distance import Levenshtein
 
-from isogloss.engine.interpretation import espeak_voices
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.texts import espeak_voices
 
 Phonemes = tuple[str, ...]
 

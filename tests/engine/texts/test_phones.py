@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isogloss.engine.corpora import languages
-from isogloss.engine.interpretation import espeak_voices, phones
+from isogloss.engine.texts import espeak_voices, phones
 
 pytest.importorskip("phonemizer", reason="the extra `phones` isn't installed")
 

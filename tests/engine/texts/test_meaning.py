@@ -1,5 +1,6 @@
 """Vectors of words: a stand-in encoder, and a real MiniLM where PyTorch is."""
 
+import itertools
 import os
 import sys
 import types
@@ -7,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from isogloss.engine.interpretation import meaning
+from isogloss.engine.texts import meaning
 
 
 def test_vectors_are_units_and_read_once():
@@ -34,7 +35,7 @@ def test_an_unusable_vector_is_unknown_and_named(bad, caplog):
     )
     vectors = encoder.of(["a", "b", "c"])
     np.testing.assert_array_equal(meaning.cosine(vectors, "aab", "cba"), [1, np.nan, np.nan])
-    assert "sentence_encoder=odd: the vector of 'b' is zero or not finite, as of 1 of 3 words" in caplog.text
+    assert "sentence_encoder=odd: the vector of 'b' is zero or not finite, as of 1 of 3 texts" in caplog.text
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -69,3 +70,28 @@ def test_synonyms_are_nearer_than_random_words(tmp_path):
     synonyms = meaning.cosine(vectors, first, second)
     others = meaning.cosine(vectors, first, second[1:] + second[:1])
     assert synonyms.min() > 0.5 > others.max()
+
+
+def test_the_encoder_that_comes_with_isogloss_knows_translations_and_says_whom_it_does_not_know():
+    encoder = meaning.load("use-multilingual")
+    assert list(encoder.unread(["en_us", "cmn_hans_cn", "pt_br", "ky_kg", "yue_hant_hk"])) == [
+        "ky_kg",
+        "yue_hant_hk",
+    ]
+    assert meaning.SentenceEncoder("any", len).unread(["ky_kg"]) == {}
+    sentences = {
+        "en": ["The number is busy.", "Please enter your password.", "Good morning, my friend."],
+        "de": ["Die Nummer ist besetzt.", "Bitte geben Sie Ihr Passwort ein.", "Guten Morgen, mein Freund."],
+        "ru": ["Номер занят.", "Введите пароль.", "Доброе утро, мой друг."],
+    }
+    vectors = encoder.of(itertools.chain(*sentences.values()))
+    for a, b in itertools.combinations(sentences.values(), 2):
+        scores = np.array([[vectors[x] @ vectors[y] for y in b] for x in a])
+        np.testing.assert_array_equal(scores.argmax(1), range(3))
+        np.testing.assert_array_equal(scores.argmax(0), range(3))
+
+
+def test_vectors_do_not_depend_on_what_else_is_asked():
+    first = meaning.load("use-multilingual").of(["a house", "the sea"])
+    again = meaning.load("use-multilingual").of(["the sea", "a house", "the sea"])
+    np.testing.assert_array_equal(first["a house"], again["a house"])
