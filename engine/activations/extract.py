@@ -81,33 +81,9 @@ def run(config: ExtractConfig) -> ExtractSummary:
     """
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)
-    family, checkpoint = encoders.open_model(config.model, config.revision)
-    sizes = checkpoint.dimensions
-    settings = ExtractionSettings(
-        family=family,
-        checkpoint=checkpoint,
-        states=encoder.choose_states(config.states, family.state_names(sizes)),
-        dtype=config.dtype,
-        precision=encoder_program.precision_for(jax.default_backend(), config.compute),
-        rows_per_device=config.rows_per_device
-        or family.rows_per_device(jax.default_backend(), sizes, devices.memory()),
-        recordings=config.recordings,
-        long=config.long,
-    )
-    surveys = [
-        inventory.survey(
-            config.store,
-            listing,
-            _identity(config, settings, listing),
-            settings.axis,
-            config.long,
-            redo_changed=config.redo_changed,
-        )
-        for listing in _listings(config)
-    ]
-    changes = {found.listing.language: found.changes for found in surveys if found.changes}
-    for language, text in changes.items():
-        _LOG.warning("%s: since its store was made, %s has %s", language, config.corpus, text)
+    settings = _settings(config)
+    surveys = _surveys(config, settings)
+    changes = _changes(config, surveys)
     rows = [row for found in surveys for row in zip(found.present, found.frames, strict=True)]
     todo = [frames for present, frames in config.share.of(rows) if frames and not present]
     cost = {"utterances": len(todo), "files": len(todo), "bytes": settings.shard_bytes(todo)}
@@ -119,13 +95,9 @@ def run(config: ExtractConfig) -> ExtractSummary:
         expected = inventory.forecast(surveys, config.share, settings.axis)
         for utterance, reason in expected.failed.items():
             _LOG.error("%s: %s", utterance, reason)
-        return ExtractSummary(
-            **dataclasses.asdict(expected),
-            changes=changes,
-            seconds=round(time.monotonic() - start, 3),
-            programs=programs(),
-            plan=plan,
-        )
+        seconds = round(time.monotonic() - start, 3)
+        counts = dataclasses.asdict(expected)
+        return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
     stores = [_store(config, found, settings) for found in surveys]
     outcome = Outcome(stores, [found.listing for found in surveys], config.share, settings.axis)
     if outcome.todo:
@@ -136,14 +108,53 @@ def run(config: ExtractConfig) -> ExtractSummary:
         skipped=outcome.skipped,
         left_out=outcome.left_out,
         truncated=outcome.truncated,
+        failed=outcome.failed,
         bytes=settings.shard_bytes(outcome.stored_frames),
         changes=changes,
-        failed=outcome.failed,
         seconds=round(seconds, 3),
         audio_seconds_per_second=round(outcome.audio_seconds / seconds, 3),
         programs=programs(),
         plan=cost,
     )
+
+
+def _settings(config: ExtractConfig) -> ExtractionSettings:
+    """Settings of the model and the states that the options name; no weight is read yet."""
+    family, checkpoint = encoders.open_model(config.model, config.revision)
+    sizes, platform = checkpoint.dimensions, jax.default_backend()
+    return ExtractionSettings(
+        family=family,
+        checkpoint=checkpoint,
+        states=encoder.choose_states(config.states, family.state_names(sizes)),
+        dtype=config.dtype,
+        precision=encoder_program.precision_for(platform, config.compute),
+        rows_per_device=config.rows_per_device or family.rows_per_device(platform, sizes, devices.memory()),
+        recordings=config.recordings,
+        long=config.long,
+    )
+
+
+def _surveys(config: ExtractConfig, settings: ExtractionSettings) -> list[inventory.Survey]:
+    """State of each requested language before the run."""
+    return [
+        inventory.survey(
+            config.store,
+            listing,
+            _identity(config, settings, listing),
+            settings.axis,
+            config.long,
+            redo_changed=config.redo_changed,
+        )
+        for listing in _listings(config)
+    ]
+
+
+def _changes(config: ExtractConfig, surveys: Sequence[inventory.Survey]) -> dict[str, str]:
+    """Names of recordings that are new, gone or changed since a store was made, by language; also logged."""
+    changes = {found.listing.language: found.changes for found in surveys if found.changes}
+    for language, text in changes.items():
+        _LOG.warning("%s: since its store was made, %s has %s", language, config.corpus, text)
+    return changes
 
 
 def _listings(config: ExtractConfig) -> list[Listing]:

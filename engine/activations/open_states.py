@@ -7,7 +7,7 @@ Memory: states of one step, states * positions * features * 4 bytes a row (large
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -100,24 +100,9 @@ def open_store(
     """
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
-    stores = (
-        {language: activation_store.open_store(root, language) for language in languages}
-        if languages
-        else activation_store.stores(root)
-    )
-    if not stores:
-        raise Refusal(f"{root}: there is no activation store; run isogloss.jobs.extract first")
     ordered = state_source.in_order(states, layers)
-    for store in stores.values():
-        check_model(store, checkpoint)
-    lacking = {language: why for language, store in stores.items() if (why := _lacks(store, ordered, layers))}
-    if len(lacking) == len(stores):
-        raise Refusal(next(iter(lacking.values())))
-    chosen = {_taken(store, ordered, layers) for code, store in stores.items() if code not in lacking}
-    if len(chosen) > 1:
-        held = "; ".join(f"{language} {','.join(store.states)}" for language, store in stores.items())
-        raise Refusal(f"{root}: languages hold different states ({held}); name some by --languages")
-    [taken] = chosen
+    stores = _stores(root, checkpoint, languages)
+    taken, lacking = _choose(root, stores, ordered, layers)
     precision = encoder_program.precision_for(jax.default_backend(), compute)
     return Stored(
         stores=stores,
@@ -128,6 +113,34 @@ def open_store(
         silence=functools.cache(lambda: _silence(checkpoint, taken, precision)) if silence else None,
         silence_by=f"{precision.compute} {precision.attention}" if silence else "",
     )
+
+
+def _stores(root: Place, checkpoint: Checkpoint, languages: Sequence[str]) -> dict[str, LanguageStore]:
+    """Stores of these languages, by default of all, made by the encoder of this model."""
+    stores = (
+        {language: activation_store.open_store(root, language) for language in languages}
+        if languages
+        else activation_store.stores(root)
+    )
+    if not stores:
+        raise Refusal(f"{root}: there is no activation store; run isogloss.jobs.extract first")
+    for store in stores.values():
+        check_model(store, checkpoint)
+    return stores
+
+
+def _choose(
+    root: Place, stores: Mapping[str, LanguageStore], states: Sequence[str], layers: int
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """State to read for each requested one, the same of every store, and reasons of the stores that can't."""
+    lacking = {language: why for language, store in stores.items() if (why := _lacks(store, states, layers))}
+    if len(lacking) == len(stores):
+        raise Refusal(next(iter(lacking.values())))
+    chosen = {_taken(store, states, layers) for code, store in stores.items() if code not in lacking}
+    if len(chosen) > 1:
+        held = "; ".join(f"{language} {','.join(store.states)}" for language, store in stores.items())
+        raise Refusal(f"{root}: languages hold different states ({held}); name some by --languages")
+    return next(iter(chosen)), lacking
 
 
 def _silence(

@@ -5,6 +5,7 @@ reads them; no data file is opened. It takes 2 s to import, so results are kept 
 """
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +48,6 @@ def find(place: str, revision: str | None, root: str) -> Layout:
       Refusal: there is none, or its format can't be listed without its audio.
     """
     import datasets  # noqa: PLC0415 (2 s, and only this function needs it)
-    from datasets.data_files import DataFilesPatternsDict  # noqa: PLC0415
     from datasets.load import dataset_module_factory  # noqa: PLC0415
 
     datasets.disable_progress_bars()
@@ -62,25 +62,29 @@ def find(place: str, revision: str | None, root: str) -> Layout:
             f"{_remedy(place)}"
         )
     configurations = {
-        each.name: each.data_files for each in module.builder_configs_parameters.builder_configs or []
+        each.name: each.data_files or {} for each in module.builder_configs_parameters.builder_configs or []
     }
-
-    def files(name: str) -> Files:
-        found = configurations[name] or {}
-        try:
-            if isinstance(found, DataFilesPatternsDict):
-                found = found.resolve(base_path=root)
-        except (OSError, ValueError) as error:
-            raise Refusal(f"{place}: {name} has no files ({_first_line(error)}). {_remedy(place)}") from error
-        return {
-            str(split): tuple(os.path.relpath(path, root) for path in paths) for split, paths in found.items()
-        }
-
+    files = functools.partial(_files, place, root, configurations)
     if reader == PARQUET and list(configurations) == ["default"]:
         folders = _by_folder(files("default"))
         if folders:
             return Layout(reader=reader, names=tuple(folders), files=folders.__getitem__)
     return Layout(reader=reader, names=tuple(configurations), files=files)
+
+
+def _files(place: str, root: str, configurations: Mapping[str, Mapping], name: str) -> Files:
+    """Files of a configuration; Refusal if no file fits its patterns."""
+    from datasets.data_files import DataFilesPatternsDict  # noqa: PLC0415 (as in `find`)
+
+    found = configurations[name]
+    try:
+        if isinstance(found, DataFilesPatternsDict):
+            found = found.resolve(base_path=root)
+    except (OSError, ValueError) as error:
+        raise Refusal(f"{place}: {name} has no files ({_first_line(error)}). {_remedy(place)}") from error
+    return {
+        str(split): tuple(os.path.relpath(path, root) for path in paths) for split, paths in found.items()
+    }
 
 
 def choose_files(found: Files, split: str, place: str) -> Sequence[str]:

@@ -83,13 +83,6 @@ def render(
     """
     shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
     sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
-    matches = {
-        key: part for key, part in checked.pairs.loc[shown_pairs(checked.pairs)].groupby(_KEY, sort=False)
-    }
-    # A block for each language pair and state: the scripts unpack it when a reader chooses it.
-    blocks: dict[str, _Block] = {f"words-{code}": words for code, words in _words(checked.pairs).items()}
-    for i, (key, part) in enumerate(sets.items()):
-        blocks[f"set-{i}"] = _set(part, matches.get(key, checked.pairs.iloc[:0]))
     languages = {*shown["language_a"], *shown["language_b"]}
     heading = f"Words that match across {len(languages)} languages"
     left_out = len(sentence_pairs) - len(shown)
@@ -108,8 +101,18 @@ def render(
         styles=(_FOLDER / "page.css",),
         scripts=_SCRIPTS,
         meta=_meta(checked, sets),
-        blocks={key: _json(value) for key, value in blocks.items()},
+        blocks={key: _json(value) for key, value in _blocks(checked.pairs, sets).items()},
     )
+
+
+def _blocks(pairs: pd.DataFrame, sets: Mapping[Hashable, pd.DataFrame]) -> dict[str, _Block]:
+    """Words of each language, and sentence pairs with their matches by language pair and state."""
+    # A block for each of `sets`: the scripts unpack it when a reader chooses it.
+    blocks: dict[str, _Block] = {f"words-{code}": words for code, words in _words(pairs).items()}
+    matches = {key: part for key, part in pairs.loc[shown_pairs(pairs)].groupby(_KEY, sort=False)}
+    for i, (key, part) in enumerate(sets.items()):
+        blocks[f"set-{i}"] = _set(part, matches.get(key, pairs.iloc[:0]))
+    return blocks
 
 
 def shown_pairs(pairs: pd.DataFrame) -> Bool[np.ndarray, " P"]:

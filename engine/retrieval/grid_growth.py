@@ -64,20 +64,10 @@ def compare(
     }
     changed = {code: text for code, text in found.items() if text}
     merged = dict(languages) | dict(wanted_languages)
-    sentences = held.sentences + tuple(s for s in wanted.sentences if s not in set(held.sentences))
-    pairs = held.pairs + tuple(pair for pair in wanted.pairs if pair not in set(held.pairs))
-    recordings = dict(held.recordings) | dict(wanted.recordings)
-    axes = GridAxes(
-        pairs=pairs,
-        states=held.states,
-        sentences=sentences,
-        recordings=recordings,
-        common=_common(pairs, recordings, held, wanted),
-        frames=dict(held.frames) | dict(wanted.frames),
-    )
-    needed = pairs != held.pairs or sentences != held.sentences or merged != dict(languages)
-    unknown = sorted({code for pair in pairs for code in pair} - recordings.keys())
-    if needed and recordings and unknown:
+    axes = _joined(held, wanted)
+    grows = (axes.pairs, axes.sentences) != (held.pairs, held.sentences) or merged != dict(languages)
+    unknown = sorted({code for pair in axes.pairs for code in pair} - axes.recordings.keys())
+    if grows and axes.recordings and unknown:
         raise Refusal(
             f"{path}: is of an earlier version, which didn't record what {', '.join(unknown)} is made of. "
             "Name all languages of the grid by --languages and --pairs, or another --grid"
@@ -87,7 +77,21 @@ def compare(
         stale=frozenset(pair for pair in held.pairs if changed.keys() & set(pair)),
         axes=axes,
         languages=merged,
-        needed=needed,
+        needed=grows,
+    )
+
+
+def _joined(held: GridAxes, wanted: GridAxes) -> GridAxes:
+    """Axes of a grid, each followed by what only the plan has; recordings are as the plan says."""
+    pairs = held.pairs + tuple(pair for pair in wanted.pairs if pair not in set(held.pairs))
+    recordings = dict(held.recordings) | dict(wanted.recordings)
+    return GridAxes(
+        pairs=pairs,
+        states=held.states,
+        sentences=held.sentences + tuple(s for s in wanted.sentences if s not in set(held.sentences)),
+        recordings=recordings,
+        common=_common(pairs, recordings, held, wanted),
+        frames=dict(held.frames) | dict(wanted.frames),
     )
 
 

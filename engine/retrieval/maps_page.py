@@ -60,33 +60,19 @@ def render(
       no_tests: the reason if there is none.
     """
     found = [languages.find(code) for code in distances.languages]
-    placed = [i for i, language in enumerate(found) if language]
     heading = f"Where {len(found)} languages lie" + (f" in {model}" if model else "")
     body = page.filled(
         _FOLDER / "maps_page.html",
         heading=html.escape(heading),
-        alerts=_alerts(distances, placed),
+        alerts=_alerts(distances, found),
         no_tests=html.escape(no_tests),
         method=html.escape(_METHOD),
     )
     plane, land = _plane([language for language in found if language])
-    blocks = {"distances": _distances(distances), "land": land.encode()}
-    blocks |= _whole(distances, support)
-    blocks["onsets"] = np.where(onsets < 0, UNKNOWN, onsets).astype("<u2").tobytes()
-    meta: dict[str, Json] = {
+    meta = _meta(distances, found) | {
         "grid": name,
-        "languages": _languages(distances, found),
-        "states": list(distances.states),
-        "scorings": [{"key": key, "label": scoring(key).label} for key in distances.scorings],
-        "leading": distances.leading,
-        "best": [distances.best_state(v) for v in range(len(distances.scorings))],
-        "whole": distances.whole,
         "onset": bool((onsets >= 0).any()),
-        "placed": list(placed),
         "plane": plane,
-        "steps": STEPS,
-        "unknown": UNKNOWN,
-        "palette": style.SEQUENTIAL,
         "tests": _tests(distances, tests),
     }
     return page.render(
@@ -95,22 +81,51 @@ def render(
         styles=[_FOLDER / "maps_page.css"],
         scripts=_SCRIPTS,
         meta=meta,
-        blocks={f"block-{key}": value for key, value in blocks.items()},
+        blocks=_blocks(distances, support, onsets) | {"block-land": land.encode()},
     )
 
 
-def _alerts(distances: Distances, placed: Sequence[int]) -> str:
+def _blocks(
+    distances: Distances, support: Float[np.ndarray, "S K"] | None, onsets: Int[np.ndarray, "V L L"]
+) -> dict[str, bytes]:
+    """Numbers of the page by the name of their block."""
+    blocks = {
+        "distances": _distances(distances),
+        "onsets": np.where(onsets < 0, UNKNOWN, onsets).astype("<u2").tobytes(),
+        **_whole(distances, support),
+    }
+    return {f"block-{key}": value for key, value in blocks.items()}
+
+
+def _meta(distances: Distances, found: Sequence[Language | None]) -> dict[str, Json]:
+    """What the scripts must know to read the block of distances."""
+    return {
+        "languages": _languages(distances, found),
+        "placed": [i for i, language in enumerate(found) if language],
+        "states": list(distances.states),
+        "scorings": [{"key": key, "label": scoring(key).label} for key in distances.scorings],
+        "leading": distances.leading,
+        "best": [distances.best_state(v) for v in range(len(distances.scorings))],
+        "whole": distances.whole,
+        "steps": STEPS,
+        "unknown": UNKNOWN,
+        "palette": style.SEQUENTIAL,
+    }
+
+
+def _alerts(distances: Distances, found: Sequence[Language | None]) -> str:
     alerts = []
     if not distances.whole:
         alerts.append(
             "Not every pair of languages is known at every state: what needs all distances (scaling, tree) "
             "is left out, and unknown borders are dashed."
         )
-    lost = [code for i, code in enumerate(distances.languages) if i not in placed]
+    lost = [code for code, language in zip(distances.languages, found, strict=True) if not language]
+    placed = len(found) - len(lost)
     if lost:
         alerts.append(f"Not on the map, because FLEURS doesn't have them: {', '.join(lost)}.")
-    if len(placed) < map_plane.FEWEST:
-        alerts.append(f"No map: {len(placed)} languages have a place, it needs {map_plane.FEWEST}.")
+    if placed < map_plane.FEWEST:
+        alerts.append(f"No map: {placed} languages have a place, it needs {map_plane.FEWEST}.")
     return "".join(map(page.alert, alerts))
 
 

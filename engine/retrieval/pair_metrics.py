@@ -10,7 +10,7 @@ the last bytes of every chunk.
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
@@ -111,6 +111,23 @@ def _answers(matrix: Float[np.ndarray, "n n"], correction: str) -> _Answers:
     return _Answers(ranks=metrics.ranks(scores), shapes=shapes, hubs=hubs, halves=halves)
 
 
+def _both_ways(
+    matrices: Mapping[str, Float[np.ndarray, "n n"]], scorings: Sequence[Scoring]
+) -> Iterator[tuple[int, list[_Answers]]]:
+    """Positions of the scorings that these measures allow, with the answers of the way there and back."""
+    answers: dict[Scoring, _Answers] = {}
+    for v, scoring in enumerate(scorings):
+        # Precision asks how well the frames of the query are covered. With b as the query that is
+        # recall(a, b) transposed, so the way back reads the columns of the other array.
+        both = scoring, scoring._replace(measure=derived.record(scoring.measure).backward)
+        if not all(each.measure in matrices for each in both):
+            continue
+        for each in both:
+            if each not in answers:
+                answers[each] = _answers(matrices[each.measure], each.correction)
+        yield v, [answers[each] for each in both]
+
+
 def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
     """Figures of one pair.
 
@@ -129,22 +146,13 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
     reads = [{name: grid.reading(name, pair, state) for name in grid.measures} for state in states]
     for state in states:
         matrices = _matrices(grid, pair, state, reads[state], sentences, *problems)
-        answers: dict[Scoring, _Answers] = {}
-        for v, scoring in enumerate(chosen):
-            # Precision asks how well the frames of the query are covered. With b as the query that is
-            # recall(a, b) transposed, so the way back reads the columns of the other array.
-            both = scoring, scoring._replace(measure=derived.record(scoring.measure).backward)
-            if not all(each.measure in matrices for each in both):
-                continue
-            for each in both:
-                if each not in answers:
-                    answers[each] = _answers(matrices[each.measure], each.correction)
+        for v, both in _both_ways(matrices, chosen):
             computed[state, v] = True
-            for side, each in enumerate(both):
-                ranks[state, v, side] = answers[each].ranks[side]
-                hubs[state, v, side] = answers[each].hubs[side]
-                values[state, v, side, -_SHAPES:] = answers[each].shapes[side]
-                halves[state, v, side] = answers[each].halves[side]
+            for side, answers in enumerate(both):
+                ranks[state, v, side] = answers.ranks[side]
+                hubs[state, v, side] = answers.hubs[side]
+                values[state, v, side, -_SHAPES:] = answers.shapes[side]
+                halves[state, v, side] = answers.halves[side]
     if n:
         of_ranks = metrics.figures(np.maximum(ranks, 1).astype(np.int32), statistics.candidates)
         values[computed, :, :-_SHAPES] = of_ranks[computed]

@@ -61,9 +61,14 @@ def write(
             whole = np.zeros(shape[1:], np.uint16)
             whole[..., found.sentences] = np.where(found.computed[..., None, None], found.ranks, 0)
             objects.finish(ranks[pair].write(whole), path, f"{path}: pair {axes['pair'][pair]}")
-        if path.exists():
-            with atomic_write.draft(path) as old:
-                os.rename(path, old)
-                os.rename(made, path)
-        else:
+        _replace(path, made)
+
+
+def _replace(path: pathlib.Path, made: pathlib.Path) -> None:
+    """Move a folder to `path`; the one that was there is removed."""
+    if path.exists():
+        with atomic_write.draft(path) as old:
+            os.rename(path, old)
             os.rename(made, path)
+    else:
+        os.rename(made, path)

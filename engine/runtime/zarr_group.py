@@ -236,7 +236,7 @@ def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
-class _ArrayMetadata(TypedDict):
+class ArrayMetadata(TypedDict):
     """What is used of an array's Zarr v3 metadata."""
 
     shape: list[int]
@@ -252,7 +252,7 @@ class _GroupMetadata(TypedDict):
     """What is used of a group's Zarr v3 metadata."""
 
     attributes: NotRequired[dict[str, Json]]
-    consolidated_metadata: NotRequired[dict[str, dict[str, _ArrayMetadata]]]
+    consolidated_metadata: NotRequired[dict[str, dict[str, ArrayMetadata]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -276,7 +276,7 @@ class Group:
         }
 
     @property
-    def arrays(self) -> "dict[str, _ArrayMetadata]":
+    def arrays(self) -> "dict[str, ArrayMetadata]":
         """Metadata of all arrays, coordinates among them, by name."""
         consolidated = self.metadata.get("consolidated_metadata")
         return consolidated["metadata"] if consolidated else {}

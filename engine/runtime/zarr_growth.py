@@ -9,6 +9,7 @@ growth costs as much as making the group: some thirty small files.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from isogloss.engine.runtime import atomic_write, objects, zarr_group
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import BucketPath, Place
 from isogloss.engine.runtime.refusal import Refusal, WriteError
-from isogloss.engine.runtime.zarr_group import METADATA, Coordinate
+from isogloss.engine.runtime.zarr_group import METADATA, ArrayMetadata, Coordinate
 
 
 @contextlib.contextmanager
@@ -65,32 +66,38 @@ def relabel(
     """
     held = zarr_group.open_group(path).arrays
     used = held[coordinates[0].name]["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
-
-    def write_arrays() -> None:
-        for name, shape in shapes.items():
-            labels = zarr_group.labels_of(held[name]["dimension_names"], coordinates)
-            its = held[name]["attributes"] | {"coordinates": " ".join(labels)}
-            (made / name).mkdir()
-            (made / name / METADATA).write_text(
-                json.dumps(held[name] | {"shape": shape, "attributes": its}), "utf-8"
-            )
-
     other = "." if used == "/" else "/"
+    write = functools.partial(_write_arrays, held, coordinates, shapes)
     if isinstance(path, BucketPath):
         with tempfile.TemporaryDirectory() as folder:
             made = pathlib.Path(folder) / path.name
-            zarr_group.write_group(made, attributes, coordinates, write_arrays, other)
+            zarr_group.write_group(made, attributes, coordinates, lambda: write(made), other)
             _put(made, path, remove)
         return
     try:
         with atomic_write.draft(path) as made:
-            zarr_group.write_group(made, attributes, coordinates, write_arrays, other)
+            zarr_group.write_group(made, attributes, coordinates, lambda: write(made), other)
             _move(made, path, remove)
     except OSError as error:
         raise WriteError(
             f"{path}: can't be written ({error}); it is as it was. "
             "Free or add space, check permissions, then run the same command again"
         ) from error
+
+
+def _write_arrays(
+    held: Mapping[str, ArrayMetadata],
+    coordinates: Sequence[Coordinate],
+    shapes: Mapping[str, Sequence[int]],
+    made: pathlib.Path,
+) -> None:
+    """Write the metadata of large arrays, of these shapes and otherwise as held, without a chunk."""
+    for name, shape in shapes.items():
+        labels = zarr_group.labels_of(held[name]["dimension_names"], coordinates)
+        its = held[name]["attributes"] | {"coordinates": " ".join(labels)}
+        (made / name).mkdir()
+        content = json.dumps({**held[name], "shape": shape, "attributes": its})
+        (made / name / METADATA).write_text(content, "utf-8")
 
 
 def _in_order(made: pathlib.Path) -> list[pathlib.Path]:
