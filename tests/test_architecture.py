@@ -97,6 +97,20 @@ def test_modules_are_short_and_say_what_they_are(path):
     assert "from __future__" not in text
 
 
+LONGEST = 45
+"""Lines of a function, from `def` to its end, docstring included."""
+STILL_LONG = {"engine/retrieval/comparison.py compare", "engine/retrieval/grid.py run"}
+
+
+def test_functions_are_short():
+    long = set()
+    for path in [*FILES, *sorted((ROOT / "tests").rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= LONGEST:
+                long.add(f"{path.relative_to(ROOT)} {node.name}")
+    assert long <= STILL_LONG
+
+
 def test_packages_found_are_the_folders():
     """Those that an installation brings, as setup.py finds them."""
     code = (

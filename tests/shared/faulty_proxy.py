@@ -13,70 +13,70 @@ FAULTS = {"reset": 0.06, "slow down": 0.04, "lost answer": 0.03, "cut answer": 0
 _BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>"
 
 
-class Proxy:
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.server.draw()
+        if fault in {"down", "reset"}:
+            return self.abort()
+        if fault == "slow down":
+            return self.answer(503, [("Content-Type", "application/xml")], _BUSY, len(_BUSY))
+        upstream = http.client.HTTPConnection(self.server.upstream)
+        upstream.request(self.command, self.path, body, dict(self.headers))
+        found = upstream.getresponse()
+        content = found.read()
+        upstream.close()
+        if fault == "lost answer":
+            return self.abort()  # the server did it, nobody is told
+        length = found.headers.get("Content-Length", len(content))
+        sent = content[: len(content) * 2 // 3] if fault == "cut answer" else content
+        self.answer(found.status, found.headers.items(), sent, length)
+        if fault == "cut answer":
+            self.abort()
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = pass_on  # noqa: N815
+
+    def answer(self, status, headers, content, length):
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in {"connection", "content-length", "transfer-encoding"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def abort(self):
+        self.wfile.flush()
+        self.close_connection = True
+        # A reset, and not an orderly end.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def log_message(self, *args):
+        pass
+
+
+class Proxy(http.server.ThreadingHTTPServer):
     """The proxy, in a thread of this process.
 
     Attributes:
       endpoint: its address.
+      upstream: address of the server behind it.
       down: whether it resets every connection.
       counts: number of requests by what happened to them.
     """
 
     def __init__(self, upstream, seed=0):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = upstream.removeprefix("http://")
         self.down, self.counts = False, collections.Counter()
         self._random, self._lock = random.Random(seed), threading.Lock()
-        proxy, address = self, upstream.removeprefix("http://")
+        self.endpoint = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def pass_on(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                fault = proxy.draw()
-                if fault in {"down", "reset"}:
-                    return self.abort()
-                if fault == "slow down":
-                    return self.answer(503, [("Content-Type", "application/xml")], _BUSY, len(_BUSY))
-                upstream = http.client.HTTPConnection(address)
-                upstream.request(self.command, self.path, body, dict(self.headers))
-                found = upstream.getresponse()
-                content = found.read()
-                upstream.close()
-                if fault == "lost answer":
-                    return self.abort()  # the server did it, nobody is told
-                length = found.headers.get("Content-Length", len(content))
-                sent = content[: len(content) * 2 // 3] if fault == "cut answer" else content
-                self.answer(found.status, found.headers.items(), sent, length)
-                if fault == "cut answer":
-                    self.abort()
-
-            do_GET = do_PUT = do_HEAD = do_DELETE = pass_on  # noqa: N815
-
-            def answer(self, status, headers, content, length):
-                self.send_response_only(status)
-                for name, value in headers:
-                    if name.lower() not in {"connection", "content-length", "transfer-encoding"}:
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def abort(self):
-                self.wfile.flush()
-                self.close_connection = True
-                # A reset, and not an orderly end.
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-            def log_message(self, *args):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            def handle_error(self, request, client_address):
-                pass  # a client that was killed
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def handle_error(self, request, client_address):
+        pass  # a client that was killed
 
     def draw(self):
         """What happens to a request."""
@@ -92,5 +92,5 @@ class Proxy:
             return fault
 
     def close(self):
-        self._server.shutdown()
-        self._server.server_close()
+        self.shutdown()
+        self.server_close()
