@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Float32, Int32
 
 from isogloss.engine.activations import state_origin
 from isogloss.engine.activations.activation_store import LanguageStore
@@ -38,6 +38,7 @@ class GridLanguage:
       sentences: sentence of each utterance.
       missing: names of first recordings that the store lacks, because they are broken or left out.
       broken: names of the missing ones that --long=skip doesn't explain.
+      firsts: first recordings, if these are second ones.
     """
 
     store: LanguageStore
@@ -45,6 +46,7 @@ class GridLanguage:
     sentences: tuple[str, ...]
     missing: tuple[str, ...]
     broken: tuple[str, ...]
+    firsts: "GridLanguage | None" = None
 
     @property
     def language(self) -> str:
@@ -70,6 +72,7 @@ class GridLanguage:
             "missing": list(self.missing),
             "seconds": round(float(np.sum(seconds)), 3),
             "truncated": int(np.sum(truncated)),
+            **({"recording": "second"} if self.firsts else {}),
         }
 
 
@@ -79,27 +82,42 @@ def open_language(store: LanguageStore) -> GridLanguage:
     Raises:
       Refusal: the extraction of the language isn't finished, or stored no utterance.
     """
-    first = store.coordinate("rank") == 0
-    present, failures, names = store.present(), store.failures(), store.names
-    pending = [names[row] for row in np.flatnonzero(first & ~present) if row not in failures]
-    if pending:
-        raise Refusal(
-            f"{store.path}: {len(pending)} of {int(first.sum())} utterances aren't extracted yet, "
-            f"{pending[0]} among them. Run extract to its end, or leave {store.language} out by --languages"
-        )
-    rows = np.flatnonzero(first & present)
-    if not rows.size:
+    member = _chosen(store, store.coordinate("rank") == 0)
+    if not member.rows:
         raise Refusal(
             f"{store.path}: no utterance is stored, every recording is broken or left out. "
             f"Leave {store.language} out by --languages"
         )
-    sentences = store.coordinate("sentence")
-    absent = first & ~present
+    return member
+
+
+def second_recordings(firsts: GridLanguage) -> GridLanguage | None:
+    """Second recordings of sentences, by another speaker as a rule; None if the store has none.
+
+    Raises:
+      Refusal: their extraction isn't finished.
+    """
+    store = firsts.store
+    again = np.isin(store.coordinate("sentence"), firsts.sentences) & (store.coordinate("rank") == 1)
+    member = _chosen(store, again)
+    return dataclasses.replace(member, firsts=firsts) if member.rows else None
+
+
+def _chosen(store: LanguageStore, chosen: Bool[np.ndarray, " U"]) -> GridLanguage:
+    """Stored utterances among the chosen ones; Refusal if one of them isn't extracted yet."""
+    present, failures, names = store.present(), store.failures(), store.names
+    pending = [names[row] for row in np.flatnonzero(chosen & ~present) if row not in failures]
+    if pending:
+        raise Refusal(
+            f"{store.path}: {len(pending)} of {int(chosen.sum())} utterances aren't extracted yet, "
+            f"{pending[0]} among them. Run extract to its end, or leave {store.language} out by --languages"
+        )
+    rows, absent = np.flatnonzero(chosen & present), chosen & ~present
     skipped = store.coordinate("truncated") & (store.frames == 0)  # by --long=skip
     return GridLanguage(
         store=store,
         rows=tuple(map(int, rows)),
-        sentences=tuple(sentences[rows]),
+        sentences=tuple(store.coordinate("sentence")[rows]),
         missing=tuple(names[row] for row in np.flatnonzero(absent)),
         broken=tuple(names[row] for row in np.flatnonzero(absent & ~skipped)),
     )
@@ -140,7 +158,15 @@ class LanguageStates:
 
 
 def load(member: GridLanguage, state: str, *, remove_language_mean: bool) -> LanguageStates:
-    """One state of all utterances of a language; DamagedError if a shard is damaged."""
+    """One state of all utterances of a language; DamagedError if a shard is damaged.
+
+    The mean to remove is that of the first recordings, also from second ones, which may be few.
+    """
+    mean = None
+    if remove_language_mean and member.firsts:
+        mean = np.asarray(
+            pooling.language_mean(load(member.firsts, state, remove_language_mean=False).pooled)
+        )
     try:
         utterances = member.store.read(state, member.rows)
     except ValueError as error:
@@ -148,15 +174,21 @@ def load(member: GridLanguage, state: str, *, remove_language_mean: bool) -> Lan
             f"{member.store.path}: state {state} can't be read ({error}). "
             "Remedy: delete that file, run extract again, then this job"
         ) from error
-    return arrange(utterances, remove_mean=remove_language_mean)
+    return arrange(utterances, remove_mean=remove_language_mean, mean=mean)
 
 
-def arrange(utterances: Sequence[Float[np.ndarray, "_ D"]], *, remove_mean: bool) -> LanguageStates:
+def arrange(
+    utterances: Sequence[Float[np.ndarray, "_ D"]],
+    *,
+    remove_mean: bool,
+    mean: Float32[np.ndarray, " D"] | None = None,
+) -> LanguageStates:
     """States of a language's utterances in the form that kernels take.
 
     Args:
       utterances: at least one; frames of each, at least one.
       remove_mean: subtract the language's mean, an average over utterances, from every frame.
+      mean: that mean, if it isn't that of these utterances.
     """
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
     order = np.argsort(lengths, kind="stable")
@@ -165,7 +197,7 @@ def arrange(utterances: Sequence[Float[np.ndarray, "_ D"]], *, remove_mean: bool
     for group in groups:
         pooled[group.where] = pooling.meanpool(group.states, group.frames)
     if remove_mean:
-        mean = np.asarray(pooling.language_mean(pooled))
+        mean = np.asarray(pooling.language_mean(pooled)) if mean is None else mean
         pooled = np.asarray(pooling.remove_mean(pooled, mean))
         groups = [
             dataclasses.replace(group, states=np.asarray(pooling.remove_mean(group.states, mean)))

@@ -107,7 +107,7 @@ def open_input(
     Raises:
       Refusal: the grid lacks a pair or all of the states, or was made of other stores.
     """
-    grid = grid_store.open_grid(grid_path)
+    grid = grid_store.open_grid(grid_path).only(self_pairs=False)
     if MEASURE not in grid.measures:
         raise Refusal(
             f"{grid_path}: holds {', '.join(grid.measures)}; interpretation needs {MEASURE}. "

@@ -30,7 +30,7 @@ def tally(path: Place) -> Tally:
     by_state = np.bincount(done[:, 1], minlength=len(states)).tolist()
     of_language: dict[str, Count] = dict.fromkeys(sorted(languages), Count())
     for number, pair in enumerate(pairs):
-        for code in pair:
+        for code in set(pair):
             of_language[code] += Count(done=by_pair[number], total=len(states))
     total = Count(done=len(done), total=len(names) * len(states))
     return Tally(

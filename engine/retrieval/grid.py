@@ -28,7 +28,7 @@ from isogloss.engine.activations.language_states import (
     load,
     open_languages,
 )
-from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval import grid_store, self_pairs
 from isogloss.engine.retrieval.grid_axes import natural
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
@@ -105,6 +105,8 @@ def run(config: GridConfig) -> GridSummary:
     stores = _stores(config)
     pairs = grid_store.parse_pairs(config.pairs, tuple(stores))
     members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
+    if config.self_pairs:
+        pairs, members = self_pairs.added(pairs, members)
     grid_plan = _plan(config, pairs, members, implementation)
     _warn(grid_plan, members)
     every = list(itertools.product(range(len(grid_plan.states)), range(len(pairs))))
@@ -211,6 +213,7 @@ def _stores(config: GridConfig) -> dict[str, LanguageStore]:
     if len(found) < 2:
         names = ", ".join(found) or "none"
         raise Refusal(f"{config.store}: a grid needs two extracted languages, got {names}")
+    self_pairs.check_names(tuple(found))
     return found
 
 
@@ -234,7 +237,8 @@ def _plan(
             "implementation": implementation,
             "dtw_normalise": config.dtw_normalise,
         },
-        flags=recorded(config),
+        # Grids without self pairs keep the bytes that they had before the option existed.
+        flags={name: value for name, value in recorded(config).items() if name != "self_pairs" or value},
         recordings={code: member.recordings() for code, member in members.items()},
         frames={code: _frames(member) for code, member in members.items()},
     )

@@ -21,6 +21,17 @@ Recordings = Mapping[str, str]
 """Fingerprint of the recording that stands for each sentence in a language."""
 Frames = Mapping[str, int]
 """Number of frames of that recording, by sentence."""
+_SECOND = "@2"
+
+
+def second(code: str) -> str:
+    """Name, in pairs, of the second recordings of a language's sentences."""
+    return f"{code}{_SECOND}"
+
+
+def of_one_language(pair: Pair) -> bool:
+    """True for a self pair: a language with itself, or with second recordings of its sentences."""
+    return pair[1] in (pair[0], second(pair[0]))
 
 
 def pair_name(pair: Pair) -> str:

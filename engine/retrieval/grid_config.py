@@ -22,6 +22,11 @@ class GridConfig(ShardedJobConfig):
     measures: tuple[str, ...] = option(f"Some of {_MEANINGS}.", ("seqsim", "meanpool", "dtw"))
     languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
     pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)
+    self_pairs: bool = option(
+        "Also compare each language with itself, and with the second recordings of its sentences where the "
+        "store has them (extract --recordings=all): the ceiling and the anisotropy of a store.",
+        False,
+    )
     states: tuple[str, ...] = option(
         "Encoder states to compare: all that are stored, or some of 0,1,...,final.", (), all_if_empty=True
     )

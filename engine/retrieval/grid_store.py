@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32, Int
 
 from isogloss.engine.activations import state_origin
 from isogloss.engine.retrieval import grid_axes, grid_growth
-from isogloss.engine.retrieval.grid_axes import Frames, GridAxes, Pair, Recordings, pair_name
+from isogloss.engine.retrieval.grid_axes import Frames, GridAxes, Pair, Recordings, of_one_language, pair_name
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import json_values, objects, zarr_group, zarr_growth
 from isogloss.engine.runtime.json_values import Json
@@ -26,7 +26,8 @@ from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.zarr_group import Array, Group
 
-KIND, FORMAT, READ = "grid", 3, (1, 2, 3)  # 3 records what each language is made of
+KIND, READ = "grid", (1, 2, 3, 4)
+FORMAT, WITH_SELF_PAIRS = 3, 4  # 3 records what each language is made of; who reads 3 knows no self pairs
 AXES = ("pair", "state", "query", "candidate")
 
 
@@ -75,7 +76,11 @@ class Plan:
             "states": list(self.states),
             "measures": list(self.measures),
         }
-        return {"kind": KIND, "format": FORMAT, **axes, **self.identity, "flags": self.flags}
+        return {"kind": KIND, "format": _format(self.pairs), **axes, **self.identity, "flags": self.flags}
+
+
+def _format(pairs: Sequence[Pair]) -> int:
+    return WITH_SELF_PAIRS if any(map(of_one_language, pairs)) else FORMAT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,16 +91,28 @@ class Grid:
       group: the Zarr group.
       axes: labels of the arrays.
       measures: names of the arrays.
+      self_pairs: pairs to read: True for self pairs alone, False for pairs of two languages, None for all.
     """
 
     group: Group
     axes: GridAxes
     measures: tuple[str, ...]
+    self_pairs: bool | None = None
+
+    def only(self, *, self_pairs: bool) -> "Grid":
+        """The same grid with self pairs alone, or with pairs of two languages."""
+        return dataclasses.replace(self, self_pairs=self_pairs)
+
+    @functools.cached_property
+    def _rows(self) -> tuple[int, ...]:
+        """Indices of the pairs on the array's axis, in alphabetical order of pairs."""
+        kinds = (True, False) if self.self_pairs is None else (self.self_pairs,)
+        return tuple(row for row in self.axes.pair_rows if of_one_language(self.axes.pairs[row]) in kinds)
 
     @functools.cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        """Language pairs, in alphabetical order."""
-        return tuple(self.axes.pairs[row] for row in self.axes.pair_rows)
+        """Pairs, in alphabetical order."""
+        return tuple(self.axes.pairs[row] for row in self._rows)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -110,7 +127,7 @@ class Grid:
     @functools.cached_property
     def common(self) -> Int[np.ndarray, " P"]:
         """Number of sentences that both languages of each pair have."""
-        return np.asarray([self.axes.common[row] for row in self.axes.pair_rows])
+        return np.asarray([self.axes.common[row] for row in self._rows], int)
 
     @property
     def path(self) -> Place:
@@ -144,7 +161,7 @@ class Grid:
     @functools.cached_property
     def _tiles(self) -> list[list[tuple[int, ...]]]:
         """Last indices of the chunks that hold each pair's scores."""
-        extents = [self.axes.extent(row, self._tile) for row in self.axes.pair_rows]
+        extents = [self.axes.extent(row, self._tile) for row in self._rows]
         return [list(itertools.product(*map(range, extent))) for extent in extents]
 
     def done(self) -> set[tuple[int, int]]:
@@ -156,7 +173,7 @@ class Grid:
         chunks = self.group.chunks_present(measure, 4)
         return {
             (pair, state)
-            for pair, row in enumerate(self.axes.pair_rows)
+            for pair, row in enumerate(self._rows)
             for state in range(len(self.states))
             if all((row, state, *tile) in chunks for tile in self._tiles[pair])
         }
@@ -165,7 +182,7 @@ class Grid:
         """Write one unit and wait until it is on disk."""
         if set(scores) != set(self.measures):
             raise Refusal(f"{self.path}: a unit has {self.measures}, got {tuple(scores)}")
-        row, size, rows = self.axes.pair_rows[pair], len(self.axes.sentences), self.axes.sentence_rows
+        row, size, rows = self._rows[pair], len(self.axes.sentences), self.axes.sentence_rows
         queries, candidates = (min(n * self._tile, size) for n in self.axes.extent(row, self._tile))
         writes = []
         for measure, matrix in scores.items():
@@ -184,7 +201,7 @@ class Grid:
 
     def reading(self, measure: str, pair: int, state: int) -> ts.Future:
         """Future of `read`, so that many reads overlap; it raises ValueError if the chunk is damaged."""
-        whole, rows = self._arrays[measure][self.axes.pair_rows[pair], state], self.axes.sentence_rows
+        whole, rows = self._arrays[measure][self._rows[pair], state], self.axes.sentence_rows
         if len(rows) < len(self.axes.sentences) or (np.diff(rows) != 1).any():
             whole = whole.oindex[rows, rows]
         return whole.read()
@@ -200,7 +217,7 @@ class Grid:
         return self.group.checksums([c for m, state in units for c in self._chunks(m, pair, state)])
 
     def _chunks(self, measure: str, pair: int, state: int) -> list[tuple[str, tuple[int, ...]]]:
-        return [(measure, (self.axes.pair_rows[pair], state, *tile)) for tile in self._tiles[pair]]
+        return [(measure, (self._rows[pair], state, *tile)) for tile in self._tiles[pair]]
 
 
 def create_or_grow(path: Place, plan: Plan) -> Grid:
@@ -245,6 +262,7 @@ def _grow(path: Place, plan: Plan) -> None:
     attributes = plan.attributes() | {
         "pairs": [pair_name(pair) for pair in growth.axes.pairs],
         "languages": growth.languages,
+        "format": _format(growth.axes.pairs),
     }
     size = len(growth.axes.sentences)
     shape = (len(growth.axes.pairs), len(growth.axes.states), size, size)
@@ -357,7 +375,9 @@ def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, 
             )
         a, b = known[0]
         if a == b:
-            raise Refusal(f"--pairs={text}: a language isn't compared with itself; name two languages")
+            raise Refusal(
+                f"--pairs={text}: a language isn't compared with itself here; name two, or give --self_pairs"
+            )
         found.append((a, b) if languages.index(a) < languages.index(b) else (b, a))
     if len(set(found)) < len(found):
         raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")

@@ -17,7 +17,7 @@ from isogloss.kernels import bootstrap
 
 FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high", "p", "recall_at_1_of")
 """Figures that follow from ranks alone."""
-SHAPE_FIGURES = ("dali", "hubness", "hub_queries")
+SHAPE_FIGURES = ("dali", "dali_s", "hubness", "hub_queries", "matched", "mismatched")
 """Figures that need the scores, too."""
 ALL_FIGURES = (*FIGURES, *SHAPE_FIGURES)
 CANDIDATES = 100

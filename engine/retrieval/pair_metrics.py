@@ -3,7 +3,8 @@
 A chunk that is missing or damaged leaves its figures unknown and is reported; the run continues. Such a pair
 gets a note instead of a part. A part's fingerprint depends on the grid's description and the pair's chunks,
 so that a part of another or a rewritten grid is never found; the other pairs of a grid that has grown keep
-theirs. Memory: one pair's scores, 83 MB for 34 states, 5 arrays and 350 sentences. Opening the parts reads
+theirs. Memory: one pair's scores, 83 MB for 34 states, 5 arrays and 350 sentences, and three
+times that in a grid with self pairs. Opening the parts reads
 the last bytes of every chunk.
 """
 
@@ -17,6 +18,7 @@ import tensorstore as ts
 from jaxtyping import Bool, Float, Int, Int16, Int32, UInt16
 
 from isogloss.engine.retrieval import contrasts, corrections, dali, derived, grid_store, metrics
+from isogloss.engine.retrieval.grid_axes import of_one_language
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import reported
 from isogloss.engine.retrieval.report_config import CORRECTIONS
@@ -26,7 +28,7 @@ from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
 
 _OF_PAIRS = ("pairs", "languages", "flags")  # attributes that change when other pairs are added
-_LAYOUT = 2  # of a part file; with another number, older parts are not found
+_LAYOUT = 3  # of a part file; with another number, older parts are not found
 _SHAPES = len(metrics.SHAPE_FIGURES)
 
 
@@ -92,29 +94,51 @@ class _Answers:
     """Answers of one score matrix, its rows as queries [0], its columns as queries [1]."""
 
     ranks: Int[np.ndarray, "2 n"]
-    shapes: Float[np.ndarray, "2 3"]
+    shapes: Float[np.ndarray, "2 F"]
     hubs: Int[np.ndarray, " 2"]
     halves: Float[np.ndarray, "2 3"]
 
 
-def _answers(matrix: Float[np.ndarray, "n n"], correction: str) -> _Answers:
-    """Answers of a matrix of common sentences, where larger is closer, after a correction."""
-    scores = corrections.correct(matrix, correction)
+def _answers(
+    matrix: Float[np.ndarray, "n n"], scoring: Scoring, own: tuple[Float[np.ndarray, "n n"], ...]
+) -> _Answers:
+    """Answers of a matrix of common sentences, where larger is closer, after a correction.
+
+    `own` are the matrices of both languages with themselves, none if they aren't known.
+    """
+    scores = corrections.correct(matrix, scoring.correction)
     shapes, hubs = np.empty((2, _SHAPES)), np.empty(2, np.int32)
-    group = dali.dali(scores)
+    group, halves = dali.dali(scores), np.full((2, 3), np.nan)
+    strict, *levels = (np.nan,) * 3
+    if scoring.correction == "none":
+        # Halves compare corrections with each other, so they belong to the scores as they are.
+        halves = corrections.in_halves(matrix)
+        strict = dali.dali(scores, own) if own else np.nan
+        sign = -1 if derived.record(scoring.measure).cost else 1
+        levels = [sign * level for level in _levels(matrix)]
     for side, queries in enumerate((scores, scores.T)):
         first = corrections.occurrences(queries)
         hubs[side] = first.argmax()
-        shapes[side] = group, corrections.hubness(first), first.max()
-    # Halves compare corrections with each other, so they belong to the scores as they are.
-    halves = corrections.in_halves(matrix) if correction == "none" else np.full((2, 3), np.nan)
+        shapes[side] = group, strict, corrections.hubness(first), first.max(), *levels
     return _Answers(ranks=metrics.ranks(scores), shapes=shapes, hubs=hubs, halves=halves)
 
 
+def _levels(matrix: Float[np.ndarray, "n n"]) -> tuple[float, float]:
+    """Mean score of the same sentences, and of different ones; NaN if there are none."""
+    n, matched = len(matrix), float(np.trace(matrix, dtype=np.float64))
+    others = float(matrix.sum(dtype=np.float64)) - matched
+    return matched / n, others / (n * (n - 1)) if n > 1 else np.nan
+
+
 def _both_ways(
-    matrices: Mapping[str, Float[np.ndarray, "n n"]], scorings: Sequence[Scoring]
+    matrices: Mapping[str, Float[np.ndarray, "n n"]],
+    own: Sequence[Mapping[str, Float[np.ndarray, "n n"]]],
+    scorings: Sequence[Scoring],
 ) -> Iterator[tuple[int, list[_Answers]]]:
-    """Positions of the scorings that these measures allow, with the answers of the way there and back."""
+    """Positions of the scorings that these measures allow, with the answers of the way there and back.
+
+    `own` are matrices of both languages with themselves, as far as they are known.
+    """
     answers: dict[Scoring, _Answers] = {}
     for v, scoring in enumerate(scorings):
         # Precision asks how well the frames of the query are covered. With b as the query that is
@@ -124,7 +148,8 @@ def _both_ways(
             continue
         for each in both:
             if each not in answers:
-                answers[each] = _answers(matrices[each.measure], each.correction)
+                known = tuple(of[each.measure] for of in own if each.measure in of)
+                answers[each] = _answers(matrices[each.measure], each, known if len(known) == 2 else ())
         yield v, [answers[each] for each in both]
 
 
@@ -143,10 +168,13 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
     problems: tuple[list[str], list[str]] = ([], [])
     states = range(len(grid.states)) if n else ()
     # All reads are begun at once, because a bucket takes as long for one as for all of them.
-    reads = [{name: grid.reading(name, pair, state) for name in grid.measures} for state in states]
-    for state in states:
-        matrices = _matrices(grid, pair, state, reads[state], sentences, *problems)
-        for v, both in _both_ways(matrices, chosen):
+    pairs = (pair, *own_languages(grid, pair))
+    begun = [[_read(grid, each, state) for each in pairs] for state in states]
+    for state, (reads, *own_reads) in enumerate(begun):
+        matrices = _matrices(grid, pair, state, reads, sentences, *problems)
+        held = zip(pairs[1:], own_reads, strict=True)
+        own = [_own(grid, each, state, read, sentences, problems[1]) for each, read in held]
+        for v, both in _both_ways(matrices, own, chosen):
             computed[state, v] = True
             for side, answers in enumerate(both):
                 ranks[state, v, side] = answers.ranks[side]
@@ -169,6 +197,34 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
         missing=tuple(problems[0]),
         broken=tuple(problems[1]),
     )
+
+
+def own_languages(grid: Grid, pair: int) -> tuple[int, ...]:
+    """Self pairs of the two languages of a pair; none if the grid lacks one, or if it is a self pair."""
+    place = {named: i for i, named in enumerate(grid.pairs)}
+    wanted = [(code, code) for code in grid.pairs[pair]]
+    if of_one_language(grid.pairs[pair]) or not all(each in place for each in wanted):
+        return ()
+    return tuple(place[each] for each in wanted)
+
+
+def _read(grid: Grid, pair: int, state: int) -> dict[str, ts.Future]:
+    return {name: grid.reading(name, pair, state) for name in grid.measures}
+
+
+def _own(
+    grid: Grid,
+    pair: int,
+    state: int,
+    reads: Mapping[str, ts.Future],
+    sentences: Int32[np.ndarray, " n"],
+    broken: list[str],
+) -> dict[str, Float[np.ndarray, "n n"]]:
+    """Scores of a language with itself between some sentences, by measure, larger is closer."""
+    held = np.zeros(int(grid.common[pair]), np.int32)
+    found = _matrices(grid, pair, state, reads, held, [], broken)
+    rows = np.searchsorted(held, sentences)
+    return {name: scores[rows][:, rows] for name, scores in found.items()}
 
 
 def _matrices(
@@ -219,25 +275,40 @@ def open_parts(folder: pathlib.Path, grid: Grid, statistics: Statistics) -> Part
     chosen = [statistics.scorings(grid), statistics.candidates]
     described = [_LAYOUT, draws, chosen, shared, grid.measures, grid.states]
     description = json_values.fingerprint(described)
+    own = {pair: _chunks(grid, pair) for pair, named in enumerate(grid.pairs) if of_one_language(named)}
     found = {
-        grid_store.pair_name(grid.pairs[pair]): _fingerprint(grid, description, pair)
+        grid_store.pair_name(grid.pairs[pair]): _fingerprint(
+            grid, description, pair, [own[each] for each in own_languages(grid, pair)]
+        )
         for pair in range(len(grid.pairs))
     }
     return PartFiles(folder=folder, keys={name: key for name, key in found.items() if key}, kinds=("npz",))
 
 
-def _fingerprint(grid: Grid, description: str, pair: int) -> str | None:
-    """Hash of everything that a pair's figures depend on; None if one of its chunks is missing."""
-    chunks, n = [], int(grid.common[pair])
-    if n:  # a pair without common sentences has no figures, and may have no chunks
-        try:
-            chunks = grid.checksums(pair)
-        except FileNotFoundError:
-            return None
+def _chunks(grid: Grid, pair: int) -> list[tuple[int, str]] | None:
+    """Checksums of a pair's chunks; None if one is missing."""
+    if not grid.common[pair]:  # a pair without common sentences has no figures, and may have no chunks
+        return []
+    try:
+        return grid.checksums(pair)
+    except FileNotFoundError:
+        return None
+
+
+def _fingerprint(
+    grid: Grid, description: str, pair: int, own: Sequence[list[tuple[int, str]] | None]
+) -> str | None:
+    """Hash of everything that a pair's figures depend on; None if one of its chunks is missing.
+
+    `own` are the checksums of the self pairs of its languages.
+    """
+    chunks, n = _chunks(grid, pair), int(grid.common[pair])
+    if chunks is None:
+        return None
     languages = grid.attributes.get("languages")
     described = [languages.get(code) for code in grid.pairs[pair]] if isinstance(languages, dict) else None
     lengths = grid.frames(pair).tolist() if grid.has_frames else None
-    return json_values.fingerprint([description, grid.pairs[pair], described, n, lengths, chunks])
+    return json_values.fingerprint([description, grid.pairs[pair], described, n, lengths, chunks, list(own)])
 
 
 def save(parts: PartFiles, name: str, scored: Scored) -> bool:
@@ -246,7 +317,7 @@ def save(parts: PartFiles, name: str, scored: Scored) -> bool:
     # finds this part.
     if name not in parts.keys:
         return False
-    if scored.computed.all():
+    if scored.computed.all() and not scored.broken:
         arrays = {array: getattr(scored, array) for array in _ARRAYS}
         parts.save(name, lambda file: _write(file, arrays))
     else:

@@ -72,3 +72,10 @@ def _replace(path: pathlib.Path, made: pathlib.Path) -> None:
             os.rename(made, path)
     else:
         os.rename(made, path)
+
+
+def remove(path: pathlib.Path) -> None:
+    """Remove a group of ranks, if there is one."""
+    if path.exists():
+        with atomic_write.draft(path) as old:
+            os.rename(path, old)

@@ -28,6 +28,7 @@ from isogloss.engine.retrieval import (
     ranks_store,
     report_page,
     report_tables,
+    self_pair_tables,
     table as retrieval_table,
 )
 from isogloss.engine.retrieval.grid_store import Grid
@@ -190,7 +191,7 @@ def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int],
         for chunk in pair.missing:
             what = chunk.rsplit(" state ", 1)[0]
             missing[what] = missing.get(what, 0) + 1
-    failed = [text for pair in scored.values() for text in pair.broken]
+    failed = list(dict.fromkeys(text for pair in scored.values() for text in pair.broken))
     if missing:
         names = [f"{what} ({count} of {len(grid.states)} states)" for what, count in missing.items()]
         _LOG.error(
@@ -213,8 +214,8 @@ def _write_once(
     """
     names = [grid_store.pair_name(pair) for pair in grid.pairs]
 
-    def figures_of(pair: int) -> Scored:
-        return scored.get(pair) or pair_metrics.load(parts, names[pair])
+    def figures_of(name: str) -> Scored:
+        return scored.get(names.index(name)) or pair_metrics.load(parts, name)
 
     made_of = [
         version.isogloss_version(),
@@ -233,8 +234,18 @@ def _write_once(
     return rows, written
 
 
-def _write(config: ReportConfig, grid: Grid, statistics: Statistics, scored: Callable[[int], Scored]) -> int:
-    """Number of rows of the retrieval table, after writing it and all other tables, ranks and figures."""
+def _write(
+    config: ReportConfig, whole: Grid, statistics: Statistics, figures_of: Callable[[str], Scored]
+) -> int:
+    """Number of rows of the retrieval table, after writing it and all other tables, ranks and figures.
+
+    Self pairs have tables and a figure of their own, and are in no other.
+    """
+    grid = whole.only(self_pairs=False)
+
+    def scored(pair: int) -> Scored:
+        return figures_of(grid_store.pair_name(grid.pairs[pair]))
+
     for name in sorted(set(grid.measures) - set(reported(grid.measures))):
         other = MEASURES[name].backward
         _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
@@ -243,6 +254,7 @@ def _write(config: ReportConfig, grid: Grid, statistics: Statistics, scored: Cal
         retrieval_table.write_table(table, config.out, name)
     ranks_store.write(config.out / "ranks.zarr", grid, statistics.scorings(grid), scored)
     results = collected.results
+    self_pair_tables.write(config.out, whole, statistics, figures_of, results)
     _draw(config.out, results.uncorrected)
     page = config.out / _PAGE
     name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale

@@ -161,9 +161,9 @@ def test_what_is_no_grid_is_not_opened(tmp_path):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({}, "None of format None, needed is 'grid' of format 1 or 2 or 3; name another folder"),
+        ({}, "None of format None, needed is 'grid' of format 1 or 2 or 3 or 4; name another folder"),
         ({"kind": "activations", "format": 1}, "holds 'activations' of format 1"),
-        ({"kind": "grid", "format": 4}, "holds 'grid' of format 4"),
+        ({"kind": "grid", "format": 5}, "holds 'grid' of format 5"),
     ],
 )
 def test_another_kind_or_format_is_not_opened(tmp_path, attributes, message):

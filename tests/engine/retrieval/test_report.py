@@ -18,7 +18,7 @@ from isogloss.engine.runtime.shards import Share
 COLUMNS = (
     "language_a language_b state measure correction direction n "
     "recall_at_1 recall_at_5 mrr mutual_nn chance ci_low ci_high "
-    "p q recall_at_1_of_100 dali hubness hub_queries hub"
+    "p q recall_at_1_of_100 dali dali_s hubness hub_queries matched mismatched hub"
 ).split()
 TABLES = ("retrieval", "contrasts", "best_states", "inductive", "means", "languages")
 LANGUAGES = ("en", "fr", "es")
