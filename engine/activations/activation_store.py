@@ -107,6 +107,7 @@ class LanguageStore:
     @functools.cached_property
     def rows(self) -> Int[np.ndarray, " U"]:
         """Row of the array, and number of the shard, of each utterance."""
+        # Stores of format 1 and 2 have no places: they never grew, so their rows are in the corpus's order.
         places = self.columns.get("place", np.arange(len(self.columns["utterance"])))
         listed = np.flatnonzero(places >= 0)
         return listed[np.argsort(places[listed])]
@@ -242,6 +243,7 @@ def find(root: Place, language: str) -> LanguageStore | None:
 
 def stores(root: Place) -> dict[str, LanguageStore]:
     """Stores of all languages under `root`, by language, sorted; the metadata of each is read once."""
+    # Other groups may lie beside the stores, a grid.zarr for one: their kind tells them apart.
     codes = sorted(found[1] for found in map(_STORE.fullmatch, objects.children(root)) if found)
     groups = zarr_group.find_groups([root / f"{code}.zarr" for code in codes])
     found = [group for group in groups if group is not None and group.attributes.get("kind") == KIND]

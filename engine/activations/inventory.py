@@ -144,6 +144,7 @@ class Outcome:
             for store, listing in zip(stores, listings, strict=True)
             for row in range(len(listing.utterances))
         ]
+        # Listed once per store: on a network file system each listing of a folder takes seconds.
         present = {store.language: store.present() for store in stores}
         cut = {store.language: store.coordinate("truncated") for store in stores}
         for store, listing, row in share.of(rows):

@@ -191,6 +191,7 @@ def arrange(
       mean: that mean, if it isn't that of these utterances.
     """
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
+    # Sorted by length, so that little of a group is padding.
     order = np.argsort(lengths, kind="stable")
     groups = [_group(utterances, order[i : i + GROUP]) for i in range(0, len(order), GROUP)]
     pooled = np.zeros((len(utterances), utterances[0].shape[1]), np.float32)

@@ -156,6 +156,8 @@ def _same(
         unread = known & same
     same = same.astype(bool)
     if unread.any():
+        # A recording whose header couldn't be read had no length; that of an older format had no fingerprint.
+        # In both cases the length decides.
         same[unread] = samples[unread] == durations.lengths(_some(listing, unread))
     return same
 

@@ -78,6 +78,7 @@ def random_states(
     for length in frames:
         start = int(random.integers(POSITIONS))
         window = bank[:, start : start + POSITIONS].copy()
+        # As the encoder's states are cut before they are stored; chunks of only NaN aren't written.
         window[:, length:] = np.nan
         found.append(window)
     return found

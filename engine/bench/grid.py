@@ -111,6 +111,7 @@ def _groups(
 ) -> list[Batch]:
     """One state of a language, sorted by length in batches of _GROUP, padded with zeros."""
     found = []
+    # Sorted as the grid sorts them, so that both waste equally much on padding.
     order = np.argsort(frames, kind="stable")
     for start in range(0, len(order), _GROUP):
         rows = order[start : start + _GROUP]

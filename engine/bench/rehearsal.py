@@ -21,6 +21,7 @@ import safetensors.numpy
 import soundfile
 
 from isogloss.engine.bench import data, encoder
+from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.dimensions import tensor_shapes
 
 STATES, MEASURES = 4, 2  # of the rehearsal: a Whisper of two blocks; seqsim and meanpool
@@ -183,17 +184,6 @@ def _write_model(folder: pathlib.Path) -> None:
         for name, shape in tensor_shapes(sizes).items()
     }
     folder.mkdir()
-    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
-    described = {
-        "model_type": "whisper",
-        "num_mel_bins": sizes.mels,
-        "d_model": sizes.features,
-        "encoder_attention_heads": sizes.heads,
-        "encoder_layers": sizes.encoder_layers,
-        "decoder_layers": sizes.decoder_layers,
-        "encoder_ffn_dim": sizes.ffn,
-        "max_source_positions": sizes.positions,
-        "max_target_positions": sizes.text_positions,
-        "vocab_size": sizes.vocabulary,
-    }
-    (folder / "config.json").write_text(json.dumps(described))
+    safetensors.numpy.save_file(tensors, folder / huggingface.SINGLE)
+    described = {key: getattr(sizes, name) for name, key in huggingface.KEYS.items()}
+    (folder / "config.json").write_text(json.dumps({"model_type": "whisper", **described}))

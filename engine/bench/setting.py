@@ -52,6 +52,7 @@ class BenchSetting:
 
     def frames(self, array: Float[np.ndarray, "..."]) -> Float[np.ndarray | Array, "..."]:
         """Frames on the device of the kernels: bfloat16 outside a CPU, as peers and yardstick are."""
+        # An accelerator's float32 products are several times slower: rates would not compare.
         return self.place(array) if self.device == "cpu" else jnp.asarray(array, jnp.bfloat16)
 
 

@@ -79,6 +79,7 @@ def _write_zarr(store: LanguageStore, utterances: _States) -> None:
 
 def _write_tensorstore(store: LanguageStore, utterances: _States) -> None:
     array = _tensorstore(store)
+    # All writes are started before the first is waited for, as ours are.
     for write in [array[u].write(states) for u, states in enumerate(utterances)]:
         write.result()
 

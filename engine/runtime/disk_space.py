@@ -19,6 +19,7 @@ def require(path: Place, needed: int, what: str, remedy: str) -> None:
     """
     if isinstance(path, BucketPath):
         return
+    # What is not made yet will lie on the disk of its nearest folder that is.
     existing = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
         raise Refusal(f"{path}: {existing} can't be written to; check its permissions, or {remedy}")

@@ -39,6 +39,7 @@ class PartFiles:
 
     def kept(self, unit: str) -> bool:
         """True if the unit has a file of every kind."""
+        # The file written last is asked for first: it is the one that a killed run most often lacks.
         return unit in self.keys and all(self.path(unit, kind).is_file() for kind in reversed(self.kinds))
 
     def awaited(self, unit: str) -> bool:

@@ -73,6 +73,7 @@ def parse(text: str) -> BucketPath | None:
     if not separator or scheme not in SCHEMES:
         return None
     parts = rest.rstrip("/").split("/")
+    # A key isn't a path: a bucket would store ".." and an empty part as names, which no folder can copy.
     if len(parts) < 2 or not all(parts) or {".", ".."} & set(parts):
         raise ValueError(f"names a path in a bucket, {scheme}://bucket/path")
     return BucketPath(f"{scheme}://{'/'.join(parts)}")

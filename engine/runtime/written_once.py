@@ -33,8 +33,10 @@ def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json
     with _alone(out / "parts" / f".{job}.lock"):
         held = json_values.json_object(mark, "delete that file") if mark.is_file() else {}
         there = held.get("there")
+        # A user's own files beside the outputs don't matter; an output that was deleted is made again.
         if held.get("made_of") == key and isinstance(there, list) and _names(out).issuperset(there):
             return held.get("facts"), False
+        # From here until the mark is back, what lies in `out` may be half of two runs.
         mark.unlink(missing_ok=True)
         facts = outputs()
         text = json.dumps({"made_of": key, "there": sorted(_names(out)), "facts": facts}, indent=1) + "\n"

@@ -35,6 +35,7 @@ def locked(path: Place) -> Iterator[None]:
     if isinstance(path, BucketPath):
         yield
         return
+    # The group's own folder is locked: a lock file beside it would stay behind in every copy.
     folder = os.open(path, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -69,6 +70,8 @@ def relabel(
     other = "." if used == "/" else "/"
     write = functools.partial(_write_arrays, held, coordinates, shapes)
     if isinstance(path, BucketPath):
+        # A bucket can't rename: the group is made on this machine, and its objects are put in an order in
+        # which the last one makes the growth visible.
         with tempfile.TemporaryDirectory() as folder:
             made = pathlib.Path(folder) / path.name
             zarr_group.write_group(made, attributes, coordinates, lambda: write(made), other)
@@ -110,6 +113,7 @@ def _move(made: pathlib.Path, path: pathlib.Path, remove: Sequence[Place]) -> No
     for chunk in remove:
         objects.remove(chunk)
     for file in _in_order(made):
+        # Synced before the rename, lest a loss of power leave a name in the folder that leads to nothing.
         with file.open("rb") as written:
             os.fsync(written.fileno())
         target = path / file.relative_to(made)
@@ -124,6 +128,7 @@ def _put(made: pathlib.Path, path: BucketPath, remove: Sequence[Place]) -> None:
     wants the same goes on, also where another was killed.
     """
     contents = {str(file.relative_to(made)): file.read_bytes() for file in _in_order(made)}
+    # The claim's name tells from which labels the group grows, its content to which it grows.
     digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest().encode()
     before = hashlib.sha256(objects.read(path / METADATA) or b"").hexdigest()
     claim = path / f".claim-{before[:16]}"

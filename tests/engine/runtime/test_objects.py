@@ -11,17 +11,10 @@ import pytest
 from isogloss.engine.runtime import objects, place, zarr_group
 from isogloss.engine.runtime.place import BucketPath
 from isogloss.engine.runtime.refusal import Refusal, UnreachableError
-from isogloss.engine.runtime.zarr_group import Array, Coordinate
+from isogloss.engine.runtime.zarr_group import Coordinate
+from toy_groups import scores_array
 
-ARRAY = Array(
-    name="scores",
-    axes=("pair", "query"),
-    shape=(3, 4),
-    chunk=(1, 4),
-    inner=None,
-    dtype="float32",
-    attributes={},
-)
+ARRAY = scores_array(3, 4)
 
 
 def labels(*pairs):

@@ -11,17 +11,10 @@ import xarray as xr
 import zarr
 
 from isogloss.engine.runtime import version, zarr_group
-from isogloss.engine.runtime.zarr_group import Array, Coordinate
+from isogloss.engine.runtime.zarr_group import Coordinate
+from toy_groups import scores_array
 
-ARRAY = Array(
-    name="scores",
-    axes=("pair", "query"),
-    shape=(3, 4),
-    chunk=(1, 4),
-    inner=None,
-    dtype="float32",
-    attributes={"units": "1"},
-)
+ARRAY = scores_array(3, 4)
 COORDINATES = [
     Coordinate(name="pair", axis="pair", values=["a-b", "a-ç", ""]),
     Coordinate(name="n", axis="pair", values=np.int32([3, 2, 1]), attributes={"long_name": "count"}),

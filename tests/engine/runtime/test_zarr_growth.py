@@ -12,17 +12,10 @@ import xarray as xr
 
 from isogloss.engine.runtime import zarr_group, zarr_growth
 from isogloss.engine.runtime.refusal import WriteError
-from isogloss.engine.runtime.zarr_group import Array, Coordinate
+from isogloss.engine.runtime.zarr_group import Coordinate
+from toy_groups import scores_array
 
-ARRAY = Array(
-    name="scores",
-    axes=("pair", "query"),
-    shape=(2, 3),
-    chunk=(1, 3),
-    inner=None,
-    dtype="float32",
-    attributes={"units": "1"},
-)
+ARRAY = scores_array(2, 3)
 
 
 def labels(pairs):
