@@ -15,12 +15,11 @@ const font = (size) => `${size}px ${window.getComputedStyle(document.body).fontF
 const dark = () => window.matchMedia("(prefers-color-scheme: dark)");
 
 // Bytes of a packed block, as a Response.
-function unpacked(id) {
-  const text = atob($(id).textContent);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+function inflated(packed) {
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")));
 }
+const unpacked = (id) => inflated($(id).textContent);
 
 const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;
 

@@ -16,6 +16,7 @@ from isogloss.engine.drawing import style
 from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
+_BESIDE = " 'self' file:"
 
 
 def render(
@@ -26,6 +27,7 @@ def render(
     scripts: Sequence[pathlib.Path],
     meta: Mapping[str, Json],
     blocks: Mapping[str, bytes],
+    beside: bool = False,
 ) -> str:
     """HTML of a page.
 
@@ -36,6 +38,7 @@ def render(
       scripts: files, after the shared ones.
       meta: data for the scripts.
       blocks: further data, by id of their element.
+      beside: True if the page may load scripts and recordings from its own place.
     """
     packed = (
         f'<script type="application/octet-stream" id="{html.escape(key)}">{_pack(value)}</script>'
@@ -45,6 +48,9 @@ def render(
     return filled(
         _FOLDER / "page.html",
         title=html.escape(title),
+        # Opened from a folder, browsers differ in whether 'self' is that folder.
+        beside=_BESIDE if beside else "",
+        media=f"; media-src{_BESIDE}" if beside else "",
         css="\n".join((style.css(), *(_read(file) for file in (_FOLDER / "page.css", *styles)))),
         body=body,
         # "</script>" within the data would end the element that holds them.

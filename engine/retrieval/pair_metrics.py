@@ -15,9 +15,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
-from jaxtyping import Bool, Float, Int, Int16, Int32, UInt16
+from jaxtyping import Bool, Float, Int, Int16, Int32, Shaped, UInt16
 
-from isogloss.engine.retrieval import contrasts, corrections, dali, derived, grid_store, metrics
+from isogloss.engine.retrieval import (
+    answers as single_answers,
+    contrasts,
+    corrections,
+    dali,
+    derived,
+    grid_store,
+    metrics,
+)
 from isogloss.engine.retrieval.grid_axes import of_one_language
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import reported
@@ -39,10 +47,12 @@ class Statistics:
     Attributes:
       corrections: names, beside which the scores as they are are scored, too.
       candidates: number of candidates of the figure recall_at_1_of.
+      answers: of which scorings the answer to each query is kept: all, uncorrected or none.
     """
 
     corrections: tuple[str, ...] = CORRECTIONS
     candidates: int = metrics.CANDIDATES
+    answers: str = "none"
 
     def scorings(self, grid: Grid) -> tuple[Scoring, ...]:
         """Scorings of a grid, in the order of the axis V."""
@@ -65,6 +75,7 @@ class Scored:
         scorings with a correction.
       compared: what is compared with what, rows as of `contrasts.within_pair`.
       contrasts: `contrasts.VALUES` of these rows.
+      rivals: of each query, see `answers.rivals`; only of what was just scored.
       missing: names of chunks that the grid doesn't hold yet.
       broken: names of chunks that can't be used, with the reasons.
     """
@@ -77,6 +88,7 @@ class Scored:
     halves: Float[np.ndarray, "S V 2 3"]
     compared: Int16[np.ndarray, "K 7"]
     contrasts: Float[np.ndarray, "K 4"]
+    rivals: Shaped[np.ndarray, "S V 2 n"] | None = None
     missing: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
@@ -97,6 +109,7 @@ class _Answers:
     shapes: Float[np.ndarray, "2 F"]
     hubs: Int[np.ndarray, " 2"]
     halves: Float[np.ndarray, "2 3"]
+    rivals: Shaped[np.ndarray, "2 n"]
 
 
 def _answers(
@@ -120,7 +133,13 @@ def _answers(
         first = corrections.occurrences(queries)
         hubs[side] = first.argmax()
         shapes[side] = group, strict, corrections.hubness(first), first.max(), *levels
-    return _Answers(ranks=metrics.ranks(scores), shapes=shapes, hubs=hubs, halves=halves)
+    return _Answers(
+        ranks=metrics.ranks(scores),
+        shapes=shapes,
+        hubs=hubs,
+        halves=halves,
+        rivals=np.stack([single_answers.rivals(queries) for queries in (scores, scores.T)]),
+    )
 
 
 def _levels(matrix: Float[np.ndarray, "n n"]) -> tuple[float, float]:
@@ -162,7 +181,7 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
     shape = (len(grid.states), len(chosen), 2)
     values = np.full((*shape, len(metrics.ALL_FIGURES)), np.nan)
     ranks, hubs = np.zeros((*shape, n), np.uint16), np.full(shape, -1, np.int32)
-    halves = np.full((*shape, 3), np.nan)
+    halves, rivals = np.full((*shape, 3), np.nan), np.zeros(ranks.shape, single_answers.RIVAL)
     computed = np.full(shape[:2], n == 0)
     sentences = np.zeros(n, np.int32)
     problems: tuple[list[str], list[str]] = ([], [])
@@ -181,6 +200,7 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
                 hubs[state, v, side] = answers.hubs[side]
                 values[state, v, side, -_SHAPES:] = answers.shapes[side]
                 halves[state, v, side] = answers.halves[side]
+                rivals[state, v, side] = answers.rivals[side]
     if n:
         of_ranks = metrics.figures(np.maximum(ranks, 1).astype(np.int32), statistics.candidates)
         values[computed, :, :-_SHAPES] = of_ranks[computed]
@@ -194,6 +214,7 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
         halves=halves,
         compared=compared[0],
         contrasts=compared[1],
+        rivals=rivals,
         missing=tuple(problems[0]),
         broken=tuple(problems[1]),
     )
@@ -272,7 +293,7 @@ def open_parts(folder: pathlib.Path, grid: Grid, statistics: Statistics) -> Part
     """
     draws = [bootstrap.RESAMPLES, bootstrap.CONFIDENCE, bootstrap.SEED]
     shared = {key: value for key, value in grid.attributes.items() if key not in _OF_PAIRS}
-    chosen = [statistics.scorings(grid), statistics.candidates]
+    chosen = [statistics.scorings(grid), statistics.candidates, statistics.answers]
     described = [_LAYOUT, draws, chosen, shared, grid.measures, grid.states]
     description = json_values.fingerprint(described)
     own = {pair: _chunks(grid, pair) for pair, named in enumerate(grid.pairs) if of_one_language(named)}
@@ -282,7 +303,13 @@ def open_parts(folder: pathlib.Path, grid: Grid, statistics: Statistics) -> Part
         )
         for pair in range(len(grid.pairs))
     }
-    return PartFiles(folder=folder, keys={name: key for name, key in found.items() if key}, kinds=("npz",))
+    scripts = statistics.answers != "none"
+    return PartFiles(
+        folder=folder,
+        keys={name: key for name, key in found.items() if key},
+        kinds=("js", "npz") if scripts else ("npz",),
+        elsewhere={"js": folder.parent / single_answers.FOLDER} if scripts else {},
+    )
 
 
 def _chunks(grid: Grid, pair: int) -> list[tuple[int, str]] | None:
@@ -311,18 +338,31 @@ def _fingerprint(
     return json_values.fingerprint([description, grid.pairs[pair], described, n, lengths, chunks, list(own)])
 
 
-def save(parts: PartFiles, name: str, scored: Scored) -> bool:
+def save(parts: PartFiles, grid: Grid, pair: int, statistics: Statistics, scored: Scored) -> bool:
     """True if a pair's figures are stored; otherwise a note about its missing and damaged chunks is."""
     # The key was computed before the scores were read: if a chunk was rewritten in between, no later run
     # finds this part.
+    name = grid_store.pair_name(grid.pairs[pair])
     if name not in parts.keys:
         return False
     if scored.computed.all() and not scored.broken:
         arrays = {array: getattr(scored, array) for array in _ARRAYS}
-        parts.save(name, lambda file: _write(file, arrays))
+        writers = [lambda file: _write(file, arrays)]
+        if statistics.answers != "none":
+            text = _script(parts.path(name, "js").name, grid, statistics, scored)
+            writers.insert(0, lambda file: file.write_text(text, "utf-8"))
+        parts.save(name, *writers)
     else:
         parts.note(name, "\n".join((*scored.missing, *scored.broken)))
     return parts.kept(name)
+
+
+def _script(file: str, grid: Grid, statistics: Statistics, scored: Scored) -> str:
+    """Script of the answers to a pair's queries."""
+    assert scored.rivals is not None, "it was just scored"
+    kept = single_answers.kept(statistics.scorings(grid), statistics.answers)
+    ids = [grid.sentences[i] for i in scored.sentences]
+    return single_answers.script(file, ids, scored.ranks, scored.rivals, kept)
 
 
 def _write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:

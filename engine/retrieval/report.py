@@ -29,12 +29,14 @@ from isogloss.engine.retrieval import (
     report_page,
     report_tables,
     self_pair_tables,
+    sentence_texts,
     table as retrieval_table,
 )
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.retrieval.sentence_texts import Texts
 from isogloss.engine.runtime import atomic_write, disk_space, sentences, version, written_once
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
@@ -110,14 +112,17 @@ def run(config: ReportConfig) -> ReportSummary:
     start = time.monotonic()
     grid = _open_grid(config.grid)
     language_maps.given(config, grid)  # refused before anything is computed
-    statistics = Statistics(corrections=config.corrections, candidates=config.candidates)
+    texts = sentence_texts.open_texts(config, grid)
+    statistics = Statistics(
+        corrections=config.corrections, candidates=config.candidates, answers=config.answers
+    )
     parts = pair_metrics.open_parts(config.out / "parts", grid, statistics)
     names = [grid_store.pair_name(pair) for pair in grid.pairs]
     mine = config.share.of(range(len(grid.pairs)))
     todo = [pair for pair in mine if not parts.kept(names[pair])]
     if config.dry_run:
         return _dry_run(config, grid, statistics, mine, todo, start)
-    for folder in (config.out, parts.folder):
+    for folder in (config.out, parts.folder, *parts.elsewhere.values()):
         atomic_write.make_folder(folder)
     scored = _score(grid, statistics, todo, parts, before=len(mine) - len(todo))
     others = sorted(set(range(len(grid.pairs))) - set(mine))
@@ -129,7 +134,7 @@ def run(config: ReportConfig) -> ReportSummary:
     missing, failed = _problems(grid, dict(sorted(scored.items())))
     rows, written = 0, False
     if not waiting:
-        rows, written = _write_once(config, grid, statistics, parts, scored)
+        rows, written = _write_once(config, grid, statistics, parts, scored, texts)
     seconds = time.monotonic() - start
     return ReportSummary(
         done=len(todo),
@@ -177,8 +182,8 @@ def _score(
     scored = {}
     for pair in pairs:
         found = pair_metrics.score(grid, pair, statistics)
-        if not (parts and pair_metrics.save(parts, grid_store.pair_name(grid.pairs[pair]), found)):
-            scored[pair] = found
+        if not (parts and pair_metrics.save(parts, grid, pair, statistics, found)):
+            scored[pair] = dataclasses.replace(found, rivals=None, ahead=None)
         progress.advance()
     progress.close()
     return scored
@@ -206,7 +211,12 @@ def _problems(grid: Grid, scored: Mapping[int, Scored]) -> tuple[dict[str, int],
 
 
 def _write_once(
-    config: ReportConfig, grid: Grid, statistics: Statistics, parts: PartFiles, scored: Mapping[int, Scored]
+    config: ReportConfig,
+    grid: Grid,
+    statistics: Statistics,
+    parts: PartFiles,
+    scored: Mapping[int, Scored],
+    texts: Texts | None,
 ) -> tuple[int, bool]:
     """Number of rows of the retrieval table, and True if this process wrote it and all else.
 
@@ -226,16 +236,23 @@ def _write_once(
         config.grid.name,
         config.fdr,
         config.distances and config.distances.read_text("utf-8"),
+        texts and texts.identity(config.out),
     ]
-    rows, written = written_once.write(
-        config.out, "report", made_of, lambda: _write(config, grid, statistics, figures_of)
-    )
+
+    def outputs() -> int:
+        return _write(config, grid, statistics, figures_of, sentence_texts.write(config, parts, texts))
+
+    rows, written = written_once.write(config.out, "report", made_of, outputs)
     assert isinstance(rows, int)
     return rows, written
 
 
 def _write(
-    config: ReportConfig, whole: Grid, statistics: Statistics, figures_of: Callable[[str], Scored]
+    config: ReportConfig,
+    whole: Grid,
+    statistics: Statistics,
+    figures_of: Callable[[str], Scored],
+    answer_files: Mapping[str, str],
 ) -> int:
     """Number of rows of the retrieval table, after writing it and all other tables, ranks and figures.
 
@@ -265,6 +282,8 @@ def _write(
         name=name,
         sentences=len(grid.sentences),
         maps=maps,
+        answer_files=answer_files,
+        texts=config.corpus is not None,
         date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
     )
     atomic_write.write_whole(page, lambda file: file.write_text(html, "utf-8"))

@@ -2,7 +2,10 @@
 
 import dataclasses
 import pathlib
+from typing import Literal
 
+from isogloss.engine.activations.extract_config import CORPUS
+from isogloss.engine.corpora.corpus import columns_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -31,6 +34,22 @@ class ReportConfig(ShardedJobConfig):
         "Tab-separated table of further distances between languages for the association tests: language_a, "
         "language_b, and a column of numbers for each distance.",
         None,
+    )
+
+    answers: Literal["all", "uncorrected", "none"] = option(
+        "Scorings of which the page shows single queries, each with what was found in place of its "
+        "translation; in files beside the page.",
+        "all",
+    )
+    corpus: str | None = option(
+        f"Corpus that the grid was made of, for the text of these sentences: {CORPUS}.",
+        None,
+    )
+    columns: tuple[str, ...] = columns_option()
+    audio: Literal["link", "copy", "none"] = option(
+        "Recordings of --corpus that the page plays: link those that are files, from where they lie; copy "
+        "all of them beside the page; or none.",
+        "link",
     )
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ meta.pairs.forEach(([a, b], p) => {
   pairAt[b * L + a] = 2 * p + 1;
 });
 const view = { measure: 0, correction: 0, state: 0, figure: "recall_at_1", order: "group", view: "directed" };
-Object.assign(view, { query: -1, candidate: -1 }); // places of the pair selected
+Object.assign(view, { query: -1, candidate: -1, answers: "missed" }); // places of the pair selected
 const canvas = $("map").querySelector("canvas"), bands = $("map").querySelectorAll(".band");
 let map = null; // geometry of the map as drawn
 let cursor = null; // [row, column] under pointer or keyboard

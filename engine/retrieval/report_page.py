@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from isogloss.engine.corpora.languages import language_group
 from isogloss.engine.drawing import page
 from isogloss.engine.drawing.colophon import colophon
-from isogloss.engine.retrieval import language_order, metrics, report_page_data
+from isogloss.engine.retrieval import answers, language_order, metrics, report_page_data
 from isogloss.engine.retrieval.derived import record
 from isogloss.engine.retrieval.report_tables import Collected
 from isogloss.engine.retrieval.report_terms import TERMS
@@ -19,7 +19,7 @@ from isogloss.engine.runtime.json_values import Json
 _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = tuple(
     _FOLDER / f"report_page{part}.js"
-    for part in ("", "_map", "_curve", "_sort", "_tables", "_export", "_view")
+    for part in ("", "_map", "_curve", "_sort", "_tables", "_export", "_sentences", "_view")
 )
 _METHOD = (
     "Only sentences that both languages have take part, so chance is 1/n. Clustering: average linkage on "
@@ -35,6 +35,8 @@ def render(
     name: str,
     sentences: int,
     maps: str,
+    answer_files: Mapping[str, str],
+    texts: bool,
     date: str,
 ) -> str:
     """HTML of the whole page.
@@ -45,6 +47,8 @@ def render(
       name: name of the grid.
       sentences: number of sentences of the grid's query axis.
       maps: sentence about the page of maps, which it names maps.html if there is one.
+      answer_files: names of the files beside the page with single queries, by name of the pair.
+      texts: True if the texts of sentences are beside the page, too.
       date: day on which the page is made.
     """
     results = collected.results
@@ -66,9 +70,16 @@ def render(
         body,
         title=f"{heading} · {name}",
         scripts=_SCRIPTS,
-        meta=report_page_data.meta(collected),
+        meta=report_page_data.meta(collected) | _answers(results, answer_files, texts=texts),
         blocks=report_page_data.blocks(collected),
+        beside=True,
     )
+
+
+def _answers(results: metrics.Results, files: Mapping[str, str], *, texts: bool) -> dict[str, Json]:
+    """Files of single queries by pair, "" where there is none."""
+    found: list[Json] = [files.get("-".join(pair), "") for pair in results.pairs]
+    return {"answers": found if files else [], "folder": answers.FOLDER, "texts": texts}
 
 
 def _made(attributes: Mapping[str, Json], name: str, date: str) -> dict[str, str]:

@@ -79,7 +79,9 @@ function draw() {
   $("state").value = state;
   $("state").setAttribute("aria-valuetext", `state ${name}`);
   $("state-name").textContent = name;
-  for (const id of ["figure", "view", "order", "query", "candidate", "correction"]) $(id).value = view[id];
+  for (const id of ["figure", "view", "order", "query", "candidate", "correction", "answers"]) {
+    $(id).value = view[id];
+  }
   $("correction-note").textContent = meta.corrections[view.correction].about;
   document.querySelectorAll("#measures input").forEach((radio, m) => {
     radio.checked = m === measure;
@@ -93,6 +95,8 @@ function draw() {
   drawCurve();
   drawOnset();
   drawDetail();
+  $("swap").disabled = !selected();
+  return drawSentences();
 }
 function drawAll() {
   drawCards();
@@ -113,6 +117,7 @@ function writeAddress() {
   const { figure, order, query, candidate } = view, { key } = meta.measures[view.measure];
   const words = { measure: key, correction: meta.corrections[view.correction].key };
   Object.assign(words, { state: stateName(view.state), figure, order, view: view.view });
+  if (view.answers !== "missed") words.answers = view.answers;
   if (selected()) words.pair = [query, candidate].map((i) => meta.languages[i].code).join(",");
   for (const [id, { sort, filter }] of Object.entries(shownOf)) {
     if (sort) words[`${id}-sort`] = String(sort);
@@ -130,6 +135,7 @@ async function readAddress() {
   view.state = state >= 0 ? state : bestOf(view.measure) ?? S - 1;
   if (words.get("figure") in FIGURES) view.figure = words.get("figure");
   if (words.get("order") === "cluster") view.order = "cluster";
+  view.answers = kinds.find((kind) => kind === words.get("answers")) ?? "missed";
   if (words.get("view") === "mean") view.view = "mean";
   for (const [id, shown] of Object.entries(shownOf)) {
     const sort = Number(words.get(`${id}-sort`));
@@ -159,6 +165,7 @@ function fillControls() {
     $(id).addEventListener("change", () => pick(id, Number($(id).value)));
   }
   $("state").addEventListener("input", () => change({ state: Number($("state").value) }));
+  $("swap").addEventListener("click", () => change({ query: view.candidate, candidate: view.query }));
   for (const id of ["figure", "view", "order"]) {
     $(id).addEventListener("change", () => change({ [id]: $(id).value }));
   }
@@ -180,6 +187,7 @@ async function start() {
   readCoverage();
   addTools("best", "language, code, group or family");
   addTools("coverage", "language, code or group");
+  addAnswers();
   ["map", "curve"].forEach(addDownloads);
   await readAddress();
   document.querySelector("main").hidden = false;

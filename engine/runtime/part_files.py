@@ -27,15 +27,17 @@ class PartFiles:
       folder: folder of the files, which may not exist yet.
       keys: fingerprint of each unit, by the unit's name; a unit without a fingerprint has no part.
       kinds: suffixes of a unit's files, in the order of writing; the last one marks the unit as complete.
+      elsewhere: folders of the kinds that have one of their own.
     """
 
     folder: pathlib.Path
     keys: Mapping[str, str]
     kinds: tuple[str, ...] = ("parquet",)
+    elsewhere: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     def path(self, unit: str, kind: str = "parquet") -> pathlib.Path:
         """Path of the unit's file of a kind, which may not exist."""
-        return self.folder / f"{_stem(unit)}.{self.keys[unit]}.{kind}"
+        return self.elsewhere.get(kind, self.folder) / f"{_stem(unit)}.{self.keys[unit]}.{kind}"
 
     def kept(self, unit: str) -> bool:
         """True if the unit has a file of every kind."""
@@ -86,8 +88,9 @@ class PartFiles:
     def _drop_others(self, unit: str, kinds: tuple[str, ...]) -> None:
         # A name is matched with its fingerprint, so "a" doesn't take the files of "a.b".
         mine = {self.path(unit, kind) for kind in kinds}
-        for old in set(self.folder.glob(f"{glob.escape(_stem(unit))}.{_FINGERPRINT}.*")) - mine:
-            old.unlink(missing_ok=True)
+        for folder in {self.folder, *self.elsewhere.values()}:
+            for old in set(folder.glob(f"{glob.escape(_stem(unit))}.{_FINGERPRINT}.*")) - mine:
+                old.unlink(missing_ok=True)
 
 
 def _stem(unit: str) -> str:

@@ -179,6 +179,7 @@ def test_everything_is_written_and_no_draft_is_left(grid, draw, monkeypatch):
         "ranks.zarr",
         "report.html",
         "parts",
+        "sentences",
     }
     assert done.report == str(grid.parent / "out" / "report.html")
     assert "made-up" in pathlib.Path(done.report).read_text()

@@ -68,7 +68,14 @@ def page(given, attributes=ATTRIBUTES, maps=""):
     tables = {"retrieval": table.tabulate(given, hubs, sentences, "bh", 100), "best_states": best}
     collected = report_tables.Collected(results=given, tables=tables)
     return report_page.render(
-        collected, attributes, name="grid.zarr", sentences=20, maps=maps, date="2026-01-31"
+        collected,
+        attributes,
+        name="grid.zarr",
+        sentences=20,
+        maps=maps,
+        answer_files={"en-fr": "en-fr.0.js"},
+        texts=False,
+        date="2026-01-31",
     )
 
 
@@ -124,6 +131,11 @@ def test_the_blocks_hold_every_figure():
             assert np.abs(found - wanted)[known].max() <= step
 
 
+def test_files_of_single_queries_are_named_by_pair():
+    meta = json.loads(script(page(results()), "meta"))
+    assert (meta["answers"], meta["folder"], meta["texts"]) == (["en-fr.0.js", "", ""], "sentences", False)
+
+
 def test_q_hub_and_onset_of_each_cell_are_those_of_the_tables():
     given = results()
     text = page(given)
@@ -167,7 +179,7 @@ def test_nothing_is_loaded_from_elsewhere():
     assert read(text).links == ["data:,"]
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
     assert "@import" not in text
-    assert "default-src 'none'" in text
+    assert "default-src 'none'; script-src 'unsafe-inline' 'self' file:;" in text
 
 
 def test_text_from_the_grid_is_escaped_everywhere():

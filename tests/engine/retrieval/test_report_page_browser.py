@@ -10,6 +10,7 @@ import browser as chromium
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from isogloss.engine.retrieval import report
 from small_grids import made_grid
@@ -43,10 +44,23 @@ def address(tmp_path_factory):
         scores = rng.standard_normal((N, N)) + (1.5 + p) * np.eye(N) * (s > 0)
         scores[:, 7] += 1.5 * s
         grid.write(p, s, {"seqsim": np.float32(scores), "dtw": np.float32(100 - scores)})
+    speech = f"manifest:{spoken(folder / 'my speech', sentences)}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_draw", lambda out, results: None)
-        assert report.run(report.ReportConfig(grid=grid.path, out=folder / "out")).complete
+        assert report.run(report.ReportConfig(grid=grid.path, out=folder / "out", corpus=speech)).complete
     return (folder / "out" / "report.html").as_uri()
+
+
+def spoken(folder, sentences):
+    """Manifest of a recording of each sentence in each language."""
+    rows = ["language\tsentence\taudio\ttranscription"]
+    for code in LANGUAGES:
+        (folder / code).mkdir(parents=True)
+        for sentence in sentences:
+            soundfile.write(folder / code / f"{sentence}.wav", np.zeros(1600), 16_000)
+            rows.append(f"{code}\t{sentence}\t{code}/{sentence}.wav\t{code} text of {sentence}")
+    (folder / "speech.tsv").write_text("\n".join(rows) + "\n")
+    return folder / "speech.tsv"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +132,57 @@ def test_a_pair_says_its_onset_q_and_hub_by_name(page):
     assert rows["q"][0] == ("< 0.001" if cell.q.item() < 0.001 else f"{cell.q.item():.3f}")
     assert rows["Hub"][0] == f"sentence {cell.hub.item()}, first for {cell.hub_queries.item():.0f} of {N}"
     assert page.run("document.querySelector('#detail abbr').title").startswith("Share of queries")
+
+
+def test_a_cell_opens_to_its_sentences(page, address):
+    assert text(page, "#sentences-note").startswith("Select a pair")
+    page.open(f"{address}#pair=en,fr&state=final", 1400, READY)
+    chromium.wait(lambda: "missed" in text(page, "#sentences-title"))
+    out = pathlib.Path(page.run("decodeURI(location.pathname)")).parent
+    cell = pd.read_parquet(out / "retrieval.parquet").query(
+        "direction == 'en->fr' and state == 'final' and measure == 'seqsim' and correction == 'none'"
+    )
+    missed = round(N * (1 - cell.recall_at_1.item()))
+    assert text(page, "#sentences-title") == f"English → French: {missed} of {N} missed, SeqSim, state final"
+    hub = sorted(f"s{i}" for i in range(N))[7]
+    assert cell.hub.item() == hub
+    rows = page.run(
+        "[...document.querySelectorAll('#sentences tbody tr')].map((row) => "
+        "[...row.cells].map((cell) => (cell.querySelector('div') ?? cell).textContent))"
+    )
+    assert len(rows) == missed
+    instead = [row for row in rows if row[3] == f"fr text of {hub}" and row[5].endswith("hub")]
+    assert len(instead) == cell.hub_queries.item() - 1  # it finds itself
+    assert all(row[0].startswith("en text of") for row in instead)
+    choose(page, "#answers", "all")
+    chromium.wait(lambda: text(page, "#sentences-count") == f"{N} rows")
+    choose(page, "#sentences-filter", "text of s11")
+    assert "answers=all" in page.run("location.hash")
+    click(page, "#swap")
+    chromium.wait(lambda: text(page, "#sentences-title").startswith("French → English"))
+    assert "fr text of s11" in text(page, "#sentences tbody th")
+
+
+def test_recordings_play_where_they_are(page, address):
+    page.open(f"{address}#pair=en,fr&answers=all", 1400, READY)
+    chromium.wait(lambda: texts(page, "#sentences .play") != [])
+    played = page.run(
+        "new Promise((resolve) => { const real = Audio.prototype.play;"
+        "Audio.prototype.play = function () { Audio.prototype.play = real;"
+        "this.addEventListener('loadeddata', () => resolve(decodeURI(this.src)));"
+        "this.addEventListener('error', () => resolve('lost')); return Promise.resolve(); };"
+        "document.querySelector('#sentences .play').click(); })"
+    )
+    assert "/my speech/en/" in played
+
+
+def test_a_copy_without_its_folder_keeps_the_figures(page, address, tmp_path):
+    whole = pathlib.Path(page.run("decodeURI(location.pathname)"))
+    (tmp_path / "mailed.html").write_bytes(whole.read_bytes())
+    page.open((tmp_path / "mailed.html").as_uri() + "#pair=en,fr", 1400, READY)
+    chromium.wait(lambda: "doesn't have" in text(page, "#sentences-note"))
+    assert "English → French" in text(page, "#onset")
+    page.errors.clear()  # the file that isn't there
 
 
 def test_tables_sort_and_filter_and_the_address_keeps_both(page):
