@@ -20,7 +20,6 @@ from isogloss.engine.retrieval import answers
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.runtime import atomic_write, json_values
-from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -41,17 +40,15 @@ class Texts:
     utterances: Mapping[str, Sequence[Utterance]]
     audio: Literal["link", "copy", "none"]
 
-    def identity(self, out: pathlib.Path) -> Json:
-        """What the scripts depend on."""
+    def identity(self, out: pathlib.Path) -> str:
+        """Hash of what the scripts depend on."""
         linked = self.audio == "link"
-        return [
-            self.audio,
-            [
-                [code, each.sentence, _text(each), self._place(out, each) if linked else each.source.name]
-                for code, utterances in self.utterances.items()
-                for each in utterances
-            ],
+        rows = [
+            [code, each.sentence, _text(each), self._place(out, each) if linked else each.source.name]
+            for code, utterances in self.utterances.items()
+            for each in utterances
         ]
+        return json_values.sha256([self.audio, rows])
 
     def write(self, out: pathlib.Path) -> list[str]:
         """Names of the scripts written to the folder of sentences, after copying what is to be copied."""
