@@ -183,7 +183,7 @@ def _score(
     for pair in pairs:
         found = pair_metrics.score(grid, pair, statistics)
         if not (parts and pair_metrics.save(parts, grid, pair, statistics, found)):
-            scored[pair] = dataclasses.replace(found, rivals=None, ahead=None)
+            scored[pair] = dataclasses.replace(found, rivals=None)
         progress.advance()
     progress.close()
     return scored
