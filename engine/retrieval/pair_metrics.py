@@ -196,11 +196,10 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
         for v, both in _both_ways(matrices, own, chosen):
             computed[state, v] = True
             for side, answers in enumerate(both):
-                ranks[state, v, side] = answers.ranks[side]
-                hubs[state, v, side] = answers.hubs[side]
-                values[state, v, side, -_SHAPES:] = answers.shapes[side]
-                halves[state, v, side] = answers.halves[side]
-                rivals[state, v, side] = answers.rivals[side]
+                at = state, v, side
+                ranks[at], rivals[at] = answers.ranks[side], answers.rivals[side]
+                hubs[at], halves[at] = answers.hubs[side], answers.halves[side]
+                values[at][-_SHAPES:] = answers.shapes[side]
     if n:
         of_ranks = metrics.figures(np.maximum(ranks, 1).astype(np.int32), statistics.candidates)
         values[computed, :, :-_SHAPES] = of_ranks[computed]

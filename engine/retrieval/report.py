@@ -113,9 +113,7 @@ def run(config: ReportConfig) -> ReportSummary:
     grid = _open_grid(config.grid)
     language_maps.given(config, grid)  # refused before anything is computed
     texts = sentence_texts.open_texts(config, grid)
-    statistics = Statistics(
-        corrections=config.corrections, candidates=config.candidates, answers=config.answers
-    )
+    statistics = _statistics(config)
     parts = pair_metrics.open_parts(config.out / "parts", grid, statistics)
     names = [grid_store.pair_name(pair) for pair in grid.pairs]
     mine = config.share.of(range(len(grid.pairs)))
@@ -149,6 +147,10 @@ def run(config: ReportConfig) -> ReportSummary:
         pairs_per_second=round(len(todo) / seconds, 3),
         plan=_work(grid, len(todo)),
     )
+
+
+def _statistics(config: ReportConfig) -> Statistics:
+    return Statistics(corrections=config.corrections, candidates=config.candidates, answers=config.answers)
 
 
 def _open_grid(path: Place) -> Grid:

@@ -53,10 +53,9 @@ def render(
     """
     results = collected.results
     heading = f"Retrieval across {len(results.languages)} languages"
-    model = attributes.get("model")
     body = page.filled(
         _FOLDER / "report_page.html",
-        heading=html.escape(heading + (f" in {model}" if isinstance(model, str) else "")),
+        heading=html.escape(heading + _in_model(attributes)),
         sentences=html.escape(_sentences(results)),
         maps=html.escape(maps).replace("maps.html", '<a href="maps.html">maps.html</a>'),
         alerts=_alerts(results.uncorrected),
@@ -74,6 +73,11 @@ def render(
         blocks=report_page_data.blocks(collected),
         beside=True,
     )
+
+
+def _in_model(attributes: Mapping[str, Json]) -> str:
+    model = attributes.get("model")
+    return f" in {model}" if isinstance(model, str) else ""
 
 
 def _answers(results: metrics.Results, files: Mapping[str, str], *, texts: bool) -> dict[str, Json]:
