@@ -24,6 +24,7 @@ FLOORS = {
     "transcription": 6,
     "alignment": 6,
     "interpretation": 7,
+    "tallies": 6,
     "cluster": 8,
     "operations": 9,
     "bench": 9,

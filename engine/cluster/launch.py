@@ -1,7 +1,7 @@
 """Conductor of the launch job: steps of flag files, run in order on Slurm, on Kubernetes or here.
 
 Launched again with the same folder, it submits nothing that is already in the queue. When nothing is left in
-the queue, it starts again at the first step that isn't done, or whose flags have changed.
+the queue, it starts again at the first step that isn't done, has other flags, or whose results aren't whole.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ class LaunchSummary:
             what = f"submitted {self.submitted} arrays" if self.submitted else "nothing was submitted"
             return f"{what}; in the queue: {arrays}; logs: {self.run}/logs"
         done = sum(self.tasks.values())
-        return f"all {done} tasks are done; logs: {self.run}/logs; name another --run to do them again"
+        return f"all {done} tasks are done, and what they made is there; logs: {self.run}/logs"
 
 
 def run(config: LaunchConfig) -> LaunchSummary:
@@ -145,11 +145,12 @@ def _launch(
 ) -> tuple[dict[str, list[str]], int]:
     """Run or submit what isn't done and isn't in the queue; ids in the queue by step, number of new ones."""
     queue = slurm.queued(folder) if config.cluster == "slurm" else {}
-    steps = remaining.steps(folder, config.cluster, every, slurm.step_names(folder, queue))
+    left = remaining.find(folder, config.cluster, every, slurm.step_names(folder, queue))
+    steps = left.steps
     if not steps:
         return {}, 0
     if not queue:
-        remaining.begin(folder, config.cluster, config.rounds, every, steps)
+        remaining.begin(folder, config.cluster, config.rounds, every, left)
         for path, text in texts.items():
             folder.write(path, text)
     if config.cluster == "slurm":

@@ -1,14 +1,40 @@
-"""Steps of a run that are still to be done, when it is launched again."""
+"""Steps of a run that are still to be done, when it is launched again.
 
+What is in the queue is never submitted twice. Once nothing is, records say which tasks have ended, and the
+stores, grids and folders are asked whether all is there: files may have been removed since, or a corpus or a
+store may have grown.
+"""
+
+import dataclasses
+import logging
 from collections.abc import Collection, Sequence
 
+from isogloss.engine.cluster import results
 from isogloss.engine.cluster.run_folder import DONE, Launched, LaunchedStep, RunFolder
 from isogloss.engine.cluster.steps import Step
 from isogloss.engine.runtime.refusal import Refusal
 
+_LOG = logging.getLogger(__name__)
 
-def steps(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collection[str]) -> Sequence[Step]:
-    """Steps from the first one on that is in the queue or, if none is, that isn't done with the same flags.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Remaining:
+    """What is left of a run.
+
+    Attributes:
+      steps: from the first one that isn't done, in order.
+      lacking: what the first of them lacks although tasks of it are done; "" if nothing.
+    """
+
+    steps: Sequence[Step]
+    lacking: str = ""
+
+
+def find(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collection[str]) -> Remaining:
+    """What is left: from the first step on that is in the queue or, if none is, that isn't done.
+
+    A step isn't done if its flags are others, if a task of it hasn't ended with 0, or if what its tasks made
+    isn't whole any more.
 
     Args:
       folder: folder of the run, which may hold an earlier launch.
@@ -23,10 +49,12 @@ def steps(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collec
     if launched and launched.cluster != cluster:
         raise Refusal(f"{folder.path}: was launched with --cluster={launched.cluster}; name another --run")
     if not queued:
-        todo = (
-            i for i, step in enumerate(every) if not (_same(folder, launched, step) and _done(folder, step))
-        )
-        return every[next(todo, len(every)) :]
+        for i, step in enumerate(every):
+            counts = folder.counts(step) if _same(folder, launched, step) else {}
+            lacking = results.lacking(step) if DONE in counts else ""
+            if lacking or counts != {DONE: step.tasks}:
+                return Remaining(steps=every[i:], lacking=lacking)
+        return Remaining(steps=())
     names = [step.name for step in every]
     if (
         not launched
@@ -37,17 +65,20 @@ def steps(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collec
             f"{folder.path}: is in the queue with other steps, flags or shards. Remedy: name another "
             f"--run, or first scancel what {folder.launch_file} lists"
         )
-    return every[min(names.index(name) for name in queued) :]
+    return Remaining(steps=every[min(names.index(name) for name in queued) :])
 
 
-def begin(folder: RunFolder, cluster: str, rounds: int, every: Sequence[Step], todo: Sequence[Step]) -> None:
+def begin(folder: RunFolder, cluster: str, rounds: int, every: Sequence[Step], left: Remaining) -> None:
     """Write down what is launched, and forget the exit codes of steps that are to be done.
 
-    Tasks of the first step that are done with the same flags keep theirs; later steps have new input.
+    Tasks of the first step that are done with the same flags keep theirs, unless the step lacks something:
+    which task made that isn't known. Later steps have new input.
     """
     launched = folder.launched()
-    for step in todo:
-        kept = step is todo[0] and _same(folder, launched, step)
+    if left.lacking:
+        _LOG.warning("%s: %s; all of its tasks are started again", left.steps[0].name, left.lacking)
+    for step in left.steps:
+        kept = step is left.steps[0] and not left.lacking and _same(folder, launched, step)
         before = launched.steps[step.name].tasks if launched and step.name in launched.steps else 0
         for index in range(max(step.tasks, before)):
             if not (kept and folder.exit_code(step, index) == DONE):
@@ -67,7 +98,3 @@ def _same(folder: RunFolder, launched: Launched | None, step: Step) -> bool:
         and flags.is_file()
         and flags.read_text("utf-8") == step.flags
     )
-
-
-def _done(folder: RunFolder, step: Step) -> bool:
-    return folder.counts(step) == {DONE: step.tasks}

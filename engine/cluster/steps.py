@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from isogloss.engine.cluster import job_configs
 from isogloss.engine.cluster.launch_config import check_sbatch
+from isogloss.engine.runtime import place
 from isogloss.engine.runtime.options import ShardedJobConfig
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 _SBATCH = re.compile(r"^#SBATCH\s+(.*)$", re.MULTILINE)
@@ -38,6 +40,21 @@ class Step:
     def shard_flags(self) -> tuple[str, ...]:
         """Flags that give a task its share; the index is still to be appended to the last."""
         return (f"--num_shards={self.tasks}", "--shard_index=") if self.sharded else ()
+
+    def value(self, flag: str) -> str | None:
+        """Value of a flag in the flag file; None if it isn't there."""
+        found = re.findall(rf"^\s*--?{flag}=(.*)$", self.flags, re.MULTILINE)
+        return found[-1].strip() if found else None
+
+    def values(self, flag: str) -> tuple[str, ...]:
+        """Values of a flag that takes several; none if they are "all"."""
+        given = self.value(flag) or ""
+        return () if given in ("", "all") else tuple(given.split(","))
+
+    def place(self, flag: str) -> Place | None:
+        """Folder or bucket path that a flag names; None if it isn't in the flag file."""
+        given = self.value(flag)
+        return (place.parse(given) or pathlib.Path(given).expanduser()) if given else None
 
     @property
     def sbatch(self) -> tuple[str, ...]:

@@ -2,17 +2,15 @@
 
 import json
 import pathlib
-import re
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.cluster.run_folder import DONE, PARTIAL, LaunchedStep, RunFolder
 from isogloss.engine.cluster.steps import Step
-from isogloss.engine.operations import grid_status, store_status
-from isogloss.engine.operations.pace import pace
-from isogloss.engine.operations.tally import Count, Tally
-from isogloss.engine.runtime import place, zarr_group
-from isogloss.engine.runtime.place import Place
+from isogloss.engine.runtime import zarr_group
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.tallies import grid_status, store_status
+from isogloss.engine.tallies.pace import pace
+from isogloss.engine.tallies.tally import Count, Tally
 
 _END = 65_536  # bytes at the end of a log that are read
 
@@ -82,11 +80,9 @@ def _reasons(log: pathlib.Path, task: str) -> dict[str, str]:
 
 def _made(step: Step) -> Tally | None:
     """What is there of a step's store or grid; None if the step makes neither or hasn't begun."""
-    flag = {"extract": "store", "grid": "grid"}.get(step.job)
-    found = re.search(rf"^--{flag}=(.+)$", step.flags, re.MULTILINE)
-    if not found:
+    where = step.place({"extract": "store", "grid": "grid"}.get(step.job, ""))
+    if where is None:
         return None
-    where: Place = place.parse(found[1].strip()) or pathlib.Path(found[1].strip()).expanduser()
-    if flag == "store":
+    if step.job == "extract":
         return store_status.tally(where) if activation_store.stores(where) else None
     return grid_status.tally(where) if zarr_group.exists(where) else None

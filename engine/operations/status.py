@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Mapping
 
-from isogloss.engine.operations import grid_status, run_status, store_status
+from isogloss.engine.operations import run_status
 from isogloss.engine.operations.status_config import StatusConfig
-from isogloss.engine.operations.tally import Count, Tally
 from isogloss.engine.runtime import amounts
 from isogloss.engine.runtime.text_table import text_table
+from isogloss.engine.tallies import grid_status, store_status
+from isogloss.engine.tallies.tally import Count, Tally
 
 _SHOWN = 20  # reasons on the terminal; the JSON has all
 

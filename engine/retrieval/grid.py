@@ -28,7 +28,7 @@ from isogloss.engine.activations.language_states import (
     load,
     open_languages,
 )
-from isogloss.engine.retrieval import grid_store, self_pairs
+from isogloss.engine.retrieval import grid_store, pair_names, self_pairs
 from isogloss.engine.retrieval.grid_axes import natural
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
@@ -103,7 +103,7 @@ def run(config: GridConfig) -> GridSummary:
         implementation = frame_scores.default_implementation(jax.default_backend())
     programs = compilation.keep(config.compilation_cache, implementation)
     stores = _stores(config)
-    pairs = grid_store.parse_pairs(config.pairs, tuple(stores))
+    pairs = pair_names.parse_pairs(config.pairs, tuple(stores))
     members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
     if config.self_pairs:
         pairs, members = self_pairs.added(pairs, members)

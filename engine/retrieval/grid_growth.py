@@ -8,7 +8,8 @@ removed before the grid's labels change, and made again.
 import dataclasses
 from collections.abc import Mapping
 
-from isogloss.engine.retrieval.grid_axes import GridAxes, Pair, changes
+from isogloss.engine.retrieval import grid_axes
+from isogloss.engine.retrieval.grid_axes import GridAxes, Pair
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -58,7 +59,7 @@ def compare(
       Refusal: the grid is of an earlier format, must grow, and has languages that the plan hasn't.
     """
     found = {
-        code: _changes(code, held, languages[code], wanted, described)
+        code: changes(code, held, languages[code], wanted, described)
         for code, described in wanted_languages.items()
         if code in languages
     }
@@ -95,9 +96,10 @@ def _joined(held: GridAxes, wanted: GridAxes) -> GridAxes:
     )
 
 
-def _changes(code: str, held: GridAxes, described: Described, wanted: GridAxes, needed: Described) -> str:
+def changes(code: str, held: GridAxes, described: Described, wanted: GridAxes, needed: Described) -> str:
+    """What of a language has changed between two axes, each with its facts, in words; "" if nothing has."""
     if code in held.recordings and code in wanted.recordings:
-        return changes(held.recordings[code], wanted.recordings[code])
+        return grid_axes.changes(held.recordings[code], wanted.recordings[code])
     same = all(described.get(key) == needed.get(key) for key in _OWN)
     return "" if same else "other recordings, which this grid of an earlier version doesn't name"
 

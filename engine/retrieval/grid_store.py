@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorstore as ts
@@ -23,7 +23,7 @@ from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import json_values, objects, zarr_group, zarr_growth
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import Place
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnfinishedError
 from isogloss.engine.runtime.zarr_group import Array, Group
 
 KIND, READ = "grid", (1, 2, 3, 4)
@@ -179,9 +179,21 @@ class Grid:
         }
 
     def write(self, pair: int, state: int, scores: Mapping[str, Float32[np.ndarray, "Q C"]]) -> None:
-        """Write one unit and wait until it is on disk."""
+        """Write one unit and wait until it is on disk; UnfinishedError if the grid has it of others now."""
         if set(scores) != set(self.measures):
             raise Refusal(f"{self.path}: a unit has {self.measures}, got {tuple(scores)}")
+        with zarr_growth.locked(self.path, shared=True) as held:
+            self._check_recordings(pair)
+            self._write(pair, state, scores)
+            if not held:  # then the grid may grow at any moment
+                try:
+                    self._check_recordings(pair)
+                except UnfinishedError:
+                    for measure, index in (c for name in scores for c in self._chunks(name, pair, state)):
+                        objects.remove(self.group.chunk(measure, index))
+                    raise
+
+    def _write(self, pair: int, state: int, scores: Mapping[str, Float32[np.ndarray, "Q C"]]) -> None:
         row, size, rows = self._rows[pair], len(self.axes.sentences), self.axes.sentence_rows
         queries, candidates = (min(n * self._tile, size) for n in self.axes.extent(row, self._tile))
         writes = []
@@ -194,6 +206,22 @@ class Grid:
             writes.append(target.write(whole[:queries, :candidates]))
         for write in writes:
             objects.finish(write, self.path, f"{self.path}: {pair_name(self.pairs[pair])}, state {state}")
+
+    def _check_recordings(self, pair: int) -> None:
+        """Refuse to go on with scores of recordings that the grid no longer has."""
+        if not zarr_growth.has_grown(self.group):
+            return
+        now = open_grid(self.path)
+        facts = [_languages(grid.attributes.get("languages")) for grid in (self, now)]
+        if zarr_growth.has_grown(now.group) or any(
+            grid_growth.changes(code, self.axes, facts[0][code], now.axes, facts[1][code])
+            for code in self.pairs[pair]
+            if code in facts[0]
+        ):
+            raise UnfinishedError(
+                f"{self.path}: has grown since this run began: {pair_name(self.pairs[pair])} is of other "
+                "recordings now. What was written before is kept; run the same command again"
+            )
 
     def read(self, measure: str, pair: int, state: int) -> Float[np.ndarray, "Q C"]:
         """Score matrix of a pair at a state; all NaN if it isn't computed yet."""
@@ -355,36 +383,3 @@ def _check_plan(grid: Grid, plan: Plan) -> None:
             f"{grid.path}: holds a grid of other stores or flags{lines}\n"
             "  Remedy: name another --grid, or use the flags and stores it was made with."
         )
-
-
-def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, ...]:
-    """Pairs that `--pairs` names, each in the order of `languages`; all pairs if it names none.
-
-    Raises:
-      Refusal: a pair doesn't have two different languages of `languages`, or is named twice.
-    """
-    if not wanted:
-        return tuple((a, b) for i, a in enumerate(languages) for b in languages[i + 1 :])
-    found = []
-    for text in wanted:
-        known = split(text, languages)
-        if not known:
-            raise Refusal(
-                f"--pairs={text}: a pair is two extracted languages, a-b; "
-                f"extracted are {', '.join(languages)}"
-            )
-        a, b = known[0]
-        if a == b:
-            raise Refusal(
-                f"--pairs={text}: a language isn't compared with itself here; name two, or give --self_pairs"
-            )
-        found.append((a, b) if languages.index(a) < languages.index(b) else (b, a))
-    if len(set(found)) < len(found):
-        raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
-    return tuple(sorted(found, key=lambda pair: [languages.index(code) for code in pair]))
-
-
-def split(name: str, languages: Collection[str]) -> list[Pair]:
-    """Pairs of known languages that a name a-b can mean: a code may contain "-" itself."""
-    cuts = [(name[:i], name[i + 1 :]) for i, letter in enumerate(name) if letter == "-"]
-    return [(a, b) for a, b in cuts if a in languages and b in languages]

@@ -21,28 +21,45 @@ from isogloss.engine.runtime import atomic_write, objects, zarr_group
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import BucketPath, Place
 from isogloss.engine.runtime.refusal import Refusal, WriteError
-from isogloss.engine.runtime.zarr_group import METADATA, ArrayMetadata, Coordinate
+from isogloss.engine.runtime.zarr_group import METADATA, ArrayMetadata, Coordinate, Group
 
 
 @contextlib.contextmanager
-def locked(path: Place) -> Iterator[None]:
+def locked(path: Place, *, shared: bool = False) -> Iterator[bool]:
     """Block in which no other process grows the group at `path`; the system frees a killed process's lock.
 
     Processes that grow a group to the same labels write the same files, so that a file system without locks
     matters only to those that want different ones at the same moment. A bucket has no locks: there `relabel`
     lets one growth be claimed.
+
+    Args:
+      path: path of the group.
+      shared: True for those who don't grow it themselves; several may be in such a block.
+
+    Yields:
+      True if there is a lock.
     """
     if isinstance(path, BucketPath):
-        yield
+        yield False
         return
     # The group's own folder is locked: a lock file beside it would stay behind in every copy.
     folder = os.open(path, os.O_RDONLY)
+    held = False
     try:
         with contextlib.suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+            fcntl.flock(folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            held = True
+        yield held
     finally:
         os.close(folder)
+
+
+def has_grown(group: Group) -> bool:
+    """True if a group was given other labels since it was read, or is being given some in a bucket."""
+    now = objects.read(group.path / METADATA) or b""
+    if json.loads(now or "null") != group.metadata:
+        return True
+    return isinstance(group.path, BucketPath) and objects.exists(_claim(group.path, now))
 
 
 def relabel(
@@ -130,15 +147,21 @@ def _put(made: pathlib.Path, path: BucketPath, remove: Sequence[Place]) -> None:
     contents = {str(file.relative_to(made)): file.read_bytes() for file in _in_order(made)}
     # The claim's name tells from which labels the group grows, its content to which it grows.
     digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest().encode()
-    before = hashlib.sha256(objects.read(path / METADATA) or b"").hexdigest()
-    claim = path / f".claim-{before[:16]}"
+    before = objects.read(path / METADATA) or b""
+    claim = _claim(path, before)
     if not objects.write_new(claim, digest) and objects.read(claim) != digest:
         raise Refusal(
             f"{path}: another process is giving the group other labels. Run the same command again later, or "
             f"remove {claim} if no such process runs any more"
         )
-    for chunk in remove:
-        objects.remove(chunk)
-    for key, content in contents.items():
-        objects.write(path / key, content)
+    if objects.read(path / METADATA) == before:  # else another process was faster, and chunks are its own
+        for chunk in remove:
+            objects.remove(chunk)
+        for key, content in contents.items():
+            objects.write(path / key, content)
     objects.remove(claim)
+
+
+def _claim(path: BucketPath, metadata: bytes) -> BucketPath:
+    """Object by which one process claims the growth of a group that has this metadata."""
+    return path / f".claim-{hashlib.sha256(metadata).hexdigest()[:16]}"

@@ -191,9 +191,10 @@ class Fake:
             path.write_text("".join(f"{code}\n" for code in codes))
 
     def launch(self, *names, flags="", **options):
-        """Summary of a launch of steps of these names."""
+        """Summary of a launch of steps of these names; flags are of all steps, or by name."""
         for name in names:
-            (self.folder / f"{name}.flags").write_text(flags)
+            text = flags if isinstance(flags, str) else flags[name]
+            (self.folder / f"{name}.flags").write_text(text)
         given = {"cluster": "local", "run": self.run, "shards": 2, "python": str(self.python)} | options
         return launch.run(
             LaunchConfig(flagfiles=tuple(str(self.folder / f"{name}.flags") for name in names), **given)

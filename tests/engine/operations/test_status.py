@@ -10,11 +10,12 @@ import pytest
 from isogloss.engine.activations import extract
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.cluster.run_folder import Launched, LaunchedStep, RunFolder
-from isogloss.engine.operations import pace, status
+from isogloss.engine.operations import status
 from isogloss.engine.operations.status_config import StatusConfig
-from isogloss.engine.operations.tally import Count
 from isogloss.engine.retrieval import grid
 from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.tallies import pace
+from isogloss.engine.tallies.tally import Count
 
 
 @pytest.fixture(scope="module")

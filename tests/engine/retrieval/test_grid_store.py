@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval import grid_store, pair_names
 from isogloss.engine.retrieval.grid_store import Plan
 from isogloss.engine.runtime import zarr_group
 from isogloss.engine.runtime.zarr_group import Array, Coordinate
@@ -116,12 +116,12 @@ def test_the_same_plan_is_resumed_whatever_its_flags(tmp_path):
 
 
 def test_all_pairs_once():
-    assert grid_store.parse_pairs((), LANGUAGES) == (("aa", "bb"), ("aa", "pt-BR"), ("bb", "pt-BR"))
+    assert pair_names.parse_pairs((), LANGUAGES) == (("aa", "bb"), ("aa", "pt-BR"), ("bb", "pt-BR"))
 
 
 @pytest.mark.parametrize("text", ["aa-pt-BR", "pt-BR-aa"])
 def test_a_pair_has_one_order_and_languages_may_hold_hyphens(text):
-    assert grid_store.parse_pairs((text,), LANGUAGES) == (("aa", "pt-BR"),)
+    assert pair_names.parse_pairs((text,), LANGUAGES) == (("aa", "pt-BR"),)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_pair_has_one_order_and_languages_may_hold_hyphens(text):
 )
 def test_pairs_that_are_none(wanted, message):
     with pytest.raises(ValueError, match=message):
-        grid_store.parse_pairs(wanted, LANGUAGES)
+        pair_names.parse_pairs(wanted, LANGUAGES)
 
 
 def test_opened_again_it_says_what_it_is_of(tmp_path):

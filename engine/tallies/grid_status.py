@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int
 
-from isogloss.engine.operations.pace import pace
-from isogloss.engine.operations.tally import Count, Tally
-from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval import grid_store, pair_names
 from isogloss.engine.runtime import objects
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.zarr_group import Group
+from isogloss.engine.tallies.pace import pace
+from isogloss.engine.tallies.tally import Count, Tally
 
 
 def tally(path: Place) -> Tally:
@@ -24,7 +24,7 @@ def tally(path: Place) -> Tally:
     measures = grid_store.measures_of(group)
     names, states = (typing.cast(list[str], group.attributes[key]) for key in ("pairs", "states"))
     languages = typing.cast(dict[str, object], group.attributes["languages"])
-    pairs = [grid_store.split(name, languages)[0] for name in names]
+    pairs = [pair_names.split(name, languages)[0] for name in names]
     done = _units_of_a_grown_grid(path) if _has_grown(group, measures) else _units(group, measures)
     by_pair = np.bincount(done[:, 0], minlength=len(names)).tolist()
     by_state = np.bincount(done[:, 1], minlength=len(states)).tolist()

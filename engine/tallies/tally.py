@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from isogloss.engine.operations.pace import Pace
+from isogloss.engine.tallies.pace import Pace
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

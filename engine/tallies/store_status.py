@@ -1,5 +1,6 @@
 """State of a store: one listing and one file of metadata for each language; no label, no audio is read."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -7,10 +8,10 @@ import numpy as np
 from isogloss.engine.activations import activation_store
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import durations
-from isogloss.engine.operations.pace import pace
-from isogloss.engine.operations.tally import Count, Tally
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.tallies.pace import pace
+from isogloss.engine.tallies.tally import Count, Tally
 
 _THREADS = 8  # languages listed at once
 
@@ -20,10 +21,9 @@ def tally(root: Place) -> Tally:
     stores = activation_store.stores(root)
     if not stores:
         raise Refusal(f"{root}: no language is extracted there; name another --store")
-    with ThreadPoolExecutor(_THREADS, "status") as pool:
-        found = dict(zip(stores, pool.map(_language, stores.values()), strict=True))
-    counts = {code: count for code, (count, _, _) in found.items()}
-    total = sum(counts.values(), Count())
+    found = _each(stores)
+    by_language = {code: count for code, (count, _, _) in found.items()}
+    total = sum(by_language.values(), Count())
     files = [(code, row) for code, (_, rows, _) in found.items() for row in rows]
 
     def place(index: int) -> Place:
@@ -33,12 +33,22 @@ def tally(root: Place) -> Tally:
     return Tally(
         unit="utterances",
         count=total,
-        parts={"language": counts},
+        parts={"language": by_language},
         reasons={
             f"{code} {name}": why for code, (_, _, notes) in found.items() for name, why in notes.items()
         },
         pace=pace(len(files), place, total.left),
     )
+
+
+def counts(stores: Mapping[str, LanguageStore]) -> dict[str, Count]:
+    """Utterances of some languages, by language."""
+    return {code: count for code, (count, _, _) in _each(stores).items()}
+
+
+def _each(stores: Mapping[str, LanguageStore]) -> dict[str, tuple[Count, list[int], dict[str, str]]]:
+    with ThreadPoolExecutor(_THREADS, "status") as pool:
+        return dict(zip(stores, pool.map(_language, stores.values()), strict=True))
 
 
 def _language(store: LanguageStore) -> tuple[Count, list[int], dict[str, str]]:

@@ -1,0 +1,103 @@
+"""What a step lacks although tasks of it have ended: asked of its store, grid or folder, not remembered.
+
+Files may have been removed since, by `verify --repair` for instance, and a corpus or a store may have grown.
+Listings and metadata are read, no audio, no states and no scores. A recording that was replaced by another
+of the same name isn't noticed; extract itself notices it.
+"""
+
+import logging
+import pathlib
+from collections.abc import Mapping
+
+from isogloss.engine.activations import activation_store
+from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.cluster.steps import Step
+from isogloss.engine.corpora import corpus
+from isogloss.engine.corpora.corpus import Corpus
+from isogloss.engine.retrieval import grid_store, pair_names
+from isogloss.engine.runtime import name_lists, zarr_group
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.tallies import grid_status, store_status
+
+_LOG = logging.getLogger(__name__)
+
+
+def lacking(step: Step) -> str:
+    """What a step's results lack, in words; "" if they are whole, or if its flags name none.
+
+    Raises:
+      Refusal: something else is in the place of its store or grid.
+    """
+    if step.job == "extract":
+        return _of_store(step)
+    if step.job == "grid":
+        return _of_grid(step)
+    out = step.place("out")
+    if not isinstance(out, pathlib.Path):
+        return ""
+    made = out / "report.html" if step.job == "report" else out
+    return "" if made.exists() else f"{made} isn't there"
+
+
+def _of_store(step: Step) -> str:
+    root = step.place("store")
+    if root is None:
+        return ""
+    stores, listed = activation_store.stores(root), _corpus(step)
+    asked = step.values("languages") or (listed.languages() if listed else tuple(stores))
+    if absent := [code for code in asked if code not in stores]:
+        return f"{root} has no {name_lists.first_names(absent)}"
+    counts = store_status.counts({code: stores[code] for code in asked})
+    if left := sum(count.left for count in counts.values()):
+        return f"{root} lacks {left:,} of {sum(count.total for count in counts.values()):,} utterances"
+    found = {code: _grown(step, listed, stores[code]) for code in asked} if listed else {}
+    return "; ".join(f"the corpus has {text} of {code}" for code, text in found.items() if text)
+
+
+def _corpus(step: Step) -> Corpus | None:
+    """Corpus of a step; None, and a warning, if it isn't there any more."""
+    spec = step.value("corpus")
+    try:
+        return corpus.open_corpus(spec, step.values("columns")) if spec else None
+    except Refusal as error:
+        _LOG.warning("%s: whether the corpus has grown isn't known: %s", step.name, error)
+        return None
+
+
+def _grown(step: Step, listed: Corpus, store: LanguageStore) -> str:
+    """Names of utterances that the corpus has more or fewer than a store."""
+    listing = listed.listing(store.language, step.value("recordings") or "first")
+    now, before = [utterance.name for utterance in listing.utterances], store.names
+    more, fewer = set(now) - set(before), set(before) - set(now)
+    return name_lists.changes(
+        [name for name in now if name in more], [name for name in before if name in fewer], []
+    )
+
+
+def _of_grid(step: Step) -> str:
+    path, root = step.place("grid"), step.place("store")
+    if path is None or root is None:
+        return ""
+    if not zarr_group.exists(path):
+        return f"{path} isn't there"
+    count = grid_status.tally(path).count
+    if count.left:
+        return f"{path} lacks {count.left:,} of {count.total:,} units"
+    held = grid_store.open_group(path).attributes["languages"]
+    assert isinstance(held, Mapping)
+    stores = activation_store.stores(root)
+    asked = step.values("languages") or tuple(stores)
+    if step.values("pairs"):
+        pairs = pair_names.parse_pairs(step.values("pairs"), asked)
+        asked = tuple(sorted({code for pair in pairs for code in pair}))
+    other = [code for code in asked if code in stores and not _same(held.get(code), stores[code])]
+    return f"{root} has grown since {path} was made: {name_lists.first_names(other)}" if other else ""
+
+
+def _same(described: object, store: LanguageStore) -> bool:
+    """True if a grid's language was made of the recordings that its store has now."""
+    if not isinstance(described, Mapping):
+        return False
+    noted = {note["utterance"] for note in store.notes().values()}
+    broken_still = noted.issuperset(described.get("missing", ()))
+    return broken_still and described.get("corpus_sha256") == store.attributes["corpus_sha256"]

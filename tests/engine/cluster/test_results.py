@@ -1,0 +1,121 @@
+"""A run that is launched again asks its stores, grids and folders what is missing, not only its records."""
+
+import shutil
+
+import pytest
+
+STEPS = ("extract", "grid", "report")
+
+
+@pytest.fixture
+def made(tmp_path, spoken, speech):
+    """Folder of a corpus, and of the store, the grid and the report that were made of it."""
+    folder = tmp_path / "made"
+    for name in ("store", "grid.zarr"):
+        shutil.copytree(spoken / name, folder / name)
+    (folder / "report").mkdir()
+    (folder / "report" / "report.html").touch()
+    shutil.copy(speech, folder / "speech.tsv")
+    for path in speech.parent.glob("*.wav"):
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.fixture
+def launch(fake, made):
+    """Function that launches the three jobs, which only end with 0; names of the steps that were started."""
+    flags = {
+        "extract": f"--corpus=manifest:{made}/speech.tsv\n--model=none\n--store={made}/store\n",
+        "grid": f"--store={made}/store\n--grid={made}/grid.zarr\n",
+        "report": f"--grid={made}/grid.zarr\n--out={made}/report\n",
+    }
+
+    def launch(**options):
+        before = len(fake.calls)
+        fake.launch(*STEPS, flags=flags, **options)
+        started = fake.calls[before:]
+        assert len(started) == 2 * len({call.split("-")[0] for call in started}), "a step is started whole"
+        return [step for step in STEPS if f"{step}-0" in started]
+
+    assert launch() == [*STEPS]
+    return launch
+
+
+def test_nothing_is_started_where_all_is_there(launch):
+    assert launch() == []
+
+
+def test_a_shard_that_verify_removed(launch, made, caplog):
+    (made / "store" / "bb.zarr" / "states" / "c.3.0.0.0").unlink()
+    assert launch() == [*STEPS]
+    assert f"extract: {made}/store lacks 1 of 20 utterances; all of its tasks are started" in caplog.text
+
+
+def test_also_where_another_task_of_the_step_is_not_done(launch, made, fake):
+    (made / "store" / "bb.zarr" / "states" / "c.3.0.0.0").unlink()
+    (fake.run / "exit" / "extract-1").write_text("3\n")
+    assert launch() == [*STEPS]
+
+
+def test_scores_that_verify_removed(launch, made, caplog):
+    (made / "grid.zarr" / "seqsim" / "c.1.0.0.0").unlink()
+    assert launch() == ["grid", "report"]
+    assert "lacks 1 of 6 units" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("gone", "steps"), [("report/report.html", 1), ("grid.zarr", 2), ("store/cc.zarr", 3), ("store", 3)]
+)
+def test_results_that_are_gone(launch, made, gone, steps):
+    path = made / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert launch() == [*STEPS[-steps:]]
+
+
+@pytest.mark.parametrize("language", ["cc", "dd"])
+def test_a_corpus_that_has_grown(launch, made, caplog, language):
+    with (made / "speech.tsv").open("a") as file:
+        file.write(f"{language}\tnew\taa-1.wav\tnew\n")
+    assert launch() == [*STEPS]
+    assert ("new.0 of cc" if language == "cc" else "has no dd") in caplog.text
+
+
+def test_a_corpus_that_is_gone_leaves_the_records(launch, made, caplog):
+    (made / "speech.tsv").unlink()
+    assert launch() == []
+    assert "whether the corpus has grown isn't known" in caplog.text
+
+
+def test_a_store_that_has_grown_since_the_grid(launch, made, caplog):
+    """By extract with other flags, or by hand."""
+    shutil.copytree(made / "store" / "cc.zarr", made / "store" / "dd.zarr")
+    with (made / "speech.tsv").open("a") as file:
+        file.writelines(f"dd\ts{i}\tcc-{i}.wav\ttext\n" for i in range(7) if i != 4)
+    assert launch() == ["grid", "report"]
+    assert f"{made}/store has grown since {made}/grid.zarr was made: dd" in caplog.text
+
+
+def test_a_step_of_some_pairs_lacks_nothing_else(fake, made):
+    shutil.copytree(made / "store" / "cc.zarr", made / "store" / "dd.zarr")
+    flags = {"grid": f"--store={made}/store\n--grid={made}/grid.zarr\n--pairs=aa-bb,aa-cc\n"}
+    fake.launch("grid", flags=flags)
+    calls = len(fake.calls)
+    fake.launch("grid", flags=flags)
+    assert len(fake.calls) == calls
+
+
+def test_what_is_in_the_queue_is_not_submitted_twice(slurm, fake, made):
+    (fake.folder / "codes" / "wait").touch()
+    fake.codes(extract_0=["wait"])
+    flags = {"extract": f"--corpus=manifest:{made}/speech.tsv\n--model=none\n--store={made}/store\n"}
+    options = {"flags": flags, "cluster": "slurm", "rounds": 1}
+    assert fake.launch("extract", **options).submitted == 1
+    (made / "store" / "bb.zarr" / "states" / "c.3.0.0.0").unlink()
+    assert fake.launch("extract", **options).submitted == 0
+    slurm.until((fake.run / "exit" / "extract-1").exists)
+    assert fake.launch("extract", **options).submitted == 0
+    (fake.folder / "codes" / "wait").unlink()
+    slurm.finish()
+    assert fake.launch("extract", **options).submitted == 1
+    slurm.finish()
+    assert sorted(fake.calls) == ["extract-0"] * 2 + ["extract-1"] * 2
