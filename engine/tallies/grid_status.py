@@ -25,23 +25,24 @@ def tally(path: Place) -> Tally:
     names, states = (typing.cast(list[str], group.attributes[key]) for key in ("pairs", "states"))
     languages = typing.cast(dict[str, object], group.attributes["languages"])
     pairs = [pair_names.split(name, languages)[0] for name in names]
-    done = _units_of_a_grown_grid(path) if _has_grown(group, measures) else _units(group, measures)
-    by_pair = np.bincount(done[:, 0], minlength=len(names)).tolist()
-    by_state = np.bincount(done[:, 1], minlength=len(states)).tolist()
-    of_language: dict[str, Count] = dict.fromkeys(sorted(languages), Count())
+    units = _units_of_a_grown_grid(path) if _has_grown(group, measures) else _units(group, measures)
+    by_pair = np.bincount(units[:, 0], minlength=len(names)).tolist()
+    by_state = np.bincount(units[:, 1], minlength=len(states)).tolist()
+    of_language = {code: [0, 0] for code in sorted(languages)}  # sums of Count take a fifth of a second
     for number, pair in enumerate(pairs):
         for code in set(pair):
-            of_language[code] += Count(done=by_pair[number], total=len(states))
-    total = Count(done=len(done), total=len(names) * len(states))
+            of_language[code][0] += by_pair[number]
+            of_language[code][1] += len(states)
+    total = Count(done=len(units), total=len(names) * len(states))
     return Tally(
         unit="units",
         count=total,
         parts={
-            "language": of_language,
+            "language": {code: Count(done=done, total=of) for code, (done, of) in of_language.items()},
             "state": {name: Count(done=by_state[i], total=len(names)) for i, name in enumerate(states)},
         },
         reasons={},
-        pace=pace(len(done), lambda i: group.chunk(measures[-1], (*done[i].tolist(), 0, 0)), total.left),
+        pace=pace(len(units), lambda i: group.chunk(measures[-1], (*units[i].tolist(), 0, 0)), total.left),
     )
 
 
@@ -62,8 +63,15 @@ def _units(group: Group, measures: Sequence[str]) -> Int[np.ndarray, "U 2"]:
     """Pair and state of each unit whose one file exists."""
     # Keys of one unit are equal in all measures, so they are compared before they are taken apart.
     with ThreadPoolExecutor(len(measures), "status") as pool:
-        listed = pool.map(lambda measure: set(objects.keys(group.path / measure)), measures)
+        listed = pool.map(lambda measure: _keys(group, measure), measures)
         keys = [key for key in set.intersection(*listed) if key[:1] == "c" and key[-1].isdigit()]
     # A key is c.PAIR.STATE.0.0. NumPy reads all of them at once, in a tenth of the time of a loop.
     numbers = np.fromstring(".".join(keys).replace("/", ".").replace("c.", ""), np.int64, sep=".")
     return numbers.reshape(-1, len(grid_store.AXES))[:, :2]
+
+
+def _keys(group: Group, measure: str) -> set[str]:
+    """Paths of all files of an array; the names alone, in half the time, where there are no folders."""
+    where = group.path / measure
+    flat = group.chunk(measure, (0, 0, 0, 0)).parent == where
+    return objects.children(where) if flat else set(objects.keys(where))

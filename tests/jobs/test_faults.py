@@ -65,7 +65,7 @@ def test_a_bucket_behind_a_bad_network(undisturbed, s3, source, files, job, monk
         while running.poll() is None and chunks(s3, f"{url}/store") < 3:
             time.sleep(0.05)
         proxy.down = True
-        threading.Timer(10, setattr, (proxy, "down", False)).start()
+        threading.Timer(30, setattr, (proxy, "down", False)).start()
         assert running.wait() == 0
         assert proxy.counts["down"] > 0
         shards = [
