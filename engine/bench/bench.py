@@ -21,10 +21,10 @@ from importlib import metadata
 
 import jax
 
-from isogloss.engine.bench import grid, machine_peak, rehearsal, setting as bench_setting, table, timing
-from isogloss.engine.bench.bench_config import REHEARSAL, BenchConfig
-from isogloss.engine.bench.rehearsal import Stage
+from isogloss.engine.bench import machine_peak, setting as bench_setting, table, timing
+from isogloss.engine.bench.bench_config import ACCEPTANCE, REHEARSAL, ROOFLINE, BenchConfig
 from isogloss.engine.bench.setting import BenchSetting, Planned
+from isogloss.engine.bench.stage import Stage
 from isogloss.engine.bench.timing import Case, Row, TimedTask
 from isogloss.engine.runtime import atomic_write, compilation
 from isogloss.engine.runtime.json_values import Json
@@ -75,8 +75,21 @@ class BenchSummary:
         return f"measured {self.cases} cases, {self.rows} rows of the table above{kept}{faults}"
 
 
-def run(config: BenchConfig) -> BenchSummary:
-    """Summary of a run of the suites, which prints the table on stderr and writes the JSON file.
+def run(config: BenchConfig) -> object:
+    """Summary of a run of the suites, which prints its table on stderr and writes the JSON file.
+
+    Suites are imported here and not above: an acceptance on a bare machine lacks what others need.
+
+    Raises:
+      Refusal: no such device, or a peer that isn't installed, before anything is timed.
+    """
+    if config.suite in ((ROOFLINE,), (ACCEPTANCE,)):
+        return _module(config.suite[0]).run(config)
+    return compare(config)
+
+
+def compare(config: BenchConfig) -> BenchSummary:
+    """Summary of the suites that compare implementations, and of a rehearsal.
 
     Raises:
       Refusal: no such device, or a peer that isn't installed, before anything is timed.
@@ -106,7 +119,7 @@ def run(config: BenchConfig) -> BenchSummary:
         ours_over={name: round(ratio, 3) for name, ratio in over.items() if ratio is not None},
         seconds=round(time.monotonic() - start, 3),
         plan={"cases": len(planned)},
-        projection={} if config.quick else grid.projection(rows),
+        projection={} if config.quick else _module("grid").projection(rows),
     )
     if config.json and not config.dry_run:
         _write(config.json, summary, rows)
@@ -135,7 +148,7 @@ def _setting(
 
 def _rehearsal(config: BenchConfig, device: str) -> BenchSummary:
     """Summary of a rehearsal, whose table goes to stderr."""
-    start = time.monotonic()
+    start, rehearsal = time.monotonic(), _module(REHEARSAL)
     full = rehearsal.size(config.quick)
     stages = [] if config.dry_run else rehearsal.rehearse(full)
     faults = [stage.fault for stage in stages if stage.fault]

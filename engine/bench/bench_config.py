@@ -8,7 +8,14 @@ from isogloss.engine.runtime.options import JobConfig, compilation_cache_option,
 from isogloss.engine.runtime.refusal import Refusal
 
 SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
-REHEARSAL = "rehearsal"
+REHEARSAL, ROOFLINE, ACCEPTANCE = "rehearsal", "roofline", "acceptance"
+ALONE = {
+    REHEARSAL: "a run of every job on 102 languages",
+    ROOFLINE: "the shortest times by published peaks, no device needed",
+    ACCEPTANCE: "wanted and found on an accelerator, in under 10 minutes",
+}
+"""Suites that run alone."""
+_ALONE = "; or alone ".join(["", *(f"{name}, {what}" for name, what in ALONE.items())])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,11 +23,13 @@ class BenchConfig(JobConfig):
     """Options of the bench job; each field's help is in its definition."""
 
     suite: tuple[str, ...] = option(
-        f"Suites: all, or some of {', '.join(SUITES)}; or {REHEARSAL}, a run of every job on 102 languages.",
+        f"Suites: all, or some of {', '.join(SUITES)}{_ALONE}.",
         (),
         all_if_empty=True,
     )
-    device: Literal["auto", "cpu", "gpu"] = option("Device of kernels and encoder.", "auto")
+    device: Literal["auto", "cpu", "gpu", "h100", "h200", "a100", "tpu-v5e", "tpu-v6e"] = option(
+        "Device of kernels and encoder, auto, cpu or gpu; for roofline a chip's name, or auto for all.", "auto"
+    )
     implementation: Literal["auto", "xla", "numba"] = option(
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto"
     )
@@ -37,12 +46,18 @@ class BenchConfig(JobConfig):
           Refusal: the option, the rule and the value.
         """
         super().__post_init__()
-        if self.suite == (REHEARSAL,):
+        on_paper = self.device not in ("auto", "cpu", "gpu")
+        if on_paper != (self.suite == (ROOFLINE,)) and self.device != "auto":
+            raise Refusal(
+                f"--device={self.device}: a chip's name goes with --suite={ROOFLINE}, and auto, cpu and gpu with "
+                "the others"
+            )
+        if len(self.suite) == 1 and self.suite[0] in ALONE:
             return
         if unknown := [suite for suite in self.suite if suite not in SUITES]:
-            names = ", ".join(SUITES)
+            names, alone = ", ".join(SUITES), ", ".join(ALONE)
             raise Refusal(
-                f"--suite must name some of {names}, or {REHEARSAL} alone; got {', '.join(unknown)}"
+                f"--suite must name some of {names}, or one of {alone} alone; got {', '.join(unknown)}"
             )
 
     @property

@@ -21,36 +21,12 @@ import safetensors.numpy
 import soundfile
 
 from isogloss.engine.bench import data, encoder
+from isogloss.engine.bench.stage import Stage
 from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.dimensions import tensor_shapes
 
 STATES, MEASURES = 4, 2  # of the rehearsal: a Whisper of two blocks; seqsim and meanpool
 FLEURS_SENTENCES, LARGE_STATES = 350, 34
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One job of the rehearsal, as a process.
-
-    Attributes:
-      name: name of the stage.
-      units: units of work.
-      unit: what a unit is.
-      seconds: of the process, from its start to its end.
-      files: files in what the job wrote; 0 if it writes nothing.
-      folders: folders there.
-      bytes: size of the files.
-      fault: last lines of a job that failed; "" if it ended well.
-    """
-
-    name: str
-    units: int
-    unit: str
-    seconds: float
-    files: int
-    folders: int
-    bytes: int
-    fault: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

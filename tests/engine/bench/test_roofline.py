@@ -1,0 +1,77 @@
+"""Rooflines against arithmetic done by hand, and the command that prints them."""
+
+import json
+
+import pytest
+
+from isogloss.engine.bench import bench, bench_config, chips, roofline
+
+PAIR = roofline.Work(languages=2, states=1, utterances=10, frames=100, features=512)  # 1,000 frames a language
+
+
+def seconds(found):
+    return {part.name: part.pair for part in found.parts}
+
+
+def test_one_pair_by_hand_on_an_h100():
+    """A million cosines, 1.024 MB a language; every quotient is written out."""
+    found = roofline.roofline("h100", PAIR)
+    assert seconds(found) == pytest.approx(
+        {
+            "product": 1.024e9 / 989.4e12,  # 2 * 512 * 1e6 FLOP: 1.03 us
+            "maxima": 12e6 / 3.35e12,  # 3.6 us; 2e6 comparisons at 33.5e12 a second would take 0.06 us
+            "distances": 4e6 / 3.35e12,
+            "DTW": 8e6 / 3.35e12,
+            "DTW launches": 100 * 100 / 2**20 * 199 * 10e-6,  # 199 anti-diagonals of 0.0095 scans
+            "uploads": 2.048e6 / 64e9,  # 32 us
+            "disk": (2.048e6 + 3 * 400) / 2e9,  # both languages in, three score matrices of 400 bytes out
+        }
+    )
+    assert found.fused == pytest.approx(1.024e9 / 989.4e12)
+    assert (found.uploads, found.bound) == (2, "disk")
+    assert found.pair_seconds == pytest.approx(1.0246e-3)
+
+
+def test_all_of_fleurs_by_hand():
+    """22 EFLOP; 572 MB a language at a state, all of which an H100 holds, and 11 a block a TPU v5e."""
+    assert roofline.FLEURS.units == 5151 * 34
+    assert 2 * 1280 * roofline.FLEURS.cells * roofline.FLEURS.units == pytest.approx(22.4e18, rel=1e-3)
+    h100, v5e = roofline.roofline("h100"), roofline.roofline("tpu-v5e")
+    assert h100.uploads == 102 * 34
+    assert v5e.uploads == 34 * 102 * (11 + 1) / 2  # 22 languages fit: 11 blocks of 10
+    hours = {part.name: part.all / 3600 for part in h100.parts}
+    assert hours["product"] == pytest.approx(22.416e18 / 989.4e12 / 3600, rel=1e-3)  # 6.3 hours
+    assert h100.all_hours == pytest.approx(sum(hours[name] for name in roofline.ON_DEVICE))
+    # 0.129 s / 0.65 and 5e10 cells / 3e11 a second: 0.366 s a pair, 175,134 of them
+    assert h100.wanted_hours == pytest.approx(0.3657 * 175134 / 3600, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", chips.CHIPS)
+def test_every_chip_has_its_source_and_stands_in_the_flag(name, capsys):
+    chip = chips.CHIPS[name]
+    assert chip.source
+    assert chip.note or (chip.vector and chip.link)
+    summary = bench.run(bench_config.BenchConfig(suite=("roofline",), device=name))
+    [found] = summary.rooflines
+    assert found.chip == name
+    printed = capsys.readouterr().err
+    assert chip.label in printed
+    assert chip.source in printed
+    assert f"bounded by {found.bound}" in printed
+
+
+def test_all_chips_and_their_file(tmp_path):
+    config = bench_config.BenchConfig(suite=("roofline",), json=tmp_path / "new" / "roofline.json")
+    summary = bench.run(config)
+    written = json.loads((tmp_path / "new" / "roofline.json").read_text())
+    assert [each["chip"] for each in written["rooflines"]] == list(chips.CHIPS)
+    assert "nothing was measured" in summary.sentence(config)
+
+
+def test_a_chip_goes_with_the_roofline_only():
+    with pytest.raises(ValueError, match=r"--device=h100: a chip's name goes with --suite=roofline"):
+        bench_config.BenchConfig(suite=("dtw",), device="h100")
+    with pytest.raises(ValueError, match=r"--device=gpu: .* auto, cpu and gpu with the others"):
+        bench_config.BenchConfig(suite=("roofline",), device="gpu")
+    with pytest.raises(ValueError, match="or one of rehearsal, roofline, acceptance alone; got roofline"):
+        bench_config.BenchConfig(suite=("roofline", "dtw"))
