@@ -25,7 +25,8 @@ class EncoderFamily:
       state_names: function of sizes: names of all states, in order.
       features: function of sizes: width of a state.
       flops: function of sizes: work of one window.
-      rows_per_device: function of (platform, sizes, bytes of a device's memory): rows of a step.
+      rows_per_device: function of (platform, sizes, bytes of a device's memory, form of attention): rows of a
+        step.
       compile_seconds: function of sizes that compiles the program of `load` and returns the time it took.
       load: function that puts front end and encoder on every device, see `encoder_program.load`.
     """
@@ -35,7 +36,7 @@ class EncoderFamily:
     state_names: Callable[[Dimensions], tuple[str, ...]]
     features: Callable[[Dimensions], int]
     flops: Callable[[Dimensions], float]
-    rows_per_device: Callable[[str, Dimensions, int | None], int]
+    rows_per_device: Callable[[str, Dimensions, int | None, str], int]
     compile_seconds: Callable[..., float]
     load: Callable[..., DataParallel]
 

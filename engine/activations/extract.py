@@ -122,13 +122,15 @@ def _settings(config: ExtractConfig) -> ExtractionSettings:
     """Settings of the model and the states that the options name; no weight is read yet."""
     family, checkpoint = encoders.open_model(config.model, config.revision)
     sizes, platform = checkpoint.dimensions, jax.default_backend()
+    precision = encoder_program.precision_for(platform, config.compute, config.attention)
     return ExtractionSettings(
         family=family,
         checkpoint=checkpoint,
         states=encoder.choose_states(config.states, family.state_names(sizes)),
         dtype=config.dtype,
-        precision=encoder_program.precision_for(platform, config.compute),
-        rows_per_device=config.rows_per_device or family.rows_per_device(platform, sizes, devices.memory()),
+        precision=precision,
+        rows_per_device=config.rows_per_device
+        or family.rows_per_device(platform, sizes, devices.memory(), precision.attention),
         recordings=config.recordings,
         long=config.long,
     )

@@ -33,6 +33,10 @@ class EncoderJobConfig(ShardedJobConfig):
     compute: Literal["auto", "float32", "bfloat16"] = option(
         "Number format of products; auto: float32 on CPU, else bfloat16.", "auto"
     )
+    attention: Literal["auto", "dense", "blocks", "chunked", "cudnn"] = option(
+        "Form of the encoder's attention; auto: chunked on CPU, else blocks; cudnn: flash, for NVIDIA.",
+        "auto",
+    )
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
 

@@ -89,12 +89,13 @@ def _encoder(model: str, revision: str | None) -> tuple[EncoderFamily, Checkpoin
     """Family, checkpoint and compiled encoder with all states; the last one used stays in memory."""
     family, checkpoint = encoders.open_model(model, revision)
     platform, dimensions = jax.default_backend(), checkpoint.dimensions
+    precision = encoder_program.precision_for(platform)
     run = family.load(
         checkpoint,
         family.state_names(dimensions),
         "float32",
-        encoder_program.precision_for(platform),
-        rows_per_device=family.rows_per_device(platform, dimensions, devices.memory()),
+        precision,
+        rows_per_device=family.rows_per_device(platform, dimensions, devices.memory(), precision.attention),
     )
     return family, checkpoint, run
 

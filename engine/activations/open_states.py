@@ -36,6 +36,7 @@ def open_audio(
     recordings: str = "first",
     long: str = "truncate",
     compute: str = "auto",
+    form: str = "auto",
     rows_per_device: int = 0,
     devices: int | None = None,
 ) -> StateSource:
@@ -50,6 +51,7 @@ def open_audio(
       recordings: "first" or "all" of a sentence.
       long: treatment of recordings longer than the window, one of durations.LONG.
       compute: "auto", "float32" or "bfloat16".
+      form: of attention, "auto" or one of attention.FORMS.
       rows_per_device: rows of an encoder step; 0 chooses the platform's default.
       devices: number of this host's devices to use; by default all.
 
@@ -61,14 +63,15 @@ def open_audio(
     opened = corpus.open_corpus(spec, columns)
     wanted = tuple(languages) or opened.languages()
     platform = jax.default_backend()
+    precision = encoder_program.precision_for(platform, compute, form)
     return Recorded(
         checkpoint=checkpoint,
         states=state_source.in_order(states, layers),
         listings={language: opened.listing(language, recordings) for language in wanted},
         long=long,
-        precision=encoder_program.precision_for(platform, compute),
+        precision=precision,
         rows_per_device=rows_per_device
-        or encoder_program.rows_per_device(platform, checkpoint.dimensions, memory()),
+        or encoder_program.rows_per_device(platform, checkpoint.dimensions, memory(), precision.attention),
         devices=devices,
     )
 
@@ -81,6 +84,7 @@ def open_store(
     languages: Sequence[str] = (),
     silence: bool = False,
     compute: str = "auto",
+    form: str = "auto",
 ) -> StateSource:
     """Source of the activation stores under `root`; no state is read yet.
 
@@ -93,6 +97,7 @@ def open_store(
       languages: codes; by default all stored languages.
       silence: fill the window with the states of silence, see `stored_states`; the encoder runs once.
       compute: number format of that run, "auto", "float32" or "bfloat16".
+      form: of attention in that run, "auto" or one of attention.FORMS.
 
     Raises:
       Refusal: there is no store, one is of another model, or none has the requested states; if only some lack
@@ -103,7 +108,7 @@ def open_store(
     ordered = state_source.in_order(states, layers)
     stores = _stores(root, checkpoint, languages)
     taken, lacking = _choose(root, stores, ordered, layers)
-    precision = encoder_program.precision_for(jax.default_backend(), compute)
+    precision = encoder_program.precision_for(jax.default_backend(), compute, form)
     return Stored(
         stores=stores,
         states=ordered,

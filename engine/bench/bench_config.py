@@ -28,7 +28,8 @@ class BenchConfig(JobConfig):
         all_if_empty=True,
     )
     device: Literal["auto", "cpu", "gpu", "h100", "h200", "a100", "tpu-v5e", "tpu-v6e"] = option(
-        "Device of kernels and encoder, auto, cpu or gpu; for roofline a chip's name, or auto for all.", "auto"
+        "Device of kernels and encoder, auto, cpu or gpu; for roofline a chip's name, or auto for all.",
+        "auto",
     )
     implementation: Literal["auto", "xla", "numba"] = option(
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto"
@@ -49,8 +50,8 @@ class BenchConfig(JobConfig):
         on_paper = self.device not in ("auto", "cpu", "gpu")
         if on_paper != (self.suite == (ROOFLINE,)) and self.device != "auto":
             raise Refusal(
-                f"--device={self.device}: a chip's name goes with --suite={ROOFLINE}, and auto, cpu and gpu with "
-                "the others"
+                f"--device={self.device}: a chip's name goes with --suite={ROOFLINE}, and auto, cpu and gpu "
+                "with the others"
             )
         if len(self.suite) == 1 and self.suite[0] in ALONE:
             return

@@ -44,8 +44,9 @@ CHIPS = {
         bandwidth=3.35e12,
         memory=80e9,
         link=64e9,
-        source="NVIDIA H100 Tensor Core GPU data sheet (1,979 TFLOP/s of BF16 with sparsity), as tabulated by "
-        "glennklockwood.com/garden/processors/h100 and archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html",
+        source="NVIDIA H100 Tensor Core GPU data sheet (1,979 TFLOP/s of BF16 with sparsity), as tabulated "
+        "by glennklockwood.com/garden/processors/h100 and "
+        "archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html",
         note=_PCIE_5,
     ),
     "h200": Chip(
@@ -78,8 +79,8 @@ CHIPS = {
         memory=16e9,
         link=16e9,
         source="docs.cloud.google.com/tpu/docs/v5e",
-        note="No figure is published for its vector unit, which is left out, nor for its link to the host: that "
-        "of PCIe 3 x16 stands in.",
+        note="No figure is published for its vector unit, which is left out, nor for its link to the host: "
+        "that of PCIe 3 x16 stands in.",
     ),
     "tpu-v6e": Chip(
         label="Google TPU v6e",

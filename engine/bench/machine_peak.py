@@ -20,9 +20,10 @@ from isogloss.engine.bench.timing import TimedTask
 _PIECE = 1 << 22  # bytes of a write
 
 
-def products(device: str, quick: bool) -> list[TimedTask]:
-    """Candidates for the best dense product: float32 BLAS and XLA on CPU, bfloat16 elsewhere."""
+def products(device: str, quick: bool, dtype: str = "") -> list[TimedTask]:
+    """Candidates for the best dense product: by default float32 BLAS and XLA on CPU, bfloat16 elsewhere."""
     sizes = (256,) if quick else (2048, 4096) if device == "cpu" else (2048, 4096, 8192)
+    chosen = jnp.dtype(dtype or ("float32" if device == "cpu" else "bfloat16"))
     tasks = []
     for size in sizes:
         x, y = data.rng().standard_normal((2, size, size), np.float32)
@@ -30,7 +31,7 @@ def products(device: str, quick: bool) -> list[TimedTask]:
         if device == "cpu":
             tasks.append(_task(f"product {size}, NumPy", _numpy_product(x, y), flops))
         repeats = 1 if device == "cpu" else 16
-        tasks.append(_task(f"product {size}, XLA", _xla_product(x, y, device, repeats), repeats * flops))
+        tasks.append(_task(f"product {size}, XLA", _xla_product(x, y, chosen, repeats), repeats * flops))
     return tasks
 
 
@@ -43,8 +44,7 @@ def _numpy_product(x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
     return lambda: np.matmul(x, y, out=out)
 
 
-def _xla_product(x: np.ndarray, y: np.ndarray, device: str, repeats: int) -> Callable[[], object]:
-    dtype = jnp.float32 if device == "cpu" else jnp.bfloat16
+def _xla_product(x: np.ndarray, y: np.ndarray, dtype: np.dtype, repeats: int) -> Callable[[], object]:
     left = jnp.asarray(x, dtype)
     right = jnp.asarray(y * len(y) ** -0.5, dtype)  # a product of products keeps its scale
 

@@ -115,8 +115,8 @@ class Roofline:
 def uploads(work: Work, chip: Chip) -> int:
     """Number of times that a language at a state is copied to the device.
 
-    Languages are taken in blocks, of which two and a pair that is read ahead fit the memory: with n blocks, the
-    n (n + 1) / 2 pairs of blocks need one block each.
+    Languages are taken in blocks, of which two and a pair that is read ahead fit the memory: with n blocks,
+    the n (n + 1) / 2 pairs of blocks need one block each.
     """
     fit = int(HELD * chip.memory / work.language_bytes)
     if fit >= work.languages:
@@ -129,9 +129,9 @@ def uploads(work: Work, chip: Chip) -> int:
 def parts(work: Work, chip: Chip) -> tuple[Part, ...]:
     """Shortest time of every part.
 
-    Bytes of a cell: the product writes the float32 cosine; maxima of rows and of columns read it; the distance
-    is written once; DTW reads it with as many lanes outside of the table, for N = M, while the last two
-    anti-diagonals stay in the cache.
+    Bytes of a cell: the product writes the float32 cosine; maxima of rows and of columns read it; the
+    distance is written once; DTW reads it with as many lanes outside of the table, for N = M, while the last
+    two anti-diagonals stay in the cache.
     """
     cells, units = work.cells, work.units
     scans = work.utterances**2 * work.frames / LANES
@@ -249,8 +249,8 @@ def table(found: Roofline, work: Work = FLEURS) -> str:
         f"one pair {1000 * found.pair_seconds:.0f} ms, of which SeqSim alone with a fused kernel "
         f"{1000 * found.fused:.0f} ms; all {found.all_hours:.1f} h, bounded by {found.bound}; "
         f"{found.uploads:,} uploads of a language at a state",
-        f"at {WANTED_PRODUCT:.0%} of the product and {WANTED_GCUPS:g} GCUPS: {found.wanted_hours:.1f} h; memory "
-        f"allows {gcups:.0f} GCUPS, launches as many at {free / 1e6:.1f} million lanes a step (here "
+        f"at {WANTED_PRODUCT:.0%} of the product and {WANTED_GCUPS:g} GCUPS: {found.wanted_hours:.1f} h; "
+        f"memory allows {gcups:.0f} GCUPS, launches as many at {free / 1e6:.1f} million lanes a step (here "
         f"{LANES / 1e6:.1f})",
     ]
     return "\n".join(lines)

@@ -44,7 +44,7 @@ def resident_bytes(dimensions: Dimensions, compute: str) -> int:
     """Memory that a device always holds, in bytes: weights of the decoder and of the encoder."""
     shapes = tensor_shapes(dimensions).items()
     decoder = sum(math.prod(shape) for name, shape in shapes if name.startswith("decoder."))
-    return decoder * jnp.dtype(compute).itemsize + encoder_program.step_bytes(dimensions, rows=0)
+    return decoder * jnp.dtype(compute).itemsize + encoder_program.weight_bytes(dimensions)
 
 
 def flops(dimensions: Dimensions, frames: int, tokens: int, beams: int = 1) -> float:

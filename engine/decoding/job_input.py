@@ -61,7 +61,7 @@ def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcri
     exits = early_exit.choose(config.states, config.exit_norm, checkpoint.dimensions.encoder_layers)
     source = _open_source(config, checkpoint, [exit.state for exit in exits], silence=silence)
     platform = jax.default_backend()
-    precision = encoder_program.precision_for(platform, config.compute)
+    precision = encoder_program.precision_for(platform, config.compute, config.attention)
     return DecoderInput(
         checkpoint=checkpoint,
         vocabulary=vocabulary,
@@ -86,6 +86,7 @@ def _open_source(
             languages=config.languages,
             silence=silence,
             compute=config.compute,
+            form=config.attention,
         )
     return open_states.open_audio(
         str(config.corpus),
@@ -96,6 +97,7 @@ def _open_source(
         recordings=config.recordings,
         long=config.long,
         compute=config.compute,
+        form=config.attention,
         rows_per_device=config.rows_per_device,
     )
 

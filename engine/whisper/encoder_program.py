@@ -19,8 +19,9 @@ from jaxtyping import Array, Float, Int
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas, rows_that_fit, seconds_to_compile
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
-from isogloss.engine.whisper import encoder, log_mel, parameters
+from isogloss.engine.whisper import attention, encoder, log_mel, parameters
 
 SAMPLES_PER_FRAME = 2 * log_mel.HOP  # the second convolution halves the number of frames
 FRAME_SECONDS = SAMPLES_PER_FRAME / SAMPLE_RATE
@@ -42,31 +43,47 @@ class Precision:
     attention: str
 
 
-def precision_for(platform: str, compute: str = "auto") -> Precision:
-    """Precision of a platform: float32 products on CPU, else bfloat16, unless `compute` names one."""
+def precision_for(platform: str, compute: str = "auto", form: str = "auto") -> Precision:
+    """Precision of a platform: float32 products on CPU, else bfloat16, unless `compute` names one.
+
+    Attention is in chunks on a CPU, else in blocks, unless `form` names one of attention.FORMS.
+
+    Raises:
+      Refusal: cuDNN on another platform than a GPU, or with float32 products.
+    """
     usual = "float32" if platform == "cpu" else "bfloat16"
-    return Precision(
-        compute=usual if compute == "auto" else compute,
-        attention="chunked" if platform == "cpu" else "dense",
-    )
+    chosen = usual if compute == "auto" else compute
+    if form == "cudnn" and (platform != "gpu" or chosen == "float32"):
+        raise Refusal(
+            f"--attention=cudnn needs an NVIDIA GPU and 16-bit products; JAX sees {platform}, products are "
+            f"{chosen}. Remedy: leave it out, or --compute=bfloat16 on a GPU"
+        )
+    blocked = "chunked" if platform == "cpu" else "blocks"
+    return Precision(compute=chosen, attention=blocked if form == "auto" else form)
 
 
-def rows_per_device(platform: str, dimensions: Dimensions, memory: int | None = None) -> int:
+def rows_per_device(
+    platform: str, dimensions: Dimensions, memory: int | None = None, form: str = "blocks"
+) -> int:
     """Rows of a step: 1 on a CPU, whose cores it fills; ROWS on an accelerator, or fewer if memory is short.
 
-    `memory` is in bytes, of one device, and None if the device doesn't report it.
+    `memory` is in bytes, of one device, and None if the device doesn't report it; `form` is of attention.
     """
     most = 1 if platform == "cpu" else ROWS
-    return rows_that_fit(most, lambda rows: step_bytes(dimensions, rows), memory)
+    return rows_that_fit(most, lambda rows: step_bytes(dimensions, rows, form), memory)
 
 
-def step_bytes(dimensions: Dimensions, rows: int) -> int:
+def step_bytes(dimensions: Dimensions, rows: int, form: str) -> int:
     """Memory of a step on an accelerator, by formula: weights, states four times, one layer's scores."""
-    shapes = tensor_shapes(dimensions)
-    weights = 4 * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("encoder."))
     states = 4 * (dimensions.encoder_layers + 2) * dimensions.positions * dimensions.features * 2
-    scores = 4 * dimensions.positions**2 * dimensions.heads
-    return weights + rows * (states + scores)
+    scores = attention.score_bytes(form, dimensions.positions, dimensions.heads)
+    return weight_bytes(dimensions) + rows * (states + scores)
+
+
+def weight_bytes(dimensions: Dimensions) -> int:
+    """Memory of the encoder's weights in float32."""
+    shapes = tensor_shapes(dimensions)
+    return 4 * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("encoder."))
 
 
 def time_axis(dimensions: Dimensions) -> TimeAxis:

@@ -75,7 +75,7 @@ def test_generation_takes_what_the_formula_says(beams):
     given = graph, generation.Rules(eot=7), SIZES.vocabulary, 96
     run = generation.greedy(*given) if beams == 1 else beam_search.beam_search(*given, beams)
     tokens = [jax.ShapeDtypeStruct((8, 4), np.int32), jax.ShapeDtypeStruct((8,), np.int32)]
-    formula = decoder_cost.step_bytes(SIZES, "float32", 8, beams) - encoder_program.step_bytes(SIZES, 0)
+    formula = decoder_cost.step_bytes(SIZES, "float32", 8, beams) - encoder_program.weight_bytes(SIZES)
     assert 0.5 * formula < bytes_by_xla(run, *inputs(8), *tokens) < formula
 
 
@@ -84,5 +84,5 @@ def test_alignment_takes_what_the_formula_says():
     graph, _ = parameters.build_decoder(SIZES, dtype=jnp.dtype("float32"))
     run = word_timestamps.program(graph, ((0, 1), (1, 0), (1, 1)), 7, 3, 1500)
     tokens = [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((4, 100), (4,), (4,))]
-    formula = word_timestamps.step_bytes(SIZES, "float32", 4, 3) - encoder_program.step_bytes(SIZES, 0)
+    formula = word_timestamps.step_bytes(SIZES, "float32", 4, 3) - encoder_program.weight_bytes(SIZES)
     assert 0.3 * formula < bytes_by_xla(run, *inputs(4), *tokens) < formula

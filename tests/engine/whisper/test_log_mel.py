@@ -37,6 +37,16 @@ def test_equals_transformers(name, mels):
     assert np.abs(found - expected).mean() < 2e-6
 
 
+@pytest.mark.parametrize("mels", [80, 128])
+def test_filters_have_the_bits_of_librosa(mels):
+    import librosa.filters  # noqa: PLC0415 (takes seconds)
+
+    expected = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=mels).T
+    found = log_mel.filters(mels)
+    assert found.dtype == expected.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_neighbours_do_not_matter():
     wave = np.random.default_rng(1).standard_normal((3, 3200)).astype(np.float32)
     spoilt = wave.copy()

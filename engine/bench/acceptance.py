@@ -1,0 +1,235 @@
+"""The acceptance of a device: every kernel right, and its speed beside what is wanted; under 10 minutes.
+
+Needs JAX, NumPy, SciPy and jaxtyping; the encoder also Flax. No network and no data. A stage that fails is
+reported and the others go on; a stage that would begin too late is left out. The file of --json is written
+anew after every figure, so a run that is stopped leaves what it has found.
+"""
+
+import dataclasses
+import importlib
+import json
+import logging
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+
+import jax
+
+from isogloss.engine.bench import kernel_errors, kernel_speeds
+from isogloss.engine.bench.bench_config import BenchConfig
+from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick
+from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.text_table import text_table
+
+LIMIT = 520.0  # seconds after which nothing new begins: a figure takes up to a minute
+SAMPLE = 0.3  # seconds, at least
+_LOG = logging.getLogger(__name__)
+_PACKAGES = ("jax", "jaxlib", "numpy", "flax")
+Stage = Callable[[], Iterator[Finding]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AcceptanceSummary:
+    """Summary of a run.
+
+    Attributes:
+      device: kind of the device, as JAX names it.
+      findings: all figures.
+      wrong: names of stages that failed and of errors beyond their bounds.
+      short: names of figures below what is wanted.
+      left_out: stages that had no time.
+      versions: of Python and of packages.
+      seconds: of the run.
+      plan: number of stages.
+    """
+
+    device: str
+    findings: Sequence[Finding]
+    wrong: Sequence[str]
+    short: Sequence[str]
+    left_out: Sequence[str]
+    versions: Mapping[str, str]
+    seconds: float
+    plan: Mapping[str, int | float]
+
+    @property
+    def complete(self) -> bool:
+        """True if nothing is wrong and no stage was left out; what is slow may be complete."""
+        return not self.wrong and not self.left_out
+
+    def sentence(self, config: BenchConfig) -> str:
+        """How many figures there are, and how many fall short."""
+        kept = f"; also in {config.json}" if config.json else ""
+        return (
+            f"{len(self.findings)} figures on {self.device}: {len(self.wrong)} wrong, {len(self.short)} "
+            f"short of what is wanted, {len(self.left_out)} stages left out{kept}"
+        )
+
+
+def run(config: BenchConfig) -> AcceptanceSummary:
+    """Summary of a run of all stages; a table goes to stderr.
+
+    Raises:
+      Refusal: no such device.
+    """
+    start = time.monotonic()
+    device = _device(config.device)
+    small = config.quick or device == "cpu"
+    findings: list[Finding] = []
+    left_out: list[str] = []
+    stages = _stages(device, small=small)
+
+    def summary() -> AcceptanceSummary:
+        return AcceptanceSummary(
+            device=jax.devices()[0].device_kind,
+            findings=tuple(findings),
+            wrong=[f"{one.stage}: {one.name}" for one in findings if one.wrong],
+            short=[f"{one.stage}: {one.name}" for one in findings if one.short],
+            left_out=tuple(left_out),
+            versions=_versions(),
+            seconds=round(time.monotonic() - start, 3),
+            plan={"stages": len(stages)},
+        )
+
+    if config.dry_run:
+        return summary()
+    if config.json:
+        atomic_write.make_folder(config.json.parent)
+    for name, stage in stages.items():
+        if time.monotonic() - start > LIMIT:
+            left_out.append(name)
+            continue
+        for found in _found(name, stage):
+            findings.append(found)
+            print(_line(found), file=sys.stderr, flush=True)
+            _write(config, summary())
+            if time.monotonic() - start > LIMIT:
+                left_out.append(f"{name}, from {found.name} on")
+                break
+    done = summary()
+    _write(config, done)
+    print(table(done), file=sys.stderr)
+    return done
+
+
+def _found(name: str, stage: Stage) -> Iterator[Finding]:
+    """Figures of a stage; the reason if it fails, whatever it is: too little memory, a missing package."""
+    _LOG.info("%s", name)
+    try:
+        yield from stage()
+    except Exception as error:  # noqa: BLE001 one stage must not cost the others their hour on a device
+        _LOG.exception("%s", name)
+        reason = f"{type(error).__name__}: {str(error)[:300]}"
+        yield Finding(stage=name, name="failed", found=None, note=reason)
+
+
+def _stages(device: str, *, small: bool) -> dict[str, Stage]:
+    """Stages by name, in order: what is right comes first, then speeds, the most wanted first."""
+    watch = Stopwatch(shortest=0.0 if small else SAMPLE)
+    products: dict[str, Yardstick] = {}
+
+    def measured() -> Iterator[Finding]:
+        best, found = kernel_speeds.yardsticks(device, quick=small, watch=watch)
+        products.update(best)
+        yield from found
+
+    def of_stores() -> Yardstick:
+        return products["float32" if device == "cpu" else "float16"]
+
+    def of_encoder() -> Yardstick:
+        return products["float32" if device == "cpu" else "bfloat16"]
+
+    def encoder(name: str, *given: object, **options: object) -> Iterator[Finding]:
+        # Imported here: it needs Flax, which a machine may lack.
+        return getattr(importlib.import_module("isogloss.engine.bench.encoder_speeds"), name)(
+            *given, **options
+        )
+
+    frames = "float32" if device == "cpu" else "float16"
+    given = {"quick": small, "watch": watch}
+    return {
+        "kernels against float64": kernel_errors.findings,
+        "product": measured,
+        "SeqSim": lambda: kernel_speeds.seqsim(frames, of_stores(), **given),
+        "DTW": lambda: kernel_speeds.warping(**given),
+        "SeqSim and DTW": lambda: kernel_speeds.together(frames, **given),
+        "encoder, errors": lambda: encoder("errors", device),
+        "encoder": lambda: encoder("speeds", device, of_encoder(), **given),
+        "grid of 4 languages": lambda: kernel_speeds.grid(frames, **given),
+        "extraction": lambda: encoder("extraction", device, of_encoder(), quick=small),
+    }
+
+
+def _device(wanted: str) -> str:
+    """Platform to accept; a Refusal if JAX doesn't have it."""
+    if wanted == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    found = jax.default_backend()
+    if wanted not in ("auto", found):
+        raise Refusal(
+            f"--device={wanted}: JAX sees {found} only ({jax.devices()[0].device_kind}). Remedy: a machine "
+            "with such a device and JAX built for it, or --device=cpu"
+        )
+    return found
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _write(config: BenchConfig, summary: AcceptanceSummary) -> None:
+    if config.json:
+        # JSON has no NaN: what could not be found is null.
+        content = json.loads(json.dumps(dataclasses.asdict(summary)), parse_constant=lambda _: None)
+        text = json.dumps(content, indent=1) + "\n"
+        atomic_write.write_whole(config.json, lambda file: file.write_text(text, "utf-8"))
+
+
+def table(summary: AcceptanceSummary) -> str:
+    """Wanted and found, side by side."""
+    rows = [
+        (one.stage, one.name, _wanted(one), _value(one), _verdict(one), one.note) for one in summary.findings
+    ]
+    rows += [(name, "left out", "", "", "no time", "") for name in summary.left_out]
+    return text_table(("stage", "figure", "wanted", "found", "", "note"), rows)
+
+
+def _line(one: Finding) -> str:
+    wanted = f", wanted {_wanted(one)}" if _wanted(one) else ""
+    return f"{one.stage}: {one.name}: {_value(one)}{wanted} {_verdict(one)}".rstrip()
+
+
+def _wanted(one: Finding) -> str:
+    if one.bound is not None:
+        return f"<= {one.bound:.1e}"
+    if one.wanted is None:
+        return ""
+    return f">= {one.wanted:g} {one.unit}" if one.unit else f">= {one.wanted:.0%}"
+
+
+def _value(one: Finding) -> str:
+    if one.found is None:
+        return "nothing"
+    if math.isnan(one.found) and one.bound is None:
+        return "not run"
+    if one.bound is not None:
+        return f"{one.found:.1e}"
+    return f"{one.found:.4g} {one.unit}" if one.unit else f"{one.found:.1%}"
+
+
+def _verdict(one: Finding) -> str:
+    if one.wrong:
+        return "WRONG"
+    if one.short:
+        return "short"
+    return "" if one.wanted is None and one.bound is None else "good"

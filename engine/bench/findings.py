@@ -1,0 +1,96 @@
+"""Findings of an acceptance: what was wanted and what was found, and the stopwatch that found it.
+
+Needs JAX and NumPy alone. A call ends when its result is ready; times are wall seconds.
+"""
+
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+
+ROUNDS = 3
+Call = Callable[[], object]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One figure.
+
+    Attributes:
+      stage: of the acceptance.
+      name: of the figure.
+      found: None if it couldn't be found; `note` then has the reason.
+      unit: such as "GCUPS"; "" for shares, which are printed as percentages.
+      wanted: least value wanted; None if none is.
+      bound: most that an error may be; None if it isn't an error.
+      note: for people.
+    """
+
+    stage: str
+    name: str
+    found: float | None
+    unit: str = ""
+    wanted: float | None = None
+    bound: float | None = None
+    note: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """True if nothing was found, or an error exceeds its bound; NaN does."""
+        return self.found is None or (self.bound is not None and not self.found <= self.bound)
+
+    @property
+    def short(self) -> bool:
+        """True if less was found than wanted."""
+        return self.found is not None and self.wanted is not None and not self.found >= self.wanted
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """A dense product that others are compared with.
+
+    Attributes:
+      name: of its number format.
+      call: computes the product.
+      flops: of one call.
+    """
+
+    name: str
+    call: Call
+    flops: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stopwatch:
+    """Times of calls; a sample takes at least `shortest` seconds, whatever a call takes."""
+
+    shortest: float
+
+    def seconds(self, *calls: Call) -> tuple[float, ...]:
+        """Median seconds of each of some calls, timed in turns so that a change of clock hits all."""
+        repeats = [self._warm(call) for call in calls]
+        samples = [
+            [_sample(call, repeat) for call, repeat in zip(calls, repeats, strict=True)]
+            for _ in range(ROUNDS)
+        ]
+        return tuple(map(statistics.median, zip(*samples, strict=True)))
+
+    def share(self, call: Call, flops: float, yardstick: Yardstick) -> tuple[float, float]:
+        """FLOP/s of a call, and their share of the yardstick's in the same turns."""
+        mine, its = self.seconds(call, yardstick.call)
+        return flops / mine, (flops / mine) / (yardstick.flops / its)
+
+    def _warm(self, call: Call) -> int:
+        """Calls of a sample; the first call compiles."""
+        jax.block_until_ready(call())
+        return max(1, math.ceil(self.shortest / max(_sample(call, 1), 1e-6)))
+
+
+def _sample(call: Call, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        jax.block_until_ready(call())
+    return (time.perf_counter() - start) / repeats

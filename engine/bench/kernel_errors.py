@@ -1,0 +1,164 @@
+"""Errors of every XLA kernel on this device against its float64 definition, on small ragged batches.
+
+Padding holds NaN. Bounds are those of the grid: 1e-5 of a score or of a cost; what is integer must be equal.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int32
+
+from isogloss.engine.bench import data
+from isogloss.engine.bench.findings import Finding
+from isogloss.kernels import (
+    alignment,
+    alignment_reference,
+    attribution,
+    dtw,
+    frame_scores,
+    pooling,
+    reference,
+    transport,
+    word_match,
+    word_reference,
+)
+
+BOUND = 1e-5
+_STAGE = "kernels against float64"
+_WORDS = (((0, 1), (2, 4)), ((1, 2), (3, 3)))  # of A and of B, first and last frame
+
+
+def findings() -> Iterator[Finding]:
+    """One error of each kernel, the largest of its results."""
+    random = data.rng(21)
+    for dtype in (np.float16, np.float32):
+        x = [random.standard_normal((n, 24)).astype(dtype) for n in (7, 12, 1, 30)]
+        y = [random.standard_normal((m, 24)).astype(dtype) for m in (9, 5, 33)]
+        yield from _frame_scores(x, y, np.dtype(dtype).name)
+    yield from _pooling(x, y)
+    yield from _paths(random)
+    yield from _alignment(random)
+    yield from _words(random)
+
+
+def _error(name: str, found: object, expected: object, *, relative: bool = False) -> Finding:
+    """Largest difference of two arrays, over the largest value if relative; NaN where shapes differ."""
+    a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    error = float(np.abs(a - b).max(initial=0.0)) if a.shape == b.shape else float("nan")
+    return Finding(
+        stage=_STAGE, name=name, found=error / float(np.abs(b).max()) if relative else error, bound=BOUND
+    )
+
+
+def _padded(
+    utterances: list[Float[np.ndarray, "_ D"]],
+) -> tuple[Float[np.ndarray, "U N D"], Int32[np.ndarray, " U"]]:
+    """Batch padded with NaN, and lengths."""
+    lengths = np.asarray([len(frames) for frames in utterances], np.int32)
+    shape = len(utterances), int(lengths.max()), utterances[0].shape[1]
+    padded = np.full(shape, np.nan, utterances[0].dtype)
+    for row, frames in zip(padded, utterances, strict=True):
+        row[: len(frames)] = frames
+    return padded, lengths
+
+
+def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], dtype: str) -> Iterator[Finding]:
+    pairs = list(itertools.product(x, y))
+    shape = len(x), len(y)
+    (a, n), (b, m) = _padded(x), _padded(y)
+    for normalise in dtw.NORMALISATIONS:
+        found = frame_scores.frame_scores(
+            jnp.asarray(a),
+            n,
+            jnp.asarray(b),
+            m,
+            measures=frame_scores.MEASURES,
+            implementation="xla",
+            dtw_normalise=normalise,
+        )
+        expected = [
+            reference.dtw_cost(1 - reference.cosines(left, right), normalise) for left, right in pairs
+        ]
+        name = f"dtw, {normalise}, {dtype} frames"
+        yield _error(name, found["dtw"], np.reshape(expected, shape), relative=True)
+    for measure in ("seqsim", "precision", "recall"):
+        expected = [reference.MEASURES[measure](left, right) for left, right in pairs]
+        yield _error(f"{measure}, {dtype} frames", found[measure], np.reshape(expected, shape))
+
+
+def _pooling(x: list[np.ndarray], y: list[np.ndarray]) -> Iterator[Finding]:
+    (a, n), (b, m) = _padded(x), _padded(y)
+    left, right = pooling.meanpool(jnp.asarray(a), n), pooling.meanpool(jnp.asarray(b), m)
+    yield _error("meanpool", left, [reference.meanpool(frames) for frames in x])
+    yield _error("cosine of mean frames", pooling.cosine(left, right), reference.meanpool_scores(x, y))
+    mean = pooling.language_mean(left)
+    yield _error("language mean", mean, reference.language_mean(x))
+    removed = reference.remove_language_mean(x)
+    found = np.asarray(pooling.remove_mean(jnp.asarray(a), mean))
+    yield _error("language mean removed", found[1, : len(x[1])], removed[1])
+
+
+def _paths(random: np.random.Generator) -> Iterator[Finding]:
+    # Small integers tie, and their sums are exact: every cell of the path must be the reference's.
+    tables = [random.integers(0, 3, shape).astype(np.float32) for shape in ((6, 9), (1, 4), (11, 3))]
+    padded = np.full((3, 11, 9), np.nan, np.float32)
+    for row, table in zip(padded, tables, strict=True):
+        row[: table.shape[0], : table.shape[1]] = table
+    n, m = np.asarray([table.shape for table in tables], np.int32).T
+    cost = dtw.dtw_cost(jnp.asarray(padded), n, m)
+    yield _error("dtw of given distances", cost, [reference.dtw_cost(table) for table in tables])
+    path, length, _ = map(np.asarray, dtw.dtw_path(jnp.asarray(padded), n, m))
+    expected = [reference.dtw_path(table) for table in tables]
+    wrong = sum(
+        [tuple(cell) for cell in row[:count].tolist()] != cells
+        for row, count, cells in zip(path, length, expected, strict=True)
+    )
+    yield Finding(stage=_STAGE, name="dtw paths that differ, of 3", found=float(wrong), bound=0.0)
+
+
+def _alignment(random: np.random.Generator) -> Iterator[Finding]:
+    scores = random.standard_normal((1, 2, 5, 9)).astype(np.float32)
+    tokens, frames = np.asarray([5], np.int32), np.asarray([9], np.int32)
+    matrix = alignment.attention_matrix(jnp.asarray(scores), tokens, frames)
+    yield _error("attention matrix", matrix[0], alignment_reference.attention_matrix(scores[0], 7))
+    ties = random.integers(0, 3, (1, 5, 9)).astype(np.float32)
+    first, _ = alignment.first_frames(jnp.asarray(ties), tokens, frames)
+    path = reference.dtw_path(-ties[0])
+    yield _error("first frames of tokens", first[0], alignment_reference.first_frames(path))
+
+
+def _words(random: np.random.Generator) -> Iterator[Finding]:
+    x, y = (random.standard_normal((1, frames, 8)).astype(np.float32) for frames in (6, 5))
+    a, b = (np.asarray([words], np.int32) for words in _WORDS)
+    two, of = np.asarray([2], np.int32), (np.asarray([6], np.int32), np.asarray([5], np.int32))
+    vectors = [word_reference.word_vectors(z[0], words) for z, words in zip((x, y), _WORDS, strict=True)]
+    matches = word_match.match(*map(jnp.asarray, (x, a, two, y, b, two)))
+    similarity = reference.cosines(*vectors)
+    yield _error("similarity of words", matches.similarity[0], similarity)
+    yield _error("mutual best words", matches.mutual[0], word_reference.mutual_best(similarity))
+
+    shares = attribution.attribution(
+        *map(jnp.asarray, (x, of[0], _word_of_frame(6, _WORDS[0]), y, of[1], _word_of_frame(5, _WORDS[1]))),
+        words=(2, 2),
+    )
+    expected = word_reference.attribution(x[0], y[0], *_WORDS)
+    for name, found, wanted in zip(("precision", "recall", "F1"), shares, expected, strict=False):
+        yield _error(f"shares of {name}", found[0], wanted)
+
+    cost = random.random((1, 3, 4), np.float32)
+    left, right = random.random((1, 3), np.float32) + 0.5, random.random((1, 4), np.float32) + 0.5
+    three, four = np.asarray([3], np.int32), np.asarray([4], np.int32)
+    plan = transport.transport(
+        *map(jnp.asarray, (cost, left, three, right, four)), epsilon=0.1, tolerance=1e-6, iterations=2000
+    ).plan
+    wanted = word_reference.transport(cost[0], left[0], right[0], epsilon=0.1, iterations=2000)
+    yield _error("transport plan", plan[0], wanted)
+
+
+def _word_of_frame(frames: int, words: tuple[tuple[int, int], ...]) -> Int32[np.ndarray, "1 N"]:
+    of = np.full((1, frames), len(words), np.int32)
+    for word, (first, last) in enumerate(words):
+        of[0, first : last + 1] = word
+    return of

@@ -1,0 +1,138 @@
+"""The acceptance suite on small sizes: figures beside what is wanted, stages that fail, a bare machine."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from isogloss.engine.bench import acceptance, bench, bench_config, findings, kernel_errors, kernel_speeds
+from isogloss.kernels import reference
+
+STAGES = (
+    "kernels against float64", "product", "SeqSim", "DTW", "SeqSim and DTW", "encoder, errors", "encoder",
+    "grid of 4 languages", "extraction",
+)  # fmt: skip
+
+
+def config(**fields):
+    return bench_config.BenchConfig(suite=("acceptance",), device="cpu", **fields)
+
+
+def test_every_stage_runs_and_stands_beside_what_is_wanted(tmp_path, capsys):
+    summary = bench.run(config(json=tmp_path / "new" / "acceptance.json"))
+    assert summary.complete, summary.wrong
+    assert summary.plan == {"stages": len(STAGES)}
+    assert not summary.left_out
+    stages = {one.stage for one in summary.findings}
+    assert stages == {stage for stage in STAGES if stage != "encoder, errors"}
+    wanted = {(one.stage, one.wanted) for one in summary.findings if one.wanted is not None}
+    assert wanted == {("SeqSim", 0.5), ("DTW", 300.0), ("encoder", 0.5)}
+    written = json.loads((tmp_path / "new" / "acceptance.json").read_text())
+    assert [one["name"] for one in written["findings"]] == [one.name for one in summary.findings]
+    printed = capsys.readouterr().err.splitlines()
+    [row] = [line for line in printed if line.startswith("DTW ") and "distances given" in line]
+    assert ">= 300 GCUPS" in row
+    assert "short" in row
+
+
+def test_a_stage_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
+    """The file holds what was found before a stage, and after it."""
+    seen = []
+
+    def broken():
+        seen.append(json.loads((tmp_path / "a.json").read_text())["findings"])
+        raise MemoryError("the device is full")
+
+    fine = findings.Finding(stage="a", name="fine", found=0.7, wanted=0.65)
+    stages = {"a": lambda: iter([fine]), "b": broken, "c": lambda: iter([fine])}
+    monkeypatch.setattr(acceptance, "_stages", lambda device, small: stages)
+    summary = bench.run(config(json=tmp_path / "a.json"))
+    assert [one["name"] for one in seen[0]] == ["fine"]
+    assert [one.name for one in summary.findings] == ["fine", "failed", "fine"]
+    assert summary.wrong == ["b: failed"]
+    assert not summary.complete
+    assert "MemoryError: the device is full" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "a.json").read_text())["findings"]) == 3
+
+
+def test_nothing_begins_when_time_is_up(monkeypatch):
+    monkeypatch.setattr(acceptance, "LIMIT", -1.0)
+    summary = bench.run(config())
+    assert summary.left_out == STAGES
+    assert not summary.findings
+    assert not summary.complete
+
+
+def test_a_dry_run_finds_nothing():
+    assert bench.run(config(dry_run=True)).findings == ()
+
+
+def test_a_wrong_kernel_is_found(monkeypatch):
+    right = kernel_errors.frame_scores.frame_scores
+
+    def wrong(*given, **fields):
+        return {name: matrix + np.float32(1e-4) for name, matrix in right(*given, **fields).items()}
+
+    monkeypatch.setattr(kernel_errors.frame_scores, "frame_scores", wrong)
+    bad = {one.name for one in kernel_errors.findings() if one.wrong}
+    assert {"seqsim, float16 frames", "precision, float32 frames"} <= bad
+    assert "meanpool" not in bad
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ({"found": 0.5, "wanted": 0.65}, "short"),
+        ({"found": 0.65, "wanted": 0.65}, "good"),
+        ({"found": float("nan"), "wanted": 0.65}, "short"),
+        ({"found": 2.0, "bound": 1.0}, "WRONG"),
+        ({"found": float("nan"), "bound": 1.0}, "WRONG"),
+        ({"found": 1.0, "bound": 1.0}, "good"),
+        ({"found": None}, "WRONG"),
+        ({"found": 3.0}, ""),
+    ],
+)
+def test_verdicts(found, verdict):
+    one = findings.Finding(stage="s", name="n", **found)
+    assert acceptance._verdict(one) == verdict
+    assert (one.wrong, one.short) == (verdict == "WRONG", verdict == "short")
+
+
+def test_cost_by_anti_diagonals_is_the_definitions():
+    distances = np.random.default_rng(3).random((9, 9))
+    assert kernel_speeds._warped(distances) == pytest.approx(reference.dtw_cost(distances), rel=1e-12)
+
+
+BARE = """
+import importlib.abc, runpy, sys
+
+class OnlyThese(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        top = name.partition(".")[0]
+        if top in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{top!r}}", name=top)
+
+sys.meta_path.insert(0, OnlyThese())
+sys.argv = ["bench", "--suite=acceptance", "--device=cpu", "--json=" + sys.argv[1]]
+runpy.run_module("isogloss.jobs.bench", run_name="__main__")
+"""
+ABSENT = ("soundfile", "librosa", "zarr", "xarray", "google_crc32c", "datasets", "numba", "llvmlite", "pandas",
+          "pyarrow", "matplotlib", "transformers", "rapidfuzz", "sacrebleu", "optax", "orbax")  # fmt: skip
+
+
+@pytest.mark.deep
+def test_a_machine_with_little_more_than_jax_and_flax_does(tmp_path):
+    script = tmp_path / "bare.py"
+    script.write_text(BARE.format(absent=ABSENT))
+    command = [sys.executable, script, tmp_path / "a.json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert not written["wrong"]
+    absent = [one for one in written["findings"] if one["found"] is None]
+    assert [(one["name"], one["note"]) for one in absent] == [
+        ("files to shards", "left out: No module named 'soundfile'")
+    ]
