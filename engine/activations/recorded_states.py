@@ -1,8 +1,8 @@
 """States of recordings, decoded ahead in threads; one pass of the encoder computes all requested states.
 
 The decoder sees the whole window, silence included, as Whisper was trained. Broken recordings are reported,
-and the run continues. Memory: waveforms decoded ahead, and the states of one step, states * positions *
-features * 4 bytes a row (large-v2: 8 MB a state).
+and the run continues. Memory: waveforms decoded ahead, two steps of these rows and two of those announced,
+and the states of one step, states * positions * features * 4 bytes a row (large-v2: 8 MB a state).
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
 import jax
 import numpy as np
@@ -27,6 +28,7 @@ from isogloss.engine.whisper import encoder_program
 
 _THREADS = 4  # decoding threads
 _AHEAD = 2  # steps of waveforms decoded ahead
+_Decoded = Iterator[tuple[int, Future[np.ndarray | Unusable]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Recorded:
       rows_per_device: rows of a step on one device.
       devices: number of this host's devices to use; None for all.
       listed: utterances of the languages used so far.
+      announced: waveforms of the rows announced, which threads decode.
     """
 
     checkpoint: Checkpoint
@@ -52,6 +55,7 @@ class Recorded:
     rows_per_device: int
     devices: int | None
     listed: dict[str, tuple[ListedUtterance, ...]] = dataclasses.field(default_factory=dict)
+    announced: dict[tuple[str, tuple[int, ...]], _Decoded] = dataclasses.field(default_factory=dict)
 
     whole_window = True
 
@@ -64,6 +68,11 @@ class Recorded:
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages, in order."""
         return tuple(self.listings)
+
+    @property
+    def step_rows(self) -> int:
+        """Utterances that the encoder takes at once on all devices."""
+        return self.rows_per_device * len(jax.local_devices()[: self.devices])
 
     @property
     def _axis(self) -> TimeAxis:
@@ -83,15 +92,9 @@ class Recorded:
 
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`."""
-        capacity = self.rows_per_device * len(jax.local_devices()[: self.devices])
         window = self._axis.window_samples
-        decoded = computed_ahead(
-            rows,
-            lambda row: self._waveform(language, row),
-            threads=_THREADS,
-            ahead=max(_THREADS, _AHEAD * capacity),
-        )
-        while step := [(row, wave.result()) for row, wave in itertools.islice(decoded, capacity)]:
+        decoded = self.announced.pop((language, tuple(rows)), None) or self._decoded(language, rows)
+        while step := [(row, wave.result()) for row, wave in itertools.islice(decoded, self.step_rows)]:
             sound = [(row, wave) for row, wave in step if not isinstance(wave, Unusable)]
             made: dict[int, Encoded | Unusable] = {r: w for r, w in step if isinstance(w, Unusable)}
             waves = np.zeros((len(sound), window), np.float32)
@@ -100,6 +103,22 @@ class Recorded:
             if sound:  # the encoder isn't loaded for broken recordings alone
                 made |= self._states(language, [row for row, _ in sound], waves)
             yield from (made[row] for row, _ in step)
+
+    def announce(self, language: str, rows: Sequence[int]) -> None:
+        """Start to decode the recordings of the next call of `encoded`, while the devices still do others."""
+        decoded = self._decoded(language, rows)
+        first = next(decoded, None)  # a generator begins when it is asked, and then decodes ahead
+        if first is not None:
+            self.announced[language, tuple(rows)] = itertools.chain([first], decoded)
+
+    def _decoded(self, language: str, rows: Sequence[int]) -> _Decoded:
+        """Rows and their waveforms, some steps of them decoded ahead."""
+        return computed_ahead(
+            rows,
+            lambda row: self._waveform(language, row),
+            threads=_THREADS,
+            ahead=max(_THREADS, _AHEAD * self.step_rows),
+        )
 
     def _states(
         self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]

@@ -97,8 +97,17 @@ class StateSource(Protocol):
         """True if the decoder sees the whole window, False if only the utterance's own frames."""
         ...
 
+    @property
+    def step_rows(self) -> int:
+        """Utterances whose states are computed together on all devices; 1 if they are only read."""
+        ...
+
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language; row i is the i-th."""
+        ...
+
+    def announce(self, language: str, rows: Sequence[int]) -> None:
+        """Start what can be done on the host for the next call of `encoded`, with these arguments."""
         ...
 
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:

@@ -56,6 +56,14 @@ class Stored:
         """Codes of the languages, in order."""
         return tuple(self.stores)
 
+    @property
+    def step_rows(self) -> int:
+        """1: states are read, not computed."""
+        return 1
+
+    def announce(self, language: str, rows: Sequence[int]) -> None:
+        """Nothing: a state is read in less time than a text is decoded."""
+
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language."""
         store = self.stores[language]

@@ -2,16 +2,17 @@
 
 The encoder returns all states, in each form of attention that the device knows. Its useful work is
 `encoder_program.flops`: norms, softmax and GELU are not in it. Extraction goes from waveforms in the host's
-memory to float16 states there, two steps under way as in the job; where soundfile and zarr are there, also from
-files to shards.
+memory to float16 states there, two steps under way as in the job; also from files to shards,
+where soundfile and zarr are there.
 """
 
 import collections
 import contextlib
 import functools
 import importlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ _STEPS = 3  # of an extraction that is timed
 def forms(device: str) -> tuple[str, ...]:
     """Forms of attention to compare, the platform's own first."""
     if device == "cpu":
-        return ("chunked", "blocks", "dense")
+        return ("chunked", "blocks")
     return ("blocks", "dense", "cudnn") if device == "gpu" else ("blocks", "dense")
 
 
@@ -164,7 +165,7 @@ def _files_to_shards(device: str, product: Yardstick, *, quick: bool) -> Iterato
 
 
 @functools.cache
-def _run(graph: nnx.GraphDef) -> object:
+def _run(graph: nnx.GraphDef) -> Callable[[nnx.State, jax.Array], jax.Array]:
     return jax.jit(lambda weights, mel: nnx.merge(graph, weights)(mel))
 
 
@@ -174,12 +175,12 @@ def _random(size: Dimensions, device: str, form: str) -> tuple[nnx.GraphDef, nnx
     graph, shapes = parameters.build(size, dtype=jnp.dtype(precision.compute), form=form)
     keys = iter(jax.random.split(jax.random.key(7), 1000))
 
-    def draw(path: tuple[object, ...], shape: jax.ShapeDtypeStruct) -> jax.Array:
-        inputs = np.prod(shape.shape[:-1]) if len(shape.shape) > 1 else 100
-        return jax.random.normal(next(keys), shape.shape, jnp.float32) * inputs**-0.5
+    def draw(shape: tuple[int, ...]) -> jax.Array:
+        inputs = math.prod(shape[:-1]) if len(shape) > 1 else 100
+        return jax.random.normal(next(keys), shape, jnp.float32) * inputs**-0.5
 
     flat = [
-        (path, variable.replace(draw(path, variable) + float(path[-1] == "scale")))
+        (path, variable.replace(draw(variable.shape) + float(path[-1] == "scale")))
         for path, variable in nnx.to_flat_state(shapes)
     ]
     return graph, parameters.cast(nnx.from_flat_state(flat), jnp.dtype(precision.compute))

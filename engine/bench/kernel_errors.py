@@ -68,21 +68,19 @@ def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], dtype: str) -> Itera
     pairs = list(itertools.product(x, y))
     shape = len(x), len(y)
     (a, n), (b, m) = _padded(x), _padded(y)
+
+    def scores(normalise: str) -> dict[str, Float[np.ndarray, "U V"]]:
+        given = jnp.asarray(a), n, jnp.asarray(b), m
+        options = {"measures": frame_scores.MEASURES, "dtw_normalise": normalise}
+        return frame_scores.frame_scores(*given, implementation="xla", **options)
+
     for normalise in dtw.NORMALISATIONS:
-        found = frame_scores.frame_scores(
-            jnp.asarray(a),
-            n,
-            jnp.asarray(b),
-            m,
-            measures=frame_scores.MEASURES,
-            implementation="xla",
-            dtw_normalise=normalise,
-        )
         expected = [
             reference.dtw_cost(1 - reference.cosines(left, right), normalise) for left, right in pairs
         ]
         name = f"dtw, {normalise}, {dtype} frames"
-        yield _error(name, found["dtw"], np.reshape(expected, shape), relative=True)
+        yield _error(name, scores(normalise)["dtw"], np.reshape(expected, shape), relative=True)
+    found = scores("none")
     for measure in ("seqsim", "precision", "recall"):
         expected = [reference.MEASURES[measure](left, right) for left, right in pairs]
         yield _error(f"{measure}, {dtype} frames", found[measure], np.reshape(expected, shape))

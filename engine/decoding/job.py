@@ -204,9 +204,14 @@ def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFile
     )
     count = utterance_blocks.utterance_count(todo)
     progress = Progress(job.name, before + count, "utterances", before=before)
-    fill = -(-decoding.capacity // len(given.exits))  # every exit of an utterance is a row
+    # Every exit of an utterance is a row of the decoder; a step of the encoder must be full, too.
+    fill = max(-(-decoding.capacity // len(given.exits)), given.source.step_rows)
+    advance = functools.partial(progress.advance, stored=False)
     for unit, made in utterance_blocks.made_together(
-        todo, fill, lambda unit: job.make(unit, decoding, functools.partial(progress.advance, stored=False))
+        todo,
+        fill,
+        make=lambda unit: job.make(unit, decoding, advance),
+        announce=lambda unit: given.source.announce(unit.language, [u.row for u in unit.utterances]),
     ):
         parts.save_tables(unit.name, job.part(made, unit.language))
         progress.store(len(unit.utterances))

@@ -63,20 +63,36 @@ def utterance_count(units: Sequence[UtteranceBlock]) -> int:
 
 
 def made_together(
-    units: Sequence[UtteranceBlock], rows: int, make: Callable[[UtteranceBlock], Sequence[Made]]
+    units: Sequence[UtteranceBlock],
+    rows: int,
+    make: Callable[[UtteranceBlock], Sequence[Made]],
+    announce: Callable[[UtteranceBlock], None],
 ) -> Iterator[tuple[UtteranceBlock, Sequence[Made]]]:
     """Each unit with its results; several units are made at once, until their `rows` fill the devices.
 
-    `make` returns the results of a unit's utterances in order, the same number for each.
+    Args:
+      units: neighbours of one language may be made at once.
+      rows: utterances that fill the devices.
+      make: returns the results of a unit's utterances in order, the same number for each.
+      announce: called with what is made next, just before something is made.
     """
-    # Never of several languages: a unit has one language, and its token is in the prompt of every row.
-    for _, same in itertools.groupby(units, key=lambda unit: unit.language):
-        of_language, size = list(same), max(1, -(-rows // BLOCK))
-        for start in range(0, len(of_language), size):
-            some = of_language[start : start + size]
-            every = tuple(utterance for unit in some for utterance in unit.utterances)
-            made, at = make(dataclasses.replace(some[0], utterances=every)), 0
-            for unit in some:
-                count = len(unit.utterances) * len(made) // len(every)  # of every utterance equally many
-                yield unit, made[at : at + count]
-                at += count
+    together = _together(units, rows)
+    whole = [
+        dataclasses.replace(some[0], utterances=tuple(u for unit in some for u in unit.utterances))
+        for some in together
+    ]
+    for number, (some, every) in enumerate(zip(together, whole, strict=True)):
+        for following in whole[number + 1 : number + 2]:
+            announce(following)
+        made, at = make(every), 0
+        for unit in some:
+            count = len(unit.utterances) * len(made) // len(every.utterances)  # of each equally many
+            yield unit, made[at : at + count]
+            at += count
+
+
+def _together(units: Sequence[UtteranceBlock], rows: int) -> list[list[UtteranceBlock]]:
+    """Units that are made at once: of one language, whose token is in the prompt of every row."""
+    size = max(1, -(-rows // BLOCK))
+    languages = (list(same) for _, same in itertools.groupby(units, key=lambda unit: unit.language))
+    return [same[start : start + size] for same in languages for start in range(0, len(same), size)]

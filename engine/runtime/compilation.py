@@ -1,7 +1,8 @@
 """Programs that this process compiles: their number, and the folder that caches them for later processes.
 
 A cold process spends seconds compiling XLA's programs and Numba's functions; a later process reads them from
-the folder. Numba checks only the file that defines a function, not the functions it calls, so the name of
+the folder. Numba's functions are the slower part and few, and are kept without being asked, in the user's
+cache folder. Numba checks only the file that defines a function, not the functions it calls, so the name of
 Numba's subfolder is a hash of all sources of `kernels.cpu`. Safe for several processes at once; nothing is
 ever removed.
 """
@@ -9,6 +10,8 @@ ever removed.
 import functools
 import hashlib
 import importlib
+import logging
+import os
 import pathlib
 import pkgutil
 from collections.abc import Callable
@@ -17,6 +20,7 @@ import jax
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"  # also reported for a hit of XLA's cache
 _FOUND = "/jax/compilation_cache/cache_hits"
+_LOG = logging.getLogger(__name__)
 
 
 class Programs:
@@ -26,12 +30,14 @@ class Programs:
       wanted: XLA programs needed, compiled or found.
       found: XLA programs found in the cache folder.
       functions: Numba functions compiled.
+      keeps_functions: whether a folder keeps Numba's functions.
     """
 
     def __init__(self) -> None:
         """Register listeners; the libraries can't remove them, so make only one counter."""
         self.wanted = self.found = self.functions = 0
         self._counts_numba = False
+        self.keeps_functions = False
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
         jax.monitoring.register_event_listener(self._on_event)
 
@@ -74,7 +80,7 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
     """Function that counts programs from now on; a folder caches them for later processes.
 
     Args:
-      folder: made if it doesn't exist; None caches nothing.
+      folder: made if it doesn't exist; None keeps Numba's functions alone, in the user's cache folder.
       implementation: of the frame kernels, if the process runs them; only numba's import Numba.
     """
     counter = programs()
@@ -86,14 +92,36 @@ def keep(folder: pathlib.Path | None, implementation: str = "") -> Callable[[], 
         # By default XLA caches only programs that compile for a second or more; ours are many and small.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        if implementation.startswith("numba"):
-            _keep_functions(folder.resolve())
+    if implementation.startswith("numba") and (folder is not None or not counter.keeps_functions):
+        counter.keeps_functions = True
+        _keep_functions(folder.resolve() if folder is not None else users_folder())
     before = counter.counts()  # the counter is the process's, the result only of what follows
     return lambda: {what: count - before[what] for what, count in counter.counts().items()}
 
 
-def _keep_functions(folder: pathlib.Path) -> None:
+def users_folder() -> pathlib.Path | None:
+    """The user's cache folder for programs, made now; None, and a warning, where it can't be written.
+
+    Source: XDG Base Directory Specification 0.8: XDG_CACHE_HOME, by default ~/.cache.
+    """
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = pathlib.Path(root) / "isogloss"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        folder, reason = None, str(error)
+    else:
+        reason = "" if os.access(folder, os.W_OK) else f"{folder} can't be written"
+    if reason:
+        _LOG.warning("kernels are compiled anew in every process: %s. XDG_CACHE_HOME names a folder", reason)
+        return None
+    return folder
+
+
+def _keep_functions(folder: pathlib.Path | None) -> None:
     """Cache Numba's functions of the kernels; must be called before the first of them is compiled."""
+    if folder is None:
+        return
     from numba.core import config  # noqa: PLC0415 takes long to import
     from numba.core.dispatcher import Dispatcher  # noqa: PLC0415
 

@@ -165,7 +165,11 @@ def recorded(config: JobConfig) -> dict[str, Json]:
 
 def compilation_cache_option() -> typing.Any:  # noqa: ANN401 (as `option`)
     """Field of the configuration of jobs that compile programs."""
-    return option("Folder that keeps compiled programs for the next run; none by default.", None)
+    return option(
+        "Folder that keeps compiled programs for the next run; by default only kernels of CPUs, in the "
+        "user's cache folder.",
+        None,
+    )
 
 
 def path(each: Option, value: str | Place) -> Place:

@@ -2,13 +2,20 @@
 
 import dataclasses
 import shutil
+import time
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import soundfile
 
-from isogloss.engine.activations import activation_store, extract, open_states, state_source
+from isogloss.engine.activations import (
+    activation_store,
+    extract,
+    open_states,
+    recorded_states,
+    state_source,
+)
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime import zarr_group
 
@@ -209,3 +216,29 @@ def test_a_store_of_another_model_or_none_is_refused(other_model_folder, checkpo
         open_states.open_store(tmp_path, checkpoint, ALL)
     with pytest.raises(ValueError, match="'zz' isn't extracted"):
         open_states.open_store(extraction.store, checkpoint, ALL, languages=("zz",))
+
+
+def test_announced_recordings_are_decoded_before_they_are_asked_for(checkpoint, speech, monkeypatch):
+    """And only once; what was not announced is decoded when it is asked for."""
+    decoded = []
+    decode = recorded_states.audio.decode
+    monkeypatch.setattr(
+        recorded_states.audio, "decode", lambda *given: decoded.append(given[0].name) or decode(*given)
+    )
+    source = open_states.open_audio(f"manifest:{speech}", checkpoint, ("final",), rows_per_device=1)
+    expected = states(source, "aa", [0, 2])
+    names = decoded[:]
+    decoded.clear()
+    source.announce("aa", [0, 2])
+    for _ in range(2000):
+        if len(decoded) == 2:
+            break
+        time.sleep(0.01)
+    assert sorted(decoded) == sorted(names)
+    found = states(source, "aa", [0, 2])
+    assert sorted(decoded) == sorted(names)
+    for row in (0, 2):
+        np.testing.assert_array_equal(found[row].states, expected[row].states)
+    assert list(states(source, "bb", [1])) == [1]
+    source.announce("aa", [])
+    assert states(source, "aa", []) == {}

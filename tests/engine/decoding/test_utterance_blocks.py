@@ -14,9 +14,12 @@ TEXT = {"sentence": "s", "transcription": "t", "seconds": 1.0, "frames": 50, "tr
 class Source:
     """Utterances of two languages; no state is asked for."""
 
-    states, apply_norm, languages, whole_window = ("1",), (False,), ("aa", "bb"), True
+    states, apply_norm, languages, whole_window, step_rows = ("1",), (False,), ("aa", "bb"), True, 1
 
     def encoded(self, language, rows):
+        raise AssertionError("no state is asked for")
+
+    def announce(self, language, rows):
         raise AssertionError("no state is asked for")
 
     def identity(self, language):
@@ -35,18 +38,22 @@ def test_units_are_blocks_of_one_language():
 @pytest.mark.parametrize("rows", [1, BLOCK, BLOCK + 1, 1000])
 @pytest.mark.parametrize("each", [1, 3])
 def test_what_is_made_together_comes_apart_again(rows, each):
-    asked = []
+    asked, announced = [], []
 
     def make(unit: UtteranceBlock):
         asked.append([utterance.name for utterance in unit.utterances])
+        # What comes next was announced before this began, and nothing is announced twice.
+        assert announced[: len(asked) - 1] == asked[1:]
         return [(name, number) for name in asked[-1] for number in range(each)]
 
     units = utterance_blocks.blocks(Source())
     del units[1]  # one that was made before
-    made = list(utterance_blocks.made_together(units, rows, make))
+    announce = lambda unit: announced.append([utterance.name for utterance in unit.utterances])  # noqa: E731
+    made = list(utterance_blocks.made_together(units, rows, make, announce))
     assert [unit for unit, _ in made] == units
     for unit, things in made:
         names = [utterance.name for utterance in unit.utterances]
         assert things == list(itertools.product(names, range(each)))
     together = {1: 1, BLOCK: 1}.get(rows, 2)
     assert len(asked) == (3 if together == 1 else 2)
+    assert announced == asked[1:]

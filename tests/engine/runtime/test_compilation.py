@@ -1,10 +1,13 @@
 """Programs are counted, and found again by the next process, with the same result."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+
+from isogloss.engine.runtime import compilation
 
 SCORE = """
 import json, pathlib, sys
@@ -23,21 +26,39 @@ print(json.dumps({"counts": counted(), "scores": scores}))
 """
 
 
-def run(implementations, folder):
+def run(implementations, folder, home):
     command = [sys.executable, "-c", SCORE, *implementations, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | {"XDG_CACHE_HOME": str(home)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("implementations", [["xla"], ["numba", "numba_int8"]])
 def test_a_second_process_compiles_nothing(implementations, tmp_path):
-    without = run(implementations, "")
+    without = run(implementations, "", tmp_path / "home")
     assert without["counts"]["compiled"] > 0
-    first = run(implementations, tmp_path / "cache")
+    first = run(implementations, tmp_path / "cache", tmp_path / "home")
     assert first["counts"]["compiled"] == without["counts"]["compiled"]
     assert first["counts"]["found"] == without["counts"]["found"] == 0
-    second = run(implementations, tmp_path / "cache")
+    second = run(implementations, tmp_path / "cache", tmp_path / "home")
     assert second["counts"]["compiled"] == 0
     assert first["scores"] == second["scores"] == without["scores"]
     assert any((tmp_path / "cache").rglob("*"))
+    # Without a folder, Numba's functions are in the user's, and XLA's programs nowhere.
+    kept = implementations[0] == "numba"
+    assert any((tmp_path / "home").rglob("*.nbi")) == kept
+    again = run(implementations, "", tmp_path / "home")
+    assert (again["counts"]["compiled"] == 0) == kept
+    assert again["scores"] == without["scores"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert compilation.users_folder() is None
+    assert "compiled anew in every process" in caplog.text
+    assert "XDG_CACHE_HOME names a folder" in caplog.text
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    assert compilation.users_folder() == tmp_path / "new" / "isogloss"
+    assert (tmp_path / "new" / "isogloss").is_dir()
