@@ -50,8 +50,7 @@ def open_audio(
       languages: codes; by default all of the corpus.
       recordings: "first" or "all" of a sentence.
       long: treatment of recordings longer than the window, one of durations.LONG.
-      compute: "auto", "float32" or "bfloat16".
-      form: of attention, "auto" or one of attention.FORMS.
+      compute: "auto", "float32" or "bfloat16"; `form`: of attention, "auto" or one of attention.FORMS.
       rows_per_device: rows of an encoder step; 0 chooses the platform's default.
       devices: number of this host's devices to use; by default all.
 
@@ -62,18 +61,22 @@ def open_audio(
     state_source.check_states(states, layers)
     opened = corpus.open_corpus(spec, columns)
     wanted = tuple(languages) or opened.languages()
-    platform = jax.default_backend()
-    precision = encoder_program.precision_for(platform, compute, form)
+    precision = encoder_program.precision_for(jax.default_backend(), compute, form)
     return Recorded(
         checkpoint=checkpoint,
         states=state_source.in_order(states, layers),
         listings={language: opened.listing(language, recordings) for language in wanted},
         long=long,
         precision=precision,
-        rows_per_device=rows_per_device
-        or encoder_program.rows_per_device(platform, checkpoint.dimensions, memory(), precision.attention),
+        rows_per_device=rows_per_device or _rows_here(checkpoint, precision),
         devices=devices,
     )
+
+
+def _rows_here(checkpoint: Checkpoint, precision: encoder_program.Precision) -> int:
+    """Rows of an encoder step that suit this machine."""
+    here = jax.default_backend(), checkpoint.dimensions, memory()
+    return encoder_program.rows_per_device(*here, precision.attention)
 
 
 def open_store(
