@@ -50,7 +50,8 @@ def open_audio(
       languages: codes; by default all of the corpus.
       recordings: "first" or "all" of a sentence.
       long: treatment of recordings longer than the window, one of durations.LONG.
-      compute: "auto", "float32" or "bfloat16"; `form`: of attention, "auto" or one of attention.FORMS.
+      compute: "auto", "float32" or "bfloat16".
+      form: of attention, "auto" or one of attention.FORMS.
       rows_per_device: rows of an encoder step; 0 chooses the platform's default.
       devices: number of this host's devices to use; by default all.
 
