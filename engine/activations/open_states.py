@@ -61,12 +61,13 @@ def open_audio(
     layers = checkpoint.dimensions.encoder_layers
     state_source.check_states(states, layers)
     opened = corpus.open_corpus(spec, columns)
-    wanted = tuple(languages) or opened.languages()
     precision = encoder_program.precision_for(jax.default_backend(), compute, form)
     return Recorded(
         checkpoint=checkpoint,
         states=state_source.in_order(states, layers),
-        listings={language: opened.listing(language, recordings) for language in wanted},
+        listings={
+            language: opened.listing(language, recordings) for language in languages or opened.languages()
+        },
         long=long,
         precision=precision,
         rows_per_device=rows_per_device or _rows_here(checkpoint, precision),
