@@ -45,7 +45,7 @@ def open_audio(
     Args:
       spec: see `corpus.open_corpus`.
       checkpoint: model with the encoder.
-      states: names among "1" .. "final"; `StateSource.states` has them in the order of the encoder.
+      states: names among "1" .. "final", in any order.
       columns: value of --columns.
       languages: codes; by default all of the corpus.
       recordings: "first" or "all" of a sentence.
@@ -58,16 +58,14 @@ def open_audio(
     Raises:
       Refusal: an argument isn't allowed.
     """
-    layers = checkpoint.dimensions.encoder_layers
-    state_source.check_states(states, layers)
+    state_source.check_states(states, layers := checkpoint.dimensions.encoder_layers)
     opened = corpus.open_corpus(spec, columns)
+    wanted = tuple(languages) or opened.languages()
     precision = encoder_program.precision_for(jax.default_backend(), compute, form)
     return Recorded(
         checkpoint=checkpoint,
         states=state_source.in_order(states, layers),
-        listings={
-            language: opened.listing(language, recordings) for language in languages or opened.languages()
-        },
+        listings={language: opened.listing(language, recordings) for language in wanted},
         long=long,
         precision=precision,
         rows_per_device=rows_per_device or _rows_here(checkpoint, precision),
