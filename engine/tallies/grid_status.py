@@ -72,6 +72,5 @@ def _units(group: Group, measures: Sequence[str]) -> Int[np.ndarray, "U 2"]:
 
 def _keys(group: Group, measure: str) -> set[str]:
     """Paths of all files of an array; the names alone, in half the time, where there are no folders."""
-    where = group.path / measure
-    flat = group.chunk(measure, (0, 0, 0, 0)).parent == where
-    return objects.children(where) if flat else set(objects.keys(where))
+    names = objects.children(group.path / measure)
+    return set(objects.keys(group.path / measure)) if "c" in names else names  # c is a folder of format 1
