@@ -134,8 +134,14 @@ def _keep_functions(folder: pathlib.Path | None) -> None:
     shapes = repr((microkernels.HEIGHTS, microkernels.PANELS, microkernels.HAS_BYTE_PRODUCT)).encode()
     sources = b"".join(pathlib.Path(str(module.__file__)).read_bytes() for module in modules)
     key = hashlib.sha256(shapes + sources).hexdigest()[:16]
+    # Set only while the kernels look for their place: otherwise librosa, imported later, would compile its
+    # functions in every new folder, some 14 s, instead of once where it is installed.
+    default = config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
     config.CACHE_DIR = str(folder / f"numba-{key}")  # pyright: ignore[reportAttributeAccessIssue]
-    for module in modules:
-        for value in vars(module).values():
-            if isinstance(value, Dispatcher):
-                value.enable_caching()
+    try:
+        for module in modules:
+            for value in vars(module).values():
+                if isinstance(value, Dispatcher):
+                    value.enable_caching()
+    finally:
+        config.CACHE_DIR = default  # pyright: ignore[reportAttributeAccessIssue]

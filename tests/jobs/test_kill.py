@@ -118,25 +118,36 @@ def test_grid_killed(tmp_path, job, undisturbed, files, killed_until_done, kills
     assert len(expected) == 3 * units
 
 
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.deep)])
-def test_two_processes_share_the_work_and_one_is_killed(
-    tmp_path, job, source, undisturbed, files, kill_after, victim
-):
-    def shared(name, root, pattern, more, delay, *flags):
+@pytest.fixture
+def one_of_two_killed(job, kill_after):
+    """Function that divides a job among two processes, kills one and starts it again; True if it was hit."""
+
+    def shared(victim, name, root, pattern, more, delay, *flags):
         shards = [job(name, *flags, "--num_shards=2", f"--shard_index={index}") for index in (0, 1)]
         survivor = shards[1 - victim].start()
         hit = kill_after(shards[victim], root, pattern, more, delay)
         restarted = shards[victim].start()
         assert survivor.wait() == 0
         assert restarted.wait() == 0
+        assert not leftovers(root)
         return hit
 
-    store = tmp_path / "store"
-    assert shared("extract", store, EXTRACT_FILES, 9, 0.005, *source, f"--store={store}")
-    assert files(store, EXTRACT_FILES) == files(undisturbed / "store", EXTRACT_FILES)
-    shared("grid", tmp_path, GRID_FILES, 4, 0.0, f"--store={store}", f"--grid={tmp_path}/grid.zarr")
+    return shared
+
+
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.deep)])
+def test_two_processes_share_an_extraction(tmp_path, source, undisturbed, files, one_of_two_killed, victim):
+    flags = [*source, f"--store={tmp_path}/store"]
+    assert one_of_two_killed(victim, "extract", tmp_path / "store", EXTRACT_FILES, 9, 0.005, *flags)
+    assert files(tmp_path / "store", EXTRACT_FILES) == files(undisturbed / "store", EXTRACT_FILES)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("victim", [0, 1])
+def test_two_processes_share_a_grid(tmp_path, undisturbed, files, one_of_two_killed, victim):
+    flags = [f"--store={undisturbed}/store", f"--grid={tmp_path}/grid.zarr"]
+    one_of_two_killed(victim, "grid", tmp_path, GRID_FILES, 4, 0.0, *flags)
     assert files(tmp_path, GRID_FILES) == files(undisturbed, GRID_FILES)
-    assert not leftovers(tmp_path)
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing(
