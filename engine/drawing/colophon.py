@@ -22,9 +22,10 @@ def colophon(made: Mapping[str, str]) -> str:
     facts = "".join(
         f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in made.items()
     )
-    release = version.isogloss_version()
+    release, commit = version.isogloss_version(), version.isogloss_commit()
+    built = f" (commit {html.escape(commit)})" if commit else ""
     papers = "".join(f"<li>{html.escape(paper)}</li>" for paper in PAPERS)
-    made_by = f"<dt>Made by</dt><dd>isogloss {html.escape(release)}, licence {LICENCE}</dd>"
+    made_by = f"<dt>Made by</dt><dd>isogloss {html.escape(release)}{built}, licence {LICENCE}</dd>"
     return (
         f'<dl class="colophon">{facts}{made_by}</dl>'
         f"<details><summary>How to cite</summary><p>{AUTHORS}. {html.escape(TITLE)}. Version "

@@ -57,7 +57,9 @@ def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bo
     figure = _figure(width, height)
     _title(figure, f"{scoring(measure).label}, state {results.states[state]}", clustered=clustered)
     axes = figure.add_axes((left / width, low / height, side / width, side / height))
-    image = _cells(axes, recall[np.ix_(order, order)], top(results))
+    chosen = np.ix_(order, order)
+    ends = [results.matrix(end, measure, state)[chosen] for end in ("ci_low", "ci_high")]
+    image = _cells(axes, recall[chosen], top(results), ends)
     _name(axes, codes, cell, crown * 72)
     if tree is not None:
         above = (left / width, (low + side) / height, side / width, crown / height)
@@ -82,7 +84,7 @@ def curves(results: metrics.Results) -> Figure:
     for panel, measure in zip(panels, results.measures, strict=False):
         lines = recall[:, :, results.measures.index(measure)]
         (_each_pair if len(results.pairs) <= _FEW else _spread)(panel, lines, results)
-        _state_axis(panel, results.states)
+        _state_axis(panel, results)
         panel.set_title(scoring(measure).label, loc="left", size=10.5, weight="bold", color=INK)
         chance = 1 / float(results.n[results.n > 0].mean()) if results.n.any() else np.nan
         panel.axhline(chance, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
@@ -118,8 +120,16 @@ def _title(figure: Figure, title: str, *, clustered: bool) -> None:
     figure.text(y=1 - 0.36 / height, s=note, size=8, color=MUTED, **place)
 
 
-def _cells(axes: Axes, values: Float[np.ndarray, "L L"], highest: float) -> AxesImage:
-    """Image of the known cells; unknown cells are hatched, the diagonal is plain."""
+def _cells(
+    axes: Axes,
+    values: Float[np.ndarray, "L L"],
+    highest: float,
+    ends: Sequence[Float[np.ndarray, "L L"]],
+) -> AxesImage:
+    """Image of the known cells; unknown cells are hatched, the diagonal is plain.
+
+    Cells of few languages have the ends of their intervals, too.
+    """
     axes.patch.set(hatch="//////", facecolor="white", edgecolor=HATCH, linewidth=0)
     ramp = colors.LinearSegmentedColormap.from_list("isogloss", SEQUENTIAL)
     plain = np.where(np.eye(len(values), dtype=bool), 0.0, np.nan)
@@ -131,7 +141,12 @@ def _cells(axes: Axes, values: Float[np.ndarray, "L L"], highest: float) -> Axes
                 ink = "white" if value > 0.5 * highest else INK
                 size = 10 if len(values) <= 8 else 7
                 text = f"{100 * value:.0f}"
-                axes.text(column, row, text, ha="center", va="center", size=size, color=ink)
+                few = len(values) <= 8
+                place = {"ha": "center", "color": ink}
+                axes.text(column, row, text, va="bottom" if few else "center", size=size, **place)
+                if few:
+                    low, high = (100 * end[row, column] for end in ends)
+                    axes.text(column, row + 0.08, f"[{low:.0f}, {high:.0f}]", va="top", size=6.5, **place)
     axes.spines[:].set_visible(False)
     return image
 
@@ -195,24 +210,25 @@ def _each_pair(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.R
     for (a, b), values, color in zip(results.pairs, lines, LINES, strict=False):
         for direction, style in enumerate(("-", (0, (4, 1.5)))):
             label = f"{names[a]} → {names[b]}" if direction == 0 else f"{names[b]} → {names[a]}"
-            axes.plot(values[:, direction], color=color, lw=1.6, ls=style, label=label)
+            axes.plot(results.depths, values[:, direction], color=color, lw=1.6, ls=style, label=label)
 
 
 def _spread(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Results) -> None:
     by_state = np.moveaxis(lines, 1, 0).reshape(len(results.states), -1)
     known = [row[~np.isnan(row)] for row in by_state]
     low, high = ([np.quantile(row, q) if row.size else np.nan for row in known] for q in (0.1, 0.9))
-    axes.fill_between(range(len(known)), low, high, color="#9fc5e0", lw=0, label="middle 80%")
+    axes.fill_between(results.depths, low, high, color="#9fc5e0", lw=0, label="middle 80%")
     mean = metrics.known_mean(by_state)
-    axes.plot(mean, color=LINES[0], lw=1.8, label=f"mean of {len(results.pairs):,} pairs")
+    axes.plot(results.depths, mean, color=LINES[0], lw=1.8, label=f"mean of {len(results.pairs):,} pairs")
 
 
-def _state_axis(axes: Axes, states: Sequence[str]) -> None:
+def _state_axis(axes: Axes, results: metrics.Results) -> None:
+    states, depths = results.states, results.depths
     step = -(-len(states) // 12)
     shown = [i for i in range(len(states) - 1) if i % step == 0 and i + 1.4 * step < len(states)]
     shown.append(len(states) - 1)
-    axes.set_xticks(shown, [states[i] for i in shown])
-    axes.set(xlim=(-0.2, len(states) - 0.8), ylim=(0, None), xlabel="state")
+    axes.set_xticks([depths[i] for i in shown], [states[i] for i in shown])
+    axes.set(xlim=(depths[0] - 0.2, depths[-1] + 0.2), ylim=(0, None), xlabel="state, by depth in blocks")
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
     axes.grid(axis="y", color=RULE, lw=0.6)
     axes.set_axisbelow(True)

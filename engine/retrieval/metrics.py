@@ -51,6 +51,12 @@ class Results:
         """Languages in the order in which the pairs name them."""
         return tuple(dict.fromkeys(language for pair in self.pairs for language in pair))
 
+    @property
+    def depths(self) -> list[float]:
+        """Depth of each state in blocks; the final LayerNorm is drawn half a block after the last one."""
+        last = max((int(name) for name in self.states if name.isdecimal()), default=0)
+        return [float(name) if name.isdecimal() else last + 0.5 for name in self.states]
+
     def figure(self, name: str) -> Float[np.ndarray, "P S M 2"]:
         """Values of one of `ALL_FIGURES`."""
         return self.values[..., ALL_FIGURES.index(name)]

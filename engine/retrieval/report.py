@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.drawing import picture_files
+from isogloss.engine.drawing.picture_files import Look
 from isogloss.engine.retrieval import (
     figures,
     grid_store,
@@ -239,6 +240,7 @@ def _write_once(
         config.fdr,
         config.distances and config.distances.read_text("utf-8"),
         texts and texts.identity(config.out),
+        [config.figure_width, config.figure_font],
     ]
 
     def outputs() -> int:
@@ -274,7 +276,8 @@ def _write(
     ranks_store.write(config.out / "ranks.zarr", grid, statistics.scorings(grid), scored)
     results = collected.results
     self_pair_tables.write(config.out, whole, statistics, figures_of, results)
-    _draw(config.out, results.uncorrected)
+    with picture_files.look(Look(width=config.figure_width, font=config.figure_font)):
+        _draw(config.out, results.uncorrected)
     page = config.out / _PAGE
     name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale
     maps = language_maps.write(config, grid, results, collected.tables["best_states"], scored, name)
@@ -296,11 +299,11 @@ def _write(
 
 
 def _draw(out: pathlib.Path, results: metrics.Results) -> None:
-    """Write heatmaps of each measure at its best state, and the curves, also as SVG.
+    """Write heatmaps of each measure at its best state, and the curves, as PNG, SVG and PDF.
 
     Heatmaps of an earlier report that this one doesn't have are removed.
     """
-    picture_files.save(figures.curves(results), out / "curves")
+    picture_files.save(figures.curves(results), out / "curves", list(picture_files.PRINT))
     heatmaps = set()
     for measure in results.measures:
         state = results.best_state(measure)
@@ -308,8 +311,9 @@ def _draw(out: pathlib.Path, results: metrics.Results) -> None:
             continue
         for clustered, order in ((False, "by_group"), (True, "clustered")):
             drawn = figures.heatmap(results, measure, state, clustered=clustered)
-            heatmaps |= set(picture_files.save(drawn, out / f"heatmap_{measure}_{order}", ["png"]))
-    for old in set(out.glob("heatmap_*.png")) - heatmaps:
+            stem = out / f"heatmap_{measure}_{order}"
+            heatmaps |= set(picture_files.save(drawn, stem, list(picture_files.PRINT)))
+    for old in {path for kind in picture_files.PRINT for path in out.glob(f"heatmap_*.{kind}")} - heatmaps:
         old.unlink(missing_ok=True)
 
 

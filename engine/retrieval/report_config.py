@@ -52,6 +52,11 @@ class ReportConfig(ShardedJobConfig):
         "link",
     )
 
+    figure_width: float = option(
+        "Width of the figures in inches, to which all their parts are scaled; 0: as drawn.", 0.0, minimum=0
+    )
+    figure_font: str = option("Installed font of the figures; by default Matplotlib's own.", "")
+
     def __post_init__(self) -> None:
         """Refuse corrections that don't exist.
 

@@ -11,7 +11,7 @@ meta.pairs.forEach(([a, b], p) => {
   pairAt[b * L + a] = 2 * p + 1;
 });
 const view = { measure: 0, correction: 0, state: 0, figure: "recall_at_1", order: "group", view: "directed" };
-Object.assign(view, { query: -1, candidate: -1, answers: "missed" }); // places of the pair selected
+Object.assign(view, { query: -1, candidate: -1, answers: "missed", lines: "", form: "chart" }); // places of the pair selected
 const canvas = $("map").querySelector("canvas"), bands = $("map").querySelectorAll(".band");
 let map = null; // geometry of the map as drawn
 let cursor = null; // [row, column] under pointer or keyboard
@@ -20,8 +20,22 @@ const written = (figure, number) =>
   figure !== "mrr" || Number.isNaN(number) ? percent(number) : number.toFixed(3);
 const shown = (number) => written(view.figure, number);
 const language = (i) => meta.languages[i].name;
+const deep = meta.depths.at(-1) - meta.depths[0];
+// Place of a state between the first and the last, from 0 to 1, by its depth in the encoder.
+const across = (s) => deep > 0 ? (meta.depths[s] - meta.depths[0]) / deep : 0.5;
 const stateName = (s) => meta.states[s];
 let printing = false;
+// Words by which a language is found.
+function about(i) {
+  const { name, code, group, family, branch, script } = meta.languages[i];
+  return [name, code, group, family, branch, script].join(" ");
+}
+// True if a text has all words of a filter, or, of filters with commas between them, all words of one.
+function matches(text, filter) {
+  const wanted = filter.toLowerCase().split(",").map((part) => part.split(/\s+/).filter(Boolean));
+  const asked = wanted.filter((part) => part.length), held = text.toLowerCase();
+  return !asked.length || asked.some((part) => part.every((word) => held.includes(word)));
+}
 
 async function unpack(id) {
   return new Uint16Array(await unpacked(id).arrayBuffer());

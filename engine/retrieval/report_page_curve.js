@@ -1,4 +1,5 @@
 // Curves along the states.
+const NAMED = 20; // lines of languages that have room for a name
 function selected() {
   const at = view.query < 0 ? -1 : pairAt[view.query * L + view.candidate];
   return at < 0 ? null : { p: at >> 1, direction: at & 1 };
@@ -6,6 +7,7 @@ function selected() {
 // Lines of every measure: of the selected pair, else the mean; of the measure shown, what lies around it, too.
 function series() {
   const { measure, figure } = view, pair = selected();
+  if (view.lines) return languageSeries();
   return meta.measures.map(({ label }, m) => {
     const along = (f, p, d) => meta.states.map((_, s) => value(f, m, s, p, d)), main = m === measure;
     if (pair && main) return { label, m, lines: pairLines(along, pair, label) };
@@ -17,11 +19,33 @@ function series() {
     for (let p = 0; main && FEW && p < P; p++) {
       for (const d of [0, 1]) {
         const name = `${label}, ${wayOf(p, d)}`;
-        lines.push({ values: along(figure, p, d), faint: true, dash: d ? "6 4" : "", name });
+        const short = (d ? meta.pairs[p].toReversed() : meta.pairs[p]).map((i) => meta.languages[i].code);
+        const look = { faint: true, dash: d ? "6 4" : "", short: short.join(" → ") };
+        lines.push({ values: along(figure, p, d), ...look, name });
       }
     }
     return { label, m, lines };
   });
+}
+// A line for each language that the words name: as answer to the query language selected, or asking all others.
+function languageSeries() {
+  const { measure: m, figure, query } = view;
+  const picked = meta.byGroup.filter((i) => i !== query && matches(about(i), view.lines));
+  const found = picked.map((i) => {
+    const ways = meta.byGroup.map((k) =>
+      query < 0 ? pairAt[i * L + k] : k === query ? pairAt[query * L + i] : -1
+    )
+      .filter((at) => at >= 0);
+    const values = meta.states.map((_, s) => {
+      const known = ways.map((at) => value(figure, m, s, at >> 1, at & 1)).filter((v) => !Number.isNaN(v));
+      return known.length ? known.reduce((a, b) => a + b, 0) / known.length : NaN;
+    });
+    const name = query < 0 ? `${language(i)} asks` : `${language(query)} → ${language(i)}`;
+    return { label: language(i), m, lines: [{ values, name }] };
+  });
+  const last = ({ lines }) => lines[0].values.findLast((v) => !Number.isNaN(v)) ?? -1;
+  found.sort((a, b) => last(b) - last(a));
+  return found.map((one, k) => ({ ...one, color: `--line-${k % 7}`, unnamed: k >= NAMED }));
 }
 // What duration alone retrieves, equal at all states: both directions of the pair selected, or the mean.
 function baseline() {
@@ -42,7 +66,8 @@ function pairLines(along, { p, direction }, label) {
 function drawCurve() {
   const pair = selected(), all = series(), n = pair ? meta.n[pair.p] : typicalN;
   const width = printing ? 600 : Math.max(300, $("curve").clientWidth);
-  const height = Math.max(250, Math.min(380, width * 0.56)), label = $("curve-title").textContent;
+  const height = Math.max(view.lines ? 380 : 250, Math.min(380, width * 0.56)),
+    label = $("curve-title").textContent;
   const frame = { left: 42, right: width - 112, top: 12, bottom: height - 40 };
   const seen = all.flatMap(({ lines }) =>
     lines.flatMap(({ values, band }) => [...values, ...(band?.[1] ?? [])])
@@ -50,7 +75,7 @@ function drawCurve() {
   seen.push(baseline());
   const largest = Math.max(0, ...seen.filter((x) => !Number.isNaN(x)));
   const highest = Math.max(0.1, Math.ceil(largest * 10 - 1e-9) / 10);
-  const x = (s) => frame.left + (S > 1 ? s / (S - 1) : 0.5) * (frame.right - frame.left);
+  const x = (s) => frame.left + across(s) * (frame.right - frame.left);
   const y = (v) => frame.bottom - v / highest * (frame.bottom - frame.top);
   const svg = vector("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
   drawAxes(svg, frame, height, highest, x, y);
@@ -70,16 +95,20 @@ function drawCurve() {
   }
   const main = ({ m }) => m === view.measure; // drawn last, over the others
   for (const one of [...all].sort((a, b) => main(a) - main(b))) {
-    for (const line of one.lines) drawLine(svg, line, one.m, x, y);
-    const last = one.lines[0].values.findLast((v) => !Number.isNaN(v));
-    if (last === undefined) continue;
-    ends.push({ at: y(last), text: one.label, color: `--line-${one.m}`, bold: main(one) });
+    const color = one.color ?? `--line-${one.m}`;
+    for (const line of one.lines) drawLine(svg, line, one.m, color, x, y);
+    const last = ({ values }) => values.findLast((v) => !Number.isNaN(v));
+    if (last(one.lines[0]) === undefined || one.unnamed) continue;
+    ends.push({ at: y(last(one.lines[0])), text: one.label, color, bold: main(one) && !view.lines });
+    for (const line of one.lines.filter((each) => each.short && last(each) !== undefined)) {
+      ends.push({ at: y(last(line)), text: line.short, color, thin: true });
+    }
   }
   drawNames(svg, ends, frame);
   const nearest = (event) => {
     const box = svg.getBoundingClientRect(), at = (event.clientX - box.left) / box.width * width;
-    const part = (at - frame.left) / (frame.right - frame.left);
-    return Math.max(0, Math.min(S - 1, Math.round(part * (S - 1))));
+    const near = (s) => Math.abs(x(s) - at);
+    return meta.states.reduce((best, _, s) => near(s) < near(best) ? s : best, 0);
   };
   svg.addEventListener("click", (event) => change({ state: nearest(event) }));
   svg.addEventListener("pointermove", (event) => {
@@ -103,19 +132,21 @@ function drawAxes(svg, frame, height, highest, x, y) {
     rule(frame.left, frame.right, y(v), y(v), { stroke: css("--rule") });
     write(view.figure === "mrr" ? v.toFixed(2) : percent(v, 0), frame.left - 8, y(v) + 4, "end");
   }
-  const every = Math.ceil(S / Math.max(4, Math.floor((frame.right - frame.left) / 30)));
-  meta.states.forEach((name, s) => {
-    const crowded = s % every || s + 1.4 * every > S - 1 && every > 1;
-    if (s === S - 1 || !crowded) write(name, x(s), frame.bottom + 18, "middle");
-  });
-  write("encoder state", (frame.left + frame.right) / 2, height - 4, "middle");
+  let free = Infinity; // from the last state backwards, those that have room for their names
+  for (let s = S - 1; s >= 0; s--) {
+    if (x(s) + 8 > free) continue;
+    write(stateName(s), x(s), frame.bottom + 18, "middle");
+    free = x(s) - (s === S - 1 ? 18 : 14);
+  }
+  write("encoder state, by depth in blocks", (frame.left + frame.right) / 2, height - 4, "middle");
   const here = x(view.state), look = { stroke: css("--muted"), "stroke-dasharray": "2 3" };
   rule(here, here, frame.top, y(0), look);
 }
 // Names from below upwards, each moved up where it would cover the one before.
 function drawNames(svg, ends, frame) {
   let lowest = frame.bottom + 6;
-  for (const { at, text, color, bold } of ends.sort((a, b) => b.at - a.at)) {
+  for (const { at, text, color, bold, thin } of ends.sort((a, b) => b.at - a.at)) {
+    if (thin && at > lowest + 24) continue; // its name would lie far from its end; the tip has it
     const y = Math.min(at, lowest), look = { class: bold ? "end" : "", style: `fill: var(${color})` };
     svg.append(vector("text", { x: frame.right + 8, y: y + 4, ...look }, text));
     lowest = y - 15;
@@ -127,15 +158,20 @@ function pathOf(values, x, y) {
   const to = (v, s) => `${known(s - 1) ? "L" : "M"}${x(s).toFixed(1)} ${y(v).toFixed(1)}`;
   return values.map((v, s) => known(s) ? to(v, s) : "").join("");
 }
-function drawLine(svg, { values, band, dash, faint }, m, x, y) {
-  const main = m === view.measure && !faint, stroke = css(`--line-${m}`);
+function drawLine(svg, { values, band, dash, faint }, m, color, x, y) {
+  const main = m === view.measure && !faint, stroke = css(color);
   const known = meta.states.map((_, s) => s).filter((s) => !Number.isNaN(values[s]));
   if (band && known.length > 1) {
     const edge = (end, states) => states.map((s) => `${x(s)},${y(end[s])}`);
     const points = [...edge(band[1], known), ...edge(band[0], known.toReversed())].join(" ");
     svg.append(vector("polygon", { points, fill: stroke, opacity: 0.16 }));
   }
-  const look = { fill: "none", stroke, "stroke-width": main ? 2.6 : 1.4, "stroke-linejoin": "round" };
+  const look = {
+    fill: "none",
+    stroke,
+    "stroke-width": main ? view.lines ? 1.8 : 2.6 : 1.4,
+    "stroke-linejoin": "round",
+  };
   const kind = { "stroke-dasharray": dash || "none", opacity: faint ? 0.5 : 1 };
   svg.append(vector("path", { d: pathOf(values, x, y), ...look, ...kind }));
   if (!main || Number.isNaN(values[view.state])) return;

@@ -103,6 +103,7 @@ def meta(collected: Collected) -> dict[str, Json]:
         "pairs": [[position[a], position[b]] for a, b in results.pairs],
         "n": results.n.tolist(),
         "states": results.states,
+        "depths": results.depths,
         "measures": [{"key": key, "label": record(key).label} for key in measures],
         "corrections": [
             {"key": key, "label": CORRECTIONS[key][0], "about": CORRECTIONS[key][1]} for key in corrections
@@ -123,14 +124,14 @@ def meta(collected: Collected) -> dict[str, Json]:
 
 def _languages(codes: Sequence[str]) -> list[Json]:
     return [
-        {"code": code, "name": name, "group": language_group(code), "family": _family(code)}
+        {"code": code, "name": name, "group": language_group(code), **_kin(code)}
         for code, name in zip(codes, language_order.names(codes), strict=True)
     ]
 
 
-def _family(code: str) -> str:
+def _kin(code: str) -> dict[str, Json]:
     language = find(code)
-    return language.family if language else ""
+    return {name: getattr(language, name) if language else "" for name in ("family", "branch", "script")}
 
 
 def _discoveries(table: pa.Table) -> dict[str, Json]:

@@ -114,6 +114,11 @@ async function drawn(svg) {
   picture.getContext("2d").drawImage(image, 0, 0, picture.width, picture.height);
   return new Promise((resolve) => picture.toBlob(resolve, "image/png"));
 }
+function curveTable() {
+  const [heads, ...rows] = curveRows();
+  const text = (number, k) => k ? shown(number) : number;
+  return table(heads, rows.map((row) => row.map(text)), 1);
+}
 function mapRows() {
   const { measure: m, state: s } = view, rows = [["asks", "answers", FIGURES[view.figure], "n", "q of R@1"]];
   for (const query of orderNow()) {

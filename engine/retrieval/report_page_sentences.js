@@ -68,14 +68,8 @@ async function drawSentences() {
   const columns = sentenceColumns(highest);
   const words = ({ id, rival, texts }) => [id, rival, ...texts.map(([text]) => text)].join(" ");
   tables.sentences = { columns, rows: wanted, words, make: (row) => sentenceRow(columns, row) };
-  showSentences(true);
+  showTable("sentences", true);
   drawTable("sentences");
-}
-function showSentences(some) {
-  $("sentences").parentElement.hidden = !some;
-  for (const part of [$("sentences").parentElement.previousElementSibling, $("sentences-more")]) {
-    part.hidden = !some;
-  }
 }
 function sentencesWithout(pair, found) {
   $("sentences-title").textContent = "From a cell to its sentences";
@@ -91,7 +85,7 @@ function sentencesWithout(pair, found) {
     ? "The report keeps the answers of uncorrected scores only (--answers=uncorrected)."
     : `They are in the folder ${meta.folder} beside report.html, which this copy of the page doesn't have.`;
   $("sentences-note").textContent = why;
-  showSentences(false);
+  showTable("sentences", false);
 }
 function sentenceColumns(highest) {
   const [asks, answers] = [view.query, view.candidate].map(language);

@@ -1,14 +1,14 @@
 // Tables that sort by their heads, are filtered by words, and are downloaded as they are seen.
 // A table has columns { head, title, value: row -> number or text, number, hidden }, rows,
-// words: row -> text that the filter looks in, and make: row -> its element.
+// words: row -> text that the filter looks in, make: row -> its element, and q: row -> its q.
 const FIRST = 20; // rows shown before one asks for all
 const tables = {};
-const shownOf = {}; // by table: { sort: 1 + column, negative downwards, 0 as given; filter; all }
+const shownOf = {}; // by table: { sort: 1 + column, negative downwards, 0 as given; filter; all; few: by q }
 
 function arranged(id) {
-  const { columns, rows, words } = tables[id], { sort, filter } = shownOf[id];
-  const wanted = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const kept = rows.filter((row) => wanted.every((word) => words(row).toLowerCase().includes(word)));
+  const { columns, rows, words, q } = tables[id], { sort, filter, few } = shownOf[id];
+  const certain = (row) => !few || few === "no" !== q(row) < 0.05;
+  const kept = rows.filter((row) => matches(words(row), filter) && certain(row));
   const column = columns[Math.abs(sort) - 1]; // none where an address names one that there isn't
   return column ? kept.sort(comparison(column.value, Math.sign(sort))) : kept;
 }
@@ -47,8 +47,8 @@ function sortBy(id, k) {
   writeAddress();
 }
 // Filter, count and download before the table, and a button for more rows behind it.
-function addTools(id, hint) {
-  shownOf[id] = { sort: 0, filter: "", all: false };
+function addTools(id, hint, byQ = false) {
+  shownOf[id] = { sort: 0, filter: "", all: false, few: "" };
   const filter = node("input", {
     type: "search",
     id: `${id}-filter`,
@@ -60,17 +60,32 @@ function addTools(id, hint) {
     drawTable(id);
     writeAddress();
   });
+  const few = node("select", { id: `${id}-q`, "aria-label": "Rows by q", title: terms.q });
+  for (const [value, text] of [["", "any q"], ["yes", "q < 0.05"], ["no", "q ≥ 0.05"]]) {
+    few.append(node("option", { value }, text));
+  }
+  few.addEventListener("change", () => {
+    shownOf[id].few = few.value;
+    drawTable(id);
+    writeAddress();
+  });
   const csv = node("button", { type: "button", id: `${id}-csv` }, "CSV");
   csv.addEventListener("click", () => downloadTable(id));
   const count = node("span", { id: `${id}-count`, role: "status", class: "soft" });
   const label = node("label", {}, node("span", {}, "Filter"), filter), region = $(id).parentElement;
-  region.before(node("div", { class: "tools" }, label, csv, count));
+  region.before(node("div", { class: "tools" }, label, ...(byQ ? [few] : []), csv, count));
   const more = node("button", { type: "button", id: `${id}-more`, hidden: "" });
   more.addEventListener("click", () => {
     shownOf[id].all = !shownOf[id].all;
     drawTable(id);
   });
   region.after(more);
+}
+// Shows or hides a table with its tools.
+function showTable(id, some) {
+  const region = $(id).parentElement;
+  region.hidden = region.previousElementSibling.hidden = !some;
+  if (!some) $(`${id}-more`).hidden = true;
 }
 function downloadTable(id) {
   const { columns } = tables[id];

@@ -3,7 +3,7 @@ function drawCards() {
   const mean = (m, s) => s === null ? 0 : overPairs("recall_at_1", m)[s].mean;
   const highest = Math.max(0.01, ...meta.measures.map((_, m) => mean(m, bestOf(m))));
   $("measures").querySelectorAll(".card").forEach((card) => card.remove());
-  const x = (s) => 3 + 67 * s / Math.max(1, S - 1), y = (v) => 41 - 38 * v / highest;
+  const x = (s) => 3 + 67 * across(s), y = (v) => 41 - 38 * v / highest;
   meta.measures.forEach(({ label }, m) => {
     const best = bestOf(m), d = pathOf(overPairs("recall_at_1", m).map((s) => s.mean), x, y);
     const line = vector("path", { d, fill: "none", "stroke-width": 1.8, style: "stroke: var(--series)" });
@@ -173,12 +173,41 @@ function drawBest() {
     return { p, s, recall: s < 0 ? -1 : mean(s, p) };
   });
   rows.sort((a, b) => b.recall - a.recall);
-  const columns = bestColumns(),
-    about = ({ name, code, group, family }) => [name, code, group, family].join(" ");
-  const words = ({ p }) => meta.pairs[p].map((i) => about(meta.languages[i])).join(" ");
-  tables.best = { columns, rows, words, make: (row) => bestRow(columns, row) };
+  const columns = bestColumns(), words = ({ p }) => meta.pairs[p].map(about).join(" ");
+  const q = ({ p, s }) => s < 0 ? NaN : Math.max(...[0, 1].map((d) => discovery(m, s, p, d)));
+  tables.best = { columns, rows, words, q, make: (row) => bestRow(columns, row) };
   $("best-title").textContent = `Best state of each pair, ${scoringName()}`;
   drawTable("best");
+}
+// The map as a table: a row for each direction at the state shown.
+function drawCells() {
+  const { measure: m, state: s } = view, rows = [];
+  for (const query of orderNow()) {
+    for (const candidate of orderNow()) {
+      const { p, direction, value: number } = cell(query, candidate);
+      if (p !== undefined) rows.push({ query, candidate, p, direction, number });
+    }
+  }
+  const q = ({ p, direction }) => discovery(m, s, p, direction);
+  const known = (text) => (_, number) => Number.isNaN(number) ? "–" : text(number);
+  const columns = [
+    { head: "Asks", value: ({ query }) => language(query), title: terms.asks },
+    { head: "Answers", value: ({ candidate }) => language(candidate), title: terms.answers },
+    { head: FIGURES[view.figure], value: ({ number }) => number, text: known(shown), number: true },
+    { head: "q of R@1", value: q, text: known(qText), number: true, title: terms.q },
+    { head: "n", value: ({ p }) => meta.n[p], text: (_, n) => String(n), number: true, title: terms.n },
+  ];
+  const words = ({ query, candidate }) => [query, candidate].map(about).join(" ");
+  const make = (row) => {
+    const pick = node("button", { type: "button" }, language(row.query));
+    pick.addEventListener("click", () => change({ query: row.query, candidate: row.candidate }));
+    const cells = columns.slice(1).map(({ value, text, number }) =>
+      node("td", number ? { class: "number" } : {}, text ? text(row, value(row)) : value(row))
+    );
+    return node("tr", {}, node("th", { scope: "row" }, pick), ...cells);
+  };
+  tables.cells = { columns, rows, words, q, make };
+  drawTable("cells");
 }
 // Takes over the table of coverage as it is in the page.
 function readCoverage() {

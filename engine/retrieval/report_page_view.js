@@ -79,24 +79,37 @@ function draw() {
   $("state").value = state;
   $("state").setAttribute("aria-valuetext", `state ${name}`);
   $("state-name").textContent = name;
-  for (const id of ["figure", "view", "order", "query", "candidate", "correction", "answers"]) {
+  for (const id of ["figure", "view", "order", "query", "candidate", "correction", "answers", "form"]) {
     $(id).value = view[id];
   }
+  if ($("lines").value !== view.lines) $("lines").value = view.lines;
   $("correction-note").textContent = meta.corrections[view.correction].about;
   document.querySelectorAll("#measures input").forEach((radio, m) => {
     radio.checked = m === measure;
   });
   const title = `${FIGURES[figure]} of ${scoringName()}, state ${name}`;
   $("map-title").textContent = title;
-  $("curve-title").textContent = `${FIGURES[figure]} along the states, ${whose}`;
+  const asking = view.query < 0 ? "languages asking all others" : `${language(view.query)} asking others`;
+  $("curve-title").textContent = `${FIGURES[figure]} along the states, ${view.lines ? asking : whose}`;
   const label = `${title}: the languages in rows ask, those in columns answer`;
   canvas.setAttribute("aria-label", label);
   drawMap();
   drawCurve();
+  drawForms();
   drawOnset();
   drawDetail();
   $("swap").disabled = !selected();
   return drawSentences();
+}
+// Charts or tables of the same numbers.
+function drawForms() {
+  const asTable = view.form === "table";
+  for (const id of ["map", "legend", "map-help", "curve"]) $(id).hidden = asTable;
+  $("points").parentElement.hidden = !asTable;
+  showTable("cells", asTable);
+  if (!asTable) return;
+  drawCells();
+  $("points").replaceChildren(...curveTable());
 }
 function drawAll() {
   drawCards();
@@ -117,9 +130,12 @@ function writeAddress() {
   const { figure, order, query, candidate } = view, { key } = meta.measures[view.measure];
   const words = { measure: key, correction: meta.corrections[view.correction].key };
   Object.assign(words, { state: stateName(view.state), figure, order, view: view.view });
+  if (view.form !== "chart") words.form = view.form;
+  if (view.lines) words.lines = view.lines;
   if (view.answers !== "missed") words.answers = view.answers;
   if (selected()) words.pair = [query, candidate].map((i) => meta.languages[i].code).join(",");
-  for (const [id, { sort, filter }] of Object.entries(shownOf)) {
+  for (const [id, { sort, filter, few }] of Object.entries(shownOf)) {
+    if (few) words[`${id}-q`] = few;
     if (sort) words[`${id}-sort`] = String(sort);
     if (filter) words[`${id}-filter`] = filter;
   }
@@ -135,6 +151,8 @@ async function readAddress() {
   view.state = state >= 0 ? state : bestOf(view.measure) ?? S - 1;
   if (words.get("figure") in FIGURES) view.figure = words.get("figure");
   if (words.get("order") === "cluster") view.order = "cluster";
+  view.form = words.get("form") === "table" ? "table" : "chart";
+  view.lines = words.get("lines") ?? "";
   view.answers = kinds.find((kind) => kind === words.get("answers")) ?? "missed";
   if (words.get("view") === "mean") view.view = "mean";
   for (const [id, shown] of Object.entries(shownOf)) {
@@ -142,7 +160,9 @@ async function readAddress() {
     Object.assign(shown, {
       filter: words.get(`${id}-filter`) ?? "",
       sort: Number.isInteger(sort) ? sort : 0,
+      few: ["yes", "no"].find((each) => each === words.get(`${id}-q`)) ?? "",
     });
+    if ($(`${id}-q`)) $(`${id}-q`).value = shown.few;
     $(`${id}-filter`).value = shown.filter;
   }
   const [query, candidate] = (words.get("pair") ?? "").split(",").map((code) => codes.indexOf(code));
@@ -166,7 +186,8 @@ function fillControls() {
   }
   $("state").addEventListener("input", () => change({ state: Number($("state").value) }));
   $("swap").addEventListener("click", () => change({ query: view.candidate, candidate: view.query }));
-  for (const id of ["figure", "view", "order"]) {
+  $("lines").addEventListener("input", () => change({ lines: $("lines").value }));
+  for (const id of ["figure", "view", "order", "form"]) {
     $(id).addEventListener("change", () => change({ [id]: $(id).value }));
   }
 }
@@ -185,7 +206,8 @@ function print(on) {
 }
 async function start() {
   readCoverage();
-  addTools("best", "language, code, group or family");
+  addTools("best", "language, family, script …", true);
+  addTools("cells", "language, family, script …", true);
   addTools("coverage", "language, code or group");
   addAnswers();
   ["map", "curve"].forEach(addDownloads);

@@ -1,8 +1,33 @@
-"""Version of the installed package; its one source is pyproject.toml."""
+"""Version of the installed package; its one source is pyproject.toml. And its commit, where that is known."""
 
+import functools
 import importlib.metadata
+import json
+import pathlib
+import shutil
+import subprocess
+
+_TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
 def isogloss_version() -> str:
     """Version as pip, `--version` and the attributes of stores show it."""
     return importlib.metadata.version("isogloss")
+
+
+@functools.cache
+def isogloss_commit() -> str:
+    """Commit of the code that runs, "" if unknown: as pip recorded it, else of the working tree it lies in.
+
+    A tree with changes that aren't committed gets a plus sign.
+    """
+    recorded = importlib.metadata.distribution("isogloss").read_text("direct_url.json")
+    vcs = json.loads(recorded or "{}").get("vcs_info", {})
+    if vcs.get("commit_id"):
+        return str(vcs["commit_id"])[:12]
+    git = shutil.which("git")
+    if git is None or not (_TOP / ".git").exists():
+        return ""
+    asked = ["describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    told = subprocess.run([git, "-C", _TOP, *asked], capture_output=True, text=True, check=False)
+    return told.stdout.strip() if told.returncode == 0 else ""

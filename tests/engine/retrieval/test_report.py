@@ -169,13 +169,14 @@ def test_everything_is_written_and_no_draft_is_left(grid, draw, monkeypatch):
     monkeypatch.setattr(report, "_draw", draw)
     done = report.run(config(grid))
     measures = ("seqsim", "precision", "recall", "dtw")
-    pictures = {f"heatmap_{m}_{order}.png" for m in measures for order in ("by_group", "clustered")}
+    kinds = ("png", "svg", "pdf")
+    orders = ("by_group", "clustered")
+    pictures = {f"heatmap_{m}_{order}.{kind}" for m in measures for order in orders for kind in kinds}
     names = {path.name for path in (grid.parent / "out").iterdir()}
     assert names == {
         *pictures,
         *(f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet")),
-        "curves.png",
-        "curves.svg",
+        *(f"curves.{kind}" for kind in kinds),
         "ranks.zarr",
         "report.html",
         "parts",
