@@ -25,10 +25,10 @@ PRINT = {**KINDS, "pdf": {"CreationDate": None}}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-    """Width of figures in inches, all of them scaled to it, and their font; 0 and "" leave them as drawn."""
+    """Width of figures in inches, all are scaled to it, and their font; 0 and None leave them as drawn."""
 
     width: float = 0.0
-    font: str = ""
+    font: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a font that isn't installed."""
@@ -41,7 +41,7 @@ class Look:
         figure.set_size_inches(*(factor * figure.get_size_inches()))
         for text in figure.findobj(Text):
             assert isinstance(text, Text)
-            text.set_fontsize(factor * text.get_fontsize())
+            text.set_fontsize(factor * float(text.get_fontsize()))
             if self.font:
                 text.set_fontfamily(self.font)
         for line in figure.findobj(Line2D):
@@ -73,7 +73,6 @@ def save(figure: Figure, stem: pathlib.Path, kinds: Sequence[str] = tuple(KINDS)
         chosen.apply(figure)
     for path, kind in zip(paths, kinds, strict=True):
         # The salt makes the ids within an SVG those of its name; by default they are random.
-        settings = {"svg.hashsalt": stem.name, "svg.fonttype": "none", "pdf.fonttype": 42}
-        with matplotlib.rc_context(settings):
+        with matplotlib.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
             atomic_write.write_whole(path, lambda file, kind=kind: figure.savefig(file, metadata=PRINT[kind]))
     return paths

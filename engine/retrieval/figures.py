@@ -142,11 +142,19 @@ def _cells(
                 size = 10 if len(values) <= 8 else 7
                 text = f"{100 * value:.0f}"
                 few = len(values) <= 8
-                place = {"ha": "center", "color": ink}
-                axes.text(column, row, text, va="bottom" if few else "center", size=size, **place)
+                rise = "bottom" if few else "center"
+                axes.text(column, row, text, ha="center", va=rise, size=size, color=ink)
                 if few:
                     low, high = (100 * end[row, column] for end in ends)
-                    axes.text(column, row + 0.08, f"[{low:.0f}, {high:.0f}]", va="top", size=6.5, **place)
+                    axes.text(
+                        column,
+                        row + 0.08,
+                        f"[{low:.0f}, {high:.0f}]",
+                        ha="center",
+                        va="top",
+                        size=6.5,
+                        color=ink,
+                    )
     axes.spines[:].set_visible(False)
     return image
 

@@ -55,7 +55,7 @@ class ReportConfig(ShardedJobConfig):
     figure_width: float = option(
         "Width of the figures in inches, to which all their parts are scaled; 0: as drawn.", 0.0, minimum=0
     )
-    figure_font: str = option("Installed font of the figures; by default Matplotlib's own.", "")
+    figure_font: str | None = option("Installed font of the figures; by default Matplotlib's own.", None)
 
     def __post_init__(self) -> None:
         """Refuse corrections that don't exist.

@@ -38,7 +38,12 @@ def test_each_known_cell_has_its_number_and_unknown_ones_none():
     recall = given.matrix("recall_at_1", "dtw", 2)  # by group: codes in order, as they are
     known = {(r, c): f"{100 * recall[r, c]:.0f}" for r in range(3) for c in range(3) if (r + c) % 2}
     known[1, 2], known[2, 1] = (f"{100 * recall[i]:.0f}" for i in ((1, 2), (2, 1)))
+    intervals = {place: text for place, text in drawn.items() if text.startswith("[")}
+    drawn = {place: text for place, text in drawn.items() if place not in intervals}
     assert drawn == known
+    ends = (100 * given.matrix(end, "dtw", 2)[0, 1] for end in ("ci_low", "ci_high"))
+    assert intervals[0.08, 1] == "[{:.0f}, {:.0f}]".format(*ends)
+    assert len(intervals) == len(known)
     assert (0, 2) not in drawn
     assert (2, 0) not in drawn
 

@@ -185,6 +185,36 @@ def test_a_copy_without_its_folder_keeps_the_figures(page, address, tmp_path):
     page.errors.clear()  # the file that isn't there
 
 
+def test_languages_are_lines_charts_are_tables_and_the_address_has_both(page, address):
+    choose(page, "#query", "0")
+    choose(page, "#lines", "spanish, french")
+    named = page.run("[...document.querySelectorAll('#curve text')].map((each) => each.textContent)")
+    assert {"Spanish", "French"} <= set(named)
+    assert text(page, "#curve-title") == "R@1 along the states, English asking others"
+    choose(page, "#form", "table")
+    assert len(texts(page, "#points tbody tr")) == len(STATES)
+    assert page.run("document.querySelector('#map').hidden")
+    choose(page, "#cells-q", "no")
+    kept = texts(page, "#cells tbody tr")
+    choose(page, "#cells-q", "yes")
+    assert len(kept) + len(texts(page, "#cells tbody tr")) == 6
+    choose(page, "#cells-filter", "latn spanish")
+    link = page.run("location.href")
+    seen = texts(page, "#cells tbody tr")
+    page.open(link, 1400, READY)
+    assert texts(page, "#cells tbody tr") == seen
+    assert page.run("document.querySelector('#lines').value") == "spanish, french"
+
+
+def test_states_stand_at_their_depths_and_thin_lines_have_names(page):
+    places = page.run(
+        "Object.fromEntries([...document.querySelectorAll('#curve text')]"
+        ".map((each) => [each.textContent, +each.getAttribute('x')]))"
+    )
+    assert places["final"] - places["1"] == pytest.approx((places["1"] - places["0"]) / 2)
+    assert any(" → " in name for name in places)
+
+
 def test_tables_sort_and_filter_and_the_address_keeps_both(page):
     click(page, "#best thead th:nth-child(6) button")
     assert texts(page, "#best [aria-sort=descending]") != []
