@@ -323,19 +323,6 @@ def test_nobody_waits_for_a_pair_whose_chunk_is_broken(grid):
     assert not list((grid.parent / "out" / "parts").glob("*.txt"))
 
 
-def test_figures_are_as_wide_as_asked_and_their_text_is_text(grid, draw, monkeypatch):
-    monkeypatch.setattr(report, "_draw", draw)
-    out = grid.parent / "out"
-    report.run(config(grid, figure_width=3.5, figure_font="DejaVu Serif"))
-    svg = (out / "curves.svg").read_text()
-    assert 'width="252pt"' in svg  # 3.5 inches
-    assert "DejaVu Serif" in svg
-    assert ">R@1</text>" in svg
-    assert b"DejaVuSerif" in (out / "heatmap_dtw_clustered.pdf").read_bytes()
-    with pytest.raises(ValueError, match="no such font"):
-        report.run(config(grid, figure_font="Nobody's Sans", out=grid.parent / "other"))
-
-
 def test_dry_run_writes_nothing(grid):
     planned = report.run(config(grid, dry_run=True))
     assert planned.plan["pairs"] == 3
