@@ -1,5 +1,6 @@
 # make demo   the main job on real speech with real weights
 # make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
+# make control  then: sound, meaning and length of the demo's pairs, beside an encoder that heard English alone
 # make test   lint, types and the tests; make test-deep what takes long, and all with the oldest dependencies
 # Tests of launch on a real Slurm are skipped without one: apt-get install --no-install-recommends slurm-wlm munge
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
@@ -16,25 +17,29 @@ OUT ?= out/$(subst :,-,$(notdir $(CORPUS)))
 PAIRS ?= $(if $(filter demo,$(CORPUS)),en-fr,all)
 STATE ?= 6
 ENCODER ?= use-multilingual
+CONTROL ?= demo
 
 # Bytecode is kept: without it each of the many processes of a test run compiles its libraries, some 5 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 # The scripts of a page are one module, and are linted as one. Neither command of deno needs a network.
-PAGES := engine/interpretation/page engine/retrieval/report_page engine/retrieval/maps_page
+PAGES := engine/interpretation/page engine/control/page engine/retrieval/report_page engine/retrieval/maps_page
 DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
 export DENO_NO_UPDATE_CHECK = 1
 
 # A file's tests stay in one process, which keeps what its fixtures made.
 PYTEST := -q -ra -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo words test test-deep test-lowest check docs lock
+.PHONY: demo words control test test-deep test-lowest check docs lock
 
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
 
 words: demo $(VENV)/tools.done
 	@bash demo/words.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)" "$(PAIRS)" "$(STATE)" "$(ENCODER)"
+
+control: demo $(VENV)/tools.done
+	@bash demo/control.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(CONTROL)" "$(OUT)" "$(ENCODER)"
 
 test: check
 	$(BIN)/python -m pytest $(PYTEST) -m "not deep"

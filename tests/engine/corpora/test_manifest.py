@@ -39,6 +39,15 @@ def test_reads_languages_sentences_and_ranks(put):
     assert rows(read.listing("en")) == [all_rows[0], all_rows[2]]
 
 
+def test_the_raw_text_is_kept_and_does_not_change_the_listing(put):
+    before = put(f"{HEADER}\ttranscription", "en\t7\ta.wav\tin halifax")
+    plain = manifest.Manifest(before).listing("en")
+    after = put(f"{HEADER}\ttranscription\traw_transcription", "en\t7\ta.wav\tin halifax\tIn Halifax.")
+    raw = manifest.Manifest(after).listing("en")
+    assert [each.utterances[0].raw_transcription for each in (plain, raw)] == ["", "In Halifax."]
+    assert raw.sha256() == plain.sha256()
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_optional_columns_in_any_order_quotes_and_odd_line_breaks(put, encoding, end):

@@ -1,0 +1,140 @@
+"""R@1 of challenge sets in two forms, beside what the full set gives at that size, and after random removal.
+
+Of n sentences m are kept. In the form `queries` only queries are removed and all candidates stay, so chance
+stays 1 / n. In the form `both` candidates are removed with them, as in Shim et al. (arXiv 2505.19606), and
+fewer candidates are easier by themselves: R@1 must be compared with E_m, the exact expectation of the full
+set's R@1 among m candidates. A tie counts against the right answer.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
+
+from isogloss.engine.retrieval import metrics
+from isogloss.kernels import bootstrap
+
+FORMS = ("queries", "both")
+DRAWS = 400
+"""Random removals of the band."""
+_ENDS = [round((1 + side * bootstrap.CONFIDENCE) / 2, 9) for side in (-1, 1)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What each query of a full set finds, in one direction.
+
+    Attributes:
+      ranks: of the right answers.
+      better: by query and candidate: whether another candidate scores at least as well as the right one.
+    """
+
+    ranks: Int[np.ndarray, " n"]
+    better: Bool[np.ndarray, "n n"]
+
+    @property
+    def hits(self) -> Bool[np.ndarray, " n"]:
+        """True for queries that find their answer among all candidates."""
+        return self.ranks == 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figures:
+    """R@1 of a challenge set, NaN if nothing is kept.
+
+    Attributes:
+      recall: R@1 of the queries kept.
+      low: of its 95% interval, over the queries kept.
+      high: as `low`.
+      expected: of all queries at the same number of candidates: R@1 in the form `queries`, E_m in `both`.
+      difference: `recall` - `expected`.
+      difference_low: of its 95% interval; both are computed of the same resampled sentences.
+      difference_high: as `difference_low`.
+      random_low: 2.5% quantile of R@1 where as many random sentences are removed.
+      random_high: its 97.5% quantile.
+    """
+
+    recall: float
+    low: float
+    high: float
+    expected: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    random_low: float
+    random_high: float
+
+
+def answers(scores: Float[np.ndarray, "n n"]) -> tuple[Answers, Answers]:
+    """Answers of rows as queries, and of columns; a larger score is closer."""
+    made = []
+    for matrix in (scores, scores.T):
+        better = matrix >= np.diagonal(matrix)[:, None]
+        np.fill_diagonal(better, False)
+        made.append(Answers(ranks=better.sum(1) + 1, better=better))
+    return made[0], made[1]
+
+
+def hits_of(found: Answers, kept: Bool[np.ndarray, " n"], form: str) -> Bool[np.ndarray, " n"]:
+    """True for the kept queries that find their answer."""
+    if form == "queries":
+        return found.hits & kept
+    return kept & ~(found.better[:, kept].any(1))
+
+
+def figures(found: Answers, kept: Bool[np.ndarray, " n"], form: str) -> Figures:
+    """R@1 of a challenge set in one of `FORMS`."""
+    if not kept.any():
+        return Figures(**dict.fromkeys((field.name for field in dataclasses.fields(Figures)), np.nan))
+    m = int(kept.sum())
+    hits = hits_of(found, kept, form)
+    chances = metrics.chances_of(found.ranks, m if form == "both" else len(kept))
+    low, high = metrics.interval(hits[kept][None])
+    random = _random_recall(found, m, form)
+    return Figures(
+        recall=float(hits[kept].mean()),
+        low=float(low[0]),
+        high=float(high[0]),
+        expected=float(chances.mean()),
+        **_named("difference", *paired_difference(hits, kept, chances)),
+        random_low=random[0],
+        random_high=random[1],
+    )
+
+
+def paired_difference(
+    hits: Bool[np.ndarray, " n"], kept: Bool[np.ndarray, " n"], chances: Float[np.ndarray, " n"]
+) -> tuple[float, float, float]:
+    """Difference of R@1 of the queries kept and the mean of all queries' chances, with its 95% interval.
+
+    Each resample of the n sentences gives both. Resamples without a kept query are left out.
+    """
+    counts = bootstrap.resamples(len(kept))
+    there = (counts @ kept.astype(np.float32)).astype(np.float64)
+    some = there > 0
+    drawn = (counts @ hits.astype(np.float32))[some] / there[some] - (counts @ chances)[some] / len(kept)
+    low, high = np.quantile(drawn, _ENDS, method="inverted_cdf")
+    return float(hits[kept].mean() - chances.mean()), float(low), float(high)
+
+
+def _named(name: str, value: float, low: float, high: float) -> dict[str, float]:
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _random_recall(found: Answers, m: int, form: str) -> tuple[float, float]:
+    """Quantiles of R@1 of m random sentences: what removal of as many does by itself."""
+    subsets = random_subsets(len(found.ranks), m)
+    hits = subsets @ found.hits.astype(np.float32)
+    if form == "both":
+        beaten = subsets @ found.better.T.astype(np.float32)
+        hits = (subsets * (beaten == 0)).sum(1)
+    low, high = np.quantile(hits.astype(np.float64) / m, _ENDS, method="inverted_cdf")
+    return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=64)
+def random_subsets(n: int, m: int) -> Float32[np.ndarray, "R n"]:
+    """`DRAWS` subsets of m of n sentences, 1 where a sentence is in."""
+    order = np.random.default_rng([bootstrap.SEED, n, m]).random((DRAWS, n)).argsort(1)
+    return (order < m).astype(np.float32)

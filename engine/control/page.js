@@ -1,0 +1,269 @@
+// The page of the control job: what is chosen, its figures and its tables.
+const view = { pair: null, direction: 0, state: 0 };
+const pen = document.createElement("canvas").getContext("2d"); // measures names
+const known = (value) => value !== null && value !== undefined;
+const COLORS = { sound: "--sound", meaning: "--meaning", length: "--both", whole: "--ink" };
+const share = (value) => known(value) ? percent(value) : "–";
+const between = (low, high) => known(low) ? `${percent(low)} to ${percent(high)}` : "–";
+
+// Rows of the chosen pair and direction for which all named columns have the given values.
+function rows(wanted) {
+  const { control } = view.pair, direction = meta.directions[view.at][view.direction];
+  return control.filter((row) =>
+    row.direction === direction && Object.entries(wanted).every(([key, value]) => row[key] === value)
+  );
+}
+const along = (wanted, column) => meta.states.map((state) => rows({ ...wanted, state })[0]?.[column] ?? null);
+
+// Lines over evenly spaced places; each {name, values, low, high, color, dash, thin}.
+function plot(id, { places, under, lines, level, label }) {
+  const width = Math.max(300, $(id).clientWidth), height = 300;
+  pen.font = font(12);
+  const longest = Math.max(...lines.map(({ name }) => pen.measureText(name).width));
+  const frame = { left: 46, right: width - longest - 16, top: 12, bottom: height - 40 };
+  const all = lines.flatMap(({ values, low, high }) => [...values, ...(low ?? []), ...(high ?? [])]);
+  const seen = [0, level, ...all].filter(known);
+  const top = Math.max(0.1, Math.ceil(Math.max(...seen) * 10) / 10);
+  const floor = Math.min(0, Math.floor(Math.min(...seen) * 10) / 10);
+  const x = (k) =>
+    frame.left + (places.length > 1 ? k / (places.length - 1) : 0.5) * (frame.right - frame.left);
+  const y = (v) => frame.bottom - (v - floor) / (top - floor) * (frame.bottom - frame.top);
+  const svg = vector("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
+  const write = (text, at, to, anchor, look = {}) =>
+    svg.append(vector("text", { x: at, y: to, "text-anchor": anchor, ...look }, text));
+  const step = top - floor > 0.5 ? 0.2 : 0.1;
+  for (let v = Math.ceil(floor / step) * step; v <= top + 1e-9; v += step) {
+    const place = { x1: frame.left, x2: frame.right, y1: y(v), y2: y(v) };
+    svg.append(vector("line", { ...place, stroke: css("--rule") }));
+    write(id === "factors" ? v.toFixed(1) : percent(v, 0), frame.left - 8, y(v) + 4, "end");
+  }
+  const every = Math.ceil(places.length / 14);
+  places.forEach((name, k) => k % every || write(name, x(k), frame.bottom + 18, "middle"));
+  write(under, (frame.left + frame.right) / 2, height - 4, "middle");
+  if (known(level)) {
+    const place = { x1: frame.left, x2: frame.right, y1: y(level), y2: y(level) };
+    svg.append(vector("line", { ...place, stroke: css("--chance"), "stroke-dasharray": "1 3" }));
+  }
+  const ends = [];
+  for (const { name, values, low, high, color, dash, thin } of lines) {
+    const there = values.map((_, k) => k).filter((k) => known(values[k]));
+    if (!there.length) continue;
+    const stroke = css(color);
+    const edge = (end, order) => order.map((k) => `${x(k)},${y(end[k])}`);
+    if (low && there.every((k) => known(low[k]))) {
+      const points = [...edge(high, there), ...edge(low, there.toReversed())].join(" ");
+      svg.append(vector("polygon", { points, fill: stroke, opacity: 0.14 }));
+    }
+    const path = edge(values, there).map((point, k) => `${k ? "L" : "M"}${point}`).join("");
+    const look = { fill: "none", stroke, "stroke-width": thin ? 1 : 2, "stroke-dasharray": dash ?? "none" };
+    svg.append(vector("path", { d: path, ...look }));
+    ends.push({ at: y(values[there.at(-1)]), name, color });
+  }
+  let lowest = frame.bottom + 6;
+  for (const { at, name, color } of ends.sort((a, b) => b.at - a.at)) {
+    const to = Math.min(at, lowest);
+    write(name, frame.right + 8, to + 4, "start", { style: `fill: var(${color})` });
+    lowest = to - 14;
+  }
+  svg.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect(), at = (event.clientX - box.left) / box.width * width;
+    const part = (at - frame.left) / (frame.right - frame.left) * (places.length - 1);
+    const k = Math.max(0, Math.min(places.length - 1, Math.round(part)));
+    const text = (v) => !known(v) ? "–" : id === "factors" ? v.toFixed(2) : percent(v);
+    tip(event.clientX, event.clientY, `${under} ${places[k]}`, lines.map((l) => [l.name, text(l.values[k])]));
+  });
+  svg.addEventListener("pointerleave", hideTip);
+  $(id).replaceChildren(svg);
+}
+
+function drawFactors() {
+  const { factors } = view.pair;
+  const values = (factor, column) =>
+    meta.states.map((state) =>
+      factors.find((row) => row.factor === factor && row.state === state)?.[column] ?? null
+    );
+  const lines = meta.factors.flatMap((factor) => {
+    const color = COLORS[factor],
+      [weight, low, high, other] = ["weight", "ci_low", "ci_high", "other_weight"]
+        .map((column) => values(factor, column));
+    const own = { name: factor, values: weight, low, high, color };
+    return other.some(known) ? [own, { name: `${factor}, other`, values: other, color, dash: "5 4" }] : [own];
+  });
+  const label = $("factors-title").textContent;
+  plot("factors", { places: meta.states, under: "state", lines, level: null, label });
+}
+
+function drawPartial() {
+  const wanted = (scores) => ({ scores, removed: "nothing" });
+  const one = (name, scores, color, more = {}) => ({
+    name,
+    values: along(wanted(scores), "recall_at_1"),
+    color,
+    ...more,
+  });
+  const whole = wanted("as they are");
+  const band = { low: along(whole, "ci_low"), high: along(whole, "ci_high") };
+  const lines = [one("as they are", "as they are", COLORS.whole, band)];
+  if (meta.other) {
+    const values = along(whole, "other_recall_at_1");
+    lines.push({ name: "other encoder", values, color: COLORS.whole, dash: "5 4" });
+  }
+  for (const factor of meta.factors) {
+    lines.push(one(`without ${factor}`, `without ${factor}`, COLORS[factor]));
+    lines.push(one(`${factor} alone`, `${factor} alone`, COLORS[factor], { thin: true, dash: "2 3" }));
+  }
+  const level = rows(whole)[0]?.chance ?? null;
+  plot("partial", {
+    places: meta.states,
+    under: "state",
+    lines,
+    level,
+    label: $("partial-title").textContent,
+  });
+}
+
+function drawSets() {
+  const state = meta.states[view.state], sets = rows({ state, scores: "as they are" });
+  const [a, b] = view.direction ? meta.pairs[view.at].toReversed() : meta.pairs[view.at];
+  $("sets-title").textContent = `Challenge sets, ${meta.names[a]} → ${meta.names[b]}, state ${state}`;
+  const heads = [
+    "Removed",
+    "Alike from",
+    "Form",
+    "Queries",
+    "Candidates",
+    "R@1",
+    "95%",
+    "Expected",
+    "Difference",
+    "95%",
+    "Random removal",
+    ...(meta.other ? ["Other encoder", "Difference", "95%"] : []),
+  ];
+  const cells = (row) => [
+    row.removed,
+    known(row.alike) ? row.alike.toFixed(2) : "–",
+    row.form === "both" ? "both sides" : "queries only",
+    row.queries.toLocaleString("en"),
+    row.candidates.toLocaleString("en"),
+    share(row.recall_at_1),
+    between(row.ci_low, row.ci_high),
+    share(row.expected),
+    share(row.difference),
+    between(row.difference_low, row.difference_high),
+    between(row.random_low, row.random_high),
+    ...(meta.other
+      ? [
+        share(row.other_recall_at_1),
+        share(row.other_difference),
+        between(row.other_difference_low, row.other_difference_high),
+      ]
+      : []),
+  ];
+  $("sets").replaceChildren(...table(heads, sets.map(cells), 3));
+}
+
+function drawCurve() {
+  const state = meta.states[view.state];
+  const forms = ["queries", "both"].map((form) =>
+    rows({ state, scores: "as they are", removed: "alike", form }).sort((a, b) => a.alike - b.alike)
+  );
+  if (!forms[0].length) {
+    $("curve").replaceChildren(node("p", { class: "note" }, "Without phones there is no curve."));
+    return;
+  }
+  const lines = forms.flatMap((held, k) => {
+    const column = (name) => held.map((row) => row[name] ?? null), color = k ? "--line-3" : "--line-0";
+    const name = k ? "both sides" : "queries only";
+    const band = { low: column("random_low"), high: column("random_high") };
+    const own = { name, values: column("recall_at_1"), color };
+    const made = [own, { name: `${name}, random`, values: column("expected"), color, dash: "2 3", ...band }];
+    if (meta.other) {
+      made.push({ name: `${name}, other`, values: column("other_recall_at_1"), color, dash: "5 4" });
+    }
+    return made;
+  });
+  const places = forms[0].map((row) => row.alike.toFixed(2));
+  plot("curve", {
+    places,
+    under: "words alike from",
+    lines,
+    level: null,
+    label: $("curve-title").textContent,
+  });
+}
+
+function drawWhy() {
+  const { sentences } = view.pair;
+  const gone = sentences.filter((row) => row.names || row.numbers || row.alike);
+  const heads = [
+    "Sentence",
+    "Rules",
+    ...meta.pairs[view.at].map((code) => meta.names[code]),
+    "Names",
+    "Numbers",
+    "Closest words",
+    "Phones alike",
+    "Overlap",
+    "Advantage",
+  ];
+  const cells = (row) => [
+    row.sentence,
+    ["names", "numbers", "alike"].filter((rule) => row[rule]).join(", "),
+    row.text_a,
+    row.text_b,
+    row.names_found ?? "",
+    row.numbers_found ?? "",
+    row.word_a ? `${row.word_a} / ${row.word_b}` : "",
+    ...["closest", "overlap", view.direction ? "advantage_ba" : "advantage_ab"].map((name) =>
+      known(row[name]) ? row[name].toFixed(2) : "–"
+    ),
+  ];
+  $("why").replaceChildren(...table(heads, gone.map(cells), 7));
+}
+
+function draw() {
+  drawFactors();
+  drawPartial();
+  drawSets();
+  drawCurve();
+  drawWhy();
+  $("live").textContent = $("sets-title").textContent;
+}
+
+// Records of columns.
+function records(columns) {
+  const names = Object.keys(columns);
+  return (columns[names[0]] ?? []).map((_, k) =>
+    Object.fromEntries(names.map((name) => [name, columns[name][k]]))
+  );
+}
+async function choose() {
+  const at = Number($("languages").value), held = await unpacked(`pair-${at}`).json();
+  if (at !== Number($("languages").value)) return; // another was chosen while this one was unpacked
+  view.at = at;
+  view.pair = Object.fromEntries(Object.entries(held).map(([name, columns]) => [name, records(columns)]));
+  draw();
+}
+
+function begin() {
+  meta.pairs.forEach(([a, b], at) => {
+    $("languages").append(node("option", { value: at }, `${meta.names[a]} – ${meta.names[b]}`));
+  });
+  meta.states.forEach((name, at) => $("state").append(node("option", { value: at }, name)));
+  view.state = meta.state;
+  $("state").value = view.state;
+  $("languages").addEventListener("change", choose);
+  for (const id of ["direction", "state"]) {
+    $(id).addEventListener("change", () => {
+      view[id] = Number($(id).value);
+      draw();
+    });
+  }
+  $("controls").addEventListener("submit", (event) => event.preventDefault());
+  window.addEventListener("resize", () => view.pair && draw());
+  dark().addEventListener("change", () => view.pair && draw());
+  document.querySelector("main").hidden = false;
+  if (meta.pairs.length) choose();
+}
+begin();

@@ -1,0 +1,160 @@
+"""HTML page of the control job, one file with all figures inside, see `drawing.page`.
+
+Each language pair is a block of JSON, which the scripts unpack when a reader chooses it: 5 kB a state. A page
+of more than `MOST_PAIRS` shows the first ones and says so; the tables have all.
+"""
+
+import html
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from isogloss.engine.control.control_config import ControlConfig
+from isogloss.engine.control.inputs import ControlInputs
+from isogloss.engine.control.pair_data import FACTORS
+from isogloss.engine.control.pair_tables import AS_IS, NOTHING
+from isogloss.engine.control.terms import CAUTIONS, TERMS
+from isogloss.engine.corpora.languages import language_name
+from isogloss.engine.drawing import page
+from isogloss.engine.drawing.colophon import colophon
+from isogloss.engine.retrieval.grid_store import Pair, pair_name
+from isogloss.engine.retrieval.table import arrows
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.options import recorded
+
+MOST_PAIRS = 300
+_FOLDER = pathlib.Path(__file__).parent
+_AGREEMENT = 200  # rows that the page shows
+
+
+def render(
+    config: ControlConfig, opened: ControlInputs, found: Mapping[str, pa.Table], notes: Sequence[str]
+) -> str:
+    """HTML of the whole page.
+
+    Args:
+      config: of the run.
+      opened: its inputs.
+      found: tables by name.
+      notes: sentences on what is missing.
+    """
+    frames = {name: held.to_pandas() for name, held in found.items()}
+    done = set(zip(frames["control"]["language_a"], frames["control"]["language_b"], strict=True))
+    pairs = [pair for pair in opened.pairs if pair in done]
+    if len(pairs) > MOST_PAIRS:
+        notes = [*notes, f"This page shows {MOST_PAIRS} of {len(pairs)} pairs; control.csv has all."]
+        pairs = pairs[:MOST_PAIRS]
+    states = [opened.grid.states[state] for state in opened.states]
+    model, other = (
+        str(each.attributes.get("model", "")) if each else "" for each in (opened.grid, opened.against)
+    )
+    heading = "Sound, meaning or length?" + (f" {model}" if model else "")
+    factors = set(frames["factors"]["factor"])
+    meta: dict[str, Json] = {
+        "pairs": [list(pair) for pair in pairs],
+        "names": {code: language_name(code) for code in opened.texts},
+        "directions": [arrows([pair]) for pair in pairs],
+        "states": states,
+        "state": _best(frames["control"], states),
+        "factors": [name for name in FACTORS if name in factors],
+        "other": opened.against is not None,
+    }
+    return page.render(
+        _body(config, heading, model, other if opened.against else None, notes, frames["agreement"]),
+        title=heading,
+        styles=(_FOLDER / "page.css",),
+        scripts=(_FOLDER / "page.js",),
+        meta=meta,
+        blocks={f"pair-{i}": _block(pair, frames) for i, pair in enumerate(pairs)},
+    )
+
+
+def _body(
+    config: ControlConfig,
+    heading: str,
+    model: str,
+    other: str | None,
+    notes: Sequence[str],
+    agreement: pd.DataFrame,
+) -> str:
+    """Markup of the page; `other` is the name of the other encoder, None without one."""
+    return page.filled(
+        _FOLDER / "page.html",
+        heading=html.escape(heading + (f", beside {other}" if other else "")),
+        alerts="".join(map(page.alert, notes)),
+        terms="".join(f"<dt>{html.escape(a)}</dt><dd>{html.escape(b)}</dd>" for a, b in TERMS.items()),
+        dashed="" if other is None else html.escape(f"Dashed: {other or 'the other encoder'}."),
+        agreement=_agreement(agreement),
+        cautions="".join(f"<li>{html.escape(text)}</li>" for text in CAUTIONS),
+        settings=page.settings_table({**recorded(config), "other encoder": other or "none"}),
+        colophon=colophon({"Model": model} if model else {}),
+    )
+
+
+def _best(control: pd.DataFrame, states: Sequence[str]) -> int:
+    """Index of the state of the highest mean R@1."""
+    whole = control.loc[(control["scores"] == AS_IS) & (control["removed"] == NOTHING)]
+    means = whole.groupby("state")["recall_at_1"].mean()
+    return max(range(len(states)), key=lambda k: float(means.get(states[k], -1.0)), default=0)
+
+
+def _block(pair: Pair, frames: Mapping[str, pd.DataFrame]) -> bytes:
+    """Columns of a pair's tables as JSON."""
+    mine = {
+        name: frames[name]
+        .loc[(frames[name]["language_a"] == pair[0]) & (frames[name]["language_b"] == pair[1])]
+        .drop(columns=["language_a", "language_b"])
+        for name in ("control", "factors", "sentence_pairs")
+    }
+    texts = frames["sentences"].set_index(["language", "sentence"])
+    for side, code in zip("ab", pair, strict=True):
+        held = texts.loc[code].reindex(mine["sentence_pairs"]["sentence"])
+        mine["sentence_pairs"][f"text_{side}"] = held["raw_transcription"].to_numpy()
+        for column in ("names_found", "numbers_found"):
+            if column in held:
+                before = mine["sentence_pairs"].get(column, pd.Series("", mine["sentence_pairs"].index))
+                more = held[column].fillna("").to_numpy()
+                joined = ["; ".join(filter(None, both)) for both in zip(before, more, strict=True)]
+                mine["sentence_pairs"][column] = joined
+    packed = {name.replace("sentence_pairs", "sentences"): _columns(held) for name, held in mine.items()}
+    return json.dumps(packed, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _columns(frame: pd.DataFrame) -> dict[str, list[Json]]:
+    """Values by column, numbers to five digits, unknown ones null."""
+    found: dict[str, list[Json]] = {}
+    for name in frame.columns:
+        values = frame[name].tolist()
+        found[str(name)] = [
+            (float(f"{value:.5g}") if np.isfinite(value) else None) if isinstance(value, float) else value
+            for value in values
+        ]
+    return found
+
+
+def _agreement(table: pd.DataFrame) -> str:
+    """Table of kappa, first between rules."""
+    ordered = table.sort_values("between", ascending=False, kind="stable").head(_AGREEMENT)
+    heads = ("Pair", "Raters", "Sentences", "Marked", "Both", "Kappa")
+    head = "".join(f"<th scope=col{' class=number' if k > 1 else ''}>{t}</th>" for k, t in enumerate(heads))
+    rows = []
+    for row in ordered.to_dict("records"):
+        kappa = f"{row['kappa']:.2f}" if np.isfinite(row["kappa"]) else "-"
+        texts = (
+            f"{row['rater_a']}, {row['rater_b']}",
+            str(row["n"]),
+            f"{row['marked_a']}, {row['marked_b']}",
+            str(row["marked_both"]),
+            kappa,
+        )
+        cells = "".join(
+            f"<td{' class=number' if k else ''}>{html.escape(text)}</td>" for k, text in enumerate(texts)
+        )
+        name = pair_name((str(row["language_a"]), str(row["language_b"])))
+        rows.append(f"<tr><th scope=row>{html.escape(name)}</th>{cells}</tr>")
+    more = f"<p class=note>agreement.csv has all {len(table):,} rows.</p>" if len(table) > len(rows) else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"

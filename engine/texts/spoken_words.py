@@ -1,0 +1,34 @@
+"""Words of a sentence as they are spoken: without punctuation, in lower case.
+
+A word is what stands between spaces, without signs at its ends; in languages written without spaces (zh, ja,
+th, lo, my, yue) it is a character, as openai/whisper splits them. Signs inside a word stay: "l'eau" is one.
+"""
+
+import unicodedata
+
+from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
+
+
+def spoken_words(text: str, language: str) -> tuple[str, ...]:
+    """Words of a text in order, each with at least one letter or digit."""
+    pieces = text.casefold().split()
+    if whisper_code(language) in WITHOUT_SPACES:
+        pieces = [character for piece in pieces for character in _characters(piece)]
+    return tuple(bare for piece in pieces if (bare := _bare(piece)))
+
+
+def _characters(text: str) -> list[str]:
+    """Letters with the marks that follow them."""
+    found: list[str] = []
+    for character in text:
+        if found and unicodedata.category(character)[0] == "M":
+            found[-1] += character
+        else:
+            found.append(character)
+    return found
+
+
+def _bare(word: str) -> str:
+    """The word without signs at its ends."""
+    held = [i for i, character in enumerate(word) if unicodedata.category(character)[0] in "LMN"]
+    return word[held[0] : held[-1] + 1] if held else ""
