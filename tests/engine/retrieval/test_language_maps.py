@@ -1,12 +1,15 @@
 """From a grid to the page of maps and the table of association tests."""
 
 import csv
+import importlib.util
 import itertools
 import json
+import pathlib
 import re
 import shutil
 import subprocess
 
+import browser as chromium
 import numpy as np
 import pytest
 
@@ -128,6 +131,22 @@ def test_page_draws_itself(ten, tmp_path, address):
     assert shown.count('class="cell"') == (0 if "beams" in address else len(CODES))
     title = {"": "Isoglosses of SeqSim, state final", "#map=b": "Beams of SeqSim, state 0"}
     assert title.get(address[:6], "As seen from Urdu: SeqSim, CSLS") in shown
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
+def test_maps_are_accessible_and_fit_a_telephone(ten, tmp_path):
+    axe = pathlib.Path(importlib.util.find_spec("axe_core_python").origin).with_name("axe.min.js").read_text()
+    with chromium.started(tmp_path) as browser:
+        for width, theme in ((1400, "light"), (390, "dark")):
+            chosen = [{"name": "prefers-color-scheme", "value": theme}]
+            browser.call("Emulation.setEmulatedMedia", features=chosen)
+            address = (ten / "out" / "maps.html").as_uri()
+            browser.open(address, width, "!document.querySelector('main').hidden")
+            assert browser.run("document.documentElement.scrollWidth") <= width
+            browser.run(axe)
+            found = browser.run("axe.run().then(({ violations }) => violations.map(({ id }) => id))")
+            assert found == []
+        assert browser.errors == []
 
 
 def test_table_of_languages_and_nexus_file(ten):

@@ -213,6 +213,12 @@ def test_states_stand_at_their_depths_and_thin_lines_have_names(page):
     )
     assert places["final"] - places["1"] == pytest.approx((places["1"] - places["0"]) / 2)
     assert any(" → " in name for name in places)
+    heights = page.run(
+        "[...document.querySelectorAll('#curve text[style]')].map((each) => each.getAttribute('y'))"
+    )
+    heights = sorted(map(float, heights))
+    assert heights[0] >= 12  # inside the figure
+    assert min(np.diff(heights)) >= 14.9  # and none over another
 
 
 def test_tables_sort_and_filter_and_the_address_keeps_both(page):
