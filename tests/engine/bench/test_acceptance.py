@@ -29,7 +29,7 @@ def test_every_stage_runs_and_stands_beside_what_is_wanted(tmp_path, capsys):
     stages = {one.stage for one in summary.findings}
     assert stages == {stage for stage in STAGES if stage != "encoder, errors"}
     wanted = {(one.stage, one.wanted) for one in summary.findings if one.wanted is not None}
-    assert wanted == {("SeqSim", 0.5), ("DTW", 300.0), ("encoder", 0.5)}
+    assert wanted == {("SeqSim", 0.5), ("DTW", 300.0), ("SeqSim and DTW", 300.0), ("encoder", 0.5)}
     written = json.loads((tmp_path / "new" / "acceptance.json").read_text())
     assert [one["name"] for one in written["findings"]] == [one.name for one in summary.findings]
     printed = capsys.readouterr().err.splitlines()
