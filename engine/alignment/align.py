@@ -147,6 +147,7 @@ def open_job(config: AlignConfig) -> AlignJob:
             readings=2 if config.text == "decoded" else 1,
             beams=1,
             row_bytes=_ROW_BYTES,
+            programs=2 if config.text == "decoded" else 1,
             decoder_share=_DECODER_SHARE,
         ),
     )

@@ -17,7 +17,7 @@ import jax
 import pyarrow as pa
 
 from isogloss.engine.activations.state_source import Encoded, Unusable
-from isogloss.engine.decoding import decoder_program, job_cost, utterance_blocks
+from isogloss.engine.decoding import compile_cost, decoder_program, job_cost, utterance_blocks
 from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.job_config import DecoderJobConfig
 from isogloss.engine.decoding.job_cost import Effort
@@ -139,7 +139,7 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
     )
     if config.dry_run:
         failed = _expected_failures(job, mine, todo, parts)
-        plan, todo, waiting, more = plan | job_cost.time_here(plan, job.effort), [], 0, {}
+        plan, todo, waiting, more = plan | _time_here(job, plan, todo), [], 0, {}
     else:
         out_folder.claim(config.out, job.name, job.settings)
         _make_parts(job, todo, parts, skipped)
@@ -160,6 +160,13 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
         programs=programs(),
         **more,
     )
+
+
+def _time_here(
+    job: DecoderJob, plan: Mapping[str, int | float], todo: Sequence[UtteranceBlock]
+) -> dict[str, int | float]:
+    """Estimated time of units on this machine, compiling included."""
+    return job_cost.time_here(plan, job.effort, compile_cost.seconds(todo, job.input, job.rows, job.effort))
 
 
 def _expected_failures(

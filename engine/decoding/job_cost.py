@@ -23,12 +23,14 @@ class Effort:
       readings: number of times that the decoder reads or writes an utterance's text.
       beams: hypotheses of a text.
       row_bytes: on disk.
+      programs: that take each kind of utterances: one writes a text, one may read it.
       decoder_share: fraction of a dense product's speed that the decoder reaches.
     """
 
     readings: int
     beams: int
     row_bytes: int
+    programs: int
     decoder_share: float
 
 
@@ -52,9 +54,14 @@ def plan(todo: Sequence[UtteranceBlock], given: DecoderInput, effort: Effort) ->
     }
 
 
-def time_here(plan: Mapping[str, int | float], effort: Effort) -> dict[str, int | float]:
-    """Estimated seconds of a plan on this machine, from the speed of a dense product timed now."""
+def time_here(
+    plan: Mapping[str, int | float], effort: Effort, compiling: float = 0.0
+) -> dict[str, int | float]:
+    """Estimated seconds of a plan on this machine, from the speed of a dense product timed now.
+
+    `compiling` are those that the programs take to compile.
+    """
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
     seconds = plan["encoder_flops"] / encoder_program.SHARE_OF_PEAK
     seconds += plan["decoder_flops"] / effort.decoder_share
-    return {"peak_flops_per_second": speed, "estimated_seconds": round(seconds / speed, 1)}
+    return {"peak_flops_per_second": speed, "estimated_seconds": round(compiling + seconds / speed, 1)}

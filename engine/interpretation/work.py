@@ -35,7 +35,8 @@ def work(
     if words:
         work |= {"word_pairs": word_count, "bytes": 2 * _ROW_BYTES * word_count}
     if timed:
-        seconds = cells * _seconds_per_cell(features, timed) if todo else 0.0
+        per_cell, compiling = _speed(features, timed) if todo else (0.0, 0.0)
+        seconds = compiling + cells * per_cell
         work["estimated_seconds"] = round(seconds, 1)
     return work
 
@@ -60,8 +61,8 @@ def _sizes(
     )
 
 
-def _seconds_per_cell(features: int, method: Method) -> float:
-    """Time of the kernels per pair of frames on this machine, from batches of 8 s with 16 words."""
+def _speed(features: int, method: Method) -> tuple[float, float]:
+    """Seconds per pair of frames, and to compile, on this machine; from batches of 8 s with 16 words."""
     rng = np.random.default_rng(0)
     frames, count = 384, 16
     first = np.arange(count, dtype=np.int32) * (frames // count)
@@ -82,4 +83,5 @@ def _seconds_per_cell(features: int, method: Method) -> float:
         begin = time.perf_counter()
         word_pairs.compare([sides] * word_pairs.BATCH, method)
         seconds.append(time.perf_counter() - begin)
-    return min(seconds) / (word_pairs.BATCH * frames**2)
+    best = min(seconds)
+    return best / (word_pairs.BATCH * frames**2), seconds[0] - best

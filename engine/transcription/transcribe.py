@@ -146,6 +146,7 @@ def open_job(config: TranscribeConfig) -> TranscribeJob:
             readings=len(given.exits),
             beams=config.num_beams,
             row_bytes=len(given.exits) * _ROW_BYTES,
+            programs=1,
             decoder_share=_DECODER_SHARE,
         ),
     )

@@ -88,12 +88,19 @@ def test_a_model_is_known_by_its_weights_wherever_they_lie(whole, again, tmp_pat
     assert {name for name in made if found[name] != made[name]} == {settings}
 
 
+def test_dry_run_of_what_is_done_takes_no_time(whole, again):
+    done = whole.run(dataclasses.replace(again, dry_run=True))
+    assert (done.plan["utterances"], done.plan["estimated_seconds"]) == (0, 0)
+
+
 def test_dry_run_writes_nothing(whole, tmp_path):
     done = whole.run(dataclasses.replace(whole.config, out=tmp_path / "never", dry_run=True))
     exits = {"transcribe": 4, "align": 1}[whole.name]
     assert [done.plan[name] for name in ("units", "utterances", "exits")] == [3, 20, exits]
     assert done.plan["encoder_flops"] > 0
     assert done.plan["decoder_flops"] > 0
+    # So little work takes no tenth of a second: this is the time that its programs take to compile.
+    assert done.plan["estimated_seconds"] > 0
     assert done.done == 0
     assert not (tmp_path / "never").exists()
 
