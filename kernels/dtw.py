@@ -2,8 +2,9 @@
 
 Implementations, chosen by name: "xla" runs on any device, under jit too; "numba" is the fast one on a CPU. In
 XLA a cell needs only the two anti-diagonals before it, so one step of a scan fills an anti-diagonal of every
-pair: N + M - 1 steps of (N, P) lanes, on a skewed copy of the distances. Nothing flows backwards, so cells
-past (n, m) may hold anything, NaN included.
+pair: N + M - 1 steps, each of N lanes for every pair. A step reads its anti-diagonal where it stands, so the
+distances are in memory once. Nothing flows backwards, so cells past (n, m) may hold anything, NaN included.
+Lanes never mix: a pair has the same bits whatever else is in the batch.
 
 Source: Sakoe & Chiba, IEEE TASSP 26(1), 1978; symmetric steps, all weights 1.
 """
@@ -76,17 +77,18 @@ def dtw_path(
     in float32. Arguments are those of `dtw_cost`; where the cost is not finite, length is 0 and nothing tied.
     """
     n, m = jnp.asarray(n), jnp.asarray(m)
-    found, predecessors = _warp(jnp.asarray(distances).swapaxes(0, 1), n, m)
-    path, length = _walk_back(predecessors, jnp.isfinite(found.cost), n, m)
-    return path, length, (found.ways > 1) & (length > 0)
+    found, predecessors = _warp(jnp.asarray(distances)[..., None], n[:, None], m[:, None])
+    path, length = _walk_back(predecessors[..., 0], jnp.isfinite(found.cost[:, 0]), n, m)
+    return path, length, (found.ways[:, 0] > 1) & (length > 0)
 
 
 def lanes_cost(
-    distances: Float[Array, "N P M"], n: Int[Array, " P"], m: Int[Array, " P"], *, per_cell: bool = False
-) -> Float[Array, " P"]:
-    """`dtw_cost` of distances with the pairs in the middle, where a similarity product puts them.
+    distances: Float[Array, "U N M V"], n: Int[Array, "U V"], m: Int[Array, "U V"], *, per_cell: bool = False
+) -> Float[Array, "U V"]:
+    """`dtw_cost` of a table of pairs, their distances as products of frames put them.
 
-    Divided by the number of the path's cells if `per_cell`.
+    Neighbours in memory are pairs, so a device reads and writes whole lines. Divided by the number of the
+    path's cells if `per_cell`.
     """
     found, _ = _warp(distances, n, m)
     return found.cost / found.cells.astype(jnp.float32) if per_cell else found.cost
@@ -96,7 +98,7 @@ def lanes_cost(
 def _xla_cost(
     distances: Float[Array, "P N M"], n: Int[Array, " P"], m: Int[Array, " P"], *, per_cell: bool
 ) -> Float[Array, " P"]:
-    return lanes_cost(distances.swapaxes(0, 1), n, m, per_cell=per_cell)
+    return lanes_cost(distances[..., None], n[:, None], m[:, None], per_cell=per_cell)[:, 0]
 
 
 class _Sums(NamedTuple):
@@ -108,48 +110,46 @@ class _Sums(NamedTuple):
       ways: number of paths with that sum, counted up to 2.
     """
 
-    cost: Float[Array, "*S P"]
-    cells: Int[Array, "*S P"]
-    ways: Int[Array, "*S P"]
+    cost: Float[Array, "U *S V"]
+    cells: Int[Array, "U *S V"]
+    ways: Int[Array, "U *S V"]
 
 
 def _warp(
-    distances: Float[Array, "N P M"], n: Int[Array, " P"], m: Int[Array, " P"]
-) -> tuple[_Sums, Int[Array, "K N P"]]:
+    distances: Float[Array, "U N M V"], n: Int[Array, "U V"], m: Int[Array, "U V"]
+) -> tuple[_Sums, Int[Array, "K U N V"]]:
     """(sums at every pair's last cell, predecessor of every cell: 0 diagonal, 1 up, 2 left).
 
     The compiler drops from the loop what the caller doesn't use.
     """
-    rows, pairs, columns = distances.shape
+    users, rows, columns, pairs = distances.shape
 
     def step(
-        carry: tuple[_Sums, _Sums, _Sums], given: tuple[Int[Array, ""], Float[Array, "N P"]]
-    ) -> tuple[tuple[_Sums, _Sums, _Sums], Int[Array, "N P"]]:
+        carry: tuple[_Sums, _Sums, _Sums], k: Int[Array, ""]
+    ) -> tuple[tuple[_Sums, _Sums, _Sums], Int[Array, "U N V"]]:
         two_ago, one_ago, last = carry
-        k, here = given
-        now, predecessor = _anti_diagonal(here, two_ago, one_ago)
-        # Lane n is cell (n - 1, ...), see `_anti_diagonal`. Lengths out of range read some other lane,
-        # and their result is dropped below.
-        at_end = [jnp.take_along_axis(lanes, n[None, :], axis=0, mode="clip")[0] for lanes in now]
+        now, predecessor = _next_sums(_anti_diagonal(distances, k), two_ago, one_ago)
+        # Lane n is cell (n - 1, ...), see `_next_sums`. Lengths out of range read some other lane, and their
+        # result is dropped below.
+        at_end = [jnp.take_along_axis(lanes, n[:, None, :], axis=1, mode="clip")[:, 0] for lanes in now]
         ends_here = k == n + m - 2
         last = _Sums(*(jnp.where(ends_here, a, b) for a, b in zip(at_end, last, strict=True)))
         return (one_ago, now, last), predecessor
 
     # Of the cells before the table only (-1, -1) is a way in: no cost, no cells, one way.
-    none = jnp.zeros((rows + 1, pairs), jnp.int32)
+    none = jnp.zeros((users, rows + 1, pairs), jnp.int32)
     outside = _Sums(jnp.full(none.shape, jnp.inf, jnp.float32), none, none)
-    corner = outside._replace(cost=outside.cost.at[0].set(0), ways=none.at[0].set(1))
-    nowhere = _Sums(jnp.full(pairs, jnp.nan, jnp.float32), none[0], none[0])
-    steps = rows + columns - 1
-    given = jnp.arange(steps), _skew(distances)
-    (_, _, last), predecessors = jax.lax.scan(step, (corner, outside, nowhere), given)
+    corner = outside._replace(cost=outside.cost.at[:, 0].set(0), ways=none.at[:, 0].set(1))
+    nowhere = _Sums(jnp.full((users, pairs), jnp.nan, jnp.float32), none[:, 0], none[:, 0])
+    steps = jnp.arange(rows + columns - 1)
+    (_, _, last), predecessors = jax.lax.scan(step, (corner, outside, nowhere), steps)
     possible = (n >= 1) & (n <= rows) & (m >= 1) & (m <= columns)
     return last._replace(cost=jnp.where(possible, last.cost, jnp.nan)), predecessors
 
 
-def _anti_diagonal(
-    distance: Float[Array, "N P"], two_ago: _Sums, one_ago: _Sums
-) -> tuple[_Sums, Int[Array, "N P"]]:
+def _next_sums(
+    distance: Float[Array, "U N V"], two_ago: _Sums, one_ago: _Sums
+) -> tuple[_Sums, Int[Array, "U N V"]]:
     """Sums on an anti-diagonal of the table, and each cell's predecessor.
 
     On anti-diagonal k, lane i + 1 is cell (i, k - i), and lane 0 stands above the table. So the cells above
@@ -157,7 +157,7 @@ def _anti_diagonal(
     of the one before that.
     """
     diagonal, up, left = (
-        _Sums(*(lanes[some] for lanes in sums))
+        _Sums(*(lanes[:, some] for lanes in sums))
         for sums, some in ((two_ago, slice(None, -1)), (one_ago, slice(None, -1)), (one_ago, slice(1, None)))
     )
     # A NaN passes jnp.minimum, so it reaches every cell after it, and the cost.
@@ -168,35 +168,39 @@ def _anti_diagonal(
     cells = jnp.where(predecessor == 0, diagonal.cells, jnp.where(predecessor == 1, up.cells, left.cells))
     now = _Sums(distance + least, 1 + cells, jnp.minimum(sum(as_cheap), 2))
     # Lane 0 of every anti-diagonal stands outside of the table.
-    above = _Sums(*(jnp.full_like(lanes[:1], fill) for lanes, fill in zip(now, (jnp.inf, 0, 0), strict=True)))
-    return jax.tree.map(lambda *lanes: jnp.concatenate(lanes), above, now), predecessor
+    fills = zip(now, (jnp.inf, 0, 0), strict=True)
+    above = _Sums(*(jnp.full_like(lanes[:, :1], fill) for lanes, fill in fills))
+    return jax.tree.map(lambda *lanes: jnp.concatenate(lanes, axis=1), above, now), predecessor
 
 
-def _skew(distances: Float[Array, "N P M"]) -> Float[Array, "K N P"]:
-    """Distances by anti-diagonal: entry [k, i, p] is distances[i, p, k - i], infinite outside; K = N + M - 1.
+def _anti_diagonal(distances: Float[Array, "U N M V"], k: Int[Array, ""]) -> Float[Array, "U N V"]:
+    """distances[u, i, k - i, v], infinite outside the table, for k < N + M - 1.
 
-    Each row is padded by N cells. Read as one flat row and cut into rows of M + N - 1 cells, one less than
-    they have, row i begins i cells late: its column j stands at k = i + j.
+    In a table written row after row, cell (i, k - i) is number k + i (M - 1): a slice from k on in strides of
+    M - 1, whose last element is in the table for the last k. The compiler reads these cells and no others.
     """
-    rows, pairs, columns = distances.shape
-    lanes = distances.astype(jnp.float32).transpose(1, 0, 2)
-    padded = jnp.pad(lanes, ((0, 0), (0, 0), (0, rows)), constant_values=jnp.inf)
-    flat = padded.reshape(pairs, rows * (columns + rows))[:, : rows * (columns + rows - 1)]
-    return flat.reshape(pairs, rows, columns + rows - 1).transpose(2, 1, 0)
+    users, rows, columns, pairs = distances.shape
+    stride, cells = max(columns - 1, 1), (rows - 1) * (columns - 1) + 1
+    flat = distances.reshape(users, rows * columns, pairs)
+    slab = jax.lax.dynamic_slice_in_dim(flat, k, cells, axis=1)[:, ::stride]
+    column = k - jnp.arange(rows)  # of tables of one column `slab` has one row, and the mask picks it out
+    inside = (column >= 0) & (column < columns)
+    here = jnp.broadcast_to(slab, (users, rows, pairs)).astype(jnp.float32)
+    return jnp.where(inside[None, :, None], here, jnp.inf)
 
 
 def _walk_back(
-    predecessors: Int[Array, "K N P"], possible: Bool[Array, " P"], n: Int[Array, " P"], m: Int[Array, " P"]
+    predecessors: Int[Array, "K P N"], possible: Bool[Array, " P"], n: Int[Array, " P"], m: Int[Array, " P"]
 ) -> tuple[Int[Array, "P K 2"], Int[Array, " P"]]:
     """(path, length) of every pair; length 0 where no path is `possible`."""
-    steps, _, pairs = predecessors.shape
+    steps, pairs, _ = predecessors.shape
 
     def back(
         cell: tuple[Int[Array, " P"], Int[Array, " P"]], _: None
     ) -> tuple[tuple[Int[Array, " P"], Int[Array, " P"]], tuple[Int[Array, " P"], Int[Array, " P"]]]:
         # All pairs walk as many steps; those that have arrived go on outside, clipped and marked -1.
         i, j = cell
-        before = predecessors[jnp.clip(i + j, 0), jnp.clip(i, 0), jnp.arange(pairs)]
+        before = predecessors[jnp.clip(i + j, 0), jnp.arange(pairs), jnp.clip(i, 0)]
         inside = (i >= 0) & (j >= 0)
         here = jnp.where(inside, i, -1), jnp.where(inside, j, -1)
         return (i - (before != 2).astype(i.dtype), j - (before != 1).astype(j.dtype)), here

@@ -1,9 +1,11 @@
 """The scores that compare frames, of all pairs of two batches: the one entry of the grid.
 
 One cosine tile serves the row maxima (precision), the column maxima (recall) and DTW, whose distance is
-1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere. "numba_int8" rounds frames
-to eight bits: less exact, faster where the machine multiplies bytes at once (AVX-512 VNNI; without it slower
-than "numba"), and without DTW. On a CPU a pair has the same bits whatever else is in the batch.
+1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere. Both are as exact as
+float32. "numba_int8" rounds frames to eight bits: less exact, faster where the machine multiplies bytes at
+once (AVX-512 VNNI; without it slower than "numba"), and without DTW. "xla_bfloat16" rounds frames to
+bfloat16, which saves products where frames are float32, or where the device is a TPU. A pair has the same
+bits whatever else is in the batch.
 """
 
 import functools
@@ -12,11 +14,12 @@ from collections.abc import Collection, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float32, Int
 
-from isogloss.kernels import dtw, seqsim
+from isogloss.kernels import dtw, operands, pair_table, seqsim
+from isogloss.kernels.operands import Operand
 
-IMPLEMENTATIONS = ("xla", "numba", "numba_int8")
+IMPLEMENTATIONS = ("xla", "xla_bfloat16", "numba", "numba_int8")
 MEASURES = ("seqsim", "precision", "recall", "dtw")
 
 
@@ -55,17 +58,56 @@ def frame_scores(
     """
     _check(x, n, y, m, measures, implementation)
     dtw.check_normalise(dtw_normalise)
+    found = _computed(implementation, x, n, y, m, **_wanted(measures, dtw_normalise))
+    scores = _by_measure([np.asarray(array) for array in found], n, m, measures, dtw_normalise)
+    return {measure: np.asarray(matrix) for measure, matrix in scores.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("measures", "dtw_normalise", "scan_bytes"))
+def operand_scores(
+    x: Operand,
+    y: Operand,
+    *,
+    measures: tuple[str, ...],
+    dtw_normalise: str = "none",
+    scan_bytes: int = pair_table.SCAN_BYTES,
+) -> dict[str, Float32[Array, "U V"]]:
+    """`frame_scores` in XLA of batches that are on a device already, as operands; nothing is fetched.
+
+    Args:
+      x: utterances of A, of the same form as y.
+      y: utterances of B.
+      measures: as in `frame_scores`.
+      dtw_normalise: as there.
+      scan_bytes: memory of the distances of one scan of DTW.
+    """
+    found = pair_table.scores(x, y, **_wanted(measures, dtw_normalise), scan_bytes=scan_bytes)
+    scores = _by_measure(found, x.used, y.used, measures, dtw_normalise)
+    return {measure: jnp.asarray(matrix) for measure, matrix in scores.items()}
+
+
+def _wanted(measures: Collection[str], dtw_normalise: str) -> dict[str, bool]:
     maxima = not {"seqsim", "precision", "recall"}.isdisjoint(measures)
-    per_cell = dtw_normalise == "path_length"
-    found = _computed(
-        implementation, x, n, y, m, maxima=maxima, with_dtw="dtw" in measures, per_cell=per_cell
-    )
-    precision, recall, cost = (np.asarray(scores) for scores in found)
+    return {
+        "maxima": maxima,
+        "with_dtw": "dtw" in measures,
+        "per_cell": dtw_normalise == "path_length",
+    }
+
+
+def _by_measure(
+    found: Iterable[Float[np.ndarray | Array, "U V"]],
+    n: Int[np.ndarray | Array, " U"],
+    m: Int[np.ndarray | Array, " V"],
+    measures: Collection[str],
+    dtw_normalise: str,
+) -> dict[str, Float[np.ndarray | Array, "U V"]]:
+    precision, recall, cost = found
     if dtw_normalise == "length_sum":
         cost = cost / (n[:, None] + m[None, :]).astype(np.float32)
     scores = {"precision": precision, "recall": recall, "dtw": cost}
     if "seqsim" in measures:
-        scores["seqsim"] = np.asarray(seqsim.f1(precision, recall))
+        scores["seqsim"] = seqsim.f1(precision, recall)
     return {measure: scores[measure] for measure in measures}
 
 
@@ -78,42 +120,28 @@ def _computed(
     **wanted: bool,
 ) -> Iterable[Float[np.ndarray | Array, "U V"]]:
     """Precision, recall and cost."""
-    if implementation == "xla":
-        return _xla_scores(x, n, y, m, **wanted)
+    if implementation.startswith("xla"):
+        dtype = x.dtype if x.dtype == y.dtype else np.dtype(np.float32)
+        form = operands.form_for(jax.default_backend(), dtype, implementation)
+        return _xla_scores(x.astype(dtype), n, y.astype(dtype), m, form=form, **wanted)
     from isogloss.kernels.cpu import frame_scores, packing  # noqa: PLC0415 Numba takes long to import
 
     form = packing.BYTES if implementation == "numba_int8" else packing.FLOATS
     return frame_scores.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
 
 
-@functools.partial(jax.jit, static_argnames=("maxima", "with_dtw", "per_cell"))
+@functools.partial(jax.jit, static_argnames=("form", "maxima", "with_dtw", "per_cell"))
 def _xla_scores(
     x: Float[Array, "U N D"],
     n: Int[Array, " U"],
     y: Float[Array, "V M D"],
     m: Int[Array, " V"],
     *,
-    maxima: bool,
-    with_dtw: bool,
-    per_cell: bool,
+    form: str,
+    **wanted: bool,
 ) -> tuple[Float[Array, "U V"], Float[Array, "U V"], Float[Array, "U V"]]:
-    score = functools.partial(_slab_scores, maxima, with_dtw, per_cell)
-    return seqsim.for_each_slab(score, x, n, y, m)
-
-
-def _slab_scores(
-    maxima: bool,
-    with_dtw: bool,
-    per_cell: bool,
-    c: Float[Array, "N V M"],
-    n: Int[Array, ""],
-    m: Int[Array, " V"],
-) -> tuple[Float[Array, " V"], Float[Array, " V"], Float[Array, " V"]]:
-    nothing = jnp.full(m.shape, jnp.nan, jnp.float32)
-    precision, recall = seqsim.maxima(c, n, m) if maxima else (nothing, nothing)
-    rows = jnp.broadcast_to(n, m.shape)
-    cost = dtw.lanes_cost(1 - c, rows, m, per_cell=per_cell) if with_dtw else nothing
-    return precision, recall, cost
+    left, right = (operands.operand(*side, None, form=form) for side in ((x, n), (y, m)))
+    return pair_table.scores(left, right, **wanted)
 
 
 def _check(

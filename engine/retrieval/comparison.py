@@ -3,7 +3,7 @@
 The scores are those of the grid job. The first call of a kernel compiles it, which takes seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -51,12 +51,8 @@ def compare(
     """
     measures = (measures,) if isinstance(measures, str) else measures
     choose(measures)
-    for name, value, choices in (
-        ("implementation", implementation, IMPLEMENTATIONS),
-        ("dtw_normalise", dtw_normalise, DTW_NORMALISATIONS),
-    ):
-        if value not in choices:
-            raise Refusal(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+    _check("implementation", implementation, IMPLEMENTATIONS)
+    _check("dtw_normalise", dtw_normalise, DTW_NORMALISATIONS)
     queries, candidates = _utterances(x, "x"), _utterances(y, "y")
     states = _common_states([*queries, *candidates])
     if implementation == "auto":
@@ -67,16 +63,23 @@ def compare(
     ]
     scores = [score(a, b, measures, implementation, dtw_normalise) for a, b in sides]
     axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
-    variables = {
-        name: (
-            tuple(axes),
-            np.stack([by_measure[name] for by_measure in scores]),
-            {"long_name": MEASURES[name].described, "units": "1"},
-        )
-        for name in measures
-    }
+    variables = {name: _variable(name, tuple(axes), scores) for name in measures}
     several = {"state": states != _NO_STATE, "a": isinstance(x, Sequence), "b": isinstance(y, Sequence)}
     return xr.Dataset(variables, axes).isel({axis: 0 for axis in axes if not several[axis]}, drop=True)
+
+
+def _check(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that isn't among the choices."""
+    if value not in choices:
+        raise Refusal(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def _variable(
+    measure: str, axes: tuple[str, ...], scores: Sequence[Mapping[str, Float32[np.ndarray, "U V"]]]
+) -> tuple[tuple[str, ...], Float32[np.ndarray, "S U V"], dict[str, str]]:
+    """Axes, values and attributes of a measure, from its scores by state."""
+    attributes = {"long_name": MEASURES[measure].described, "units": "1"}
+    return axes, np.stack([by_measure[measure] for by_measure in scores]), attributes
 
 
 def _utterances(given: Frames | Sequence[Frames], name: str) -> list[xr.DataArray]:

@@ -8,7 +8,7 @@ from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
-IMPLEMENTATIONS = ("auto", "xla", "numba", "numba_int8")
+IMPLEMENTATIONS = ("auto", "xla", "xla_bfloat16", "numba", "numba_int8")
 DTW_NORMALISATIONS = ("none", "length_sum", "path_length")
 _MEANINGS = "; ".join(f"{name}: {measure.described}" for name, measure in MEASURES.items())
 

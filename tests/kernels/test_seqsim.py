@@ -2,7 +2,6 @@
 
 import itertools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -26,6 +25,8 @@ def bound(frames, features):
 
 def of_rounding(implementation, xs, ys):
     """Error of a cosine that comes of rounding frames, by utterance of each side."""
+    if implementation == "xla_bfloat16":
+        return 2 * 2.0**-8  # of each of two frames, 2^-9 of its length, and of the length itself
     if implementation != "numba_int8":
         return 0
     e, f = (np.array([packing.rounding_error(frames) for frames in side]) for side in (xs, ys))
@@ -119,33 +120,6 @@ class TestEveryImplementation:
             alone = frame_maxima(x[u : u + 1], n[u : u + 1], y[v : v + 1], m[v : v + 1], implementation)
             for one, all_of_them in zip(alone, together, strict=True):
                 assert one[0, 0] == all_of_them[u, v]
-
-
-class TestXla:
-    def test_equals_frame_scores(self):
-        rng = np.random.default_rng(6)
-        x, n = padded([rng.standard_normal((k, D)).astype(np.float32) for k in (2, 5, 1)], N)
-        for ours, theirs in zip(seqsim.seqsim(x, n, x, n), frame_maxima(x, n, x, n, "xla"), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-
-    @pytest.mark.parametrize("bad", [-1, 0, N + 1])
-    def test_impossible_lengths_give_nan(self, bad):
-        x = np.ones((U, N, D), np.float32)
-        for scores in seqsim.seqsim(x, np.int32([bad, 2, 1]), x, np.int32([N, 1, 1])):
-            np.testing.assert_array_equal(np.isnan(scores), [[1] * 3, [0] * 3, [0] * 3])
-        for scores in seqsim.seqsim(x, np.int32([N, 1, 1]), x, np.int32([2, bad, 1])):
-            np.testing.assert_array_equal(np.isnan(scores), [[0, 1, 0]] * 3)
-
-    def test_never_holds_all_cosines(self):
-        """Memory is one slab: no value of the program has an axis of U beside N, V or blocks, M."""
-        users, size = 7, (7, 11, 3)
-        x = jax.ShapeDtypeStruct(size, np.float16)
-        y = jax.ShapeDtypeStruct((seqsim.BLOCK * 3, 13, 3), np.float16)
-        lengths = [jax.ShapeDtypeStruct((k.shape[0],), np.int32) for k in (x, y)]
-        text = seqsim.seqsim.lower(x, lengths[0], y, lengths[1]).as_text()
-        assert f"tensor<11x{seqsim.BLOCK}x13xf32>" in text
-        assert f"tensor<{users}x{seqsim.BLOCK * 3}x11x13" not in text
-        assert f"tensor<{users}x3x11x{seqsim.BLOCK}x13" not in text
 
 
 def test_reference_equals_speechbertscore():

@@ -1,0 +1,146 @@
+"""Scores of all pairs of two batches in XLA: the score of one pair, vmapped over B and mapped over A.
+
+`vmap` makes one large product of the products of a few utterances of A with a block of B's; loops go over the
+rest, because all cosines at once would fill any memory. The size of that product follows from the padded
+lengths alone, and what doesn't fill it is padded, so every product is of one shape: a pair has the same bits
+whatever else is in the batch. DTW runs once over as many utterances of A with a block as `scan_bytes` allow;
+its distances are written once, as it reads them: pairs side by side.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32
+
+from isogloss.kernels import dtw, operands, seqsim
+from isogloss.kernels.operands import Factor, Operand
+
+SCAN_BYTES = 1_000_000_000
+_BLOCK, _LONG = 32, 512  # utterances of B in a product of that many frames of A; of shorter ones more
+_PRODUCT_BYTES = 48_000_000  # of a product's cosines, what the cache of a large GPU holds
+_MOST_TOGETHER = 8  # utterances of A in a product
+_Scores = tuple[Float32[Array, "U V"], Float32[Array, "U V"], Float32[Array, "U V"]]
+
+
+def scores(
+    x: Operand, y: Operand, *, maxima: bool, with_dtw: bool, per_cell: bool, scan_bytes: int = SCAN_BYTES
+) -> _Scores:
+    """Precision, recall and DTW cost of every utterance of A with every one of B; NaN for those unwanted.
+
+    NaN where a length is out of range, because a traced value cannot raise, and where a frame in use is not
+    finite.
+
+    Args:
+      x: utterances of A.
+      y: utterances of B.
+      maxima: whether precision and recall are wanted.
+      with_dtw: whether costs are.
+      per_cell: whether a cost is divided by the number of cells of its path.
+      scan_bytes: memory for the distances of one scan; those of one product are always taken.
+    """
+    users, others = len(x.used), len(y.used)
+    size = sizes(users, x.inverse.shape[1], y.inverse.shape[1], scan_bytes if with_dtw else None)
+    left, right = _filled(operands.factor(x), size.scan), _filled(operands.factor(y), size.block)
+    chunks = _rows(_rows(left, size.together), size.scan // size.together)
+    blocks = _rows(right, size.block)
+    of_pair = functools.partial(_pair, maxima=maxima, with_dtw=with_dtw)
+    of_product = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 0, 2)), in_axes=(0, None))
+
+    def of_few(few: Factor, block: Factor) -> tuple[Array, Array, Array]:
+        zero = None if x.mean is None else jnp.zeros_like(x.mean)
+        return of_product(operands.without_means(few, zero, y.mean), block)
+
+    def of_block(rows: Factor, block: Factor) -> tuple[Array, Array, Array]:
+        block = operands.apart(lambda of_b: operands.without_means(of_b, y.mean, x.mean), block)
+        precision, recall, distances = jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
+        precision, recall = (p.reshape(size.scan, size.block) for p in (precision, recall))
+        if not with_dtw:
+            return precision, recall, jnp.full_like(precision, jnp.nan)
+        n, m = jnp.broadcast_arrays(rows.used.reshape(size.scan, 1), block.used[None, :])
+        return precision, recall, dtw.lanes_cost(_joined(distances), n, m, per_cell=per_cell)
+
+    def of_chunk(rows: Factor) -> tuple[Array, Array, Array]:
+        return jax.lax.map(lambda block: of_block(rows, block), blocks)
+
+    found = jax.lax.map(of_chunk, chunks)  # each (chunks, blocks, size.scan, size.block)
+    possible = _possible(x)[:, None] & _possible(y)[None, :]
+    precision, recall, cost = (
+        jnp.where(possible, _table(array)[:users, :others], jnp.nan) for array in found
+    )
+    return precision, recall, cost
+
+
+class Sizes(NamedTuple):
+    """Numbers of utterances.
+
+    Attributes:
+      together: of A in one product.
+      block: of B in one product.
+      scan: of A in one scan of DTW, with a block.
+    """
+
+    together: int
+    block: int
+    scan: int
+
+
+def sizes(users: int, rows: int, columns: int, scan_bytes: int | None) -> Sizes:
+    """How a table of pairs is divided; a product's size depends on padded lengths alone.
+
+    Args:
+      users: utterances of A.
+      rows: padded frames of A.
+      columns: padded frames of B.
+      scan_bytes: memory of a scan's distances; None takes all of A.
+    """
+    # The shorter, the more, so that a step of DTW has lanes for a large device: 64 of A with 32 of B and 512
+    # frames are a million. But no more than such short utterances of B are given at once.
+    widest = 2 if columns >= _LONG // 2 else 4
+    block = _BLOCK * min(widest, max(1, 1 << (-(-_LONG // rows) - 1).bit_length()))
+    pair = 4 * rows * columns
+    fit = max(1, min(_MOST_TOGETHER, _PRODUCT_BYTES // (pair * block)))
+    together = 1 << (fit.bit_length() - 1)
+    products = -(-users // together)
+    most = products if scan_bytes is None else max(1, scan_bytes // (pair * together * block))
+    scans = -(-products // most)
+    return Sizes(together, block, -(-products // scans) * together)  # scans of like size: little is padded
+
+
+def _pair(
+    x: Factor, y: Factor, *, maxima: bool, with_dtw: bool
+) -> tuple[Float32[Array, ""], Float32[Array, ""], Float32[Array, "N M"]]:
+    """Precision, recall and the distances of the frames of one pair of utterances."""
+    c = operands.cosines(x, y)
+    nothing = jnp.full((), jnp.nan, jnp.float32)
+    precision, recall = seqsim.maxima(c, x.used, y.used) if maxima else (nothing, nothing)
+    return precision, recall, 1 - c if with_dtw else jnp.zeros((0, 0), jnp.float32)
+
+
+def _filled(side: Factor, multiple: int) -> Factor:
+    """Side with utterances of one frame of zeros added, up to a multiple."""
+    missing = -len(side.used) % multiple
+    used = jnp.pad(side.used, (0, missing), constant_values=1)
+    padded = jax.tree.map(lambda a: jnp.pad(a, ((0, missing), *[(0, 0)] * (a.ndim - 1))), side)
+    return padded._replace(used=used)
+
+
+def _rows(side: Factor, count: int) -> Factor:
+    return jax.tree.map(lambda array: array.reshape(-1, count, *array.shape[1:]), side)
+
+
+def _joined(array: Float32[Array, "K U N M V"]) -> Float32[Array, "W N M V"]:
+    return array.reshape(-1, *array.shape[2:])
+
+
+def _table(array: Float32[Array, "C B U V"]) -> Float32[Array, "X Y"]:
+    return array.swapaxes(1, 2).reshape(array.shape[0] * array.shape[2], -1)
+
+
+def _possible(side: Operand) -> Bool[Array, " U"]:
+    """Utterances whose length is in range and whose frames in use are finite."""
+    longest = side.inverse.shape[1]
+    used = jnp.arange(longest)[None, :] < side.used[:, None]
+    # Asked of the frames, because maxima lose NaN where compilers order numbers as if there were none.
+    return (side.used >= 1) & (side.used <= longest) & ~(jnp.isnan(side.inverse) & used).any(axis=1)
