@@ -40,8 +40,8 @@ def scores(
       per_cell: whether a cost is divided by the number of cells of its path.
       scan_bytes: memory for the distances of one scan; those of one product are always taken.
     """
-    users, others = len(x.used), len(y.used)
-    size = sizes(users, x.inverse.shape[1], y.inverse.shape[1], scan_bytes if with_dtw else None)
+    frames = x.inverse.shape[1], y.inverse.shape[1]
+    size = sizes(len(x.used), *frames, scan_bytes if with_dtw else None)
     left, right = _filled(operands.factor(x), size.scan), _filled(operands.factor(y), size.block)
     chunks = _rows(_rows(left, size.together), size.scan // size.together)
     blocks = _rows(right, size.block)
@@ -66,9 +66,7 @@ def scores(
 
     found = jax.lax.map(of_chunk, chunks)  # each (chunks, blocks, size.scan, size.block)
     possible = _possible(x)[:, None] & _possible(y)[None, :]
-    precision, recall, cost = (
-        jnp.where(possible, _table(array)[:users, :others], jnp.nan) for array in found
-    )
+    precision, recall, cost = (_table(array, possible) for array in found)
     return precision, recall, cost
 
 
@@ -134,8 +132,10 @@ def _joined(array: Float32[Array, "K U N M V"]) -> Float32[Array, "W N M V"]:
     return array.reshape(-1, *array.shape[2:])
 
 
-def _table(array: Float32[Array, "C B U V"]) -> Float32[Array, "X Y"]:
-    return array.swapaxes(1, 2).reshape(array.shape[0] * array.shape[2], -1)
+def _table(array: Float32[Array, "C B X Y"], possible: Bool[Array, "U V"]) -> Float32[Array, "U V"]:
+    """Rows of A and columns of B, without what fills chunks and blocks; NaN where impossible."""
+    rows = array.swapaxes(1, 2).reshape(array.shape[0] * array.shape[2], -1)
+    return jnp.where(possible, rows[: possible.shape[0], : possible.shape[1]], jnp.nan)
 
 
 def _possible(side: Operand) -> Bool[Array, " U"]:
