@@ -166,6 +166,7 @@ def _parsed(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _quiet_libraries() -> None:
-    logging.getLogger("jax").setLevel(logging.WARNING)  # it logs its search for TPUs
+    for name in ("jax", "absl"):  # jax logs its search for TPUs, Orbax every checkpoint's stages by absl
+        logging.getLogger(name).setLevel(logging.WARNING)
     log = logging.getLogger("isogloss")
     log.setLevel(min(logging.INFO, logging.getLogger().level))

@@ -27,6 +27,7 @@ from isogloss.engine.retrieval import (
 )
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import zarr_group
+from isogloss.engine.training import tuned_model
 from isogloss.engine.transcription import summary, transcript_table
 from isogloss.jobs import __main__ as command
 
@@ -121,6 +122,7 @@ def test_links_lead_somewhere():
         *report_schemas(),
         ("transcribe", "transcripts.parquet", transcript_table.SCHEMA),
         ("transcribe", "summary.parquet", summary.SCHEMA),
+        ("tune", "steps.parquet", tuned_model.STEPS),
         ("align", "words.parquet", word_tables.WORDS),
         ("align", "utterances.parquet", word_tables.UTTERANCES),
         ("interpret", "word_pairs.parquet", tables.WORD_PAIRS),

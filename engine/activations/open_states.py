@@ -163,7 +163,7 @@ def _silence(
 
 def check_model(store: LanguageStore, checkpoint: Checkpoint) -> None:
     """Refuse a store of another model."""
-    given = store.attributes | {"model": checkpoint.name, "weights_sha256": checkpoint.sha256}
+    given = store.attributes | {"model": checkpoint.name, "weights_sha256": checkpoint.states_sha256}
     if lines := state_origin.differences(store.attributes, given, ("stored", "--model")):
         raise Refusal(
             f"{store.path}: made by another model{lines}\n"

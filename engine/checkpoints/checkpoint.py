@@ -19,6 +19,7 @@ from isogloss.engine.checkpoints import ctranslate2, huggingface, openai_pickle,
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime.refusal import Refusal
 
+ENCODER = "encoder."
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 FORMATS = (
     "a Hugging Face folder (config.json, model.safetensors), a CTranslate2 folder (model.bin), "
@@ -63,6 +64,26 @@ class Checkpoint:
                 # Into one digest: the hash of a model in shards is that of its bytes in order.
                 hashlib.file_digest(stream, lambda: digest)
         return digest.hexdigest()
+
+    @functools.cached_property
+    def encoder_sha256(self) -> str:
+        """Hash of the encoder's numbers, in float32 and in the order of use, whatever the file's format."""
+        digest = hashlib.sha256()
+        for name in self.weights.tensors:
+            if name.startswith(ENCODER):
+                digest.update(self.read(name).tobytes())
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def states_sha256(self) -> str:
+        """Hash that stores of this encoder's states name: `sha256`, or that of the encoder's model.
+
+        A decoder that was trained from a store leaves the encoder as it was, so the store is its own too.
+        """
+        origin = self.weights.encoder_of
+        if origin is not None and origin.encoder_sha256 == self.encoder_sha256:
+            return origin.weights_sha256
+        return self.sha256
 
 
 def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:

@@ -18,7 +18,7 @@ from huggingface_hub import errors
 from jaxtyping import Float32
 
 from isogloss.engine.checkpoints import dimensions, stored_tensors
-from isogloss.engine.checkpoints.stored_tensors import LazyTensor
+from isogloss.engine.checkpoints.stored_tensors import EncoderOrigin, LazyTensor
 from isogloss.engine.runtime.refusal import Refusal
 
 SINGLE = "model.safetensors"
@@ -27,6 +27,7 @@ FETCHED = ["config.json", "generation_config.json", SINGLE, INDEX, "model-*-of-*
 PREFIX = "model."
 TIED = "proj_out.weight"  # a copy of the token embedding
 DTYPES = ("F32", "F16", "BF16")
+ORIGIN = ("isogloss_encoder_of", "isogloss_encoder_sha256")  # in the file's metadata, see EncoderOrigin
 KEYS = {
     "mels": "num_mel_bins",
     "features": "d_model",
@@ -48,6 +49,11 @@ class SafeTensor(LazyTensor):
         """Tensor in float32, row-major."""
         with _opened(self.file) as opened:
             return np.ascontiguousarray(opened.get_tensor(self.name), np.float32).reshape(self.shape)
+
+    def stored(self) -> np.ndarray:
+        """Tensor in its own format."""
+        with _opened(self.file) as opened:
+            return np.ascontiguousarray(opened.get_tensor(self.name)).reshape(self.shape)
 
 
 def local_path(name: str) -> pathlib.Path | None:
@@ -127,7 +133,17 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
         tensors={name: found[prefix + name] for name in shapes},
         files=files,
         alignment_heads=stored_tensors.read_alignment_heads(folder / "generation_config.json"),
+        encoder_of=_encoder_of(files[0]),
     )
+
+
+def _encoder_of(file: pathlib.Path) -> EncoderOrigin | None:
+    with _opened(file) as opened:
+        noted = opened.metadata() or {}
+    if not all(key in noted for key in ORIGIN):
+        return None
+    weights, encoder = (noted[key] for key in ORIGIN)
+    return EncoderOrigin(weights_sha256=weights, encoder_sha256=encoder)
 
 
 def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:

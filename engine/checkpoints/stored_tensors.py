@@ -39,6 +39,10 @@ class LazyTensor(abc.ABC):
     def values(self) -> Float32[np.ndarray, "..."]:
         """Tensor in float32, row-major, finite or not."""
 
+    @abc.abstractmethod
+    def stored(self) -> np.ndarray:
+        """Tensor as the file has it, row-major; a quantised one in float32."""
+
     def read(self) -> Float32[np.ndarray, "..."]:
         """Tensor in float32, row-major; Refusal if it is truncated or not finite."""
         values = self.values()
@@ -97,6 +101,12 @@ class StoredTensor(LazyTensor):
                 values /= scale.reshape(scale.shape + (1,) * (values.ndim - scale.ndim))
         return values
 
+    def stored(self) -> np.ndarray:
+        """Tensor in its own format, a quantised one in float32."""
+        values = self.values()
+        # float32 holds every number of the shorter formats, so this way back changes no bit.
+        return values if self.scale is not None else values.astype(self.dtype)
+
     @property
     def span(self) -> int:
         """Count of numbers in the file from the tensor's first to its last, both included."""
@@ -116,12 +126,27 @@ class Weights:
       files: the files that hold them, sorted by name.
       alignment_heads: (layer, head) of the decoder's cross-attention heads that follow the words; None if the
         checkpoint doesn't list them.
+      encoder_of: model whose encoder this one has, if its file says so.
     """
 
     dimensions: Dimensions
     tensors: Mapping[str, LazyTensor]
     files: tuple[pathlib.Path, ...]
     alignment_heads: tuple[tuple[int, int], ...] | None = None
+    encoder_of: "EncoderOrigin | None" = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderOrigin:
+    """Model whose encoder a checkpoint has kept, while its decoder was trained.
+
+    Attributes:
+      weights_sha256: hash of that model's files, which activation stores name.
+      encoder_sha256: hash of its encoder's tensors, by which the claim is checked.
+    """
+
+    weights_sha256: str
+    encoder_sha256: str
 
 
 def truncated(file: pathlib.Path, what: str) -> Refusal:

@@ -7,6 +7,7 @@ program of one shape, so a row's result doesn't depend on its position or on the
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from flax import nnx
 
 from isogloss.engine.runtime.refusal import Refusal
 
+Tree = Any  # of arrays: nested dicts, tuples and lists
 Program = Callable[..., tuple[jax.Array, ...]]
 """`program(parameters, *arrays) -> arrays`; every array holds the rows of one step on one device."""
 
@@ -65,6 +67,87 @@ class Replicas:
         # pmap maps over the second argument only, so the parameters are broadcast, once and for all programs.
         replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
         self.parameters = replicate(parameters, np.arange(len(self.devices)))
+
+
+AXIS = "devices"
+"""Name of the axis along which programs of a Lockstep sum."""
+
+
+class Lockstep:
+    """State that is equal on all devices of this host, and programs that change or measure it together.
+
+    A program is `program(state, constants, rows)`: rows are divided among the devices, and the program sums
+    along AXIS what must be equal everywhere.
+    """
+
+    def __init__(self, state: Tree, constants: Tree, devices: int | None = None) -> None:
+        """Copy `state` and `constants`, trees of arrays, to the first `devices`, all by default."""
+        self.devices = tuple(jax.local_devices()[:devices])
+        self._replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
+        self._state = self._copied(state)
+        self._constants = self._copied(constants)
+
+    def _copied(self, tree: Tree) -> Tree:
+        return self._replicate(tree, np.arange(len(self.devices)))
+
+    def replace(self, state: Tree) -> None:
+        """Put another state in place of the present one."""
+        self._state = self._copied(state)
+
+    def stepping(self, program: Callable[..., tuple[Tree, Tree]]) -> Callable[[Tree], Tree]:
+        """Function of rows that advances the state by one step and returns the program's figures.
+
+        The program returns the next state and the figures, which are arrays on the devices, see `first`.
+        """
+        # The old state's memory is used for the new one.
+        mapped = jax.pmap(program, axis_name=AXIS, devices=self.devices, donate_argnums=(0,))
+
+        def advance(rows: Tree) -> Tree:
+            self._state, figures = mapped(self._state, self._constants, self._split(rows))
+            return figures
+
+        return advance
+
+    def measuring(self, program: Callable[..., Tree]) -> Callable[[Tree], Tree]:
+        """Function of rows that returns the program's figures and leaves the state as it is."""
+        mapped = jax.pmap(program, axis_name=AXIS, devices=self.devices)
+        return lambda rows: mapped(self._state, self._constants, self._split(rows))
+
+    def _split(self, rows: Tree) -> Tree:
+        count = len(self.devices)
+        return jax.tree.map(lambda a: np.asarray(a).reshape(count, len(a) // count, *a.shape[1:]), rows)
+
+    def state(self) -> Tree:
+        """The state, on the host."""
+        return first(self._state)
+
+
+def first(tree: Tree) -> Tree:
+    """Values that are equal on all devices, on the host: those of the first; waits for them."""
+    # Indexing a sharded array would gather it; the copy frees the device's memory for the next step.
+    return jax.tree.map(lambda a: np.array(a.addressable_shards[0].data)[0], tree)
+
+
+def step_cost(
+    program: Callable[..., Tree], state: Tree, constants: Tree, rows: Tree
+) -> tuple[float, int | None]:
+    """Seconds that a program of a Lockstep takes to compile, and bytes that it takes on a device.
+
+    Arguments are trees of shapes, `rows` those of one device; nothing is allocated. Bytes are None where the
+    compiler doesn't tell them.
+    """
+    found = jax.local_devices()
+    stacked = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((len(found), *leaf.shape), leaf.dtype), (state, constants, rows)
+    )
+    start = time.perf_counter()
+    mapped = jax.pmap(program, axis_name=AXIS, devices=found, donate_argnums=(0,))
+    made = mapped.lower(*stacked).compile().memory_analysis()
+    seconds = time.perf_counter() - start
+    if made is None:
+        return seconds, None
+    used = made.argument_size_in_bytes + made.output_size_in_bytes + made.temp_size_in_bytes
+    return seconds, int(used - made.alias_size_in_bytes)
 
 
 class DataParallel:

@@ -61,7 +61,7 @@ class Progress:
             total=total, initial=total - self._todo, desc=what, unit=f" {unit}", dynamic_ncols=True,
             disable=not terminal,
         )  # fmt: skip
-        self._lines = not terminal
+        self._lines, self._note = not terminal, ""
 
     def advance(self, *, stored: bool = True) -> None:
         """Count one unit as finished; `stored` unless it failed, or `store` counts it."""
@@ -75,7 +75,13 @@ class Progress:
             rate = self._done / max(now - self._start, 1e-9)
             left = (self._todo - self._done) / rate
             counts = f"{self._total - self._todo + self._done}/{self._total} {self._unit}"
-            _LOG.info("%s: %s, %.2f/s, %.0f s left", self._what, counts, rate, left)
+            note = f", {self._note}" if self._note else ""
+            _LOG.info("%s: %s, %.2f/s, %.0f s left%s", self._what, counts, rate, left, note)
+
+    def note(self, text: str) -> None:
+        """Show a text beside the counts, until another replaces it."""
+        self._note = text
+        self._bar.set_postfix_str(text, refresh=False)
 
     def store(self, units: int = 1) -> None:
         """Count units as stored; any thread may call it."""

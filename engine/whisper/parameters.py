@@ -96,6 +96,19 @@ def _flax_layout(tensor: Float[np.ndarray, "..."], name: str) -> Float[np.ndarra
     return tensor if tensor.ndim == 1 or ".embed_" in name else tensor.T
 
 
+def tensors(
+    values: Mapping[Path, Float[np.ndarray, "..."]], table: Mapping[Path, str]
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Tensors by canonical name in a checkpoint's layout, from Flax parameters by path."""
+    found: dict[str, np.ndarray] = {}
+    for path, value in values.items():
+        name = tensor_name(path, table)
+        rows = {name.format(layer): row for layer, row in enumerate(value)} if "{}" in name else {name: value}
+        # Reversing all axes is its own inverse.
+        found |= {each: np.ascontiguousarray(_flax_layout(row, name)) for each, row in rows.items()}
+    return found
+
+
 def cast(state: nnx.State, dtype: np.dtype) -> nnx.State:
     """Factors of products in the compute dtype, so that no step casts them; the rest in float32."""
     return nnx.from_flat_state(

@@ -1,0 +1,143 @@
+"""One step of training, as a program that all devices run together, and the measurement of the loss.
+
+AdamW (Loshchilov and Hutter, arXiv 1711.05101) after clipping the gradient to norm 1; the learning rate rises
+linearly and falls as half a cosine. Gradients of the devices' rows are summed and divided by the tokens of
+the whole batch, so the number of devices changes the order of additions only.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from isogloss.engine.runtime.devices import AXIS
+from isogloss.engine.training import loss
+from isogloss.engine.training.loss import TaughtRows
+from isogloss.engine.training.trainable import DOWN, UP, Trainable, Values
+
+CLIP = 1.0
+
+
+class TrainingState(NamedTuple):
+    """All that a step changes."""
+
+    trained: Values
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+
+
+class Constants(NamedTuple):
+    """All that no step changes; without a penalty that needs them, `start` and `fisher` are empty."""
+
+    frozen: Values
+    start: Values
+    fisher: Values
+
+
+class StepFigures(NamedTuple):
+    """Figures of a step, before it changed the parameters."""
+
+    loss: Float[Array, ""]  # nats per token of the batch
+    penalty: Float[Array, ""]  # that is added to the loss
+    gradient_norm: Float[Array, ""]  # before clipping
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Course of a run.
+
+    Attributes:
+      steps: of the run.
+      warmup: steps in which the learning rate rises from 0.
+      learning_rate: largest.
+      weight_decay: of matrices.
+      ewc: factor of the penalty that the Fisher information weighs; 0 is none.
+      anchor: factor of the unweighted penalty; 0 is none.
+    """
+
+    steps: int
+    warmup: int
+    learning_rate: float
+    weight_decay: float
+    ewc: float
+    anchor: float
+
+    def rate(self, step: ArrayLike) -> Float[Array, ""]:
+        """Learning rate of a step, from 0; neither the first nor the last has rate 0."""
+        at = jnp.asarray(step, jnp.float32)
+        rise = (at + 1) / (self.warmup + 1)
+        fall = 0.5 * (1 + jnp.cos(jnp.pi * (at - self.warmup) / max(1, self.steps - self.warmup)))
+        return self.learning_rate * jnp.where(at < self.warmup, rise, fall)
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """AdamW with clipping; biases, norms, positions and embedding don't decay."""
+        return optax.chain(
+            optax.clip_by_global_norm(CLIP),
+            optax.adamw(self.rate, weight_decay=self.weight_decay, mask=_decays),
+        )
+
+
+def _decays(trained: Values) -> dict[str, bool]:
+    return {path: path.endswith(("kernel", DOWN, UP)) for path in trained}
+
+
+def training_step(
+    parts: Trainable, schedule: Schedule
+) -> Callable[[TrainingState, Constants, TaughtRows], tuple[TrainingState, StepFigures]]:
+    """Program of one step; a penalty of factor 0 isn't in it."""
+    optimizer = schedule.optimizer()
+
+    def step(
+        state: TrainingState, constants: Constants, rows: TaughtRows
+    ) -> tuple[TrainingState, StepFigures]:
+        count = jax.lax.psum(rows.weights.sum(), AXIS)
+
+        def share(trained: Values) -> Float[Array, ""]:
+            total, _ = loss.row_losses(parts.decoder(trained, constants.frozen), rows)
+            return total.sum() / count
+
+        value, gradient = jax.value_and_grad(share)(state.trained)
+        value, gradient = jax.lax.psum((value, gradient), AXIS)
+        penalty = jnp.zeros((), jnp.float32)
+        if schedule.ewc or schedule.anchor:
+            penalty, pull = jax.value_and_grad(_penalty)(state.trained, constants, schedule)
+            gradient = jax.tree.map(jnp.add, gradient, pull)
+        figures = StepFigures(
+            value,
+            penalty,
+            jnp.sqrt(jax.tree.reduce(jnp.add, jax.tree.map(lambda g: jnp.sum(g * g), gradient))),
+        )
+        with jax.numpy_dtype_promotion("standard"):  # Optax multiplies floats by its count of steps
+            change, moments = optimizer.update(gradient, state.optimizer, state.trained)
+        trained: Values = jax.tree.map(jnp.add, state.trained, change)
+        return TrainingState(trained, moments, state.step + 1), figures
+
+    return step
+
+
+def _penalty(trained: Values, constants: Constants, schedule: Schedule) -> Float[Array, ""]:
+    total = jnp.zeros((), jnp.float32)
+    if schedule.ewc:
+        total += schedule.ewc * loss.quadratic(trained, constants.start, constants.fisher)
+    if schedule.anchor:
+        total += schedule.anchor * loss.quadratic(trained, constants.start)
+    return total
+
+
+def measurement(
+    parts: Trainable,
+) -> Callable[[TrainingState, Constants, TaughtRows], tuple[Float[Array, ""], Float[Array, ""]]]:
+    """Program that returns the negative log-likelihood of a batch in nats, and its number of tokens."""
+
+    def measure(
+        state: TrainingState, constants: Constants, rows: TaughtRows
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        total, count = loss.row_losses(parts.decoder(state.trained, constants.frozen), rows)
+        return jax.lax.psum((total.sum(), count.sum()), AXIS)
+
+    return measure

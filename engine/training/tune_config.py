@@ -1,0 +1,114 @@
+"""Options of the tune job."""
+
+import dataclasses
+import pathlib
+from typing import Literal
+
+from isogloss.engine.runtime.options import JobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.place import Place
+from isogloss.engine.runtime.refusal import Refusal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuneConfig(JobConfig):
+    """Options of the tune job; each field's help is in its definition."""
+
+    store: Place = option("Folder or bucket path of activation stores.")
+    model: str = option("Whisper checkpoint that the store was made with: hub id, folder or OpenAI .pt file.")
+    source: str = option("Language of the speech, by its code in the store.")
+    target: str = option("Language of the texts: its code in the store or in --texts.")
+    out: pathlib.Path = option("Folder to write to: a model in Hugging Face's layout, and how it came about.")
+    texts: pathlib.Path | None = option(
+        "Table of texts (columns language, sentence, text, target_language; tabs between them); without it "
+        "the transcriptions of a sentence in the target language.",
+        None,
+    )
+    revision: str | None = option("Commit, tag or branch of a hub id.", None)
+    tokenizer: str | None = option(
+        "Folder or hub id that holds the tokenizer; by default the model's own.", None
+    )
+    task: Literal["translate", "transcribe"] = option("Task token of the prompt.", "translate")
+    language_token: Literal["target", "source"] = option(
+        "Language token of the prompt: that of the text (Hugging Face's convention) or of the speech.",
+        "target",
+    )
+    stand_in: tuple[str, ...] = option(
+        "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
+    )
+    state: str = option("Encoder state that enters the decoder: one of 1,...,final.", "final")
+    exit_norm: bool = option("Whether another state than final passes the encoder's final LayerNorm.", True)
+    window: int = option(
+        "Frames that the decoder sees, speech and silence; 0: the model's whole window.", 0, minimum=0
+    )
+    train: str = option(
+        "What is trained: decoder, cross (its cross-attention) or lora:R (rank R).", "decoder"
+    )
+    steps: int = option("Steps; 0: as many as pass twice through the training sentences.", 0, minimum=0)
+    batch: int = option("Rows of a step, on all devices together.", 8, minimum=1)
+    learning_rate: float = option("Largest learning rate.", 1e-5, minimum=0)
+    warmup: int | None = option(
+        "Steps of linear warm-up before the cosine; a tenth of --steps by default.", None
+    )
+    weight_decay: float = option("Decoupled weight decay of matrices, as in AdamW.", 0.01, minimum=0)
+    ewc: float = option("Lambda of elastic weight consolidation; 0: none.", 0.0, minimum=0)
+    ewc_tasks: tuple[str, ...] = option("Old tasks that it protects, SPEECH-TEXT,...: fr-en,en-en.", ())
+    fisher: Literal["model", "labels"] = option(
+        "Labels of the Fisher information: drawn from the model, or the texts.", "model"
+    )
+    fisher_examples: int = option("Most examples of an old task for its Fisher information.", 200, minimum=1)
+    anchor: float = option("Factor of half the squared distance from the start; 0: none.", 0.0, minimum=0)
+    replay: tuple[str, ...] = option(
+        "Old tasks whose examples are mixed in, SPEECH-TEXT,...: fr-en,en-en.", ()
+    )
+    replay_share: float = option("Share of a batch's rows that are of old tasks.", 0.25, minimum=0)
+    average: tuple[str, ...] = option(
+        "Share of the start in the weights that are written, 0 to 1; further shares give a folder each, "
+        "OUT/average-SHARE.",
+        ("0",),
+    )
+    dev_share: float = option("Share of the sentences that are held out.", 0.1, minimum=0)
+    dev_steps: int = option("Steps between two measurements of the dev loss; 0: ten in a run.", 0, minimum=0)
+    checkpoint_steps: int = option(
+        "Steps between two checkpoints, from which a killed run goes on.", 50, minimum=1
+    )
+    compute: Literal["auto", "float32", "bfloat16"] = option(
+        "Number format of products; auto: float32 on CPU, else bfloat16.", "auto"
+    )
+    seed: int = option("Seed of the split, of the order of batches and of all that is drawn.", 0, minimum=0)
+    compilation_cache: pathlib.Path | None = compilation_cache_option()
+
+    def __post_init__(self) -> None:
+        """Refuse options that don't go together.
+
+        Raises:
+          Refusal: the options and the rule.
+        """
+        super().__post_init__()
+        if (self.ewc > 0) != bool(self.ewc_tasks):
+            raise Refusal("--ewc and --ewc_tasks belong together: give both, or neither")
+        for name in ("dev_share", "replay_share"):
+            if getattr(self, name) >= 1:
+                raise Refusal(f"--{name} must be less than 1, got {getattr(self, name)}")
+        if self.warmup is not None and self.warmup < 0:
+            raise Refusal(f"--warmup must be at least 0, got {self.warmup}")
+        self.shares  # noqa: B018 (making them checks them)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of the start in the weights that are written, the first in OUT itself.
+
+        Raises:
+          Refusal: one isn't a number from 0 to 1.
+        """
+        try:
+            shares = tuple(map(float, self.average))
+        except ValueError:
+            shares = ()
+        if not shares or not all(0 <= share <= 1 for share in shares):
+            raise Refusal(f"--average takes numbers from 0 to 1, as in 0,0.5; got {','.join(self.average)!r}")
+        return shares
+
+    @property
+    def vocabulary_source(self) -> tuple[str, str | None]:
+        """Place of the tokenizer, and its revision, which is the model's only where they come together."""
+        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)

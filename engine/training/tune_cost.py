@@ -1,0 +1,57 @@
+"""Estimated cost of a run: steps, FLOPs, memory of a device, time on this machine with that of compiling."""
+
+import jax
+import jax.numpy as jnp
+
+from isogloss.engine.decoding import decoder_cost
+from isogloss.engine.runtime import devices, shards
+from isogloss.engine.runtime.devices import Tree
+from isogloss.engine.training.trainable import Trainable
+from isogloss.engine.training.training_step import Constants, TrainingState, training_step
+from isogloss.engine.training.tune_input import TuneInput
+
+_PASSES = 3  # forward, and backward to activations and to parameters
+_SAMPLED = 50  # batches whose padded length stands for all
+_SHARE_OF_PEAK = 0.4  # of a dense product's speed that a step reaches
+
+
+def plan(given: TuneInput, done: int) -> dict[str, int | float]:
+    """Steps to do, their examples and FLOPs, and the bytes that the folder will take."""
+    left = given.schedule.steps - done
+    sizes, rows = given.checkpoint.dimensions, given.mixture.rows
+    seen = [given.reader.tokens(given.mixture.batch(step)) for step in range(min(_SAMPLED, left))]
+    tokens = round(sum(seen) / max(1, len(seen)))
+    forward = decoder_cost.flops(sizes, given.reader.window, tokens)
+    old = sum(len(found) for found in given.old.values())
+    weights = decoder_cost.resident_bytes(sizes, "float32")
+    return {
+        "steps": left,
+        "examples": left * rows,
+        "training_examples": len(given.mixture.new),
+        "dev_examples": len(given.dev),
+        "fisher_examples": old if not done else 0,
+        "step_flops": int(_PASSES * rows * forward),
+        "flops": int(_PASSES * (left * rows + (0 if done else old)) * forward),
+        "bytes": 8 * weights,
+    }
+
+
+def here(
+    given: TuneInput, parts: Trainable, state: TrainingState, constants: Constants, rows: Tree, flops: float
+) -> dict[str, int | float]:
+    """Memory and time on this machine: the step is compiled, nothing is run but a product whose speed counts.
+
+    `rows` are those of one device, of the longest texts.
+    """
+    shapes = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.asarray(a).dtype), (state, constants, rows)
+    )
+    compiling, memory = devices.step_cost(training_step(parts, given.schedule), *shapes)
+    speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
+    training = flops / (_SHARE_OF_PEAK * speed)
+    found: dict[str, int | float] = {
+        "peak_flops_per_second": speed,
+        "compiling_seconds": round(compiling, 1),
+        "estimated_seconds": round(compiling + training, 1),
+    }
+    return found if memory is None else {"memory_bytes": memory, **found}

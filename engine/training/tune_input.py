@@ -1,0 +1,229 @@
+"""Input of the tune job, opened and checked before anything is computed: model, states, examples, split."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from isogloss.engine.activations import activation_store, open_states, state_source
+from isogloss.engine.activations.state_source import StateSource
+from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.decoding import language_token
+from isogloss.engine.runtime import json_values, options
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.training import examples, sentence_split, trainable
+from isogloss.engine.training.batches import Mixture, RowReader
+from isogloss.engine.training.examples import Example, ExampleReader, Pair
+from isogloss.engine.training.sentence_split import GRAM, Split
+from isogloss.engine.training.training_step import Schedule
+from isogloss.engine.training.tune_config import TuneConfig
+from isogloss.engine.whisper import encoder_program
+from isogloss.engine.whisper.encoder_program import Precision
+from isogloss.engine.whisper.tokenizer import Tokens
+
+_LOG = logging.getLogger(__name__)
+_PASSES = 2  # through the training sentences, where --steps doesn't say
+_OF_A_RUN = (
+    "average",
+    "checkpoint_steps",
+    "compilation_cache",
+    "dry_run",
+    "revision",
+    "store",
+    "out",
+    "texts",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuneInput:
+    """All that a run needs.
+
+    Attributes:
+      checkpoint: the model at the start.
+      vocabulary: its tokenizer.
+      precision: of the computation.
+      split: training and held-out sentences.
+      mixture: examples of training.
+      dev: held-out examples of the new task.
+      old: training examples of the tasks that EWC protects.
+      reader: of their arrays.
+      schedule: course of the run.
+      settings: all that the result depends on, and names for people.
+    """
+
+    checkpoint: Checkpoint
+    vocabulary: Tokens
+    precision: Precision
+    split: Split
+    mixture: Mixture
+    dev: Sequence[Example]
+    old: Mapping[str, Sequence[Example]]
+    reader: RowReader
+    schedule: Schedule
+    settings: Mapping[str, Json]
+
+
+def open_input(config: TuneConfig) -> TuneInput:
+    """Input that the options name.
+
+    Raises:
+      Refusal: an option, the model, the store or a table can't be used.
+    """
+    trainable.rank(config.train)
+    checkpoint = load_checkpoint(config.model, config.revision)
+    vocabulary, sizes = Tokens.load(*config.vocabulary_source), checkpoint.dimensions
+    texts = examples.read_texts(config.texts) if config.texts else {}
+    made = ExampleReader(
+        store=config.store,
+        texts=texts,
+        vocabulary=vocabulary,
+        room=sizes.text_positions,
+        stand_in=language_token.parse(config.stand_in),
+    )
+    new = made.new_task(Pair(source=config.source, target=config.target), config.task, config.language_token)
+    stored = activation_store.languages(config.store)
+    named = dict.fromkeys((*config.ewc_tasks, *config.replay))
+    old = {name: made.old_task(examples.pair(name, stored)) for name in named}
+    split = _split([new, *old.values()], config)
+    training = [example for example in new if example.sentence not in split.dev]
+    known = {name: [e for e in found if e.sentence not in split.dev] for name, found in old.items()}
+    if empty := [name for name, left in {"the new task": training, **known}.items() if not left]:
+        raise Refusal(f"no training sentence is left for {', '.join(empty)}. Remedy: a smaller --dev_share")
+    replayed = round(config.batch * config.replay_share) if config.replay else 0
+    if config.replay and not 0 < replayed < config.batch:
+        raise Refusal(
+            f"--replay_share={config.replay_share} of --batch={config.batch} rows leaves the old or the new "
+            "tasks without a row. Remedy: another share, or a larger batch"
+        )
+    mixture = Mixture(
+        new=training,
+        old=[example for name in config.replay for example in known[name]],
+        rows=config.batch,
+        replayed=replayed,
+        seed=config.seed,
+    )
+    precision = encoder_program.precision_for(jax.default_backend(), config.compute)
+    languages = {example.language for found in (new, *old.values()) for example in found}
+    source = open_states.open_store(
+        config.store,
+        checkpoint,
+        [config.state],
+        languages=sorted(languages),
+        silence=True,
+        compute=config.compute,
+    )
+    reader = _reader(config, checkpoint, vocabulary, source)
+    _warn_of_cut_speech([*training, *mixture.old], reader.window)
+    schedule = _schedule(config, mixture)
+    return TuneInput(
+        checkpoint=checkpoint,
+        vocabulary=vocabulary,
+        precision=precision,
+        split=split,
+        mixture=mixture,
+        dev=[example for example in new if example.sentence in split.dev],
+        old={name: known[name] for name in config.ewc_tasks},
+        reader=reader,
+        schedule=schedule,
+        settings=_settings(config, checkpoint, vocabulary, source, [new, *old.values()], schedule, precision),
+    )
+
+
+def _split(found: Sequence[Sequence[Example]], config: TuneConfig) -> Split:
+    """Split of all sentences; what is known of one is its text in every task and its transcriptions."""
+    texts: dict[str, set[tuple[str, str]]] = {example.sentence: set() for example in found[0]}
+    for task in found:
+        for example in task:
+            if example.sentence in texts:  # a sentence of old tasks alone is never held out
+                texts[example.sentence] |= {
+                    (config.target if task is found[0] else "en", example.text),
+                    (example.language, example.transcription),
+                }
+    split = sentence_split.split(texts, config.dev_share, config.seed)
+    shares = ", ".join(f"{n}: {share:.0%}" for n, share in enumerate(split.overlap, 1))
+    _LOG.info(
+        "%d of %d sentences are held out, in %d of %d clusters that share no %d-gram; training has of their "
+        "n-grams %s",
+        len(split.dev),
+        len(texts),
+        len({split.cluster[sentence] for sentence in split.dev}),
+        len(set(split.cluster.values())),
+        GRAM,
+        shares if split.dev else "none",
+    )
+    if config.dev_share and not split.dev:
+        _LOG.warning(
+            "no cluster is as small as --dev_share=%g of the sentences: nothing is held out", config.dev_share
+        )
+    return split
+
+
+def _reader(config: TuneConfig, checkpoint: Checkpoint, vocabulary: Tokens, source: StateSource) -> RowReader:
+    sizes = checkpoint.dimensions
+    if config.window > sizes.positions:
+        raise Refusal(f"--window must be at most the model's {sizes.positions} frames, got {config.window}")
+    return RowReader(
+        source=source,
+        window=config.window or sizes.positions,
+        norm=source.apply_norm[0] or (config.state != state_source.FINAL and config.exit_norm),
+        eot=vocabulary.eot,
+        positions=sizes.text_positions,
+    )
+
+
+def _warn_of_cut_speech(found: Sequence[Example], window: int) -> None:
+    cut = sorted({f"{e.language} {e.sentence}" for e in found if e.frames > window})
+    if cut:
+        _LOG.warning(
+            "--window=%d cuts the speech of %d utterances, whose whole texts are taught all the same: %s",
+            window,
+            len(cut),
+            first_names(cut),
+        )
+
+
+def _schedule(config: TuneConfig, mixture: Mixture) -> Schedule:
+    fresh = mixture.rows - mixture.replayed
+    steps = config.steps or -(-_PASSES * len(mixture.new) // fresh)
+    warmup = -(-steps // 10) if config.warmup is None else config.warmup
+    if warmup >= steps > 1:
+        raise Refusal(f"--warmup must be less than the run's {steps} steps, got {warmup}")
+    return Schedule(
+        steps=steps,
+        warmup=min(warmup, steps - 1),
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        ewc=config.ewc,
+        anchor=config.anchor,
+    )
+
+
+def _settings(
+    config: TuneConfig,
+    checkpoint: Checkpoint,
+    vocabulary: Tokens,
+    source: StateSource,
+    found: Sequence[Sequence[Example]],
+    schedule: Schedule,
+    precision: Precision,
+) -> dict[str, Json]:
+    """Values that the result depends on, without the shares of --average, which leave the run as it is."""
+    own = {name: value for name, value in options.recorded(config).items() if name not in _OF_A_RUN}
+    taught = [
+        (e.language, e.row, e.sentence, e.transcription, e.prompt, e.ids) for task in found for e in task
+    ]
+    return {
+        **own,
+        "model": checkpoint.name,
+        "weights_sha256": checkpoint.sha256,
+        "vocabulary_sha256": json_values.sha256(vocabulary.backend.to_str()),
+        "states": {language: source.identity(language) for language in source.languages},
+        "examples_sha256": json_values.sha256(taught),
+        "steps": schedule.steps,
+        "warmup": schedule.warmup,
+        "compute": precision.compute,
+    }

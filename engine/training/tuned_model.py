@@ -1,0 +1,124 @@
+"""What a run leaves: models in Hugging Face's layout, steps.parquet, split.tsv and the figure of losses."""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from isogloss.engine.checkpoints import model_folder
+from isogloss.engine.drawing import picture_files
+from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.training import loss_figure
+from isogloss.engine.training.trainable import HostValues, Trainable
+from isogloss.engine.training.tune_config import TuneConfig
+from isogloss.engine.training.tune_input import TuneInput
+from isogloss.engine.whisper.tokenizer import TASKS, Tokens
+
+STEPS = pa.schema(
+    [
+        ("step", pa.int32()),  # steps done; row 0 is before the first
+        ("learning_rate", pa.float32()),
+        ("loss", pa.float32()),
+        ("penalty", pa.float32()),
+        ("gradient_norm", pa.float32()),
+        ("dev_loss", pa.float32()),
+    ]
+)
+History = dict[str, np.ndarray]
+"""Columns of steps.parquet by name, NaN where nothing is measured; row k is after k steps."""
+
+
+def empty_history(steps: int) -> History:
+    """History of a run of which nothing is done."""
+    return {name: np.full(steps + 1, np.nan, np.float32) for name in STEPS.names[1:]}
+
+
+def write_steps(out: pathlib.Path, history: History, done: int) -> None:
+    """Write steps.parquet, of the steps that are done."""
+    columns = {"step": np.arange(done + 1, dtype=np.int32), **{n: v[: done + 1] for n, v in history.items()}}
+    table = pa.table([pa.array(columns[name], from_pandas=False) for name in STEPS.names], schema=STEPS)
+    atomic_write.write_whole(out / "steps.parquet", lambda file: table_files.write_parquet(table, file))
+
+
+def write_split(out: pathlib.Path, given: TuneInput) -> None:
+    """Write split.tsv, and held_out.txt with the held-out sentences, one a line."""
+    sentences = list(given.split.cluster)
+    dev = given.split.dev
+    table = pa.table(
+        {
+            "sentence": sentences,
+            "part": ["dev" if sentence in dev else "training" for sentence in sentences],
+            "cluster": [given.split.cluster[sentence] for sentence in sentences],
+        }
+    )
+    atomic_write.write_whole(out / "split.tsv", lambda file: table_files.write_tsv(table, file))
+    lines = "".join(f"{sentence}\n" for sentence in sentences if sentence in dev)
+    atomic_write.write_whole(out / "held_out.txt", lambda file: file.write_text(lines, "utf-8"))
+
+
+def write_figure(out: pathlib.Path, config: TuneConfig, history: History) -> None:
+    """Write losses.png and losses.svg."""
+    measured = np.flatnonzero(np.isfinite(history["dev_loss"]))
+    dev = [(int(step), float(history["dev_loss"][step])) for step in measured]
+    title = f"{config.source} to {config.target}: {config.train}, state {config.state}"
+    picture_files.save(loss_figure.draw(title, history["loss"][1:].astype(np.float64), dev), out / "losses")
+
+
+def write_models(config: TuneConfig, given: TuneInput, parts: Trainable, trained: HostValues) -> list[str]:
+    """Folders of the models written: OUT, and one for each further share of the start."""
+    files = _files(config, given)
+    folders = [config.out, *(config.out / f"average-{share:g}" for share in config.shares[1:])]
+    start, end = parts.tensors(parts.trained), parts.tensors(trained)
+    for folder, share in zip(folders, config.shares, strict=True):
+        model_folder.write(folder, given.checkpoint, averaged(start, end, share), files)
+    return [str(folder) for folder in folders]
+
+
+def averaged(
+    start: Mapping[str, np.ndarray], end: Mapping[str, np.ndarray], share: float
+) -> dict[str, np.ndarray]:
+    """Weights between those of the start and of the end (Wortsman et al., arXiv 2109.01903, equation 1)."""
+    if share in (0, 1):  # exactly one of them, to the last bit
+        return dict(start if share else end)
+    mixed = {name: share * start[name] + (1 - share) * end[name] for name in end}
+    return {name: np.asarray(value, np.float32) for name, value in mixed.items()}
+
+
+def _files(config: TuneConfig, given: TuneInput) -> dict[str, bytes]:
+    """Files of the model besides its weights: those of the source, or made where it has another layout."""
+    checkpoint, vocabulary = given.checkpoint, given.vocabulary
+    special: dict[str, Json] = {
+        "bos_token_id": vocabulary.eot,
+        "eos_token_id": vocabulary.eot,
+        "pad_token_id": vocabulary.eot,
+        "decoder_start_token_id": vocabulary.sot,
+    }
+    files = {"config.json": model_folder.configuration(checkpoint, special)}
+    if model_folder.is_of_this_layout(checkpoint):
+        files |= model_folder.companions(config.model, config.revision)
+    else:
+        settings = special | _generation(vocabulary, checkpoint.dimensions.text_positions)
+        files["generation_config.json"] = model_folder.generation_settings(checkpoint, settings)
+        files["preprocessor_config.json"] = model_folder.feature_settings(checkpoint)
+    if not {"tokenizer.json", "vocab.json"} & files.keys() or config.tokenizer:
+        # A conversion's tokenizer may lack merges, see `tokenizer`; this one has them all.
+        files["tokenizer.json"] = vocabulary.backend.to_str(pretty=False).encode()
+        files.setdefault("tokenizer_config.json", b'{"tokenizer_class": "WhisperTokenizer"}\n')
+    return files
+
+
+def _generation(vocabulary: Tokens, longest: int) -> dict[str, Json]:
+    tasks = {task: getattr(vocabulary, task) for task in TASKS}
+    own: dict[str, Json] = {
+        "max_length": longest,
+        "no_timestamps_token_id": vocabulary.no_timestamps,
+        "suppress_tokens": list(vocabulary.suppressed),
+        "begin_suppress_tokens": list(vocabulary.suppressed_at_begin),
+        "is_multilingual": vocabulary.multilingual,
+    }
+    if not vocabulary.multilingual:
+        return own
+    languages = {f"<|{code}|>": id for code, id in vocabulary.languages.items()}
+    return own | {"lang_to_id": languages, "task_to_id": tasks}

@@ -1,0 +1,166 @@
+"""Parts of training against closed forms, plain loops and planted truth."""
+
+import collections
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from isogloss.engine.checkpoints.checkpoint import load_checkpoint
+from isogloss.engine.runtime.devices import Lockstep, first
+from isogloss.engine.training import batches, fisher, sentence_split, trainable, training_step
+from isogloss.engine.training.loss import TaughtRows
+from isogloss.engine.training.training_step import Constants, Schedule, TrainingState
+from small_models import NANO
+
+SCHEDULE = Schedule(steps=4, warmup=1, learning_rate=1e-3, weight_decay=0.01, ewc=0.0, anchor=0.0)
+FLOAT32 = np.dtype("float32")
+
+
+@pytest.fixture(scope="module")
+def model(random_model):
+    sizes = dataclasses.replace(NANO, positions=20, text_positions=12, vocabulary=19)
+    return load_checkpoint(str(random_model("stepped", sizes, 0)))
+
+
+def some_rows(count):
+    rng = np.random.default_rng(1)
+    return TaughtRows(
+        states=rng.standard_normal((count, 20, 16)).astype(np.float32),
+        visible=np.full(count, 20, np.int32),
+        apply_norm=np.zeros(count, bool),
+        tokens=rng.integers(0, 19, (count, 9)).astype(np.int32),
+        targets=rng.integers(0, 19, (count, 9)).astype(np.int32),
+        weights=(rng.random((count, 9)) < 0.7).astype(np.float32),
+    )
+
+
+def test_devices_change_the_last_bits_only(model):
+    """Losses to 1e-6, parameters to a hundredth of what the learning rate moves them, after 4 steps."""
+    parts = trainable.split(model, "decoder", dtype=FLOAT32, seed=0)
+    rows, found = some_rows(8), {}
+    for devices in (1, 2, 8):
+        values = trainable.device_values(parts.trained)
+        state = TrainingState(values, SCHEDULE.optimizer().init(values), jnp.zeros((), jnp.int32))
+        lockstep = Lockstep(state, Constants(trainable.device_values(parts.frozen), {}, {}), devices)
+        advance = lockstep.stepping(training_step.training_step(parts, SCHEDULE))
+        losses = [float(first(advance(rows)).loss) for _ in range(4)]
+        found[devices] = losses, lockstep.state().trained
+    assert found[1][0][-1] < found[1][0][0]
+    for devices in (2, 8):
+        np.testing.assert_allclose(found[devices][0], found[1][0], rtol=1e-6)
+        for path, value in found[1][1].items():
+            np.testing.assert_allclose(found[devices][1][path], value, rtol=0, atol=1e-5, err_msg=path)
+
+
+@pytest.mark.parametrize("train", ["lora:3", "cross", "decoder"])
+def test_before_the_first_step_the_decoder_is_the_base(model, train):
+    parts = trainable.split(model, train, dtype=FLOAT32, seed=0)
+    for name, value in parts.tensors(parts.trained).items():
+        np.testing.assert_array_equal(value, model.read(name), err_msg=name)
+    assert not any(path.startswith("exit_norm") for path in parts.trained)
+
+
+def test_low_rank_is_added_by_its_product(model):
+    parts = trainable.split(model, "lora:3", dtype=FLOAT32, seed=0)
+    rng = np.random.default_rng(0)
+    trained = {
+        path: rng.standard_normal(value.shape).astype(np.float32) for path, value in parts.trained.items()
+    }
+    found = parts.tensors(trained)
+    name, path = "decoder.layers.0.encoder_attn.v_proj.weight", "blocks/cross/value/kernel"
+    change = (trained[f"{path}/down"][0].astype(np.float64) @ trained[f"{path}/up"][0]).T
+    assert np.linalg.matrix_rank(change) == 3
+    np.testing.assert_allclose(found[name], model.read(name) + change, rtol=1e-5, atol=1e-5)
+    same = "decoder.layers.0.encoder_attn.k_proj.weight"
+    np.testing.assert_array_equal(found[same], model.read(same))
+
+
+@pytest.fixture(scope="module")
+def softmax():
+    """Weights (4 inputs, 3 classes), inputs of 5 examples, their labels."""
+    rng = np.random.default_rng(2)
+    return rng.standard_normal((4, 3)), rng.standard_normal((5, 4)), np.array([0, 2, 1, 1, 0])
+
+
+def likelihood(trained, row):
+    x, label = row
+    return jax.nn.log_softmax(x @ trained["w"])[label]
+
+
+def test_fisher_of_a_softmax_with_labels_is_the_closed_form(softmax):
+    w, x, labels = softmax
+    p = np.exp(x @ w) / np.exp(x @ w).sum(1, keepdims=True)
+    expected = np.einsum("bi,bc->ic", x**2, (np.eye(3)[labels] - p) ** 2)
+    rows = (jnp.asarray(x, jnp.float32), jnp.asarray(labels))
+    found = fisher.squared_gradients(likelihood, {"w": jnp.asarray(w, jnp.float32)}, rows)
+    np.testing.assert_allclose(found["w"], expected, rtol=1e-4)
+
+
+def test_fisher_of_a_softmax_with_drawn_labels_has_the_closed_form_as_its_mean(softmax):
+    """E (1[c] - p_c)^2 = p_c (1 - p_c); of 4000 draws the mean is within 5 of its standard errors."""
+    w, x, _ = softmax
+    p = np.exp(x @ w) / np.exp(x @ w).sum(1, keepdims=True)
+    draws = 4000
+    keys = jax.random.split(jax.random.PRNGKey(0), draws)
+    logits = jnp.broadcast_to(jnp.asarray(x @ w, jnp.float32), (draws, 5, 3))
+    labels = np.asarray(fisher.drawn_labels(logits, keys))
+    each = np.einsum("bi,dbc->dic", x**2, (np.eye(3)[labels] - p) ** 2)
+    expected = np.einsum("bi,bc->ic", x**2, p * (1 - p))
+    error = each.std(0) / np.sqrt(draws)
+    assert (np.abs(each.mean(0) - expected) < 5 * error).all()
+
+
+def test_the_order_follows_from_seed_and_step_alone():
+    taken = [batches.order(7, 3, step, (5, 0)) for step in range(14)]
+    assert taken == [batches.order(7, 3, step, (5, 0)) for step in range(14)]
+    flat = [i for step in taken for i in step]
+    passes = [flat[i : i + 7] for i in range(0, 42, 7)]
+    assert all(sorted(one) == list(range(7)) for one in passes)
+    assert len({tuple(one) for one in passes}) > 4
+    assert taken[4] == batches.order(7, 3, 4, (5, 0))
+    assert flat != [i for step in range(14) for i in batches.order(7, 3, step, (6, 0))]
+
+
+def words(text):
+    return [("en", text)]
+
+
+def test_sentences_that_share_four_words_stay_together():
+    texts = {
+        "a": words("please enter your number now"),
+        "b": words("Please, enter your number!"),
+        "c": words("and then enter your number now again"),
+        "d": words("nothing in common here at all"),
+        "e": words("enter your number"),
+        "f": [("zh", "请输入您的号码"), ("en", "something else entirely different")],
+        "g": [("zh", "请输入您的密码")],
+    }
+    found = sentence_split.split(texts, 0.4, 0)
+    same = collections.defaultdict(set)
+    for sentence, cluster in found.cluster.items():
+        same[cluster].add(sentence)
+    assert sorted(map(sorted, same.values())) == [["a", "b", "c"], ["d"], ["e"], ["f", "g"]]
+    assert 0 < len(found.dev) <= 3
+    assert found.overlap[3] == 0
+
+
+def test_no_gram_is_in_both_parts_of_random_texts():
+    rng = np.random.default_rng(0)
+    texts = {str(i): words(" ".join(rng.choice(list("abcde"), 7))) for i in range(60)}
+    found = sentence_split.split(texts, 0.2, 3)
+    parts = [
+        {
+            g
+            for s in texts
+            if (s in found.dev) is held
+            for _, t in texts[s]
+            for g in sentence_split.grams(t, "en")
+        }
+        for held in (True, False)
+    ]
+    assert found.dev
+    assert not parts[0] & parts[1]
+    assert sentence_split.split(texts, 0.2, 4).dev != found.dev

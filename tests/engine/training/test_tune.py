@@ -1,0 +1,247 @@
+"""The tune job on a tiny random model of bytes: its folder, its resume, what penalties do."""
+
+import math
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from pyarrow import parquet
+
+from isogloss.engine.activations import open_states
+from isogloss.engine.checkpoints.checkpoint import load_checkpoint
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.training import tune
+from isogloss.engine.transcription import transcribe
+
+
+def tensors(folder):
+    return safetensors.numpy.load_file(folder / "model.safetensors")
+
+
+def moved(folder, start):
+    """Largest change of a decoder's number."""
+    ours, theirs = tensors(folder), tensors(start)
+    return max(
+        np.abs(ours[f"model.{name}"] - theirs[name]).max() for name in theirs if name.startswith("decoder.")
+    )
+
+
+def test_a_run_leaves_a_model_its_course_and_its_split(tuned, course):
+    config, summary = tuned
+    assert (summary.steps, summary.done, summary.skipped, summary.held_out) == (12, 12, 0, 2)
+    rows = course(config.out)
+    assert [row["step"] for row in rows] == list(range(13))
+    assert rows[0]["dev_loss"] == pytest.approx(summary.dev_loss_before)
+    assert rows[-1]["dev_loss"] == pytest.approx(summary.dev_loss)
+    assert summary.dev_loss < summary.dev_loss_before
+    assert rows[-1]["loss"] < rows[1]["loss"]
+    rates = [row["learning_rate"] for row in rows[1:]]
+    assert max(rates) == pytest.approx(3e-3)
+    assert rates.index(max(rates)) == 2  # a tenth of 12 steps, rounded up, rises
+    split = [line.split("\t") for line in (config.out / "split.tsv").read_text().splitlines()[1:]]
+    assert (
+        sorted(s for s, part, _ in split if part == "dev")
+        == (config.out / "held_out.txt").read_text().split()
+    )
+    assert (config.out / "losses.png").stat().st_size > 0
+
+
+def test_the_encoder_is_left_as_it_was(tuned, reader):
+    ours, theirs = tensors(tuned[0].out), tensors(reader)
+    for name, value in theirs.items():
+        same = ours[f"model.{name}"].tobytes() == value.tobytes()
+        assert same == name.startswith("encoder."), name
+    assert set(ours) == {f"model.{name}" for name in theirs}
+
+
+def test_transformers_loads_the_folder_with_equal_logits(tuned, taught):
+    torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
+    transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
+    out = tuned[0].out
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(
+        out, attn_implementation="eager"
+    ).eval()
+    rng = np.random.default_rng(3)
+    memory = rng.standard_normal((1, 100, 16)).astype(np.float32)
+    tokens = rng.integers(0, 250, (1, 9))
+    with torch.no_grad():
+        logits = model(
+            encoder_outputs=(torch.from_numpy(memory),), decoder_input_ids=torch.from_numpy(tokens)
+        ).logits[0]
+    expected = torch.softmax(logits, -1)[torch.arange(8), torch.from_numpy(tokens[0, 1:])].numpy()
+    _, likely = taught(out, memory, np.array([100]), np.array([False]), tokens, ())
+    np.testing.assert_allclose(likely[0, 1:], expected, rtol=1e-4)
+
+
+def test_the_average_lies_between(tuned, reader):
+    config, _ = tuned
+    start, end, middle = tensors(reader), tensors(config.out), tensors(config.out / "average-0.5")
+    for name, value in start.items():
+        np.testing.assert_allclose(
+            middle[f"model.{name}"], (value + end[f"model.{name}"]) / 2, rtol=1e-6, atol=1e-7
+        )
+
+
+def test_the_store_is_the_tuned_models_too(tuned, taught_store, tmp_path, changed):
+    config, _ = tuned
+    summary = transcribe.run(
+        transcribe.TranscribeConfig(
+            store=taught_store,
+            model=str(config.out),
+            out=tmp_path / "texts",
+            task="translate",
+            language="fr",
+            references="fr",
+            languages=("en",),
+            num_beams=1,
+        )
+    )
+    assert summary.complete
+    assert summary.done == 7
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in ("config.json", "tokenizer.json"):
+        (broken / file).write_bytes((config.out / file).read_bytes())
+    altered = tensors(config.out)
+    altered["model.encoder.layer_norm.bias"] += 1
+    with safetensors.safe_open(config.out / "model.safetensors", "numpy") as opened:
+        safetensors.numpy.save_file(altered, broken / "model.safetensors", metadata=opened.metadata())
+    with pytest.raises(Refusal, match="made by another model"):
+        open_states.open_store(taught_store, load_checkpoint(str(broken)), ["final"])
+
+
+def test_a_killed_run_goes_on_to_equal_bits(tuned, tmp_path, job, files, monkeypatch, changed):
+    config, _ = tuned
+    ours = changed(config, out=tmp_path / "out")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+    given = {"average": ",".join(config.average), "source": "en", "target": "fr", "out": ours.out}
+    named = ("store", "model", "learning_rate", "steps", "batch", "dev_share", "checkpoint_steps")
+    flags = [f"--{name}={value}" for name, value in ({n: getattr(config, n) for n in named} | given).items()]
+    assert job("tune", *flags).killed((ours.out / "checkpoints" / "4").is_dir, 0.02)
+    assert not (ours.out / "model.safetensors").exists()
+    summary = tune.run(ours)
+    assert summary.skipped in (4, 8)
+    assert summary.done == 12 - summary.skipped
+    left, right = (files(folder) for folder in (ours.out, config.out))
+    for name in (
+        "model.safetensors",
+        "steps.parquet",
+        "losses.png",
+        "average-0.5/model.safetensors",
+        "tune.json",
+    ):
+        assert left[name] == right[name], name
+    assert tune.run(ours).done == 0
+
+
+def test_another_run_into_the_folder_is_refused(tuned, changed):
+    with pytest.raises(Refusal, match=r"learning_rate: stored 0\.003, asked for 0\.1"):
+        tune.run(changed(tuned[0], learning_rate=0.1))
+
+
+def test_a_dry_run_writes_nothing(tuned, tmp_path, changed):
+    config = changed(tuned[0], out=tmp_path / "none", dry_run=True, steps=7)
+    plan = tune.run(config).plan
+    assert (plan["steps"], plan["examples"], plan["training_examples"], plan["dev_examples"]) == (7, 28, 5, 2)
+    assert plan["flops"] == 7 * plan["step_flops"]
+    assert plan["memory_bytes"] > 0
+    assert plan["estimated_seconds"] >= plan["compiling_seconds"] > 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_ewc_saves_its_fisher_and_holds_what_matters(tuned, tuning, tmp_path, reader):
+    """A lambda too small for float32 changes no bit, a huge one lets Adam take steps that it takes back."""
+    tiny = tuning(tmp_path / "tiny", ewc=1e-40, ewc_tasks=("fr-en", "en-en"))
+    tune.run(tiny)
+    assert sorted(path.name for path in (tiny.out / "fisher").glob("*.safetensors")) == [
+        "en-en.safetensors",
+        "fr-en.safetensors",
+    ]
+    fisher = safetensors.numpy.load_file(tiny.out / "fisher" / "fr-en.safetensors")
+    assert all((value >= 0).all() for value in fisher.values())
+    assert fisher["embedding"].any()
+    for name, value in tensors(tiny.out).items():
+        np.testing.assert_array_equal(value, tensors(tuned[0].out)[name], err_msg=name)
+    huge = tuning(tmp_path / "huge", anchor=1e9)
+    tune.run(huge)
+    assert moved(huge.out, reader) < 2 * huge.learning_rate
+    assert moved(tuned[0].out, reader) > 4 * huge.learning_rate
+
+
+def test_replay_and_cross_attention_alone(tuning, tmp_path, reader, course):
+    config = tuning(tmp_path / "out", replay=("fr-en",), replay_share=0.5, train="cross", steps=3)
+    assert tune.run(config).steps == 3
+    ours, theirs = tensors(config.out), tensors(reader)
+    for name, value in theirs.items():
+        trained = name.startswith("decoder.") and "encoder_attn" in name
+        assert np.array_equal(ours[f"model.{name}"], value) != trained, name
+    assert math.isfinite(course(config.out)[-1]["loss"])
+
+
+def test_one_example_is_learnt_by_heart(tuning, tmp_path, taught_store):
+    texts = tmp_path / "texts.tsv"
+    texts.write_text("language\tsentence\ttext\ttarget_language\nen\ts3\tlo que digo\tzh\n")
+    config = tuning(
+        tmp_path / "out",
+        texts=texts,
+        target="zh",
+        batch=1,
+        dev_share=0.0,
+        steps=60,
+        checkpoint_steps=60,
+        learning_rate=1e-2,
+        train="lora:4",
+        state="1",
+    )
+    summary = tune.run(config)
+    assert summary.loss < 0.1
+    assert summary.dev_loss is None
+    transcribe.run(
+        transcribe.TranscribeConfig(
+            store=taught_store,
+            model=str(config.out),
+            out=tmp_path / "texts",
+            task="translate",
+            language="zh",
+            references="fr",
+            languages=("en",),
+            states=("1",),
+        )
+    )
+    rows = parquet.read_table(tmp_path / "texts" / "transcripts.parquet").to_pylist()
+    assert {row["text"] for row in rows if row["sentence"] == "s3"} == {"lo que digo"}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"train": "lora:0"}, "lora:R"),
+        ({"average": ("2",)}, "from 0 to 1"),
+        ({"ewc": 1.0}, "belong together"),
+        ({"replay": ("en-fr",)}, "into English only"),
+        ({"replay": ("fr-xx",)}, "SPEECH-TEXT"),
+        ({"window": 101}, "at most the model's 100"),
+        ({"state": "0"}, "states that may enter"),
+        ({"source": "de"}, "isn't extracted"),
+        ({"warmup": 12}, "less than the run's 12"),
+        ({"dev_share": 1.0}, "less than 1"),
+    ],
+)
+def test_bad_options_are_refused_before_any_compute(tuning, tmp_path, options, reason):
+    with pytest.raises(Refusal, match=reason):
+        tune.run(tuning(tmp_path / "out", **options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_tables_of_texts(tuning, tmp_path):
+    texts = tmp_path / "texts.tsv"
+    for content, reason in (
+        ("language\tsentence\ttext\n", "lacks target_language"),
+        ("language\tsentence\ttext\ttarget_language\nen\ts1\ta\tfr\nen\ts1\tb\tfr\n", "a second text"),
+        ("language\tsentence\ttext\ttarget_language\nen\ts1\ta\n", "has 3 fields"),
+        ("language\tsentence\ttext\ttarget_language\nen\ts1\ta\tde\n", "no text for en-fr, only for en-de"),
+        ("language\tsentence\ttext\ttarget_language\nen\tzz\ta\tfr\n", "no stored utterance has a text"),
+    ):
+        texts.write_text(content)
+        with pytest.raises(Refusal, match=reason):
+            tune.run(tuning(tmp_path / "out", texts=texts))
