@@ -28,7 +28,7 @@ from isogloss.engine.retrieval import (
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import zarr_group
 from isogloss.engine.training import tuned_model
-from isogloss.engine.transcription import summary, transcript_table
+from isogloss.engine.transcription import model_scores, summary, transcript_table
 from isogloss.jobs import __main__ as command
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -123,6 +123,7 @@ def test_links_lead_somewhere():
         ("transcribe", "transcripts.parquet", transcript_table.SCHEMA),
         ("transcribe", "summary.parquet", summary.SCHEMA),
         ("tune", "steps.parquet", tuned_model.STEPS),
+        ("scores", "scores.parquet", model_scores.SCHEMA),
         ("align", "words.parquet", word_tables.WORDS),
         ("align", "utterances.parquet", word_tables.UTTERANCES),
         ("interpret", "word_pairs.parquet", tables.WORD_PAIRS),

@@ -88,7 +88,7 @@ def open_input(config: TuneConfig) -> TuneInput:
     stored = activation_store.languages(config.store)
     named = dict.fromkeys((*config.ewc_tasks, *config.replay))
     old = {name: made.old_task(examples.pair(name, stored)) for name in named}
-    split = _split([new, *old.values()], config)
+    split = _split(new, config)
     training = [example for example in new if example.sentence not in split.dev]
     known = {name: [e for e in found if e.sentence not in split.dev] for name, found in old.items()}
     if empty := [name for name, left in {"the new task": training, **known}.items() if not left]:
@@ -133,16 +133,17 @@ def open_input(config: TuneConfig) -> TuneInput:
     )
 
 
-def _split(found: Sequence[Sequence[Example]], config: TuneConfig) -> Split:
-    """Split of all sentences; what is known of one is its text in every task and its transcriptions."""
-    texts: dict[str, set[tuple[str, str]]] = {example.sentence: set() for example in found[0]}
-    for task in found:
-        for example in task:
-            if example.sentence in texts:  # a sentence of old tasks alone is never held out
-                texts[example.sentence] |= {
-                    (config.target if task is found[0] else "en", example.text),
-                    (example.language, example.transcription),
-                }
+def _split(new: Sequence[Example], config: TuneConfig) -> Split:
+    """Split of the new task's sentences, by their texts there and all transcriptions that the store has.
+
+    Options that leave the task as it is leave the split as it is, so that models can be compared.
+    """
+    texts = {example.sentence: {(config.target, example.text)} for example in new}
+    for language, store in activation_store.stores(config.store).items():
+        rows = zip(store.coordinate("sentence").tolist(), store.coordinate("transcription"), strict=True)
+        for sentence, transcription in rows:
+            if sentence in texts:
+                texts[sentence].add((language, str(transcription)))
     split = sentence_split.split(texts, config.dev_share, config.seed)
     shares = ", ".join(f"{n}: {share:.0%}" for n, share in enumerate(split.overlap, 1))
     _LOG.info(

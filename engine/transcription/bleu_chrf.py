@@ -55,6 +55,16 @@ def chrf(texts: Sequence[str], references: Sequence[str]) -> tuple[Resampled, st
     return Resampled(value=float(value), draws=chrf_of(_resampled(each))), str(metric.get_signature())
 
 
+def corpus_bleu(texts: Sequence[str], references: Sequence[str]) -> float:
+    """BLEU of a corpus, 0 to 100, without resamples."""
+    return float(BLEU().corpus_score(list(texts), [list(references)]).score)
+
+
+def corpus_chrf(texts: Sequence[str], references: Sequence[str]) -> float:
+    """chrF2 of a corpus, 0 to 100, without resamples."""
+    return float(CHRF().corpus_score(list(texts), [list(references)]).score)
+
+
 def _resampled(contributions: Int[np.ndarray, "U K"]) -> Int[np.ndarray, "R K"]:
     # How often each sentence is drawn, times its counts: no text is scored again for a resample.
     counts = bootstrap.resamples(len(contributions)).astype(np.int64)

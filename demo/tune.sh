@@ -1,0 +1,40 @@
+# The experiment on forgetting: a decoder learns to write TARGET of SOURCE speech, plainly and in five ways that may
+# save what it knew. Each model is scored on the new task, on unseen speech (zero-shot) and on old tasks.
+#   bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]
+#   bash demo/tune.sh python out/demo/store .cache/whisper-base en es fr out/tune --window=448 --learning_rate=5e-5
+# It can be stopped and run again: whatever is complete is skipped.
+set -euo pipefail
+python=$1 store=$2 model=$3 source=$4 target=$5 unseen=$6 out=$7
+shift 7
+old=$unseen-en,en-en
+runs=()
+
+# tune NAME FLAGS...
+tune() {
+  "$python" -m isogloss.jobs.tune --store="$store" --model="$model" --source="$source" --target="$target" \
+    --dev_share=0.2 --out="$out/$1" "${given[@]}" "${@:2}"
+}
+
+# texts NAME MODEL: of the new task, of unseen speech, and of both old tasks.
+texts() {
+  local into=$out/texts/$1
+  "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into/new" --task=translate \
+    --languages="$source,$unseen" --language="$target" --references="$target"
+  "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into/english" --task=translate \
+    --languages="$unseen" --references=en
+  "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into/asr" --languages=en
+  runs+=("$1=$into/new" "$1=$into/english" "$1=$into/asr")
+}
+
+given=("$@")
+tune plain --average=0,0.5
+tune replay --replay="$old"
+tune ewc-1e4 --ewc=1e4 --ewc_tasks="$old"
+tune ewc-1e6 --ewc=1e6 --ewc_tasks="$old"
+tune anchor --anchor=0.01
+texts before "$model"
+for name in plain plain/average-0.5 replay ewc-1e4 ewc-1e6 anchor; do
+  texts "${name##*/}" "$out/$name"
+done
+"$python" -m isogloss.jobs.scores --store="$store" --new="$source-$target" --old="$old" --out="$out/scores" \
+  --sentences="$out/plain/held_out.txt" --runs="$(IFS=,; echo "${runs[*]}")"

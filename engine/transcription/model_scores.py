@@ -1,0 +1,132 @@
+"""Scores of several models on several tasks, each beside that of mismatched speech, and paired differences.
+
+Mismatched speech: the texts that a model writes for other utterances, against the references of these. What
+it reaches there is the formula of such sentences and no understanding of the speech. No text is decoded for
+it: they are the model's own texts, shifted. chrF and BLEU as in `bleu_chrf`, for transcription too, so that
+tasks can be compared; intervals are bootstraps over utterances, the same for all models.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from isogloss.engine.corpora.languages import whisper_code
+from isogloss.engine.transcription import bleu_chrf
+from isogloss.engine.transcription.error_rates import NOTHING, Figure, Resampled
+from isogloss.kernels import bootstrap
+
+_SHIFTS = 20  # at most, of texts against references
+_FIGURES = ("chrf", "bleu", "chrf_difference", "bleu_difference", "comet")
+
+SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("pair", pa.string()),  # SPEECH-TEXT
+        ("kind", pa.string()),  # new, old or zero-shot
+        ("utterances", pa.int32()),
+        *((f"{name}{end}", pa.float64()) for name in _FIGURES for end in ("", "_low", "_high")),
+        ("chrf_mismatched", pa.float64()),
+        ("bleu_mismatched", pa.float64()),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Texts of one model in one task.
+
+    Attributes:
+      model: its name.
+      pair: languages of speech and text, "en-es".
+      by_utterance: (text, reference) by the utterance's name.
+    """
+
+    model: str
+    pair: str
+    by_utterance: Mapping[str, tuple[str, str]]
+
+
+def pair_of(language: str, task: str, token: str) -> str:
+    """Task of a transcript: speech and text, which is English where the token is that of the speech."""
+    if task == "transcribe":
+        return f"{language}-{language}"
+    # With the token of the speech `translate` means what Whisper was trained for.
+    return f"{language}-{'en' if token == whisper_code(language) else token}"
+
+
+def rows(
+    found: Sequence[Texts], kinds: Mapping[str, str], comet: Mapping[tuple[str, str, str], float]
+) -> list[dict[str, object]]:
+    """Rows of the table, in the order of `found`.
+
+    Args:
+      found: texts of all models in all tasks; those of the first model are the baseline.
+      kinds: new, old or zero-shot, by task.
+      comet: score by model, task and utterance; empty without any.
+    """
+    baseline = {one.pair: one for one in found if one.model == found[0].model}
+    return [_row(one, baseline.get(one.pair), kinds[one.pair], comet) for one in found]
+
+
+def _row(
+    one: Texts, baseline: Texts | None, kind: str, comet: Mapping[tuple[str, str, str], float]
+) -> dict[str, object]:
+    names = list(one.by_utterance)
+    ours = _metrics(one, names)
+    figures = {name: made.figure() for name, made in ours.items()}
+    for name in ("chrf", "bleu"):
+        figures[f"{name}_difference"] = NOTHING
+    if baseline is not None and baseline is not one:
+        both = [name for name in names if name in baseline.by_utterance]
+        mine, theirs = _metrics(one, both), _metrics(baseline, both)
+        for name, made in mine.items():
+            figures[f"{name}_difference"] = made.gain_over(theirs[name], smaller_is_better=False)
+    given = [comet[key] for name in names if (key := (one.model, one.pair, name)) in comet]
+    figures["comet"] = _mean(given)
+    return {
+        "model": one.model,
+        "pair": one.pair,
+        "kind": kind,
+        "utterances": len(names),
+        **{f"{name}{end}": value for name in _FIGURES for end, value in _ends(figures[name])},
+        **mismatched(one),
+    }
+
+
+def _metrics(one: Texts, names: Sequence[str]) -> dict[str, Resampled]:
+    texts, references = (list(part) for part in zip(*(one.by_utterance[n] for n in names), strict=True))
+    return {"chrf": bleu_chrf.chrf(texts, references)[0], "bleu": bleu_chrf.bleu(texts, references)[0]}
+
+
+def mismatched(one: Texts) -> dict[str, float]:
+    """ChrF and BLEU of texts against the references of other utterances, the mean of up to 20 shifts."""
+    texts, references = (list(part) for part in zip(*one.by_utterance.values(), strict=True))
+    count = len(texts)
+    shifts = np.unique(np.linspace(1, count - 1, min(_SHIFTS, count - 1)).astype(int)) if count > 1 else []
+    scored = {"chrf_mismatched": bleu_chrf.corpus_chrf, "bleu_mismatched": bleu_chrf.corpus_bleu}
+    return {
+        name: float(np.mean([score(texts[shift:] + texts[:shift], references) for shift in shifts]))
+        if len(shifts)
+        else float("nan")
+        for name, score in scored.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> Figure:
+    if not values:
+        return NOTHING
+    each = np.asarray(values, np.float64)
+    draws = bootstrap.resamples(len(each)).astype(np.float64) @ each / len(each)
+    return Resampled(value=float(each.mean()), draws=draws).figure()
+
+
+def _ends(figure: Figure) -> tuple[tuple[str, float], ...]:
+    return ("", figure.value), ("_low", figure.low), ("_high", figure.high)
+
+
+def tabulate(found: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Table of the rows."""
+    arrays = [pa.array([row[field.name] for row in found], field.type) for field in SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)

@@ -1,0 +1,150 @@
+"""The scores job: transcripts of several models side by side, what was gained and what was forgotten.
+
+Reads folders of transcribe. comet.jsonl has source, text and reference of every scored row, for tools that
+can't share an environment with isogloss; their scores come back by --scores.
+"""
+
+import dataclasses
+import json
+import logging
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+
+from isogloss.engine.activations import activation_store
+from isogloss.engine.drawing import picture_files
+from isogloss.engine.runtime import atomic_write, table_files, text_table
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.transcription import model_scores, scores_figure
+from isogloss.engine.transcription.model_scores import Texts
+from isogloss.engine.transcription.scores_config import ScoresConfig
+
+_LOG = logging.getLogger(__name__)
+_KEYS = ("model", "pair", "utterance")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoresSummary:
+    """Summary of a run.
+
+    Attributes:
+      rows: of the table, one per model and task.
+      table: its path.
+      seconds: of the run.
+      plan: numbers of models' tasks and of texts.
+    """
+
+    rows: int
+    table: str | None
+    seconds: float
+    plan: Mapping[str, int]
+
+    @property
+    def complete(self) -> bool:
+        """True: a run that lacks a text is refused."""
+        return True
+
+    def sentence(self, config: ScoresConfig) -> str:
+        """Where the table is."""
+        return f"scored {self.rows:,} tasks of models; the table is {self.table}"
+
+
+def run(config: ScoresConfig) -> ScoresSummary:
+    """Summary of a run.
+
+    Raises:
+      Refusal: a folder has no transcripts, or two models' texts are of different utterances.
+      OSError: the results can't be written.
+    """
+    start = time.monotonic()
+    wanted = config.sentences.read_text("utf-8").split("\n") if config.sentences else None
+    found = _texts(config, None if wanted is None else {line for line in wanted if line})
+    plan = {"tasks": len(found), "texts": sum(len(one.by_utterance) for one in found)}
+    comet = _read_scores(config.scores) if config.scores else {}
+    if config.dry_run:
+        return ScoresSummary(rows=0, table=None, seconds=time.monotonic() - start, plan=plan)
+    kinds = {one.pair: _kind(one.pair, config) for one in found}
+    rows = model_scores.rows(found, kinds, comet)
+    atomic_write.make_folder(config.out)
+    table = model_scores.tabulate(rows)
+    for name, write in (("scores.parquet", table_files.write_parquet), ("scores.csv", table_files.write_csv)):
+        atomic_write.write_whole(config.out / name, lambda file, write=write: write(table, file))
+    lines = _for_comet(config, found)
+    atomic_write.write_whole(config.out / "comet.jsonl", lambda file: file.write_text(lines, "utf-8"))
+    picture_files.save(scores_figure.draw(rows, config.new), config.out / "scores")
+    shown = [
+        (
+            r["model"],
+            r["pair"],
+            r["kind"],
+            r["utterances"],
+            *(f"{r[c]:.1f}" for c in ("chrf", "chrf_mismatched", "bleu")),
+        )
+        for r in rows
+    ]
+    head = ("model", "pair", "kind", "n", "chrF", "mismatched", "BLEU")
+    _LOG.info("scores:\n%s", text_table.text_table(head, shown))
+    return ScoresSummary(
+        rows=len(rows),
+        table=str(config.out / "scores.parquet"),
+        seconds=round(time.monotonic() - start, 3),
+        plan=plan,
+    )
+
+
+def _kind(pair: str, config: ScoresConfig) -> str:
+    return "new" if pair == config.new else "old" if pair in config.old else "zero-shot"
+
+
+def _texts(config: ScoresConfig, sentences: set[str] | None) -> list[Texts]:
+    """Texts of all runs, by model and task; utterances without text or reference are left out."""
+    found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+    columns = ["language", "utterance", "sentence", "task", "language_token", "text", "reference", "scored"]
+    for model, folder in config.folders:
+        file = pathlib.Path(str(folder)) / "transcripts.parquet"
+        if not file.is_file():
+            raise Refusal(f"{file}: isn't there. Run transcribe to its end with --out={folder}")
+        for row in table_files.read_parquet(file, columns).to_pylist():
+            if not row["scored"] or (sentences is not None and row["sentence"] not in sentences):
+                continue
+            pair = model_scores.pair_of(row["language"], row["task"], row["language_token"])
+            own = found.setdefault((model, pair), {})
+            if row["utterance"] in own:
+                raise Refusal(
+                    f"{file}: a second text of {model} for {pair} {row['utterance']}: one state a run"
+                )
+            own[row["utterance"]] = row["text"], row["reference"]
+    if not found:
+        raise Refusal("no run has a scored text of these sentences. See --runs and --sentences")
+    return [Texts(model=model, pair=pair, by_utterance=own) for (model, pair), own in found.items()]
+
+
+def _for_comet(config: ScoresConfig, found: Sequence[Texts]) -> str:
+    spoken: dict[str, dict[str, str]] = {}
+    lines = []
+    for one in found:
+        language = one.pair.rpartition("-")[0]
+        if language not in spoken:
+            store = activation_store.open_store(config.store, language)
+            spoken[language] = dict(
+                zip(store.names, map(str, store.coordinate("transcription")), strict=True)
+            )
+        for utterance, (text, reference) in one.by_utterance.items():
+            keys = dict(zip(_KEYS, (one.model, one.pair, utterance), strict=True))
+            line = {"src": spoken[language].get(utterance, ""), "mt": text, "ref": reference, **keys}
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+    return "".join(lines)
+
+
+def _read_scores(file: pathlib.Path) -> dict[tuple[str, str, str], float]:
+    scores = {}
+    for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+            scores[tuple(str(content[key]) for key in _KEYS)] = float(content["score"])
+        except (ValueError, KeyError, TypeError) as error:
+            keys = ", ".join((*_KEYS, "score"))
+            raise Refusal(f"{file} line {number}: must be a JSON object with {keys} ({error!r})") from error
+    return scores

@@ -1,0 +1,45 @@
+"""Figure of the scores job: each model's gain on the new task against its loss on other ones, in chrF."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.backends import backend_agg
+from matplotlib.figure import Figure
+
+from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+
+Row = Mapping[str, object]
+_LABELS = {"old": "old task", "zero-shot": "zero-shot"}
+
+
+def draw(rows: Sequence[Row], new: str) -> Figure:
+    """Figure with a point for each model and task: its change against the change of the task `new`."""
+    figure = Figure(figsize=(7.2, 4.6), dpi=160, facecolor="white")
+    backend_agg.FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    gain = {row["model"]: _change(row) for row in rows if row["pair"] == new}
+    others = [row for row in rows if row["pair"] != new and np.isfinite(gain.get(row["model"], np.nan))]
+    for color, pair in zip(LINES * len(others), dict.fromkeys(row["pair"] for row in others), strict=False):
+        mine = [row for row in others if row["pair"] == pair]
+        x, y = [gain[row["model"]] for row in mine], [_change(row) for row in mine]
+        axes.plot(x, y, "o", color=color, ms=6, label=f"{pair}, {_LABELS[str(mine[0]['kind'])]}")
+        for row, at in zip(mine, zip(x, y, strict=True), strict=True):
+            axes.annotate(
+                str(row["model"]), at, xytext=(5, 4), textcoords="offset points", size=7, color=MUTED
+            )
+    axes.axhline(0, color=MUTED, lw=0.9, ls=(0, (1, 2)))
+    axes.set(xlabel=f"change of {new}, chrF", ylabel="change of the other task, chrF")
+    axes.set_title("Gained and forgotten", loc="left", size=11, weight="bold", color=INK)
+    axes.grid(color=RULE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
+    if others:
+        axes.legend(frameon=False, fontsize=8.5)
+    figure.subplots_adjust(left=0.1, right=0.97, top=0.92, bottom=0.12)
+    return figure
+
+
+def _change(row: Row) -> float:
+    return float(str(row["chrf_difference"]))

@@ -1,0 +1,102 @@
+"""The scores job on made-up transcripts: scores by sacrebleu, shifted texts, differences, COMET's lines."""
+
+import json
+
+import pandas as pd
+import pytest
+import sacrebleu
+
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.transcription import scores
+from isogloss.engine.transcription.scores_config import ScoresConfig
+
+REFERENCES = [
+    "la puerta es roja",
+    "el gato duerme mucho",
+    "mañana lloverá otra vez",
+    "tengo tres hermanas mayores",
+]
+WRONG = ["la puerta roja", "un perro duerme", "hoy no llueve", "tengo hermanas"]
+
+
+@pytest.fixture
+def runs(tmp_path, spoken):
+    """Folders of two models' texts of English speech: in Spanish, and its transcription by both alike."""
+    names = spoken_names(spoken)
+    for folder, task, token, texts in (
+        ("a-es", "translate", "es", WRONG),
+        ("b-es", "translate", "es", REFERENCES),
+        ("a-aa", "transcribe", "en", REFERENCES),
+        ("b-aa", "transcribe", "en", REFERENCES),
+    ):
+        rows = [
+            {"language": "aa", "utterance": name, "sentence": f"s{i}", "task": task, "language_token": token,
+             "text": text, "reference": reference, "scored": i != 3 or task == "transcribe"}
+            for i, (name, text, reference) in enumerate(zip(names, texts, REFERENCES, strict=True))
+        ]  # fmt: skip
+        (tmp_path / folder).mkdir()
+        pd.DataFrame(rows).to_parquet(tmp_path / folder / "transcripts.parquet")
+    return tuple(f"{name[0]}={tmp_path / name}" for name in ("a-es", "b-es", "a-aa", "b-aa"))
+
+
+def spoken_names(spoken):
+    from isogloss.engine.activations import activation_store  # noqa: PLC0415 jaxtyping must see it imported
+
+    return list(activation_store.open_store(spoken / "store", "aa").names)[:4]
+
+
+def table(out):
+    return pd.read_parquet(out / "scores.parquet").set_index(["model", "pair"])
+
+
+def test_scores_stand_beside_those_of_mismatched_speech(runs, spoken, tmp_path):
+    config = ScoresConfig(
+        store=spoken / "store", new="aa-es", old=("aa-aa",), runs=runs, out=tmp_path / "out"
+    )
+    summary = scores.run(config)
+    assert (summary.rows, summary.plan) == (4, {"tasks": 4, "texts": 14})
+    found = table(config.out)
+    assert found.loc[("a", "aa-es"), "chrf"] == pytest.approx(
+        sacrebleu.corpus_chrf(WRONG[:3], [REFERENCES[:3]]).score
+    )
+    shifted = [WRONG[1:3] + WRONG[:1], [WRONG[2], *WRONG[:2]]]
+    expected = sum(sacrebleu.corpus_chrf(texts, [REFERENCES[:3]]).score for texts in shifted) / 2
+    assert found.loc[("a", "aa-es"), "chrf_mismatched"] == pytest.approx(expected)
+    gain = found.loc[("b", "aa-es")]
+    assert gain["chrf_difference"] == pytest.approx(100 - found.loc[("a", "aa-es"), "chrf"])
+    assert 0 < gain["chrf_difference_low"] <= gain["chrf_difference"] <= gain["chrf_difference_high"]
+    assert found.loc[("b", "aa-aa"), "chrf_difference"] == 0
+    assert list(found["kind"]) == ["new", "new", "old", "old"]
+    assert found["comet"].isna().all()
+    assert (config.out / "scores.png").stat().st_size > 0
+
+
+def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):
+    config = ScoresConfig(store=spoken / "store", new="aa-es", runs=runs[:2], out=tmp_path / "out")
+    scores.run(config)
+    lines = [json.loads(line) for line in (config.out / "comet.jsonl").read_text().splitlines()]
+    assert [line["mt"] for line in lines] == WRONG[:3] + REFERENCES[:3]
+    assert [line["ref"] for line in lines] == REFERENCES[:3] * 2
+    assert lines[0]["src"] == "sentence 0 in aa"
+    given = tmp_path / "given.jsonl"
+    given.write_text("".join(json.dumps({**line, "score": i / 10}) + "\n" for i, line in enumerate(lines)))
+    again = ScoresConfig(
+        store=spoken / "store", new="aa-es", runs=runs[:2], out=tmp_path / "again", scores=given
+    )
+    scores.run(again)
+    assert list(table(again.out)["comet"]) == pytest.approx([0.1, 0.4])
+    given.write_text('{"model": "a"}\n')
+    with pytest.raises(Refusal, match=r"given\.jsonl line 1"):
+        scores.run(again)
+
+
+def test_sentences_and_missing_runs(runs, spoken, tmp_path):
+    chosen = tmp_path / "held_out.txt"
+    chosen.write_text("s0\ns2\n")
+    options = {"store": spoken / "store", "new": "aa-es", "out": tmp_path / "out"}
+    scores.run(ScoresConfig(**options, runs=runs, sentences=chosen))
+    assert set(table(tmp_path / "out")["utterances"]) == {2}
+    with pytest.raises(Refusal, match="isn't there"):
+        scores.run(ScoresConfig(**options, runs=(f"a={tmp_path}",)))
+    with pytest.raises(Refusal, match="MODEL=FOLDER"):
+        ScoresConfig(**options, runs=("a",))
