@@ -23,11 +23,18 @@ from isogloss.engine.runtime.refusal import Refusal
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-FETCHED = ["config.json", "generation_config.json", SINGLE, INDEX, "model-*-of-*.safetensors"]
+FETCHED = [
+    "config.json",
+    "generation_config.json",
+    "encoder_origin.json",
+    SINGLE,
+    INDEX,
+    "model-*-of-*.safetensors",
+]
 PREFIX = "model."
 TIED = "proj_out.weight"  # a copy of the token embedding
 DTYPES = ("F32", "F16", "BF16")
-ORIGIN = ("isogloss_encoder_of", "isogloss_encoder_sha256")  # in the file's metadata, see EncoderOrigin
+ORIGIN = "encoder_origin.json"  # an EncoderOrigin
 KEYS = {
     "mels": "num_mel_bins",
     "features": "d_model",
@@ -133,17 +140,17 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
         tensors={name: found[prefix + name] for name in shapes},
         files=files,
         alignment_heads=stored_tensors.read_alignment_heads(folder / "generation_config.json"),
-        encoder_of=_encoder_of(files[0]),
+        encoder_of=_encoder_of(folder / ORIGIN),
     )
 
 
 def _encoder_of(file: pathlib.Path) -> EncoderOrigin | None:
-    with _opened(file) as opened:
-        noted = opened.metadata() or {}
-    if not all(key in noted for key in ORIGIN):
+    if not file.is_file():
         return None
-    weights, encoder = (noted[key] for key in ORIGIN)
-    return EncoderOrigin(weights_sha256=weights, encoder_sha256=encoder)
+    noted = stored_tensors.json_object(file)
+    return EncoderOrigin(
+        **{field.name: str(noted.get(field.name)) for field in dataclasses.fields(EncoderOrigin)}
+    )
 
 
 def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:

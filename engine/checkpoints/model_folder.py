@@ -5,6 +5,7 @@ generation settings are copied where the checkpoint has them in this layout, and
 where it hasn't. Source of the keys: transformers, WhisperConfig and GenerationConfig.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import safetensors.numpy
 from isogloss.engine.checkpoints import huggingface, stored_tensors
 from isogloss.engine.checkpoints.checkpoint import ENCODER, Checkpoint
 from isogloss.engine.checkpoints.huggingface import KEYS, ORIGIN, PREFIX, SINGLE, SafeTensor
+from isogloss.engine.checkpoints.stored_tensors import EncoderOrigin
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.json_values import Json
 
@@ -118,14 +120,15 @@ def write(
       WriteError: a file can't be written.
     """
     atomic_write.make_folder(folder)
-    for name, content in files.items():
+    origin = EncoderOrigin(weights_sha256=checkpoint.states_sha256, encoder_sha256=checkpoint.encoder_sha256)
+    for name, content in {**files, ORIGIN: _json(dataclasses.asdict(origin))}.items():
         atomic_write.write_whole(folder / name, lambda file, content=content: file.write_bytes(content))
     tensors = {
         PREFIX + name: tensor.stored() if name.startswith(ENCODER) else decoder[name]
         for name, tensor in checkpoint.weights.tensors.items()
     }
-    origin = (checkpoint.states_sha256, checkpoint.encoder_sha256)
-    noted = {"format": "pt", **dict(zip(ORIGIN, origin, strict=True))}
+    # One key of metadata: the order of several changes from process to process.
+    noted = {"format": "pt"}
     atomic_write.write_whole(
         folder / SINGLE, lambda file: safetensors.numpy.save_file(tensors, file, metadata=noted)
     )

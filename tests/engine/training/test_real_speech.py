@@ -1,4 +1,4 @@
-"""A real run: base learns to write Spanish of the demo's English prompts, and of French ones that it never saw."""
+"""A real run: base learns to write Spanish of the demo's English prompts, and French ones follow."""
 
 import pathlib
 
