@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from isogloss.engine.checkpoints import ctranslate2, huggingface, openai_pickle, stored_tensors
-from isogloss.engine.checkpoints.dimensions import Dimensions
+from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime.refusal import Refusal
 
 ENCODER = "encoder."
@@ -69,7 +69,7 @@ class Checkpoint:
     def encoder_sha256(self) -> str:
         """Hash of the encoder's numbers, in float32 and in the order of use, whatever the file's format."""
         digest = hashlib.sha256()
-        for name in self.weights.tensors:
+        for name in tensor_shapes(self.dimensions):  # formats list tensors in orders of their own
             if name.startswith(ENCODER):
                 digest.update(self.read(name).tobytes())
         return digest.hexdigest()

@@ -164,3 +164,10 @@ def test_no_gram_is_in_both_parts_of_random_texts():
     assert found.dev
     assert not parts[0] & parts[1]
     assert sentence_split.split(texts, 0.2, 4).dev != found.dev
+
+
+def test_the_hash_of_an_encoder_is_that_of_any_format(model):
+    """Formats list tensors in orders of their own."""
+    turned = dict(reversed(model.weights.tensors.items()))
+    other = dataclasses.replace(model, weights=dataclasses.replace(model.weights, tensors=turned))
+    assert other.encoder_sha256 == model.encoder_sha256
