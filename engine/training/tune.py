@@ -222,11 +222,16 @@ def _go_on(
             tuned_model.write_steps(config.out, history, step + 1)
             progress.store(step + 1 - done - progress.counts().done)
         pace = (step + 1 - done) * config.batch / (time.monotonic() - began)
-        measured = history["dev_loss"][np.isfinite(history["dev_loss"])]
-        dev = f"dev loss {measured[-1]:.3f}, " if measured.size else ""
-        progress.note(f"loss {float(figures.loss):.3f}, {dev}{pace:.1f} examples/s")
+        progress.note(_note(history, step + 1, pace))
         progress.advance(stored=False)
     progress.close()
+
+
+def _note(history: History, step: int, pace: float) -> str:
+    """Losses after a step, and examples per second."""
+    measured = history["dev_loss"][np.isfinite(history["dev_loss"])]
+    dev = f"dev loss {measured[-1]:.3f}, " if measured.size else ""
+    return f"loss {history['loss'][step]:.3f}, {dev}{pace:.1f} examples/s"
 
 
 def padded(rows: int, devices: int) -> int:

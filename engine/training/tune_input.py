@@ -76,14 +76,7 @@ def open_input(config: TuneConfig) -> TuneInput:
     trainable.rank(config.train)
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary, sizes = Tokens.load(*config.vocabulary_source), checkpoint.dimensions
-    texts = examples.read_texts(config.texts) if config.texts else {}
-    made = ExampleReader(
-        store=config.store,
-        texts=texts,
-        vocabulary=vocabulary,
-        room=sizes.text_positions,
-        stand_in=language_token.parse(config.stand_in),
-    )
+    made = _example_reader(config, vocabulary, sizes.text_positions)
     new = made.new_task(Pair(source=config.source, target=config.target), config.task, config.language_token)
     stored = activation_store.languages(config.store)
     named = dict.fromkeys((*config.ewc_tasks, *config.replay))
@@ -93,19 +86,7 @@ def open_input(config: TuneConfig) -> TuneInput:
     known = {name: [e for e in found if e.sentence not in split.dev] for name, found in old.items()}
     if empty := [name for name, left in {"the new task": training, **known}.items() if not left]:
         raise Refusal(f"no training sentence is left for {', '.join(empty)}. Remedy: a smaller --dev_share")
-    replayed = round(config.batch * config.replay_share) if config.replay else 0
-    if config.replay and not 0 < replayed < config.batch:
-        raise Refusal(
-            f"--replay_share={config.replay_share} of --batch={config.batch} rows leaves the old or the new "
-            "tasks without a row. Remedy: another share, or a larger batch"
-        )
-    mixture = Mixture(
-        new=training,
-        old=[example for name in config.replay for example in known[name]],
-        rows=config.batch,
-        replayed=replayed,
-        seed=config.seed,
-    )
+    mixture = _mixture(config, training, known)
     precision = encoder_program.precision_for(jax.default_backend(), config.compute)
     languages = {example.language for found in (new, *old.values()) for example in found}
     source = open_states.open_store(
@@ -130,6 +111,36 @@ def open_input(config: TuneConfig) -> TuneInput:
         reader=reader,
         schedule=schedule,
         settings=_settings(config, checkpoint, vocabulary, source, [new, *old.values()], schedule, precision),
+    )
+
+
+def _example_reader(config: TuneConfig, vocabulary: Tokens, room: int) -> ExampleReader:
+    texts = examples.read_texts(config.texts) if config.texts else {}
+    return ExampleReader(
+        store=config.store,
+        texts=texts,
+        vocabulary=vocabulary,
+        room=room,
+        stand_in=language_token.parse(config.stand_in),
+    )
+
+
+def _mixture(
+    config: TuneConfig, training: Sequence[Example], known: Mapping[str, Sequence[Example]]
+) -> Mixture:
+    """Examples of training, those of replayed tasks among them."""
+    replayed = round(config.batch * config.replay_share) if config.replay else 0
+    if config.replay and not 0 < replayed < config.batch:
+        raise Refusal(
+            f"--replay_share={config.replay_share} of --batch={config.batch} rows leaves the old or the new "
+            "tasks without a row. Remedy: another share, or a larger batch"
+        )
+    return Mixture(
+        new=training,
+        old=[example for name in config.replay for example in known[name]],
+        rows=config.batch,
+        replayed=replayed,
+        seed=config.seed,
     )
 
 
