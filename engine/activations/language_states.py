@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32
+from jaxtyping import Bool, Float, Float32, Int, Int32
 
 from isogloss.engine.activations import state_origin
 from isogloss.engine.activations.activation_store import LanguageStore
@@ -21,6 +21,7 @@ from isogloss.kernels import pooling
 
 GROUP = 64  # utterances that share a padded length
 _AT_ONCE = 8  # languages being opened
+_LONG = 256  # frames; shorter utterances are so light that two groups are one
 STEP = 64  # frames; padded lengths are its multiples, so that few shapes are compiled: 24 up to 30 s
 
 
@@ -52,6 +53,11 @@ class GridLanguage:
     def language(self) -> str:
         """Code of the language."""
         return self.store.language
+
+    @property
+    def frames(self) -> Int32[np.ndarray, " U"]:
+        """Number of frames of each utterance."""
+        return self.store.frames[list(self.rows)]
 
     def recordings(self) -> dict[str, str]:
         """Fingerprint of the recording of each sentence; by name and length in stores of earlier formats."""
@@ -135,11 +141,11 @@ class Group:
 
     Attributes:
       where: their indices among the language's rows.
-      frames: number of frames of each.
+      frames: number of frames of each, and of rows that fill the group.
       states: states, padded with zeros.
     """
 
-    where: Int32[np.ndarray, " U"]
+    where: Int32[np.ndarray, " _"]
     frames: Int32[np.ndarray, " U"]
     states: Float[np.ndarray, "U N D"]
 
@@ -162,19 +168,25 @@ def load(member: GridLanguage, state: str, *, remove_language_mean: bool) -> Lan
 
     The mean to remove is that of the first recordings, also from second ones, which may be few.
     """
-    mean = None
-    if remove_language_mean and member.firsts:
-        mean = np.asarray(
-            pooling.language_mean(load(member.firsts, state, remove_language_mean=False).pooled)
-        )
+    firsts = read(member.firsts, state) if remove_language_mean and member.firsts else None
+    mean = None if firsts is None else mean_frame(firsts)
+    return arrange(read(member, state), remove_mean=remove_language_mean, mean=mean)
+
+
+def mean_frame(utterances: Sequence[Float[np.ndarray, "_ D"]]) -> Float32[np.ndarray, " D"]:
+    """A language's mean: that of its utterances' mean frames."""
+    return np.asarray(pooling.language_mean(arrange(utterances, remove_mean=False).pooled))
+
+
+def read(member: GridLanguage, state: str) -> list[Float[np.ndarray, "_ D"]]:
+    """Frames of all utterances of a language at one state; DamagedError if a shard is damaged."""
     try:
-        utterances = member.store.read(state, member.rows)
+        return member.store.read(state, member.rows)
     except ValueError as error:
         raise DamagedError(
             f"{member.store.path}: state {state} can't be read ({error}). "
             "Remedy: delete that file, run extract again, then this job"
         ) from error
-    return arrange(utterances, remove_mean=remove_language_mean, mean=mean)
 
 
 def arrange(
@@ -191,9 +203,7 @@ def arrange(
       mean: that mean, if it isn't that of these utterances.
     """
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
-    # Sorted by length, so that little of a group is padding.
-    order = np.argsort(lengths, kind="stable")
-    groups = [_group(utterances, order[i : i + GROUP]) for i in range(0, len(order), GROUP)]
+    groups = [_group(utterances, where) for where in host_groups(lengths)]
     pooled = np.zeros((len(utterances), utterances[0].shape[1]), np.float32)
     for group in groups:
         pooled[group.where] = pooling.meanpool(group.states, group.frames)
@@ -207,20 +217,57 @@ def arrange(
     return LanguageStates(groups=tuple(groups), pooled=pooled)
 
 
-def group_shapes(frames: Int32[np.ndarray, " U"]) -> set[tuple[int, int]]:
-    """Shapes (utterances, padded frames) of the groups that `arrange` makes of such utterances."""
-    lengths = np.sort(frames)
-    groups = [lengths[i : i + GROUP] for i in range(0, len(lengths), GROUP)]
-    return {(len(group), -(-int(group[-1]) // STEP) * STEP) for group in groups}
+def arrange_for_devices(utterances: Sequence[Float[np.ndarray, "_ D"]], devices: int) -> tuple[Group, ...]:
+    """Groups of a language's utterances as they are uploaded, in the type they are stored in.
+
+    Each group has a multiple of `devices` rows: frames of zeros, of length 1, fill it.
+    """
+    lengths = np.asarray([len(frames) for frames in utterances], np.int32)
+    return tuple(_filled(_group(utterances, where), devices) for where in device_groups(lengths))
+
+
+def host_groups(frames: Int32[np.ndarray, " U"]) -> list[Int[np.ndarray, " _"]]:
+    """Utterances of each group, the shortest first."""
+    order = np.argsort(frames, kind="stable")
+    return [order[i : i + GROUP] for i in range(0, len(order), GROUP)]
+
+
+def device_groups(frames: Int32[np.ndarray, " U"]) -> list[Int[np.ndarray, " _"]]:
+    """Utterances of each group for an accelerator, the shortest first.
+
+    A full group with itself has a million frames by utterances, which a step of DTW takes at once: 64 squared
+    by 256, or 128 squared by 64. The group that isn't full is the shortest, because its rows are filled up.
+    """
+    order, groups = np.argsort(frames, kind="stable"), []
+    while len(order):
+        size = GROUP if _padded(frames[order[-1]]) >= _LONG else 2 * GROUP
+        groups.append(order[-size:])
+        order = order[:-size]
+    return groups[::-1]
+
+
+def device_shapes(frames: Int32[np.ndarray, " U"]) -> list[tuple[int, int]]:
+    """Shapes (utterances, padded frames) of the groups for an accelerator."""
+    return [(len(where), _padded(frames[where].max())) for where in device_groups(frames)]
+
+
+def _padded(frames: int | np.integer) -> int:
+    return -(-int(frames) // STEP) * STEP
 
 
 def _group(utterances: Sequence[np.ndarray], where: np.ndarray) -> Group:
     frames = np.asarray([len(utterances[u]) for u in where], np.int32)
-    longest = -(-int(frames.max()) // STEP) * STEP
-    states = np.zeros((len(where), longest, utterances[0].shape[1]), utterances[0].dtype)
+    states = np.zeros((len(where), _padded(frames.max()), utterances[0].shape[1]), utterances[0].dtype)
     for padded, u in zip(states, where, strict=True):
         padded[: len(utterances[u])] = utterances[u]
     return Group(where=where.astype(np.int32), frames=frames, states=states)
+
+
+def _filled(group: Group, multiple: int) -> Group:
+    missing = -len(group.frames) % multiple
+    frames = np.pad(group.frames, (0, missing), constant_values=1)
+    states = np.pad(group.states, ((0, missing), (0, 0), (0, 0))) if missing else group.states
+    return dataclasses.replace(group, frames=frames, states=states)
 
 
 def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:

@@ -39,7 +39,14 @@ class GridConfig(ShardedJobConfig):
     implementation: str = option(
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto", choices=IMPLEMENTATIONS
     )
-    memory_gb: float = option("Memory for states, in GB; languages are taken in blocks that fit.", 8.0)
+    memory_gb: float = option(
+        "Memory for states, in GB; languages are taken in blocks that fit. Accelerators that say "
+        "how much memory they have take that instead.",
+        8.0,
+    )
+    dtw_memory_gb: float = option(
+        "Memory of a device, in GB, for the distances of the pairs that xla's DTW takes at once.", 6.0
+    )
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:
@@ -49,8 +56,9 @@ class GridConfig(ShardedJobConfig):
           Refusal: the option, the rule and the value.
         """
         super().__post_init__()
-        if not 0 < self.memory_gb < float("inf"):
-            raise Refusal(f"--memory_gb must be a positive number, got {self.memory_gb}")
+        for name in ("memory_gb", "dtw_memory_gb"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise Refusal(f"--{name} must be a positive number, got {getattr(self, name)}")
         choose(self.measures)
         if self.implementation.endswith("int8") and "dtw" in self.measures:
             name = f"--implementation={self.implementation}"

@@ -4,15 +4,44 @@ Measures that `frame_scores` computes share one call for each pair of groups of 
 its cosines, which are nearly all the work.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
+from isogloss.engine.activations import language_states
 from isogloss.engine.activations.language_states import LanguageStates
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.kernels import frame_scores
+
+
+class HostScores:
+    """Scores of pairs of languages by this machine's cores; `DeviceScores` has the same calls."""
+
+    AHEAD = 0  # units that start before a result is asked for
+
+    def __init__(
+        self, measures: Sequence[str], implementation: str, *, dtw_normalise: str, remove_mean: bool
+    ) -> None:
+        """Nothing is compiled yet; see `score`."""
+        self._options = (tuple(measures), implementation, dtw_normalise)
+        self._remove_mean = remove_mean
+
+    def place(
+        self,
+        utterances: Sequence[Float[np.ndarray, "_ D"]],
+        mean: Float32[np.ndarray, " D"] | None = None,
+    ) -> LanguageStates:
+        """One state of a language as kernels take it; the mean, if it isn't that of these utterances."""
+        return language_states.arrange(utterances, remove_mean=self._remove_mean, mean=mean)
+
+    def start(
+        self, x: LanguageStates, y: LanguageStates
+    ) -> Callable[[], dict[str, Float32[np.ndarray, "U V"]]]:
+        """Function that computes the scores of two languages."""
+        return functools.partial(score, x, y, *self._options)
 
 
 def score(

@@ -1,8 +1,10 @@
-"""Data-parallel execution over the devices of this host: the only module that uses `pmap`.
+"""Data-parallel execution over the devices of this host: the only module that uses `pmap` or `shard_map`.
 
 Parameters are replicated once. A call takes up to `capacity` rows, pads with rows of zeros, and returns
 immediately; `rows` waits and copies the shard of each device, never a gathered array. All devices run one
 program of one shape, so a row's result doesn't depend on its position or on the other rows.
+
+Of score matrices, all devices hold both sides and each computes its share of the rows, see `Rows`.
 """
 
 import time
@@ -12,10 +14,14 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 from isogloss.engine.runtime.refusal import Refusal
 
 Tree = Any  # of arrays: nested dicts, tuples and lists
+DIVIDED, WHOLE = PartitionSpec("rows"), PartitionSpec()
+"""Of an array's first axis: every device has its share, or all of it."""
 Program = Callable[..., tuple[jax.Array, ...]]
 """`program(parameters, *arrays) -> arrays`; every array holds the rows of one step on one device."""
 
@@ -195,3 +201,36 @@ class DataParallel:
             host = [np.asarray(shard[device].data)[0] for shard in shards]
             for row in range(min(self.rows_per_device, count - device * self.rows_per_device)):
                 yield tuple(array[row] for array in host)
+
+
+class Rows:
+    """Programs whose rows are divided over devices that hold all they need: nothing moves between calls."""
+
+    def __init__(self, devices: int | None = None) -> None:
+        """Of the first `devices` of this host's devices, all by default."""
+        self.count = len(jax.local_devices()[:devices])
+        self._mesh = Mesh(np.asarray(jax.local_devices()[:devices]), ("rows",))
+
+        self._copies = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(self._mesh, WHOLE))
+
+    def upload(self, arrays: PyTree[np.ndarray]) -> PyTree[jax.Array]:
+        """Copies of arrays on every device, before they are there.
+
+        Each byte leaves the host once: devices get shares of the first axis, a multiple of `count`, and then
+        the rest from each other.
+        """
+        return self._copies(jax.device_put(arrays, NamedSharding(self._mesh, DIVIDED)))
+
+    def divided(
+        self, program: Callable[..., PyTree[jax.Array]], *arguments: PyTree[PartitionSpec]
+    ) -> Callable[..., PyTree[jax.Array]]:
+        """Program that each device runs on its share of rows; results are divided along the first axis.
+
+        Args:
+          program: one of a kind for all devices, compiled once for each shape.
+          arguments: DIVIDED or WHOLE, for each argument or for parts of it, though all devices hold them all.
+        """
+        of_share = jax.shard_map(
+            program, mesh=self._mesh, in_specs=arguments, out_specs=DIVIDED, check_vma=False
+        )
+        return jax.jit(of_share)

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.activations import activation_store, extract, language_states
-from isogloss.engine.retrieval import grid
+from isogloss.engine.retrieval import grid, grid_work
 from isogloss.kernels import reference
 
 MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
@@ -263,13 +263,13 @@ def test_a_damaged_shard_is_named_and_the_rest_goes_on(config, store, tmp_path):
 
 def test_a_language_is_loaded_once_per_pair_of_blocks(config, monkeypatch):
     loads = []
-    load = grid.load
+    read = language_states.read
 
-    def counted(member, state, **options):
+    def counted(member, state):
         loads.append((member.language, state))
-        return load(member, state, **options)
+        return read(member, state)
 
-    monkeypatch.setattr(grid, "load", counted)
+    monkeypatch.setattr(language_states, "read", counted)
     grid.run(config)
     assert len(loads) == len(set(loads)) == 3 * 2
 
@@ -277,7 +277,7 @@ def test_a_language_is_loaded_once_per_pair_of_blocks(config, monkeypatch):
 def test_blocks_visit_every_pair_and_keep_few_languages():
     codes = [f"l{i:02d}" for i in range(11)]
     pairs = [(a, b) for i, a in enumerate(codes) for b in codes[i + 1 :]]
-    visited = list(grid.blocks(pairs, 3))
+    visited = list(grid_work.blocks(pairs, 3))
     assert sorted(pair for pair, _ in visited) == pairs
     assert all(set(pair) <= kept and len(kept) <= 6 for pair, kept in visited)
     loads, held = 0, frozenset()

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.activations import extract
-from isogloss.engine.retrieval import grid, grid_store, report
+from isogloss.engine.retrieval import grid, grid_plan, grid_store, report
 from isogloss.engine.runtime import zarr_growth
 
 
@@ -176,7 +176,7 @@ def test_a_grid_of_format_2_gets_pairs(made, fresh, tmp_path, monkeypatch):
     with monkeypatch.context() as old:
         old.setattr(grid_store, "FORMAT", 2)
         old.setattr(grid.GridLanguage, "recordings", lambda self: {})
-        old.setattr(grid, "_plan", without_recordings(grid._plan))
+        old.setattr(grid_plan, "plan", without_recordings(grid_plan.plan))
         grid.run(dataclasses.replace(made.config, pairs=("aa-bb",)))
     assert grid.run(dataclasses.replace(made.config, pairs=("aa-bb",))).done == 0
     with pytest.raises(ValueError, match=r"earlier version, .* what aa is made of\. Name all languages"):

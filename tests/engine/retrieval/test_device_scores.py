@@ -1,0 +1,187 @@
+"""Score matrices on devices: equal bits on 1, 2 and 8, work divided, nothing uploaded twice, all freed."""
+
+import gc
+import weakref
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from isogloss.engine.activations import language_states
+from isogloss.engine.retrieval import grid_store, grid_work, measures, scores
+from isogloss.engine.retrieval.device_scores import DeviceScores
+from isogloss.engine.retrieval.measures import MEASURES, Measure
+from isogloss.kernels import pooling
+
+NAMES = ("seqsim", "precision", "recall", "dtw", "meanpool")
+D = 8
+
+
+def utterances(seed, dtype=np.float16, count=11):
+    """Of 3 to 59 frames, about a mean as far from zero as they are from it."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(3, 60, count)
+    mean = rng.standard_normal(D)
+    return [(mean + rng.standard_normal((n, D))).astype(dtype) for n in lengths]
+
+
+def devices(count=None, **change):
+    options = {"implementation": "xla", "scan_bytes": 10_000_000, "devices": count} | change
+    return DeviceScores(options.pop("measures", NAMES), **options)
+
+
+def scored(given, x, y):
+    return given.start(given.place(x), given.place(y))()
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Scores of one device, by whether means are removed."""
+    return {
+        removed: scored(devices(1, remove_mean=removed), utterances(0), utterances(1))
+        for removed in (False, True)
+    }
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("count", [2, 8])
+def test_devices_do_not_change_a_bit(alone, removed, count):
+    assert jax.local_device_count() == 8
+    found = scored(devices(count, remove_mean=removed), utterances(0), utterances(1))
+    assert list(found) == list(NAMES)
+    for name, matrix in found.items():
+        assert np.isfinite(matrix).all()
+        np.testing.assert_array_equal(matrix, alone[removed][name])
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_equal_to_the_kernels_of_the_cpu(alone, removed):
+    """Sums of 8 products in float32, of frames a few times longer than their centred ones."""
+    given = scores.HostScores(NAMES, "numba", dtw_normalise="none", remove_mean=removed)
+    for name, expected in scored(given, utterances(0), utterances(1)).items():
+        tolerance = {"rtol": 1e-5} if MEASURES[name].cost else {"atol": 1e-5 if name == "seqsim" else 3e-6}
+        np.testing.assert_allclose(alone[removed][name], expected, **({"rtol": 0} | tolerance))
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_every_device_computes_its_share_of_the_rows(count):
+    """By where the pieces of the results lie before anybody asks for them."""
+    given = devices(count, measures=("seqsim", "dtw"))
+    x, y = given.place(utterances(0)), given.place(utterances(1))
+    found = given._score(x[0].operand, y[0].operand)
+    for matrix in found.values():
+        shards = matrix.addressable_shards
+        assert {shard.device for shard in shards} == set(jax.local_devices()[:count])
+        rows = sorted(shard.index[0].indices(matrix.shape[0])[:2] for shard in shards)
+        each = matrix.shape[0] // count
+        assert rows == [(i * each, (i + 1) * each) for i in range(count)]
+        assert all(shard.data.shape == (each, matrix.shape[1]) for shard in shards)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_pair_whose_languages_are_there_moves_nothing_to_the_devices(count, dtype):
+    given = devices(count, remove_mean=True)
+    x, y = given.place(utterances(0, dtype)), given.place(utterances(1, dtype))
+    given.start(x, y)()  # compiles
+    with jax.transfer_guard_host_to_device("disallow"), jax.transfer_guard_device_to_device("disallow"):
+        found = given.start(y, x)
+        again = given.start(x, y)
+    assert {name: np.isfinite(matrix).all() for name, matrix in again().items()} == dict.fromkeys(NAMES, True)
+    np.testing.assert_allclose(found()["precision"], again()["recall"].T, atol=3e-6)
+    with jax.transfer_guard_host_to_device("disallow"), pytest.raises(Exception, match="isallowed"):
+        given.place(utterances(2, dtype))
+
+
+def test_frames_go_to_the_devices_as_they_are_stored(monkeypatch):
+    """Once each: 11 utterances filled up to 16 rows of 64 frames, in 16 bits, and their lengths."""
+    given, bytes_sent = devices(8, measures=("seqsim",)), []
+    upload = given._rows.upload
+
+    def counted(arrays):
+        bytes_sent.extend(array.nbytes for array in arrays)
+        return upload(arrays)
+
+    monkeypatch.setattr(given._rows, "upload", counted)
+    [group] = given.place(utterances(0))
+    assert bytes_sent == [16 * 64 * D * 2, 16 * 4]
+    assert [part.dtype for part in group.operand.parts] == [np.float16]
+    assert group.pooled is None
+    assert group.frames is None
+
+
+def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
+    """Six languages in blocks of two: at most two blocks and the two that are read ahead are ever there."""
+    codes = [f"l{i}" for i in range(6)]
+    pairs = tuple((a, b) for i, a in enumerate(codes) for b in codes[i + 1 :])
+    units = [(state, pair) for state in (0, 1) for pair in range(len(pairs))]
+    given, uploads, alive, most = devices(2, measures=("seqsim",)), [], [], 0
+    data = {code: utterances(i, count=3) for i, code in enumerate(codes)}
+    place = given.place
+
+    def watched(frames, mean=None):
+        nonlocal most
+        groups = place(frames, mean)
+        alive.append(weakref.ref(groups[0]))
+        gc.collect()
+        most = max(most, sum(ref() is not None for ref in alive))
+        return groups
+
+    members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in codes}
+    names = {id(member): code for code, member in members.items()}
+
+    def read(member, state):
+        uploads.append((state, names[id(member)]))
+        return data[names[id(member)]]
+
+    monkeypatch.setattr(given, "place", watched)
+    monkeypatch.setattr(language_states, "read", read)
+
+    plan = grid_store.Plan(
+        pairs=pairs,
+        states=("0", "1"),
+        sentences=(),
+        measures=("seqsim",),
+        common=(),
+        identity={"remove_language_mean": False},
+        flags={},
+    )
+    started = grid_work._started(plan, members, units, given, 2)
+    done = [unit for unit, _ in started]
+    del started
+    gc.collect()
+    assert sorted(done) == units
+    planned = [key for visit in grid_work.visits(units, pairs, 2) for key in visit.arriving]
+    assert [("01"[state], code) for state, code in planned] == uploads
+    assert len(uploads) <= 2 * 4 * 3
+    assert most <= 2 * 2 + 2 + 1  # and one whose successor is being made
+    assert not any(ref() is not None for ref in alive)
+
+
+def test_a_scan_takes_fewer_pairs_where_memory_is_small(alone):
+    few = scored(devices(1, scan_bytes=1), utterances(0), utterances(1))
+    for name, matrix in few.items():
+        np.testing.assert_array_equal(matrix, alone[False][name])
+
+
+def test_kernels_that_measures_name(monkeypatch):
+    """By frame they get padded frames, less the mean if asked, and lengths; of means, mean frames."""
+
+    def first_frames(x, n, y, m):
+        assert len(x) == len(n)
+        assert len(y) == len(m)
+        return np.asarray(x)[:, 0].astype(np.float32) @ np.asarray(y)[:, 0].astype(np.float32).T
+
+    monkeypatch.setattr(pooling, "first_frames", first_frames, raising=False)
+    own = Measure(name="first", label="", meaning="", by_frame=True, kernel="pooling.first_frames")
+    monkeypatch.setitem(measures.MEASURES, "first", own)
+    x, y = utterances(0), utterances(1)
+    for removed in (False, True):
+        found = scored(devices(2, measures=("first",), remove_mean=removed), x, y)["first"]
+        a, b = (
+            np.mean([u.astype(np.float32).mean(axis=0) for u in side], axis=0) * np.float32(removed)
+            for side in (x, y)
+        )
+        expected = [[(p[0].astype(np.float32) - a) @ (q[0].astype(np.float32) - b) for q in y] for p in x]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
