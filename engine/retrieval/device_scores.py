@@ -140,7 +140,7 @@ class DeviceScores:
 def _result(
     measures: Sequence[str],
     sizes: tuple[int, int],
-    places: Sequence[tuple[str, np.ndarray, np.ndarray, Array]],
+    places: Sequence[tuple[str, np.ndarray, np.ndarray, Array | np.ndarray]],
 ) -> dict[str, Float32[np.ndarray, "U V"]]:
     # What no kernel fills is unknown. Zeros would pass for scores.
     scores = {name: np.full(sizes, np.nan, np.float32) for name in measures}
