@@ -137,16 +137,8 @@ def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
 
     monkeypatch.setattr(given, "place", watched)
     monkeypatch.setattr(language_states, "read", read)
-
-    plan = grid_store.Plan(
-        pairs=pairs,
-        states=("0", "1"),
-        sentences=(),
-        measures=("seqsim",),
-        common=(),
-        identity={"remove_language_mean": False},
-        flags={},
-    )
+    facts = {"pairs": pairs, "states": ("0", "1"), "sentences": (), "measures": ("seqsim",), "common": ()}
+    plan = grid_store.Plan(**facts, identity={"remove_language_mean": False}, flags={})
     started = grid_work._started(plan, members, units, given, 2)
     done = [unit for unit, _ in started]
     del started
