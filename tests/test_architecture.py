@@ -21,6 +21,7 @@ FLOORS = {
     "activations": 4,
     "decoding": 5,
     "retrieval": 5,
+    "similarity": 5,
     "training": 6,
     "transcription": 6,
     "alignment": 6,

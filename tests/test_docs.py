@@ -27,6 +27,7 @@ from isogloss.engine.retrieval import (
 )
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import zarr_group
+from isogloss.engine.similarity import similarity
 from isogloss.engine.training import tuned_model
 from isogloss.engine.transcription import model_scores, summary, transcript_table
 from isogloss.jobs import __main__ as command
@@ -120,6 +121,7 @@ def test_links_lead_somewhere():
     ("job", "title", "schema"),
     [
         *report_schemas(),
+        ("similarity", "similarity.parquet", similarity.SCHEMA),
         ("transcribe", "transcripts.parquet", transcript_table.SCHEMA),
         ("transcribe", "summary.parquet", summary.SCHEMA),
         ("tune", "steps.parquet", tuned_model.STEPS),

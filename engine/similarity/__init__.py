@@ -1,0 +1,1 @@
+"""Representational similarity of two languages: CKA, SVCCA, RSA of mean-pooled states; its job."""
