@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
@@ -19,6 +19,7 @@ from isogloss.kernels import bootstrap
 
 RESAMPLES = 200
 """Resamples of the sentences for the support of a clade; its standard error is then at most 3.5%."""
+_MEMORY = 600_000_000  # bytes of resampled distances
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,11 +112,12 @@ def clades(tree: Float[np.ndarray, "K 4"]) -> list[int]:
 
 def support(
     distances: Distances, results: metrics.Results, scored: Callable[[int], Scored], sentences: int
-) -> Float[np.ndarray, "S K"]:
-    """Share of the resamples of the sentences whose tree has each clade of the leading scoring's tree.
+) -> Float[np.ndarray, "V S K"]:
+    """Share of the resamples of the sentences whose tree has each clade of a scoring's tree.
 
     Sentences are resampled by their id, so that one drawn is drawn in every pair (Felsenstein 1985). 102
-    languages, 34 states and 344 sentences took 52 s on two busy cores, and 140 MB.
+    languages, 34 states and 344 sentences took 52 s a scoring on two busy cores; scorings are taken together
+    as far as `_MEMORY` allows, because all figures are read once for each such block.
 
     Args:
       distances: all of them known.
@@ -123,23 +125,37 @@ def support(
       scored: figures of a pair by its index.
       sentences: number of ids.
     """
-    leading = results.measures.index(distances.scorings[distances.leading])
-    pairs = of_two(results)
     drawn = bootstrap.resamples(sentences)[:RESAMPLES]
-    size = len(distances.languages)
-    far = np.zeros((len(distances.states), len(drawn), len(pairs)), np.float32)
+    of_one = 4 * len(distances.states) * len(drawn) * len(of_two(results))
+    block, every = max(1, _MEMORY // of_one), range(len(distances.scorings))
+    blocks = [every[start : start + block] for start in every[::block]]
+    return np.concatenate([_support(distances, results, scored, drawn, each) for each in blocks])
+
+
+def _support(
+    distances: Distances,
+    results: metrics.Results,
+    scored: Callable[[int], Scored],
+    drawn: Float32[np.ndarray, "R n"],
+    scorings: Sequence[int],
+) -> Float[np.ndarray, "V S K"]:
+    """Support of the trees of some scorings."""
+    pairs, size = of_two(results), len(distances.languages)
+    chosen = [results.measures.index(distances.scorings[v]) for v in scorings]
+    far = np.zeros((len(chosen), len(distances.states), len(drawn), len(pairs)), np.float32)
     for place, (pair, *_) in enumerate(pairs):
         found = scored(pair)
         counts = drawn[:, found.sentences]
-        hits = (found.ranks[:, leading] == 1).mean(1, dtype=np.float32)
+        hits = (found.ranks[:, chosen] == 1).mean(2, dtype=np.float32).swapaxes(0, 1)
         far[..., place] = 1 - (hits @ counts.T) / np.maximum(counts.sum(1), 1)
     order = _condensed([(i, j) for _, i, j in pairs], size)
-    share = np.zeros((len(far), size - 1))
-    for state, draws in enumerate(far):
-        wanted = clades(linkage(distances.values[distances.leading, state]))
-        for draw in draws:
-            seen = set(clades(hierarchy.linkage(draw[order], "average")))
-            share[state] += [clade in seen for clade in wanted]
+    share = np.zeros((*far.shape[:2], size - 1))
+    for v, which in enumerate(scorings):
+        for state, draws in enumerate(far[v]):
+            wanted = clades(linkage(distances.values[which, state]))
+            for draw in draws:
+                seen = set(clades(hierarchy.linkage(draw[order], "average")))
+                share[v, state] += [clade in seen for clade in wanted]
     return share / len(drawn)
 
 

@@ -79,7 +79,7 @@ function tree(s = view.state) {
   for (let k = 0; k < L - 1; k++) {
     const [left, right, height] = blocks.trees.subarray(start + 3 * k, start + 3 * k + 3);
     const two = [nodes[left], nodes[right]].sort((a, b) => a.leaves.length - b.leaves.length);
-    const support = view.scoring === meta.leading ? blocks.support[s * (L - 1) + k] : NaN;
+    const support = blocks.support[(view.scoring * S + s) * (L - 1) + k];
     nodes.push({ children: two, leaves: two.flatMap(({ leaves }) => leaves), height, support });
   }
   return nodes.at(-1);

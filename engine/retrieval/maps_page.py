@@ -43,7 +43,7 @@ def render(
     *,
     name: str,
     model: str,
-    support: Float[np.ndarray, "S K"] | None,
+    support: Float[np.ndarray, "V S K"] | None,
     onsets: Int[np.ndarray, "V L L"],
     tests: pa.Table | None,
     no_tests: str,
@@ -54,7 +54,7 @@ def render(
       distances: between languages.
       name: name of the grid.
       model: name of the model, or "".
-      support: of the clades of the leading scoring's trees; None if some distance is unknown.
+      support: of the clades of the trees; None if some distance is unknown.
       onsets: states by scoring, asking and answering language, as of the report; -1 where unknown.
       tests: table of the association tests.
       no_tests: the reason if there is none.
@@ -86,7 +86,7 @@ def render(
 
 
 def _blocks(
-    distances: Distances, support: Float[np.ndarray, "S K"] | None, onsets: Int[np.ndarray, "V L L"]
+    distances: Distances, support: Float[np.ndarray, "V S K"] | None, onsets: Int[np.ndarray, "V L L"]
 ) -> dict[str, bytes]:
     """Numbers of the page by the name of their block."""
     blocks = {
@@ -179,7 +179,7 @@ def _distances(distances: Distances) -> bytes:
     return steps.astype("<u2").tobytes()
 
 
-def _whole(distances: Distances, support: Float[np.ndarray, "S K"] | None) -> dict[str, bytes]:
+def _whole(distances: Distances, support: Float[np.ndarray, "V S K"] | None) -> dict[str, bytes]:
     """What needs all distances: scaling and its variance, trees and their support; float32 little-endian."""
     if support is None:
         return {}

@@ -101,10 +101,8 @@ function drawTree() {
     );
   }
   $("tree").replaceChildren(svg);
-  const supported = view.scoring === meta.leading
-    ? "Numbers: support in percent, where at least 50; thick: at least 95."
-    : `Support is computed for ${meta.scorings[meta.leading].label} alone.`;
-  $("tree-note").textContent = `Average linkage; the axis is 1 − R@1. ${supported}`;
+  $("tree-note").textContent = "Average linkage; the axis is 1 − R@1. Numbers: support in percent, where " +
+    "at least 50; thick: at least 95.";
 }
 
 function drawOnsets() {

@@ -67,7 +67,7 @@ class Ranked:
     """What `support` reads of the figures of a pair."""
 
     def __init__(self, hits):
-        self.ranks = np.where(hits, 1, 2)[None, None]
+        self.ranks = np.where(hits, 1, 2)[None, None].repeat(3, 1)
         self.sentences = np.arange(hits.shape[-1])
 
 
@@ -83,9 +83,32 @@ def test_support_of_a_clade_follows_the_evidence(close, low, high):
     distances = language_distances.between_languages(given)
     ranked = [Ranked(each) for each in hits]
     share = language_distances.support(distances, given, ranked.__getitem__, 30)
-    assert share.shape == (1, 2)
-    assert low <= share[0, 0] <= high
-    assert share[0, 1] == 1  # the root has all
+    assert share.shape == (2, 1, 2)
+    assert low <= share[0, 0, 0] <= high
+    assert share[0, 0, 1] == 1  # the root has all
+
+
+def test_every_scoring_has_support_of_its_own_whatever_fits_in_memory(monkeypatch):
+    """Two scorings: one joins English and German in every resample, the other English and French."""
+    near = np.arange(30) < 28
+    far = np.arange(30) < 6
+    closest = ("de", "en"), ("en", "fr")
+    hits = [
+        np.stack([np.stack([near if set(pair) == set(c) else far] * 2) for c in closest])[None]
+        for pair in PAIRS
+    ]
+    given = results([each.mean(-1) for each in hits], measures=("seqsim", "dtw"))
+    distances = language_distances.between_languages(given)
+
+    def ranked(pair):
+        found = Ranked(hits[pair][0, 0])
+        found.ranks = np.where(hits[pair], 1, 2)
+        return found
+
+    whole = language_distances.support(distances, given, ranked, 30)
+    monkeypatch.setattr(language_distances, "_MEMORY", 1)
+    np.testing.assert_array_equal(language_distances.support(distances, given, ranked, 30), whole)
+    np.testing.assert_array_equal(whole, np.ones((2, 1, 2)))
 
 
 def test_nexus():
