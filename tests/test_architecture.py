@@ -42,6 +42,7 @@ DISK = {
         "corpora",
         "decoding",
         "retrieval",
+        "similarity",
         "training",
         "transcription",
         "alignment",
