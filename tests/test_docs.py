@@ -24,6 +24,7 @@ from isogloss.engine.retrieval import (
     metrics,
     pair_metrics,
     report_tables,
+    several_grids,
 )
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import zarr_group
@@ -121,6 +122,7 @@ def test_links_lead_somewhere():
     ("job", "title", "schema"),
     [
         *report_schemas(),
+        ("report", "grid_contrasts.parquet", several_grids.SCHEMA),
         ("similarity", "similarity.parquet", similarity.SCHEMA),
         ("transcribe", "transcripts.parquet", transcript_table.SCHEMA),
         ("transcribe", "summary.parquet", summary.SCHEMA),

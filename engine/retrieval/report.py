@@ -31,14 +31,16 @@ from isogloss.engine.retrieval import (
     report_tables,
     self_pair_tables,
     sentence_texts,
+    several_grids,
     table as retrieval_table,
 )
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.retrieval.report_summary import ReportSummary, merged
 from isogloss.engine.retrieval.sentence_texts import Texts
-from isogloss.engine.runtime import atomic_write, disk_space, sentences, version, written_once
+from isogloss.engine.runtime import atomic_write, disk_space, version, written_once
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.place import Place
@@ -51,65 +53,17 @@ _PAGE = "report.html"
 _LINES = 60  # of the table on the terminal; retrieval.csv has all
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReportSummary:
-    """Result of a run; `done` and `skipped` are of this process's share, and a dry run writes nothing.
-
-    Attributes:
-      done: pairs scored by this run.
-      skipped: pairs scored by earlier runs.
-      waiting: pairs of other shards whose chunks all exist but whose figures don't; the report is written
-        when there are none.
-      missing: number of chunks that the grid doesn't hold yet, by measure and pair; of all shares if the
-        report was written, otherwise of this one.
-      failed: chunks that can't be used, each with the reason; of the same pairs.
-      rows: rows of the retrieval table.
-      report: path of the page; None while other shards are unfinished.
-      written: True if this run wrote it; False if it was there, made of the same figures and options.
-      seconds: duration of the run.
-      pairs_per_second: throughput.
-      plan: work to do: pairs, bytes, FLOPs; with --dry_run also the estimated time.
-    """
-
-    done: int = 0
-    skipped: int
-    waiting: int = 0
-    missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    failed: Sequence[str] = ()
-    rows: int = 0
-    report: str | None = None
-    written: bool = False
-    seconds: float
-    pairs_per_second: float = 0.0
-    plan: Mapping[str, int | float]
-
-    @property
-    def complete(self) -> bool:
-        """True if every chunk needed exists and can be used."""
-        return not self.missing and not self.failed
-
-    def sentence(self, config: ReportConfig) -> str:
-        """Place of the report, or what it waits for."""
-        lacking = sum(self.missing.values())
-        remedy = f"; {lacking:,} chunks aren't computed: run the grid job to its end, then this again"
-        broken = f"; {len(self.failed):,} chunks can't be used, named above"
-        troubles = (remedy if lacking else "") + (broken if self.failed else "")
-        start = sentences.stored(self.done, self.skipped, 0, "pairs", config.out, config.share)
-        if self.report is None:
-            return f"{start}; the report waits for {self.waiting:,} pairs of other shards{troubles}"
-        if self.written:
-            start = start.removeprefix("nothing was left to do: ")  # the tables and the page were
-        before = "" if self.written or self.done else ", written before"
-        return f"{start}; the report is {self.report}{before}{troubles}"
-
-
 def run(config: ReportConfig) -> ReportSummary:
     """Summary of a run that scores the missing pairs, and writes the report if none is left.
+
+    Several grids have a report each, in a folder of its own, and tables of all of them.
 
     Raises:
       Refusal: there is no grid, it has no measure to report, or OUT can't be written to.
       OSError: the report can't be written.
     """
+    if len(config.grids) > 1:
+        return _run_several(config)
     start = time.monotonic()
     grid = _open_grid(config.grid)
     language_maps.given(config, grid)  # refused before anything is computed
@@ -148,6 +102,21 @@ def run(config: ReportConfig) -> ReportSummary:
         pairs_per_second=round(len(todo) / seconds, 3),
         plan=_work(grid, len(todo)),
     )
+
+
+def _run_several(config: ReportConfig) -> ReportSummary:
+    labels = several_grids.labels(config.grids)
+    for grid in config.grids:
+        _open_grid(grid)  # refused before anything is computed
+    of_each = {
+        label: dataclasses.replace(config, grid=grid, out=config.out / label)
+        for label, grid in zip(labels, config.grids, strict=True)
+    }
+    summary = merged({label: run(each) for label, each in of_each.items()})
+    if config.dry_run or summary.report is None:
+        return summary
+    rows, written = several_grids.write(config.out, of_each, _statistics(config))
+    return dataclasses.replace(summary, rows=rows, written=written, report=str(config.out))
 
 
 def _statistics(config: ReportConfig) -> Statistics:

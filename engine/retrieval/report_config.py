@@ -17,7 +17,10 @@ CORRECTIONS = ("csls", "centred")
 class ReportConfig(ShardedJobConfig):
     """Options of the report job; each definition has the field's help."""
 
-    grid: Place = option("Grid of score matrices, GRID.zarr in a folder or bucket.")
+    grid: Place = option(
+        "Grid of score matrices, GRID.zarr in a folder or bucket; or several in folders, joined by commas, "
+        "to be compared."
+    )
     out: pathlib.Path = option("Folder to write tables, figures and the page to.")
     corrections: tuple[str, ...] = option(
         "Corrections for candidates that are near to everything (hubs), reported beside the scores as they "
@@ -56,6 +59,14 @@ class ReportConfig(ShardedJobConfig):
         "Width of the figures in inches, to which all their parts are scaled; 0: as drawn.", 0.0, minimum=0
     )
     figure_font: str | None = option("Installed font of the figures; by default Matplotlib's own.", None)
+
+    @property
+    def grids(self) -> tuple[Place, ...]:
+        """The grids that `grid` names; one whose own name has a comma is one."""
+        several = isinstance(self.grid, pathlib.Path) and "," in str(self.grid) and not self.grid.exists()
+        if not several:
+            return (self.grid,)
+        return tuple(pathlib.Path(text).expanduser() for text in str(self.grid).split(","))
 
     def __post_init__(self) -> None:
         """Refuse corrections that don't exist.

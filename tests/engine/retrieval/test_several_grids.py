@@ -1,0 +1,141 @@
+"""Reports of several grids: joined tables, and differences on the sentences that both grids have."""
+
+import itertools
+import pathlib
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from isogloss.engine.retrieval import report, several_grids
+from isogloss.engine.retrieval.contrasts import sign_flip
+from small_grids import made_grid
+
+PAIRS = (("de", "en"), ("de", "fr"), ("en", "fr"))
+SENTENCES = {"base": [str(i) for i in range(12)], "large": [str(i) for i in range(4, 16)]}
+STATES = {"base": ("0", "6", "final"), "large": ("0", "6", "12", "final")}
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """The reports of single grids without their PNG figures, which take seconds."""
+    monkeypatch.setattr(report, "_draw", lambda out, results: None)
+
+
+def scores(seed):
+    """Small integers, so that ties are common."""
+    return np.random.default_rng(seed).integers(0, 4, (12, 12)).astype(np.float32) + np.eye(
+        12, dtype=np.float32
+    )
+
+
+@pytest.fixture
+def grids(tmp_path):
+    """Grids of two models: in the second the pair "de-en" shares other sentences with the first."""
+    for g, name in enumerate(SENTENCES):
+        recordings = {code: dict.fromkeys(SENTENCES[name], code) for code in ("de", "en", "fr")}
+        frames = {code: dict.fromkeys(SENTENCES[name], 50) for code in recordings}
+        made = made_grid(
+            tmp_path / f"{name}.zarr", PAIRS, SENTENCES[name], states=STATES[name], measures=("seqsim",),
+            recordings=recordings, frames=frames, model=name,
+        )  # fmt: skip
+        for pair, state in itertools.product(range(3), range(len(STATES[name]))):
+            made.write(pair, state, {"seqsim": scores(100 * g + 10 * pair + state)})
+    return tmp_path
+
+
+def config(grids, names=("base", "large"), **change):
+    joined = ",".join(str(grids / f"{name}.zarr") for name in names)
+    return report.ReportConfig(**{"grid": pathlib.Path(joined), "out": grids / "out"} | change)
+
+
+def rows(folder, name):
+    return parquet.read_table(folder / f"{name}.parquet").to_pylist()
+
+
+def test_tables_are_those_of_each_grid_with_its_name(grids):
+    summary = report.run(config(grids))
+    assert (summary.done, summary.complete, summary.report) == (6, True, str(grids / "out"))
+    for name in several_grids.TABLES:
+        joined = rows(grids / "out", name)
+        for grid in SENTENCES:
+            alone = rows(grids / "out" / grid, name)
+            mine = [{k: v for k, v in row.items() if k != "grid"} for row in joined if row["grid"] == grid]
+            np.testing.assert_equal(mine, alone)
+    assert (grids / "out" / "large" / "report.html").is_file()
+    assert (grids / "out" / "curves.svg").stat().st_size > 3_000
+    alone = report.run(report.ReportConfig(grid=grids / "base.zarr", out=grids / "alone"))
+    assert alone.rows < summary.rows
+    assert (grids / "alone" / "retrieval.csv").read_bytes() == (
+        grids / "out" / "base" / "retrieval.csv"
+    ).read_bytes()
+
+
+def hits(name, pair, state):
+    """Hits of rows and of columns among 4 to 11, by loops: a tie is a miss."""
+    matrix = scores(100 * ("base", "large").index(name) + 10 * pair + state)
+    kept = [SENTENCES[name].index(str(i)) for i in range(4, 12)]
+    return [
+        [all(side[i, i] > side[i, j] for j in kept if j != i) for i in kept] for side in (matrix, matrix.T)
+    ]
+
+
+def test_differences_are_of_shared_sentences_ranked_among_themselves(grids):
+    report.run(config(grids))
+    found = rows(grids / "out", "grid_contrasts")
+    plain = [row for row in found if (row["measure"], row["correction"]) == ("seqsim", "none")]
+    same = [row for row in plain if row["compared"] == "same state"]
+    assert len(same) == 3 * 3 * 2
+    assert {(row["state"], row["other_state"]) for row in same} == {(s, s) for s in STATES["base"]}
+    for row in same:
+        pair = PAIRS.index((row["language_a"], row["language_b"]))
+        side = 0 if row["direction"].startswith(row["language_a"]) else 1
+        here = hits("base", pair, STATES["base"].index(row["state"]))[side]
+        there = hits("large", pair, STATES["large"].index(row["state"]))[side]
+        assert row["n"] == 8
+        assert (row["recall_at_1"], row["other_recall_at_1"]) == (np.mean(here), np.mean(there))
+        assert row["difference"] == pytest.approx(np.mean(here) - np.mean(there), abs=1e-12)
+        only = [
+            sum(x and not y for x, y in zip(*both, strict=True)) for both in ((here, there), (there, here))
+        ]
+        assert row["p"] == pytest.approx(sign_flip(8)[only[0], only[1]])
+        assert row["ci_low"] <= row["difference"] <= row["ci_high"]
+        assert row["q"] >= row["p"]
+    best = [row for row in plain if row["compared"] == "best state" and row["direction"] == "de->en"]
+    means = [np.mean(hits("large", 0, state)) for state in range(4)]
+    assert [row["other_state"] for row in best] == [STATES["large"][int(np.argmax(means))]]
+
+
+def test_equal_sentences_take_the_figures_that_are_there(grids, monkeypatch):
+    """The grid with itself under another name: no difference, and nothing is scored again."""
+    (grids / "again.zarr").symlink_to(grids / "base.zarr")
+    report.run(report.ReportConfig(grid=grids / "base.zarr", out=grids / "out" / "base"))
+    report.run(report.ReportConfig(grid=grids / "again.zarr", out=grids / "out" / "again"))
+    monkeypatch.setattr(report.pair_metrics, "score", lambda *a: pytest.fail("scored again"))
+    report.run(config(grids, ("base", "again")))
+    found = rows(grids / "out", "grid_contrasts")
+    assert {(row["difference"], row["p"]) for row in found} == {(0.0, 1.0)}
+    assert {row["n"] for row in found} == {12}
+
+
+def test_shares_a_dry_run_and_a_rerun(grids):
+    dry = report.run(config(grids, dry_run=True))
+    assert (dry.plan["pairs"], (grids / "out").exists()) == (6, False)
+    first = report.run(config(grids, num_shards=2, shard_index=0))
+    assert (first.report, first.waiting > 0, (grids / "out" / "retrieval.csv").exists()) == (
+        None,
+        True,
+        False,
+    )
+    last = report.run(config(grids, num_shards=2, shard_index=1))
+    assert (last.written, first.done + last.done) == (True, 6)
+    again = report.run(config(grids))
+    assert (again.done, again.written, again.rows) == (0, False, last.rows)
+
+
+def test_grids_of_one_name_and_no_grid_are_refused(grids):
+    with pytest.raises(ValueError, match="distinct names, got base, base"):
+        report.run(config(grids, ("base", "../" + grids.name + "/base")))
+    with pytest.raises(ValueError, match="there is no grid"):
+        report.run(config(grids, ("base", "nothing")))
+    assert not (grids / "out").exists()
