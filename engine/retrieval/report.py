@@ -56,8 +56,6 @@ _LINES = 60  # of the table on the terminal; retrieval.csv has all
 def run(config: ReportConfig) -> ReportSummary:
     """Summary of a run that scores the missing pairs, and writes the report if none is left.
 
-    Several grids have a report each, in a folder of its own, and tables of all of them.
-
     Raises:
       Refusal: there is no grid, it has no measure to report, or OUT can't be written to.
       OSError: the report can't be written.
