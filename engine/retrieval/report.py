@@ -83,9 +83,7 @@ def run(config: ReportConfig) -> ReportSummary:
     else:
         scored |= _score(grid, statistics, [pair for pair in others if not parts.kept(names[pair])])
     missing, failed = _problems(grid, dict(sorted(scored.items())))
-    rows, written = 0, False
-    if not waiting:
-        rows, written = _write_once(config, grid, statistics, parts, scored, texts)
+    rows, written = (0, False) if waiting else _write_once(config, grid, statistics, parts, scored, texts)
     seconds = time.monotonic() - start
     return ReportSummary(
         done=len(todo),
