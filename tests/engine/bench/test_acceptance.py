@@ -21,6 +21,7 @@ def config(**fields):
     return bench_config.BenchConfig(suite=("acceptance",), device="cpu", **fields)
 
 
+@pytest.mark.deep
 def test_every_stage_runs_and_stands_beside_what_is_wanted(tmp_path, capsys):
     summary = bench.run(config(json=tmp_path / "new" / "acceptance.json"))
     assert summary.complete, summary.wrong

@@ -39,7 +39,8 @@ def on(count, monkeypatch, run, config, placed):
     return {path.name: path.read_bytes() for path in config.out.glob("*.parquet")}, placed[:]
 
 
-@pytest.mark.parametrize("job", ["transcribe", pytest.param("align", marks=pytest.mark.deep)])
+@pytest.mark.deep
+@pytest.mark.parametrize("job", ["transcribe", "align"])
 def test_devices_share_the_rows_and_change_no_bit(job, request, monkeypatch, placed, tmp_path):
     config, _ = request.getfixturevalue({"transcribe": "transcribed", "align": "aligned"}[job])
     run = {"transcribe": transcribe.run, "align": align.run}[job]

@@ -121,6 +121,7 @@ def test_a_sentence_more_makes_the_pairs_of_its_languages_again(made, fresh, tmp
     assert_as_new(made, fresh, tmp_path)
 
 
+@pytest.mark.deep
 def test_a_sentence_fewer_and_back(made, fresh, tmp_path):
     made.speak()
     grid.run(made.config)
@@ -171,6 +172,7 @@ def test_interrupted_before_its_labels_change_it_grows_the_next_time(made, fresh
     assert_as_new(made, fresh, tmp_path)
 
 
+@pytest.mark.deep
 def test_a_grid_of_format_2_gets_pairs(made, fresh, tmp_path, monkeypatch):
     made.speak()
     with monkeypatch.context() as old:

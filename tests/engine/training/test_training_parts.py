@@ -37,6 +37,7 @@ def some_rows(count):
     )
 
 
+@pytest.mark.deep
 def test_devices_change_the_last_bits_only(model):
     """Losses to 1e-6, parameters to a hundredth of what the learning rate moves them, after 4 steps."""
     parts = trainable.split(model, "decoder", dtype=FLOAT32, seed=0)

@@ -168,6 +168,7 @@ def test_ewc_saves_its_fisher_and_holds_what_matters(tuned, tuning, tmp_path, re
     assert moved(tuned[0].out, reader) > 4 * huge.learning_rate
 
 
+@pytest.mark.deep
 def test_replay_and_cross_attention_alone(tuning, tmp_path, reader, course):
     config = tuning(tmp_path / "out", replay=("fr-en",), replay_share=0.5, train="cross", steps=3)
     assert tune.run(config).steps == 3
