@@ -14,7 +14,10 @@ is rounded is sums of float32 and nothing else. A frame that 16 bits can't hold 
 The six products are those of XLA's algorithm BF16_BF16_F32_X6. They are written out because that runs on
 some accelerators and on no CPU, and would split the frames anew for each product. A language's mean is taken
 out of 16-bit frames after the product, (x - a)(y - b) = xy - xb - a(y - b): frames less their mean would not
-fit 16 bits. Memory: the parts, and 4 bytes a frame.
+fit 16 bits. What cancels is rounded as what is long: the error of a cosine grows as the square of how much
+longer a frame is than what is left of it, 2e-7 where they are alike, 2e-5 at 10 times and 1.5e-3 at 100.
+Whisper base has at most 2.2. Encoders with longer frames are stored in float32 for this: their means are
+taken out before the frames are split. Memory: the parts, and 4 bytes a frame.
 """
 
 from collections.abc import Callable

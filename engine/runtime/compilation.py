@@ -14,12 +14,14 @@ import logging
 import os
 import pathlib
 import pkgutil
+import tempfile
 from collections.abc import Callable
 
 import jax
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"  # also reported for a hit of XLA's cache
 _FOUND = "/jax/compilation_cache/cache_hits"
+_TRIAL = 4_000_000  # bytes; more than the functions of a machine take
 _LOG = logging.getLogger(__name__)
 
 
@@ -107,13 +109,14 @@ def users_folder() -> pathlib.Path | None:
     root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = pathlib.Path(root) / "isogloss"
     try:
+        if not folder.is_absolute():
+            raise FileNotFoundError(f"{root} isn't an absolute path")
         folder.mkdir(parents=True, exist_ok=True)
+        # Permissions say nothing of a full quota, and Numba doesn't survive one while it writes.
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(_TRIAL))
     except OSError as error:
-        folder, reason = None, str(error)
-    else:
-        reason = "" if os.access(folder, os.W_OK) else f"{folder} can't be written"
-    if reason:
-        _LOG.warning("kernels are compiled anew in every process: %s. XDG_CACHE_HOME names a folder", reason)
+        _LOG.warning("kernels are compiled anew in every process: %s. XDG_CACHE_HOME names a folder", error)
         return None
     return folder
 

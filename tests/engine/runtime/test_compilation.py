@@ -62,6 +62,15 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch, caplog):
     assert compilation.users_folder() is None
     assert "compiled anew in every process" in caplog.text
     assert "XDG_CACHE_HOME names a folder" in caplog.text
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    assert compilation.users_folder() is None
+    assert not (tmp_path / "~").exists()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "full"))
+    with monkeypatch.context() as full:
+        full.setattr(compilation.tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb", 0))
+        assert compilation.users_folder() is None
+    assert "No space left" in caplog.text
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
     assert compilation.users_folder() == tmp_path / "new" / "isogloss"
     assert (tmp_path / "new" / "isogloss").is_dir()
