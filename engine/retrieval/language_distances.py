@@ -19,6 +19,8 @@ from isogloss.kernels import bootstrap
 
 RESAMPLES = 200
 """Resamples of the sentences for the support of a clade; its standard error is then at most 3.5%."""
+MOST = 40
+"""Languages beyond which only the leading scoring's trees have support, because of the time it takes."""
 _MEMORY = 600_000_000  # bytes of resampled distances
 
 
@@ -116,7 +118,8 @@ def support(
     """Share of the resamples of the sentences whose tree has each clade of a scoring's tree.
 
     Sentences are resampled by their id, so that one drawn is drawn in every pair (Felsenstein 1985). 102
-    languages, 34 states and 344 sentences took 52 s a scoring on two busy cores; scorings are taken together
+    languages, 34 states and 344 sentences took 52 s a scoring on two busy cores. So with more than `MOST`
+    languages only the leading scoring has support, and that of the others is NaN. Scorings are taken together
     as far as `_MEMORY` allows, because all figures are read once for each such block.
 
     Args:
@@ -127,9 +130,14 @@ def support(
     """
     drawn = bootstrap.resamples(sentences)[:RESAMPLES]
     of_one = 4 * len(distances.states) * len(drawn) * len(of_two(results))
-    block, every = max(1, _MEMORY // of_one), range(len(distances.scorings))
-    blocks = [every[start : start + block] for start in every[::block]]
-    return np.concatenate([_support(distances, results, scored, drawn, each) for each in blocks])
+    few = len(distances.languages) <= MOST
+    every = list(range(len(distances.scorings))) if few else [distances.leading]
+    share = np.full((*distances.values.shape[:2], len(distances.languages) - 1), np.nan)
+    block = max(1, _MEMORY // of_one)
+    for start in range(0, len(every), block):
+        each = every[start : start + block]
+        share[each] = _support(distances, results, scored, drawn, each)
+    return share
 
 
 def _support(

@@ -57,11 +57,15 @@ def run(config: ReportConfig) -> ReportSummary:
     """Summary of a run that scores the missing pairs, and writes the report if none is left.
 
     Raises:
-      Refusal: there is no grid, it has no measure to report, or OUT can't be written to.
+      Refusal: there is no grid, it has no measure to report, no such font is installed, or OUT can't be
+        written to.
       OSError: the report can't be written.
     """
-    if len(config.grids) > 1:
-        return _run_several(config)
+    with picture_files.look(Look(width=config.figure_width, font=config.figure_font)):
+        return _run_several(config) if len(config.grids) > 1 else _run_one(config)
+
+
+def _run_one(config: ReportConfig) -> ReportSummary:
     start = time.monotonic()
     grid = _open_grid(config.grid)
     language_maps.given(config, grid)  # refused before anything is computed
@@ -108,7 +112,15 @@ def _run_several(config: ReportConfig) -> ReportSummary:
         label: dataclasses.replace(config, grid=grid, out=config.out / label)
         for label, grid in zip(labels, config.grids, strict=True)
     }
-    summary = merged({label: run(each) for label, each in of_each.items()})
+    found = {label: _run_one(each) for label, each in of_each.items()}
+    for label, first in found.items():
+        if first.report is None and not config.dry_run:
+            # The others may have ended this grid's pairs since, and left the grid before ours were there.
+            last = _run_one(of_each[label])
+            found[label] = dataclasses.replace(
+                last, done=first.done, skipped=first.skipped, seconds=round(first.seconds + last.seconds, 3)
+            )
+    summary = merged(found)
     if config.dry_run or summary.report is None:
         return summary
     rows, written = several_grids.write(config.out, of_each, _statistics(config))
@@ -241,8 +253,7 @@ def _write(
     ranks_store.write(config.out / "ranks.zarr", grid, statistics.scorings(grid), scored)
     results = collected.results
     self_pair_tables.write(config.out, whole, statistics, figures_of, results)
-    with picture_files.look(Look(width=config.figure_width, font=config.figure_font)):
-        _draw(config.out, results.uncorrected)
+    _draw(config.out, results.uncorrected)
     page = config.out / _PAGE
     name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale
     maps = language_maps.write(config, grid, results, collected.tables["best_states"], scored, name)

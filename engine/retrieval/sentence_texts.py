@@ -23,7 +23,7 @@ from isogloss.engine.runtime import atomic_write, json_values
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, WriteError
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,11 @@ class Texts:
         return json_values.sha256([self.audio, rows])
 
     def write(self, out: pathlib.Path) -> list[str]:
-        """Names of the scripts written to the folder of sentences, after copying what is to be copied."""
+        """Names of the scripts written to the folder of sentences, after copying what is to be copied.
+
+        Raises:
+          WriteError: the disk may be full.
+        """
         folder, names, unreadable = out / answers.FOLDER, [], []
         progress = Progress("texts", len(self.utterances), "languages")
         for code, utterances in self.utterances.items():
@@ -59,6 +63,8 @@ class Texts:
             for each in utterances:
                 try:
                     place = self._place(out, each)
+                except WriteError:
+                    raise  # an OSError too, but not of the recording
                 except (OSError, audio.AudioError) as error:
                     unreadable.append(f"{code} {each.name}: {error}")
                     place = ""
@@ -122,7 +128,8 @@ def open_texts(config: ReportConfig, grid: Grid) -> Texts | None:
         return None
     opened = corpus.open_corpus(config.corpus, config.columns)
     found = {}
-    for code in dict.fromkeys(code for pair in grid.pairs for code in pair):
+    # A self pair may name the second recordings of a language, which no corpus lists.
+    for code in dict.fromkeys(code for pair in grid.only(self_pairs=False).pairs for code in pair):
         listing = opened.listing(code)
         _require_same(listing, grid, config.corpus)
         found[code] = [each for each in listing.utterances if each.sentence in set(grid.sentences)]

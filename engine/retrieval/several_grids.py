@@ -4,10 +4,12 @@ Each grid has a report of its own in OUT/LABEL. OUT has their tables as one, wit
 all grids, and the differences between every two grids: paired contrasts on the sentences that a language
 pair has in both. Where those are fewer than the pair has, its scores are ranked anew among them, because R@1
 depends on the number of candidates; this is done by the process that writes the tables, a pair at a time.
+Language pairs of one grid only, or that another holds the other way round, are named and not compared.
 """
 
 import dataclasses
 import itertools
+import logging
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -27,10 +29,12 @@ from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.retrieval.scorings import Scoring
 from isogloss.engine.runtime import atomic_write, json_values, table_files, version, written_once
+from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
+_LOG = logging.getLogger(__name__)
 TABLES = ("retrieval", "best_states", "means")
 """Tables of the grids' reports that OUT has as one."""
 COMPARED = ("same state", "best state")
@@ -141,6 +145,8 @@ def _opened(of_each: Mapping[str, ReportConfig], statistics: Statistics) -> dict
 
 def tabulate(of_each: Mapping[str, _Reported], fdr: str) -> pa.Table:
     """Table of the differences between every two grids; q is computed over the rows of one `compared`."""
+    for two in itertools.combinations(of_each.items(), 2):
+        _name_uncompared(dict(two))
     rows = [
         row
         for (label, one), (other_label, other) in itertools.combinations(of_each.items(), 2)
@@ -155,6 +161,23 @@ def tabulate(of_each: Mapping[str, _Reported], fdr: str) -> pa.Table:
         q[of] = contrasts.false_discovery(p[of], fdr)
     made = [row | {"q": value} for row, value in zip(rows, q.tolist(), strict=True)]
     return pa.Table.from_pylist(made, schema=SCHEMA)
+
+
+def _name_uncompared(two: Mapping[str, _Reported]) -> None:
+    """Log the language pairs that one of two grids lacks, or holds the other way round."""
+    (label, one), (other_label, other) = two.items()
+    pairs = {label: one.grid.pairs, other_label: other.grid.pairs}
+    for here, there in ((label, other_label), (other_label, label)):
+        if lone := [pair for pair in pairs[here] if pair not in pairs[there]]:
+            turned = [pair for pair in lone if pair[::-1] in pairs[there]]
+            _LOG.warning(
+                "%d language pairs of %s aren't compared: %s lacks them%s: %s",
+                len(lone),
+                here,
+                there,
+                f" ({len(turned)} it holds the other way round)" if turned else "",
+                first_names([grid_store.pair_name(pair) for pair in lone]),
+            )
 
 
 def _of_pair(

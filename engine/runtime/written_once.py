@@ -29,12 +29,11 @@ def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json
         folder is gone that lay in `out` when they were made.
       outputs: function that writes them.
     """
-    mark, key = out / "parts" / f"{job}.json", json_values.sha256(made_of)
+    mark, key = _mark(out, job), json_values.sha256(made_of)
     with _alone(out / "parts" / f".{job}.lock"):
-        held = json_values.json_object(mark, "delete that file") if mark.is_file() else {}
-        there = held.get("there")
+        held = _held(mark)
         # A user's own files beside the outputs don't matter; an output that was deleted is made again.
-        if held.get("made_of") == key and isinstance(there, list) and _names(out).issuperset(there):
+        if held.get("made_of") == key and lost(out, job) == []:
             return held.get("facts"), False
         # From here until the mark is back, what lies in `out` may be half of two runs.
         mark.unlink(missing_ok=True)
@@ -42,6 +41,20 @@ def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json
         text = json.dumps({"made_of": key, "there": sorted(_names(out)), "facts": facts}, indent=1) + "\n"
         atomic_write.write_whole(mark, lambda file: file.write_text(text, "utf-8"))
     return facts, True
+
+
+def lost(out: pathlib.Path, job: str) -> list[str] | None:
+    """Names of what lay in `out` when a job's outputs were made and is gone; None if they aren't whole."""
+    there = _held(_mark(out, job)).get("there")
+    return sorted({str(name) for name in there} - _names(out)) if isinstance(there, list) else None
+
+
+def _mark(out: pathlib.Path, job: str) -> pathlib.Path:
+    return out / "parts" / f"{job}.json"
+
+
+def _held(mark: pathlib.Path) -> dict[str, Json]:
+    return json_values.json_object(mark, "delete that file") if mark.is_file() else {}
 
 
 def _names(out: pathlib.Path) -> set[str]:

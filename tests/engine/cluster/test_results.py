@@ -4,7 +4,15 @@ import shutil
 
 import pytest
 
+from isogloss.engine.runtime import written_once
+
 STEPS = ("extract", "grid", "report")
+
+
+def written(out, mark, name):
+    """A file of a report with the mark of what was written."""
+    (out / "parts").mkdir(parents=True)
+    written_once.write(out, mark, "figures", (out / name).touch)
 
 
 @pytest.fixture
@@ -13,8 +21,7 @@ def made(tmp_path, spoken, speech):
     folder = tmp_path / "made"
     for name in ("store", "grid.zarr"):
         shutil.copytree(spoken / name, folder / name)
-    (folder / "report").mkdir()
-    (folder / "report" / "report.html").touch()
+    written(folder / "report", "report", "report.html")
     shutil.copy(speech, folder / "speech.tsv")
     for path in speech.parent.glob("*.wav"):
         (folder / path.name).symlink_to(path)
@@ -64,7 +71,14 @@ def test_scores_that_verify_removed(launch, made, caplog):
 
 
 @pytest.mark.parametrize(
-    ("gone", "steps"), [("report/report.html", 1), ("grid.zarr", 2), ("store/cc.zarr", 3), ("store", 3)]
+    ("gone", "steps"),
+    [
+        ("report/report.html", 1),
+        ("report/parts/report.json", 1),
+        ("grid.zarr", 2),
+        ("store/cc.zarr", 3),
+        ("store", 3),
+    ],
 )
 def test_results_that_are_gone(launch, made, gone, steps):
     path = made / gone
@@ -102,6 +116,20 @@ def test_a_step_of_some_pairs_lacks_nothing_else(fake, made):
     calls = len(fake.calls)
     fake.launch("grid", flags=flags)
     assert len(fake.calls) == calls
+
+
+@pytest.mark.parametrize("gone", ["curves.svg", "parts/grids.json"])
+def test_a_report_of_several_grids_has_no_page_of_its_own(fake, made, gone):
+    shutil.copytree(made / "grid.zarr", made / "other.zarr")
+    written(made / "both", "grids", "curves.svg")
+    flags = {"report": f"--grid={made}/grid.zarr,{made}/other.zarr\n--out={made}/both\n"}
+    fake.launch("report", flags=flags)
+    calls = len(fake.calls)
+    fake.launch("report", flags=flags)
+    assert len(fake.calls) == calls
+    (made / "both" / gone).unlink()
+    fake.launch("report", flags=flags)
+    assert len(fake.calls) == 2 * calls
 
 
 def test_what_is_in_the_queue_is_not_submitted_twice(slurm, fake, made):

@@ -1,6 +1,8 @@
 """Texts and recordings beside the page, of a corpus on disk."""
 
+import errno
 import json
+import pathlib
 import re
 import shutil
 import urllib.parse
@@ -11,6 +13,7 @@ import soundfile
 
 from isogloss.engine.corpora.manifest import Manifest
 from isogloss.engine.retrieval import report
+from isogloss.engine.runtime.refusal import WriteError
 from small_grids import made_grid
 
 WORDS = {"en": ("one two", "three"), "fr": ("un deux", "trois </script>")}
@@ -83,6 +86,31 @@ def test_recordings_are_copied_once_and_the_copy_needs_no_corpus(grid, corpus):
     assert copy.stat().st_mtime_ns == made
     shutil.rmtree(corpus.parent / "en")
     assert copy.read_bytes() == wanted
+
+
+def test_self_pairs_and_second_recordings_need_no_texts_of_their_own(tmp_path, corpus):
+    recordings = {
+        code: dict(zip((u.sentence for u in listing.utterances), listing.recordings, strict=True))
+        for code, listing in ((code, Manifest(corpus).listing(code)) for code in WORDS)
+    }
+    pairs = [("en", "en"), ("en", "en@2"), ("en", "fr")]
+    made = made_grid(
+        tmp_path / "grid.zarr", pairs, ("s0", "s1"), states=("0",), measures=("seqsim",),
+        recordings=recordings | {"en@2": {"s0": "second", "s1": "second"}},
+    )  # fmt: skip
+    for pair in range(3):
+        made.write(pair, 0, {"seqsim": np.eye(2, dtype=np.float32)})
+    out = run(made, corpus)
+    assert {path.name for path in (out / "sentences").glob("text-*.js")} == {"text-en.js", "text-fr.js"}
+
+
+def test_a_full_disk_is_no_unreadable_recording(grid, corpus, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(WriteError, match="No space left"):
+        run(grid, corpus, audio="copy")
 
 
 def test_without_audio_and_without_a_corpus(grid, corpus):

@@ -54,7 +54,7 @@ def rows(folder, name):
 
 
 def test_tables_are_those_of_each_grid_with_its_name(grids):
-    summary = report.run(config(grids))
+    summary = report.run(config(grids, figure_width=3.5))
     assert (summary.done, summary.complete, summary.report) == (6, True, str(grids / "out"))
     for name in several_grids.TABLES:
         joined = rows(grids / "out", name)
@@ -64,6 +64,7 @@ def test_tables_are_those_of_each_grid_with_its_name(grids):
             np.testing.assert_equal(mine, alone)
     assert (grids / "out" / "large" / "report.html").is_file()
     assert (grids / "out" / "curves.svg").stat().st_size > 3_000
+    assert 'width="252pt"' in (grids / "out" / "curves.svg").read_text()
     alone = report.run(report.ReportConfig(grid=grids / "base.zarr", out=grids / "alone"))
     assert alone.rows < summary.rows
     assert (grids / "alone" / "retrieval.csv").read_bytes() == (
@@ -131,6 +132,40 @@ def test_shares_a_dry_run_and_a_rerun(grids):
     assert (last.written, first.done + last.done) == (True, 6)
     again = report.run(config(grids))
     assert (again.done, again.written, again.rows) == (0, False, last.rows)
+
+
+def test_the_last_of_interleaved_shards_writes_what_another_waited_for(grids, monkeypatch):
+    """Shard 1 ends base, then shard 0 both as far as it can, then shard 1 large: nobody is left to write."""
+    opened, others = report.pair_metrics.open_parts, []
+
+    def interleaved(folder, *args):
+        if folder == grids / "out" / "large" / "parts" and not others:
+            others.append(None)
+            others.append(report.run(config(grids, num_shards=2, shard_index=0)))
+        return opened(folder, *args)
+
+    monkeypatch.setattr(report.pair_metrics, "open_parts", interleaved)
+    last = report.run(config(grids, num_shards=2, shard_index=1))
+    assert others[1].report is None
+    assert (last.report, last.written, last.waiting) == (str(grids / "out"), True, 0)
+    assert (last.done, others[1].done, last.skipped) == (4, 2, 0)
+    assert (grids / "out" / "grid_contrasts.parquet").is_file()
+
+
+def test_pairs_that_only_one_grid_holds_are_named(tmp_path, caplog):
+    held = {"base": [("de", "en"), ("de", "fr")], "large": [("en", "de")]}
+    of_each = {}
+    for name, pairs in held.items():
+        made = made_grid(tmp_path / f"{name}.zarr", pairs, ("s0", "s1"), measures=("seqsim",))
+        of_each[name] = report.ReportConfig(grid=made.path, out=tmp_path / name)
+    statistics = report._statistics(of_each["base"])
+    assert several_grids.tabulate(several_grids._opened(of_each, statistics), "bh").num_rows == 0
+    (first, second) = caplog.messages
+    assert first.startswith(
+        "2 language pairs of base aren't compared: large lacks them (1 it holds the other"
+    )
+    assert first.endswith(": de-en, de-fr")
+    assert second.startswith("1 language pairs of large")
 
 
 def test_grids_of_one_name_and_no_grid_are_refused(grids):
