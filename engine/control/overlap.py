@@ -94,8 +94,11 @@ def word_similarity(a: Sequence[Phonemes], b: Sequence[Phonemes]) -> Float[np.nd
 def advantage(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 n"]:
     """`a_i = O_ii - max_(j != i) O_ij` of the rows as queries [0] and of the columns [1].
 
-    Where it is not above 0, sound alone can't have found the answer.
+    Where it is not above 0, sound alone can't have found the answer. NaN for a single sentence, which has no
+    other to be mistaken for.
     """
+    if len(scores) == 1:
+        return np.full((2, 1), np.nan)
     others = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
     gold = np.diagonal(scores)
     return np.stack([gold - others.max(1), gold - others.max(0)])

@@ -19,26 +19,30 @@ _NUMBERS = 4_000_000  # of permuted residuals in memory at a time
 
 
 def qap(scores: Sequence[Matrix], factors: Sequence[Matrix], permutations: int) -> Float[np.ndarray, "S F"]:
-    """Two-sided p of each factor in each score, the data's own order counted as one permutation."""
+    """Two-sided p of each factor in each score, the data's own order counted as one permutation.
+
+    NaN where the weights of `regression.fit` are: without a slope no permutation is beyond another.
+    """
     n = len(factors[0])
     centre = [regression.centred(np.asarray(each, np.float64)) for each in factors]
-    targets = np.stack([regression.centred(np.asarray(each, np.float64)).ravel() for each in scores])
     found = np.full((len(scores), len(factors)), np.nan)
-    if n < regression.LEAST:
+    fitted = np.flatnonzero(np.isfinite(regression.fit(scores, factors).weights).all(1)).tolist()
+    if not fitted:
         return found
+    targets = np.stack([regression.centred(np.asarray(scores[s], np.float64)).ravel() for s in fitted])
     freedom = n * (n - 1) - (2 * n - 1) - len(factors)
     for k, factor in enumerate(centre):
         others = np.stack([each.ravel() for j, each in enumerate(centre) if j != k] or [np.zeros(n * n)])
         residual = factor.ravel() - others.T @ (np.linalg.pinv(others @ others.T) @ (others @ factor.ravel()))
         own = _t(residual[None], others, targets, freedom)[0]
         rng = np.random.default_rng([bootstrap.SEED, k])
-        beyond = np.zeros(len(scores))
+        beyond = np.zeros(len(targets))
         step, square = max(1, _NUMBERS // (n * n)), residual.reshape(n, n)
         for first in range(0, permutations, step):
             orders = rng.permuted(np.tile(np.arange(n), (min(step, permutations - first), 1)), axis=1)
             moved = square[orders[:, :, None], orders[:, None, :]].reshape(len(orders), -1)
             beyond += (np.abs(_t(moved, others, targets, freedom)) >= np.abs(own) * (1 - 1e-12)).sum(0)
-        found[:, k] = (1 + beyond) / (1 + permutations)
+        found[fitted, k] = (1 + beyond) / (1 + permutations)
     return found
 
 

@@ -23,7 +23,8 @@ from isogloss.kernels import bootstrap
 
 LEAST = 8
 """Sentences below which nothing is fitted."""
-_FLAT = 1e-10  # share of its spread that a factor keeps without row and column means, below which it has none
+_FLAT = 1e-10  # share of its spread that a matrix keeps without row and column means, below which it has none
+_ROUNDING = 1e-12  # share of its norm that is rounding: constants leave less than 1e-13
 
 Matrix = Float[np.ndarray, "n n"]
 
@@ -54,7 +55,8 @@ def fit(scores: Sequence[Matrix], factors: Sequence[Matrix]) -> Fit:
     inside, across = gram[:, :f, :f], np.stack([gram[:, :f, f + k] for k in range(s)], 1)
     own = np.stack([gram[:, f + k, f + k] for k in range(s)], 1)
     spread = np.sqrt(np.maximum(np.diagonal(inside, axis1=1, axis2=2), 0))
-    flat = n < LEAST or (spread[0] <= _FLAT * np.asarray([_spread(each) for each in factors])).any()
+    flat = n < LEAST or (spread[0] <= [_least(each) for each in factors]).any()
+    own[:, np.sqrt(np.maximum(own[0], 0)) <= [_least(each) for each in scores]] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         between = inside / (spread[:, :, None] * spread[:, None, :])
         cross = across / (spread[:, None, :] * np.sqrt(own)[:, :, None])
@@ -114,10 +116,10 @@ def jackknife(
     return error, np.stack([whole - reach, whole + reach]), p
 
 
-def _spread(matrix: Matrix) -> float:
-    """Norm of the cells off the diagonal around their mean."""
-    off = matrix[~np.eye(len(matrix), dtype=bool)]
-    return float(np.sqrt(((off - off.mean()) ** 2).sum()))
+def _least(matrix: Matrix) -> float:
+    """Norm up to which a centred matrix is nothing but means of rows and columns, and rounding."""
+    off = np.asarray(matrix[~np.eye(len(matrix), dtype=bool)], np.float64)
+    return float(max(_FLAT * np.linalg.norm(off - off.mean()), _ROUNDING * np.linalg.norm(off)))
 
 
 def _effects(

@@ -65,6 +65,14 @@ def split(texts: Mapping[str, Iterable[tuple[str, str]]], share: float, seed: in
     return Split(cluster=cluster, dev=frozenset(dev), overlap=overlap)
 
 
+def sharing(
+    texts: Mapping[str, Iterable[tuple[str, str]]], others: Mapping[str, Iterable[tuple[str, str]]]
+) -> list[str]:
+    """Sentences of `others` that share a 4-gram with one of `texts`, both as in `split`."""
+    known = {gram for own in texts.values() for gram in _all_grams(list(own), GRAM)}
+    return [sentence for sentence, own in others.items() if known & _all_grams(list(own), GRAM)]
+
+
 def _all_grams(known: Sequence[tuple[str, str]], n: int) -> set[tuple[str, tuple[str, ...]]]:
     return {(language, gram) for language, text in known for gram in grams(text, language, n)}
 

@@ -99,7 +99,7 @@ def run(config: TuneConfig) -> TuneSummary:
     programs = compilation.keep(config.compilation_cache)
     given = tune_input.open_input(config)
     out_folder.check(config.out, NAME, given.settings)
-    plan = tune_cost.plan(given, 0)
+    plan = tune_cost.plan(given, 0, config.fisher_examples)
     disk_space.require(config.out, int(plan["bytes"]), "a model and its checkpoints", "name another --out")
     parts = trainable.split(
         given.checkpoint, config.train, dtype=jnp.dtype(given.precision.compute), seed=config.seed

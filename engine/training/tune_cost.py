@@ -15,14 +15,17 @@ _SAMPLED = 50  # batches whose padded length stands for all
 _SHARE_OF_PEAK = 0.4  # of a dense product's speed that a step reaches
 
 
-def plan(given: TuneInput, done: int) -> dict[str, int | float]:
-    """Steps to do, their examples and FLOPs, and the bytes that the folder will take."""
+def plan(given: TuneInput, done: int, fisher_examples: int) -> dict[str, int | float]:
+    """Steps to do, their examples and FLOPs, and the bytes that the folder will take.
+
+    Of each old task at most `fisher_examples` are read for its Fisher information.
+    """
     left = given.schedule.steps - done
     sizes, rows = given.checkpoint.dimensions, given.mixture.rows
     seen = [given.reader.tokens(given.mixture.batch(step)) for step in range(min(_SAMPLED, left))]
     tokens = round(sum(seen) / max(1, len(seen)))
     forward = decoder_cost.flops(sizes, given.reader.window, tokens)
-    old = sum(len(found) for found in given.old.values())
+    old = sum(min(len(found), fisher_examples) for found in given.old.values())
     weights = decoder_cost.resident_bytes(sizes, "float32")
     return {
         "steps": left,

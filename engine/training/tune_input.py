@@ -25,6 +25,8 @@ from isogloss.engine.whisper.encoder_program import Precision
 from isogloss.engine.whisper.tokenizer import Tokens
 
 _LOG = logging.getLogger(__name__)
+KnownTexts = Mapping[str, set[tuple[str, str]]]
+"""(language, text) of everything that is known of each sentence."""
 _PASSES = 2  # through the training sentences, where --steps doesn't say
 _OF_A_RUN = (
     "average",
@@ -81,22 +83,16 @@ def open_input(config: TuneConfig) -> TuneInput:
     stored = activation_store.languages(config.store)
     named = dict.fromkeys((*config.ewc_tasks, *config.replay))
     old = {name: made.old_task(examples.pair(name, stored)) for name in named}
-    split = _split(new, config)
+    texts = _known_texts(new, config)
+    split = _split(texts, config)
     training = [example for example in new if example.sentence not in split.dev]
     known = {name: [e for e in found if e.sentence not in split.dev] for name, found in old.items()}
     if empty := [name for name, left in {"the new task": training, **known}.items() if not left]:
         raise Refusal(f"no training sentence is left for {', '.join(empty)}. Remedy: a smaller --dev_share")
+    _warn_of_shared_grams(texts, split, {examples.pair(name, stored): left for name, left in known.items()})
     mixture = _mixture(config, training, known)
     precision = encoder_program.precision_for(jax.default_backend(), config.compute)
-    languages = {example.language for found in (new, *old.values()) for example in found}
-    source = open_states.open_store(
-        config.store,
-        checkpoint,
-        [config.state],
-        languages=sorted(languages),
-        silence=True,
-        compute=config.compute,
-    )
+    source = _source(config, checkpoint, [new, *old.values()])
     reader = _reader(config, checkpoint, vocabulary, source)
     _warn_of_cut_speech([*training, *mixture.old], reader.window)
     schedule = _schedule(config, mixture)
@@ -110,7 +106,11 @@ def open_input(config: TuneConfig) -> TuneInput:
         old={name: known[name] for name in config.ewc_tasks},
         reader=reader,
         schedule=schedule,
-        settings=_settings(config, checkpoint, vocabulary, source, [new, *old.values()], schedule, precision),
+        settings={
+            **_settings(config, checkpoint, vocabulary, source, [new, *old.values()], schedule, precision),
+            # Transcriptions of other languages of the store decide on it, and aren't among the examples.
+            "held_out_sha256": json_values.sha256(sorted(split.dev)),
+        },
     )
 
 
@@ -144,17 +144,23 @@ def _mixture(
     )
 
 
-def _split(new: Sequence[Example], config: TuneConfig) -> Split:
-    """Split of the new task's sentences, by their texts there and all transcriptions that the store has.
-
-    Options that leave the task as it is leave the split as it is, so that models can be compared.
-    """
+def _known_texts(new: Sequence[Example], config: TuneConfig) -> KnownTexts:
+    """Texts of the new task's sentences: those that are taught, and all transcriptions in the store."""
     texts = {example.sentence: {(config.target, example.text)} for example in new}
     for language, store in activation_store.stores(config.store).items():
         rows = zip(store.coordinate("sentence").tolist(), store.coordinate("transcription"), strict=True)
         for sentence, transcription in rows:
             if sentence in texts:
                 texts[sentence].add((language, str(transcription)))
+    return texts
+
+
+def _split(texts: KnownTexts, config: TuneConfig) -> Split:
+    """Split of the new task's sentences.
+
+    Options that leave the task as it is leave the split as it is, so that models can be compared: sentences
+    of old tasks have no part in it.
+    """
     split = sentence_split.split(texts, config.dev_share, config.seed)
     shares = ", ".join(f"{n}: {share:.0%}" for n, share in enumerate(split.overlap, 1))
     _LOG.info(
@@ -172,6 +178,37 @@ def _split(new: Sequence[Example], config: TuneConfig) -> Split:
             "no cluster is as small as --dev_share=%g of the sentences: nothing is held out", config.dev_share
         )
     return split
+
+
+def _warn_of_shared_grams(texts: KnownTexts, split: Split, known: Mapping[Pair, Sequence[Example]]) -> None:
+    """Name the sentences of old tasks alone that share a 4-gram with a held-out one."""
+    others: dict[str, set[tuple[str, str]]] = {}
+    for pair, found in known.items():
+        for e in found:
+            if e.sentence not in texts:
+                own = others.setdefault(e.sentence, set())
+                own |= {(pair.target, e.text), (pair.source, e.transcription)}
+    if shared := sentence_split.sharing({s: texts[s] for s in split.dev}, others):
+        _LOG.warning(
+            "%d of the %d sentences that only old tasks have share a %d-gram with held-out ones, which the "
+            "n-grams counted above leave out: %s",
+            len(shared),
+            len(others),
+            GRAM,
+            first_names(sorted(shared)),
+        )
+
+
+def _source(config: TuneConfig, checkpoint: Checkpoint, found: Sequence[Sequence[Example]]) -> StateSource:
+    """Stored states of the languages that the examples are spoken in."""
+    return open_states.open_store(
+        config.store,
+        checkpoint,
+        [config.state],
+        languages=sorted({example.language for task in found for example in task}),
+        silence=True,
+        compute=config.compute,
+    )
 
 
 def _reader(config: TuneConfig, checkpoint: Checkpoint, vocabulary: Tokens, source: StateSource) -> RowReader:

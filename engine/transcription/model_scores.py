@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.transcription import bleu_chrf
 from isogloss.engine.transcription.error_rates import NOTHING, Figure, Resampled
 from isogloss.kernels import bootstrap
@@ -48,21 +47,14 @@ class Texts:
     by_utterance: Mapping[str, tuple[str, str]]
 
 
-def pair_of(language: str, task: str, token: str) -> str:
-    """Task of a transcript: speech and text, which is English where the token is that of the speech."""
-    if task == "transcribe":
-        return f"{language}-{language}"
-    # With the token of the speech `translate` means what Whisper was trained for.
-    return f"{language}-{'en' if token == whisper_code(language) else token}"
-
-
 def rows(
     found: Sequence[Texts], kinds: Mapping[str, str], comet: Mapping[tuple[str, str, str], float]
 ) -> list[dict[str, object]]:
     """Rows of the table, in the order of `found`.
 
     Args:
-      found: texts of all models in all tasks; those of the first model are the baseline.
+      found: texts of all models in all tasks; those of the first model are the baseline, and of the same
+        utterances.
       kinds: new, old or zero-shot, by task.
       comet: score by model, task and utterance; empty without any.
     """
@@ -79,9 +71,8 @@ def _row(
     for name in ("chrf", "bleu"):
         figures[f"{name}_difference"] = NOTHING
     if baseline is not None and baseline is not one:
-        both = [name for name in names if name in baseline.by_utterance]
-        mine, theirs = _metrics(one, both), _metrics(baseline, both)
-        for name, made in mine.items():
+        theirs = _metrics(baseline, names)
+        for name, made in ours.items():
             figures[f"{name}_difference"] = made.gain_over(theirs[name], smaller_is_better=False)
     given = [comet[key] for name in names if (key := (one.model, one.pair, name)) in comet]
     figures["comet"] = _mean(given)

@@ -1,6 +1,7 @@
 """The scores job: transcripts of several models side by side, what was gained and what was forgotten.
 
-Reads folders of transcribe. comet.jsonl has source, text and reference of every scored row, for tools that
+Reads folders of transcribe. A task is named by the languages of its speech and of its references, by their
+codes in the store, as in tune. comet.jsonl has source, text and reference of every scored row, for tools that
 can't share an environment with isogloss; their scores come back by --scores.
 """
 
@@ -12,8 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from isogloss.engine.activations import activation_store
+from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.runtime import atomic_write, table_files, text_table
+from isogloss.engine.runtime import atomic_write, json_values, table_files, text_table
+from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import model_scores, scores_figure
 from isogloss.engine.transcription.model_scores import Texts
@@ -53,14 +56,16 @@ def run(config: ScoresConfig) -> ScoresSummary:
     """Summary of a run.
 
     Raises:
-      Refusal: a folder has no transcripts, or two models' texts are of different utterances.
+      Refusal: a folder has no transcripts, two models' texts are of different utterances, a task that the
+        options name has no text, or a text has no score in --scores.
       OSError: the results can't be written.
     """
     start = time.monotonic()
-    wanted = config.sentences.read_text("utf-8").split("\n") if config.sentences else None
+    wanted = _lines("--sentences", config.sentences) if config.sentences else None
     found = _texts(config, None if wanted is None else {line for line in wanted if line})
+    _check(config, found)
     plan = {"tasks": len(found), "texts": sum(len(one.by_utterance) for one in found)}
-    comet = _read_scores(config.scores) if config.scores else {}
+    comet = _read_scores(config.scores, found) if config.scores else {}
     if config.dry_run:
         return ScoresSummary(rows=0, table=None, seconds=time.monotonic() - start, plan=plan)
     kinds = {one.pair: _kind(one.pair, config) for one in found}
@@ -99,24 +104,65 @@ def _kind(pair: str, config: ScoresConfig) -> str:
 def _texts(config: ScoresConfig, sentences: set[str] | None) -> list[Texts]:
     """Texts of all runs, by model and task; utterances without text or reference are left out."""
     found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
-    columns = ["language", "utterance", "sentence", "task", "language_token", "text", "reference", "scored"]
+    columns = ["language", "utterance", "sentence", "task", "text", "reference", "scored"]
     for model, folder in config.folders:
         file = pathlib.Path(str(folder)) / "transcripts.parquet"
         if not file.is_file():
             raise Refusal(f"{file}: isn't there. Run transcribe to its end with --out={folder}")
+        written = _written(config, file.with_name("transcribe.json"))
         for row in table_files.read_parquet(file, columns).to_pylist():
             if not row["scored"] or (sentences is not None and row["sentence"] not in sentences):
                 continue
-            pair = model_scores.pair_of(row["language"], row["task"], row["language_token"])
+            target = row["language"] if row["task"] == "transcribe" else written
+            pair = f"{row['language']}-{target}"
             own = found.setdefault((model, pair), {})
             if row["utterance"] in own:
                 raise Refusal(
-                    f"{file}: a second text of {model} for {pair} {row['utterance']}: one state a run"
+                    f"{file}: a second text of {model} for {pair} {row['utterance']}: one state a run, one "
+                    "run a task"
                 )
             own[row["utterance"]] = row["text"], row["reference"]
     if not found:
         raise Refusal("no run has a scored text of these sentences. See --runs and --sentences")
     return [Texts(model=model, pair=pair, by_utterance=own) for (model, pair), own in found.items()]
+
+
+def _written(config: ScoresConfig, settings: pathlib.Path) -> str:
+    """Language of a run's references of translations, by its code in the store.
+
+    The token of the prompt doesn't tell it: with a stand-in's token `translate` writes English all the same.
+    """
+    if not settings.is_file():
+        raise Refusal(f"{settings}: isn't there. --runs takes whole folders of transcribe")
+    if given := json_values.json_object(settings, "run transcribe again").get("references"):
+        return str(given)
+    stored = activation_store.languages(config.store)
+    return next((code for code in stored if whisper_code(code) == "en"), "en")
+
+
+def _check(config: ScoresConfig, found: Sequence[Texts]) -> None:
+    """Refuse tasks that are named and have no text, and texts of different utterances in one task."""
+    pairs = {one.pair: one for one in reversed(found)}
+    if unknown := [pair for pair in (config.new, *config.old) if pair not in pairs]:
+        raise Refusal(
+            f"--new and --old: no run has a scored text of {', '.join(unknown)}. Remedy: name tasks among "
+            f"{', '.join(sorted(pairs))}"
+        )
+    for one in found:
+        first = pairs[one.pair]
+        if differing := sorted(first.by_utterance.keys() ^ one.by_utterance.keys()):
+            raise Refusal(
+                f"{one.pair}: the texts of {first.model} and {one.model} are of different utterances, "
+                f"{len(first.by_utterance)} and {len(one.by_utterance)}; one of the two lacks "
+                f"{first_names(differing)}. Remedy: transcribe the same corpus with both, or name sentences "
+                "that both have by --sentences"
+            )
+
+
+def _lines(option: str, file: pathlib.Path) -> list[str]:
+    if not file.is_file():
+        raise Refusal(f"{option}={file}: there is no such file")
+    return file.read_text("utf-8").split("\n")
 
 
 def _for_comet(config: ScoresConfig, found: Sequence[Texts]) -> str:
@@ -136,9 +182,10 @@ def _for_comet(config: ScoresConfig, found: Sequence[Texts]) -> str:
     return "".join(lines)
 
 
-def _read_scores(file: pathlib.Path) -> dict[tuple[str, str, str], float]:
+def _read_scores(file: pathlib.Path, found: Sequence[Texts]) -> dict[tuple[str, str, str], float]:
+    """Score by model, task and utterance; Refusal unless every text has one."""
     scores = {}
-    for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
+    for number, line in enumerate(_lines("--scores", file), 1):
         if not line.strip():
             continue
         try:
@@ -147,4 +194,10 @@ def _read_scores(file: pathlib.Path) -> dict[tuple[str, str, str], float]:
         except (ValueError, KeyError, TypeError) as error:
             keys = ", ".join((*_KEYS, "score"))
             raise Refusal(f"{file} line {number}: must be a JSON object with {keys} ({error!r})") from error
+    every = [(one.model, one.pair, name) for one in found for name in one.by_utterance]
+    if missing := [" ".join(key) for key in every if key not in scores]:
+        raise Refusal(
+            f"{file}: {len(missing)} texts have no score: {first_names(missing)}. Remedy: score all lines of "
+            "comet.jsonl"
+        )
     return scores

@@ -70,6 +70,10 @@ def test_advantage_in_both_directions(sentences):
         assert found[1, i] == scores[i, i] - max(scores[j, i] for j in others)
 
 
+def test_a_single_sentence_has_no_advantage_over_others():
+    assert np.isnan(overlap.advantage(np.ones((1, 1)))).all()
+
+
 def test_equal_sentences_tie_exactly():
     """So that a copy of the answer takes the advantage away."""
     words = [[("a", "b"), ("c",)], [("a", "b"), ("c",)], [("d",)]]

@@ -104,6 +104,23 @@ def test_too_little_to_fit_is_unknown():
     assert np.isnan(regression.fit(scores, [factors[0], 2 * factors[0]]).weights).all()
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1000.1])
+def test_a_constant_has_neither_weight_nor_p(value):
+    """Whatever rounding leaves of it; another score beside it is fitted as ever."""
+    rng = np.random.default_rng(4)
+    constant, score, factors = np.full((N, N), value), made(rng), [made(rng), made(rng)]
+    alone, found = (regression.fit(scores, factors) for scores in ([score], [constant, score]))
+    for ours, theirs in ((found.weights, alone.weights), (found.slopes, alone.slopes)):
+        assert np.isnan(ours[0]).all()
+        np.testing.assert_array_equal(ours[1], theirs[0])
+    assert np.isnan(found.left_out[:, 0]).all()
+    p = permutation.qap([constant, score], factors, 20)
+    assert np.isnan(p[0]).all()
+    np.testing.assert_array_equal(p[1], permutation.qap([score], factors, 20)[0])
+    assert np.isnan(permutation.qap([score], [factors[0], constant], 20)).all()
+    assert np.isnan(regression.fit([score], [factors[0], constant]).weights).all()
+
+
 def test_permutations_against_plain_regressions(problem):
     scores, factors = [[each[:9, :9] for each in side] for side in problem]
     off = ~np.eye(9, dtype=bool)

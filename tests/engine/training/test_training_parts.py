@@ -148,6 +148,17 @@ def test_sentences_that_share_four_words_stay_together():
     assert found.overlap[3] == 0
 
 
+def test_sentences_outside_the_split_that_share_four_words_are_found():
+    held = {"a": words("please enter your number now"), "b": [("zh", "请输入您的号码")]}
+    others = {
+        "c": words("do not ENTER your number, now!"),
+        "d": words("enter your number"),
+        "e": [("fr", "please enter your number now"), ("zh", "不要输入您的")],
+        "f": [("fr", "please enter your number now")],
+    }
+    assert sentence_split.sharing(held, others) == ["c", "e"]
+
+
 def test_no_gram_is_in_both_parts_of_random_texts():
     rng = np.random.default_rng(0)
     texts = {str(i): words(" ".join(rng.choice(list("abcde"), 7))) for i in range(60)}

@@ -1,16 +1,18 @@
 """The tune job on a tiny random model of bytes: its folder, its resume, what penalties do."""
 
 import math
+import re
+import types
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from pyarrow import parquet
 
-from isogloss.engine.activations import open_states
+from isogloss.engine.activations import activation_store, open_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.training import tune
+from isogloss.engine.training import tune, tune_cost, tune_input
 from isogloss.engine.transcription import transcribe
 
 
@@ -136,6 +138,39 @@ def test_a_killed_run_goes_on_to_equal_bits(tuned, tmp_path, job, files, monkeyp
 def test_another_run_into_the_folder_is_refused(tuned, changed):
     with pytest.raises(Refusal, match=r"learning_rate: stored 0\.003, asked for 0\.1"):
         tune.run(changed(tuned[0], learning_rate=0.1))
+
+
+def test_a_store_whose_new_language_moves_the_split_is_refused(tuned, monkeypatch):
+    """Its transcriptions all share four words, which makes one cluster: nothing can be held out."""
+    found, other = activation_store.stores, {"sentence": np.array([f"s{i}" for i in range(7)])}
+    other["transcription"] = np.array(["all of one kind"] * 7)
+    added = types.SimpleNamespace(coordinate=other.__getitem__)
+    monkeypatch.setattr(activation_store, "stores", lambda place: {**found(place), "de": added})
+    before = (tuned[0].out / "held_out.txt").read_bytes()
+    with pytest.raises(Refusal, match="held_out_sha256: stored"):
+        tune.run(tuned[0])
+    assert (tuned[0].out / "held_out.txt").read_bytes() == before
+
+
+def test_sentences_of_old_tasks_alone_that_share_grams_with_held_out_ones_are_named(
+    tuned, tmp_path, changed, caplog
+):
+    texts = tmp_path / "texts.tsv"
+    rows = [f"en\ts{i}\tsentence {i + 4} in fr\tfr" for i in range(3)]
+    texts.write_text("\n".join(["language\tsentence\ttext\ttarget_language", *rows]) + "\n")
+    options = {"texts": texts, "ewc": 1.0, "ewc_tasks": ("fr-fr",), "dev_share": 0.4}
+    given = tune_input.open_input(changed(tuned[0], out=tmp_path / "out", **options))
+    (held,) = given.split.dev
+    named = f"1 of the 4 sentences that only old tasks have share a 4-gram.*: s{int(held[1:]) + 4}$"
+    assert any(re.search(named, record.message) for record in caplog.records)
+
+
+def test_the_plan_counts_fisher_examples_up_to_their_bound(tuned, tmp_path, changed):
+    config = changed(tuned[0], out=tmp_path / "none", ewc=1.0, ewc_tasks=("fr-en", "en-en"))
+    given = tune_input.open_input(config)
+    every, bounded = (tune_cost.plan(given, 0, most) for most in (200, 3))
+    assert (every["fisher_examples"], bounded["fisher_examples"]) == (10, 6)
+    assert every["flops"] - bounded["flops"] == every["step_flops"]  # of four examples, as in a batch
 
 
 def test_a_dry_run_writes_nothing(tuned, tmp_path, changed):

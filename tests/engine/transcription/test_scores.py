@@ -36,7 +36,14 @@ def runs(tmp_path, spoken):
         ]  # fmt: skip
         (tmp_path / folder).mkdir()
         pd.DataFrame(rows).to_parquet(tmp_path / folder / "transcripts.parquet")
+        settings(tmp_path / folder, token if task == "translate" else None)
     return tuple(f"{name[0]}={tmp_path / name}" for name in ("a-es", "b-es", "a-aa", "b-aa"))
+
+
+def settings(folder, references):
+    """What a run of transcribe with these --references stores."""
+    stored = {"job": "transcribe", "references": references}
+    (folder / "transcribe.json").write_text(json.dumps(stored))
 
 
 def spoken_names(spoken):
@@ -88,6 +95,51 @@ def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):
     given.write_text('{"model": "a"}\n')
     with pytest.raises(Refusal, match=r"given\.jsonl line 1"):
         scores.run(again)
+
+
+@pytest.mark.parametrize(
+    ("references", "stored", "pair"),
+    [("en_us", ("aa", "en_us"), "aa-en_us"), (None, ("aa", "en_us"), "aa-en_us"), (None, ("aa",), "aa-en")],
+)
+def test_a_task_is_named_by_the_language_of_its_references(
+    runs, spoken, tmp_path, monkeypatch, references, stored, pair
+):
+    """Not by the token of the prompt, which may be a stand-in of the speech."""
+    monkeypatch.setattr(scores.activation_store, "languages", lambda _: list(stored))
+    for model in ("a", "b"):
+        settings(tmp_path / f"{model}-es", references)
+    config = ScoresConfig(store=spoken / "store", new=pair, runs=runs[:2], out=tmp_path / "out")
+    scores.run(config)
+    assert set(table(config.out).index) == {("a", pair), ("b", pair)}
+
+
+def test_what_would_be_scored_in_silence_is_refused(runs, spoken, tmp_path):
+    options = {"store": spoken / "store", "new": "aa-es", "out": tmp_path / "out", "runs": runs}
+    for given, reason in (
+        ({"new": "aa-fr"}, "no run has a scored text of aa-fr. Remedy: name tasks among aa-aa, aa-es"),
+        ({"old": ("aa-aa", "bb-en")}, "no run has a scored text of bb-en"),
+        ({"sentences": tmp_path / "none.txt"}, "--sentences=.*none.txt: there is no such file"),
+        ({"scores": tmp_path / "none.jsonl"}, "--scores=.*none.jsonl: there is no such file"),
+    ):
+        with pytest.raises(Refusal, match=reason):
+            scores.run(ScoresConfig(**options | given))
+    scores.run(ScoresConfig(**options))
+    lines = [json.loads(line) for line in (tmp_path / "out" / "comet.jsonl").read_text().splitlines()]
+    scored = tmp_path / "scored.jsonl"
+    scored.write_text("".join(json.dumps({**line, "score": 0.5}) + "\n" for line in lines[:-1]))
+    with pytest.raises(Refusal, match=r"scored\.jsonl: 1 texts have no score: b aa-aa"):
+        scores.run(ScoresConfig(**options, scores=scored))
+    file = tmp_path / "b-es" / "transcripts.parquet"
+    rows = pd.read_parquet(file)
+    rows.iloc[1:].to_parquet(file)
+    different = (
+        f"aa-es: the texts of a and b are of different utterances, 3 and 2; .* {spoken_names(spoken)[0]}"
+    )
+    with pytest.raises(Refusal, match=different):
+        scores.run(ScoresConfig(**options))
+    (tmp_path / "b-es" / "transcribe.json").unlink()
+    with pytest.raises(Refusal, match=r"transcribe\.json: isn't there"):
+        scores.run(ScoresConfig(**options))
 
 
 def test_sentences_and_missing_runs(runs, spoken, tmp_path):
