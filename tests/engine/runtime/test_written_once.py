@@ -36,6 +36,8 @@ def write(out):
     def write(made_of):
         def outputs():
             (out / "table.csv").write_text(json.dumps(made_of))
+            (out / "sentences" / "audio").mkdir(parents=True, exist_ok=True)
+            (out / "sentences" / "audio" / "s1.wav").touch()
             return {"rows": 3}
 
         return written_once.write(out, "job", made_of, outputs)
@@ -56,8 +58,15 @@ def test_again_if_an_output_was_removed(out, write):
     write("a")
     (out / "own.txt").write_text("a file of the user's")
     assert not write("a")[1]
-    (out / "table.csv").unlink()
-    assert write("a")[1]
+    (out / "parts" / "pair.parquet").touch()
+    assert not write("a")[1]
+    (out / "parts" / "pair.parquet").unlink()
+    assert not write("a")[1], "parts are the job's own affair"
+    for output in ("table.csv", "sentences/audio/s1.wav"):
+        (out / output).unlink()
+        assert written_once.lost(out, "job") == [output]
+        assert write("a")[1]
+        assert not write("a")[1]
 
 
 def test_a_failure_leaves_no_mark(out, write):
