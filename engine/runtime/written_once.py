@@ -27,7 +27,7 @@ def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json
       out: folder of the outputs, which has a folder `parts`.
       job: name of the job; its mark is OUT/parts/<job>.json.
       made_of: everything that the outputs depend on. They are made again if it has changed, or if a file or
-        folder is gone that lay in `out`, at any depth, when they were made.
+        folder is gone that lay in `out`, at any depth outside Zarr groups, when they were made.
       outputs: function that writes them.
     """
     mark, key = _mark(out, job), json_values.sha256(made_of)
@@ -59,12 +59,14 @@ def _held(mark: pathlib.Path) -> dict[str, Json]:
 
 
 def _names(out: pathlib.Path) -> set[str]:
-    """Files and folders in `out` at any depth, except hidden ones and what is in folders `parts`."""
+    """Files and folders in `out` at any depth, but hidden ones and what is in `parts` and in Zarr groups."""
     names = set()
     for folder, folders, files in os.walk(out):
         place = pathlib.Path(folder).relative_to(out)
         names |= {str(place / name) for name in (*folders, *files) if not name.startswith(".")}
         folders[:] = [name for name in folders if name != "parts" and not name.startswith(".")]
+        if "zarr.json" in files:
+            folders.clear()
     return names
 
 

@@ -62,6 +62,13 @@ def test_again_if_an_output_was_removed(out, write):
     assert not write("a")[1]
     (out / "parts" / "pair.parquet").unlink()
     assert not write("a")[1], "parts are the job's own affair"
+    (out / "ranks.zarr" / "c").mkdir(parents=True)
+    (out / "ranks.zarr" / "zarr.json").touch()
+    (out / "ranks.zarr" / "c" / "0").touch()
+    write("b")
+    assert write("a")[1]
+    (out / "ranks.zarr" / "c" / "0").unlink()
+    assert not write("a")[1], "a store may hold a million chunks; what is in it is not listed"
     for output in ("table.csv", "sentences/audio/s1.wav"):
         (out / output).unlink()
         assert written_once.lost(out, "job") == [output]
