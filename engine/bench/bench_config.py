@@ -5,6 +5,7 @@ import pathlib
 from typing import Literal
 
 from isogloss.engine.runtime.options import JobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.place import BucketPath, Place
 from isogloss.engine.runtime.refusal import Refusal
 
 SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid")  # what `all` means
@@ -35,6 +36,11 @@ class BenchConfig(JobConfig):
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto"
     )
     peers: bool = option("Run public implementations beside ours; see the extra `peers`.", False)
+    bucket: Place | None = option(
+        "Path in a bucket for a rehearsal's store and grid, s3://bucket/path or gs://bucket/path; a folder "
+        "without.",
+        None,
+    )
     json: pathlib.Path | None = option("File for all figures.", None)
     quick: bool = option("Small sizes, to see that everything runs; no figures.", False)
     rounds: int = option("Timed rounds of a case.", 5, minimum=1)
@@ -52,6 +58,12 @@ class BenchConfig(JobConfig):
             raise Refusal(
                 f"--device={self.device}: a chip's name goes with --suite={ROOFLINE}, and auto, cpu and gpu "
                 "with the others"
+            )
+        if self.bucket is not None and (
+            self.suite != (REHEARSAL,) or not isinstance(self.bucket, BucketPath)
+        ):
+            raise Refusal(
+                f"--bucket={self.bucket}: names a path in a bucket, and goes with --suite={REHEARSAL}"
             )
         if len(self.suite) == 1 and self.suite[0] in ALONE:
             return

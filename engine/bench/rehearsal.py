@@ -2,7 +2,7 @@
 
 The work of a unit is next to nothing, so what is timed is the rest: starting, listing, metadata, files. These
 costs grow with the number of units; `projection` says what they come to at FLEURS's size and large-v2's
-states. A few minutes, and some 100 thousand small files in a temporary folder.
+states. A few minutes, and some 100 thousand small files in a temporary folder, or objects in a bucket.
 """
 
 import dataclasses
@@ -24,6 +24,8 @@ from isogloss.engine.bench import data, encoder
 from isogloss.engine.bench.stage import Stage
 from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.dimensions import tensor_shapes
+from isogloss.engine.runtime import objects
+from isogloss.engine.runtime.place import BucketPath, Place
 
 STATES, MEASURES = 4, 2  # of the rehearsal: a Whisper of two blocks; seqsim and meanpool
 FLEURS_SENTENCES, LARGE_STATES = 350, 34
@@ -47,34 +49,50 @@ def size(quick: bool) -> Size:
     return Size(languages=4, sentences=3) if quick else Size(languages=102, sentences=24)
 
 
-def rehearse(full: Size) -> list[Stage]:
-    """Stages of a rehearsal, in a temporary folder."""
+def rehearse(full: Size, bucket: BucketPath | None = None) -> list[Stage]:
+    """Stages of a rehearsal, in a temporary folder.
+
+    Args:
+      full: number of languages and sentences.
+      bucket: path in a bucket for the store and the grid; what a rehearsal writes there it removes.
+    """
     with tempfile.TemporaryDirectory(prefix="isogloss-rehearsal-") as name:
         folder = pathlib.Path(name)
         _write_corpus(folder, full)
         _write_model(folder / "model")
-        kept = f"--compilation_cache={folder}/programs\n"
-        source = f"--corpus=manifest:{folder}/manifest.tsv\n--model={folder}/model\n"
-        texts = {
-            "extract": f"{source}--store={folder}/store\n{kept}",
-            "grid": f"--store={folder}/store\n--grid={folder}/grid.zarr\n--measures=seqsim,meanpool\n{kept}",
-            "report": f"--grid={folder}/grid.zarr\n--out={folder}/report\n",
-        }
-        flagfiles = [folder / f"{job}.flags" for job in texts]
-        for path, text in zip(flagfiles, texts.values(), strict=True):
-            path.write_text(text)
-        utterances, units = full.languages * full.sentences, full.pairs * STATES
-        nothing = folder / "nothing"  # is written by jobs that only read
-        launch = ["--cluster=local", f"--run={folder}/run", "--shards=2", *map(str, flagfiles)]
-        return [
-            _stage("extract", utterances, "utterances", folder / "store", f"--flagfile={flagfiles[0]}"),
-            _stage("grid", units, "units", folder / "grid.zarr", f"--flagfile={flagfiles[1]}"),
-            _stage("report", full.pairs, "pairs", folder / "report", f"--flagfile={flagfiles[2]}"),
-            _stage("status", units, "units", nothing, f"--grid={folder}/grid.zarr"),
-            _stage("verify", units, "units", nothing, f"--grid={folder}/grid.zarr"),
-            # All is done by now: six tasks that start, list what is there and find nothing to do.
-            _stage("launch", 6, "tasks", folder / "run", *launch),
-        ]
+        if bucket is None:
+            return _stages(folder, folder, full)
+        place = bucket / folder.name
+        try:
+            return _stages(folder, place, full)
+        finally:
+            objects.remove_all(place)
+
+
+def _stages(folder: pathlib.Path, place: Place, full: Size) -> list[Stage]:
+    """Stages whose store and grid are written in `place`, and all else in `folder`."""
+    kept = f"--compilation_cache={folder}/programs\n"
+    source = f"--corpus=manifest:{folder}/manifest.tsv\n--model={folder}/model\n"
+    texts = {
+        "extract": f"{source}--store={place}/store\n{kept}",
+        "grid": f"--store={place}/store\n--grid={place}/grid.zarr\n--measures=seqsim,meanpool\n{kept}",
+        "report": f"--grid={place}/grid.zarr\n--out={folder}/report\n",
+    }
+    flagfiles = [folder / f"{job}.flags" for job in texts]
+    for path, text in zip(flagfiles, texts.values(), strict=True):
+        path.write_text(text)
+    utterances, units = full.languages * full.sentences, full.pairs * STATES
+    nothing = folder / "nothing"  # is written by jobs that only read
+    launch = ["--cluster=local", f"--run={folder}/run", "--shards=2", *map(str, flagfiles)]
+    return [
+        _stage("extract", utterances, "utterances", place / "store", f"--flagfile={flagfiles[0]}"),
+        _stage("grid", units, "units", place / "grid.zarr", f"--flagfile={flagfiles[1]}"),
+        _stage("report", full.pairs, "pairs", folder / "report", f"--flagfile={flagfiles[2]}"),
+        _stage("status", units, "units", nothing, f"--grid={place}/grid.zarr"),
+        _stage("verify", units, "units", nothing, f"--grid={place}/grid.zarr"),
+        # All is done by now: six tasks that start, list what is there and find nothing to do.
+        _stage("launch", 6, "tasks", folder / "run", *launch),
+    ]
 
 
 def projection(stages: Sequence[Stage], full: Size) -> dict[str, int | float]:
@@ -117,22 +135,22 @@ def table(stages: Sequence[Stage], projected: Mapping[str, int | float]) -> str:
     )
 
 
-def _stage(job: str, units: int, unit: str, out: pathlib.Path, *flags: str) -> Stage:
+def _stage(job: str, units: int, unit: str, out: Place, *flags: str) -> Stage:
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", f"isogloss.jobs.{job}", *flags], capture_output=True, text=True, check=False
     )
     seconds = time.monotonic() - start
-    trees = list(os.walk(out))
-    paths = [pathlib.Path(folder) / name for folder, _, names in trees for name in names]
+    files = objects.keys(out)
+    size = sum((out / name).stat().st_size for name in files) if isinstance(out, pathlib.Path) else 0
     return Stage(
         name=job,
         units=units,
         unit=unit,
         seconds=round(seconds, 3),
-        files=len(paths),
-        folders=len(trees),
-        bytes=sum(path.stat().st_size for path in paths),
+        files=len(files),
+        folders=sum(1 for _ in os.walk(out)) if isinstance(out, pathlib.Path) else 0,
+        bytes=size,
         fault=f"{job}: {done.stderr[-1000:]}" if done.returncode else "",
     )
 

@@ -12,9 +12,9 @@ class Stage:
       units: units of work.
       unit: what a unit is.
       seconds: of the process, from its start to its end.
-      files: files in what the job wrote; 0 if it writes nothing.
-      folders: folders there.
-      bytes: size of the files.
+      files: files or objects in what the job wrote; 0 if it writes nothing.
+      folders: folders there; 0 in a bucket.
+      bytes: size of the files; 0 in a bucket, which isn't asked for sizes.
       fault: last lines of a job that failed; "" if it ended well.
     """
 

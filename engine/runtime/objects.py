@@ -176,6 +176,12 @@ def remove(place: Place) -> None:
         place.unlink(missing_ok=True)
 
 
+def remove_all(place: BucketPath) -> None:
+    """Remove all objects below a path in a bucket."""
+    below = ts.KvStore.open(spec(place), context=CONTEXT).result()
+    finish(below.delete_range(ts.KvStore.KeyRange()), place, str(place))
+
+
 def empty_draft(place: Place) -> None:
     """Empty the file in which TensorStore writes an object in a folder, if a killed process left one there.
 
