@@ -7,7 +7,7 @@ from the store. The decoder's jobs are Whisper's own.
 import dataclasses
 from collections.abc import Callable
 
-from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_encoder
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.time_axis import TimeAxis
@@ -22,7 +22,7 @@ class EncoderFamily:
       open: function of a model and its revision; returns a checkpoint of which no tensor is read, or None if
         the model is of another family. The last family refuses what it can't open.
       time_axis: function of a model's sizes: its frames and window.
-      state_names: function of sizes: names of all states, in order.
+      state_names: function of a checkpoint: names of all states, in order.
       features: function of sizes: width of a state.
       flops: function of sizes: work of one window.
       rows_per_device: function of (platform, sizes, bytes of a device's memory, form of attention): rows of a
@@ -33,7 +33,7 @@ class EncoderFamily:
 
     open: Callable[[str, str | None], Checkpoint | None]
     time_axis: Callable[[Dimensions], TimeAxis]
-    state_names: Callable[[Dimensions], tuple[str, ...]]
+    state_names: Callable[[Checkpoint], tuple[str, ...]]
     features: Callable[[Dimensions], int]
     flops: Callable[[Dimensions], float]
     rows_per_device: Callable[[str, Dimensions, int | None, str], int]
@@ -41,11 +41,17 @@ class EncoderFamily:
     load: Callable[..., DataParallel]
 
 
+def _whisper_states(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Every state; "final" only where the model's own final norm is that of every frame."""
+    names = encoder.state_names(checkpoint.dimensions.encoder_layers)
+    return names if checkpoint.weights.no_final is None else names[:-1]
+
+
 FAMILIES = (
     EncoderFamily(
-        open=load_checkpoint,
+        open=load_encoder,
         time_axis=encoder_program.time_axis,
-        state_names=lambda sizes: encoder.state_names(sizes.encoder_layers),
+        state_names=_whisper_states,
         features=lambda sizes: sizes.features,
         flops=encoder_program.flops,
         rows_per_device=encoder_program.rows_per_device,
@@ -53,7 +59,7 @@ FAMILIES = (
         load=encoder_program.load,
     ),
 )
-"""All families; Whisper is the last."""
+"""All families; Whisper, with the encoders that audio language models made of its own, is the last."""
 
 
 def open_model(model: str, revision: str | None) -> tuple[EncoderFamily, Checkpoint]:

@@ -18,11 +18,13 @@ from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.activations.inventory import Outcome
 from isogloss.engine.activations.settings import ExtractionSettings
+from isogloss.engine.activations.state_source import FINAL
 from isogloss.engine.corpora import corpus, languages
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, devices, disk_space, json_values, sentences, shards
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder, encoder_program
 
 _LOG = logging.getLogger(__name__)
@@ -126,7 +128,7 @@ def _settings(config: ExtractConfig) -> ExtractionSettings:
     return ExtractionSettings(
         family=family,
         checkpoint=checkpoint,
-        states=encoder.choose_states(config.states, family.state_names(sizes)),
+        states=_states(config, family.state_names(checkpoint), checkpoint.weights.no_final),
         dtype=config.dtype,
         precision=precision,
         rows_per_device=config.rows_per_device
@@ -134,6 +136,16 @@ def _settings(config: ExtractConfig) -> ExtractionSettings:
         recordings=config.recordings,
         long=config.long,
     )
+
+
+def _states(config: ExtractConfig, names: Sequence[str], no_final: str | None) -> tuple[str, ...]:
+    """States that the options name; the refusal of "final" says why the model has none."""
+    if no_final is not None and FINAL in config.states:
+        raise Refusal(
+            f"--states: {config.model} has no state final: {no_final}. "
+            f"Remedy: name {names[-1]}, the last block's"
+        )
+    return encoder.choose_states(config.states, names)
 
 
 def _surveys(config: ExtractConfig, settings: ExtractionSettings) -> list[inventory.Survey]:

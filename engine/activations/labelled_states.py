@@ -92,7 +92,7 @@ def _encoder(model: str, revision: str | None) -> tuple[EncoderFamily, Checkpoin
     precision = encoder_program.precision_for(platform)
     run = family.load(
         checkpoint,
-        family.state_names(dimensions),
+        family.state_names(checkpoint),
         "float32",
         precision,
         rows_per_device=family.rows_per_device(platform, dimensions, devices.memory(), precision.attention),
@@ -129,7 +129,7 @@ def _encoded(
     run: DataParallel,
 ) -> Iterator[xr.DataArray]:
     """States of the waveforms of one step."""
-    axis, names = family.time_axis(checkpoint.dimensions), family.state_names(checkpoint.dimensions)
+    axis, names = family.time_axis(checkpoint.dimensions), family.state_names(checkpoint)
     padded = np.zeros((len(waves), axis.window_samples), np.float32)
     for row, (name, wave) in zip(padded, waves, strict=True):
         if len(wave) > len(row):

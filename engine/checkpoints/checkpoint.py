@@ -1,4 +1,4 @@
-"""Whisper checkpoints, whatever their format: sizes, tensors by canonical name, a hash.
+"""Checkpoints of Whisper or of its encoder alone, whatever their format: sizes, named tensors, a hash.
 
 Opening reads indices only; `Checkpoint.read` reads one tensor, so an encoder is loaded without the decoder's
 bytes. Names and shapes of all tensors are checked before any is read. No pickle is executed, and PyTorch is
@@ -29,7 +29,7 @@ FORMATS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A Whisper model on disk; `load_checkpoint` makes them.
+    """A Whisper model, or its encoder alone, on disk; `load_checkpoint` and `load_encoder` make them.
 
     Attributes:
       name: hub id, or the name of the folder or file; never a machine's path.
@@ -87,7 +87,22 @@ class Checkpoint:
 
 
 def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
-    """Whisper checkpoint, of which no tensor is read yet.
+    """Whisper checkpoint with its decoder, of which no tensor is read yet; arguments as of `load_encoder`.
+
+    Raises:
+      Refusal: as `load_encoder`, or the model is an encoder without Whisper's decoder.
+    """
+    opened = load_encoder(model, revision)
+    if not opened.dimensions.has_decoder:
+        raise Refusal(
+            f"{model}: has Whisper's encoder, but no decoder of Whisper, which this job needs. Remedy: give "
+            "a Whisper model; `extract` takes this one"
+        )
+    return opened
+
+
+def load_encoder(model: str, revision: str | None = None) -> Checkpoint:
+    """Checkpoint of a Whisper, or of Whisper's encoder in an audio language model; no tensor is read yet.
 
     Args:
       model: folder, .pt file, or id on the Hugging Face hub; an existing path is preferred to a hub id.
@@ -95,7 +110,7 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
 
     Raises:
       Refusal: the model can't be found or fetched, is truncated, or doesn't hold exactly the tensors of a
-        Whisper model.
+        Whisper model, or of its encoder.
     """
     # A path first: a folder "openai/whisper-base" here is what the user has, whatever the hub has.
     if path := huggingface.local_path(model):

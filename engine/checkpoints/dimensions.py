@@ -2,7 +2,8 @@
 
 Canonical names are those of Hugging Face's WhisperModel without the leading "model."; layouts are PyTorch's:
 linear (out, in), convolution (out, in, width). Key projections have no bias, and the output projection is the
-token embedding, so neither is listed. Source: Radford et al., arXiv 2212.04356, table 1; openai/whisper.
+token embedding, so neither is listed. An encoder alone has no decoder's
+tensors. Source: Radford et al., arXiv 2212.04356, table 1; openai/whisper.
 """
 
 import dataclasses
@@ -14,19 +15,22 @@ from isogloss.engine.runtime.refusal import Refusal
 CONV_WIDTH = 3  # frames; both convolutions of the stem
 MOST_LAYERS = 1000  # the largest Whisper has 32; a damaged file may state 2^31, which would fill the memory
 
+_OF_DECODER = ("decoder_layers", "text_positions", "vocabulary")
+
 Shape = tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dimensions:
-    """Sizes of a Whisper model, which determine the shape of every tensor.
+    """Sizes of a Whisper model, which determine the shape of every tensor; an encoder alone has no decoder's.
 
     Attributes:
       mels: bins of the log-mel spectrogram: 80, or 128 in large-v3 and later.
       features: width D of the residual stream.
       heads: number of attention heads, equal in encoder and decoder.
       encoder_layers: number of encoder blocks.
-      decoder_layers: number of decoder blocks; smaller in the distilled and turbo models.
+      decoder_layers: number of decoder blocks; smaller in the distilled and turbo models. In an encoder
+        alone it is 0, as are text_positions and vocabulary.
       positions: frames of the encoder's output, 20 ms each; 1500 are 30 s.
       text_positions: largest number of tokens in the decoder.
       vocabulary: rows of the token embedding.
@@ -46,7 +50,7 @@ class Dimensions:
     def __post_init__(self) -> None:
         """Refuse sizes that no Whisper model can have."""
         for name, value in dataclasses.asdict(self).items():
-            if value < 1:
+            if value < 1 and (self.has_decoder or name not in _OF_DECODER):
                 raise Refusal(f"{name} must be at least 1, got {value}")
         for name in ("encoder_layers", "decoder_layers"):
             if (layers := getattr(self, name)) > MOST_LAYERS:
@@ -54,6 +58,11 @@ class Dimensions:
         if self.features % self.heads:
             rule = "features must be a multiple of heads"
             raise Refusal(f"{rule}, got {self.features} and {self.heads}")
+
+    @property
+    def has_decoder(self) -> bool:
+        """False for an encoder alone, whose sizes of a decoder are all 0."""
+        return any(getattr(self, name) for name in _OF_DECODER)
 
 
 def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) -> Dimensions:
@@ -80,7 +89,7 @@ def from_sizes(file: str, sizes: Mapping[str, object], keys: Mapping[str, str]) 
 def tensor_shapes(dimensions: Dimensions) -> dict[str, Shape]:
     """Shapes of all tensors of a Whisper model by canonical name, in the order of use."""
     width = dimensions.features
-    return {
+    encoder = {
         "encoder.conv1.weight": (width, dimensions.mels, CONV_WIDTH),
         "encoder.conv1.bias": (width,),
         "encoder.conv2.weight": (width, width, CONV_WIDTH),
@@ -88,6 +97,11 @@ def tensor_shapes(dimensions: Dimensions) -> dict[str, Shape]:
         "encoder.embed_positions.weight": (dimensions.positions, width),
         **_blocks("encoder", dimensions.encoder_layers, ("self_attn",), dimensions),
         **_layer_norm("encoder.layer_norm", width),
+    }
+    if not dimensions.has_decoder:
+        return encoder
+    return {
+        **encoder,
         "decoder.embed_tokens.weight": (dimensions.vocabulary, width),
         "decoder.embed_positions.weight": (dimensions.text_positions, width),
         **_blocks("decoder", dimensions.decoder_layers, ("self_attn", "encoder_attn"), dimensions),

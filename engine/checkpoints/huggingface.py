@@ -1,8 +1,9 @@
 """Whisper as Hugging Face stores it: config.json and safetensors, one file or shards.
 
-Shards are listed in model.safetensors.index.json; no other file is opened. Names may lack the leading
-"model.", as in a bare WhisperModel. Only `download` and `optional_file` need the network. Source:
-transformers, WhisperConfig.
+Shards are listed in model.safetensors.index.json; no other file is opened. Of an audio language model with
+Whisper's encoder (`audio_towers`), only the shards that hold the encoder are fetched and opened. Names may
+lack the leading "model.", as in a bare WhisperModel. Only `download` and `optional_file` need the network.
+Source: transformers, WhisperConfig.
 """
 
 import contextlib
@@ -17,20 +18,16 @@ import safetensors
 from huggingface_hub import errors
 from jaxtyping import Float32
 
-from isogloss.engine.checkpoints import dimensions, stored_tensors
+from isogloss.engine.checkpoints import audio_towers, dimensions, stored_tensors
+from isogloss.engine.checkpoints.audio_towers import AudioTower
 from isogloss.engine.checkpoints.stored_tensors import EncoderOrigin, LazyTensor
 from isogloss.engine.runtime.refusal import Refusal
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-FETCHED = [
-    "config.json",
-    "generation_config.json",
-    "encoder_origin.json",
-    SINGLE,
-    INDEX,
-    "model-*-of-*.safetensors",
-]
+DESCRIPTION = ["config.json", "generation_config.json", "encoder_origin.json", INDEX]
+WEIGHTS = [SINGLE, "model-*-of-*.safetensors"]
+FETCHED = [*DESCRIPTION, *WEIGHTS]
 PREFIX = "model."
 TIED = "proj_out.weight"  # a copy of the token embedding
 DTYPES = ("F32", "F16", "BF16")
@@ -72,10 +69,18 @@ def local_path(name: str) -> pathlib.Path | None:
 def download(repository: str, revision: str | None) -> pathlib.Path:
     """Folder in the hub's cache with the config and safetensors of a repository (owner/name).
 
-    None as revision is the main branch.
+    None as revision is the main branch. Of an audio language model only the shards that hold its encoder.
     """
+    config = _snapshot(repository, revision, DESCRIPTION) / "config.json"
+    tower = _tower(config) if config.is_file() else None
+    index = config.with_name(INDEX)
+    weights = sorted(_shards(index, tower.prefixes)) if tower and index.is_file() else WEIGHTS
+    return _snapshot(repository, revision, [*DESCRIPTION, *weights])
+
+
+def _snapshot(repository: str, revision: str | None, patterns: list[str]) -> pathlib.Path:
     try:
-        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=FETCHED)
+        folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns)
     except (OSError, errors.HFValidationError) as error:  # the hub's network errors are OSErrors
         at = "" if revision is None else f" at revision {revision!r}"
         raise Refusal(
@@ -117,15 +122,13 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
 
 def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
     """Index of a folder with config.json and safetensors; names and shapes of all tensors are checked."""
+    config = folder / "config.json"
+    tower = _tower(config) if config.is_file() else None
+    if tower:
+        return _open_tower(folder, tower)
     files = _files(folder)
-    sizes = _dimensions(folder / "config.json")
-    found: dict[str, SafeTensor] = {}
-    for file in files:
-        for stored in _tensors(file):
-            if stored.name in found:
-                where = f"{found[stored.name].file.name} and {file.name}"
-                raise Refusal(f"{folder}: {stored.name} is in both {where}. Remedy: fetch it again.")
-            found[stored.name] = stored
+    sizes = _dimensions(config)
+    found = _found(folder, files)
     # Saved from WhisperForConditionalGeneration with the prefix, from a bare WhisperModel without.
     prefix = PREFIX if any(name.startswith(PREFIX) for name in found) else ""
     shapes = dimensions.tensor_shapes(sizes)
@@ -142,6 +145,46 @@ def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:
         alignment_heads=stored_tensors.read_alignment_heads(folder / "generation_config.json"),
         encoder_of=_encoder_of(folder / ORIGIN),
     )
+
+
+def _open_tower(folder: pathlib.Path, tower: AudioTower) -> stored_tensors.Weights:
+    """Index of the encoder inside an audio language model, or of such an encoder saved alone."""
+    files = _files(folder, tower.prefixes)
+    found = _found(folder, files, tower.prefixes)
+    # A mixture of prefixes has some tensors too few and some too many, which is refused.
+    prefix = max(tower.prefixes, key=lambda each: sum(name.startswith(each) for name in found))
+    shapes = dimensions.tensor_shapes(tower.dimensions)
+    names = {name: prefix + name.removeprefix("encoder.") for name in shapes}
+    dimensions.check_shapes(
+        str(files[0] if len(files) == 1 else folder),
+        {names[name]: shape for name, shape in shapes.items()},
+        {name: stored.shape for name, stored in found.items()},
+        {},
+    )
+    return stored_tensors.Weights(
+        dimensions=tower.dimensions,
+        tensors={name: found[names[name]] for name in shapes},
+        files=files,
+        no_final=tower.no_final,
+    )
+
+
+def _found(
+    folder: pathlib.Path, files: tuple[pathlib.Path, ...], prefixes: tuple[str, ...] = ("",)
+) -> dict[str, SafeTensor]:
+    """Tensors of all files whose names begin with one of `prefixes`."""
+    found: dict[str, SafeTensor] = {}
+    for file in files:
+        for stored in _tensors(file, prefixes):
+            if stored.name in found:
+                where = f"{found[stored.name].file.name} and {file.name}"
+                raise Refusal(f"{folder}: {stored.name} is in both {where}. Remedy: fetch it again.")
+            found[stored.name] = stored
+    return found
+
+
+def _tower(config: pathlib.Path) -> AudioTower | None:
+    return audio_towers.tower_of(str(config), stored_tensors.json_object(config))
 
 
 def _encoder_of(file: pathlib.Path) -> EncoderOrigin | None:
@@ -172,8 +215,8 @@ def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
     return dimensions.from_sizes(str(file), config, KEYS)
 
 
-def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
-    """Safetensors files of the model, sorted by name."""
+def _files(folder: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[pathlib.Path, ...]:
+    """Safetensors files that hold tensors whose names begin with one of `prefixes`, sorted by name."""
     if (folder / SINGLE).is_file():
         return (folder / SINGLE,)
     index = folder / INDEX
@@ -182,22 +225,32 @@ def _files(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
             f"{folder}: has neither {SINGLE} nor {INDEX}. Remedy: name a model that has one of them, convert "
             "the model with transformers' save_pretrained, or download a CTranslate2 folder and give that."
         )
-    shards = stored_tensors.json_object(index).get("weight_map")
-    if not isinstance(shards, dict) or not shards:
-        raise Refusal(f"{index}: weight_map must name shards. Remedy: fetch it again.")
     # An index is input like any other: its names must not lead out of the folder.
-    files = sorted({folder / str(name) for name in shards.values()})
+    files = sorted(folder / name for name in _shards(index, prefixes))
     absent = [file.name for file in files if file.parent != folder or not file.is_file()]
     if absent:
         raise Refusal(f"{index}: names shards that are not there: {absent}. Remedy: fetch them.")
     return tuple(files)
 
 
-def _tensors(file: pathlib.Path) -> list[SafeTensor]:
-    """All tensors of one safetensors file; safetensors checks the file's length."""
+def _shards(index: pathlib.Path, prefixes: tuple[str, ...]) -> set[str]:
+    """Names of the shards that hold tensors whose names begin with one of `prefixes`."""
+    shards = stored_tensors.json_object(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise Refusal(f"{index}: weight_map must name shards. Remedy: fetch it again.")
+    holding = {str(shard) for name, shard in shards.items() if name.startswith(prefixes)}
+    if not holding:
+        raise Refusal(
+            f"{index}: names no tensor of {' or '.join(prefixes)}, the encoder. Remedy: fetch it again."
+        )
+    return holding
+
+
+def _tensors(file: pathlib.Path, prefixes: tuple[str, ...]) -> list[SafeTensor]:
+    """Tensors of one safetensors file that begin with one of `prefixes`; safetensors checks its length."""
     with _opened(file) as opened:
         # Slices have type and shape of a tensor without reading its numbers.
-        slices = {name: opened.get_slice(name) for name in opened.keys()}
+        slices = {name: opened.get_slice(name) for name in opened.keys() if name.startswith(prefixes)}
         for name, part in slices.items():
             if part.get_dtype() not in DTYPES:
                 rule = f"tensors must be {', '.join(DTYPES)}, but {name} is {part.get_dtype()}"

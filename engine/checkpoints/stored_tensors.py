@@ -127,6 +127,7 @@ class Weights:
       alignment_heads: (layer, head) of the decoder's cross-attention heads that follow the words; None if the
         checkpoint doesn't list them.
       encoder_of: model whose encoder this one has, if its file says so.
+      no_final: why the encoder has no state "final"; None if it has one, as every Whisper.
     """
 
     dimensions: Dimensions
@@ -134,6 +135,7 @@ class Weights:
     files: tuple[pathlib.Path, ...]
     alignment_heads: tuple[tuple[int, int], ...] | None = None
     encoder_of: "EncoderOrigin | None" = None
+    no_final: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,207 @@
+"""Encoders of audio language models against transformers, of random models of each class."""
+
+import dataclasses
+import json
+
+import huggingface_hub
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+import xarray as xr
+
+from isogloss.engine.activations import encoders, extract
+from isogloss.engine.checkpoints import checkpoint, huggingface
+from isogloss.engine.checkpoints.dimensions import tensor_shapes
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.time_axis import SAMPLE_RATE
+from isogloss.engine.whisper import encoder_program, log_mel
+from small_models import NANO, random_tensors
+
+INDEX = "model.safetensors.index.json"
+SIZES = dataclasses.replace(NANO, decoder_layers=0, text_positions=0, vocabulary=0)
+ENCODER = {
+    "num_mel_bins": 80, "d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 64, "max_source_positions": 100,
+}  # fmt: skip
+RENAMED = {
+    "num_mel_bins": 80, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 64, "max_source_positions": 100,
+}  # fmt: skip
+TEXT = {
+    "vocab_size": 31, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "num_key_value_heads": 2,
+}  # fmt: skip
+CLASSES = {
+    "Qwen2Audio": (ENCODER, "qwen2"),
+    "Voxtral": (RENAMED, "llama"),
+    "AudioFlamingo3": (RENAMED, "qwen2"),
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Folder of a Qwen2-Audio in three shards, of which the last has no tensor of the encoder."""
+    folder = tmp_path / "audio-lm"
+    folder.mkdir()
+    audio = {"model_type": "qwen2_audio_encoder", **ENCODER}
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_audio", "audio_config": audio}))
+    tensors = {
+        f"audio_tower.{name.removeprefix('encoder.')}": value
+        for name, value in random_tensors(SIZES, 0).items()
+    }
+    names = sorted(tensors)
+    text = {"language_model.x": np.ones(3, np.float32)}
+    parts = ({name: tensors[name] for name in names[:9]}, {name: tensors[name] for name in names[9:]} | text)
+    shards = {f"model-{i}-of-3.safetensors": part for i, part in enumerate(parts, 1)}
+    for shard, part in shards.items():
+        safetensors.numpy.save_file(part, folder / shard)
+    (folder / "model-3-of-3.safetensors").write_text("not safetensors: to open it is an error")
+    weights = {name: shard for shard, part in shards.items() for name in part}
+    weights |= {"language_model.y": "model-3-of-3.safetensors"}
+    (folder / INDEX).write_text(json.dumps({"weight_map": weights}))
+    return folder
+
+
+def transformers_model(name, alone):
+    """Random model of a class, or its encoder alone, and the encoder."""
+    torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
+    transformers = pytest.importorskip("transformers", reason="the oracle is its encoder")
+    if not hasattr(transformers, f"{name}Encoder"):
+        pytest.skip(f"transformers {transformers.__version__} has no {name}Encoder")
+    sizes, text = CLASSES[name]
+    torch.manual_seed(0)
+    audio = getattr(transformers, f"{name}EncoderConfig")(**sizes)
+    if alone:
+        model = getattr(transformers, f"{name}Encoder")(audio)
+    else:
+        words = {"model_type": text, **TEXT}
+        config = getattr(transformers, f"{name}Config")(audio_config=audio.to_dict(), text_config=words)
+        model = getattr(transformers, f"{name}ForConditionalGeneration")(config)
+    tower = next(module for module in model.modules() if type(module).__name__ == f"{name}Encoder")
+    with torch.no_grad():  # biases and norms are 0 and 1 at the start, which would hide a wrong one
+        for parameter in tower.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval(), tower
+
+
+def pytorch_states(tower, mel):
+    """Stem and positions, the output of every block, the final norm's output, by hooks."""
+    torch = pytest.importorskip("torch")
+    states = []
+    tower.layers[0].register_forward_pre_hook(lambda _, given: states.append(given[0]))
+    for layer in tower.layers:
+        layer.register_forward_hook(
+            lambda *call: states.append(call[2][0] if isinstance(call[2], tuple) else call[2])
+        )
+    masked = type(tower).__name__ == "AudioFlamingo3Encoder"
+    given = {"input_features_mask": torch.ones(1, mel.shape[0], dtype=torch.long)} if masked else {}
+    with torch.no_grad():
+        final = tower(torch.from_numpy(mel.T[None].copy()), **given).last_hidden_state
+    return [state.detach().numpy().reshape(-1, state.shape[-1]) for state in (*states, final)]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("name", CLASSES)
+def test_states_equal_pytorch(tmp_path, name, alone):
+    model, tower = transformers_model(name, alone)
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    family, opened = encoders.open_model(str(tmp_path), None)
+    assert opened.dimensions == SIZES
+    assert opened.weights.tensors.keys() == tensor_shapes(SIZES).keys()
+    assert len(opened.weights.tensors) == len(tower.state_dict())  # none left over
+    names = family.state_names(opened)
+    assert names == (("0", "1", "2", "final") if name == "Voxtral" else ("0", "1", "2"))
+
+    wave = np.float32(np.random.default_rng(0).standard_normal((1, 2 * SAMPLE_RATE)) / 9)
+    precision = encoder_program.precision_for("cpu")
+    run = family.load(opened, names, "float32", precision, rows_per_device=1, devices=1)
+    found = np.asarray(run(wave, np.array([100], np.int32))[0]).reshape(len(names), 100, 16)
+    expected = pytorch_states(tower, np.array(log_mel.log_mel(jnp.asarray(wave), 80))[0])
+    assert len(expected) == 4
+    assert len(expected[-1]) == (100 if name == "Voxtral" else 50)  # two frames averaged
+    for state, found_state, expected_state in zip(names, found, expected[: len(names)], strict=True):
+        np.testing.assert_allclose(found_state, expected_state, rtol=1e-5, atol=1e-5, err_msg=state)
+
+
+def test_shards_without_the_encoder_are_never_opened(written):
+    weights = huggingface.open_folder(written)
+    assert [file.name for file in weights.files] == ["model-1-of-3.safetensors", "model-2-of-3.safetensors"]
+    for name, tensor in random_tensors(SIZES, 0).items():
+        np.testing.assert_array_equal(weights.tensors[name].read(), tensor)
+    (written / "model-3-of-3.safetensors").unlink()
+    assert huggingface.open_folder(written).files == weights.files
+
+
+def test_shards_without_the_encoder_are_never_fetched(written, monkeypatch):
+    asked = []
+
+    def snapshot_download(repository, *, revision, allow_patterns):
+        asked.append(list(huggingface_hub.utils.filter_repo_objects(there, allow_patterns=allow_patterns)))
+        return str(written)
+
+    there = [file.name for file in written.iterdir()]
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    checkpoint.load_encoder("Qwen/Qwen2-Audio-7B")
+    described, weights = asked
+    assert set(described) == {"config.json", INDEX}
+    assert set(weights) == set(there) - {"model-3-of-3.safetensors"}
+
+
+def test_a_tensor_too_many_is_refused(written):
+    file = written / "model-1-of-3.safetensors"
+    tensors = safetensors.numpy.load_file(file)
+    safetensors.numpy.save_file(tensors | {"audio_tower.more": np.ones(2, np.float32)}, file)
+    with pytest.raises(Refusal, match=r"surplus: audio_tower\.more \(2,\)"):
+        huggingface.open_folder(written)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "qwen2_5_omni", "thinker_config": {}}, "attention is in blocks"),
+        ({"model_type": "qwen3_asr", "audio_config": {"model_type": "qwen3_asr_encoder"}}, "Conv2d"),
+        ({"model_type": "qwen3_omni_moe"}, "Conv2d"),
+        ({"model_type": "voxtral_realtime", "audio_config": {}}, "causal"),
+        ({"model_type": "x", "audio_config": {"model_type": "voxtral_realtime_encoder"}}, "causal"),
+        (
+            {
+                "model_type": "voxtral",
+                "audio_config": {"model_type": "voxtral_encoder", "scale_embedding": True},
+            },
+            "scale_embedding must be False",
+        ),
+        ({"model_type": "gemma3n", "audio_config": {"model_type": "gemma3n_audio"}}, "must be 'whisper'"),
+    ],
+)
+def test_other_encoders_are_refused_with_the_reason(written, config, reason):
+    (written / "config.json").write_text(json.dumps(config))
+    with pytest.raises(Refusal, match=rf"config\.json: .*{reason}.*Remedy"):
+        huggingface.open_folder(written)
+
+
+def test_sizes_that_a_configuration_leaves_out_are_the_classs(written):
+    (written / "config.json").write_text('{"audio_config": {"model_type": "qwen2_audio_encoder"}}')
+    with pytest.raises(Refusal, match=r"audio_tower\.conv1\.weight must be \(1280, 128, 3\)"):
+        huggingface.open_folder(written)
+
+
+def test_jobs_of_a_decoder_are_refused(written):
+    with pytest.raises(Refusal, match=r"no decoder of Whisper.*Remedy"):
+        checkpoint.load_checkpoint(str(written))
+
+
+def test_extract_stores_the_states(written, speech, tmp_path):
+    config = extract.ExtractConfig(
+        corpus=f"manifest:{speech}", model=str(written), store=tmp_path / "store", languages=("aa",)
+    )
+    with pytest.raises(Refusal, match=r"no state final: .*averages two frames.*Remedy: name 2"):
+        extract.run(dataclasses.replace(config, states=("final",)))
+    summary = extract.run(config)
+    assert summary.complete
+    assert summary.done == 7
+    store = xr.open_zarr(tmp_path / "store" / "aa.zarr")
+    assert store.state.values.tolist() == ["0", "1", "2"]
+    assert store.attrs["weights_sha256"] == checkpoint.load_encoder(str(written)).sha256
+    for row, frames in enumerate(store.frames.values):
+        assert np.isfinite(store.states[row].values[:, :frames]).all()
