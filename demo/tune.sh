@@ -2,31 +2,37 @@
 # save what it knew. Each model is scored on the new task, on unseen speech (zero-shot) and on old tasks.
 #   bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]
 #   bash demo/tune.sh python out/demo/store .cache/whisper-base en es fr out/tune --window=448 --learning_rate=5e-5
+# English has the code `en` in the store; another one, as in FLEURS, is given by ENGLISH=en_us before the command.
 # It can be stopped and run again: whatever is complete is skipped.
 set -euo pipefail
 python=$1 store=$2 model=$3 source=$4 target=$5 unseen=$6 out=$7
 shift 7
-old=$unseen-en,en-en
+flags=("$@")
+english=${ENGLISH:-en}
+old=$unseen-$english,$english-$english
 runs=()
 
 # tune NAME FLAGS...
 tune() {
   "$python" -m isogloss.jobs.tune --store="$store" --model="$model" --source="$source" --target="$target" \
-    --dev_share=0.2 --out="$out/$1" "${given[@]}" "${@:2}"
+    --dev_share=0.2 --out="$out/$1" ${flags[@]+"${flags[@]}"} "${@:2}"
 }
 
 # texts NAME MODEL: of the new task, of unseen speech, and of both old tasks.
 texts() {
-  local into=$out/texts/$1
-  "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into/new" --task=translate \
-    --languages="$source,$unseen" --language="$target" --references="$target"
-  "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into/english" --task=translate \
-    --languages="$unseen" --references=en
-  "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into/asr" --languages=en
-  runs+=("$1=$into/new" "$1=$into/english" "$1=$into/asr")
+  transcribed "$1" "$2" new --task=translate --languages="$source,$unseen" --language="$target" --references="$target"
+  transcribed "$1" "$2" english --task=translate --languages="$unseen" --references="$english"
+  transcribed "$1" "$2" asr --languages="$english"
 }
 
-given=("$@")
+# transcribed NAME MODEL PART FLAGS...: of the held-out sentences. All runs need the same programs, compiled once.
+transcribed() {
+  local into=$out/texts/$1/$3
+  "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into" \
+    --sentences="$out/plain/held_out.txt" --compilation_cache="$out/programs" "${@:4}"
+  runs+=("$1=$into")
+}
+
 tune plain --average=0,0.5
 tune replay --replay="$old"
 tune ewc-1e4 --ewc=1e4 --ewc_tasks="$old"

@@ -58,13 +58,15 @@ def cases(setting: BenchSetting) -> list[Planned]:
     return planned
 
 
-def random_tensors(sizes: Dimensions) -> dict[str, Float32[np.ndarray, "..."]]:
-    """Random weights of the encoder whose states keep their scale, by canonical name."""
+def random_tensors(
+    sizes: Dimensions, parts: tuple[str, ...] = ("encoder.",)
+) -> dict[str, Float32[np.ndarray, "..."]]:
+    """Random weights whose states keep their scale, by canonical name; of the parts whose names begin so."""
     random = data.rng(3)
     # Each weight has the variance of one over its inputs, so the stream neither grows nor fades.
     tensors = {}
     for name, shape in tensor_shapes(sizes).items():
-        if name.startswith("encoder."):
+        if name.startswith(parts):
             spread = 0.1 if len(shape) == 1 else np.prod(shape[1:]) ** -0.5
             centre = 1.0 if "norm.weight" in name else 0.0
             tensors[name] = np.asarray(
@@ -115,16 +117,23 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, rows: int) -> Ca
 def check_states(found: np.ndarray, expected: np.ndarray, sizes: Dimensions, compute: str) -> Check:
     """Norm of the difference over the norm, of the worst state of (S, N, D).
 
-    A state has passed at most layers + 1 stages of 8 products. In float32 the roundings of a sum of K terms
-    of either sign grow like sqrt(K); in bfloat16 both operands of a product are rounded before it, so 2**-8
-    of its result whatever K. Stages are independent: they add like their square root.
+    A state has passed at most layers + 1 stages of 8 products.
     """
-    stages = sizes.encoder_layers + 1
     flat = (len(expected), -1)
     difference = np.linalg.norm((found - expected).reshape(flat), axis=1)
     error = difference / np.linalg.norm(expected.reshape(flat), axis=1)
+    return Check(error=float(error.max()), bound=rounding(sizes, compute, sizes.encoder_layers + 1, 8))
+
+
+def rounding(sizes: Dimensions, compute: str, stages: int, products: int) -> float:
+    """Bound of the relative error that rounding makes in so many stages of so many products each.
+
+    In float32 the roundings of a sum of K terms of either sign grow like sqrt(K); in bfloat16 both operands
+    of a product are rounded before it, so 2**-8 of its result whatever K. Stages are independent: they add
+    like their square root.
+    """
     unit = np.sqrt(sizes.ffn) * oracle.UNIT_ROUNDOFF if compute == "float32" else 2.0**-8
-    return Check(error=float(error.max()), bound=float(8 * unit * np.sqrt(stages)))
+    return float(products * unit * np.sqrt(stages))
 
 
 def _transformers(

@@ -1,13 +1,15 @@
 """Float64 references that are fast enough for the sizes of a benchmark, in NumPy alone.
 
-SeqSim, the log-mel and Whisper's encoder written down once more, without a line of what is timed; tests hold
-them against `kernels.reference` and against the product's own. DTW needs none: `reference.dtw_cost` does.
+SeqSim, the log-mel, Whisper's encoder and its decoder's loss written down once more, without a line of what
+is timed; tests hold them against `kernels.reference` and against the product's own. DTW needs none:
+`reference.dtw_cost` does.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy import special
 
 from isogloss.engine.checkpoints.dimensions import Dimensions
@@ -42,50 +44,97 @@ def log_mel(
     return (np.maximum(log, log.max() - 8) + 4) / 4
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Layers:
+    """Layers of Whisper by the canonical names of their tensors."""
+
+    tensors: Mapping[str, Float[np.ndarray, "..."]]
+    heads: int
+
+    def tensor(self, name: str) -> Float[np.ndarray, "..."]:
+        return self.tensors[name].astype(np.float64)
+
+    def linear(self, x: Float[np.ndarray, "N K"], name: str) -> Float[np.ndarray, "N D"]:
+        # Whisper's projections of keys have no bias.
+        product = x @ self.tensor(f"{name}.weight").T
+        return product if name.endswith("k_proj") else product + self.tensor(f"{name}.bias")
+
+    def norm(self, x: Float[np.ndarray, "N D"], name: str) -> Float[np.ndarray, "N D"]:
+        centred = x - x.mean(axis=1, keepdims=True)
+        scaled = centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + 1e-5)
+        return scaled * self.tensor(f"{name}.weight") + self.tensor(f"{name}.bias")
+
+    def convolution(self, x: Float[np.ndarray, "T C"], name: str, stride: int) -> Float[np.ndarray, "N D"]:
+        # A convolution of width 3 as one product: the windows of an input stand beside each other.
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((1, 1), (0, 0))), 3, axis=0)[::stride]
+        weight = self.tensor(f"{name}.weight")  # (out, in, 3), as the windows (N, in, 3)
+        flat = weight.reshape(len(weight), -1)
+        return windows.reshape(len(windows), -1) @ flat.T + self.tensor(f"{name}.bias")
+
+    def attention(
+        self,
+        x: Float[np.ndarray, "N D"],
+        source: Float[np.ndarray, "M D"],
+        name: str,
+        hidden: Bool[np.ndarray, "N M"] | None = None,
+    ) -> Float[np.ndarray, "N D"]:
+        split = [
+            np.split(self.linear(given, f"{name}.{letter}_proj"), self.heads, axis=1)
+            for letter, given in (("q", x), ("k", source), ("v", source))
+        ]
+        mixed = []
+        for query, key, value in zip(*split, strict=True):
+            scores = query @ key.T / np.sqrt(query.shape[1])
+            if hidden is not None:
+                scores[hidden] = -np.inf
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            mixed.append(weights / weights.sum(axis=1, keepdims=True) @ value)
+        return self.linear(np.concatenate(mixed, axis=1), f"{name}.out_proj")
+
+    def perceptron(self, x: Float[np.ndarray, "N D"], name: str) -> Float[np.ndarray, "N D"]:
+        wide = _gelu(self.linear(self.norm(x, f"{name}.final_layer_norm"), f"{name}.fc1"))
+        return self.linear(wide, f"{name}.fc2")
+
+
 def encoder_states(
     tensors: Mapping[str, Float[np.ndarray, "..."]],
     sizes: Dimensions,
     mel: Float[np.ndarray, "T mels"],
 ) -> Float[np.ndarray, "S N D"]:
     """Every state of Whisper's encoder for one window; tensors by canonical name."""
-
-    def tensor(name: str) -> Float[np.ndarray, "..."]:
-        return tensors[name].astype(np.float64)
-
-    def linear(x: Float[np.ndarray, "N K"], name: str) -> Float[np.ndarray, "N D"]:
-        # Whisper's projections of keys have no bias.
-        product = x @ tensor(f"{name}.weight").T
-        return product if name.endswith("k_proj") else product + tensor(f"{name}.bias")
-
-    def norm(x: Float[np.ndarray, "N D"], name: str) -> Float[np.ndarray, "N D"]:
-        centred = x - x.mean(axis=1, keepdims=True)
-        scaled = centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + 1e-5)
-        return scaled * tensor(f"{name}.weight") + tensor(f"{name}.bias")
-
-    def convolution(x: Float[np.ndarray, "T C"], name: str, stride: int) -> Float[np.ndarray, "N D"]:
-        # A convolution of width 3 as one product: the windows of an input stand beside each other.
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((1, 1), (0, 0))), 3, axis=0)[::stride]
-        weight = tensor(f"{name}.weight")  # (out, in, 3), as the windows (N, in, 3)
-        return windows.reshape(len(windows), -1) @ weight.reshape(len(weight), -1).T + tensor(f"{name}.bias")
-
-    def attention(x: Float[np.ndarray, "N D"], name: str) -> Float[np.ndarray, "N D"]:
-        split = [np.split(linear(x, f"{name}.{letter}_proj"), sizes.heads, axis=1) for letter in "qkv"]
-        mixed = []
-        for query, key, value in zip(*split, strict=True):
-            scores = query @ key.T / np.sqrt(query.shape[1])
-            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-            mixed.append(weights / weights.sum(axis=1, keepdims=True) @ value)
-        return linear(np.concatenate(mixed, axis=1), f"{name}.out_proj")
-
-    x = _gelu(convolution(mel.astype(np.float64), "encoder.conv1", 1))
-    x = _gelu(convolution(x, "encoder.conv2", 2)) + tensor("encoder.embed_positions.weight")
+    of = _Layers(tensors=tensors, heads=sizes.heads)
+    x = _gelu(of.convolution(mel.astype(np.float64), "encoder.conv1", 1))
+    x = _gelu(of.convolution(x, "encoder.conv2", 2)) + of.tensor("encoder.embed_positions.weight")
     states = [x]
     for layer in range(sizes.encoder_layers):
         name = f"encoder.layers.{layer}"
-        x = x + attention(norm(x, f"{name}.self_attn_layer_norm"), f"{name}.self_attn")
-        x = x + linear(_gelu(linear(norm(x, f"{name}.final_layer_norm"), f"{name}.fc1")), f"{name}.fc2")
+        normed = of.norm(x, f"{name}.self_attn_layer_norm")
+        x = x + of.attention(normed, normed, f"{name}.self_attn")
+        x = x + of.perceptron(x, name)
         states.append(x)
-    return np.stack([*states, norm(x, "encoder.layer_norm")])
+    return np.stack([*states, of.norm(x, "encoder.layer_norm")])
+
+
+def negative_log_likelihood(
+    tensors: Mapping[str, Float[np.ndarray, "..."]],
+    sizes: Dimensions,
+    states: Float[np.ndarray, "N D"],
+    tokens: Int[np.ndarray, " T"],
+    targets: Int[np.ndarray, " T"],
+) -> Float[np.ndarray, " T"]:
+    """Negative log-likelihood of each target by Whisper's decoder, which reads tokens and encoder states."""
+    of = _Layers(tensors=tensors, heads=sizes.heads)
+    embedding = of.tensor("decoder.embed_tokens.weight")
+    x = embedding[tokens] + of.tensor("decoder.embed_positions.weight")[: len(tokens)]
+    memory, later = states.astype(np.float64), np.triu(np.ones((len(tokens), len(tokens)), bool), 1)
+    for layer in range(sizes.decoder_layers):
+        name = f"decoder.layers.{layer}"
+        normed = of.norm(x, f"{name}.self_attn_layer_norm")
+        x = x + of.attention(normed, normed, f"{name}.self_attn", later)
+        x = x + of.attention(of.norm(x, f"{name}.encoder_attn_layer_norm"), memory, f"{name}.encoder_attn")
+        x = x + of.perceptron(x, name)
+    logits = of.norm(x, "decoder.layer_norm") @ embedding.T
+    return special.logsumexp(logits, axis=1) - logits[np.arange(len(targets)), targets]
 
 
 def _gelu(x: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:

@@ -2,8 +2,8 @@
 
 Canonical names are those of Hugging Face's WhisperModel without the leading "model."; layouts are PyTorch's:
 linear (out, in), convolution (out, in, width). Key projections have no bias, and the output projection is the
-token embedding, so neither is listed. An encoder alone has no decoder's
-tensors. Source: Radford et al., arXiv 2212.04356, table 1; openai/whisper.
+token embedding, so neither is listed. An encoder alone has no decoder's tensors. Source: Radford et al.,
+arXiv 2212.04356, table 1; openai/whisper.
 """
 
 import dataclasses

@@ -127,7 +127,7 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)
     job = open_job(config)
-    units = utterance_blocks.blocks(job.input.source)
+    units = utterance_blocks.blocks(job.input.source, job.input.sentences)
     parts = PartFiles(folder=config.out / "parts", keys={unit.name: job.key(unit) for unit in units})
     out_folder.check(config.out, job.name, job.settings)
     mine = config.share.of(units)

@@ -36,6 +36,9 @@ class DecoderJobConfig(EncoderJobConfig):
     stand_in: tuple[str, ...] = option(
         "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
     )
+    sentences: pathlib.Path | None = option(
+        "File of the sentences to take, one a line, as tune's held_out.txt; by default all.", None
+    )
     decoder_rows: int = option(
         "Utterances that a device decodes in one step; 0: few on CPU, else 64 (align: 16) or what fits its "
         "memory.",

@@ -16,8 +16,9 @@ from isogloss.engine.decoding import early_exit, language_token
 from isogloss.engine.decoding.early_exit import Exit
 from isogloss.engine.decoding.job_config import DecoderJobConfig
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime import json_values, name_lists
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.encoder_program import Precision
 from isogloss.engine.whisper.tokenizer import Tokens
@@ -37,6 +38,7 @@ class DecoderInput:
       tokens: language token of the prompt, by language.
       platform: of JAX.
       precision: of the computation.
+      sentences: that are taken; None for all.
       settings: values that the results depend on, without the job's own.
     """
 
@@ -47,6 +49,7 @@ class DecoderInput:
     tokens: Mapping[str, Token]
     platform: str
     precision: Precision
+    sentences: frozenset[str] | None
     settings: Mapping[str, Json]
 
 
@@ -60,6 +63,7 @@ def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcri
     vocabulary = Tokens.load(*config.vocabulary_source)
     exits = early_exit.choose(config.states, config.exit_norm, checkpoint.dimensions.encoder_layers)
     source = _open_source(config, checkpoint, [exit.state for exit in exits], silence=silence)
+    sentences = _sentences(config, source)
     platform = jax.default_backend()
     precision = encoder_program.precision_for(platform, config.compute, config.attention)
     return DecoderInput(
@@ -70,7 +74,10 @@ def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcri
         tokens=_language_tokens(config, source.languages, vocabulary, task),
         platform=platform,
         precision=precision,
-        settings=_settings(config, checkpoint, vocabulary, source, precision),
+        sentences=sentences,
+        settings=_settings(config, checkpoint, vocabulary, source, precision)
+        # Folders of all sentences keep the settings they have.
+        | ({"sentences_sha256": json_values.sha256(sorted(sentences))} if sentences else {}),
     )
 
 
@@ -100,6 +107,20 @@ def _open_source(
         form=config.attention,
         rows_per_device=config.rows_per_device,
     )
+
+
+def _sentences(config: DecoderJobConfig, source: StateSource) -> frozenset[str] | None:
+    """Sentences that --sentences names; Refusal if a language has none of them."""
+    if config.sentences is None:
+        return None
+    named = name_lists.read("--sentences", config.sentences)
+    for language in source.languages:
+        if named.isdisjoint(utterance.sentence for utterance in source.utterances(language)):
+            raise Refusal(
+                f"--sentences={config.sentences}: {language} has no utterance of these sentences. Remedy: "
+                "name other --languages, or a file of their sentences"
+            )
+    return named
 
 
 def _language_tokens(

@@ -42,14 +42,18 @@ class UtteranceBlock:
         return json_values.fingerprint(described | more)
 
 
-def blocks(source: StateSource) -> list[UtteranceBlock]:
-    """All units of a source: blocks of BLOCK utterances, language by language."""
+def blocks(source: StateSource, sentences: frozenset[str] | None = None) -> list[UtteranceBlock]:
+    """All units of a source: blocks of BLOCK utterances of these sentences, language by language."""
     return [
         UtteranceBlock(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
         for language in source.languages
-        for listed in [source.utterances(language)]
+        for listed in [_of(source.utterances(language), sentences)]
         for start in range(0, len(listed), BLOCK)
     ]
+
+
+def _of(listed: tuple[ListedUtterance, ...], sentences: frozenset[str] | None) -> tuple[ListedUtterance, ...]:
+    return listed if sentences is None else tuple(one for one in listed if one.sentence in sentences)
 
 
 def language_of(name: str) -> str:

@@ -8,14 +8,14 @@ is never trained. Memory: one copy of the decoder in float32.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from isogloss.engine.checkpoints.checkpoint import Checkpoint
+from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import parameters
 from isogloss.engine.whisper.decoder import Decoder
@@ -87,11 +87,20 @@ def merged(
     return values
 
 
-def split(checkpoint: Checkpoint, train: str, *, dtype: np.dtype, seed: int) -> Trainable:
-    """A checkpoint's decoder, divided by the value of --train; `seed` is of the matrices of low rank."""
-    sizes = checkpoint.dimensions
+def split(
+    sizes: Dimensions, read: Callable[[str], np.ndarray], train: str, *, dtype: np.dtype, seed: int
+) -> Trainable:
+    """A model's decoder, divided by the value of --train.
+
+    Args:
+      sizes: of the model.
+      read: function of a canonical name; returns the tensor.
+      train: decoder, cross or lora:R.
+      dtype: of products.
+      seed: of the matrices of low rank.
+    """
     graph, shapes = parameters.build_decoder(sizes, dtype=dtype)
-    loaded = parameters.load(shapes, checkpoint.read, sizes.decoder_layers, parameters.DECODER)
+    loaded = parameters.load(shapes, read, sizes.decoder_layers, parameters.DECODER)
     values = {
         "/".join(map(str, path)): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(loaded)
     }

@@ -86,6 +86,11 @@ def _decays(trained: Values) -> dict[str, bool]:
     return {path: path.endswith(("kernel", DOWN, UP)) for path in trained}
 
 
+def initial(trained: Values, schedule: Schedule) -> TrainingState:
+    """State before the first step."""
+    return TrainingState(trained, schedule.optimizer().init(trained), jnp.zeros((), jnp.int32))
+
+
 def training_step(
     parts: Trainable, schedule: Schedule
 ) -> Callable[[TrainingState, Constants, TaughtRows], tuple[TrainingState, StepFigures]]:

@@ -102,7 +102,11 @@ def run(config: TuneConfig) -> TuneSummary:
     plan = tune_cost.plan(given, 0, config.fisher_examples)
     disk_space.require(config.out, int(plan["bytes"]), "a model and its checkpoints", "name another --out")
     parts = trainable.split(
-        given.checkpoint, config.train, dtype=jnp.dtype(given.precision.compute), seed=config.seed
+        given.checkpoint.dimensions,
+        given.checkpoint.read,
+        config.train,
+        dtype=jnp.dtype(given.precision.compute),
+        seed=config.seed,
     )
     history, done, models = tuned_model.empty_history(given.schedule.steps), 0, []
     if config.dry_run:
@@ -147,8 +151,7 @@ def _cost_here(given: TuneInput, parts: Trainable, flops: float) -> dict[str, in
 
 
 def _initial(given: TuneInput, parts: Trainable) -> TrainingState:
-    values = trainable.device_values(parts.trained)
-    return TrainingState(values, given.schedule.optimizer().init(values), jnp.zeros((), jnp.int32))
+    return training_step.initial(trainable.device_values(parts.trained), given.schedule)
 
 
 def _constants(given: TuneInput, parts: Trainable, fisher: Mapping[str, np.ndarray]) -> Constants:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from isogloss.engine.activations import activation_store
 from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.runtime import atomic_write, json_values, table_files, text_table
+from isogloss.engine.runtime import atomic_write, json_values, name_lists, table_files, text_table
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import model_scores, scores_figure
@@ -61,8 +61,7 @@ def run(config: ScoresConfig) -> ScoresSummary:
       OSError: the results can't be written.
     """
     start = time.monotonic()
-    wanted = _lines("--sentences", config.sentences) if config.sentences else None
-    found = _texts(config, None if wanted is None else {line for line in wanted if line})
+    found = _texts(config, name_lists.read("--sentences", config.sentences) if config.sentences else None)
     _check(config, found)
     plan = {"tasks": len(found), "texts": sum(len(one.by_utterance) for one in found)}
     comet = _read_scores(config.scores, found) if config.scores else {}
@@ -101,7 +100,7 @@ def _kind(pair: str, config: ScoresConfig) -> str:
     return "new" if pair == config.new else "old" if pair in config.old else "zero-shot"
 
 
-def _texts(config: ScoresConfig, sentences: set[str] | None) -> list[Texts]:
+def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[Texts]:
     """Texts of all runs, by model and task; utterances without text or reference are left out."""
     found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     columns = ["language", "utterance", "sentence", "task", "text", "reference", "scored"]
@@ -159,12 +158,6 @@ def _check(config: ScoresConfig, found: Sequence[Texts]) -> None:
             )
 
 
-def _lines(option: str, file: pathlib.Path) -> list[str]:
-    if not file.is_file():
-        raise Refusal(f"{option}={file}: there is no such file")
-    return file.read_text("utf-8").split("\n")
-
-
 def _for_comet(config: ScoresConfig, found: Sequence[Texts]) -> str:
     spoken: dict[str, dict[str, str]] = {}
     lines = []
@@ -184,8 +177,10 @@ def _for_comet(config: ScoresConfig, found: Sequence[Texts]) -> str:
 
 def _read_scores(file: pathlib.Path, found: Sequence[Texts]) -> dict[tuple[str, str, str], float]:
     """Score by model, task and utterance; Refusal unless every text has one."""
+    if not file.is_file():
+        raise Refusal(f"--scores={file}: there is no such file")
     scores = {}
-    for number, line in enumerate(_lines("--scores", file), 1):
+    for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
         if not line.strip():
             continue
         try:

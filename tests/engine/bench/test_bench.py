@@ -43,13 +43,13 @@ ABSENT = [name for name in bench_setting.PEERS if name not in PACKAGES]
 
 @pytest.mark.skipif("torch" not in PACKAGES, reason="peers need a CPU build of torch")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("suite", ["seqsim", "dtw", "encoder", "mel"])
+@pytest.mark.parametrize("suite", ["seqsim", "dtw", "encoder", "mel", "tune"])
 def test_peers_that_are_here_do_the_same_work(suite, monkeypatch):
     for package in ABSENT:
         monkeypatch.delitem(bench_setting.PEERS, package)
     summary = bench.run(config(suite, peers=True))
     assert summary.complete, summary.faults
-    named = {"seqsim": "torch slabs", "encoder": "transformers", "mel": "transformers", "dtw": ""}[suite]
+    named = {"seqsim": "torch slabs", "dtw": ""}.get(suite, "transformers")
     assert any(named in key for key in summary.ours_over) or not named
 
 
@@ -97,6 +97,7 @@ def test_full_sizes_are_planned_without_being_built():
         assert all(planned.values())
         assert len(planned["seqsim"]) == 4 * 4 + 2
         assert len(planned["encoder"]) == (2 if device == "cpu" else 3)
+        assert len(planned["tune"]) == 2
 
 
 def test_table_aligns_and_marks_what_fails():

@@ -1,5 +1,7 @@
 """The references of the benchmarks against the slow ones and against ours; lengths as promised."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,21 @@ def test_encoder_states_are_ours(monkeypatch):
     expected = oracle.encoder_states(tensors, sizes, mel)
     assert expected.shape == (len(encoder.state_names(2)), 20, 24)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_losses_of_a_decoder_are_those_of_another_float64_one(float64_whisper):
+    sizes = dataclasses.replace(
+        bench_encoder.dimensions(24, 3, 1), decoder_layers=2, text_positions=12, vocabulary=37
+    )
+    tensors = bench_encoder.random_tensors(sizes, ("decoder.",))
+    random = np.random.default_rng(0)
+    states = random.standard_normal((9, 24)).astype(np.float32)
+    tokens, targets = random.integers(0, 37, (2, 7)).astype(np.int32)
+    logits, _ = float64_whisper(tensors, 3).decode(tokens, states.astype(np.float64), 2)
+    chosen = np.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+    expected = np.log(np.exp(logits).sum(axis=1)) - chosen
+    found = oracle.negative_log_likelihood(tensors, sizes, states, tokens, targets)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 344])

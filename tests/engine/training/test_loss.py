@@ -75,7 +75,7 @@ def test_loss_and_gradients_equal_pytorch(model, tensors, rows, torch_whisper):
         labels=torch.from_numpy(labels.astype(np.int64)),
     )
     output.loss.backward()
-    parts = trainable.split(model, "decoder", dtype=FLOAT32, seed=0)
+    parts = trainable.split(model.dimensions, model.read, "decoder", dtype=FLOAT32, seed=0)
     value, gradients = ours(parts, rows)
     assert abs(value - output.loss.item()) < 1e-5
     named = parts.tensors(gradients)

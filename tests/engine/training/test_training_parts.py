@@ -12,7 +12,7 @@ from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.devices import Lockstep, first
 from isogloss.engine.training import batches, fisher, sentence_split, trainable, training_step
 from isogloss.engine.training.loss import TaughtRows
-from isogloss.engine.training.training_step import Constants, Schedule, TrainingState
+from isogloss.engine.training.training_step import Constants, Schedule
 from small_models import NANO
 
 SCHEDULE = Schedule(steps=4, warmup=1, learning_rate=1e-3, weight_decay=0.01, ewc=0.0, anchor=0.0)
@@ -40,11 +40,10 @@ def some_rows(count):
 @pytest.mark.deep
 def test_devices_change_the_last_bits_only(model):
     """Losses to 1e-6, parameters to a hundredth of what the learning rate moves them, after 4 steps."""
-    parts = trainable.split(model, "decoder", dtype=FLOAT32, seed=0)
+    parts = trainable.split(model.dimensions, model.read, "decoder", dtype=FLOAT32, seed=0)
     rows, found = some_rows(8), {}
     for devices in (1, 2, 8):
-        values = trainable.device_values(parts.trained)
-        state = TrainingState(values, SCHEDULE.optimizer().init(values), jnp.zeros((), jnp.int32))
+        state = training_step.initial(trainable.device_values(parts.trained), SCHEDULE)
         lockstep = Lockstep(state, Constants(trainable.device_values(parts.frozen), {}, {}), devices)
         advance = lockstep.stepping(training_step.training_step(parts, SCHEDULE))
         losses = [float(first(advance(rows)).loss) for _ in range(4)]
@@ -58,14 +57,14 @@ def test_devices_change_the_last_bits_only(model):
 
 @pytest.mark.parametrize("train", ["lora:3", "cross", "decoder"])
 def test_before_the_first_step_the_decoder_is_the_base(model, train):
-    parts = trainable.split(model, train, dtype=FLOAT32, seed=0)
+    parts = trainable.split(model.dimensions, model.read, train, dtype=FLOAT32, seed=0)
     for name, value in parts.tensors(parts.trained).items():
         np.testing.assert_array_equal(value, model.read(name), err_msg=name)
     assert not any(path.startswith("exit_norm") for path in parts.trained)
 
 
 def test_low_rank_is_added_by_its_product(model):
-    parts = trainable.split(model, "lora:3", dtype=FLOAT32, seed=0)
+    parts = trainable.split(model.dimensions, model.read, "lora:3", dtype=FLOAT32, seed=0)
     rng = np.random.default_rng(0)
     trained = {
         path: rng.standard_normal(value.shape).astype(np.float32) for path, value in parts.trained.items()

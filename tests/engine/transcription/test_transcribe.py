@@ -140,6 +140,21 @@ def test_languages_may_be_added(config, whole, tmp_path, files):
     assert left == ["exits_aa.png", "exits_aa.svg", "exits_bb.png", "exits_notes.txt"]
 
 
+def test_some_sentences_have_the_texts_that_they_have_among_all(config, whole, tmp_path):
+    every, file = rows(config.out), tmp_path / "sentences.txt"
+    wanted = {row["sentence"] for row in every if row["language"] == "aa"} - {every[0]["sentence"]}
+    file.write_text("\n".join(sorted(wanted)) + "\n")
+    some = dataclasses.replace(config, out=tmp_path / "out", languages=("aa",), sentences=file)
+    assert transcribe.run(some).done == len(wanted)
+    expected = [row["text"] for row in every if row["language"] == "aa" and row["sentence"] in wanted]
+    assert [row["text"] for row in rows(some.out)] == expected
+    with pytest.raises(Refusal, match="sentences_sha256"):
+        transcribe.run(dataclasses.replace(some, sentences=None))
+    file.write_text("none of them")
+    with pytest.raises(Refusal, match=r"--sentences=.*: aa has no utterance of these sentences. Remedy"):
+        transcribe.run(dataclasses.replace(some, out=tmp_path / "other"))
+
+
 def test_a_folder_where_a_figure_goes_is_refused_before_anything_is_computed(config, tmp_path):
     (tmp_path / "exits_bb.svg").mkdir()
     with pytest.raises(Refusal, match=r"exits_bb\.svg: is a folder"):

@@ -1,0 +1,31 @@
+"""demo/tune.sh trains every way, writes every model's texts of every task, and scores them once."""
+
+GIVEN = ("store", "base", "en", "es", "fr", "out")
+
+
+def test_every_model_writes_every_task_and_all_are_scored(script):
+    code, calls = script("tune.sh", *GIVEN, "--window=448", "--steps=20")
+    assert code == 0
+    jobs = [call.split()[1].rpartition(".")[2] for call in calls]
+    assert jobs == 5 * ["tune"] + 7 * 3 * ["transcribe"] + ["scores"]
+    assert all("--sentences=out/plain/held_out.txt" in call for call in calls[5:])
+    assert all("--window=448 --steps=20" in call for call in calls[:5])
+    assert "--out=out/plain" in calls[0]
+    assert calls[2].endswith("--ewc=1e4 --ewc_tasks=fr-en,en-en")
+    new, english, asr = calls[8:11]
+    assert "--model=out/plain --out=out/texts/plain/new " in new
+    assert new.endswith("--task=translate --languages=en,fr --language=es --references=es")
+    assert english.endswith("--task=translate --languages=fr --references=en")
+    assert asr.endswith("--languages=en")
+    assert "--model=out/plain/average-0.5 --out=out/texts/average-0.5/new" in calls[11]
+    runs = calls[-1].partition("--runs=")[2].split(",")
+    models = ("before", "plain", "average-0.5", "replay", "ewc-1e4", "ewc-1e6", "anchor")
+    parts = ("new", "english", "asr")
+    assert runs == [f"{model}=out/texts/{model}/{part}" for model in models for part in parts]
+    assert "--new=en-es --old=fr-en,en-en --out=out/scores --sentences=out/plain/held_out.txt" in calls[-1]
+
+
+def test_a_run_that_fails_ends_the_script(script):
+    code, calls = script("tune.sh", *GIVEN, fail="replay")
+    assert code == 3
+    assert len(calls) == 2
