@@ -23,7 +23,7 @@ CONTROL ?= demo
 unexport PYTHONDONTWRITEBYTECODE
 
 # The scripts of a page are one module, and are linted as one. Neither command of deno needs a network.
-PAGES := engine/interpretation/page engine/control/page engine/retrieval/report_page engine/retrieval/maps_page
+PAGES := engine/interpretation/page engine/control/page engine/retrieval/report_page engine/retrieval/maps_page engine/retrieval/grids_page
 DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
 export DENO_NO_UPDATE_CHECK = 1
 
@@ -53,7 +53,7 @@ check: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
 	$(BIN)/deno fmt --check --quiet --no-config --line-width=110 engine/*/*.js engine/*/*.css engine/*/*.html
-	@for page in $(PAGES); do cat engine/drawing/page.js $$page*.js | $(DENO_LINT) - || exit 1; done
+	@for page in $(PAGES); do cat engine/drawing/page*.js $$page*.js | $(DENO_LINT) - || exit 1; done
 
 $(VENV)/run.done: locks/run.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)

@@ -18,13 +18,13 @@ from isogloss.engine.retrieval import (
     associations,
     contrasts,
     grid_axes,
+    grid_differences,
     grid_store,
     language_distances,
     language_maps,
     metrics,
     pair_metrics,
     report_tables,
-    several_grids,
 )
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import zarr_group
@@ -122,7 +122,8 @@ def test_links_lead_somewhere():
     ("job", "title", "schema"),
     [
         *report_schemas(),
-        ("report", "grid_contrasts.parquet", several_grids.SCHEMA),
+        ("report", "grid_contrasts.parquet", grid_differences.SCHEMA),
+        ("report", "grid_means.parquet", grid_differences.MEAN_SCHEMA),
         ("similarity", "similarity.parquet", similarity.SCHEMA),
         ("transcribe", "transcripts.parquet", transcript_table.SCHEMA),
         ("transcribe", "summary.parquet", summary.SCHEMA),

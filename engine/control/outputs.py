@@ -162,5 +162,5 @@ def _draw(config: ControlConfig, opened: ControlInputs, found: Mapping[str, pa.T
     for name, figure in figures.drawn(frames["factors"], frames["control"]).items():
         drawn |= set(picture_files.save(figure, config.out / name))
     for old in {path for name in figures.NAMES for path in config.out.glob(f"{name}.*")} - drawn:
-        if old.suffix in {".png", ".svg"}:
+        if old.suffix.removeprefix(".") in picture_files.KINDS:
             old.unlink(missing_ok=True)

@@ -1,5 +1,5 @@
 // Shared by all pages: their data, elements, tables and the box beside the pointer.
-const { document, window } = globalThis; // the linter knows no others of a browser
+const { document, window, inflated } = globalThis; // the linter knows no others of a browser
 const meta = JSON.parse(document.getElementById("meta").textContent);
 const $ = (id) => document.getElementById(id);
 function fill(made, attributes, children) {
@@ -15,10 +15,6 @@ const font = (size) => `${size}px ${window.getComputedStyle(document.body).fontF
 const dark = () => window.matchMedia("(prefers-color-scheme: dark)");
 
 // Bytes of a packed block, as a Response.
-function inflated(packed) {
-  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")));
-}
 const unpacked = (id) => inflated($(id).textContent);
 
 const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;

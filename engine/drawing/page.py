@@ -1,14 +1,18 @@
 """Shell of the HTML pages: one file, opens from disk without a network, all data inside.
 
 The files in this folder have the markup, style and scripts that all pages share. A page's own markup is put
-into `page.html`; its data are JSON and deflated blocks, which the scripts unpack when needed.
+into `page.html`; its scripts are deflated, its data are JSON and deflated blocks, which the scripts unpack
+when needed.
 """
 
 import base64
 import html
 import json
+import os
 import pathlib
+import re
 import string
+import urllib.parse
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +21,8 @@ from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
 _BESIDE = " 'self' file:"
+TO_WORK_IN = (_FOLDER / "page_tables.js", _FOLDER / "page_figures.js")
+"""Scripts of pages whose tables sort and filter, and whose figures and tables can be downloaded."""
 
 
 def render(
@@ -51,12 +57,13 @@ def render(
         # Opened from a folder, browsers differ in whether 'self' is that folder.
         beside=_BESIDE if beside else "",
         media=f"; media-src{_BESIDE}" if beside else "",
-        css="\n".join((style.css(), *(_read(file) for file in (_FOLDER / "page.css", *styles)))),
+        css=_dense((style.css(), *map(_read, (_FOLDER / "page.css", *styles)))),
         body=body,
         # "</script>" within the data would end the element that holds them.
         meta=data.replace("<", "\\u003c"),
         blocks="\n".join(packed),
-        script="\n".join(_read(file) for file in (_FOLDER / "page.js", *scripts)),
+        script=_pack(_bare(_FOLDER / "page.js", *scripts).encode()),
+        load=_bare(_FOLDER / "load.js"),
     )
 
 
@@ -73,14 +80,40 @@ def alert(text: str) -> str:
 def settings_table(rows: Mapping[str, Json]) -> str:
     """Table of settings by name."""
     body = "".join(
-        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(_text(value))}</td></tr>"
+        f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(written(value))}</td></tr>"
         for key, value in rows.items()
     )
     return f"<table class=settings><tbody>{body}</tbody></table>"
 
 
-def _text(value: Json) -> str:
+def dotted(settings: Mapping[str, Json]) -> dict[str, Json]:
+    """Settings by name, nested ones by dotted name."""
+    rows: dict[str, Json] = {}
+    for key, value in settings.items():
+        inner = value if isinstance(value, Mapping) else {"": value}
+        rows |= {f"{key}.{sub}" if sub else key: setting for sub, setting in inner.items()}
+    return rows
+
+
+def written(value: Json) -> str:
+    """A setting as text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def address(name: str) -> str:
+    """Relative address of a file or folder of that name."""
+    return urllib.parse.quote(os.fsencode(name), safe="")
+
+
+def _bare(*scripts: pathlib.Path) -> str:
+    """Scripts as one text without indentation and lines of comment; no string of theirs spans lines."""
+    lines = (line.strip() for file in scripts for line in _read(file).splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+def _dense(styles: Sequence[str]) -> str:
+    """Styles as one text without indentation and line ends."""
+    return re.sub(r"(?<=[{};,]) | (?=[{}])", "", re.sub(r"\s+", " ", " ".join(styles)))
 
 
 def _pack(data: bytes) -> str:

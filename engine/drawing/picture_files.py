@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import matplotlib
 from matplotlib import font_manager
@@ -18,9 +18,8 @@ from matplotlib.text import Text
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.refusal import Refusal
 
-KINDS = {"png": {}, "svg": {"Date": None}}  # file type: metadata, without the date
-PRINT = {**KINDS, "pdf": {"CreationDate": None}}
-"""Kinds of figures for a publication, too."""
+KINDS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""Metadata by type of file, without the date."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,17 +61,17 @@ def look(chosen: Look) -> Iterator[None]:
         _LOOK.reset(token)
 
 
-def save(figure: Figure, stem: pathlib.Path, kinds: Sequence[str] = tuple(KINDS)) -> list[pathlib.Path]:
-    """Write a figure whole in each of the kinds, STEM.png and STEM.svg.
+def save(figure: Figure, stem: pathlib.Path) -> list[pathlib.Path]:
+    """Write a figure whole as STEM.png, STEM.svg and STEM.pdf.
 
     Raises:
       OSError: it can't be written.
     """
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
     if chosen := _LOOK.get():
         chosen.apply(figure)
-    for path, kind in zip(paths, kinds, strict=True):
+    for path, kind in zip(paths, KINDS, strict=True):
         # The salt makes the ids within an SVG those of its name; by default they are random.
         with matplotlib.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
-            atomic_write.write_whole(path, lambda file, kind=kind: figure.savefig(file, metadata=PRINT[kind]))
+            atomic_write.write_whole(path, lambda file, kind=kind: figure.savefig(file, metadata=KINDS[kind]))
     return paths

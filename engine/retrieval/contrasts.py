@@ -22,6 +22,8 @@ FAMILIES = ("best state", "final state", "seqsim", "duration", "uncorrected", "d
 MOST_PAIRS = 66
 """Language pairs of 12 languages; more pairs aren't compared with each other, for they are too many."""
 VALUES = ("difference", "ci_low", "ci_high", "p")
+FLIPS = 10_000
+"""Draws of `flipped`."""
 NOTHING = np.empty((0, 7), np.int16), np.empty((0, 4), np.float32)
 """Contrasts of a pair that has none."""
 _BLOCK = 4096  # contrasts at a time, so that resamples of 34 states fit in memory
@@ -112,6 +114,19 @@ def sign_flip(n: int) -> Float[np.ndarray, "k k"]:
     """
     b, c = np.indices((n + 1, n + 1))
     return np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(b, c), b + c, 0.5))
+
+
+def flipped(differences: Float[np.ndarray, "U K"]) -> Float[np.ndarray, " K"]:
+    """Two-sided p of sums over sentences, by flipping the signs of whole sentences: `FLIPS` random draws.
+
+    For means over language pairs: under the null hypothesis both grids are alike for a sentence, and what
+    they find of it in all pairs and both directions changes sides together. At least 1 / (`FLIPS` + 1).
+    """
+    signs = np.random.default_rng(bootstrap.SEED).integers(2, size=(FLIPS, len(differences))) * 2.0 - 1
+    here = np.abs(differences.sum(0))
+    # Sums of the same numbers in another order differ by rounding; a draw as far out counts.
+    as_far = np.abs(signs @ differences) >= here * (1 - 1e-9)
+    return (1 + as_far.sum(0)) / (FLIPS + 1)
 
 
 def false_discovery(p: Float[np.ndarray, " K"], method: str) -> Float[np.ndarray, " K"]:

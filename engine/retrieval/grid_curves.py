@@ -1,16 +1,25 @@
 """Figure of the mean R@1 of several grids along their states."""
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+
 import pyarrow as pa
 from matplotlib import ticker
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
 from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.derived import BASELINE, record
 
 
-def drawn(means: pa.Table) -> Figure:
+def across(states: Sequence[str]) -> list[float]:
+    """Place of each state by its depth, from the first state at 0 to the last at 1."""
+    depths = metrics.depths(states)
+    length = depths[-1] - depths[0]
+    return [(depth - depths[0]) / length if length else 0.5 for depth in depths]
+
+
+def drawn(means: pa.Table, states: Mapping[str, Sequence[str]]) -> Figure:
     """Curves of the mean over pairs and directions, a panel per measure, with the interval over sentences.
 
     The states of a grid are spread from the first, at 0, to the last, at 1, so that models of other depth
@@ -18,6 +27,7 @@ def drawn(means: pa.Table) -> Figure:
 
     Args:
       means: table of that name, with a column `grid`.
+      states: of each grid.
     """
     rows = [row for row in means.to_pylist() if row["correction"] == "none" and row["measure"] != BASELINE]
     measures, grids = (list(dict.fromkeys(row[name] for row in rows)) for name in ("measure", "grid"))
@@ -32,7 +42,7 @@ def drawn(means: pa.Table) -> Figure:
         for g, grid in enumerate(grids):
             of = [row for row in rows if (row["measure"], row["grid"]) == (measure, grid)]
             if of:
-                x, color = np.linspace(0, 1, len(of)), LINES[g % len(LINES)]
+                x, color = across(states[grid]), LINES[g % len(LINES)]
                 low, high = ([row[end] for row in of] for end in ("sentences_low", "sentences_high"))
                 panel.fill_between(x, low, high, color=color, alpha=0.18, lw=0)
                 panel.plot(x, [row["recall_at_1"] for row in of], color=color, lw=1.8, label=grid)

@@ -6,6 +6,7 @@ included. Only sentences that both languages have take part, as queries and as c
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -54,8 +55,7 @@ class Results:
     @property
     def depths(self) -> list[float]:
         """Depth of each state in blocks; the final LayerNorm is drawn half a block after the last one."""
-        last = max((int(name) for name in self.states if name.isdecimal()), default=0)
-        return [float(name) if name.isdecimal() else last + 0.5 for name in self.states]
+        return depths(self.states)
 
     def figure(self, name: str) -> Float[np.ndarray, "P S M 2"]:
         """Values of one of `ALL_FIGURES`."""
@@ -93,6 +93,12 @@ class Results:
         """State of the highest mean R@1 over the directions of one pair, the first on a tie."""
         values = self.figure("recall_at_1")[pair, :, self.measures.index(measure)]
         return _argmax(known_mean(values))
+
+
+def depths(states: Sequence[str]) -> list[float]:
+    """Depth of each state in blocks; the final LayerNorm is drawn half a block after the last one."""
+    last = max((int(name) for name in states if name.isdecimal()), default=0)
+    return [float(name) if name.isdecimal() else last + 0.5 for name in states]
 
 
 def gold_ranks(scores: Float[np.ndarray, "Q Q"], n: int, *, cost: bool) -> Int[np.ndarray, "2 n"]:

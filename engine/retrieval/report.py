@@ -124,7 +124,9 @@ def _run_several(config: ReportConfig) -> ReportSummary:
     if config.dry_run or summary.report is None:
         return summary
     rows, written = several_grids.write(config.out, of_each, _statistics(config))
-    return dataclasses.replace(summary, rows=rows, written=written, report=str(config.out))
+    return dataclasses.replace(
+        summary, rows=rows, written=written, report=str(config.out / several_grids.PAGE)
+    )
 
 
 def _statistics(config: ReportConfig) -> Statistics:
@@ -279,7 +281,7 @@ def _draw(out: pathlib.Path, results: metrics.Results) -> None:
 
     Heatmaps of an earlier report that this one doesn't have are removed.
     """
-    picture_files.save(figures.curves(results), out / "curves", list(picture_files.PRINT))
+    picture_files.save(figures.curves(results), out / "curves")
     heatmaps = set()
     for measure in results.measures:
         state = results.best_state(measure)
@@ -288,8 +290,8 @@ def _draw(out: pathlib.Path, results: metrics.Results) -> None:
         for clustered, order in ((False, "by_group"), (True, "clustered")):
             drawn = figures.heatmap(results, measure, state, clustered=clustered)
             stem = out / f"heatmap_{measure}_{order}"
-            heatmaps |= set(picture_files.save(drawn, stem, list(picture_files.PRINT)))
-    for old in {path for kind in picture_files.PRINT for path in out.glob(f"heatmap_*.{kind}")} - heatmaps:
+            heatmaps |= set(picture_files.save(drawn, stem))
+    for old in {path for kind in picture_files.KINDS for path in out.glob(f"heatmap_*.{kind}")} - heatmaps:
         old.unlink(missing_ok=True)
 
 

@@ -1,4 +1,8 @@
 // Data of the page: what is shown, and figures out of the packed blocks.
+const { terms, term, matches, tables, drawSorted, addTools, showTable, addressOfTables, readTables } =
+  globalThis.forTables;
+const { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, pathOf } =
+  globalThis.forFigures;
 const L = meta.languages.length, S = meta.states.length, P = meta.pairs.length, M = meta.measures.length;
 const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn: "Mutual nearest" };
 const FEW = P <= 6; // each pair has a line of its own among the means
@@ -29,12 +33,6 @@ let printing = false;
 function about(i) {
   const { name, code, group, family, branch, script } = meta.languages[i];
   return [name, code, group, family, branch, script].join(" ");
-}
-// True if a text has all words of a filter, or, of filters with commas between them, all words of one.
-function matches(text, filter) {
-  const wanted = filter.toLowerCase().split(",").map((part) => part.split(/\s+/).filter(Boolean));
-  const asked = wanted.filter((part) => part.length), held = text.toLowerCase();
-  return !asked.length || asked.some((part) => part.every((word) => held.includes(word)));
 }
 
 async function unpack(id) {
@@ -121,12 +119,6 @@ const typicalN = (() => {
   const known = meta.n.filter((n) => n > 0);
   return known.length ? Math.round(known.reduce((a, b) => a + b, 0) / known.length) : 0;
 })();
-
-// Meaning of each term and measure, from the list at the top of the page.
-const terms = Object.fromEntries(
-  [...document.querySelectorAll("#terms dt")].map((name) => [name.textContent, name.nextSibling.textContent]),
-);
-const term = (name) => node("abbr", { title: terms[name] }, name);
 
 // Per state, over pairs and directions: the mean, the highest, and the values that are known.
 const cache = new Map();

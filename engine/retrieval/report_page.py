@@ -19,7 +19,7 @@ from isogloss.engine.runtime.json_values import Json
 _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = tuple(
     _FOLDER / f"report_page{part}.js"
-    for part in ("", "_map", "_curve", "_sort", "_tables", "_export", "_sentences", "_view")
+    for part in ("", "_map", "_curve", "_tables", "_export", "_sentences", "_view")
 )
 _METHOD = (
     "Only sentences that both languages have take part, so chance is 1/n. Clustering: average linkage on "
@@ -68,7 +68,7 @@ def render(
     return page.render(
         body,
         title=f"{heading} · {name}",
-        scripts=_SCRIPTS,
+        scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=report_page_data.meta(collected) | _answers(results, answer_files, texts=texts),
         blocks=report_page_data.blocks(collected),
         beside=True,
@@ -188,10 +188,7 @@ def _left_out(names: Json) -> str:
 
 def _settings(attributes: Mapping[str, Json], name: str) -> str:
     """Table of the grid's attributes, nested ones by dotted name, except those shown elsewhere."""
-    rows: dict[str, Json] = {"grid": name}
     elsewhere = ("languages", "pairs", "states", "measures")
-    for key, value in attributes.items():
-        inner = value if isinstance(value, Mapping) else {"": value}
-        for sub, setting in inner.items() if key not in elsewhere else ():
-            rows[f"{key}.{sub}" if sub else key] = setting
+    shown = {key: value for key, value in attributes.items() if key not in elsewhere}
+    rows: dict[str, Json] = {"grid": name, **page.dotted(shown)}
     return page.settings_table(rows)

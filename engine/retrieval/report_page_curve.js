@@ -142,29 +142,6 @@ function drawAxes(svg, frame, height, highest, x, y) {
   const here = x(view.state), look = { stroke: css("--muted"), "stroke-dasharray": "2 3" };
   rule(here, here, frame.top, y(0), look);
 }
-// Names from below upwards, each moved up where it would cover the one before; back down from the upper edge.
-function drawNames(svg, ends, frame) {
-  const placed = [];
-  let lowest = frame.bottom + 6;
-  for (const one of ends.sort((a, b) => b.at - a.at)) {
-    if (one.thin && one.at > lowest + 24) continue; // its name would lie far from its end; the tip has it
-    placed.push({ ...one, y: Math.min(one.at, lowest) });
-    lowest = placed.at(-1).y - 15;
-  }
-  let highest = frame.top;
-  for (const one of placed.reverse()) {
-    one.y = Math.max(one.y, highest);
-    highest = one.y + 15;
-    const look = { class: one.bold ? "end" : "", style: `fill: var(${one.color})` };
-    svg.append(vector("text", { x: frame.right + 8, y: one.y + 4, ...look }, one.text));
-  }
-}
-// Path through the known values.
-function pathOf(values, x, y) {
-  const known = (s) => s >= 0 && !Number.isNaN(values[s]);
-  const to = (v, s) => `${known(s - 1) ? "L" : "M"}${x(s).toFixed(1)} ${y(v).toFixed(1)}`;
-  return values.map((v, s) => known(s) ? to(v, s) : "").join("");
-}
 function drawLine(svg, { values, band, dash, faint }, m, color, x, y) {
   const main = m === view.measure && !faint, stroke = css(color);
   const known = meta.states.map((_, s) => s).filter((s) => !Number.isNaN(values[s]));

@@ -99,7 +99,7 @@ def meta(collected: Collected) -> dict[str, Json]:
         for name in results.measures
     ]
     return {
-        "languages": _languages(results.languages),
+        "languages": languages(results.languages),
         "pairs": [[position[a], position[b]] for a, b in results.pairs],
         "n": results.n.tolist(),
         "states": results.states,
@@ -122,7 +122,8 @@ def meta(collected: Collected) -> dict[str, Json]:
     }
 
 
-def _languages(codes: Sequence[str]) -> list[Json]:
+def languages(codes: Sequence[str]) -> list[Json]:
+    """What the scripts know of each language."""
     return [
         {"code": code, "name": name, "group": language_group(code), **_kin(code)}
         for code, name in zip(codes, language_order.names(codes), strict=True)

@@ -56,7 +56,6 @@ class VectorPen {
   }
 }
 
-const HEAD = 30; // pixels above a figure for its title
 const FOOT = 44; // and below the map for its scale
 
 function mapAsVector() {
@@ -79,41 +78,6 @@ function paintScale(pen, left, down, width) {
   for (const share of [0, 0.5, 1]) pen.fillText(shown(share * highest), left + share * width, down + 20);
 }
 
-// The curve with its colours and fonts written into its elements, because the file has no style sheet.
-function curveAsVector() {
-  const svg = $("curve").querySelector("svg"), copy = svg.cloneNode(true);
-  const from = svg.querySelectorAll("*"), { width, height } = svg.viewBox.baseVal;
-  copy.querySelectorAll("*").forEach((each, i) => {
-    const look = window.getComputedStyle(from[i]);
-    each.setAttribute("fill", look.fill);
-    if (each.tagName === "text") each.setAttribute("style", `font: ${look.fontWeight} ${font(12)}`);
-    else each.removeAttribute("style");
-  });
-  const inner = vector("g", { transform: `translate(0 ${HEAD})` }, ...copy.childNodes);
-  return figureFile(width, height, `${$("curve-title").textContent}: ${scoringName()}`, [inner]);
-}
-function figureFile(width, height, title, children) {
-  const size = { width, height: height + HEAD },
-    look = { fill: css("--ink"), style: `font: 600 ${font(14)}` };
-  return vector(
-    "svg",
-    { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${size.width} ${size.height}`, ...size },
-    vector("rect", { ...size, fill: css("--surface") }),
-    vector("text", { x: 8, y: 19, ...look }, title),
-    ...children,
-  );
-}
-
-async function drawn(svg) {
-  const image = new window.Image(), scale = 2, picture = node("canvas");
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg.outerHTML)}`;
-  await image.decode();
-  const { width, height } = svg.viewBox.baseVal;
-  picture.width = scale * width;
-  picture.height = scale * height;
-  picture.getContext("2d").drawImage(image, 0, 0, picture.width, picture.height);
-  return new Promise((resolve) => picture.toBlob(resolve, "image/png"));
-}
 function curveTable() {
   const [heads, ...rows] = curveRows();
   const text = (number, k) => k ? shown(number) : number;
@@ -139,28 +103,11 @@ function curveRows() {
 // Saves a figure in a form: "map" or "curve" as "svg", "png" or "csv".
 async function saveFigure(figure, form) {
   const name = [figure, meta.measures[view.measure].key, meta.corrections[view.correction].key];
-  const file = `${[...name, stateName(view.state)].join("-")}.${form}`;
-  if (form === "csv") {
-    const rows = figure === "map" ? mapRows() : curveRows();
-    return download(file, new Blob([commas(rows)], { type: "text/csv" }));
-  }
+  const stem = [...name, stateName(view.state)].join("-");
+  if (form === "csv") return saveRows(stem, figure === "map" ? mapRows() : curveRows());
   print(true); // both draw for a white page, whose size doesn't depend on the window
-  const svg = figure === "map" ? mapAsVector() : curveAsVector();
+  const title = `${$("curve-title").textContent}: ${scoringName()}`;
+  const svg = figure === "map" ? mapAsVector() : chartFile("curve", title);
   print(false);
-  const text = () => new Blob([svg.outerHTML], { type: "image/svg+xml" });
-  download(file, form === "svg" ? text() : await drawn(svg));
-}
-function addDownloads(figure) {
-  const tools = node("div", { class: "tools" });
-  for (const form of ["svg", "png", "csv"]) {
-    const what = `${figure === "map" ? "Map" : "Curves"} as ${form.toUpperCase()}`;
-    const button = node(
-      "button",
-      { type: "button", "aria-label": what, id: `${figure}-${form}` },
-      form.toUpperCase(),
-    );
-    button.addEventListener("click", () => saveFigure(figure, form));
-    tools.append(button);
-  }
-  $(figure).after(tools);
+  await saveVector(stem, form, svg);
 }

@@ -69,7 +69,7 @@ async function drawSentences() {
   const words = ({ id, rival, texts }) => [id, rival, ...texts.map(([text]) => text)].join(" ");
   tables.sentences = { columns, rows: wanted, words, make: (row) => sentenceRow(columns, row) };
   showTable("sentences", true);
-  drawTable("sentences");
+  drawSorted("sentences");
 }
 function sentencesWithout(pair, found) {
   $("sentences-title").textContent = "From a cell to its sentences";
@@ -164,7 +164,7 @@ function playButton(place, label) {
   return button;
 }
 function addAnswers() {
-  addTools("sentences", "sentence or words of it");
+  addTools("sentences", "sentence or words of it", writeAddress);
   const kind = node("select", { id: "answers", "aria-label": "Queries shown" });
   const names = ["missed queries", "queries found", "all queries"];
   kind.append(...kinds.map((key, k) => node("option", { value: key }, names[k])));

@@ -177,7 +177,7 @@ function drawBest() {
   const q = ({ p, s }) => s < 0 ? NaN : Math.max(...[0, 1].map((d) => discovery(m, s, p, d)));
   tables.best = { columns, rows, words, q, make: (row) => bestRow(columns, row) };
   $("best-title").textContent = `Best state of each pair, ${scoringName()}`;
-  drawTable("best");
+  drawSorted("best");
 }
 // The map as a table: a row for each direction at the state shown.
 function drawCells() {
@@ -207,7 +207,7 @@ function drawCells() {
     return node("tr", {}, node("th", { scope: "row" }, pick), ...cells);
   };
   tables.cells = { columns, rows, words, q, make };
-  drawTable("cells");
+  drawSorted("cells");
 }
 // Takes over the table of coverage as it is in the page.
 function readCoverage() {

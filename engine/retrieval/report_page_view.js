@@ -115,7 +115,7 @@ function drawAll() {
   drawCards();
   draw();
   drawBest();
-  drawTable("coverage");
+  drawSorted("coverage");
 }
 async function change(some) {
   if (some.correction !== undefined) await load(some.correction);
@@ -134,11 +134,7 @@ function writeAddress() {
   if (view.lines) words.lines = view.lines;
   if (view.answers !== "missed") words.answers = view.answers;
   if (selected()) words.pair = [query, candidate].map((i) => meta.languages[i].code).join(",");
-  for (const [id, { sort, filter, few }] of Object.entries(shownOf)) {
-    if (few) words[`${id}-q`] = few;
-    if (sort) words[`${id}-sort`] = String(sort);
-    if (filter) words[`${id}-filter`] = filter;
-  }
+  addressOfTables(words);
   window.history.replaceState(null, "", `#${new URLSearchParams(words)}`);
 }
 async function readAddress() {
@@ -155,16 +151,7 @@ async function readAddress() {
   view.lines = words.get("lines") ?? "";
   view.answers = kinds.find((kind) => kind === words.get("answers")) ?? "missed";
   if (words.get("view") === "mean") view.view = "mean";
-  for (const [id, shown] of Object.entries(shownOf)) {
-    const sort = Number(words.get(`${id}-sort`));
-    Object.assign(shown, {
-      filter: words.get(`${id}-filter`) ?? "",
-      sort: Number.isInteger(sort) ? sort : 0,
-      few: ["yes", "no"].find((each) => each === words.get(`${id}-q`)) ?? "",
-    });
-    if ($(`${id}-q`)) $(`${id}-q`).value = shown.few;
-    $(`${id}-filter`).value = shown.filter;
-  }
+  readTables(words);
   const [query, candidate] = (words.get("pair") ?? "").split(",").map((code) => codes.indexOf(code));
   const there = query >= 0 && pairAt[query * L + candidate] >= 0;
   Object.assign(view, there ? { query, candidate } : { query: -1, candidate: -1 });
@@ -206,11 +193,12 @@ function print(on) {
 }
 async function start() {
   readCoverage();
-  addTools("best", "language, family, script …", true);
-  addTools("cells", "language, family, script …", true);
-  addTools("coverage", "language, code or group");
+  addTools("best", "language, family, script …", writeAddress, true);
+  addTools("cells", "language, family, script …", writeAddress, true);
+  addTools("coverage", "language, code or group", writeAddress);
   addAnswers();
-  ["map", "curve"].forEach(addDownloads);
+  addDownloads("map", "Map", (form) => saveFigure("map", form));
+  addDownloads("curve", "Curves", (form) => saveFigure("curve", form));
   await readAddress();
   document.querySelector("main").hidden = false;
   fillControls();

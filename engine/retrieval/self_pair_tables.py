@@ -42,7 +42,7 @@ def write(
     scored: Callable[[str], Scored],
     results: metrics.Results,
 ) -> None:
-    """Write self_pairs.parquet, .csv, .png, .svg and self_ranks.zarr; remove them if there are no self pairs.
+    """Write self_pairs.parquet, .csv, .png, .svg, .pdf and self_ranks.zarr; remove them if there are no self pairs.
 
     Args:
       out: folder of the report.
@@ -53,7 +53,7 @@ def write(
     """
     own = grid.only(self_pairs=True)
     if not own.pairs:
-        for kind in ("parquet", "csv", "png", "svg"):
+        for kind in ("parquet", "csv", *picture_files.KINDS):
             (out / f"{NAME}.{kind}").unlink(missing_ok=True)
         ranks_store.remove(out / "self_ranks.zarr")
         return

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Shaped
 
 from isogloss.kernels import bootstrap
 
@@ -42,6 +42,36 @@ def held_out(hits: Bool[np.ndarray, "S V 2 n"]) -> Float[np.ndarray, "V 2"]:
     return (chosen / (n - halves.sum(1))[:, None, None]).mean(0)
 
 
+class Means:
+    """Means over pairs and directions, of which a pair is added at a time and not kept."""
+
+    def __init__(self, sentences: int) -> None:
+        """Start without any pair, of a number of ids of sentences."""
+        self.pairs: list[Pair] = []
+        self._drawn = bootstrap.resamples(sentences)
+        self._total: Float[np.ndarray, "R K"] | float = 0.0
+        self._each: list[Float[np.ndarray, "S V"]] = []
+
+    def add(self, pair: Pair, ids: Int[np.ndarray, " n"], found: Shaped[np.ndarray, "S V 2 n"]) -> None:
+        """Take in the hits of a pair, or their differences, with the ids of its sentences."""
+        counts = self._drawn[:, ids]
+        by_query = found.mean(2, dtype=np.float32).reshape(-1, len(ids))
+        # A resample without any sentence of this pair says nothing about it; that is rare, and counts as 0.
+        self._total = self._total + (counts @ by_query.T) / np.maximum(counts.sum(1, keepdims=True), 1)
+        self._each.append(found.mean((2, 3)))
+        self.pairs.append(pair)
+
+    def result(
+        self,
+    ) -> tuple[Float[np.ndarray, "S V"], Float[np.ndarray, "2 S V"], Float[np.ndarray, "2 S V"]]:
+        """The means, as of `means`."""
+        shape = self._each[0].shape
+        drawn = np.asarray(self._total) / len(self.pairs)
+        by_sentence = np.stack(bootstrap.ends(drawn)).reshape(2, *shape)
+        by_pair = np.stack(self._each)
+        return by_pair.mean(0), by_sentence, _language_ends(self.pairs, by_pair)
+
+
 def means(
     hits: Iterable[tuple[Pair, Int[np.ndarray, " n"], Bool[np.ndarray, "S V 2 n"]]], sentences: int
 ) -> tuple[Float[np.ndarray, "S V"], Float[np.ndarray, "2 S V"], Float[np.ndarray, "2 S V"]]:
@@ -55,19 +85,10 @@ def means(
       hits: pairs with the ids of their sentences and hits; each is read once and not kept.
       sentences: number of ids.
     """
-    drawn = bootstrap.resamples(sentences)
-    total, each, pairs = 0.0, [], []
-    for pair, ids, found in hits:
-        counts = drawn[:, ids]
-        by_query = found.mean(2, dtype=np.float32).reshape(-1, len(ids))
-        # A resample without any sentence of this pair says nothing about it; that is rare, and counts as 0.
-        total = total + (counts @ by_query.T) / np.maximum(counts.sum(1, keepdims=True), 1)
-        each.append(found.mean((2, 3)))
-        pairs.append(pair)
-    shape = each[0].shape
-    by_sentence = np.stack(bootstrap.ends(np.asarray(total) / len(pairs))).reshape(2, *shape)
-    by_pair = np.stack(each)
-    return by_pair.mean(0), by_sentence, _language_ends(pairs, by_pair)
+    found = Means(sentences)
+    for pair, ids, each in hits:
+        found.add(pair, ids, each)
+    return found.result()
 
 
 def _language_ends(pairs: Sequence[Pair], by_pair: Float[np.ndarray, "P S V"]) -> Float[np.ndarray, "2 S V"]:

@@ -5,7 +5,7 @@ states, 8 measures and 2 corrections. A failed write leaves the older table.
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -144,3 +144,16 @@ def write_table(table: pa.Table, out: pathlib.Path, name: str = "retrieval") -> 
     """Write NAME.parquet and NAME.csv: the same rows in the same order, NaN as "nan"."""
     atomic_write.write_whole(out / f"{name}.parquet", lambda file: table_files.write_parquet(table, file))
     atomic_write.write_whole(out / f"{name}.csv", lambda file: table_files.write_csv(table, file))
+
+
+def write_in_pieces(
+    schema: pa.Schema, pieces: Callable[[], Iterable[pa.Table]], out: pathlib.Path, name: str
+) -> None:
+    """Write NAME.parquet and NAME.csv as `write_table`, piece by piece; the pieces are asked for twice."""
+    for kind, write in (
+        ("parquet", table_files.write_parquet_in_pieces),
+        ("csv", table_files.write_csv_in_pieces),
+    ):
+        atomic_write.write_whole(
+            out / f"{name}.{kind}", lambda file, write=write: write(schema, pieces(), file)
+        )

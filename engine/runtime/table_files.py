@@ -4,8 +4,9 @@ A Parquet file says which version of isogloss wrote it, and not when: the same t
 """
 
 import csv
+import itertools
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -50,20 +51,41 @@ def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa
         raise Refusal(f"{path}: not a table in Parquet ({error})") from error
 
 
+def parquet_schema(path: pathlib.Path) -> pa.Schema:
+    """Columns of a table that `write_parquet` wrote."""
+    with path.open("rb") as file:
+        return parquet.read_schema(file)
+
+
+def read_parquet_in_pieces(path: pathlib.Path) -> Iterator[pa.Table]:
+    """Row groups of a table, one at a time; Refusal as from `read_parquet`."""
+    try:
+        with path.open("rb") as file, parquet.ParquetFile(file, pre_buffer=False) as opened:
+            for group in range(opened.num_row_groups):
+                yield opened.read_row_group(group, use_threads=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise Refusal(f"{path}: not a table in Parquet ({error})") from error
+
+
 def write_csv(table: pa.Table, path: pathlib.Path) -> None:
     """Write a table without lists; only fields that need quotes get them, and floats read back equal."""
-    _write_text(table, path, ",")
+    _write_text(table.schema, [table], path, ",")
+
+
+def write_csv_in_pieces(schema: pa.Schema, tables: Iterable[pa.Table], path: pathlib.Path) -> None:
+    """Write tables one after the other, otherwise as `write_csv`."""
+    _write_text(schema, tables, path, ",")
 
 
 def write_tsv(table: pa.Table, path: pathlib.Path) -> None:
     """Write a table without lists, with tabs between fields; otherwise as `write_csv`."""
-    _write_text(table, path, "\t")
+    _write_text(table.schema, [table], path, "\t")
 
 
-def _write_text(table: pa.Table, path: pathlib.Path, separator: str) -> None:
+def _write_text(schema: pa.Schema, tables: Iterable[pa.Table], path: pathlib.Path, separator: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=separator, lineterminator="\n")
-        writer.writerow(table.column_names)
+        writer.writerow(schema.names)
         # In pieces, because rows of Python objects take many times the memory of columns.
-        for batch in table.to_batches(max_chunksize=65536):
+        for batch in itertools.chain.from_iterable(each.to_batches(max_chunksize=65536) for each in tables):
             writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))

@@ -59,7 +59,7 @@ def write_split(out: pathlib.Path, given: TuneInput) -> None:
 
 
 def write_figure(out: pathlib.Path, config: TuneConfig, history: History) -> None:
-    """Write losses.png and losses.svg."""
+    """Write losses.png, losses.svg and losses.pdf."""
     measured = np.flatnonzero(np.isfinite(history["dev_loss"]))
     dev = [(int(step), float(history["dev_loss"][step])) for step in measured]
     title = f"{config.source} to {config.target}: {config.train}, state {config.state}"

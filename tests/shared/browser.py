@@ -1,6 +1,7 @@
 """A page in headless Chromium, driven over the DevTools protocol."""
 
 import contextlib
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -90,3 +91,45 @@ def wait(true, seconds=10):
     while not true():
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.02)
+
+
+def text(page, selector):
+    """Text of the first element."""
+    return page.run(f"document.querySelector({json.dumps(selector)}).textContent")
+
+
+def texts(page, selector):
+    """Texts of all elements, as they are seen."""
+    return page.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((each) => each.innerText)")
+
+
+def choose(page, selector, value):
+    """Set a control."""
+    page.run(
+        f"{{ const each = document.querySelector({json.dumps(selector)}); each.value = {json.dumps(value)};"
+        "each.dispatchEvent(new Event('input')); each.dispatchEvent(new Event('change')); }"
+    )
+
+
+def click(page, selector):
+    """Press the first element."""
+    page.run(f"document.querySelector({json.dumps(selector)}).click()")
+
+
+def assert_accessible(page, width):
+    """Nothing is wider than the page, nothing to press is smaller than a finger, and axe finds nothing."""
+    axe = pathlib.Path(importlib.util.find_spec("axe_core_python").origin).with_name("axe.min.js")
+    page.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    small = page.run(
+        "[...document.querySelectorAll('button, select, summary, input:not(.card input)')].filter((each) => {"
+        "const { width, height } = each.getBoundingClientRect(); return width && (height < 24 || width < 24);"
+        "}).map((each) => each.outerHTML)"
+    )
+    assert small == []
+    page.run(axe.read_text())
+    found = page.run(
+        "axe.run().then(({ violations }) => violations.map(({ id, impact, nodes }) => "
+        "[impact, id, nodes[0].html, nodes[0].failureSummary]))"
+    )
+    assert found == []

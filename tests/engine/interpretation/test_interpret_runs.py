@@ -111,7 +111,7 @@ def test_the_run_continues_past_an_utterance_without_words(one, with_words, capl
 def test_a_language_without_a_word_leaves_its_sentence_pairs_out(one, with_words):
     """And a report of an earlier run, which had words of it, is gone."""
     interpret.run(dataclasses.replace(one, pictures=1))
-    assert {path.suffix for path in one.out.iterdir()} >= {".html", ".csv", ".png", ".svg"}
+    assert {path.suffix for path in one.out.iterdir()} >= {".html", ".csv", ".png", ".svg", ".pdf"}
     config = with_words(one, lambda words: words[words.language != "bb"])
     words = pd.read_parquet(one.words / "words.parquet")
     problems(config, words.utterance[words.language == "bb"].unique())

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from isogloss.engine.drawing import colophon
+from isogloss.engine.drawing import colophon, page as shell
 from isogloss.engine.retrieval import metrics, report_page, report_page_data, report_tables, table
 
 nan = np.nan
@@ -174,8 +174,20 @@ def test_maps_are_linked_where_they_are():
     assert read(page(results(), maps="See maps.html.")).links == ["data:,", "maps.html"]
 
 
+def test_the_scripts_are_deflated_and_lose_nothing_but_comments():
+    text = page(results())
+    run = zlib.decompress(base64.b64decode(script(text, "script"))).decode()
+    for file in [*shell.TO_WORK_IN, *report_page._SCRIPTS]:
+        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+        assert all(line in run for line in lines if not line.startswith("//"))
+        # A string over several lines would lose its indentation.
+        assert all(line.count("`") % 2 == 0 for line in lines)
+    assert len(text) < 55_000  # of a page with few figures
+
+
 def test_nothing_is_loaded_from_elsewhere():
     text = page(results())
+    text += zlib.decompress(base64.b64decode(script(text, "script"))).decode()
     assert read(text).links == ["data:,"]
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
     assert "@import" not in text

@@ -1,8 +1,6 @@
 """The page in a real browser: it is opened, clicked through and read; axe finds nothing serious."""
 
-import importlib.util
 import itertools
-import json
 import pathlib
 import xml.etree.ElementTree as ET
 
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from browser import choose, click, text, texts
 
 from isogloss.engine.retrieval import report
 from small_grids import made_grid
@@ -21,7 +20,6 @@ STATES = ("0", "1", "final")
 DASH = "\N{EN DASH}"
 PAIR = f"Pair, a {DASH} b"
 READY = "!document.querySelector('main').hidden"
-AXE = pathlib.Path(importlib.util.find_spec("axe_core_python").origin).with_name("axe.min.js")
 
 
 @pytest.fixture(scope="module")
@@ -75,25 +73,6 @@ def page(browser, address):
     browser.open(address, 1400, READY)
     yield browser
     assert browser.errors == []
-
-
-def text(page, selector):
-    return page.run(f"document.querySelector({json.dumps(selector)}).textContent")
-
-
-def texts(page, selector):
-    return page.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((each) => each.innerText)")
-
-
-def choose(page, selector, value):
-    page.run(
-        f"{{ const each = document.querySelector({json.dumps(selector)}); each.value = {json.dumps(value)};"
-        "each.dispatchEvent(new Event('input')); each.dispatchEvent(new Event('change')); }"
-    )
-
-
-def click(page, selector):
-    page.run(f"document.querySelector({json.dumps(selector)}).click()")
 
 
 def test_a_correction_changes_cards_curves_and_tables(page):
@@ -276,18 +255,5 @@ def test_what_is_seen_can_be_downloaded(page):
 def test_nothing_overflows_and_everything_can_be_reached(browser, address, width, theme):
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
     browser.open(f"{address}#pair=en,fr", width, READY)
-    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    assert browser.run("document.documentElement.scrollWidth") <= width
-    small = browser.run(
-        "[...document.querySelectorAll('button, select, summary, input:not(.card input)')].filter((each) => {"
-        "const { width, height } = each.getBoundingClientRect(); return width && (height < 24 || width < 24);"
-        "}).map((each) => each.outerHTML)"
-    )
-    assert small == []
-    browser.run(AXE.read_text())
-    found = browser.run(
-        "axe.run().then(({ violations }) => violations.map(({ id, impact, nodes }) => "
-        "[impact, id, nodes[0].html, nodes[0].failureSummary]))"
-    )
-    assert found == []
+    chromium.assert_accessible(browser, width)
     assert browser.errors == []

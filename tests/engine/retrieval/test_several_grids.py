@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from isogloss.engine.retrieval import report, several_grids
+from isogloss.engine.retrieval import grid_differences, report, reported_grids, several_grids
 from isogloss.engine.retrieval.contrasts import sign_flip
 from small_grids import made_grid
 
@@ -55,7 +55,7 @@ def rows(folder, name):
 
 def test_tables_are_those_of_each_grid_with_its_name(grids):
     summary = report.run(config(grids, figure_width=3.5))
-    assert (summary.done, summary.complete, summary.report) == (6, True, str(grids / "out"))
+    assert (summary.done, summary.complete, summary.report) == (6, True, str(grids / "out" / "report.html"))
     for name in several_grids.TABLES:
         joined = rows(grids / "out", name)
         for grid in SENTENCES:
@@ -107,6 +107,52 @@ def test_differences_are_of_shared_sentences_ranked_among_themselves(grids):
     assert [row["other_state"] for row in best] == [STATES["large"][int(np.argmax(means))]]
 
 
+def test_differences_of_means_are_those_of_all_pairs(grids):
+    report.run(config(grids))
+    found = {
+        row["state"]: row
+        for row in rows(grids / "out", "grid_means")
+        if (row["measure"], row["correction"]) == ("seqsim", "none")
+    }
+    assert list(found) == [*STATES["base"], "best"]
+    for state in STATES["base"]:
+        row, sides = found[state], []
+        for name in SENTENCES:
+            place = STATES[name].index(state)
+            sides.append(np.array([hits(name, pair, place) for pair in range(3)], float))
+        assert (row["pairs"], row["compared"]) == (3, "same state")
+        means = [side.mean() for side in sides]
+        assert [row["recall_at_1"], row["other_recall_at_1"]] == pytest.approx(means)
+        assert row["difference"] == pytest.approx(means[0] - means[1], abs=1e-12)
+        assert row["sentences_low"] <= row["difference"] <= row["sentences_high"]
+        assert row["languages_low"] <= row["difference"] <= row["languages_high"]
+        by_sentence = (sides[0] - sides[1]).mean((0, 1))
+        sums = np.array(list(itertools.product((-1, 1), repeat=8))) @ by_sentence
+        exact = (np.abs(sums) > abs(by_sentence.sum()) - 1e-9).mean()
+        assert row["p"] == pytest.approx(exact, abs=0.02)
+        assert row["q"] >= row["p"]
+    best = [
+        max(np.mean(hits(name, pair, s)) for s in range(len(STATES[name])))
+        for name in SENTENCES
+        for pair in range(3)
+    ]
+    assert found["best"]["difference"] == pytest.approx(np.mean(best[:3]) - np.mean(best[3:]))
+
+
+def test_tables_in_pieces_have_the_same_rows(grids, monkeypatch):
+    """Pieces of few rows, as those of many languages would be beside the size of a piece."""
+    report.run(config(grids))
+    whole = {name: (grids / "out" / f"{name}.csv").read_bytes() for name in ("grid_contrasts", "grid_means")}
+    monkeypatch.setattr(grid_differences, "_ROWS", 10)
+    (grids / "out" / "report.html").unlink()
+    assert report.run(config(grids)).written
+    assert {name: (grids / "out" / f"{name}.csv").read_bytes() for name in whole} == whole
+    file = parquet.ParquetFile(grids / "out" / "grid_contrasts.parquet")
+    assert file.num_row_groups > 2
+    assert file.read().num_rows == len(rows(grids / "out", "grid_contrasts"))
+    assert not list((grids / "out").glob(".*grid_contrasts*"))
+
+
 def test_equal_sentences_take_the_figures_that_are_there(grids, monkeypatch):
     """The grid with itself under another name: no difference, and nothing is scored again."""
     (grids / "again.zarr").symlink_to(grids / "base.zarr")
@@ -147,7 +193,7 @@ def test_the_last_of_interleaved_shards_writes_what_another_waited_for(grids, mo
     monkeypatch.setattr(report.pair_metrics, "open_parts", interleaved)
     last = report.run(config(grids, num_shards=2, shard_index=1))
     assert others[1].report is None
-    assert (last.report, last.written, last.waiting) == (str(grids / "out"), True, 0)
+    assert (last.report, last.written, last.waiting) == (str(grids / "out" / "report.html"), True, 0)
     assert (last.done, others[1].done, last.skipped) == (4, 2, 0)
     assert (grids / "out" / "grid_contrasts.parquet").is_file()
 
@@ -158,8 +204,11 @@ def test_pairs_that_only_one_grid_holds_are_named(tmp_path, caplog):
     for name, pairs in held.items():
         made = made_grid(tmp_path / f"{name}.zarr", pairs, ("s0", "s1"), measures=("seqsim",))
         of_each[name] = report.ReportConfig(grid=made.path, out=tmp_path / name)
-    statistics = report._statistics(of_each["base"])
-    assert several_grids.tabulate(several_grids._opened(of_each, statistics), "bh").num_rows == 0
+    reported = reported_grids.opened(of_each, report._statistics(of_each["base"]))
+    grid_differences.write(tmp_path, reported, "bh")
+    for name in ("grid_contrasts", "grid_means"):
+        assert rows(tmp_path, name) == []
+        assert len((tmp_path / f"{name}.csv").read_text().splitlines()) == 1
     (first, second) = caplog.messages
     assert first.startswith(
         "2 language pairs of base aren't compared: large lacks them (1 it holds the other"

@@ -137,7 +137,7 @@ def test_languages_may_be_added(config, whole, tmp_path, files):
     fewer = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa",)))
     assert (fewer.done, fewer.skipped) == (0, 7)
     left = sorted(path.name for path in tmp_path.glob("exits_*"))
-    assert left == ["exits_aa.png", "exits_aa.svg", "exits_bb.png", "exits_notes.txt"]
+    assert left == ["exits_aa.pdf", "exits_aa.png", "exits_aa.svg", "exits_bb.png", "exits_notes.txt"]
 
 
 def test_some_sentences_have_the_texts_that_they_have_among_all(config, whole, tmp_path):

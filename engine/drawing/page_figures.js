@@ -1,0 +1,85 @@
+// Shared by pages to work in: names and paths of charts, and files of figures.
+globalThis.forFigures = (() => {
+  const { commas, download } = globalThis.forTables;
+  // Files of figures as they are shown, for a white page: SVG with real text, PNG of twice the size, CSV.
+  const HEAD = 30; // pixels above a figure for its title
+  // A chart with its colours and fonts written into its elements, because the file has no style sheet.
+  function chartFile(id, title) {
+    const svg = $(id).querySelector("svg"), copy = svg.cloneNode(true);
+    const from = svg.querySelectorAll("*"), { width, height } = svg.viewBox.baseVal;
+    copy.querySelectorAll("*").forEach((each, i) => {
+      const look = window.getComputedStyle(from[i]);
+      each.setAttribute("fill", look.fill);
+      if (each.tagName === "text") each.setAttribute("style", `font: ${look.fontWeight} ${font(12)}`);
+      else each.removeAttribute("style");
+    });
+    const inner = vector("g", { transform: `translate(0 ${HEAD})` }, ...copy.childNodes);
+    return figureFile(width, height, title, [inner]);
+  }
+  function figureFile(width, height, title, children) {
+    const size = { width, height: height + HEAD },
+      look = { fill: css("--ink"), style: `font: 600 ${font(14)}` };
+    return vector(
+      "svg",
+      { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${size.width} ${size.height}`, ...size },
+      vector("rect", { ...size, fill: css("--surface") }),
+      vector("text", { x: 8, y: 19, ...look }, title),
+      ...children,
+    );
+  }
+
+  async function drawn(svg) {
+    const image = new window.Image(), scale = 2, picture = node("canvas");
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg.outerHTML)}`;
+    await image.decode();
+    const { width, height } = svg.viewBox.baseVal;
+    picture.width = scale * width;
+    picture.height = scale * height;
+    picture.getContext("2d").drawImage(image, 0, 0, picture.width, picture.height);
+    return new Promise((resolve) => picture.toBlob(resolve, "image/png"));
+  }
+  function saveRows(stem, rows) {
+    download(`${stem}.csv`, new Blob([commas(rows)], { type: "text/csv" }));
+  }
+  async function saveVector(stem, form, svg) {
+    const text = () => new Blob([svg.outerHTML], { type: "image/svg+xml" });
+    download(`${stem}.${form}`, form === "svg" ? text() : await drawn(svg));
+  }
+  // Buttons behind a figure that save it in each form.
+  function addDownloads(id, name, save) {
+    const tools = node("div", { class: "tools" });
+    for (const form of ["svg", "png", "csv"]) {
+      const look = { type: "button", "aria-label": `${name} as ${form.toUpperCase()}`, id: `${id}-${form}` };
+      const button = node("button", look, form.toUpperCase());
+      button.addEventListener("click", () => save(form));
+      tools.append(button);
+    }
+    $(id).after(tools);
+  }
+
+  // Names from below upwards, each moved up where it would cover the one before; back down from the upper edge.
+  function drawNames(svg, ends, frame) {
+    const placed = [];
+    let lowest = frame.bottom + 6;
+    for (const one of ends.sort((a, b) => b.at - a.at)) {
+      if (one.thin && one.at > lowest + 24) continue; // its name would lie far from its end; the tip has it
+      placed.push({ ...one, y: Math.min(one.at, lowest) });
+      lowest = placed.at(-1).y - 15;
+    }
+    let highest = frame.top;
+    for (const one of placed.reverse()) {
+      one.y = Math.max(one.y, highest);
+      highest = one.y + 15;
+      const look = { class: one.bold ? "end" : "", style: `fill: var(${one.color})` };
+      svg.append(vector("text", { x: frame.right + 8, y: one.y + 4, ...look }, one.text));
+    }
+  }
+  // Path through the known values.
+  function pathOf(values, x, y) {
+    const known = (s) => s >= 0 && !Number.isNaN(values[s]);
+    const to = (v, s) => `${known(s - 1) ? "L" : "M"}${x(s).toFixed(1)} ${y(v).toFixed(1)}`;
+    return values.map((v, s) => known(s) ? to(v, s) : "").join("");
+  }
+
+  return { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, pathOf };
+})();
