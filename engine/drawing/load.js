@@ -7,7 +7,7 @@ try {
   const made = document.createElement("script");
   made.type = "module";
   made.textContent = await globalThis.inflated(document.getElementById("script").textContent).text();
-  document.head.append(made);
+  document.body.append(made);
 } catch (error) {
   const told = document.createElement("p");
   told.className = "alert";

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
@@ -31,13 +32,7 @@ def drawn(means: pa.Table, states: Mapping[str, Sequence[str]]) -> Figure:
     """
     rows = [row for row in means.to_pylist() if row["correction"] == "none" and row["measure"] != BASELINE]
     measures, grids = (list(dict.fromkeys(row[name] for row in rows)) for name in ("measure", "grid"))
-    columns = min(3, max(1, len(measures)))
-    lines = -(-len(measures) // columns)
-    figure = Figure(figsize=(max(5.5, 3.6 * columns), 2.8 * lines + 0.9), dpi=160, facecolor="white")
-    backend_agg.FigureCanvasAgg(figure)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for panel in panels[len(measures) :]:
-        panel.set_axis_off()
+    figure, panels = _panels(len(measures))
     for panel, measure in zip(panels, measures, strict=False):
         for g, grid in enumerate(grids):
             of = [row for row in rows if (row["measure"], row["grid"]) == (measure, grid)]
@@ -65,3 +60,15 @@ def drawn(means: pa.Table, states: Mapping[str, Sequence[str]]) -> Figure:
         hspace=0.5, wspace=0.1,
     )  # fmt: skip
     return figure
+
+
+def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+    """Figure with a panel for each measure on one scale."""
+    columns = min(3, max(1, count))
+    lines = -(-count // columns)
+    figure = Figure(figsize=(max(5.5, 3.6 * columns), 2.8 * lines + 0.9), dpi=160, facecolor="white")
+    backend_agg.FigureCanvasAgg(figure)
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel in panels[count:]:
+        panel.set_axis_off()
+    return figure, panels.tolist()

@@ -161,23 +161,28 @@ def _meta(
             {"key": key, "label": CORRECTIONS[key][0], "about": CORRECTIONS[key][1]} for key in corrections
         ],
         "twos": [
-            {
-                "grids": [list(of_each).index(label) for label in two.labels],
-                "scorings": [each.name for each in two.scorings],
-                "states": [two.one.grid.states[here] for here, _ in two.states],
-                "pairs": [[place[a], place[b]] for a, b in two.pairs],
-                "n": n.tolist(),
-                "means": _by_scoring(
-                    differences, dict(zip(("grid", "other_grid"), two.labels, strict=True)), DIFFERENCES
-                ),
-            }
-            for two, n in zip(twos, counts, strict=True)
+            _two(two, list(of_each), place, n, differences) for two, n in zip(twos, counts, strict=True)
         ],
         "baseline": BASELINE,
         "planes": list(PLANES),
         "ends": {"means": list(MEANS), "differences": list(DIFFERENCES)},
         "unknown": UNKNOWN,
         "steps": STEPS,
+    }
+
+
+def _two(
+    two: Two, labels: Sequence[str], place: Mapping[str, int], n: Int[np.ndarray, " P"], differences: pa.Table
+) -> dict[str, Json]:
+    """What the scripts know of two grids."""
+    wanted: dict[str, str] = dict(zip(("grid", "other_grid"), two.labels, strict=True))
+    return {
+        "grids": [labels.index(label) for label in two.labels],
+        "scorings": [each.name for each in two.scorings],
+        "states": [two.one.grid.states[here] for here, _ in two.states],
+        "pairs": [[place[a], place[b]] for a, b in two.pairs],
+        "n": n.tolist(),
+        "means": _by_scoring(differences, wanted, DIFFERENCES),
     }
 
 

@@ -42,7 +42,7 @@ def write(
     scored: Callable[[str], Scored],
     results: metrics.Results,
 ) -> None:
-    """Write self_pairs.parquet, .csv, .png, .svg, .pdf and self_ranks.zarr; remove them if there are no self pairs.
+    """Write self_pairs.parquet, .csv, its figure and self_ranks.zarr; remove them if there are no self pairs.
 
     Args:
       out: folder of the report.

@@ -1,7 +1,7 @@
 """Tables and figures of a transcription, written once all parts are complete.
 
 transcripts.parquet holds every row; summary.parquet and summary.csv have one row per language, state and
-form of exit; exits_<language>.png, .svg and .pdf show the error rates by state if there are several exits. One
+form of exit; figures exits_<language> show the error rates by state if there are several exits. One
 language is in memory at a time: 12,000 rows for 350 utterances at 34 states.
 """
 
