@@ -15,9 +15,14 @@ SEED = 20240701
 
 
 @functools.lru_cache(maxsize=16)
-def resamples(n: int) -> Float32[np.ndarray, "R n"]:
-    """Counts of each of n things in each resample, n draws with replacement a row."""
-    drawn = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
+def resamples(n: int, side: int = 0) -> Float32[np.ndarray, "R n"]:
+    """Counts of each of n things in each resample, n draws with replacement a row.
+
+    Args:
+      n: number of things.
+      side: things of different sides are drawn independently.
+    """
+    drawn = np.random.default_rng([SEED, side] if side else SEED).integers(n, size=(RESAMPLES, n))
     # One count for all resamples: each has its own n cells.
     cells = drawn + n * np.arange(RESAMPLES)[:, None]
     counts = np.bincount(cells.ravel(), minlength=RESAMPLES * n)

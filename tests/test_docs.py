@@ -14,6 +14,7 @@ import xarray as xr
 from isogloss.engine.alignment import word_tables
 from isogloss.engine.control import tables as control_tables
 from isogloss.engine.interpretation import match_tests, report as interpret_report, tables
+from isogloss.engine.lexicon import tables as lexicon_tables
 from isogloss.engine.retrieval import (
     associations,
     contrasts,
@@ -135,6 +136,7 @@ def test_links_lead_somewhere():
         ("interpret", "sentence_pairs.parquet", tables.SENTENCE_PAIRS),
         ("interpret", "word_types.parquet", tables.WORD_TYPES),
         *(("control", f"{name}.parquet", schema) for name, schema in control_tables.SCHEMAS.items()),
+        *(("lexicon", f"{name}.parquet", schema) for name, schema in lexicon_tables.SCHEMAS.items()),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

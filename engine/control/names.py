@@ -53,18 +53,8 @@ def find(
 
 
 def _of_table(path: pathlib.Path) -> dict[str, dict[str, tuple[str, ...]]]:
-    if not path.is_file():
-        raise Refusal(f"--names=table:{path}: not a file. Give a TSV with columns {', '.join(_COLUMNS)}")
-    (line, header), *rows = [*tsv.rows(path)] or [(1, [])]
-    if missing := [column for column in _COLUMNS if column not in header]:
-        raise Refusal(
-            f"{path.name} line {line}: the header lacks {', '.join(missing)}. Columns are tabs apart"
-        )
     found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for number, fields in rows:
-        if len(fields) != len(header):
-            raise Refusal(f"{path.name} line {number}: {len(fields)} fields, the header has {len(header)}")
-        language, sentence, name = (fields[header.index(column)] for column in _COLUMNS)
+    for language, sentence, name in tsv.table(path, _COLUMNS, "--names=table:"):
         held = found.setdefault(language, {})
         # A sentence with an empty name was read and has none.
         held[sentence] = (*held.get(sentence, ()), *([name] if name else []))

@@ -13,14 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
-from rapidfuzz import process
-from rapidfuzz.distance import Levenshtein
 
+from isogloss.engine.texts import phones
 from isogloss.engine.texts.phones import Phonemes
 
 _ROWS = 256  # word types whose similarities are gathered at a time
 _DIGITS = 12  # kept of an overlap, so that equal texts have equal ones however a product is summed
-_FIRST = 0x100  # code of the first phone in the texts that are compared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,10 +35,10 @@ class SoundSide:
 
     def weights(self) -> Float[np.ndarray, "n T"]:
         """Share of each sentence's phones that a word type has; a sentence without phones has zeros."""
-        phones = np.asarray([len(each) for each in self.types], float)
+        length = np.asarray([len(each) for each in self.types], float)
         table = np.zeros((len(self.words), len(self.types)))
         for row, words in zip(table, self.words, strict=True):
-            np.add.at(row, words, phones[words])
+            np.add.at(row, words, length[words])
         total = table.sum(1, keepdims=True)
         return np.divide(table, total, out=table, where=total > 0)
 
@@ -73,22 +71,13 @@ def overlap(a: SoundSide, b: SoundSide, content_phones: int) -> Overlap:
       b: candidates, in the order of the queries.
       content_phones: least number of phones of words that may be the closest ones.
     """
-    similarity = word_similarity(a.types, b.types)
+    similarity = 1 - phones.all_distances(a.types, b.types)
     precision = np.round(a.weights() @ _best(similarity, b.words), _DIGITS)
     recall = np.round(b.weights() @ _best(similarity.T, a.words), _DIGITS).T
     total = precision + recall
     harmonic = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
     closest, words = _closest(similarity, a, b, content_phones)
     return Overlap(scores=harmonic, precision=precision, recall=recall, closest=closest, words=words)
-
-
-def word_similarity(a: Sequence[Phonemes], b: Sequence[Phonemes]) -> Float[np.ndarray, "T U"]:
-    """1 - edit distance of phones over the longer word, for all word types of a and b."""
-    if not a or not b:
-        return np.zeros((len(a), len(b)))
-    codes = {phone: chr(_FIRST + i) for i, phone in enumerate(dict.fromkeys(p for w in (*a, *b) for p in w))}
-    texts = [["".join(codes[phone] for phone in word) for word in side] for side in (a, b)]
-    return process.cdist(*texts, scorer=Levenshtein.normalized_similarity, dtype=np.float64, workers=1)
 
 
 def advantage(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 n"]:

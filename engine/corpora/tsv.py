@@ -4,7 +4,7 @@ The csv module would join lines at quotes, and `splitlines` would cut texts at U
 """
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -23,3 +23,27 @@ def rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if stripped := line.removesuffix("\r"):
             yield number, stripped.split("\t")
+
+
+def table(path: pathlib.Path, columns: Sequence[str], option: str) -> Iterator[tuple[str, ...]]:
+    """Fields of some columns, of each line below a header.
+
+    Args:
+      path: the file.
+      columns: that the header must have; it may have more, in any order.
+      option: in messages, the option that names the file.
+
+    Raises:
+      Refusal: it isn't a file, a column is missing, or a line has another number of fields.
+    """
+    if not path.is_file():
+        raise Refusal(f"{option}{path}: not a file. Give a TSV with columns {', '.join(columns)}")
+    (line, header), *held = [*rows(path)] or [(1, [])]
+    if missing := [column for column in columns if column not in header]:
+        raise Refusal(
+            f"{path.name} line {line}: the header lacks {', '.join(missing)}. Columns are tabs apart"
+        )
+    for number, fields in held:
+        if len(fields) != len(header):
+            raise Refusal(f"{path.name} line {number}: {len(fields)} fields, the header has {len(header)}")
+        yield tuple(fields[header.index(column)] for column in columns)

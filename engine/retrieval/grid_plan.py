@@ -29,13 +29,7 @@ _DEVICE_SHARE = 0.9  # of a device's memory that is planned with
 
 def stores(config: GridConfig) -> dict[str, LanguageStore]:
     """Stores of the languages to compare: those of --languages, by default all that are extracted."""
-    if config.languages:
-        found = {code: activation_store.open_store(config.store, code) for code in sorted(config.languages)}
-    else:
-        found = activation_store.stores(config.store)
-    if len(found) < 2:
-        names = ", ".join(found) or "none"
-        raise Refusal(f"{config.store}: a grid needs two extracted languages, got {names}")
+    found = activation_store.compared(config.store, config.languages, "a grid")
     self_pairs.check_names(tuple(found))
     return found
 

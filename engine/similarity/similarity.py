@@ -29,7 +29,6 @@ from isogloss.engine.activations.language_states import (
 from isogloss.engine.runtime import atomic_write, json_values, sentences, table_files, version, written_once
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
-from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.similarity import representations
 from isogloss.engine.similarity.representations import Similarity
 from isogloss.engine.similarity.similarity_config import SimilarityConfig
@@ -164,13 +163,7 @@ def run(config: SimilarityConfig) -> SimilaritySummary:
 
 
 def _open(config: SimilarityConfig) -> _Work:
-    if config.languages:
-        stores = {code: activation_store.open_store(config.store, code) for code in sorted(config.languages)}
-    else:
-        stores = activation_store.stores(config.store)
-    if len(stores) < 2:
-        found = ", ".join(stores) or "none"
-        raise Refusal(f"{config.store}: similarity needs two extracted languages, got {found}")
+    stores = activation_store.compared(config.store, config.languages, "similarity")
     members = open_languages(list(stores.values()))
     origin = agreement(members)
     states = encoder.choose_states(config.states, next(iter(stores.values())).states)

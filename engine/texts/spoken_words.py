@@ -17,6 +17,15 @@ def spoken_words(text: str, language: str) -> tuple[str, ...]:
     return tuple(bare for piece in pieces if (bare := _bare(piece)))
 
 
+def single_word(text: str) -> str:
+    """The word that a text consists of, as it is spoken; "" if it has several or none.
+
+    Words are what stands between spaces here, in all languages: a text without a space is one word.
+    """
+    words = [bare for piece in text.casefold().split() if (bare := _bare(piece))]
+    return words[0] if len(words) == 1 else ""
+
+
 def _characters(text: str) -> list[str]:
     """Letters with the marks that follow them."""
     found: list[str] = []

@@ -44,6 +44,29 @@ def test_distance_is_edits_by_the_longer():
     np.testing.assert_array_equal(values, [0, np.nan, np.nan])
 
 
+def edits(a, b):
+    """Edit distance by the recursion of Wagner and Fischer."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[-1]
+
+
+def test_all_distances_by_plain_loops():
+    """Also exactly 2 / 5, which decides what is near."""
+    rng = np.random.default_rng(0)
+    sides = [
+        [tuple(rng.choice(["a", "e", "tʃ", "t", "ɔ̃"], rng.integers(1, 7))) for _ in range(n)]
+        for n in (20, 15)
+    ]
+    sides[0][0], sides[1][0] = tuple("abcde"), tuple("abcxy")
+    expected = [[edits(a, b) / max(len(a), len(b)) for b in sides[1]] for a in sides[0]]
+    np.testing.assert_array_equal(phones.all_distances(*sides), expected)
+    assert phones.all_distances(sides[0], []).shape == (20, 0)
+
+
 def test_english_words(voices):
     known = voices.of("en_us", ["church", "sea", "see", "Sea.", "...", ""])
     assert known["church"] == ("tʃ", "ɜ", "tʃ")

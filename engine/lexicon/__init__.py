@@ -1,0 +1,1 @@
+"""Single words by sound and meaning: cognates, synonyms, near-homophones along states; the lexicon job."""
