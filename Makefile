@@ -1,6 +1,7 @@
 # make demo   the main job on real speech with real weights
 # make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
 # make control  then: sound, meaning and length of the demo's pairs, beside an encoder that heard English alone
+# make lexicon  cognates, synonyms and near-homophones among recorded numbers, days and months in five languages
 # make test   lint, types and the tests; make test-deep what takes long, and all with the oldest dependencies
 # Tests of launch on a real Slurm are skipped without one: apt-get install --no-install-recommends slurm-wlm munge
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
@@ -30,7 +31,7 @@ export DENO_NO_UPDATE_CHECK = 1
 # A file's tests stay in one process, which keeps what its fixtures made.
 PYTEST := -q -ra -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo words control test test-deep test-lowest check docs lock
+.PHONY: demo words control lexicon test test-deep test-lowest check docs lock
 
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
@@ -40,6 +41,9 @@ words: demo $(VENV)/tools.done
 
 control: demo $(VENV)/tools.done
 	@bash demo/control.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(CONTROL)" "$(OUT)" "$(ENCODER)"
+
+lexicon: $(VENV)/tools.done
+	@bash demo/lexicon.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
 
 test: check
 	$(BIN)/python -m pytest $(PYTEST) -m "not deep"

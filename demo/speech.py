@@ -1,11 +1,12 @@
 """Speech for the demo: telephone prompts in English, Spanish and French, in CACHE/demo.
 
-    python demo/speech.py CACHE
+    python demo/speech.py CACHE [words]
 
 A prompt's file name says the same sentence in every language. The Debian packages are
 downloaded (61 MB) and unpacked, not installed; CACHE/demo holds manifest.tsv, the 180
 recordings that it lists (8 kHz, about 15 MB) and ATTRIBUTION.txt, and appears whole or not
-at all. Standard library only.
+at all. With `words`, CACHE/words has instead the prompts of one word among numbers, days and
+months, in five languages (98 MB to download, 434 recordings). Standard library only.
 """
 
 import gzip
@@ -18,34 +19,36 @@ import sys
 import wave
 
 LANGUAGES = ("en", "es", "fr")
+WORD_LANGUAGES = ("en", "es", "fr", "it", "ru")
 PROMPTS = 60
+_MEGABYTES = {"en": 18.3, "es": 23.8, "fr": 18.5, "it": 18.3, "ru": 18.8}  # to download
 _WORDS = 4  # a prompt of fewer English words says too little
 _SECONDS = 30.0  # what one pass of the encoder hears
 _ELSEWHERE = "Or take FLEURS: make demo CORPUS=fleurs:test LANGUAGES=en_us,fr_fr,es_419"
 
 
-def prepare(cache: pathlib.Path) -> None:
-    """Make sure that CACHE/demo exists; SystemExit says what went wrong."""
-    folder = cache / "demo"
+def prepare(cache: pathlib.Path, name: str = "demo") -> None:
+    """Make sure that CACHE/NAME exists, demo or words; SystemExit says what went wrong."""
+    languages, choose = {"demo": (LANGUAGES, prompts), "words": (WORD_LANGUAGES, single_words)}[name]
+    folder = cache / name
     if folder.is_dir():
         return
-    partial = cache / "demo.partial"
+    partial = cache / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "packages").mkdir(parents=True)
     unpacked = partial / "unpacked"
-    fetch(partial / "packages", unpacked)
-    texts = {language: read_texts(unpacked, language) for language in LANGUAGES}
-    recordings = {language: find_recordings(unpacked, language) for language in LANGUAGES}
-    (partial / "demo").mkdir()
-    chosen = spread(select(texts, recordings), PROMPTS)
-    write(partial / "demo", chosen, texts, recordings)
+    fetch(partial / "packages", unpacked, languages)
+    texts = {language: read_texts(unpacked, language) for language in languages}
+    recordings = {language: find_recordings(unpacked, language) for language in languages}
+    (partial / name).mkdir()
+    write(partial / name, choose(texts, recordings), texts, recordings)
     packages = sorted(path.stem for path in (partial / "packages").iterdir())
-    attribute(partial / "demo", unpacked, packages)
-    (partial / "demo").rename(folder)
+    attribute(partial / name, unpacked, packages, languages)
+    (partial / name).rename(folder)
     shutil.rmtree(partial)
 
 
-def fetch(packages: pathlib.Path, unpacked: pathlib.Path) -> None:
+def fetch(packages: pathlib.Path, unpacked: pathlib.Path, languages: tuple[str, ...]) -> None:
     """Download the packages with apt-get into `packages` and unpack them."""
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
@@ -53,8 +56,9 @@ def fetch(packages: pathlib.Path, unpacked: pathlib.Path) -> None:
                 f"The demo's speech comes in Debian packages and there is no {program} here. "
                 f"Use Debian or Ubuntu. {_ELSEWHERE}"
             )
-    print("Downloading recorded prompts in en, es, fr (61 MB) ...", file=sys.stderr)
-    names = [f"asterisk-core-sounds-{code}{kind}" for code in LANGUAGES for kind in ("", "-wav")]
+    size = round(sum(_MEGABYTES[code] for code in languages))
+    print(f"Downloading recorded prompts in {', '.join(languages)} ({size} MB) ...", file=sys.stderr)
+    names = [f"asterisk-core-sounds-{code}{kind}" for code in languages for kind in ("", "-wav")]
     command = ["apt-get", "--quiet", "download", *names]
     done = subprocess.run(command, cwd=packages, capture_output=True, text=True, check=False)
     if done.returncode and os.geteuid() == 0:  # a fresh image has no package lists
@@ -70,21 +74,45 @@ def fetch(packages: pathlib.Path, unpacked: pathlib.Path) -> None:
 
 
 def read_texts(unpacked: pathlib.Path, language: str) -> dict[str, str]:
-    """Text of every prompt: lines "name: text", the name as in the recording's path."""
+    """Text of every prompt: lines "name: text", the name as in the recording's path.
+
+    A name that the list has twice has no text: one of its two texts is wrong.
+    """
     folder = unpacked / "usr/share/doc" / f"asterisk-core-sounds-{language}"
-    texts = {}
+    texts, twice = {}, set()
     with gzip.open(folder / f"core-sounds-{language}.txt.gz", "rt", encoding="utf-8") as lines:
         for line in lines:
             name, colon, text = line.partition(":")
             if colon and not line.startswith(";"):
+                twice |= {name.strip()} & texts.keys()
                 texts[name.strip()] = " ".join(text.split())
-    return texts
+    return {name: text for name, text in texts.items() if name not in twice}
 
 
 def find_recordings(unpacked: pathlib.Path, language: str) -> dict[str, pathlib.Path]:
     """Path of every prompt's recording."""
     (folder,) = (unpacked / "usr/share/asterisk/sounds").glob(f"{language}_*")
     return {str(path.relative_to(folder).with_suffix("")): path for path in folder.rglob("*.wav")}
+
+
+def prompts(
+    texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pathlib.Path]]
+) -> dict[str, list[str]]:
+    """Names by language of the demo's prompts, the same in each."""
+    return dict.fromkeys(LANGUAGES, spread(select(texts, recordings), PROMPTS))
+
+
+def single_words(
+    texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pathlib.Path]]
+) -> dict[str, list[str]]:
+    """Names by language, sorted, of recorded numbers, days and the like of one word in several languages."""
+    found = {
+        code: [name for name in sorted(held) if name.startswith("digits/") and len(spoken(held[name])) == 1]
+        for code, held in texts.items()
+    }
+    found = {code: [name for name in names if name in recordings[code]] for code, names in found.items()}
+    known = [name for names in found.values() for name in names]
+    return {code: [name for name in names if known.count(name) > 1] for code, names in found.items()}
 
 
 def select(texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pathlib.Path]]) -> list[str]:
@@ -129,14 +157,14 @@ def seconds(path: pathlib.Path) -> float:
 
 def write(
     folder: pathlib.Path,
-    names: list[str],
+    names: dict[str, list[str]],
     texts: dict[str, dict[str, str]],
     recordings: dict[str, dict[str, pathlib.Path]],
 ) -> None:
     """Copy the recordings into `folder` and list them in its manifest.tsv."""
     rows = ["language\tsentence\taudio\tid\ttranscription"]
-    for language in LANGUAGES:
-        for name in names:
+    for language, chosen in names.items():
+        for name in chosen:
             audio = pathlib.PurePosixPath("audio", language, f"{name}.wav")
             (folder / audio).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(recordings[language][name], folder / audio)
@@ -144,11 +172,14 @@ def write(
     (folder / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def attribute(folder: pathlib.Path, unpacked: pathlib.Path, packages: list[str]) -> None:
+def attribute(
+    folder: pathlib.Path, unpacked: pathlib.Path, packages: list[str], languages: tuple[str, ...]
+) -> None:
     """Write who made the recordings, and keep the packages' licence text beside them."""
     licence = unpacked / "usr/share/doc/asterisk-core-sounds-en/copyright"
     stanzas = licence.read_text(encoding="utf-8").split("\n\n")
-    makers = [stanza for stanza in stanzas if stanza.startswith(("Files: *\n", "Files: fr-*\n"))]
+    mine = ("Files: *\n", *(f"Files: {code}-*\n" for code in languages))
+    makers = [stanza for stanza in stanzas if stanza.startswith(mine)]
     (folder / "ATTRIBUTION.txt").write_text(
         "Asterisk core sounds, https://downloads.asterisk.org/pub/telephony/sounds/\n"
         "Creative Commons Attribution-ShareAlike 3.0,"
@@ -161,4 +192,4 @@ def attribute(folder: pathlib.Path, unpacked: pathlib.Path, packages: list[str])
 
 
 if __name__ == "__main__":
-    prepare(pathlib.Path(sys.argv[1]))
+    prepare(pathlib.Path(sys.argv[1]), *sys.argv[2:])

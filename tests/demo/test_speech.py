@@ -81,6 +81,26 @@ def test_a_recording_that_is_long_or_missing_in_one_language_drops_the_prompt(tm
     assert selected(tmp_path) == ["a/deep"]
 
 
+def test_single_words_that_several_languages_have(tmp_path):
+    """Neither "y una", nor what is no number, nor what one language has alone or lists twice."""
+    put_packages(
+        tmp_path,
+        {
+            "digits/1": ("one", "uno", "un"),
+            "digits/2": ("two (2)", "y dos", "deux"),
+            "digits/and": (None, "y", None),
+            "hello": ("hello", "hola", "allo"),
+            "digits/3": ("three", "tres", "trois"),
+        },
+    )
+    with gzip.open(tmp_path / "usr/share/doc/asterisk-core-sounds-es/core-sounds-es.txt.gz", "at") as file:
+        file.write("\ndigits/3: trece\n")
+    (tmp_path / "usr/share/asterisk/sounds/fr_CA_f_June/digits/2.wav").unlink()
+    texts = {code: speech.read_texts(tmp_path, code) for code in FOLDERS}
+    found = speech.single_words(texts, {code: speech.find_recordings(tmp_path, code) for code in FOLDERS})
+    assert found == {"en": ["digits/1", "digits/3"], "es": ["digits/1"], "fr": ["digits/1", "digits/3"]}
+
+
 def test_spread():
     assert speech.spread(list("abcdefg"), 3) == ["a", "c", "e"]
     assert speech.spread(list("abc"), 3) == ["a", "b", "c"]
@@ -126,6 +146,19 @@ def test_prepare_writes_a_manifest_once(programs):
     calls = (programs / "log").read_text()
     speech.prepare(cache)
     assert (programs / "log").read_text() == calls == "download\n--extract\n"
+
+
+def test_words_have_a_folder_of_their_own(programs, monkeypatch):
+    monkeypatch.setattr(speech, "WORD_LANGUAGES", ("en", "fr"))
+    for code, folder in FOLDERS.items():
+        doc = programs / f"source/usr/share/doc/asterisk-core-sounds-{code}/core-sounds-{code}.txt.gz"
+        with gzip.open(doc, "at", encoding="utf-8") as file:
+            file.write(f"\ndigits/1: {code}un\n")
+        put_recording(programs / f"source/usr/share/asterisk/sounds/{folder}/digits/1.wav")
+    speech.prepare(programs / "cache", "words")
+    rows = (programs / "cache/words/manifest.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split("\t")[::4] for row in rows] == [["en", "enun"], ["fr", "frun"]]
+    assert [path.name for path in (programs / "cache").iterdir()] == ["words"]
 
 
 def test_what_a_killed_run_left_is_cleared(programs):
