@@ -67,6 +67,7 @@ def test_a_bucket_has_the_folder_s_bytes(undisturbed, moved, s3, files, tmp_path
     assert (tmp_path / "report/retrieval.csv").read_bytes() == (folder / "report/retrieval.csv").read_bytes()
 
 
+@pytest.mark.deep
 def test_metadata_is_read_once_for_each_language(undisturbed, moved, s3):
     """By extract once more, before it may add recordings to the store."""
     folder, _ = undisturbed

@@ -38,6 +38,7 @@ def held(s3, root):
     return {key: content for key, content in s3.objects(str(root)).items() if not key.endswith(".claim")}
 
 
+@pytest.mark.deep
 def test_a_bucket_grows_as_a_folder_does(grow, s3, files, tmp_path):
     folder, bucket = tmp_path / "folder", place.parse(f"{s3.bucket()}/all")
     for step in range(3):

@@ -55,6 +55,7 @@ def test_a_missing_flag_is_named(job):
     assert "--out" in done.stderr
 
 
+@pytest.mark.deep
 def test_a_slurm_array_divides_the_work_where_it_is_asked_for(folder, job, source):
     slurm = {
         f"SLURM_ARRAY_TASK_{name}": str(n) for name, n in (("COUNT", 3), ("MIN", 0), ("MAX", 2), ("ID", 1))

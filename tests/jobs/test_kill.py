@@ -135,7 +135,8 @@ def one_of_two_killed(job, kill_after):
     return shared
 
 
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.deep)])
+@pytest.mark.deep
+@pytest.mark.parametrize("victim", [0, 1])
 def test_two_processes_share_an_extraction(tmp_path, source, undisturbed, files, one_of_two_killed, victim):
     flags = [*source, f"--store={tmp_path}/store"]
     assert one_of_two_killed(victim, "extract", tmp_path / "store", EXTRACT_FILES, 9, 0.005, *flags)

@@ -46,6 +46,7 @@ def test_a_missing_chunk_gives_exit_code_3(report, grid):
     assert (grid.parent / "out" / "report.html").is_file()
 
 
+@pytest.mark.deep
 def test_a_locale_of_ascii_changes_nothing(report, tmp_path):
     """Languages, sentences and paths that ASCII can't say, one pair complete and one not."""
     folder = tmp_path / "språk"

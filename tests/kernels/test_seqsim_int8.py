@@ -91,6 +91,7 @@ assert any("vpdpbusd" in code for code in tiles.fill.inspect_asm().values())
 """
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(not microkernels.HAS_BYTE_PRODUCT, reason="needs AVX-512 VNNI")
 def test_the_machines_own_product_is_taken():
     """In a process that compiles: a function kept on disk has no assembly."""

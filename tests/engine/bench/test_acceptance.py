@@ -71,6 +71,7 @@ def test_a_dry_run_finds_nothing():
     assert bench.run(config(dry_run=True)).findings == ()
 
 
+@pytest.mark.deep
 def test_a_wrong_kernel_is_found(monkeypatch):
     right = kernel_errors.frame_scores.frame_scores
 

@@ -59,6 +59,7 @@ def test_shards_divide_the_units_and_the_last_writes_the_tables(whole, tmp_path,
     assert files(tmp_path) == files(whole.config.out)
 
 
+@pytest.mark.deep
 def test_rows_of_a_step_may_change_between_runs(whole, again, files):
     """Finished units stay as they are; of new ones only the last bits of probabilities may differ."""
     kept = {path: path.read_bytes() for path in sorted(again.out.glob(PARTS))[:2]}

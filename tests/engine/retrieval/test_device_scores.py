@@ -113,6 +113,7 @@ def test_frames_go_to_the_devices_as_they_are_stored(monkeypatch):
 
 def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
     """Six languages in blocks of two: at most two blocks and the two that are read ahead are ever there."""
+    gc.freeze()  # collecting looks only at what this test makes, not at all modules
     codes = [f"l{i}" for i in range(6)]
     pairs = tuple((a, b) for i, a in enumerate(codes) for b in codes[i + 1 :])
     units = [(state, pair) for state in (0, 1) for pair in range(len(pairs))]
@@ -149,6 +150,7 @@ def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
     assert len(uploads) <= 2 * 4 * 3
     assert most <= 2 * 2 + 2 + 1  # and one whose successor is being made
     assert not any(ref() is not None for ref in alive)
+    gc.unfreeze()
 
 
 def test_a_scan_takes_fewer_pairs_where_memory_is_small(alone):

@@ -100,6 +100,7 @@ def test_pairs_are_added(made, fresh, tmp_path):
     assert_as_new(made, fresh, tmp_path)
 
 
+@pytest.mark.deep
 def test_a_sentence_more_makes_the_pairs_of_its_languages_again(made, fresh, tmp_path, caplog, written):
     """s0 comes first in the corpus and last on the axis; "cc" has no s4, which "aa" gets back, too."""
     made.speak((None, "s0"), ("aa", "s4"))
