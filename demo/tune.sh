@@ -2,13 +2,14 @@
 # save what it knew. Each model is scored on the new task, on unseen speech (zero-shot) and on old tasks.
 #   bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]
 #   bash demo/tune.sh python out/demo/store .cache/whisper-base en es fr out/tune --window=448 --learning_rate=5e-5
-# English has the code `en` in the store; another one, as in FLEURS, is given by ENGLISH=en_us before the command.
+# Before the command, ENGLISH=en_us names English by another code than `en`, and TOKEN=zh gives the language token of
+# TARGET if it isn't the code's first part.
 # It can be stopped and run again: whatever is complete is skipped.
 set -euo pipefail
 python=$1 store=$2 model=$3 source=$4 target=$5 unseen=$6 out=$7
 shift 7
 flags=("$@")
-english=${ENGLISH:-en}
+english=${ENGLISH:-en} token=${TOKEN:-${target%%_*}}
 old=$unseen-$english,$english-$english
 runs=()
 
@@ -20,7 +21,7 @@ tune() {
 
 # texts NAME MODEL: of the new task, of unseen speech, and of both old tasks.
 texts() {
-  transcribed "$1" "$2" new --task=translate --languages="$source,$unseen" --language="$target" --references="$target"
+  transcribed "$1" "$2" new --task=translate --languages="$source,$unseen" --language="$token" --references="$target"
   transcribed "$1" "$2" english --task=translate --languages="$unseen" --references="$english"
   transcribed "$1" "$2" asr --languages="$english"
 }

@@ -25,6 +25,17 @@ def test_every_model_writes_every_task_and_all_are_scored(script):
     assert "--new=en-es --old=fr-en,en-en --out=out/scores --sentences=out/plain/held_out.txt" in calls[-1]
 
 
+def test_codes_of_fleurs(script, monkeypatch):
+    monkeypatch.setenv("ENGLISH", "en_us")
+    _, calls = script("tune.sh", "store", "base", "en_us", "es_419", "fr_fr", "out")
+    assert calls[1].endswith("--replay=fr_fr-en_us,en_us-en_us")
+    assert "--languages=en_us,fr_fr --language=es --references=es_419" in calls[5]
+    monkeypatch.setenv("TOKEN", "zh")
+    _, calls = script("tune.sh", "store", "base", "en_us", "cmn_hans_cn", "fr_fr", "out")
+    assert "--language=zh --references=cmn_hans_cn" in calls[5]
+    assert "--languages=fr_fr --references=en_us" in calls[6]
+
+
 def test_a_run_that_fails_ends_the_script(script):
     code, calls = script("tune.sh", *GIVEN, fail="replay")
     assert code == 3

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from isogloss.engine.corpora import audio, corpus, data_sets, hub
+from isogloss.engine.corpora import audio, columns as roles, corpus, data_sets, hub
 from isogloss.engine.corpora.presets import PRESETS
 
 
@@ -15,10 +15,10 @@ def put(root, files):
     return root
 
 
-def preset(name, folder, *fields):
+def preset(name, folder, *fields, columns=()):
     """Corpus of a preset, in a folder in place of its repository."""
     known = PRESETS[name]
-    return hub.Hub(data_sets.FolderData(folder), known.columns, fields, name, known)
+    return hub.Hub(data_sets.FolderData(folder), roles.parse(columns, known.columns), fields, name, known)
 
 
 def rows(listing):
@@ -61,6 +61,11 @@ def test_covost2(covost2):
         preset("covost2", covost2, "fr_en", "train").listing("fr")
     with pytest.raises(ValueError, match=r"no language 'de'\. Did you mean en"):
         read.listing("de")
+    translated = preset("covost2", covost2, "en_zh-CN", columns=("transcription=translation",))
+    spoken = preset("covost2", covost2, "en_zh-CN")  # the table of tune's recipe joins both by sentence
+    assert [(u.sentence, u.transcription) for u in translated.listing("en").utterances] == [
+        (u.sentence, u.transcription.replace("s", "t")) for u in spoken.listing("en").utterances
+    ]
     (covost2 / "fr_en/test-00001-of-00002.parquet").unlink()
     with pytest.raises(ValueError, match="has 1 of 2 files of a series"):
         preset("covost2", covost2).listing("fr")
