@@ -150,7 +150,7 @@ def _rehearsal(config: BenchConfig, device: str) -> BenchSummary:
     """Summary of a rehearsal, whose table goes to stderr."""
     start, rehearsal = time.monotonic(), _module(REHEARSAL)
     full = rehearsal.size(config.quick)
-    stages = [] if config.dry_run else rehearsal.rehearse(full, config.bucket)
+    stages = [] if config.dry_run else rehearsal.rehearse(full, config.place)
     faults = [stage.fault for stage in stages if stage.fault]
     projection = rehearsal.projection(stages, full) if stages and not faults else {}
     if stages:

@@ -5,7 +5,7 @@ import pathlib
 from typing import Literal
 
 from isogloss.engine.runtime.options import JobConfig, compilation_cache_option, option
-from isogloss.engine.runtime.place import BucketPath, Place
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid", "tune")  # what `all` means
@@ -36,9 +36,9 @@ class BenchConfig(JobConfig):
         "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto"
     )
     peers: bool = option("Run public implementations beside ours; see the extra `peers`.", False)
-    bucket: Place | None = option(
-        "Path in a bucket for a rehearsal's store and grid, s3://bucket/path or gs://bucket/path; a folder "
-        "without.",
+    place: Place | None = option(
+        "Folder or bucket path in which a rehearsal writes its store and grid, and then removes them; a "
+        "temporary folder without.",
         None,
     )
     json: pathlib.Path | None = option("File for all figures.", None)
@@ -58,12 +58,6 @@ class BenchConfig(JobConfig):
             raise Refusal(
                 f"--device={self.device}: a chip's name goes with --suite={ROOFLINE}, and auto, cpu and gpu "
                 "with the others"
-            )
-        if self.bucket is not None and (
-            self.suite != (REHEARSAL,) or not isinstance(self.bucket, BucketPath)
-        ):
-            raise Refusal(
-                f"--bucket={self.bucket}: names a path in a bucket, and goes with --suite={REHEARSAL}"
             )
         if len(self.suite) == 1 and self.suite[0] in ALONE:
             return

@@ -2,7 +2,7 @@
 
 The work of a unit is next to nothing, so what is timed is the rest: starting, listing, metadata, files. These
 costs grow with the number of units; `projection` says what they come to at FLEURS's size and large-v2's
-states. A few minutes, and some 100 thousand small files in a temporary folder, or objects in a bucket.
+states. A few minutes, and some 100 thousand small files, or objects in a bucket.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from isogloss.engine.bench.stage import Stage
 from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.dimensions import tensor_shapes
 from isogloss.engine.runtime import objects
-from isogloss.engine.runtime.place import BucketPath, Place
+from isogloss.engine.runtime.place import Place
 
 STATES, MEASURES = 4, 2  # of the rehearsal: a Whisper of two blocks; seqsim and meanpool
 FLEURS_SENTENCES, LARGE_STATES = 350, 34
@@ -49,24 +49,24 @@ def size(quick: bool) -> Size:
     return Size(languages=4, sentences=3) if quick else Size(languages=102, sentences=24)
 
 
-def rehearse(full: Size, bucket: BucketPath | None = None) -> list[Stage]:
-    """Stages of a rehearsal, in a temporary folder.
+def rehearse(full: Size, place: Place | None = None) -> list[Stage]:
+    """Stages of a rehearsal, which removes what it wrote.
 
     Args:
       full: number of languages and sentences.
-      bucket: path in a bucket for the store and the grid; what a rehearsal writes there it removes.
+      place: folder or bucket path for the store and the grid; a temporary folder without.
     """
     with tempfile.TemporaryDirectory(prefix="isogloss-rehearsal-") as name:
         folder = pathlib.Path(name)
         _write_corpus(folder, full)
         _write_model(folder / "model")
-        if bucket is None:
+        if place is None:
             return _stages(folder, folder, full)
-        place = bucket / folder.name
+        own = place / folder.name
         try:
-            return _stages(folder, place, full)
+            return _stages(folder, own, full)
         finally:
-            objects.remove_all(place)
+            objects.remove_all(own)
 
 
 def _stages(folder: pathlib.Path, place: Place, full: Size) -> list[Stage]:

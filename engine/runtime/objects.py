@@ -9,6 +9,7 @@ import fcntl
 import itertools
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
@@ -176,10 +177,13 @@ def remove(place: Place) -> None:
         place.unlink(missing_ok=True)
 
 
-def remove_all(place: BucketPath) -> None:
-    """Remove all objects below a path in a bucket."""
-    below = ts.KvStore.open(spec(place), context=CONTEXT).result()
-    finish(below.delete_range(ts.KvStore.KeyRange()), place, str(place))
+def remove_all(place: Place) -> None:
+    """Remove all objects below a path in a bucket, or a folder with all that is in it."""
+    if isinstance(place, BucketPath):
+        below = ts.KvStore.open(spec(place), context=CONTEXT).result()
+        finish(below.delete_range(ts.KvStore.KeyRange()), place, str(place))
+    elif place.is_dir():
+        shutil.rmtree(place)
 
 
 def empty_draft(place: Place) -> None:

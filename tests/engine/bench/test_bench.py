@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from isogloss.engine.bench import bench, bench_config, setting as bench_setting, table, timing
-from isogloss.engine.runtime import place
+from isogloss.engine.runtime import objects, place
 
 
 def config(*suites, **fields):
@@ -117,9 +117,10 @@ def test_table_aligns_and_marks_what_fails():
 
 @pytest.mark.deep
 @pytest.mark.parametrize("in_bucket", [False, True])
-def test_a_rehearsal_runs_every_job_and_says_what_it_comes_to(capsys, s3, in_bucket):
+def test_a_rehearsal_runs_every_job_and_says_what_it_comes_to(capsys, s3, tmp_path, in_bucket):
     bucket = s3.bucket() if in_bucket else None
-    summary = bench.run(config("rehearsal", bucket=place.parse(f"{bucket}/runs") if bucket else None))
+    own = place.parse(f"{bucket}/runs") if bucket else tmp_path / "runs"
+    summary = bench.run(config("rehearsal", place=own))
     assert summary.complete, summary.faults
     assert [(stage.name, stage.units) for stage in summary.stages] == [
         ("extract", 12), ("grid", 24), ("report", 6), ("status", 24), ("verify", 24), ("launch", 6)
@@ -127,10 +128,10 @@ def test_a_rehearsal_runs_every_job_and_says_what_it_comes_to(capsys, s3, in_buc
     assert [s.name for s in summary.stages if s.files > 0] == ["extract", "grid", "report", "launch"]
     local = ["report", "launch"] if in_bucket else ["extract", "grid", "report", "launch"]
     assert [s.name for s in summary.stages if s.folders > 0 and s.bytes > 0] == local
+    assert not objects.keys(own)
     if bucket:
         puts = [path for method, path in s3.requests if method == "PUT" and "isogloss-rehearsal-" in path]
         assert len(puts) > 12 + 24
-        assert s3.client().list_objects_v2(Bucket=bucket.removeprefix("s3://"))["KeyCount"] == 0
     assert summary.projection["units"] == 6 * 34
     assert 2 * 6 * 34 < summary.projection["grid_files"] < 2 * 6 * 34 + 30
     assert "beside the computing itself" in capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_a_folder_with_two_checkpoints_is_refused(folder):
 )
 def test_a_folder_goes_by_the_files_in_it(tmp_path, name, message):
     if name:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("{}" if name.endswith(".json") else "")
     with pytest.raises(ValueError, match=message):
         checkpoint.load_checkpoint(str(tmp_path))
 

@@ -24,8 +24,12 @@ def render(checked, pairs=None, **settings):
 
 
 def block(page, key):
+    return json.loads(unpacked(page, key))
+
+
+def unpacked(page, key):
     packed = re.search(rf'id="{re.escape(key)}">([^<]*)</script>', page).group(1)
-    return json.loads(zlib.decompress(base64.b64decode(packed)))
+    return zlib.decompress(base64.b64decode(packed)).decode()
 
 
 def meta(page):
@@ -133,4 +137,4 @@ def test_the_page_holds_in_what_words_are_alike(checked):
     names = [None if code is None else meta(page)["alike"][code] for code in codes]
     assert names == [None if pd.isna(name) else name for name in own["alike"]]
     assert len(set(names)) > 2
-    assert "meta.alike[pair.alike[k]" in page
+    assert "meta.alike[pair.alike[k]" in unpacked(page, "script")
