@@ -1,7 +1,8 @@
 """Figure of the lexicon job: the AUC of each class along the states, a panel for each pooling.
 
 Near-homophones are the line of sound, synonyms the line of meaning, cognates that of both. Thick lines are
-means over the language pairs, thin ones the pairs; of a single pair the band is its interval.
+means over the language pairs, each weighted by its pairs of words, thin ones the language pairs that have
+enough of them; of a single language pair the band is its interval.
 """
 
 import numpy as np
@@ -17,6 +18,8 @@ _LINES = dict(
     zip(CLASSES, (("both", "sound and meaning"), ("meaning", "meaning"), ("sound", "sound")), strict=True)
 )
 """Colour of a class and what its words share."""
+FEWEST = 5
+"""Pairs of words of a class, below which a language pair has no line of its own."""
 
 
 def drawn(classes: pd.DataFrame) -> Figure:
@@ -35,21 +38,20 @@ def drawn(classes: pd.DataFrame) -> Figure:
 def _panel(axes: Axes, table: pd.DataFrame, states: list[str]) -> None:
     for name, (colour, shared) in _LINES.items():
         of_class = table.loc[table["class"] == name]
-        by_pair = of_class.pivot(index="state", columns=["language_a", "language_b"], values="auc").loc[
-            states
-        ]
-        if by_pair.isna().to_numpy().all():
+        auc, n = (_by_pair(of_class, column).loc[states] for column in ("auc", "n"))
+        if auc.isna().to_numpy().all():
             continue
         x = np.arange(len(states))
-        if by_pair.shape[1] > 1:
-            axes.plot(x, by_pair.to_numpy(), color=LIGHT[colour], linewidth=0.5, alpha=0.4)
+        if auc.shape[1] > 1:
+            axes.plot(x, auc.where(n >= FEWEST).to_numpy(), color=LIGHT[colour], linewidth=0.5, alpha=0.4)
         else:
             low, high = (
                 of_class.set_index("state").loc[states, end].to_numpy() for end in ("ci_low", "ci_high")
             )
             axes.fill_between(x, low, high, color=LIGHT[colour], alpha=0.15, linewidth=0)
         label = f"{name} ({shared})"
-        axes.plot(x, by_pair.mean(axis=1).to_numpy(), color=LIGHT[colour], linewidth=1.8, label=label)
+        mean = (auc * n).sum(axis=1) / n.where(auc.notna()).sum(axis=1)
+        axes.plot(x, mean.to_numpy(), color=LIGHT[colour], linewidth=1.8, label=label)
     axes.axhline(0.5, color=MUTED, linewidth=0.6)
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.tick_params(colors=MUTED, labelsize=8)
@@ -57,3 +59,8 @@ def _panel(axes: Axes, table: pd.DataFrame, states: list[str]) -> None:
     every = -(-len(states) // 10)
     axes.set_xticks(range(0, len(states), every), states[::every])
     axes.set_xlabel("state", color=MUTED, fontsize=8)
+
+
+def _by_pair(of_class: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column with a row for each state and a column for each language pair."""
+    return of_class.pivot(index="state", columns=["language_a", "language_b"], values=column)

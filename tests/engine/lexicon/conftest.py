@@ -18,6 +18,11 @@ from isogloss.engine.time_axis import TimeAxis
 CONCEPTS, LENGTH, FEATURES, WINDOW = 20, 5, 300, 60
 STATES = ("0", "1", "final")
 LANGUAGES = ("aa", "bb", "cc")
+NUMBERS = {
+    "en": "one two three four five six seven eight",
+    "es": "uno dos tres cuatro cinco seis siete ocho",
+    "fr": "un deux trois quatre cinq six sept huit",
+}
 
 
 class Letters(phones.Phones):
@@ -49,7 +54,7 @@ def word(language, concept):
 
 
 def frames_of(language, concept):
-    rng = np.random.default_rng([LANGUAGES.index(language), concept])
+    rng = np.random.default_rng([*language.encode(), concept])
     return int(rng.integers(10, 50))
 
 
@@ -79,12 +84,10 @@ def manifest(tmp_path_factory):
     return folder / "manifest.tsv"
 
 
-@pytest.fixture(scope="session")
-def stored(manifest, tmp_path_factory):
-    """Folder of the store."""
-    root = tmp_path_factory.mktemp("stored") / "store"
+def fill(root, manifest, languages, states_of):
+    """Write a store of a manifest's words; states_of(language, concept) are padded to WINDOW frames."""
     axis = TimeAxis(samples_per_frame=320, window_frames=WINDOW)
-    for language in LANGUAGES:
+    for language in languages:
         listing = corpus.open_corpus(f"manifest:{manifest}").listing(language)
         concepts = [int(each.sentence[1:]) for each in listing.utterances]
         frames = [frames_of(language, concept) for concept in concepts]
@@ -99,8 +102,35 @@ def stored(manifest, tmp_path_factory):
         sizes = {"states": STATES, "axis": axis, "features": FEATURES, "identity": identity}
         store = activation_store.create(root, listing, [320 * n for n in frames], frames, **sizes)
         for row, concept in enumerate(concepts):
-            store.write(row, states(language, concept)).result()
+            store.write(row, states_of(language, concept)).result()
     return root
+
+
+@pytest.fixture(scope="session")
+def stored(manifest, tmp_path_factory):
+    """Folder of the store."""
+    return fill(tmp_path_factory.mktemp("stored") / "store", manifest, LANGUAGES, states)
+
+
+@pytest.fixture
+def stored_numbers(tmp_path):
+    """Folder of a store of English, Spanish and French numbers, which espeak-ng reads; states are noise."""
+    pytest.importorskip("phonemizer", reason="the extra `phones` isn't installed")
+    rows = ["language\tsentence\taudio\ttranscription"]
+    for language, words in NUMBERS.items():
+        for concept, text in enumerate(words.split()):
+            (tmp_path / f"{language}{concept}.wav").touch()
+            rows.append(f"{language}\tc{concept}\t{language}{concept}.wav\t{text}")
+    (tmp_path / "numbers.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return fill(tmp_path / "store", tmp_path / "numbers.tsv", NUMBERS, noise)
+
+
+def noise(language, concept):
+    rng = np.random.default_rng([*language.encode(), concept])
+    found = np.full((len(STATES), WINDOW, FEATURES), np.nan, np.float32)
+    n = frames_of(language, concept)
+    found[:, :n] = rng.standard_normal((len(STATES), n, FEATURES))
+    return found
 
 
 @pytest.fixture
