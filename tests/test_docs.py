@@ -18,6 +18,7 @@ from isogloss.engine.lexicon import tables as lexicon_tables
 from isogloss.engine.retrieval import (
     associations,
     contrasts,
+    data_dictionary,
     grid_axes,
     grid_differences,
     grid_store,
@@ -160,3 +161,14 @@ def test_arrays_are_those_of_a_store_and_of_a_grid(spoken):
     found = {name: ", ".join(array.dims) for name, array in grid.variables.items()}
     every = dict.fromkeys(MEASURES, "pair, state, query, candidate")
     assert dict(section("grid", "GRID.zarr")) == every | found
+
+
+def test_the_data_dictionary_says_what_the_page_says():
+    text = (DOCS / "report.md").read_text()
+    told = {
+        (title, column): meaning
+        for title, body in re.findall(r"\n### `([a-z_]+)\.parquet`\n(.*?)(?=\n##)", text, re.DOTALL)
+        for column, meaning in re.findall(r"^\| `(\w+)` \| \S+ \| (.*) \|$", body, re.MULTILINE)
+    }
+    assert told == dict(data_dictionary.meanings())
+    assert all(told.values())

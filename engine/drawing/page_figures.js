@@ -3,18 +3,38 @@ globalThis.forFigures = (() => {
   const { commas, download } = globalThis.forTables;
   // Files of figures as they are shown, for a white page: SVG with real text, PNG of twice the size, CSV.
   const HEAD = 30; // pixels above a figure for its title
+  // What a style sheet may set, and what it is if nothing does.
+  const LOOKS = {
+    stroke: "none",
+    "stroke-width": "1px",
+    "stroke-opacity": "1",
+    "stroke-dasharray": "none",
+    "stroke-linecap": "butt",
+    "stroke-linejoin": "miter",
+    "fill-opacity": "1",
+    opacity: "1",
+    "paint-order": "normal",
+    "vector-effect": "none",
+  };
   // A chart with its colours and fonts written into its elements, because the file has no style sheet.
-  function chartFile(id, title) {
-    const svg = $(id).querySelector("svg"), copy = svg.cloneNode(true);
-    const from = svg.querySelectorAll("*"), { width, height } = svg.viewBox.baseVal;
+  function chartFile(id, title, wide) {
+    const svg = $(id).querySelector("svg"), copy = svg.cloneNode(true), { viewBox } = svg;
+    const from = svg.querySelectorAll("*"), width = wide ?? viewBox.baseVal.width;
+    const height = width * viewBox.baseVal.height / viewBox.baseVal.width;
     copy.querySelectorAll("*").forEach((each, i) => {
       const look = window.getComputedStyle(from[i]);
       each.setAttribute("fill", look.fill);
-      if (each.tagName === "text") each.setAttribute("style", `font: ${look.fontWeight} ${font(12)}`);
-      else each.removeAttribute("style");
+      for (const [name, plain] of Object.entries(LOOKS)) {
+        const found = look.getPropertyValue(name);
+        if (found !== plain) each.setAttribute(name, found);
+      }
+      each.removeAttribute("class");
+      if (each.tagName !== "text") each.removeAttribute("style");
+      else each.setAttribute("style", `font: ${look.fontWeight} ${font(parseFloat(look.fontSize))}`);
     });
-    const inner = vector("g", { transform: `translate(0 ${HEAD})` }, ...copy.childNodes);
-    return figureFile(width, height, title, [inner]);
+    fill(copy, { x: 0, y: HEAD, width, height }, []);
+    copy.removeAttribute("style");
+    return figureFile(width, height, title, [copy]);
   }
   function figureFile(width, height, title, children) {
     const size = { width, height: height + HEAD },

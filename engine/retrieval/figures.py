@@ -7,7 +7,7 @@ Unknown values are hatched, never drawn as zero.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib import colors, ticker
 from matplotlib.axes import Axes
 from matplotlib.backends import backend_agg
@@ -21,6 +21,7 @@ from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.scorings import scoring
 
 _WIDE = 0.8  # inches; wider cells have horizontal names
+DOTTED = "; dot: q of 0.05 or more"
 _FEW = 6  # pairs; up to this many have lines of their own
 
 
@@ -31,7 +32,9 @@ def top(results: metrics.Results) -> float:
     return max(0.1, float(np.ceil(round(highest * 10, 6)) / 10))
 
 
-def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bool) -> Figure:
+def heatmap(
+    results: metrics.Results, measure: str, state: int, *, clustered: bool, certain: float = np.inf
+) -> Figure:
     """Heatmap of R@1 of every pair at one state, row = query language, column = candidate language.
 
     Args:
@@ -39,6 +42,7 @@ def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bo
       measure: one of `results.measures`.
       state: index of the state.
       clustered: order languages by similarity, under their tree; otherwise by FLEURS group.
+      certain: largest p whose q is below 0.05; cells of a larger p have a dot.
     """
     recall = results.matrix("recall_at_1", measure, state)
     tree = language_order.tree(recall) if clustered else None
@@ -55,11 +59,13 @@ def heatmap(results: metrics.Results, measure: str, state: int, *, clustered: bo
     right = 2.6 if len(set(groups)) > 1 else 1.4  # for the names of groups and the scale
     width, height = max(4.5, left + side + right), low + side + crown + high
     figure = _figure(width, height)
-    _title(figure, f"{scoring(measure).label}, state {results.states[state]}", clustered=clustered)
+    title = f"{scoring(measure).label}, state {results.states[state]}"
+    _title(figure, title, clustered=clustered, dotted=np.isfinite(certain))
     axes = figure.add_axes((left / width, low / height, side / width, side / height))
     chosen = np.ix_(order, order)
     ends = [results.matrix(end, measure, state)[chosen] for end in ("ci_low", "ci_high")]
     image = _cells(axes, recall[chosen], top(results), ends)
+    _dot(axes, results.matrix("p", measure, state)[chosen] > certain, cell)
     _name(axes, codes, cell, crown * 72)
     if tree is not None:
         above = (left / width, (low + side) / height, side / width, crown / height)
@@ -111,10 +117,10 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _title(figure: Figure, title: str, *, clustered: bool) -> None:
+def _title(figure: Figure, title: str, *, clustered: bool, dotted: bool) -> None:
     width, height = figure.get_size_inches()
     order = "clustered by R@1" if clustered else "by FLEURS group"
-    note = f"R@1 with the row as query, {order}"
+    note = f"R@1 with the row as query, {order}" + (DOTTED if dotted else "")
     place = {"x": 0.15 / width, "va": "top"}
     figure.text(y=1 - 0.12 / height, s=title, size=12, weight="bold", color=INK, **place)
     figure.text(y=1 - 0.36 / height, s=note, size=8, color=MUTED, **place)
@@ -157,6 +163,14 @@ def _cells(
                     )
     axes.spines[:].set_visible(False)
     return image
+
+
+def _dot(axes: Axes, uncertain: Bool[np.ndarray, "L L"], cell: float) -> None:
+    """Draw a dot in a corner of each cell that guessing might give."""
+    rows, columns = np.nonzero(uncertain)
+    size = min(9.0, (cell * 72 / 7) ** 2)  # square points
+    look = {"facecolors": CHANCE, "edgecolors": "white", "linewidths": 0.3}
+    axes.scatter(columns + 0.36, rows - 0.36, s=size, **look)
 
 
 def _name(axes: Axes, codes: Sequence[str], cell: float, pad: float) -> None:

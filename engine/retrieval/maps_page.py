@@ -24,7 +24,7 @@ from isogloss.engine.runtime.json_values import Json
 STEPS, UNKNOWN = 10_000, 65535
 
 _FOLDER = pathlib.Path(__file__).parent
-_SCRIPTS = tuple(_FOLDER / f"maps_page{part}.js" for part in ("", "_map", "_plots", "_view"))
+_SCRIPTS = tuple(_FOLDER / f"maps_page{part}.js" for part in ("", "_map", "_plots", "_files", "_view"))
 _METHOD = (
     "Distance: 1 - R@1, the mean of both directions. Places are those of the languages, not of the speakers, "
     "by Glottolog 4.0 (Hammarström, Forkel and Haspelmath 2019, CC BY 4.0); coastline: Natural Earth 4.1 "
@@ -80,7 +80,7 @@ def render(
         body,
         title=f"{heading} · {name}",
         styles=[_FOLDER / "maps_page.css"],
-        scripts=_SCRIPTS,
+        scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=meta,
         blocks=_blocks(distances, support, onsets) | {"block-land": land.encode()},
     )

@@ -83,6 +83,7 @@ async function start() {
   $("onset-section").hidden = !meta.onset;
   $("tests").hidden = $("tests-note").hidden = !meta.tests;
   $("no-tests").hidden = Boolean(meta.tests);
+  addFiles();
   fillControls();
   readAddress();
   redraw();

@@ -7,7 +7,6 @@ that lacks a chunk has no part, so the process that writes the report scores it.
 """
 
 import dataclasses
-import datetime
 import logging
 import math
 import os
@@ -21,6 +20,7 @@ from jaxtyping import Float
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.drawing.picture_files import Look
 from isogloss.engine.retrieval import (
+    data_dictionary,
     figures,
     grid_store,
     language_maps,
@@ -39,6 +39,7 @@ from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.retrieval.report_summary import ReportSummary, merged
+from isogloss.engine.retrieval.report_tables import Collected
 from isogloss.engine.retrieval.sentence_texts import Texts
 from isogloss.engine.runtime import atomic_write, disk_space, version, written_once
 from isogloss.engine.runtime.name_lists import first_names
@@ -255,10 +256,11 @@ def _write(
     ranks_store.write(config.out / "ranks.zarr", grid, statistics.scorings(grid), scored)
     results = collected.results
     self_pair_tables.write(config.out, whole, statistics, figures_of, results)
-    _draw(config.out, results.uncorrected)
+    _draw(config.out, collected)
     page = config.out / _PAGE
     name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale
     maps = language_maps.write(config, grid, results, collected.tables["best_states"], scored, name)
+    data_dictionary.write(config.out)
     html = report_page.render(
         collected,
         grid.attributes,
@@ -267,7 +269,7 @@ def _write(
         maps=maps,
         answer_files=answer_files,
         texts=config.corpus is not None,
-        date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        date=version.today(),
     )
     atomic_write.write_whole(page, lambda file: file.write_text(html, "utf-8"))
     best = best_states(results.uncorrected)
@@ -276,11 +278,12 @@ def _write(
     return collected.tables["retrieval"].num_rows
 
 
-def _draw(out: pathlib.Path, results: metrics.Results) -> None:
+def _draw(out: pathlib.Path, collected: Collected) -> None:
     """Write heatmaps of each measure at its best state, and the curves, as PNG, SVG and PDF.
 
     Heatmaps of an earlier report that this one doesn't have are removed.
     """
+    results, certain = collected.results.uncorrected, report_tables.certain(collected.tables["retrieval"])
     picture_files.save(figures.curves(results), out / "curves")
     heatmaps = set()
     for measure in results.measures:
@@ -288,7 +291,7 @@ def _draw(out: pathlib.Path, results: metrics.Results) -> None:
         if state is None:
             continue
         for clustered, order in ((False, "by_group"), (True, "clustered")):
-            drawn = figures.heatmap(results, measure, state, clustered=clustered)
+            drawn = figures.heatmap(results, measure, state, clustered=clustered, certain=certain)
             stem = out / f"heatmap_{measure}_{order}"
             heatmaps |= set(picture_files.save(drawn, stem))
     for old in {path for kind in picture_files.KINDS for path in out.glob(f"heatmap_*.{kind}")} - heatmaps:

@@ -88,6 +88,12 @@ def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored],
     return Collected(results=results, tables=tables)
 
 
+def certain(retrieval: pa.Table) -> float:
+    """Largest p of the retrieval table whose q is below `SIGNIFICANT`; 0 if none is."""
+    p, q = (retrieval[name].to_numpy() for name in ("p", "q"))
+    return float(p[q < SIGNIFICANT].max(initial=0.0))
+
+
 def _without_ranks(scored: Scored) -> Scored:
     return dataclasses.replace(scored, ranks=scored.ranks[:0])
 

@@ -7,7 +7,6 @@ because R@1 depends on the number of candidates; this is done by the process tha
 a time. Tables are read and written in pieces: those of 102 languages don't fit in memory together.
 """
 
-import datetime
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.retrieval import (
+    data_dictionary,
     grid_curves,
     grid_differences,
     grids_page,
@@ -64,7 +64,8 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
         means = table_files.read_parquet(out / "means.parquet")
         states = {label: each.grid.states for label, each in reported.items()}
         picture_files.save(grid_curves.drawn(means, states), out / "curves")
-        html = grids_page.render(out, reported, date=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}")
+        data_dictionary.write(out)
+        html = grids_page.render(out, reported, date=version.today())
         atomic_write.write_whole(out / PAGE, lambda file: file.write_text(html, "utf-8"))
         return table_files.read_parquet(out / "retrieval.parquet", ["n"]).num_rows
 

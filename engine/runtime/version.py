@@ -1,13 +1,23 @@
-"""Version of the installed package; its one source is pyproject.toml. And its commit, where that is known."""
+"""Version of the installed package; its one source is pyproject.toml. Its commit, where known, and the day."""
 
+import datetime
 import functools
 import importlib.metadata
 import json
+import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 _TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+def today() -> str:
+    """Day by UTC, as 2026-01-31; that of SOURCE_DATE_EPOCH (reproducible-builds.org) if it is set."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.datetime.fromtimestamp(int(given) if given else time.time(), datetime.UTC)
+    return f"{now:%Y-%m-%d}"
 
 
 def isogloss_version() -> str:

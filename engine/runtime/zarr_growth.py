@@ -82,7 +82,8 @@ def relabel(
       Refusal: in a bucket, another process grows the group to other labels.
       WriteError: the disk may be full; the group is as it was.
     """
-    held = zarr_group.open_group(path).arrays
+    group = zarr_group.open_group(path)
+    held, attributes = group.arrays, {**attributes, **group.created}
     used = held[coordinates[0].name]["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
     other = "." if used == "/" else "/"
     write = functools.partial(_write_arrays, held, coordinates, shapes)

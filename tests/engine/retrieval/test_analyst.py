@@ -8,7 +8,7 @@ import xarray as xr
 from pyarrow import parquet
 
 from isogloss.engine.retrieval import report
-from isogloss.engine.runtime.version import isogloss_version
+from isogloss.engine.runtime.version import isogloss_version, today
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def test_a_grid_and_a_store_become_netcdf(grid, store, tmp_path):
         dataset.to_netcdf(tmp_path / "it.nc", engine="scipy")
         with xr.open_dataset(tmp_path / "it.nc", engine="scipy") as found:
             assert found.attrs["isogloss_version"] == isogloss_version()
+            assert found.attrs["created"] == today()
             assert found.attrs.keys() == dataset.attrs.keys()
             xr.testing.assert_allclose(found.load().drop_attrs(), dataset.load().drop_attrs())
     store.to_netcdf(tmp_path / "it.nc", engine="scipy", encoding={"states": {"dtype": "float32"}})

@@ -4,11 +4,12 @@ import io
 import itertools
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from matplotlib import image
 
 from isogloss.engine.drawing import style
-from isogloss.engine.retrieval import figures, metrics
+from isogloss.engine.retrieval import figures, metrics, report_tables
 
 nan = np.nan
 
@@ -46,6 +47,26 @@ def test_each_known_cell_has_its_number_and_unknown_ones_none():
     assert len(intervals) == len(known)
     assert (0, 2) not in drawn
     assert (2, 0) not in drawn
+
+
+def test_cells_that_guessing_might_give_have_a_dot():
+    given = results()
+    p = given.values[..., metrics.ALL_FIGURES.index("p")]
+    p[:] = 0.001
+    p[0, 2, 0, 1] = 0.2  # es->en at the last state
+    given.values[1, 2, 0] = nan
+    figure = figures.heatmap(given, "seqsim", 2, clustered=False, certain=0.04)
+    [dots] = figure.axes[0].collections
+    assert np.rint(dots.get_offsets()).tolist() == [[0, 1]]  # column en, row es
+    assert figures.DOTTED in figure.texts[1].get_text()
+    plain = figures.heatmap(given, "seqsim", 2, clustered=False)
+    assert figures.DOTTED not in plain.texts[1].get_text()
+
+
+def test_the_largest_certain_p_is_that_of_the_table():
+    found = pa.table({"p": [0.04, 0.001, 0.02, nan], "q": [0.06, 0.003, 0.04, nan]})
+    assert report_tables.certain(found) == 0.02
+    assert report_tables.certain(found.slice(3)) == 0
 
 
 def test_unknown_cells_are_hatched_not_coloured():

@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
 
 import browser as chromium
 import numpy as np
@@ -146,6 +147,30 @@ def test_maps_are_accessible_and_fit_a_telephone(ten, tmp_path):
             browser.run(axe)
             found = browser.run("axe.run().then(({ violations }) => violations.map(({ id }) => id))")
             assert found == []
+        assert browser.errors == []
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
+def test_figures_can_be_downloaded_as_they_are_seen(ten, tmp_path):
+    address = (ten / "out" / "maps.html").as_uri() + "#state=final"
+    with chromium.started(tmp_path) as browser:
+        browser.open(address, 1400, "!document.querySelector('main').hidden")
+        figures = ("map", "scaling", "onset", "tree")
+        for figure, form in itertools.product(figures, ("svg", "png", "csv")):
+            chromium.click(browser, f"#{figure}-{form}")
+        stems = {figure: f"isogloss-{figure}-seqsim-final" for figure in figures}
+        chromium.wait(lambda: len([*browser.downloads.glob("isogloss-*[gv]")]) == 12)
+        for figure, stem in stems.items():
+            drawn = ET.parse(browser.downloads / f"{stem}.svg").getroot()
+            words = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+            assert "Urdu" in words
+            assert words[0] == chromium.text(browser, f"#{figure}-title")
+            assert (browser.downloads / f"{stem}.png").read_bytes()[1:4] == b"PNG"
+        kept = {figure: rows(browser.downloads / f"{stem}.csv") for figure, stem in stems.items()}
+        assert [len(kept[figure]) for figure in figures] == [45, 10, 90, 9]
+        assert {row["onset"] for row in kept["onset"]} <= {*STATES, "none"}
+        assert all(0 <= float(row["1 - R@1"]) <= 1 for row in kept["map"])
+        assert len(kept["tree"][-1]["clade"].split("; ")) == len(CODES)
         assert browser.errors == []
 
 

@@ -177,6 +177,7 @@ def test_everything_is_written_and_no_draft_is_left(grid, draw, monkeypatch):
         *pictures,
         *(f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet")),
         *(f"curves.{kind}" for kind in kinds),
+        "columns.tsv",
         "ranks.zarr",
         "report.html",
         "parts",

@@ -38,11 +38,21 @@ def test_xarray_reads_labels_and_missing_chunks_as_nan(tmp_path):
     assert dataset.scores.sel(pair="a-b").isnull().all()
     assert dataset.attrs == {
         "isogloss_version": version.isogloss_version(),
+        "created": version.today(),
         "format": 1,
         "flags": '{"a": [1, null]}',
         "centred": 1,
     }
     assert dataset.n.attrs["long_name"] == "count"
+
+
+def test_the_day_is_no_part_of_what_a_group_is(tmp_path, monkeypatch):
+    for day, name in enumerate(("one", "other")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(1_767_225_600 + day * 86_400))
+        make(tmp_path / name)
+    groups = [zarr_group.open_group(tmp_path / name) for name in ("one", "other")]
+    assert [group.created for group in groups] == [{"created": "2026-01-01"}, {"created": "2026-01-02"}]
+    assert groups[0].attributes == groups[1].attributes
 
 
 def test_reads_back_labels(tmp_path):

@@ -38,14 +38,16 @@ def grow(path, made, pairs):
         zarr_growth.relabel(path, {"kind": "toy", "made": made}, labels(pairs), {"scores": (len(pairs), 3)})
 
 
-def test_labels_chunks_and_attributes_after_each_growth(group):
+def test_labels_chunks_and_attributes_after_each_growth(group, monkeypatch):
+    made_on = xr.open_zarr(group).attrs["created"]
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     long = ["a-b", "a-c"]
     for made in (2, 3, 4):
         long = [*long, f"b-{'ç' * 9 ** (made - 2)}"]
         grow(group, made, long)
         dataset = xr.open_zarr(group)
         assert dataset.pair.values.tolist() == long
-        assert dataset.attrs["made"] == made
+        assert (dataset.attrs["made"], dataset.attrs["created"]) == (made, made_on)
         assert dataset.n.values.tolist() == list(range(len(long)))
         np.testing.assert_array_equal(dataset.scores.sel(pair="a-c"), [1, 2, 3])
         assert dataset.scores[2:].isnull().all()
