@@ -1,4 +1,4 @@
-"""Version of the installed package; its one source is pyproject.toml. Its commit, where known, and the day."""
+"""Version of the installed package; its one source is pyproject.toml. Its commit, if known, and the day."""
 
 import datetime
 import functools

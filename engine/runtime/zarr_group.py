@@ -223,7 +223,7 @@ def labels_of(axes: Sequence[str], coordinates: Sequence[Coordinate]) -> list[st
 
 
 def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
-    """Attributes in types that netCDF 3 also has, with our version and the day; objects and lists become JSON.
+    """Attributes in types that netCDF 3 also has, with version and day; objects and lists become JSON text.
 
     The day is that on which the group was made: a run that is killed and resumed on another day keeps it.
     """
