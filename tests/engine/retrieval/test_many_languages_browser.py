@@ -105,7 +105,7 @@ def test_the_map_page_follows_its_slider_and_its_address(browser, folder):
     assert browser.errors == []
 
 
-@pytest.mark.parametrize(("name", "width"), itertools.product(("report", "maps"), (1400, 390)))
+@pytest.mark.parametrize(("name", "width"), [*itertools.product(("report", "maps"), (1400, 390))])
 def test_nothing_overflows_and_everything_can_be_reached(browser, folder, name, width):
     address = pathlib.Path(folder / f"{name}.html").as_uri()
     browser.open(address, width, READY)
