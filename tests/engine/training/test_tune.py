@@ -127,6 +127,7 @@ def test_a_killed_run_goes_on_to_equal_bits(tuned, tmp_path, job, files, monkeyp
     for name in (
         "model.safetensors",
         "steps.parquet",
+        "losses.pdf",
         "losses.png",
         "average-0.5/model.safetensors",
         "tune.json",
