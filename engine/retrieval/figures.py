@@ -60,7 +60,7 @@ def heatmap(
     width, height = max(4.5, left + side + right), low + side + crown + high
     figure = _figure(width, height)
     title = f"{scoring(measure).label}, state {results.states[state]}"
-    _title(figure, title, clustered=clustered, dotted=np.isfinite(certain))
+    _title(figure, title, clustered=clustered, dotted=bool(np.isfinite(certain)))
     axes = figure.add_axes((left / width, low / height, side / width, side / height))
     chosen = np.ix_(order, order)
     ends = [results.matrix(end, measure, state)[chosen] for end in ("ci_low", "ci_high")]

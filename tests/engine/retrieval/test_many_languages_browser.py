@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     sentences = [str(i) for i in range(N)]
     frames = {code: dict(zip(sentences, rng.integers(50, 400, N).tolist(), strict=True)) for code in CODES}
     grid = made_grid(
-        folder / "grid.zarr", itertools.combinations(CODES, 2), sentences, states=("0", "final"),
+        folder / "grid.zarr", [*itertools.combinations(CODES, 2)], sentences, states=("0", "final"),
         measures=("seqsim",), frames=frames, model="base", languages={code: {} for code in CODES},
     )  # fmt: skip
     for p, (a, b) in enumerate(grid.pairs):
