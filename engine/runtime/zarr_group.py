@@ -33,8 +33,7 @@ from isogloss.engine.runtime.refusal import Refusal, WriteError
 
 _CHUNK = re.compile(r"c[./](\d+(?:[./]\d+)*)")
 METADATA = "zarr.json"
-CREATED = "created"
-"""Attribute with the day on which a group was made."""
+CREATED = "created"  # attribute with the day on which a group was made
 _CLAIM = ".claim"
 
 
@@ -223,10 +222,7 @@ def labels_of(axes: Sequence[str], coordinates: Sequence[Coordinate]) -> list[st
 
 
 def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
-    """Attributes in types that netCDF 3 also has, with version and day; objects and lists become JSON text.
-
-    The day is that on which the group was made: a run that is killed and resumed on another day keeps it.
-    """
+    """Attributes in types that netCDF 3 also has, with version and day; objects and lists become JSON text."""
     held = {"isogloss_version": version.isogloss_version(), CREATED: version.today(), **attributes}
     return {
         name: json.dumps(value)
@@ -271,20 +267,12 @@ class Group:
 
     @functools.cached_property
     def attributes(self) -> dict[str, Json]:
-        """Attributes, as `create` was given them.
-
-        The day is left out: groups made of the same on two days are the same.
-        """
+        """Attributes, as `create` was given them, without the day: it is no part of what a group is."""
         return {
             name: json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
             for name, value in self.metadata.get("attributes", {}).items()
             if name != CREATED
         }
-
-    @property
-    def created(self) -> dict[str, Json]:
-        """The attribute with the day on which the group was made; none in groups of earlier versions."""
-        return {k: v for k, v in self.metadata.get("attributes", {}).items() if k == CREATED}
 
     @property
     def arrays(self) -> "dict[str, ArrayMetadata]":

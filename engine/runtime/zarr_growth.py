@@ -83,7 +83,8 @@ def relabel(
       WriteError: the disk may be full; the group is as it was.
     """
     group = zarr_group.open_group(path)
-    held, attributes = group.arrays, {**attributes, **group.created}
+    held, before = group.arrays, group.metadata.get("attributes", {})
+    attributes = {**attributes, **{name: before[name] for name in (zarr_group.CREATED,) if name in before}}
     used = held[coordinates[0].name]["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
     other = "." if used == "/" else "/"
     write = functools.partial(_write_arrays, held, coordinates, shapes)
