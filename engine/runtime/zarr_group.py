@@ -222,7 +222,7 @@ def labels_of(axes: Sequence[str], coordinates: Sequence[Coordinate]) -> list[st
 
 
 def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
-    """Attributes in types that netCDF 3 also has, with version and day; objects and lists become JSON text."""
+    """Attributes in types that netCDF 3 also has, with version and day; objects and lists become JSON."""
     held = {"isogloss_version": version.isogloss_version(), CREATED: version.today(), **attributes}
     return {
         name: json.dumps(value)
