@@ -15,6 +15,7 @@ from isogloss.engine.alignment import word_tables
 from isogloss.engine.control import tables as control_tables
 from isogloss.engine.interpretation import match_tests, report as interpret_report, tables
 from isogloss.engine.lexicon import tables as lexicon_tables
+from isogloss.engine.linear_maps import tables as linear_maps_tables
 from isogloss.engine.retrieval import (
     associations,
     contrasts,
@@ -127,6 +128,7 @@ def test_links_lead_somewhere():
         ("report", "grid_contrasts.parquet", grid_differences.SCHEMA),
         ("report", "grid_means.parquet", grid_differences.MEAN_SCHEMA),
         ("similarity", "similarity.parquet", similarity.SCHEMA),
+        ("linear_maps", "linear_maps.parquet", linear_maps_tables.SCHEMA),
         ("transcribe", "transcripts.parquet", transcript_table.SCHEMA),
         ("transcribe", "summary.parquet", summary.SCHEMA),
         ("tune", "steps.parquet", tuned_model.STEPS),

@@ -21,7 +21,7 @@ COMMANDS = sorted(
     (path.name, call)
     for path in (ROOT / "README.md", ROOT / "BUILD.md", *(ROOT / "docs").glob("*.md"))
     for call in re.findall(
-        r"(?:python -m isogloss\.jobs\.|isogloss )([a-z]+ +--(?:[^\n`\"]|\"[^\n\"]*\")+)",
+        r"(?:python -m isogloss\.jobs\.|isogloss )([a-z_]+ +--(?:[^\n`\"]|\"[^\n\"]*\")+)",
         path.read_text().replace("\\\n", " "),
     )
 )

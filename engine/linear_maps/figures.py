@@ -1,0 +1,82 @@
+"""Figure of the linear_maps job: R@1 of held-out sentences along the states, without a map and with one."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+from isogloss.engine.linear_maps.fitting import MAPS
+from isogloss.engine.retrieval.measures import MEASURES
+
+_LABELS = dict(
+    zip(
+        MAPS,
+        (
+            "centred: already aligned",
+            "Procrustes: linearly recoverable",
+            "ridge: linearly recoverable",
+        ),
+        strict=True,
+    )
+)
+_COLOURS = dict(zip(MAPS, (MUTED, LINES[0], LINES[1]), strict=True))
+_MOST_TICKS = 12
+
+
+def curves(table: pd.DataFrame) -> Figure:
+    """Curves of mean R@1 over pairs and directions, a panel per measure on one scale, with chance.
+
+    A band holds the middle 80% of pairs and directions. Maps over a pivot are dashed where both languages are
+    mapped, and not drawn otherwise.
+    """
+    measures = list(dict.fromkeys(table["measure"]))
+    states = list(dict.fromkeys(table["state"]))
+    figure = Figure(
+        figsize=(1.2 + 4.4 * len(measures), 4.0), layout="constrained", dpi=150, facecolor="white"
+    )
+    panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for panel, measure in zip(panels, measures, strict=True):
+        mine = table.loc[table["measure"] == measure]
+        for kind in MAPS:
+            of_kind = mine.loc[mine["method"] == kind]
+            _line(panel, of_kind.loc[of_kind["pivot_language"] == ""], states, _COLOURS[kind], _LABELS[kind])
+            over = of_kind.loc[of_kind["mapped"] == "both"]
+            if len(over):
+                pivot = over["pivot_language"].iloc[0]
+                label = f"{kind}, both to {pivot} (pairs without {pivot})"
+                _line(panel, over, states, _COLOURS[kind], label, dashed=True)
+        panel.axhline(float(mine["chance"].mean()), color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
+        panel.set_title(MEASURES[measure].label, loc="left", size=10.5, weight="bold", color=INK)
+        _axis(panel, states)
+    panels[0].set_ylabel("R@1 of held-out sentences", color=INK)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    return figure
+
+
+def _line(
+    axes: Axes, rows: pd.DataFrame, states: list[str], colour: str, label: str, *, dashed: bool = False
+) -> None:
+    values = rows["recall_at_1"].to_numpy(np.float64)
+    by_state = [values[(rows["state"] == state).to_numpy() & ~np.isnan(values)] for state in states]
+    x = range(len(states))
+    mean = [held.mean() if len(held) else np.nan for held in by_state]
+    width, style = (1.2, "--") if dashed else (1.8, "-")
+    axes.plot(x, mean, color=colour, lw=width, ls=style, label=label)
+    if not dashed:
+        low, high = ([np.quantile(held, q) if len(held) else np.nan for held in by_state] for q in (0.1, 0.9))
+        axes.fill_between(x, low, high, color=colour, alpha=0.09, lw=0)
+
+
+def _axis(axes: Axes, states: list[str]) -> None:
+    every = -(-len(states) // _MOST_TICKS)
+    shown = np.arange(0, len(states), every)
+    axes.set_xticks(shown, [states[i] for i in shown])
+    axes.set(ylim=(0, None), xlabel="state")
+    axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
+    axes.grid(axis="y", color=RULE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)

@@ -1,0 +1,207 @@
+"""Ranks of held-out sentences, with maps that were learnt on the other sentences of a pair of languages.
+
+Held-out sentences are queries and candidates, nothing else is: among all sentences those that a map was
+learnt on would be found most easily, and would crowd out the others, so a map would look worse than none.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from isogloss.engine.activations import language_states
+from isogloss.engine.linear_maps import fitting
+from isogloss.engine.linear_maps.fitting import MAPS, LinearMap
+from isogloss.engine.linear_maps.folds import folds, shuffled
+from isogloss.engine.retrieval import metrics, scores
+
+
+class Route(NamedTuple):
+    """Way from the states of two languages to states that are compared.
+
+    Attributes:
+      method: one of `MAPS`.
+      pivot_language: language whose space the map leads to; "" if it is the candidates' own.
+      mapped: "none", "query" or "both": the languages that are mapped. Others are centred.
+    """
+
+    method: str
+    pivot_language: str
+    mapped: str
+
+    @property
+    def symmetric(self) -> bool:
+        """True if queries and candidates are treated alike, so that both directions have equal scores."""
+        return self.mapped != "query"
+
+
+def routes(a: str, b: str, pivot: str | None) -> list[Route]:
+    """Routes of a pair of languages; the first one learns nothing but means."""
+    ways = [("", "query")]
+    if pivot and pivot not in (a, b):
+        ways += [(pivot, "both"), (pivot, "query")]
+    return [Route(MAPS[0], "", "none"), *(Route(kind, *way) for kind in MAPS[1:] for way in ways)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LanguageSide:
+    """One state of a language.
+
+    Attributes:
+      code: of the language.
+      places: position of each sentence.
+      means: mean state of each sentence.
+      frames: states of each sentence's frames; empty if no measure compares them.
+    """
+
+    code: str
+    places: Mapping[str, int]
+    means: Float[np.ndarray, "U D"]
+    frames: Sequence[Float[np.ndarray, "_ D"]] = ()
+
+    def of(self, sentences: Sequence[str]) -> Float[np.ndarray, "n D"]:
+        """Mean states of sentences."""
+        return self.means[[self.places[each] for each in sentences]]
+
+
+class Learner:
+    """Maps between languages, learnt on the sentences that aren't held out, each of them once."""
+
+    def __init__(self, held: Sequence[str], parts: int) -> None:
+        """Nothing is learnt yet.
+
+        Args:
+          held: sentences that no map may know.
+          parts: number of folds.
+        """
+        self._held, self._parts = frozenset(held), parts
+        self._maps: dict[tuple[str, str, str], LinearMap] = {}
+
+    def map(self, kind: str, source: LanguageSide, target: LanguageSide) -> LinearMap:
+        """Map from the source to the target, learnt on what both have."""
+        key = (kind, source.code, target.code)
+        if key not in self._maps:
+            shared = [s for s in source.places if s in target.places and s not in self._held]
+            train = shuffled(shared)
+            self._maps[key] = fitting.fit(kind, source.of(train), target.of(train), self._parts)
+        return self._maps[key]
+
+    def maps(
+        self, route: Route, query: LanguageSide, candidate: LanguageSide, pivot: LanguageSide | None
+    ) -> tuple[LinearMap, LinearMap]:
+        """Maps of the queries and of the candidates."""
+        target = candidate
+        if route.pivot_language:
+            assert pivot is not None, "a route over a pivot has one"
+            target = pivot
+        centred = self.map("centred", candidate, query)
+        other = self.map(route.method, candidate, target) if route.mapped == "both" else centred
+        return self.map(route.method, query, target), other
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Results of one pair of languages at one state.
+
+    Axes: M measures, R routes, 2 directions (a->b, then b->a), n sentences that both languages have.
+
+    Attributes:
+      ranks: of the right answers among the held-out sentences of their fold; 1 is the best.
+      penalties: of ridge regression, geometric means over the folds; NaN of other maps.
+    """
+
+    ranks: Int[np.ndarray, "M R 2 n"]
+    penalties: Float[np.ndarray, "R 2"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all pairs of a run have in common.
+
+    Attributes:
+      measures: "meanpool", "seqsim" or both.
+      parts: number of folds.
+      implementation: of the kernel that compares frames.
+    """
+
+    measures: tuple[str, ...]
+    parts: int
+    implementation: str
+
+    @property
+    def fewest(self) -> int:
+        """Sentences, below which nothing is computed: two in each fold, or there would be no wrong answer."""
+        return 2 * self.parts
+
+
+def evaluate(
+    a: LanguageSide, b: LanguageSide, pivot: LanguageSide | None, common: Sequence[str], setting: Setting
+) -> HeldOut:
+    """Ranks of every common sentence in the fold where it is held out.
+
+    Args:
+      a: one language.
+      b: another.
+      pivot: language that pairs without it are mapped to, if there is one.
+      common: sentences that a and b share, at least `setting.fewest`.
+      setting: measures and folds.
+    """
+    ways = routes(a.code, b.code, pivot.code if pivot else None)
+    found = [_fold(a, b, pivot, held, ways, setting) for held in folds(common, setting.parts)]
+    ranks, penalties = zip(*found, strict=True)
+    logs = np.log(np.stack(penalties))
+    return HeldOut(ranks=np.concatenate(ranks, axis=-1), penalties=np.exp(logs.mean(0)))
+
+
+def _fold(
+    a: LanguageSide,
+    b: LanguageSide,
+    pivot: LanguageSide | None,
+    held: Sequence[str],
+    ways: Sequence[Route],
+    setting: Setting,
+) -> tuple[Int[np.ndarray, "M R 2 n"], Float[np.ndarray, "R 2"]]:
+    learner = Learner(held, setting.parts)
+    ranks = np.zeros((len(setting.measures), len(ways), 2, len(held)), np.int32)
+    penalties = np.full((len(ways), 2), np.nan)
+    for r, route in enumerate(ways):
+        for direction, (query, candidate) in enumerate(((a, b), (b, a))):
+            pair = learner.maps(route, query, candidate, pivot)
+            penalties[r, direction] = pair[0].penalty
+            if route.symmetric and direction:
+                continue
+            for m, measure in enumerate(setting.measures):
+                found = metrics.ranks(_scores(measure, pair, query, candidate, held, setting))
+                if route.symmetric:
+                    ranks[m, r] = found
+                else:
+                    ranks[m, r, direction] = found[0]
+    return ranks, penalties
+
+
+def _scores(
+    measure: str,
+    maps: tuple[LinearMap, LinearMap],
+    query: LanguageSide,
+    candidate: LanguageSide,
+    held: Sequence[str],
+    setting: Setting,
+) -> Float[np.ndarray, "n n"]:
+    """Scores of the held-out sentences, row = query, column = candidate."""
+    sides = tuple(zip(maps, (query, candidate), strict=True))
+    if measure == "meanpool":
+        return fitting.cosines(*(each.apply(side.of(held)) for each, side in sides))
+    x, y = (
+        language_states.arrange(list(_mapped_frames(each.single, side, held)), remove_mean=False)
+        for each, side in sides
+    )
+    return scores.score(x, y, ("seqsim",), setting.implementation)["seqsim"]
+
+
+def _mapped_frames(
+    by: LinearMap, side: LanguageSide, held: Sequence[str]
+) -> Iterator[Float[np.ndarray, "_ D"]]:
+    for sentence in held:
+        yield by.apply(side.frames[side.places[sentence]])

@@ -1,0 +1,37 @@
+"""Options of the linear_maps job."""
+
+import dataclasses
+import pathlib
+
+from isogloss.engine.runtime.options import compilation_cache_option, option
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.similarity.pair_config import PairJobConfig
+
+MEASURES = ("meanpool", "seqsim")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearMapsConfig(PairJobConfig):
+    """Options of the linear_maps job; each definition has the field's help."""
+
+    measures: tuple[str, ...] = option(
+        "Measures that retrieve: meanpool, cosine of the mapped mean states; seqsim, SeqSim of the mapped "
+        "frames, which reads and compares them.",
+        ("meanpool",),
+    )
+    folds: int = option("Parts of the sentences; each is held out once, and the others train.", 5, minimum=2)
+    pivot: str | None = option(
+        "Language to which pairs without it are mapped, too: learnt from each of the two to it.", None
+    )
+    compilation_cache: pathlib.Path | None = compilation_cache_option()
+
+    def __post_init__(self) -> None:
+        """Refuse measures that don't exist.
+
+        Raises:
+          Refusal: the option, the rule and the value.
+        """
+        super().__post_init__()
+        if not self.measures or not set(self.measures) <= set(MEASURES):
+            got = ",".join(self.measures) or "none"
+            raise Refusal(f"--measures must name some of {', '.join(MEASURES)}; got {got}")
