@@ -1,11 +1,11 @@
 """The scores that compare frames, of all pairs of two batches: the one entry of the grid.
 
-One cosine tile serves the row maxima (precision), the column maxima (recall) and DTW, whose distance is
-1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere. Both are as exact as
-float32. "numba_int8" rounds frames to eight bits: less exact, faster where the machine multiplies bytes at
-once (AVX-512 VNNI; without it slower than "numba"), and without DTW. "xla_bfloat16" rounds frames to
-bfloat16, which saves products where frames are float32, or where the device is a TPU. A pair has the same
-bits whatever else is in the batch.
+One cosine tile serves the row maxima (precision), the column maxima (recall), DTW and transport, whose
+distance is 1 - cosine. Implementations are chosen by name: "numba" on a CPU, "xla" elsewhere. Both are as
+exact as float32. "numba_int8" rounds frames to eight bits: less exact, faster where the machine multiplies
+bytes at once (AVX-512 VNNI; without it slower than "numba"), and for maxima only. "xla_bfloat16" rounds
+frames to bfloat16, which saves products where frames are float32, or where the device is a TPU. A pair has
+the same bits whatever else is in the batch.
 """
 
 import functools
@@ -14,13 +14,15 @@ from collections.abc import Collection, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from isogloss.kernels import dtw, operands, pair_table, seqsim
 from isogloss.kernels.operands import Operand
 
 IMPLEMENTATIONS = ("xla", "xla_bfloat16", "numba", "numba_int8")
-MEASURES = ("seqsim", "precision", "recall", "dtw")
+MEASURES = ("seqsim", "precision", "recall", "dtw", "transport", "transport_error")
+OF_DISTANCES = MEASURES[3:]
+TRANSPORT = MEASURES[4:]
 
 
 def default_implementation(platform: str) -> str:
@@ -45,7 +47,8 @@ def frame_scores(
       n: frames in use, 1 <= n <= N.
       y: frames of B, like x; E is D, or it is refused.
       m: frames in use, 1 <= m <= M.
-      measures: of "precision", "recall", "seqsim" (their F1) and "dtw" (a cost: smaller is nearer).
+      measures: of "precision", "recall", "seqsim" (their F1), "dtw" and "transport" (costs: smaller is
+        nearer), and "transport_error", how far the latter's iterations are from their end.
       implementation: one of IMPLEMENTATIONS.
       dtw_normalise: what a DTW cost is divided by, see `dtw.dtw_cost`.
 
@@ -54,7 +57,7 @@ def frame_scores(
 
     Raises:
       ValueError: an unknown measure, implementation or normalisation, a length out of range, unequal
-        features, DTW from rounded frames.
+        features, DTW or transport from rounded frames.
     """
     _check(x, n, y, m, measures, implementation)
     dtw.check_normalise(dtw_normalise)
@@ -86,12 +89,35 @@ def operand_scores(
     return {measure: jnp.asarray(matrix) for measure, matrix in scores.items()}
 
 
+def transport_among(
+    x: Float[np.ndarray, "U N D"],
+    n: Int[np.ndarray, " U"],
+    y: Float[np.ndarray, "V M D"],
+    m: Int[np.ndarray, " V"],
+    among: Bool[np.ndarray, "U V"],
+) -> dict[str, Float[np.ndarray, "U V"]]:
+    """TRANSPORT of the pairs in `among`, by "numba"; NaN for the others. Arguments as of `frame_scores`."""
+    _check(x, n, y, m, TRANSPORT, "numba")
+    from isogloss.kernels.cpu import frame_scores  # noqa: PLC0415 Numba takes long to import
+
+    found = frame_scores.frame_scores(x, n, y, m, **_wanted(TRANSPORT, "none"), among=among)
+    return _by_measure(found, n, m, TRANSPORT, "none")
+
+
+def chosen_transport(
+    x: Operand, y: Operand, u: Int[Array, " P"], v: Int[Array, " P"]
+) -> dict[str, Float32[Array, " P"]]:
+    """TRANSPORT in XLA of chosen pairs: of utterance u of A with utterance v of B."""
+    return dict(zip(TRANSPORT, pair_table.chosen_transport(x, y, u, v), strict=True))
+
+
 def _wanted(measures: Collection[str], dtw_normalise: str) -> dict[str, bool]:
     maxima = not {"seqsim", "precision", "recall"}.isdisjoint(measures)
     return {
         "maxima": maxima,
         "with_dtw": "dtw" in measures,
         "per_cell": dtw_normalise == "path_length",
+        "with_transport": not set(TRANSPORT).isdisjoint(measures),
     }
 
 
@@ -102,10 +128,11 @@ def _by_measure(
     measures: Collection[str],
     dtw_normalise: str,
 ) -> dict[str, Float[np.ndarray | Array, "U V"]]:
-    precision, recall, cost = found
+    precision, recall, cost, *transported = found
     if dtw_normalise == "length_sum":
         cost = cost / (n[:, None] + m[None, :]).astype(np.float32)
     scores = {"precision": precision, "recall": recall, "dtw": cost}
+    scores |= zip(TRANSPORT, transported, strict=True)
     if "seqsim" in measures:
         scores["seqsim"] = seqsim.f1(precision, recall)
     return {measure: scores[measure] for measure in measures}
@@ -119,7 +146,7 @@ def _computed(
     m: Int[np.ndarray, " V"],
     **wanted: bool,
 ) -> Iterable[Float[np.ndarray | Array, "U V"]]:
-    """Precision, recall and cost."""
+    """Precision, recall, cost, transport and its error."""
     if implementation.startswith("xla"):
         dtype = x.dtype if x.dtype == y.dtype else np.dtype(np.float32)
         form = operands.form_for(jax.default_backend(), dtype, implementation)
@@ -130,7 +157,7 @@ def _computed(
     return frame_scores.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
 
 
-@functools.partial(jax.jit, static_argnames=("form", "maxima", "with_dtw", "per_cell"))
+@functools.partial(jax.jit, static_argnames=("form", "maxima", "with_dtw", "per_cell", "with_transport"))
 def _xla_scores(
     x: Float[Array, "U N D"],
     n: Int[Array, " U"],
@@ -139,7 +166,7 @@ def _xla_scores(
     *,
     form: str,
     **wanted: bool,
-) -> tuple[Float[Array, "U V"], Float[Array, "U V"], Float[Array, "U V"]]:
+) -> pair_table.Scores:
     left, right = (operands.operand(*side, None, form=form) for side in ((x, n), (y, m)))
     return pair_table.scores(left, right, **wanted)
 
@@ -157,9 +184,10 @@ def _check(
         raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
     if unknown := sorted(set(measures) - set(MEASURES)):
         raise ValueError(f"measures must be among {MEASURES}, got {unknown}")
-    if implementation == "numba_int8" and "dtw" in measures:
+    if implementation == "numba_int8" and (lacking := sorted(set(measures) & set(OF_DISTANCES))):
         raise ValueError(
-            "numba_int8 has no dtw, because a path adds up the errors of its cells. Remedy: another one"
+            f"numba_int8 has no {', '.join(lacking)}: a path adds up the errors of its cells, transport "
+            "exponentiates them. Remedy: another one"
         )
     if not measures:
         raise ValueError(f"name at least one measure of {MEASURES}")

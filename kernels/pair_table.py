@@ -12,25 +12,34 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float32
+from jaxtyping import Array, Bool, Float32, Int
 
-from isogloss.kernels import dtw, operands, seqsim
+from isogloss.kernels import dtw, frame_transport, operands, seqsim
 from isogloss.kernels.operands import Factor, Operand
 
 SCAN_BYTES = 1_000_000_000
 _BLOCK, _LONG = 32, 512  # utterances of B in a product of that many frames of A; of shorter ones more
 _PRODUCT_BYTES = 48_000_000  # of a product's cosines, what the cache of a large GPU holds
 _MOST_TOGETHER = 8  # utterances of A in a product
-_Scores = tuple[Float32[Array, "U V"], Float32[Array, "U V"], Float32[Array, "U V"]]
+_CHOSEN = 32  # pairs that are computed at once where pairs are chosen
+Table = Float32[Array, "U V"]
+Scores = tuple[Table, Table, Table, Table, Table]
 
 
 def scores(
-    x: Operand, y: Operand, *, maxima: bool, with_dtw: bool, per_cell: bool, scan_bytes: int = SCAN_BYTES
-) -> _Scores:
-    """Precision, recall and DTW cost of every utterance of A with every one of B; NaN for those unwanted.
+    x: Operand,
+    y: Operand,
+    *,
+    maxima: bool,
+    with_dtw: bool,
+    per_cell: bool,
+    with_transport: bool = False,
+    scan_bytes: int = SCAN_BYTES,
+) -> Scores:
+    """Precision, recall, DTW cost, transport and its error of every utterance of A with every one of B.
 
-    NaN where a length is out of range, because a traced value cannot raise, and where a frame in use is not
-    finite.
+    NaN for those unwanted, where a length is out of range, because a traced value cannot raise, and where a
+    frame in use is not finite.
 
     Args:
       x: utterances of A.
@@ -38,6 +47,7 @@ def scores(
       maxima: whether precision and recall are wanted.
       with_dtw: whether costs are.
       per_cell: whether a cost is divided by the number of cells of its path.
+      with_transport: whether transport is.
       scan_bytes: memory for the distances of one scan; those of one product are always taken.
     """
     frames = x.inverse.shape[1], y.inverse.shape[1]
@@ -45,29 +55,50 @@ def scores(
     left, right = _filled(operands.factor(x), size.scan), _filled(operands.factor(y), size.block)
     chunks = _rows(_rows(left, size.together), size.scan // size.together)
     blocks = _rows(right, size.block)
-    of_pair = functools.partial(_pair, maxima=maxima, with_dtw=with_dtw)
-    of_product = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 0, 2)), in_axes=(0, None))
+    of_pair = functools.partial(_pair, maxima=maxima, with_dtw=with_dtw, with_transport=with_transport)
+    of_product = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 2)), in_axes=(0, None))
 
-    def of_few(few: Factor, block: Factor) -> tuple[Array, Array, Array]:
+    def of_few(few: Factor, block: Factor) -> tuple[tuple[Array, Array, Array, Array], Array]:
         zero = None if x.mean is None else jnp.zeros_like(x.mean)
         return of_product(operands.without_means(few, zero, y.mean), block)
 
-    def of_block(rows: Factor, block: Factor) -> tuple[Array, Array, Array]:
+    def of_block(rows: Factor, block: Factor) -> tuple[Array, ...]:
         block = operands.apart(lambda of_b: operands.without_means(of_b, y.mean, x.mean), block)
-        precision, recall, distances = jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
-        precision, recall = (p.reshape(size.scan, size.block) for p in (precision, recall))
-        if not with_dtw:
-            return precision, recall, jnp.full_like(precision, jnp.nan)
-        n, m = jnp.broadcast_arrays(rows.used.reshape(size.scan, 1), block.used[None, :])
-        return precision, recall, dtw.lanes_cost(_joined(distances), n, m, per_cell=per_cell)
+        found, distances = jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
+        precision, recall, *transported = (p.reshape(size.scan, size.block) for p in found)
+        cost = jnp.full_like(precision, jnp.nan)
+        if with_dtw:
+            n, m = jnp.broadcast_arrays(rows.used.reshape(size.scan, 1), block.used[None, :])
+            cost = dtw.lanes_cost(_joined(distances), n, m, per_cell=per_cell)
+        return precision, recall, cost, transported[0], transported[1]
 
-    def of_chunk(rows: Factor) -> tuple[Array, Array, Array]:
+    def of_chunk(rows: Factor) -> tuple[Array, ...]:
         return jax.lax.map(lambda block: of_block(rows, block), blocks)
 
     found = jax.lax.map(of_chunk, chunks)  # each (chunks, blocks, size.scan, size.block)
     possible = _possible(x)[:, None] & _possible(y)[None, :]
-    precision, recall, cost = (_table(array, possible) for array in found)
-    return precision, recall, cost
+    precision, recall, cost, transported, error = (_table(array, possible) for array in found)
+    return precision, recall, cost, transported, error
+
+
+def chosen_transport(
+    x: Operand, y: Operand, u: Int[Array, " P"], v: Int[Array, " P"]
+) -> tuple[Float32[Array, " P"], Float32[Array, " P"]]:
+    """Transport and its error of chosen pairs: of utterance u of A with utterance v of B; as of `scores`."""
+    zero = None if x.mean is None else jnp.zeros_like(x.mean)
+    left = operands.without_means(operands.factor(x), zero, y.mean)
+    right = operands.without_means(operands.factor(y), y.mean, x.mean)
+
+    def of_pair(a: Int[Array, ""], b: Int[Array, ""]) -> tuple[Array, Array]:
+        one, other = (jax.tree.map(lambda of, at=at: of[at], side) for side, at in ((left, a), (right, b)))
+        return frame_transport.transport(operands.cosines(one, other), one.used, other.used)
+
+    missing = -len(u) % _CHOSEN
+    at = [jnp.pad(index, (0, missing)).reshape(-1, _CHOSEN) for index in (u, v)]
+    found = jax.lax.map(lambda few: jax.vmap(of_pair)(*few), tuple(at))
+    possible = _possible(x)[u] & _possible(y)[v]
+    cost, error = (jnp.where(possible, each.reshape(-1)[: len(u)], jnp.nan) for each in found)
+    return cost, error
 
 
 class Sizes(NamedTuple):
@@ -106,14 +137,19 @@ def sizes(users: int, rows: int, columns: int, scan_bytes: int | None) -> Sizes:
     return Sizes(together, block, -(-products // scans) * together)  # scans of like size: little is padded
 
 
+_OfPair = tuple[Float32[Array, ""], Float32[Array, ""], Float32[Array, ""], Float32[Array, ""]]
+
+
 def _pair(
-    x: Factor, y: Factor, *, maxima: bool, with_dtw: bool
-) -> tuple[Float32[Array, ""], Float32[Array, ""], Float32[Array, "N M"]]:
-    """Precision, recall and the distances of the frames of one pair of utterances."""
+    x: Factor, y: Factor, *, maxima: bool, with_dtw: bool, with_transport: bool
+) -> tuple[_OfPair, Float32[Array, "N M"]]:
+    """(precision, recall, transport, its error) of one pair of utterances, and distances of its frames."""
     c = operands.cosines(x, y)
     nothing = jnp.full((), jnp.nan, jnp.float32)
     precision, recall = seqsim.maxima(c, x.used, y.used) if maxima else (nothing, nothing)
-    return precision, recall, 1 - c if with_dtw else jnp.zeros((0, 0), jnp.float32)
+    transported = frame_transport.transport(c, x.used, y.used) if with_transport else (nothing, nothing)
+    distances = 1 - c if with_dtw else jnp.zeros((0, 0), jnp.float32)
+    return (precision, recall, *transported), distances
 
 
 def _filled(side: Factor, multiple: int) -> Factor:

@@ -102,6 +102,26 @@ def count_cheapest_paths(distances: Float[np.ndarray, "N M"]) -> int:
     return sums.count(min(sums))
 
 
+def transport(
+    distances: Float[np.ndarray, "N M"], *, epsilon: float = 0.05, iterations: int = 40
+) -> tuple[float, float]:
+    """(cost, error) of Sinkhorn's plan after so many iterations, rows first; frames of equal mass.
+
+    The error is the sum over frames of |what one gives or takes - what it holds|, the larger of both sides.
+    Source: Cuturi, NIPS 2013, algorithm 1.
+    """
+    n, m = distances.shape
+    kernel = [[float(np.exp(-distances[i, j] / epsilon)) for j in range(m)] for i in range(n)]
+    u, v = [1.0] * n, [1.0] * m
+    for _ in range(iterations):
+        u = [1 / n / sum(kernel[i][j] * v[j] for j in range(m)) for i in range(n)]
+        v = [1 / m / sum(kernel[i][j] * u[i] for i in range(n)) for j in range(m)]
+    plan = np.array([[u[i] * kernel[i][j] * v[j] for j in range(m)] for i in range(n)])
+    given = sum(abs(float(plan[i].sum()) - 1 / n) for i in range(n))
+    taken = sum(abs(float(plan[:, j].sum()) - 1 / m) for j in range(m))
+    return float((plan * distances).sum()), max(given, taken)
+
+
 def _before(i: int, j: int) -> list[tuple[int, int]]:
     """Cells from which a step leads to (i, j): diagonal, up, left."""
     steps = ((i - 1, j - 1), (i - 1, j), (i, j - 1))
@@ -143,5 +163,7 @@ MEASURES = {
     "recall": lambda x, y: seqsim(x, y)[1],
     "meanpool": lambda x, y: cosine(meanpool(x), meanpool(y)),
     "dtw": lambda x, y: dtw_cost(1 - cosines(x, y)),
+    "transport": lambda x, y: transport(1 - cosines(x, y))[0],
+    "transport_error": lambda x, y: transport(1 - cosines(x, y))[1],
 }
 """Score of the frames of two utterances, by measure of the grid."""

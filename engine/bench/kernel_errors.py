@@ -81,7 +81,7 @@ def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], dtype: str) -> Itera
         name = f"dtw, {normalise}, {dtype} frames"
         yield _error(name, scores(normalise)["dtw"], np.reshape(expected, shape), relative=True)
     found = scores("none")
-    for measure in ("seqsim", "precision", "recall"):
+    for measure in ("seqsim", "precision", "recall", *frame_scores.TRANSPORT):
         expected = [reference.MEASURES[measure](left, right) for left, right in pairs]
         yield _error(f"{measure}, {dtype} frames", found[measure], np.reshape(expected, shape))
 

@@ -81,8 +81,8 @@ def orientation(grid: Grid, pair: Pair) -> tuple[int, bool]:
 
 def _open(path: Place, measure: str) -> Grid:
     grid = grid_store.open_grid(path).only(self_pairs=False)
-    if measure not in grid.measures:
-        raise Refusal(f"--measure={measure}: {path} has {', '.join(grid.measures)}; run the grid job with it")
+    if measure not in grid.ranked:
+        raise Refusal(f"--measure={measure}: {path} has {', '.join(grid.ranked)}; run the grid job with it")
     if record(measure).backward != measure:
         raise Refusal(f"--measure={measure} is not its own transpose; name one that is, such as seqsim")
     return grid

@@ -11,7 +11,7 @@ from isogloss.engine.control import overlap
 from isogloss.engine.control.inputs import ControlInputs, orientation
 from isogloss.engine.control.overlap import Overlap, SoundSide
 from isogloss.engine.retrieval import metrics
-from isogloss.engine.retrieval.derived import BASELINE, DERIVED, record
+from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given, record
 from isogloss.engine.retrieval.grid_store import Grid, Pair, pair_name
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts.meaning import SentenceEncoder
@@ -91,7 +91,7 @@ def load(inputs: ControlInputs, pair: Pair, measure: str, readers: Readers) -> P
         place, turned = orientation(grid, pair)
         frames = grid.frames(place)[:, both]
         n, m = frames[::-1] if turned else frames
-        factors[LENGTH] = DERIVED[BASELINE].derive(None, n, m)
+        factors[LENGTH] = DERIVED[BASELINE].derive(Given(arrays={}, n=n, m=m))
     return PairData(
         sentences=sentences,
         scores={state: metrics.between(each, both) for state, each in scores.items()},

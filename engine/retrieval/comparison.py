@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations.language_states import arrange
 from isogloss.engine.retrieval.grid_config import DTW_NORMALISATIONS, IMPLEMENTATIONS
-from isogloss.engine.retrieval.measures import MEASURES, choose
+from isogloss.engine.retrieval.measures import MEASURES, choose, with_errors
 from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
@@ -40,7 +40,8 @@ def compare(
     Args:
       x: queries.
       y: candidates.
-      measures: one name or several: "seqsim" (F1), its "precision" and "recall", "meanpool", "dtw" (a cost).
+      measures: one name or several: "seqsim" (F1), its "precision" and "recall", "meanpool", "dtw" (a cost),
+        "transport" (a cost, with its "transport_error").
       remove_language_mean: subtract from every frame the mean of its list, as the grid job does.
       dtw_normalise: divisor of DTW costs: "none", "path_length" (cells of the path) or "length_sum" (frames
         of both).
@@ -61,9 +62,10 @@ def compare(
         [arrange(_of_state(side, state), remove_mean=remove_language_mean) for side in (queries, candidates)]
         for state in states
     ]
-    scores = [score(a, b, measures, implementation, dtw_normalise) for a, b in sides]
+    arrays = with_errors(measures)
+    scores = [score(a, b, arrays, implementation, dtw_normalise) for a, b in sides]
     axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
-    variables = {name: _variable(name, tuple(axes), scores) for name in measures}
+    variables = {name: _variable(name, tuple(axes), scores) for name in arrays}
     several = {"state": states != _NO_STATE, "a": isinstance(x, Sequence), "b": isinstance(y, Sequence)}
     return xr.Dataset(variables, axes).isel({axis: 0 for axis in axes if not several[axis]}, drop=True)
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Float32, Int, Int32
 
 from isogloss.engine.activations import language_states
 from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval.shortlist import SHORTLISTING, Shortlisting
 from isogloss.engine.runtime.devices import DIVIDED, WHOLE, Rows
 from isogloss.kernels import frame_scores, operands, pooling
 from isogloss.kernels.operands import Operand
@@ -73,7 +74,8 @@ class DeviceScores:
         self._alone = [measure for measure in chosen if measure.kernel and measure.by_frame]
         self._of_means = [measure for measure in chosen if not measure.by_frame]
         self._measures = tuple(measures)
-        self._rows, self._score = _programs(self._shared, dtw_normalise, scan_bytes, devices)
+        self._options = dtw_normalise, scan_bytes, devices
+        self._rows, self._score = _programs(self._shared, *self._options)
 
     def place(
         self,
@@ -119,11 +121,29 @@ class DeviceScores:
         states, lengths = pair
         return (states if mean is None else pooling.remove_mean(states, mean)), lengths
 
-    def start(self, x: Sequence[DeviceGroup], y: Sequence[DeviceGroup]) -> Result:
-        """Function that waits for the scores of two languages; they are computed and fetched meanwhile."""
+    def start(
+        self, x: Sequence[DeviceGroup], y: Sequence[DeviceGroup], among: Shortlisting | None = None
+    ) -> Result:
+        """Function that waits for the scores of two languages; they are computed and fetched meanwhile.
+
+        With shortlists, transport starts when SeqSim is there: its pairs aren't known before.
+        """
+        if among:
+            known = tuple(name for name in self._shared if name not in frame_scores.TRANSPORT)
+            first = self._start(x, y, _programs(known, *self._options)[1])
+            chosen = _chosen_program(self._options[-1])
+            return functools.partial(_with_transport, first, x, y, among, self._rows, chosen)
+        return self._start(x, y, self._score)
+
+    def _start(
+        self,
+        x: Sequence[DeviceGroup],
+        y: Sequence[DeviceGroup],
+        score: Callable[[Operand, Operand], dict[str, Array]],
+    ) -> Result:
         computing: list[tuple[str, DeviceGroup, DeviceGroup, Array]] = []
         for a, b in itertools.product(x, y):
-            found = {} if a.operand is None or b.operand is None else self._score(a.operand, b.operand)
+            found = {} if a.operand is None or b.operand is None else score(a.operand, b.operand)
             found |= {
                 m.name: m.function()(*a.frames, *b.frames) for m in self._alone if a.frames and b.frames
             }
@@ -160,6 +180,37 @@ def _programs(
     )
     # All of an operand is on every device, and a share of its rows is what the device computes.
     return rows, rows.divided(of_share, Operand._make([DIVIDED, DIVIDED, DIVIDED, WHOLE]), WHOLE)
+
+
+@functools.lru_cache(maxsize=16)
+def _chosen_program(devices: int | None) -> Callable[..., dict[str, Array]]:
+    """Program of two groups and pairs of them, of which each device takes its share."""
+    return Rows(devices).divided(frame_scores.chosen_transport, WHOLE, WHOLE, DIVIDED, DIVIDED)
+
+
+def _with_transport(
+    first: Result,
+    x: Sequence[DeviceGroup],
+    y: Sequence[DeviceGroup],
+    among: Shortlisting,
+    rows: Rows,
+    program: Callable[..., dict[str, Array]],
+) -> dict[str, Float32[np.ndarray, "U V"]]:
+    """Scores of `first` with the transport of its shortlists."""
+    scores = first()
+    listed = among.chosen(scores[SHORTLISTING])
+    computing = []
+    for a, b in itertools.product(x, y):
+        u, v = np.nonzero(listed[np.ix_(a.where, b.where)])
+        if len(u):
+            # Doubling sizes, so that few programs are compiled.
+            size = rows.count << max(0, -(-len(u) // rows.count) - 1).bit_length()
+            pairs = [np.pad(index, (0, size - len(u))).astype(np.int32) for index in (u, v)]
+            computing.append((a.where[u], b.where[v], program(a.operand, b.operand, *pairs)))
+    for u, v, found in computing:
+        for name, values in found.items():
+            scores[name][u, v] = np.asarray(values)[: len(u)]
+    return scores
 
 
 _operand = jax.jit(operands.operand, static_argnames="form")

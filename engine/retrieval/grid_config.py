@@ -10,7 +10,7 @@ from isogloss.engine.runtime.refusal import Refusal
 
 IMPLEMENTATIONS = ("auto", "xla", "xla_bfloat16", "numba", "numba_int8")
 DTW_NORMALISATIONS = ("none", "length_sum", "path_length")
-_MEANINGS = "; ".join(f"{name}: {measure.described}" for name, measure in MEASURES.items())
+_MEANINGS = "; ".join(f"{name}: {each.described}" for name, each in MEASURES.items() if each.retrieves)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,12 @@ class GridConfig(ShardedJobConfig):
     store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
     grid: Place = option("Grid of score matrices to write, GRID.zarr in a folder or bucket.")
     measures: tuple[str, ...] = option(f"Some of {_MEANINGS}.", ("seqsim", "meanpool", "dtw"))
+    rerank: int = option(
+        "Compute transport only for the candidates that SeqSim likes best, so many of each query in either "
+        "direction; 0: for all. The report then has the measure rerank in place of transport.",
+        0,
+        minimum=0,
+    )
     languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
     pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)
     self_pairs: bool = option(
@@ -60,6 +66,13 @@ class GridConfig(ShardedJobConfig):
             if not 0 < getattr(self, name) < float("inf"):
                 raise Refusal(f"--{name} must be a positive number, got {getattr(self, name)}")
         choose(self.measures)
-        if self.implementation.endswith("int8") and "dtw" in self.measures:
-            name = f"--implementation={self.implementation}"
-            raise Refusal(f"{name} knows no dtw; leave it out of --measures, or name another")
+        if self.rerank and not {"seqsim", "transport"} <= set(self.measures):
+            raise Refusal(
+                f"--rerank={self.rerank} orders seqsim's best by transport; name both in --measures, got "
+                f"{','.join(self.measures)}"
+            )
+        if self.implementation.endswith("int8"):
+            for measure in ("dtw", "transport"):
+                if measure in self.measures:
+                    name = f"--implementation={self.implementation}"
+                    raise Refusal(f"{name} knows no {measure}; leave it out of --measures, or name another")

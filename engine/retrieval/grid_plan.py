@@ -15,13 +15,13 @@ from isogloss.engine.retrieval.grid_axes import natural
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
 from isogloss.engine.retrieval.grid_work import Unit, visits
-from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval.measures import MEASURES, with_errors
 from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime import devices, disk_space
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder
-from isogloss.kernels import operands
+from isogloss.kernels import frame_scores, operands
 
 _PADDING = 1.15  # frames with padding over frames
 _DEVICE_SHARE = 0.9  # of a device's memory that is planned with
@@ -46,7 +46,7 @@ def plan(
         pairs=pairs,
         states=encoder.choose_states(config.states, stored),
         sentences=tuple(sorted(sentences, key=natural)),
-        measures=config.measures,
+        measures=with_errors(config.measures),
         common=tuple(common),
         identity={
             **shared,
@@ -54,9 +54,14 @@ def plan(
             "remove_language_mean": config.remove_language_mean,
             "implementation": implementation,
             "dtw_normalise": config.dtw_normalise,
+            **({"rerank": config.rerank} if config.rerank else {}),
         },
-        # Grids without self pairs keep the bytes that they had before the option existed.
-        flags={name: value for name, value in recorded(config).items() if name != "self_pairs" or value},
+        # Grids made without these keep the bytes that they had before the options existed.
+        flags={
+            name: value
+            for name, value in recorded(config).items()
+            if name not in ("self_pairs", "rerank") or value
+        },
         recordings={code: member.recordings() for code, member in members.items()},
         frames={
             code: dict(zip(member.sentences, member.frames.tolist(), strict=True))
@@ -118,7 +123,13 @@ def estimate(
     on_devices = not implementation.startswith("numba")
     per_cell = compiling = 0.0
     if by_frame and todo:
-        per_cell, compiling = _speed(features, by_frame, implementation)
+        shortlisted = frame_scores.TRANSPORT if config.rerank else ()
+        of_all = tuple(name for name in by_frame if name not in shortlisted)
+        per_cell, compiling = _speed(features, of_all, implementation)
+        if shortlisted:  # the lists of both directions, which may have no pair in common
+            later = _speed(features, shortlisted, implementation)
+            share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
+            per_cell, compiling = per_cell + share * later[0], compiling + later[1]
         if on_devices:  # XLA compiles a program for each pair of shapes, and all devices share the rows
             compiling *= len(_shapes(members, pairs))
             per_cell /= jax.local_device_count()

@@ -20,6 +20,7 @@ from isogloss.engine.activations import state_origin
 from isogloss.engine.retrieval import grid_axes, grid_growth
 from isogloss.engine.retrieval.grid_axes import Frames, GridAxes, Pair, Recordings, of_one_language, pair_name
 from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval.shortlist import RERANKING
 from isogloss.engine.runtime import json_values, objects, zarr_group, zarr_growth
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import Place
@@ -128,6 +129,19 @@ class Grid:
     def common(self) -> Int[np.ndarray, " P"]:
         """Number of sentences that both languages of each pair have."""
         return np.asarray([self.axes.common[row] for row in self._rows], int)
+
+    @property
+    def rerank(self) -> int:
+        """Number of candidates of a query that transport was computed for; 0 if for all."""
+        found = self.attributes.get("rerank", 0)
+        assert isinstance(found, int)
+        return found
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """Measures of which the grid has every score, so that candidates can be ranked by them."""
+        kept = (name for name in self.measures if MEASURES[name].retrieves)
+        return tuple(name for name in kept if not (self.rerank and name == RERANKING))
 
     @property
     def path(self) -> Place:
@@ -318,7 +332,7 @@ def _languages(described: Json) -> dict[str, grid_growth.Described]:
     return json.loads(json.dumps(described or {}))
 
 
-_SINCE: dict[str, Json] = {"dtw_normalise": "none"}  # values in grids made before the option existed
+_SINCE: dict[str, Json] = {"dtw_normalise": "none", "rerank": 0}  # of grids that don't name them
 
 
 def open_grid(path: Place) -> Grid:
@@ -374,7 +388,8 @@ _GROWS = ("kind", "format", "flags", "pairs", "languages")
 
 
 def _check_plan(grid: Grid, plan: Plan) -> None:
-    wanted = {key: value for key, value in plan.attributes().items() if key not in _GROWS + _ORIGIN}
+    asked = _SINCE | plan.attributes()
+    wanted = {key: value for key, value in asked.items() if key not in _GROWS + _ORIGIN}
     attributes = _SINCE | grid.attributes
     found = {key: attributes.get(key) for key in wanted}
     lines = state_origin.differences(attributes, plan.identity) + json_values.differences(found, wanted)

@@ -18,7 +18,9 @@ from isogloss.engine.activations.language_states import DamagedError, GridLangua
 from isogloss.engine.retrieval.device_scores import DeviceScores
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
+from isogloss.engine.retrieval.measures import with_errors
 from isogloss.engine.retrieval.scores import HostScores
+from isogloss.engine.retrieval.shortlist import Shortlisting
 
 Unit = tuple[int, int]  # (state, pair): the order of work
 Key = tuple[int, str]  # a language at a state
@@ -75,13 +77,13 @@ def scorer(config: GridConfig, implementation: str) -> HostScores | DeviceScores
     """What computes the scores: devices for XLA, this machine's cores for Numba."""
     if implementation.startswith("numba"):
         return HostScores(
-            config.measures,
+            with_errors(config.measures),
             implementation,
             dtw_normalise=config.dtw_normalise,
             remove_mean=config.remove_language_mean,
         )
     return DeviceScores(
-        config.measures,
+        with_errors(config.measures),
         implementation,
         dtw_normalise=config.dtw_normalise,
         remove_mean=config.remove_language_mean,
@@ -138,9 +140,22 @@ def _started(
             except DamagedError as error:
                 yield visit.unit, error
                 continue
-            started = scores.start(*sides)
+            started = scores.start(*sides, _among(plan, members, visit.codes))
             del sides  # or languages that nobody needs stay until the next ones are there
             yield visit.unit, started
+
+
+def _among(plan: Plan, members: Mapping[str, GridLanguage], codes: Pair) -> Shortlisting | None:
+    """Choice of the pairs of utterances that transport is computed for; None if it is for all."""
+    best = plan.identity.get("rerank", 0)
+    assert isinstance(best, int)
+    if not best:
+        return None
+    a, b = (members[code].sentences for code in codes)
+    rows, columns = (
+        np.flatnonzero([sentence in other for sentence in one]) for one, other in ((a, set(b)), (b, set(a)))
+    )
+    return Shortlisting(best=best, rows=rows, columns=columns)
 
 
 def _behind(items: Iterator, count: int) -> Iterator:

@@ -27,6 +27,8 @@ class Measure:
       cost: True if smaller is closer.
       transpose: name of the measure that equals this one with query and candidate exchanged; empty if that is
         the measure itself.
+      error: name of the array that says how exact this one is and is written with it; empty if there is none.
+      retrieves: False of an array that describes another one, and isn't chosen or reported by itself.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Measure:
     kernel: str = ""
     cost: bool = False
     transpose: str = ""
+    error: str = ""
+    retrieves: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a measure without a kernel."""
@@ -50,6 +54,8 @@ class Measure:
     @property
     def described(self) -> str:
         """Meaning, and the end of the scale that is closer."""
+        if not self.retrieves:
+            return self.meaning
         return f"{self.meaning}; {'smaller' if self.cost else 'larger'} is closer"
 
     def function(self) -> Callable:
@@ -93,6 +99,22 @@ _ALL = (
         by_frame=True,
         cost=True,
     ),
+    Measure(
+        name="transport",
+        label="Transport",
+        meaning="entropic optimal transport of 1 - cosine between all frames, epsilon 0.05, 40 iterations",
+        by_frame=True,
+        cost=True,
+        error="transport_error",
+    ),
+    Measure(
+        name="transport_error",
+        label="Error of transport",
+        meaning="mass that the plan of transport gives or takes too much or too little, of 1",
+        by_frame=True,
+        cost=True,
+        retrieves=False,
+    ),
 )
 MEASURES = {measure.name: measure for measure in _ALL}
 """By name, in the order of tables and figures."""
@@ -104,12 +126,18 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
     Raises:
       Refusal: there is no name, an unknown one, or a repeated one.
     """
-    if not names or len(set(names)) < len(names) or not set(names) <= set(MEASURES):
-        known, got = ", ".join(MEASURES), ",".join(names) or "none"
+    choices = [name for name, measure in MEASURES.items() if measure.retrieves]
+    if not names or len(set(names)) < len(names) or not set(names) <= set(choices):
+        known, got = ", ".join(choices), ",".join(names) or "none"
         raise Refusal(f"measures must name some of {known}, each once; got {got}")
     return tuple(MEASURES[name] for name in names)
 
 
+def with_errors(names: Sequence[str]) -> tuple[str, ...]:
+    """Arrays of these measures: their own, each followed by that of its error."""
+    return tuple(array for name in names for array in (name, MEASURES[name].error) if array)
+
+
 def reported(names: Sequence[str]) -> tuple[str, ...]:
     """Measures that can be reported in both directions: `names` also holds their transpose."""
-    return tuple(name for name in names if MEASURES[name].backward in names)
+    return tuple(name for name in names if MEASURES[name].retrieves and MEASURES[name].backward in names)

@@ -25,12 +25,13 @@ from isogloss.engine.retrieval import (
     derived,
     grid_store,
     metrics,
+    shortlist,
 )
 from isogloss.engine.retrieval.grid_axes import of_one_language
 from isogloss.engine.retrieval.grid_store import Grid
-from isogloss.engine.retrieval.measures import reported
+from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.report_config import CORRECTIONS
-from isogloss.engine.retrieval.scorings import Scoring, scorings
+from isogloss.engine.retrieval.scorings import Scoring, corrected, scorings
 from isogloss.engine.runtime import json_values, objects
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
@@ -56,7 +57,7 @@ class Statistics:
 
     def scorings(self, grid: Grid) -> tuple[Scoring, ...]:
         """Scorings of a grid, in the order of the axis V."""
-        return scorings((*reported(grid.measures), *derived_measures(grid)), ("none", *self.corrections))
+        return scorings((*reported(grid.ranked), *derived_measures(grid)), ("none", *self.corrections))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,8 @@ def _answers(
         halves = corrections.in_halves(matrix)
         strict = dali.dali(scores, own) if own else np.nan
         sign = -1 if derived.record(scoring.measure).cost else 1
-        levels = [sign * level for level in _levels(matrix)]
+        if corrected(scoring.measure) or scoring.measure == derived.BASELINE:
+            levels = [sign * level for level in _levels(matrix)]
     for side, queries in enumerate((scores, scores.T)):
         first = corrections.occurrences(queries)
         hubs[side] = first.argmax()
@@ -229,7 +231,7 @@ def own_languages(grid: Grid, pair: int) -> tuple[int, ...]:
 
 
 def _read(grid: Grid, pair: int, state: int) -> dict[str, ts.Future]:
-    return {name: grid.reading(name, pair, state) for name in grid.measures}
+    return {name: grid.reading(name, pair, state) for name in grid.measures if MEASURES[name].retrieves}
 
 
 def _own(
@@ -260,13 +262,16 @@ def _matrices(
 
     The positions of these sentences are written into `sentences`, names of what can't be used are appended.
     """
-    found = {}
+    found, shortlisted = {}, {}
     for name, read in reads.items():
         chunk = f"{grid_store.pair_name(grid.pairs[pair])} {name} state {grid.states[state]}"
         try:
             scores = objects.result(read, grid.path)
             if np.isnan(scores).all():
                 missing.append(chunk)
+                continue
+            if name not in grid.ranked:  # known of some pairs of sentences only
+                shortlisted[name] = scores
                 continue
             common = metrics.common_sentences(scores, int(grid.common[pair]))
             found[name] = metrics.between(scores, common)
@@ -278,10 +283,10 @@ def _matrices(
         common = np.minimum(*frames) > 0
         sentences[:] = np.flatnonzero(common)
         n, m = (counts[common] for counts in frames)
+        arrays = found | {name: scores[common][:, common] for name, scores in shortlisted.items()}
+        given = derived.Given(arrays=arrays, n=n, m=m, best=grid.rerank or shortlist.BEST)
         for name in derived_measures(grid):
-            record = derived.DERIVED[name]
-            if not record.source or record.source in found:
-                found[name] = record.derive(found.get(record.source), n, m)
+            found |= derived.derived(name, given)
     return {name: -scores if derived.record(name).cost else scores for name, scores in found.items()}
 
 

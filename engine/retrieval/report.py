@@ -136,7 +136,7 @@ def _statistics(config: ReportConfig) -> Statistics:
 
 def _open_grid(path: Place) -> Grid:
     grid = grid_store.open_grid(path)
-    if not reported(grid.measures):
+    if not reported(grid.ranked):
         raise Refusal(
             f"{path}: a report needs one of {_needed()}. The grid has {', '.join(grid.measures) or 'none'}. "
             "Run isogloss.jobs.grid with more --measures"
@@ -146,7 +146,8 @@ def _open_grid(path: Place) -> Grid:
 
 def _needed() -> str:
     """Names of measures of which a report needs one, each together with its transpose."""
-    sets = dict.fromkeys(frozenset((name, measure.backward)) for name, measure in MEASURES.items())
+    kept = {name: measure for name, measure in MEASURES.items() if measure.retrieves}
+    sets = dict.fromkeys(frozenset((name, measure.backward)) for name, measure in kept.items())
     return "; ".join(" together with ".join(sorted(names)) for names in sets)
 
 
@@ -247,7 +248,7 @@ def _write(
     def scored(pair: int) -> Scored:
         return figures_of(grid_store.pair_name(grid.pairs[pair]))
 
-    for name in sorted(set(grid.measures) - set(reported(grid.measures))):
+    for name in sorted(set(grid.ranked) - set(reported(grid.ranked))):
         other = MEASURES[name].backward
         _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
     collected = report_tables.collect(grid, statistics, scored, config.fdr)

@@ -109,7 +109,7 @@ def _terms(names: Sequence[str]) -> str:
         chosen += [record(name) for name in ("precision", "recall") if name not in names]
     meanings = {each.label: f"{each.described[0].upper()}{each.described[1:]}." for each in chosen}
     for measure in chosen:
-        if measure.transpose:
+        if measure.transpose and record(measure.transpose).retrieves:
             other = record(measure.transpose).label
             meanings[measure.label] += f" From b to a it is {other} from a to b, transposed."
     return "".join(

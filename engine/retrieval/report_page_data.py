@@ -16,7 +16,7 @@ from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.derived import BASELINE, record
 from isogloss.engine.retrieval.report_tables import Collected
 from isogloss.engine.retrieval.report_terms import CORRECTIONS
-from isogloss.engine.retrieval.scorings import Scoring, scoring
+from isogloss.engine.retrieval.scorings import Scoring, corrected, scoring
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -108,7 +108,7 @@ def meta(collected: Collected) -> dict[str, Json]:
         "corrections": [
             {"key": key, "label": CORRECTIONS[key][0], "about": CORRECTIONS[key][1]} for key in corrections
         ],
-        "scorings": [[chosen.index(Scoring(m, c)) for m in measures] for c in corrections],
+        "scorings": [[chosen.index(_corrected(m, c)) for m in measures] for c in corrections],
         "baseline": chosen.index(Scoring(BASELINE)) if Scoring(BASELINE) in chosen else -1,
         "best": [results.best_state(name) for name in results.measures],
         "byGroup": language_order.by_group(results.languages),
@@ -120,6 +120,11 @@ def meta(collected: Collected) -> dict[str, Json]:
         "steps": STEPS,
         "palette": style.SEQUENTIAL,
     }
+
+
+def _corrected(measure: str, correction: str) -> Scoring:
+    """A measure with a correction, or as it is if none applies to it."""
+    return Scoring(measure, correction) if corrected(measure) else Scoring(measure)
 
 
 def languages(codes: Sequence[str]) -> list[Json]:

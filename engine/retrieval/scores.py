@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32
 from isogloss.engine.activations import language_states
 from isogloss.engine.activations.language_states import LanguageStates
 from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval.shortlist import SHORTLISTING, Shortlisting
 from isogloss.kernels import frame_scores
 
 
@@ -38,10 +39,10 @@ class HostScores:
         return language_states.arrange(utterances, remove_mean=self._remove_mean, mean=mean)
 
     def start(
-        self, x: LanguageStates, y: LanguageStates
+        self, x: LanguageStates, y: LanguageStates, among: Shortlisting | None = None
     ) -> Callable[[], dict[str, Float32[np.ndarray, "U V"]]]:
-        """Function that computes the scores of two languages."""
-        return functools.partial(score, x, y, *self._options)
+        """Function that computes the scores of two languages; of shortlists, if given, transport."""
+        return functools.partial(score, x, y, *self._options, among=among)
 
 
 def score(
@@ -50,6 +51,7 @@ def score(
     measures: Sequence[str],
     implementation: str,
     dtw_normalise: str = "none",
+    among: Shortlisting | None = None,
 ) -> dict[str, Float32[np.ndarray, "U V"]]:
     """Scores of all utterances of two languages at one state, by measure.
 
@@ -59,12 +61,14 @@ def score(
       measures: names among MEASURES.
       implementation: implementation of `frame_scores`.
       dtw_normalise: divisor of its DTW costs.
+      among: shortlists, by this machine's cores; transport of other pairs stays NaN. None computes all.
     """
     # What no kernel fills is unknown. Zeros would pass for scores.
     scores = {name: np.full((len(x.pooled), len(y.pooled)), np.nan, np.float32) for name in measures}
     chosen = [MEASURES[name] for name in measures]
     options = {"implementation": implementation, "dtw_normalise": dtw_normalise}
-    shared = [measure.name for measure in chosen if not measure.kernel]
+    later = frame_scores.TRANSPORT if among else ()
+    shared = [measure.name for measure in chosen if not measure.kernel and measure.name not in later]
     alone = [measure for measure in chosen if measure.kernel and measure.by_frame]
     for a, b in itertools.product(x.groups, y.groups) if shared or alone else ():
         block, frames = np.ix_(a.where, b.where), (a.states, a.frames, b.states, b.frames)
@@ -77,4 +81,10 @@ def score(
     for measure in chosen:
         if not measure.by_frame:
             scores[measure.name][:] = measure.function()(x.pooled, y.pooled)
+    if among:
+        listed = among.chosen(scores[SHORTLISTING])
+        for a, b in itertools.product(x.groups, y.groups):
+            block, frames = np.ix_(a.where, b.where), (a.states, a.frames, b.states, b.frames)
+            for name, matrix in frame_scores.transport_among(*frames, listed[block]).items():
+                scores[name][block] = matrix
     return scores

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from isogloss.engine.retrieval import derived
-from isogloss.engine.retrieval.derived import BASELINE
+from isogloss.engine.retrieval.derived import DerivedMeasure
 
 _PLUS = "+"
 _LABELS = {"csls": "CSLS", "centred": "centred"}
@@ -40,9 +40,15 @@ def scoring(name: str) -> Scoring:
 
 
 def scorings(measures: Sequence[str], corrections: Sequence[str]) -> tuple[Scoring, ...]:
-    """Every measure with every correction, measure by measure; the baseline without any."""
+    """Every measure with every correction that applies to it, measure by measure."""
     return tuple(
         Scoring(measure, correction)
         for measure in measures
-        for correction in (corrections if measure != BASELINE else ("none",))
+        for correction in (corrections if corrected(measure) else ("none",))
     )
+
+
+def corrected(measure: str) -> bool:
+    """True if corrections apply to a measure."""
+    record = derived.record(measure)
+    return not isinstance(record, DerivedMeasure) or record.corrected

@@ -1,9 +1,10 @@
-"""SeqSim and DTW of all pairs on the CPU, from one cosine tile that never leaves the cache.
+"""SeqSim, DTW and transport of all pairs on the CPU, from one cosine tile that never leaves the cache.
 
 Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register. An utterance of A
 is multiplied with them tile by tile. Each tile updates the row and column maxima before the next overwrites
-it, and for DTW its distances are copied to a table of the pair. A pair's bits depend on its own frames only.
-Memory: packed copies of BATCH utterances of B; for each thread one of A and, for DTW, a table.
+it, and for DTW and transport its distances are copied to a table of the pair. A pair's bits depend on its
+own frames only. Memory: packed copies of BATCH utterances of B; for each thread one of A and, for DTW, a
+table, for transport two.
 """
 
 import concurrent.futures
@@ -12,9 +13,9 @@ import typing
 
 import numba
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
-from isogloss.kernels.cpu import dtw, microkernels, tiles
+from isogloss.kernels.cpu import dtw, microkernels, tiles, transport
 from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES
 from isogloss.kernels.cpu.packing import FLOATS, Form
 
@@ -31,22 +32,25 @@ def frame_scores(
     maxima: bool,
     with_dtw: bool,
     per_cell: bool,
+    with_transport: bool,
     form: Form = FLOATS,
-) -> Float[np.ndarray, "3 U V"]:
-    """Precision, recall and DTW cost of every pair; NaN for what is not asked for.
+    among: Bool[np.ndarray, "U V"] | None = None,
+) -> Float[np.ndarray, "5 U V"]:
+    """Precision, recall, DTW cost, transport and its error of every pair; NaN for what is not asked for.
 
     NaN, too, for an utterance with a frame in use that is not finite. `isogloss.kernels.frame_scores` has
-    checked the lengths, and that DTW is asked of FLOATS only. With `per_cell` a cost is divided by the number
-    of its path's cells.
+    checked the lengths, and that DTW and transport are asked of FLOATS only. With `per_cell` a cost is
+    divided by the number of its path's cells. `among` are the pairs that are asked for, all by default.
     """
-    assert form is FLOATS or not with_dtw
-    scores = np.empty((3, len(x), len(y)), np.float32)
-    wanted = maxima, with_dtw, per_cell
+    assert form is FLOATS or not (with_dtw or with_transport)
+    scores = np.empty((5, len(x), len(y)), np.float32)
+    wanted = maxima, with_dtw, per_cell, with_transport
     with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
         for start in range(0, len(y), BATCH):
             batch = slice(start, start + BATCH)
             lengths = m[batch].astype(np.int64)
-            scores[:, :, batch] = _batch_scores(x, n, y[batch], lengths, wanted, form, threads)
+            chosen = None if among is None else among[:, batch]
+            scores[:, :, batch] = _batch_scores(x, n, y[batch], lengths, wanted, form, chosen, threads)
     return scores
 
 
@@ -55,16 +59,20 @@ def _batch_scores(
     n: Int[np.ndarray, " U"],
     y: Float[np.ndarray, "batch M D"],
     m: Int[np.ndarray, " batch"],
-    wanted: tuple[bool, bool, bool],
+    wanted: tuple[bool, bool, bool, bool],
     form: Form,
+    among: Bool[np.ndarray, "U batch"] | None,
     threads: concurrent.futures.ThreadPoolExecutor,
-) -> Float[np.ndarray, "3 U batch"]:
+) -> Float[np.ndarray, "5 U batch"]:
     """Scores of all of A with a batch of B, which stays packed until the end."""
-    scores = np.empty((3, len(x), len(y)), np.float32)
+    scores = np.full((5, len(x), len(y)), np.nan, np.float32)
     blocks, begins, factors = _blocks(y, m, form, threads)
 
     def score(task: tuple[int, Int[np.ndarray, " share"]]) -> None:
         u, share = task
+        share = share if among is None else share[among[u, share]]
+        if not len(share):
+            return
         length = int(n[u])
         height = _height(length)
         slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
@@ -120,16 +128,19 @@ def _scores(
     maxima: bool,
     with_dtw: bool,
     per_cell: bool,
-) -> Float[np.ndarray, "3 share"]:
-    """Precision, recall and cost of one utterance of A with some of B."""
-    found = np.empty((3, len(m)), np.float32)
+    with_transport: bool,
+) -> Float[np.ndarray, "5 share"]:
+    """Precision, recall, cost, transport and its error of one utterance of A with some of B."""
+    found = np.empty((5, len(m)), np.float32)
     found[:] = np.nan
     # Whole tiles: the last one may write columns that no utterance has.
     width = -(-m.max() // (COLUMNS * LANES)) * COLUMNS * LANES
     tile_rows = _TILE_SLIVERS * height
     tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
     row_maxima, column_maxima = np.empty(n * LANES, np.float32), np.empty(width, np.float32)
-    table = np.empty(n * width if with_dtw else 0, np.float32)
+    table = np.empty(n * width if with_dtw or with_transport else 0, np.float32)
+    kernel = np.empty(n * width if with_transport else 0, np.float32)
+    vectors = np.empty((3, max(n, width) if with_transport else 0), np.float32)
     edge, spare = dtw.room(width)
     for v in range(len(m)):
         right, columns = blocks[begins[v] :], -(-m[v] // LANES)
@@ -144,13 +155,15 @@ def _scores(
                 if maxima:
                     tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
                     microkernels.raise_maxima(tile, tops[0], tops[1], rows)
-                if with_dtw:
+                if with_dtw or with_transport:
                     _keep(tile, table[row * width + column * LANES :], rows, count * LANES, width)
         if maxima:
             found[0, v] = _mean_of_highest(row_maxima, n)
             found[1, v] = _mean(column_maxima, m[v])
         if with_dtw:
             found[2, v] = dtw.cost(table, (0, width, n, m[v]), edge, spare, per_cell)
+        if with_transport:
+            found[3, v], found[4, v] = transport.cost(table, width, n, m[v], kernel, vectors)
     return found
 
 
@@ -162,7 +175,7 @@ def _keep(
     """Distances of a tile, `count` a row, to a table of rows of `width`."""
     for r in range(rows):
         for j in range(count):
-            # Columns of repeated frames are copied too; `dtw.cost` makes them impassable.
+            # Columns of repeated frames are copied too; those who read the table pass them by.
             table[r * width + j] = np.float32(1) - tile[r * COLUMNS * LANES + j]
 
 

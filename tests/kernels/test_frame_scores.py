@@ -1,4 +1,4 @@
-"""kernels.frame_scores: DTW and F1 from the cosine tile, what it refuses.
+"""kernels.frame_scores: DTW, transport and F1 from the cosine tile, what it refuses.
 
 Its precision and recall pass the test class of SeqSim, in test_seqsim.py.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from isogloss.kernels import dtw, frame_scores, reference
+from isogloss.kernels import dtw, frame_scores, frame_transport, operands, reference
 from ragged_batches import EPS, padded, utterances
 
 U, N, D = 3, 6, 4  # one padded shape, that of test_seqsim.py, so that few programs are compiled
@@ -31,7 +31,8 @@ def check(got, xs, ys, normalise="none"):
     """A cosine is off by 2 D + 4 roundings.
 
     A path of s steps adds up s of them and rounds s times a sum of at most 2 s; the cheapest path changes no
-    more than that. Divided, it is off by less.
+    more than that. Divided, it is off by less. An iteration of transport is off by what errors of cosines and
+    sums of a row change, and later ones forget most of it.
     """
     for u, a in enumerate(xs):
         for v, b in enumerate(ys):
@@ -41,6 +42,10 @@ def check(got, xs, ys, normalise="none"):
             assert abs(got["dtw"][u, v] - cost) <= steps * (off + 2 * steps * EPS)
             assert abs(got["precision"][u, v] - c.max(axis=1).mean()) <= off + steps * EPS
             assert abs(got["recall"][u, v] - c.max(axis=0).mean()) <= off + steps * EPS
+    for k, (a, b) in enumerate(zip(xs, ys, strict=False)):  # the reference takes 40 rounds of loops
+        moved = 4 * off / frame_transport.EPSILON + frame_transport.ITERATIONS * (len(a) + len(b)) * EPS
+        for name, value in zip(frame_scores.TRANSPORT, reference.transport(1 - cosines(a, b)), strict=True):
+            assert abs(got[name][k, k] - value) <= moved
     assert all(scores.dtype == np.float32 for scores in got.values())
     p, r = got["precision"].astype(float), got["recall"].astype(float)
     f1 = [[reference.f1(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(p, r, strict=True)]
@@ -156,6 +161,7 @@ class TestNumba:
         ({"measures": ("seqsim", "meanpool")}, "meanpool"),
         ({"measures": ()}, "at least one"),
         ({"implementation": "numba_int8"}, "no dtw"),
+        ({"implementation": "numba_int8", "measures": ("transport",)}, "no transport"),
         ({"dtw_normalise": "steps"}, "'steps'"),
         ({"y": np.ones((2, 3, D + 1), np.float32)}, "4 features and B 5"),
     ],
@@ -165,6 +171,33 @@ def test_nonsense_raises(change, message):
     good = {"x": x, "n": n, "y": x, "m": n, "measures": ("dtw",), "implementation": "xla"}
     with pytest.raises(ValueError, match=message):
         frame_scores.frame_scores(**(good | change))
+
+
+class TestTransportOfChosenPairs:
+    """The same as transport of all pairs where it is asked for."""
+
+    given = *batch(2), *batch(3)
+    among = np.array([[True, False, True], [False] * 3, [False, True, False]])
+
+    def expected(self, implementation):
+        found = scored(*self.given, implementation, frame_scores.TRANSPORT)
+        return {name: np.where(self.among, matrix, np.nan) for name, matrix in found.items()}
+
+    def test_on_this_machine(self):
+        found = frame_scores.transport_among(*self.given, self.among)
+        for name, matrix in self.expected("numba").items():
+            np.testing.assert_array_equal(found[name], matrix)
+
+    def test_on_devices(self):
+        x, n, y, m = self.given
+        left, right = (
+            operands.operand(jnp.asarray(frames), jnp.asarray(used), None, form="split")
+            for frames, used in ((x, n), (y, m))
+        )
+        u, v = (jnp.asarray(index, jnp.int32) for index in np.nonzero(self.among))
+        found = frame_scores.chosen_transport(left, right, u, v)
+        for name, matrix in self.expected("xla").items():
+            np.testing.assert_allclose(found[name], matrix[self.among], rtol=0, atol=1e-6)
 
 
 def test_default_implementation():

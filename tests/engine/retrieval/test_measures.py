@@ -117,15 +117,23 @@ def test_records_agree_with_the_kernels_and_with_each_other():
     assert {m.name for m in MEASURES.values() if not m.kernel} == set(frame_scores.MEASURES)
 
 
-@pytest.mark.parametrize("names", [(), ("cka",), ("dtw", "dtw")])
+@pytest.mark.parametrize("names", [(), ("cka",), ("dtw", "dtw"), ("transport", "transport_error")])
 def test_names_that_choose_no_measures_are_refused(names):
-    with pytest.raises(ValueError, match=f"{', '.join(MEASURES)}, each once; got "):
+    known = ", ".join(name for name, measure in MEASURES.items() if measure.retrieves)
+    with pytest.raises(ValueError, match=f"{known}, each once; got "):
         measures.choose(names)
 
 
 def test_half_of_a_transposed_pair_is_not_reported():
     assert measures.reported(("dtw", "precision", "seqsim")) == ("dtw", "seqsim")
-    assert measures.reported(tuple(MEASURES)) == tuple(MEASURES)
+    retrieving = tuple(name for name, measure in MEASURES.items() if measure.retrieves)
+    assert measures.reported(tuple(MEASURES)) == retrieving
+
+
+def test_an_error_is_written_with_its_measure():
+    wanted = ("transport", "transport_error", "dtw")
+    assert measures.with_errors(("transport", "dtw")) == wanted
+    assert measures.reported(wanted) == ("transport", "dtw")
 
 
 def test_help_reads_the_records_without_waiting():

@@ -1,0 +1,98 @@
+"""Entropic transport of a pair of utterances on the CPU; `reference.transport` defines it.
+
+An iteration reads the kernel once: a row's scaling is known when the row has been read, and adds to the sums
+of the columns while the row is in the first cache. What keeps it within float32 stands in
+`kernels.frame_transport`. Memory: a table of the pair's kernel, two vectors.
+"""
+
+import typing
+
+import numba
+import numpy as np
+from jaxtyping import Float
+
+from isogloss.kernels.frame_transport import EPSILON, ITERATIONS
+
+_RATE = np.float32(-1 / EPSILON)
+# Sums may be reordered, so that a register holds sixteen of them; NaN stays NaN.
+_FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+
+@numba.njit(nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@typing.no_type_check
+def cost(
+    distances: Float[np.ndarray, " table"],
+    width: int,
+    n: int,
+    m: int,
+    kernel: Float[np.ndarray, " table"],
+    vectors: Float[np.ndarray, "3 most"],
+) -> tuple[float, float]:
+    """(cost, error) of one pair, as `frame_transport.transport`.
+
+    Args:
+      distances: rows of `width`, of which the first m are in use.
+      width: of a row.
+      n: rows in use.
+      m: columns in use.
+      kernel: written; as large as `distances`.
+      vectors: written; at least n and m long.
+    """
+    u, v, sums = vectors[0], vectors[1], vectors[2]
+    give, take = np.float32(1) / np.float32(n), np.float32(1) / np.float32(m)
+    for i in range(n):
+        row, far = kernel[i * width : i * width + m], distances[i * width : i * width + m]
+        for j in range(m):
+            row[j] = np.exp(_RATE * far[j])
+    v[:m] = 1
+    for _ in range(ITERATIONS):
+        largest = v[0]
+        for j in range(m):
+            largest = max(largest, v[j])
+        scale = np.float32(1) / largest
+        for j in range(m):
+            v[j] *= scale
+            sums[j] = 0
+        for i in range(n):
+            row = kernel[i * width : i * width + m]
+            total = np.float32(0)
+            for j in range(m):
+                total += row[j] * v[j]
+            scaling = give / total  # a local, because `sums` might overlap `u` for all the compiler knows
+            for j in range(m):
+                sums[j] += scaling * row[j]
+            u[i] = scaling
+        for j in range(m):
+            v[j] = take / sums[j]
+    return _of_plan(distances, kernel, width, n, m, vectors)
+
+
+@numba.njit(nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@typing.no_type_check
+def _of_plan(
+    distances: Float[np.ndarray, " table"],
+    kernel: Float[np.ndarray, " table"],
+    width: int,
+    n: int,
+    m: int,
+    vectors: Float[np.ndarray, "3 most"],
+) -> tuple[float, float]:
+    """(cost, error) of the plan of two scalings."""
+    u, v, sums = vectors[0], vectors[1], vectors[2]
+    give, take = np.float32(1) / np.float32(n), np.float32(1) / np.float32(m)
+    sums[:m] = 0
+    # Sums of millions of cells in float32 would be off by 3e-4; those of a row are not.
+    moved, given, taken = 0.0, 0.0, 0.0
+    for i in range(n):
+        row, far = kernel[i * width : i * width + m], distances[i * width : i * width + m]
+        total, paid = np.float32(0), np.float32(0)
+        for j in range(m):
+            mass = u[i] * row[j] * v[j]
+            total += mass
+            sums[j] += mass
+            paid += mass * far[j]
+        moved += paid
+        given += abs(total - give)
+    for j in range(m):
+        taken += abs(sums[j] - take)
+    return moved, max(given, taken)
