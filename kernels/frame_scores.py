@@ -98,10 +98,11 @@ def transport_among(
 ) -> dict[str, Float[np.ndarray, "U V"]]:
     """TRANSPORT of the pairs in `among`, by "numba"; NaN for the others. Arguments as of `frame_scores`."""
     _check(x, n, y, m, TRANSPORT, "numba")
-    from isogloss.kernels.cpu import frame_scores  # noqa: PLC0415 Numba takes long to import
+    from isogloss.kernels.cpu import frame_scores, packing  # noqa: PLC0415 Numba takes long to import
 
-    found = frame_scores.frame_scores(x, n, y, m, **_wanted(TRANSPORT, "none"), among=among)
-    return _by_measure(found, n, m, TRANSPORT, "none")
+    wanted = {"maxima": False, "with_dtw": False, "per_cell": False, "with_transport": True}
+    found = frame_scores.frame_scores(x, n, y, m, **wanted, form=packing.FLOATS, among=among)
+    return dict(zip(TRANSPORT, found[3:], strict=True))
 
 
 def chosen_transport(
@@ -154,7 +155,7 @@ def _computed(
     from isogloss.kernels.cpu import frame_scores, packing  # noqa: PLC0415 Numba takes long to import
 
     form = packing.BYTES if implementation == "numba_int8" else packing.FLOATS
-    return frame_scores.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form)
+    return frame_scores.frame_scores(np.asarray(x), n, np.asarray(y), m, **wanted, form=form, among=None)
 
 
 @functools.partial(jax.jit, static_argnames=("form", "maxima", "with_dtw", "per_cell", "with_transport"))

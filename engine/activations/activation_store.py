@@ -1,10 +1,10 @@
 """Activation store: all encoder states of all utterances of a language, STORE/<language>.zarr.
 
-One shard holds all states of one utterance and is one object, which appears complete: an utterance is
-stored if its object exists. Everything else in the group depends only on the listing and is written when the
-group is made, or when the corpus has changed, see `store_growth`. An unusable utterance has no shard but a
-note in <language>.zarr/failed/, so that an analysis can distinguish a broken recording from one not yet
-extracted.
+One shard holds all states of one utterance and is one object, which appears complete: an utterance is stored
+if its object exists, and that of its neurons in a store that has them. Everything else in the group depends
+only on the listing and is written when the group is made, or when the corpus has changed, see
+`store_growth`. An unusable utterance has no shard but a note in <language>.zarr/failed/, so that an analysis
+can distinguish a broken recording from one not yet extracted.
 
 Rows of a store that has grown are in another order than the corpus, and may be of recordings that the corpus
 no longer has. A LanguageStore hides that: its utterances are those of the corpus, in the corpus's order, so
@@ -21,7 +21,7 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Bool, Float, Int, Int32
 
-from isogloss.engine.activations import state_origin
+from isogloss.engine.activations import state_origin, stored_neurons
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import objects, zarr_group
 from isogloss.engine.runtime.json_values import Json
@@ -165,7 +165,25 @@ class LanguageStore:
 
     def stored_rows(self) -> list[int]:
         """Rows of the array whose shards exist, also of recordings that the corpus no longer has."""
-        return sorted(row for (row,) in self.group.chunks_present("states", 1))
+        return sorted(row for (row,) in set.intersection(*map(self.rows_present, self.arrays)))
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the large arrays: states, and neurons if the store has them."""
+        return ("states", stored_neurons.NAME) if stored_neurons.NAME in self.group.arrays else ("states",)
+
+    @property
+    def neurons_shape(self) -> tuple[int, ...]:
+        """Rows, blocks, statistics and neurons of the array of neurons; none if the store has none."""
+        return tuple(self.group.arrays[stored_neurons.NAME]["shape"]) if len(self.arrays) > 1 else ()
+
+    def rows_present(self, array: str) -> set[tuple[int, ...]]:
+        """Indices of the rows of a large array that have a file."""
+        return self.group.chunks_present(array, 1)
+
+    def files_of_row(self, row: int) -> list[Place]:
+        """Objects of a row of the large arrays."""
+        return [self.group.chunk(array, (row, 0, 0, 0)) for array in self.arrays]
 
     def shard(self, utterance: int) -> Place:
         """Object that holds an utterance's states; it may not exist."""
@@ -177,18 +195,37 @@ class LanguageStore:
 
     def write(self, utterance: int, states: Float[np.ndarray, "S N D"]) -> ts.WriteFutures:
         """Future of writing an utterance's states, NaN beyond its frames; ready when they are on disk."""
-        if states.shape != self._array.shape[1:] or states.dtype != self.dtype:
-            wanted = f"{self._array.shape[1:]} {self.dtype}"
-            raise Refusal(f"{self.path}: an utterance is {wanted}, got {states.shape} {states.dtype}")
-        objects.empty_draft(self.shard(utterance))
-        # The caller never changes `states` again, so TensorStore need not copy it (34 states: 260 MB).
-        return self._array[self.rows[utterance]].write(states, can_reference_source_data_indefinitely=True)
+        return self._write(self._array, self.shard(utterance), utterance, states)
+
+    def write_neurons(self, utterance: int, neurons: Float[np.ndarray, "L K F"]) -> ts.WriteFutures:
+        """Future of writing an utterance's neurons, in a store that has them."""
+        file = self.group.chunk(stored_neurons.NAME, (int(self.rows[utterance]), 0, 0, 0))
+        return self._write(self._neurons, file, utterance, neurons)
+
+    def _write(
+        self, array: ts.TensorStore, file: Place, utterance: int, values: Float[np.ndarray, "..."]
+    ) -> ts.WriteFutures:
+        if values.shape != array.shape[1:] or values.dtype != self.dtype:
+            wanted = f"{array.shape[1:]} {self.dtype}"
+            raise Refusal(f"{self.path}: an utterance is {wanted}, got {values.shape} {values.dtype}")
+        objects.empty_draft(file)
+        # The caller never changes the values again, so TensorStore need not copy them (34 states: 260 MB).
+        return array[self.rows[utterance]].write(values, can_reference_source_data_indefinitely=True)
 
     def read(self, state: str, utterances: Iterable[int]) -> list[Float[np.ndarray, "_ D"]]:
         """One state of some utterances, each with its own number of frames, in the stored dtype."""
         # All reads are started before the first is waited for.
         s = self.states.index(state)
         reads = [self._array[self.rows[u], s, : int(self.frames[u])].read() for u in utterances]
+        return [objects.result(read, self.path) for read in reads]
+
+    @functools.cached_property
+    def _neurons(self) -> ts.TensorStore:
+        return self.group.open_array(stored_neurons.NAME)
+
+    def read_neurons(self, utterances: Iterable[int]) -> list[Float[np.ndarray, "L K F"]]:
+        """Neurons of some utterances by block and statistic, in the stored dtype."""
+        reads = [self._neurons[self.rows[u]].read() for u in utterances]
         return [objects.result(read, self.path) for read in reads]
 
     @property
@@ -284,6 +321,7 @@ def create(
     axis: TimeAxis,
     features: int,
     identity: Identity,
+    neurons: stored_neurons.Sizes | None = None,
 ) -> LanguageStore:
     """Store of a language, made without activations; an existing store is left unchanged.
 
@@ -296,6 +334,7 @@ def create(
       axis: frames and window of the encoder.
       features: width of a state.
       identity: model, corpus and settings, for the attributes.
+      neurons: blocks, and neurons of a block; None stores none.
     """
     path = root / f"{listing.language}.zarr"
     dtype = str(identity.settings["dtype"])
@@ -310,7 +349,11 @@ def create(
         attributes={"long_name": "encoder state", "frame_seconds": axis.frame_seconds, "units": "1"},
     )
     labels = coordinates(columns(listing, samples, frames, axis), states, axis)
-    zarr_group.create(path, identity.attributes(), labels, [array])
+    arrays = [array]
+    if neurons:
+        labels += stored_neurons.coordinates(neurons[0])
+        arrays.append(stored_neurons.array(shape[0], neurons, dtype))
+    zarr_group.create(path, identity.attributes(), labels, arrays)
     return LanguageStore(group=zarr_group.open_group(path))
 
 

@@ -29,6 +29,7 @@ class EncoderFamily:
         step.
       compile_seconds: function of sizes that compiles the program of `load` and returns the time it took.
       load: function that puts front end and encoder on every device, see `encoder_program.load`.
+      neuron_sizes: function of sizes: blocks, and neurons of a block; None if `load` gives no neurons.
     """
 
     open: Callable[[str, str | None], Checkpoint | None]
@@ -39,6 +40,7 @@ class EncoderFamily:
     rows_per_device: Callable[[str, Dimensions, int | None, str], int]
     compile_seconds: Callable[..., float]
     load: Callable[..., DataParallel]
+    neuron_sizes: Callable[[Dimensions], tuple[int, int]] | None = None
 
 
 def _whisper_states(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ FAMILIES = (
         rows_per_device=encoder_program.rows_per_device,
         compile_seconds=encoder_program.compile_seconds,
         load=encoder_program.load,
+        neuron_sizes=encoder_program.neuron_sizes,
     ),
 )
 """All families; Whisper, with the encoders that audio language models made of its own, is the last."""

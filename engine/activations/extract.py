@@ -88,7 +88,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
     changes = _changes(config, surveys)
     rows = [row for found in surveys for row in zip(found.present, found.frames, strict=True)]
     todo = [frames for present, frames in config.share.of(rows) if frames and not present]
-    cost = {"utterances": len(todo), "files": len(todo), "bytes": settings.shard_bytes(todo)}
+    cost = {"utterances": len(todo), "files": settings.files * len(todo), "bytes": settings.shard_bytes(todo)}
     disk_space.require(
         config.store, cost["bytes"], f"{len(todo):,} utterances", "name another --store, or fewer --states"
     )
@@ -135,6 +135,7 @@ def _settings(config: ExtractConfig) -> ExtractionSettings:
         or family.rows_per_device(platform, sizes, devices.memory(), precision.attention),
         recordings=config.recordings,
         long=config.long,
+        neurons=config.neurons,
     )
 
 
@@ -222,6 +223,7 @@ def _store(config: ExtractConfig, found: inventory.Survey, settings: ExtractionS
             states=settings.states,
             axis=settings.axis,
             features=settings.features,
+            neurons=settings.neuron_sizes,
             identity=found.identity,
         )
         activation_store.check_identity(store, found.identity)  # another process may have made it meanwhile
@@ -248,6 +250,7 @@ def _estimate(settings: ExtractionSettings, frames: Sequence[int]) -> dict[str, 
             settings.dtype,
             settings.precision,
             rows_per_device=settings.rows_per_device,
+            **settings.load_options,
         )
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
     # Every utterance costs the same: the encoder always computes the whole window.
@@ -268,6 +271,7 @@ def _encode(settings: ExtractionSettings, outcome: Outcome) -> None:
         settings.dtype,
         settings.precision,
         rows_per_device=settings.rows_per_device,
+        **settings.load_options,
     )
     _LOG.info(
         "%s on %d %s device(s), %d row(s) each, products in %s, %s attention",

@@ -50,6 +50,11 @@ class ExtractConfig(EncoderJobConfig):
         "Encoder states to store: all, or some of 0,1,...,final.", (), all_if_empty=True
     )
     dtype: Literal["float16", "float32"] = option("Number format on disk.", "float16")
+    neurons: bool = option(
+        "Also store how the neurons of each block's perceptron answer, over the frames of an utterance, for "
+        "the neurons job.",
+        False,
+    )
     redo_changed: bool = option(
         "Make states again whose recordings have changed since; without it they are named and refused.", False
     )

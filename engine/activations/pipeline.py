@@ -9,7 +9,7 @@ the run, because every later write would also fail.
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorstore as ts
@@ -73,7 +73,8 @@ class Pipeline:
         """Nothing starts yet.
 
         Args:
-          encode: function of (waveforms, frames) that returns (stored, peak), see `encoder_program.program`.
+          encode: function of (waveforms, frames) that returns (stored, peak), and those of neurons if the
+            store has some, see `encoder_program.program`.
           samples: length of the window; longer recordings are cut, shorter ones padded with silence.
           states: names of the states, for messages.
           largest: largest magnitude in the stored dtype.
@@ -84,7 +85,7 @@ class Pipeline:
         """
         self._encode, self._samples, self._states, self._largest = encode, samples, states, largest
         self._limits, self._stored, self._done, self._failed = limits, stored, done, failed
-        self._writing: collections.deque[tuple[PendingUtterance, ts.WriteFutures]] = collections.deque()
+        self._writing: collections.deque[tuple[PendingUtterance, list[ts.WriteFutures]]] = collections.deque()
 
     def run(self, units: Iterable[PendingUtterance]) -> None:
         """Write or report every utterance; WriteError if the store can't be written."""
@@ -130,28 +131,52 @@ class Pipeline:
 
     def _write(self, batch: list[PendingUtterance], output: tuple) -> None:
         rows = self._encode.rows(output, len(batch))
-        for unit, (stored, peak) in zip(batch, rows, strict=True):
-            # `not <=` also finds NaN; beyond the largest float16, storing would silently give infinity.
-            bad = [s for s, p in zip(self._states, peak, strict=True) if not p <= self._largest]
-            if bad:
-                worst = f"{peak.max():.4g}"
-                rule = f"states must be finite and at most {self._largest:.4g} in magnitude"
-                remedy = "Remedy: --dtype=float32; if that fails too, check the recording and the checkpoint"
-                self._failed(unit, f"{unit.name}: {rule}, got {worst} in state {', '.join(bad)}. {remedy}")
+        for unit, (stored, peak, *of_neurons) in zip(batch, rows, strict=True):
+            if reason := self._unusable(peak, *of_neurons[1:]):
+                self._failed(unit, f"{unit.name}: {reason}")
                 continue
             while len(self._writing) >= self._limits.rows_writing:
                 self._finish_oldest()
-            writing = unit.store.write(unit.row, stored)
-            writing.add_done_callback(self._count)
+            writing = [unit.store.write_neurons(unit.row, neurons) for neurons in of_neurons[:1]]
+            writing.append(unit.store.write(unit.row, stored))
+            self._count(writing)
             self._writing.append((unit, writing))
-        while self._writing and self._writing[0][1].done():
+        while self._writing and all(future.done() for future in self._writing[0][1]):
             self._finish_oldest()
 
-    def _count(self, write: ts.Future) -> None:
-        if write.exception() is None:
-            self._stored()
+    def _unusable(
+        self, peak: Float[np.ndarray, " S"], of_neurons: Float[np.ndarray, " L"] | None = None
+    ) -> str:
+        """Why an utterance can't be stored, by the peaks of its states and neurons; "" if it can."""
+        named = dict(zip((f"state {state}" for state in self._states), peak, strict=True))
+        if of_neurons is not None:
+            named |= {f"neurons of block {block + 1}": value for block, value in enumerate(of_neurons)}
+        # `not <=` also finds NaN; beyond the largest float16, storing would silently give infinity.
+        bad = {name: value for name, value in named.items() if not value <= self._largest}
+        if not bad:
+            return ""
+        rule = f"states must be finite and at most {self._largest:.4g} in magnitude"
+        remedy = "Remedy: --dtype=float32; if that fails too, check the recording and the checkpoint"
+        where = ", ".join(bad).replace(", state ", ", ")
+        return f"{rule}, got {np.max([*bad.values()]):.4g} in {where}. {remedy}"
+
+    def _count(self, writing: Sequence[ts.WriteFutures]) -> None:
+        """Tell when the last of an utterance's writes has ended well."""
+        waiting = [False] * (len(writing) - 1)
+
+        def ended(write: ts.Future) -> None:
+            if write.exception() is not None:
+                return
+            try:
+                waiting.pop()  # whole, whichever thread does it
+            except IndexError:
+                self._stored()
+
+        for write in writing:
+            write.add_done_callback(ended)
 
     def _finish_oldest(self) -> None:
-        unit, future = self._writing.popleft()
-        objects.finish(future, unit.store.path, f"{unit.store.path}: {unit.name}")
+        unit, writing = self._writing.popleft()
+        for future in writing:
+            objects.finish(future, unit.store.path, f"{unit.store.path}: {unit.name}")
         self._done(unit)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Int
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import activation_store, stored_neurons
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.corpora import durations
 from isogloss.engine.corpora.listing import Listing
@@ -104,10 +104,13 @@ def grow(
         check_changed(store, found, redo_changed=redo_changed)
         if found.columns is None:
             return store
-        states = (len(found.columns["utterance"]), *store.shape[1:])
+        rows = len(found.columns["utterance"])
+        shapes = {name: (rows, *store.group.arrays[name]["shape"][1:]) for name in store.arrays}
         labels = activation_store.coordinates(found.columns, store.states, axis)
-        remove = [store.shard_of_row(row) for row in found.lost]
-        zarr_growth.relabel(path, identity.attributes(), labels, {"states": states}, remove)
+        if stored_neurons.NAME in shapes:
+            labels += stored_neurons.coordinates(shapes[stored_neurons.NAME][1])
+        remove = [file for row in found.lost for file in store.files_of_row(row)]
+        zarr_growth.relabel(path, identity.attributes(), labels, shapes, remove)
     return LanguageStore(group=zarr_group.open_group(path))
 
 

@@ -147,18 +147,20 @@ def _of_store(root: Place, labels: dict[str, str]) -> list[StoredFile]:
         raise Refusal(f"{root}: no language is extracted there; name another --store")
     files = []
     for language, store in stores.items():
-        layout = checksums.layout(store.group, "states")
         names, frames = _labels(store.group, ("utterance", "frames"), labels) or (None, None)
-        for (row,) in sorted(store.group.chunks_present("states", 1)):
-            known = names is not None and row < len(names)
-            files.append(
-                StoredFile(
-                    name=f"{language} {names[row] if known and names is not None else f'row {row}'}",
-                    place=store.shard_of_row(row),
-                    layout=layout,
-                    frames=int(frames[row]) if known and frames is not None else None,
+        for array in store.arrays:
+            layout, what = checksums.layout(store.group, array), "" if array == "states" else f" {array}"
+            for (row,) in sorted(store.rows_present(array)):
+                known = names is not None and row < len(names)
+                utterance = names[row] if known and names is not None else f"row {row}"
+                files.append(
+                    StoredFile(
+                        name=f"{language} {utterance}{what}",
+                        place=store.group.chunk(array, (row, 0, 0, 0)),
+                        layout=layout,
+                        frames=int(frames[row]) if known and frames is not None else None,
+                    )
                 )
-            )
     return files
 
 

@@ -66,11 +66,13 @@ def _duration(given: Given) -> Scores:
 
 
 def _reranked(given: Given) -> Scores:
-    return shortlist.reranked(*(given.arrays[name] for name in _OF_RERANK), given.best)
+    scores, costs = (given.arrays[name] for name in _OF_RERANK)
+    return shortlist.reranked(scores, costs, given.best)
 
 
 def _reranked_back(given: Given) -> Scores:
-    return shortlist.reranked(*(given.arrays[name].T for name in _OF_RERANK), given.best).T
+    scores, costs = (given.arrays[name].T for name in _OF_RERANK)
+    return shortlist.reranked(scores, costs, given.best).T
 
 
 _ALL = (

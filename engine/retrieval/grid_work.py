@@ -136,12 +136,12 @@ def _started(
             held = {key: future for key, future in held.items() if key in visit.kept}
             held |= {key: reader.submit(place, key) for key in visit.arriving}
             try:
-                sides = [held[visit.unit[0], code].result() for code in visit.codes]
+                x, y = (held[visit.unit[0], code].result() for code in visit.codes)
             except DamagedError as error:
                 yield visit.unit, error
                 continue
-            started = scores.start(*sides, _among(plan, members, visit.codes))
-            del sides  # or languages that nobody needs stay until the next ones are there
+            started = scores.start(x, y, _among(plan, members, visit.codes))
+            del x, y  # or languages that nobody needs stay until the next ones are there
             yield visit.unit, started
 
 

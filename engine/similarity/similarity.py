@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.similarity import pair_units, representations
+from isogloss.engine.similarity import outputs, pair_units, representations
 from isogloss.engine.similarity.pair_units import PairJob, PairSummary, PairUnits, Pooled, Unit
 from isogloss.engine.similarity.representations import Similarity
 from isogloss.engine.similarity.similarity_config import SimilarityConfig
@@ -92,9 +91,7 @@ def _pair(work: PairUnits, a: str, b: str, pooled: Pooled) -> list[tuple[int, Si
 
 def _write(config: SimilarityConfig, rows: pa.Table) -> dict[str, Json]:
     whole = with_q(rows, config.fdr)
-    path = config.out / "similarity"
-    for kind, writer in (("parquet", table_files.write_parquet), ("csv", table_files.write_csv)):
-        atomic_write.write_whole(path.with_suffix(f".{kind}"), lambda file, w=writer: w(whole, file))
+    outputs.write(whole, config.out / "similarity")
     return {"rows": whole.num_rows}
 
 

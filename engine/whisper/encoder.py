@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.whisper import neurons
 from isogloss.engine.whisper.attention import attention
 
 Block = TypeVar("Block", bound=nnx.Module)
@@ -84,7 +85,14 @@ class FeedForward(nnx.Module):
 
     def feed_forward(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
         """The residual stream with the perceptron's output added, float32."""
-        hidden = gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
+        return self.added(x, self.hidden(x))
+
+    def hidden(self, x: Float[Array, "B N D"]) -> Float[Array, "B N F"]:
+        """Activations of the perceptron's neurons."""
+        return gelu(self.mlp_in(self.mlp_norm(x).astype(self.dtype)))
+
+    def added(self, x: Float[Array, "B N D"], hidden: Float[Array, "B N F"]) -> Float[Array, "B N D"]:
+        """The residual stream with what the neurons put out added, float32."""
         return x + self.mlp_out(hidden).astype(jnp.float32)
 
 
@@ -114,8 +122,19 @@ class EncoderBlock(FeedForward):
 
     def __call__(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
         """The residual stream after this block, float32."""
-        mixed = self.attention(self.attention_norm(x).astype(self.dtype))
-        return self.feed_forward(x + mixed.astype(jnp.float32))
+        return self.feed_forward(self.attended(x))
+
+    def attended(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+        """The residual stream between this block's attention and its perceptron, float32."""
+        return x + self.attention(self.attention_norm(x).astype(self.dtype)).astype(jnp.float32)
+
+    def with_neurons(
+        self, x: Float[Array, "B N D"], used: Bool[Array, "B N"]
+    ) -> tuple[Float[Array, "B N D"], Float[Array, "B K F"]]:
+        """The residual stream after this block, and statistics of its neurons over the frames in use."""
+        x = self.attended(x)
+        hidden = self.hidden(x)
+        return self.added(x, hidden), neurons.statistics(hidden, used)
 
 
 class Encoder(nnx.Module):
@@ -137,9 +156,7 @@ class Encoder(nnx.Module):
         Args:
           mel: log-mel of a whole window, T = 2 * positions frames of 10 ms.
         """
-        x = gelu(self.conv1(mel.astype(self.dtype)))
-        # From here on the stream is float32: in bfloat16, 32 blocks of additions would lose the small ones.
-        x = gelu(self.conv2(x)).astype(jnp.float32) + self.positions[None]
+        x = self._stem(mel)
 
         @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))
         def scanned(x: Array, block: EncoderBlock) -> tuple[Array, Array]:
@@ -148,3 +165,23 @@ class Encoder(nnx.Module):
 
         last, after_block = scanned(x, self.blocks)
         return jnp.concatenate([x[None], after_block, self.norm(last)[None]])
+
+    def with_neurons(
+        self, mel: Float[Array, "B T mels"], used: Bool[Array, "B N"]
+    ) -> tuple[Float[Array, "S B N D"], Float[Array, "L B K F"]]:
+        """All states, and `neurons.STATISTICS` of each block's neurons over the frames in use, float32."""
+        x = self._stem(mel)
+
+        @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))
+        def scanned(x: Array, block: EncoderBlock) -> tuple[Array, tuple[Array, Array]]:
+            x, statistics = block.with_neurons(x, used)
+            return x, (x, statistics)
+
+        last, (after_block, statistics) = scanned(x, self.blocks)
+        return jnp.concatenate([x[None], after_block, self.norm(last)[None]]), statistics
+
+    def _stem(self, mel: Float[Array, "B T mels"]) -> Float[Array, "B N D"]:
+        """State 0: what enters the first block."""
+        x = gelu(self.conv1(mel.astype(self.dtype)))
+        # From here on the stream is float32: in bfloat16, 32 blocks of additions would lose the small ones.
+        return gelu(self.conv2(x)).astype(jnp.float32) + self.positions[None]

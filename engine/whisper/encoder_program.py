@@ -91,8 +91,23 @@ def time_axis(dimensions: Dimensions) -> TimeAxis:
     return TimeAxis(samples_per_frame=SAMPLES_PER_FRAME, window_frames=dimensions.positions)
 
 
-def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], dtype: str) -> Program:
+def neuron_sizes(dimensions: Dimensions) -> tuple[int, int]:
+    """Blocks, and neurons of a block."""
+    return dimensions.encoder_layers, dimensions.ffn
+
+
+def program(
+    dimensions: Dimensions,
+    graph: nnx.GraphDef,
+    states: Sequence[str],
+    dtype: str,
+    *,
+    with_neurons: bool = False,
+) -> Program:
     """Program of (parameters, waveform, frames) that returns the chosen states and their peaks.
+
+    With neurons, it also returns (utterance, block, `neurons.STATISTICS`, neuron) of the same pass, and their
+    peaks by block.
 
     States are in `dtype`, NaN beyond each row's frames. A peak is the largest magnitude of a state in the
     frames in use, NaN if any value there isn't finite.
@@ -102,9 +117,15 @@ def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], 
 
     def run(
         weights: nnx.State, waveform: Float[Array, "B samples"], frames: Int[Array, " B"]
-    ) -> tuple[Float[Array, "B S N D"], Float[Array, "B S"]]:
+    ) -> tuple[Array, ...]:
         mel = log_mel.log_mel(waveform, dimensions.mels)
-        every = nnx.merge(graph, weights)(mel)
+        model, more = nnx.merge(graph, weights), ()
+        if with_neurons:
+            own = jnp.arange(dimensions.positions)[None, :] < frames[:, None]
+            every, statistics = model.with_neurons(mel, own)
+            more = _stored_neurons(statistics, dtype)
+        else:
+            every = model(mel)
         # No gather where all states are wanted: it would copy them.
         wanted = every if len(chosen) == len(names) else every[chosen]
         used = (jnp.arange(dimensions.positions)[None, :] < frames[:, None])[None, :, :, None]
@@ -113,9 +134,18 @@ def program(dimensions: Dimensions, graph: nnx.GraphDef, states: Sequence[str], 
         peak = jnp.where(sound, largest, jnp.nan)
         # NaN, not 0, beyond the frames: a reader who forgets the lengths then notices.
         stored = jnp.where(used, wanted, jnp.nan).astype(dtype)
-        return stored.transpose(1, 0, 2, 3), peak.T
+        return stored.transpose(1, 0, 2, 3), peak.T, *more
 
     return run
+
+
+def _stored_neurons(
+    statistics: Float[Array, "L B K F"], dtype: str
+) -> tuple[Float[Array, "B L K F"], Float[Array, "B L"]]:
+    """Neurons as they are stored, and the largest magnitude of each block, NaN if one isn't finite."""
+    sound = jnp.isfinite(statistics).all(axis=(2, 3))
+    peak = jnp.where(sound, jnp.abs(statistics).max(axis=(2, 3)), jnp.nan)
+    return statistics.astype(dtype).transpose(1, 0, 2, 3), peak.T
 
 
 def load(
@@ -126,30 +156,37 @@ def load(
     *,
     rows_per_device: int,
     devices: int | None = None,
+    with_neurons: bool = False,
 ) -> DataParallel:
     """The encoder on every device, to be called with (waveforms, frames)."""
-    run, shapes, cast = _program(checkpoint.dimensions, states, dtype, precision)
+    run, shapes, cast = _program(checkpoint.dimensions, states, dtype, precision, with_neurons)
     weights = cast(parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers))
     return DataParallel(run, Replicas(weights, devices), rows_per_device=rows_per_device)
 
 
 def _program(
-    dimensions: Dimensions, states: Sequence[str], dtype: str, precision: Precision
+    dimensions: Dimensions, states: Sequence[str], dtype: str, precision: Precision, with_neurons: bool
 ) -> tuple[Program, nnx.State, Callable[[nnx.State], nnx.State]]:
     """The program, shapes of its parameters as they are read, and their cast to the compute dtype."""
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build(dimensions, dtype=compute, form=precision.attention)
-    run = program(dimensions, graph, states, dtype)
+    run = program(dimensions, graph, states, dtype, with_neurons=with_neurons)
     if compute == jnp.float32:
         run = jax.default_matmul_precision("highest")(run)  # accelerators would round the factors
     return run, shapes, functools.partial(parameters.cast, dtype=compute)
 
 
 def compile_seconds(
-    dimensions: Dimensions, states: Sequence[str], dtype: str, precision: Precision, *, rows_per_device: int
+    dimensions: Dimensions,
+    states: Sequence[str],
+    dtype: str,
+    precision: Precision,
+    *,
+    rows_per_device: int,
+    with_neurons: bool = False,
 ) -> float:
     """Seconds that the program of `load` takes to compile here: it is compiled, without weights."""
-    run, shapes, cast = _program(dimensions, states, dtype, precision)
+    run, shapes, cast = _program(dimensions, states, dtype, precision, with_neurons)
     waves = jax.ShapeDtypeStruct((rows_per_device, time_axis(dimensions).window_samples), jnp.float32)
     frames = jax.ShapeDtypeStruct((rows_per_device,), jnp.int32)
     return seconds_to_compile(run, jax.eval_shape(cast, shapes), waves, frames)

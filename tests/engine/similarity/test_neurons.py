@@ -1,0 +1,97 @@
+"""The neurons job: table, shares, resume, refusals, damaged files."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from isogloss.engine.activations import extract
+from isogloss.engine.similarity import neuron_alignment, neurons
+from isogloss.engine.similarity.neurons_config import NeuronsConfig
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, speech, model_folder):
+    root = tmp_path_factory.mktemp("neurons") / "store"
+    config = extract.ExtractConfig(
+        corpus=f"manifest:{speech}", model=str(model_folder), store=root, states=("final",), neurons=True
+    )
+    assert extract.run(config).complete
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(store, tmp_path_factory):
+    config = NeuronsConfig(store=store, out=tmp_path_factory.mktemp("made") / "out")
+    return config, neurons.run(config)
+
+
+def test_rows_equal_what_xarray_reads(made, store):
+    config, summary = made
+    table = pd.read_parquet(config.out / "neurons.parquet")
+    opened = {code: xr.open_zarr(store / f"{code}.zarr").load() for code in ("aa", "bb", "cc")}
+    blocks = opened["aa"].block.values.tolist()
+    assert blocks == [str(k + 1) for k in range(len(blocks))]
+    assert summary.done == 3
+    assert summary.rows == len(table) == 3 * 4 * 2 * (len(blocks) + 1)
+    common = [f"s{i}" for i in range(7) if i != 4]
+    for removed in (False, True):
+        for statistic in ("rate", "maximum"):
+            expected = []
+            for block in blocks:
+                sides = []
+                for code in ("aa", "cc"):
+                    of = opened[code].neurons.sel(block=block, statistic=statistic).astype(np.float64)
+                    of = of - of.mean("utterance") if removed else of
+                    sides.append(of.values[[opened[code].sentence.values.tolist().index(s) for s in common]])
+                expected.append(neuron_alignment.alignment(*sides))
+            rows = table[
+                (table.language_a == "aa")
+                & (table.language_b == "cc")
+                & (table.statistic == statistic)
+                & (table.language_mean == ("removed" if removed else "kept"))
+            ].set_index("block")
+            found = rows[list(neuron_alignment.Alignment._fields)]
+            np.testing.assert_allclose(found.loc[blocks], expected)
+            np.testing.assert_allclose(found.loc["mean"], np.mean(expected, axis=0))
+            assert set(rows.n) == {6}
+    assert set(table[table["index"] != ""].statistic + table[table["index"] != ""]["index"]) == {
+        "rateNASCA",
+        "magnitudeNAVCA",
+    }
+
+
+def test_shares_and_resume_give_the_same_table(made, store, tmp_path):
+    config = NeuronsConfig(store=store, out=tmp_path / "out")
+    first = neurons.run(dataclasses.replace(config, num_shards=2, shard_index=1))
+    assert (first.done, first.waiting, first.table) == (2, 1, None)
+    dry = neurons.run(dataclasses.replace(config, dry_run=True))
+    assert (dry.plan["pairs"], dry.skipped) == (1, 2)
+    last = neurons.run(config)
+    assert (last.done, last.skipped) == (1, 2)
+    for name in ("neurons.parquet", "neurons.csv"):
+        assert (config.out / name).read_bytes() == (made[0].out / name).read_bytes()
+    assert neurons.run(config).done == 0
+    assert neurons.run(dataclasses.replace(config, weights="depth")).done == 3
+
+
+def test_a_damaged_file_is_named_and_the_rest_goes_on(store, tmp_path):
+    file = store / "cc.zarr" / "neurons" / "c.1.0.0.0"
+    whole = file.read_bytes()
+    try:
+        file.write_bytes(whole[:10] + bytes([whole[10] ^ 255]) + whole[11:])
+        summary = neurons.run(NeuronsConfig(store=store, out=tmp_path / "out"))
+        assert (summary.done, summary.complete) == (1, False)
+        assert set(summary.failed) == {"aa-cc", "bb-cc"}
+    finally:
+        file.write_bytes(whole)
+    again = neurons.run(NeuronsConfig(store=store, out=tmp_path / "out"))
+    assert (again.done, again.complete) == (2, True)
+
+
+def test_a_store_without_neurons_is_refused(spoken, tmp_path):
+    with pytest.raises(ValueError, match=r"has no neurons of aa; extract .* --neurons"):
+        neurons.run(NeuronsConfig(store=spoken / "store", out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
