@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from isogloss.engine.retrieval import grid, grid_store, metrics, pair_metrics, report, shortlist
+from isogloss.engine.retrieval import grid, grid_plan, grid_store, metrics, pair_metrics, report, shortlist
 from isogloss.engine.runtime.refusal import Refusal
 
 BEST = 2
@@ -103,11 +103,16 @@ def test_a_grid_of_other_shortlists_is_not_continued(made):
     assert grid.run(made["few"]).skipped == 1
 
 
-def test_the_plan_knows_what_is_left(made):
-    config = dataclasses.replace(made["few"], grid=made["few"].grid.with_name("planned.zarr"), dry_run=True)
-    plan = grid.run(config).plan
-    assert plan["files"] == 3
-    assert plan["estimated_seconds"] > 0
+def test_the_plan_counts_the_lists_of_both_directions(made, monkeypatch):
+    """Transport takes 10 times as long as SeqSim, of at most 2 + 2 of 7 candidates."""
+    monkeypatch.setattr(grid_plan, "_speed", lambda _, names, *__: (10.0 if "transport" in names else 1.0, 0))
+    plans = {}
+    for name in made:
+        planned = made[name].grid.with_name(f"planned-{name}.zarr")
+        plans[name] = grid.run(dataclasses.replace(made[name], grid=planned, dry_run=True)).plan
+        assert plans[name]["files"] == 3
+    seconds = [plans[name]["estimated_seconds"] for name in ("few", "whole")]
+    assert seconds[0] / seconds[1] == pytest.approx((1 + 10 * 4 / 7) / 10, rel=1e-3)
 
 
 @pytest.mark.parametrize("measures", [("seqsim",), ("transport",), ("transport", "dtw")])
