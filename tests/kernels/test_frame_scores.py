@@ -188,6 +188,7 @@ class TestTransportOfChosenPairs:
         for name, matrix in self.expected("numba").items():
             np.testing.assert_array_equal(found[name], matrix)
 
+    @pytest.mark.deep  # compiles two programs
     def test_on_devices(self):
         x, n, y, m = self.given
         left, right = (

@@ -65,7 +65,9 @@ class TestTransport:
         same = 2 * np.eye(5, dtype=np.float32) - 1  # a sharp plan is the assignment
         assert transport(same) == pytest.approx([cheapest(1 - same), 0], abs=1e-6)
 
-    @pytest.mark.parametrize(("n", "m"), [(1500, 1500), (1, 1500), (700, 3)])
+    @pytest.mark.parametrize(
+        ("n", "m"), [pytest.param(1500, 1500, marks=pytest.mark.deep), (1, 1500), (700, 3)]
+    )
     def test_nothing_leaves_the_range_of_float32(self, transport, n, m):
         """Costs of 0 and 2 alone, whose kernel is 1 or 4e-18, in blocks that cheap cells can't fill."""
         c = np.full((n, m), -1, np.float32)
