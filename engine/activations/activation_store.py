@@ -165,21 +165,14 @@ class LanguageStore:
 
     def stored_rows(self) -> list[int]:
         """Rows of the array whose shards exist, also of recordings that the corpus no longer has."""
-        return sorted(row for (row,) in set.intersection(*map(self.rows_present, self.arrays)))
+        return sorted(
+            row for (row,) in set.intersection(*(self.group.chunks_present(name, 1) for name in self.arrays))
+        )
 
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the large arrays: states, and neurons if the store has them."""
         return ("states", stored_neurons.NAME) if stored_neurons.NAME in self.group.arrays else ("states",)
-
-    @property
-    def neurons_shape(self) -> tuple[int, ...]:
-        """Rows, blocks, statistics and neurons of the array of neurons; none if the store has none."""
-        return tuple(self.group.arrays[stored_neurons.NAME]["shape"]) if len(self.arrays) > 1 else ()
-
-    def rows_present(self, array: str) -> set[tuple[int, ...]]:
-        """Indices of the rows of a large array that have a file."""
-        return self.group.chunks_present(array, 1)
 
     def files_of_row(self, row: int) -> list[Place]:
         """Objects of a row of the large arrays."""
@@ -187,11 +180,7 @@ class LanguageStore:
 
     def shard(self, utterance: int) -> Place:
         """Object that holds an utterance's states; it may not exist."""
-        return self.shard_of_row(int(self.rows[utterance]))
-
-    def shard_of_row(self, row: int) -> Place:
-        """Object of a row of the array."""
-        return self.group.chunk("states", (row, 0, 0, 0))
+        return self.files_of_row(int(self.rows[utterance]))[0]
 
     def write(self, utterance: int, states: Float[np.ndarray, "S N D"]) -> ts.WriteFutures:
         """Future of writing an utterance's states, NaN beyond its frames; ready when they are on disk."""
@@ -225,8 +214,7 @@ class LanguageStore:
 
     def read_neurons(self, utterances: Iterable[int]) -> list[Float[np.ndarray, "L K F"]]:
         """Neurons of some utterances by block and statistic, in the stored dtype."""
-        reads = [self._neurons[self.rows[u]].read() for u in utterances]
-        return [objects.result(read, self.path) for read in reads]
+        return [objects.result(self._neurons[self.rows[u]].read(), self.path) for u in utterances]
 
     @property
     def _notes(self) -> Place:

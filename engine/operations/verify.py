@@ -150,7 +150,7 @@ def _of_store(root: Place, labels: dict[str, str]) -> list[StoredFile]:
         names, frames = _labels(store.group, ("utterance", "frames"), labels) or (None, None)
         for array in store.arrays:
             layout, what = checksums.layout(store.group, array), "" if array == "states" else f" {array}"
-            for (row,) in sorted(store.rows_present(array)):
+            for (row,) in sorted(store.group.chunks_present(array, 1)):
                 known = names is not None and row < len(names)
                 utterance = names[row] if known and names is not None else f"row {row}"
                 files.append(

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.activations.language_states import GridLanguage, agreement, open_languages
+from isogloss.engine.activations.stored_neurons import NAME
 from isogloss.engine.runtime import atomic_write, json_values, sentences, version, written_once
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -145,7 +146,7 @@ def _open(config: NeuronsConfig) -> _Work:
     stores = activation_store.compared(config.store, config.languages, "neurons")
     found = open_languages(list(stores.values()))
     for code, member in found.items():
-        if not member.store.neurons_shape:
+        if NAME not in member.store.arrays:
             raise Refusal(
                 f"{member.store.path}: has no neurons of {code}; extract it to another --store with --neurons"
             )
@@ -160,8 +161,8 @@ def _open(config: NeuronsConfig) -> _Work:
 
 def _plan(work: _Work, pairs: Sequence[Pair]) -> dict[str, int | float]:
     counts = {code: len(member.rows) for code, member in work.members.items()}
-    _, blocks, statistics, neurons = next(iter(work.members.values())).store.neurons_shape
-    size, itemsize = blocks * statistics * neurons, next(iter(work.members.values())).store.dtype.itemsize
+    store = next(iter(work.members.values())).store
+    size, itemsize = math.prod(store.group.arrays[NAME]["shape"][1:]), store.dtype.itemsize
     read = sum(sum(counts[code] for code in pair) for pair in pairs)
     products = sum(counts[a] * counts[b] for a, b in pairs)
     return {
