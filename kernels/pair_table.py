@@ -8,6 +8,7 @@ its distances are written once, as it reads them: pairs side by side.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -58,22 +59,14 @@ def scores(
     of_pair = functools.partial(_pair, maxima=maxima, with_dtw=with_dtw, with_transport=with_transport)
     of_product = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 2)), in_axes=(0, None))
 
+    means, costs = (x.mean, y.mean), per_cell if with_dtw else None
+
     def of_few(few: Factor, block: Factor) -> tuple[tuple[Array, Array, Array, Array], Array]:
         zero = None if x.mean is None else jnp.zeros_like(x.mean)
         return of_product(operands.without_means(few, zero, y.mean), block)
 
-    def of_block(rows: Factor, block: Factor) -> tuple[Array, ...]:
-        block = operands.apart(lambda of_b: operands.without_means(of_b, y.mean, x.mean), block)
-        found, distances = jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
-        precision, recall, *transported = (p.reshape(size.scan, size.block) for p in found)
-        cost = jnp.full_like(precision, jnp.nan)
-        if with_dtw:
-            n, m = jnp.broadcast_arrays(rows.used.reshape(size.scan, 1), block.used[None, :])
-            cost = dtw.lanes_cost(_joined(distances), n, m, per_cell=per_cell)
-        return precision, recall, cost, transported[0], transported[1]
-
     def of_chunk(rows: Factor) -> tuple[Array, ...]:
-        return jax.lax.map(lambda block: of_block(rows, block), blocks)
+        return jax.lax.map(lambda b: _of_block(rows, b, means, of_few, size, costs), blocks)
 
     found = jax.lax.map(of_chunk, chunks)  # each (chunks, blocks, size.scan, size.block)
     possible = _possible(x)[:, None] & _possible(y)[None, :]
@@ -138,6 +131,26 @@ def sizes(users: int, rows: int, columns: int, scan_bytes: int | None) -> Sizes:
 
 
 _OfPair = tuple[Float32[Array, ""], Float32[Array, ""], Float32[Array, ""], Float32[Array, ""]]
+
+
+def _of_block(
+    rows: Factor,
+    block: Factor,
+    means: tuple[Array | None, Array | None],
+    of_few: Callable[[Factor, Factor], tuple[tuple[Array, Array, Array, Array], Array]],
+    size: Sizes,
+    per_cell: bool | None,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Scores of the utterances of a scan with those of a block; costs are NaN where `per_cell` is None."""
+    of_a, of_b = means
+    block = operands.apart(lambda own: operands.without_means(own, of_b, of_a), block)
+    found, distances = jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
+    precision, recall, transport, error = (p.reshape(size.scan, size.block) for p in found)
+    cost = jnp.full_like(precision, jnp.nan)
+    if per_cell is not None:
+        n, m = jnp.broadcast_arrays(rows.used.reshape(size.scan, 1), block.used[None, :])
+        cost = dtw.lanes_cost(_joined(distances), n, m, per_cell=per_cell)
+    return precision, recall, cost, transport, error
 
 
 def _pair(

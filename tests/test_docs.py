@@ -128,11 +128,8 @@ def test_links_lead_somewhere():
         ("report", "grid_contrasts.parquet", grid_differences.SCHEMA),
         ("report", "grid_means.parquet", grid_differences.MEAN_SCHEMA),
         ("similarity", "similarity.parquet", similarity.SCHEMA),
-<<<<<<< HEAD
         ("linear_maps", "linear_maps.parquet", linear_maps_tables.SCHEMA),
-=======
         ("neurons", "neurons.parquet", neurons.SCHEMA),
->>>>>>> 0ff0043 (extract --neurons stores how the neurons of every block answer; the job neurons compares them between languages: NASCA, NAVCA and R@1)
         ("transcribe", "transcripts.parquet", transcript_table.SCHEMA),
         ("transcribe", "summary.parquet", summary.SCHEMA),
         ("tune", "steps.parquet", tuned_model.STEPS),

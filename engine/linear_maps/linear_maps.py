@@ -42,7 +42,7 @@ class LinearMapsSummary(PairSummary):
 
     def sentence(self, config: LinearMapsConfig) -> str:
         """Place of the table, and its figures at the state where a map finds most."""
-        stored = self.stored(config)
+        stored = self.place(config)
         if self.chance is None:
             return stored
         by_map = next(iter(self.recall_at_1.values()))

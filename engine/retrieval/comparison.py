@@ -51,9 +51,7 @@ def compare(
       Refusal: unknown measure, no utterance, or arrays that can't be compared; the message names them.
     """
     measures = (measures,) if isinstance(measures, str) else measures
-    choose(measures)
-    _check("implementation", implementation, IMPLEMENTATIONS)
-    _check("dtw_normalise", dtw_normalise, DTW_NORMALISATIONS)
+    _check(measures, implementation, dtw_normalise)
     queries, candidates = _utterances(x, "x"), _utterances(y, "y")
     states = _common_states([*queries, *candidates])
     if implementation == "auto":
@@ -70,10 +68,16 @@ def compare(
     return xr.Dataset(variables, axes).isel({axis: 0 for axis in axes if not several[axis]}, drop=True)
 
 
-def _check(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a value that isn't among the choices."""
-    if value not in choices:
-        raise Refusal(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+def _check(measures: Sequence[str], implementation: str, dtw_normalise: str) -> None:
+    """Refuse names that aren't among the choices."""
+    choose(measures)
+    given = (
+        ("implementation", implementation, IMPLEMENTATIONS),
+        ("dtw_normalise", dtw_normalise, DTW_NORMALISATIONS),
+    )
+    for name, value, choices in given:
+        if value not in choices:
+            raise Refusal(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
 def _variable(

@@ -141,9 +141,8 @@ def labels(names: Sequence[str], index: Shaped[np.ndarray, " R"]) -> pa.Array:
 
 
 def write_table(table: pa.Table, out: pathlib.Path, name: str = "retrieval") -> None:
-    """Write NAME.parquet and NAME.csv: the same rows in the same order, NaN as "nan"."""
-    atomic_write.write_whole(out / f"{name}.parquet", lambda file: table_files.write_parquet(table, file))
-    atomic_write.write_whole(out / f"{name}.csv", lambda file: table_files.write_csv(table, file))
+    """Write NAME.parquet and NAME.csv."""
+    table_files.write_both(table, out / name)
 
 
 def write_in_pieces(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 from pyarrow import parquet
 
-from isogloss.engine.runtime import version
+from isogloss.engine.runtime import atomic_write, version
 from isogloss.engine.runtime.refusal import Refusal
 
 
@@ -89,3 +89,10 @@ def _write_text(schema: pa.Schema, tables: Iterable[pa.Table], path: pathlib.Pat
         # In pieces, because rows of Python objects take many times the memory of columns.
         for batch in itertools.chain.from_iterable(each.to_batches(max_chunksize=65536) for each in tables):
             writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def write_both(table: pa.Table, stem: pathlib.Path) -> None:
+    """Write STEM.parquet and STEM.csv, each whole: the same rows in the same order, NaN as "nan"."""
+    for kind, write in (("parquet", write_parquet), ("csv", write_csv)):
+        path = stem.with_name(f"{stem.name}.{kind}")
+        atomic_write.write_whole(path, lambda file, write=write: write(table, file))

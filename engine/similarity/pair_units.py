@@ -1,15 +1,13 @@
-"""Run of a job that compares mean-pooled states: units, part files, shares, and the outputs of all units.
+"""Units of a job that compares mean-pooled states, and the mean states that they read.
 
 The unit of work is a language at a state with all languages after it: mean-pooled states of all languages at
 one state are in memory, 180 MB for 102 languages of Whisper large, and every utterance is read once by each
-process and state. Finished units are part files under OUT/parts.
+process and state.
 """
 
 import dataclasses
 import itertools
-import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -18,67 +16,27 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from isogloss.engine.activations import activation_store
-from isogloss.engine.activations.language_states import (
-    DamagedError,
-    GridLanguage,
-    agreement,
-    load,
-    open_languages,
-)
-from isogloss.engine.runtime import atomic_write, json_values, sentences, version, written_once
+from isogloss.engine.activations.language_states import GridLanguage, agreement, load, open_languages
+from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.similarity import unit_run
 from isogloss.engine.similarity.pair_config import PairJobConfig
+from isogloss.engine.similarity.unit_run import UnitJob, UnitSummary
 from isogloss.engine.whisper import encoder
 
-_LOG = logging.getLogger(__name__)
 Unit = tuple[str, str]  # (state, language)
 Pooled = Mapping[str, Float[np.ndarray, "U D"]]  # mean states by language
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PairSummary:
-    """Result of a run; units are languages at a state, of this process's share.
+class PairSummary(UnitSummary):
+    """Result of a run whose units are languages at a state."""
 
-    Attributes:
-      done: units computed by this run.
-      skipped: units computed by earlier runs.
-      failed: reasons by unit that couldn't be computed, of all shares if the table was written.
-      missing: broken utterances that a language's store lacks, by language; they are left out.
-      waiting: units of other shards that aren't done; the table is written when there are none.
-      rows: rows of the table.
-      table: path of the table; None while other shards are unfinished.
-      seconds: duration of the run.
-      units_per_second: throughput.
-      plan: work to do: units, pairs of representations, and with --dry_run the estimated time.
-    """
-
-    done: int = 0
-    skipped: int
-    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    missing: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
-    waiting: int = 0
-    rows: int = 0
-    table: str | None = None
-    seconds: float
-    units_per_second: float = 0.0
-    plan: Mapping[str, int | float]
-
-    @property
-    def complete(self) -> bool:
-        """True if every unit is computed and no recording is broken."""
-        return not self.failed and not any(self.missing.values())
-
-    def stored(self, config: PairJobConfig) -> str:
+    def place(self, config: PairJobConfig) -> str:
         """How much is stored, and the place of the table or what it waits for."""
-        start = sentences.stored(
-            self.done, self.skipped, len(self.failed), "languages at a state", config.out, config.share
-        )
-        if self.table is None:
-            return f"{start}; the table waits for {self.waiting:,} of other shards"
-        return f"{start}; the table is {self.table}"
+        return self.stored(config, "languages at a state")
 
 
 Summary = TypeVar("Summary", bound=PairSummary)
@@ -182,75 +140,43 @@ def open_units(
 
 
 def run(job: PairJob, config: PairJobConfig, work: PairUnits, kind: type[Summary]) -> Summary:
-    """Summary of a run that computes the missing units, and writes the outputs if none is left.
+    """Summary of a run, as `unit_run.run`."""
+    means = _Means(work)
 
-    Raises:
-      Refusal: OUT can't be written to.
-      OSError: the table can't be written.
-    """
-    start = time.monotonic()
-    mine = config.share.of(work.units)
-    todo = [unit for unit in mine if not work.parts.kept(name(unit))]
-    plan = {"units": len(todo), "pairs": sum(len(work.after(code)) for _, code in todo)}
-    skipped = len(mine) - len(todo)
-    if config.dry_run:
-        plan["estimated_seconds"] = math.ceil(job.seconds_of_a_pair(work) * plan["pairs"])
-        return kind(skipped=skipped, seconds=round(time.monotonic() - start, 3), plan=plan)
-    for folder in (config.out, work.parts.folder):
-        atomic_write.make_folder(folder)
-    failed = _compute(job, work, todo, skipped)
-    others = [unit for unit in work.units if unit not in set(mine)]
-    waiting = [unit for unit in others if work.parts.awaited(name(unit))]
-    facts: dict = {}
-    if not waiting:
-        unmade = [unit for unit in others if not work.parts.kept(name(unit))]
-        failed |= _compute(job, work, unmade, 0) if unmade else {}
-        facts = _write_once(job, config, work)
-    seconds = time.monotonic() - start
-    return kind(
-        done=len([unit for unit in todo if name(unit) not in failed]),
-        skipped=skipped,
-        failed=failed,
-        missing={code: member.broken for code, member in work.members.items() if member.broken},
-        waiting=len(waiting),
-        table=None if waiting else str(config.out / f"{job.name}.parquet"),
-        seconds=round(seconds, 3),
-        units_per_second=round(len(todo) / seconds, 3),
-        plan=plan,
-        **facts,
+    def pairs(units: Sequence[Unit]) -> int:
+        return sum(len(work.after(code)) for _, code in units)
+
+    units = UnitJob[Unit](
+        name=job.name,
+        members=work.members,
+        units=work.units,
+        label=name,
+        parts=work.parts,
+        schema=job.schema,
+        rows=lambda unit: job.rows(work, unit, means.of(unit)),
+        plan=lambda units: {"units": len(units), "pairs": pairs(units)},
+        estimated_seconds=lambda units: math.ceil(job.seconds_of_a_pair(work) * pairs(units)),
+        settings={"fdr": config.fdr},
+        outputs=job.outputs,
     )
+    return unit_run.run(units, config, kind)
 
 
-def _compute(job: PairJob, work: PairUnits, units: Sequence[Unit], before: int) -> dict[str, str]:
-    """Reasons of the units that couldn't be computed, after storing the others; state by state."""
-    failed: dict[str, str] = {}
-    progress = Progress(job.name, before + len(units), "units", before=before)
-    for state, of_state in itertools.groupby(units, key=lambda unit: unit[0]):
-        pooled: dict[str, Float[np.ndarray, "U D"]] = {}
-        for unit in of_state:
-            try:
-                for code in (unit[1], *work.after(unit[1]), *work.always):
-                    if code not in pooled:
-                        pooled[code] = load(work.members[code], state, remove_language_mean=False).pooled
-                work.parts.save_tables(name(unit), job.rows(work, unit, pooled))
-            except DamagedError as error:
-                failed[name(unit)] = str(error)
-                work.parts.note(name(unit), str(error))
-                _LOG.error("%s: %s", name(unit), error)
-            progress.advance(stored=name(unit) not in failed)
-    progress.close()
-    return failed
+class _Means:
+    """Mean states of the languages that units read, kept while units are of one state."""
 
+    def __init__(self, work: PairUnits) -> None:
+        self._work = work
+        self._state = ""
+        self._pooled: dict[str, Float[np.ndarray, "U D"]] = {}
 
-def _write_once(job: PairJob, config: PairJobConfig, work: PairUnits) -> dict[str, Json]:
-    kept = [unit for unit in work.units if work.parts.kept(name(unit))]
-    keys = [work.parts.keys[name(unit)] for unit in kept]
-    made_of = {"isogloss": version.isogloss_version(), "fdr": config.fdr, "units": keys}
-
-    def write() -> dict[str, Json]:
-        parts = [work.parts.table(name(unit)).replace_schema_metadata() for unit in kept]
-        return job.outputs(pa.concat_tables([job.schema.empty_table(), *parts]))
-
-    facts, _ = written_once.write(config.out, job.name, made_of, write)
-    assert isinstance(facts, dict), "outputs gave facts"
-    return facts
+    def of(self, unit: Unit) -> Pooled:
+        """Mean states of a unit's languages, among others of its state; DamagedError if one can't be read."""
+        state, code = unit
+        if state != self._state:
+            self._state, self._pooled = state, {}
+        for each in (code, *self._work.after(code), *self._work.always):
+            if each not in self._pooled:
+                loaded = load(self._work.members[each], state, remove_language_mean=False)
+                self._pooled[each] = loaded.pooled
+        return self._pooled

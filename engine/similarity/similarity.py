@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
+from isogloss.engine.runtime import table_files
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.similarity import outputs, pair_units, representations
+from isogloss.engine.similarity import pair_units, representations
 from isogloss.engine.similarity.pair_units import PairJob, PairSummary, PairUnits, Pooled, Unit
 from isogloss.engine.similarity.representations import Similarity
 from isogloss.engine.similarity.similarity_config import SimilarityConfig
@@ -40,7 +41,7 @@ class SimilaritySummary(PairSummary):
     def sentence(self, config: SimilarityConfig) -> str:
         """Place of the table and its warning, or what it waits for."""
         warning = ". High similarity is no retrieval: read report's R@1 first" if self.table else ""
-        return self.stored(config) + warning
+        return self.place(config) + warning
 
 
 def run(config: SimilarityConfig) -> SimilaritySummary:
@@ -91,7 +92,7 @@ def _pair(work: PairUnits, a: str, b: str, pooled: Pooled) -> list[tuple[int, Si
 
 def _write(config: SimilarityConfig, rows: pa.Table) -> dict[str, Json]:
     whole = with_q(rows, config.fdr)
-    outputs.write(whole, config.out / "similarity")
+    table_files.write_both(whole, config.out / "similarity")
     return {"rows": whole.num_rows}
 
 

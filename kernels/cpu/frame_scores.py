@@ -142,21 +142,12 @@ def _scores(
     kernel = np.empty(n * width if with_transport else 0, np.float32)
     vectors = np.empty((3, max(n, width) if with_transport else 0), np.float32)
     edge, spare = dtw.room(width)
+    room = tile, row_maxima, column_maxima, table
     for v in range(len(m)):
-        right, columns = blocks[begins[v] :], -(-m[v] // LANES)
         row_maxima[:] = -np.inf  # not 0: all cosines of a frame may be negative
         column_maxima[:] = -np.inf
-        # Columns outside, so that the blocks of B stay in the cache for all frames of A.
-        for column in range(0, columns, COLUMNS):
-            count = min(COLUMNS, columns - column)
-            for row in range(0, n, tile_rows):
-                rows, shape = min(tile_rows, n - row), (height, depth)
-                tiles.fill(tile, slivers[row * depth :], right[column * LANES * depth :], rows, count, shape)
-                if maxima:
-                    tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
-                    microkernels.raise_maxima(tile, tops[0], tops[1], rows)
-                if with_dtw or with_transport:
-                    _keep(tile, table[row * width + column * LANES :], rows, count * LANES, width)
+        keep = width if with_dtw or with_transport else 0
+        _fill(slivers, blocks[begins[v] :], (n, m[v]), (height, depth), maxima, keep, room)
         if maxima:
             found[0, v] = _mean_of_highest(row_maxima, n)
             found[1, v] = _mean(column_maxima, m[v])
@@ -165,6 +156,38 @@ def _scores(
         if with_transport:
             found[3, v], found[4, v] = transport.cost(table, width, n, m[v], kernel, vectors)
     return found
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _fill(
+    slivers: Shaped[np.ndarray, " A"],
+    right: Shaped[np.ndarray, " B"],
+    lengths: tuple[int, int],
+    shape: tuple[int, int],
+    maxima: bool,
+    width: int,
+    room: tuple[
+        Float[np.ndarray, " tile"], Float[np.ndarray, " R"], Float[np.ndarray, " C"], Float[np.ndarray, " T"]
+    ],
+) -> None:
+    """Maxima of the cosines of two utterances, and their distances in rows of `width`, if it isn't 0.
+
+    Columns are outside, so that the blocks of B stay in the cache for all frames of A.
+    """
+    tile, row_maxima, column_maxima, table = room
+    (n, m), (height, depth) = lengths, shape
+    columns, tile_rows = -(-m // LANES), _TILE_SLIVERS * height
+    for column in range(0, columns, COLUMNS):
+        count = min(COLUMNS, columns - column)
+        for row in range(0, n, tile_rows):
+            rows = min(tile_rows, n - row)
+            tiles.fill(tile, slivers[row * depth :], right[column * LANES * depth :], rows, count, shape)
+            if maxima:
+                tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
+                microkernels.raise_maxima(tile, tops[0], tops[1], rows)
+            if width:
+                _keep(tile, table[row * width + column * LANES :], rows, count * LANES, width)
 
 
 @numba.njit(nogil=True)

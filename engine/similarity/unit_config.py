@@ -1,0 +1,16 @@
+"""Options that all jobs share which compare the languages of a store."""
+
+import dataclasses
+import pathlib
+
+from isogloss.engine.runtime.options import ShardedJobConfig, option
+from isogloss.engine.runtime.place import Place
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnitJobConfig(ShardedJobConfig):
+    """Options of these jobs; each definition has the field's help."""
+
+    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
+    out: pathlib.Path = option("Folder to write the table to.")
+    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
