@@ -85,7 +85,7 @@ def _page(folder):
         return next(each for each in json.load(answer) if each["type"] == "page")["webSocketDebuggerUrl"]
 
 
-def wait(true, seconds=10):
+def wait(true, seconds=60):
     """Return once something is true."""
     end = time.monotonic() + seconds
     while not true():

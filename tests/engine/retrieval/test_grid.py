@@ -288,6 +288,7 @@ def test_blocks_visit_every_pair_and_keep_few_languages():
     assert loads <= 4 * 4 * 3  # at most once for every pair of the four blocks, not once for each of 55 pairs
 
 
+@pytest.mark.deep
 def test_programs_do_not_grow_with_pairs_and_states(config):
     """Lengths are rounded up, so that like languages share programs: only their numbers differ."""
     first = dataclasses.replace(config, implementation="xla", pairs=("aa-bb",), states=("0",))

@@ -36,7 +36,7 @@ def run(implementations, folder, home):
 
 @pytest.mark.parametrize(
     "implementations",
-    [["xla"], ["numba"], pytest.param(["numba", "numba_int8"], marks=pytest.mark.deep)],
+    [["xla"], pytest.param(["numba", "numba_int8"], marks=pytest.mark.deep)],
 )
 def test_a_second_process_compiles_nothing(implementations, tmp_path):
     without = run(implementations, "", tmp_path / "home")

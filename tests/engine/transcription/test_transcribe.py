@@ -125,6 +125,7 @@ def test_the_summary_adds_up(config, whole):
     assert {name: int(values[0]) for name, values in again.items()} == {name: row[name] for name in again}
 
 
+@pytest.mark.deep
 def test_languages_may_be_added(config, whole, tmp_path, files):
     some = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa", "cc")))
     assert (some.done, some.rows) == (13, 8)

@@ -106,6 +106,7 @@ def test_every_state_equals_the_oracle(mels, oracle, request):
     assert (off(found, expected) < TOLERANCE).all(), off(found, expected)
 
 
+@pytest.mark.deep
 def test_forms_of_attention_agree():
     checkpoint = random_checkpoint(heads=3)
     mel = np.random.default_rng(2).standard_normal((2, 100, 80)).astype(np.float32)
