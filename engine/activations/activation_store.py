@@ -214,7 +214,8 @@ class LanguageStore:
 
     def read_neurons(self, utterances: Iterable[int]) -> list[Float[np.ndarray, "L K F"]]:
         """Neurons of some utterances by block and statistic, in the stored dtype."""
-        return [objects.result(self._neurons[self.rows[u]].read(), self.path) for u in utterances]
+        reads = [self._neurons[self.rows[u]].read() for u in utterances]
+        return [objects.result(read, self.path) for read in reads]
 
     @property
     def _notes(self) -> Place:

@@ -15,7 +15,6 @@ from isogloss.engine.cluster.steps import Step
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.retrieval import grid_store, pair_names
-from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.runtime import name_lists, written_once, zarr_group
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.tallies import grid_status, store_status
@@ -37,14 +36,12 @@ def lacking(step: Step) -> str:
     if not isinstance(out, pathlib.Path):
         return ""
     if step.job == "report":
-        return _of_report(step, out)
+        return _of_report(out)
     return "" if out.exists() else f"{out} isn't there"
 
 
-def _of_report(step: Step, out: pathlib.Path) -> str:
-    grid = step.place("grid")
-    several = grid is not None and len(ReportConfig(grid=grid, out=out).grids) > 1
-    lost = written_once.lost(out, "grids" if several else "report")
+def _of_report(out: pathlib.Path) -> str:
+    lost = written_once.lost(out, "report")
     if lost is None:
         return f"{out} has no whole report"
     return f"{out} lacks {name_lists.first_names(lost)}" if lost else ""

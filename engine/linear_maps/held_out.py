@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from isogloss.engine.activations import language_states
 from isogloss.engine.linear_maps import fitting
@@ -79,12 +79,15 @@ class Learner:
         self._held, self._parts = frozenset(held), parts
         self._maps: dict[tuple[str, str, str], LinearMap] = {}
 
+    def learnt(self, source: LanguageSide, target: LanguageSide) -> list[str]:
+        """Sentences that a map between two languages is learnt on: what both have."""
+        return [s for s in source.places if s in target.places and s not in self._held]
+
     def map(self, kind: str, source: LanguageSide, target: LanguageSide) -> LinearMap:
-        """Map from the source to the target, learnt on what both have."""
+        """Map from the source to the target."""
         key = (kind, source.code, target.code)
         if key not in self._maps:
-            shared = [s for s in source.places if s in target.places and s not in self._held]
-            train = shuffled(shared)
+            train = shuffled(self.learnt(source, target))
             self._maps[key] = fitting.fit(kind, source.of(train), target.of(train), self._parts)
         return self._maps[key]
 
@@ -109,10 +112,12 @@ class HeldOut:
 
     Attributes:
       ranks: of the right answers among the held-out sentences of their fold; 1 is the best.
+      known: False for routes whose maps would be learnt on too few sentences; their ranks say nothing.
       penalties: of ridge regression, geometric means over the folds; NaN of other maps.
     """
 
     ranks: Int[np.ndarray, "M R 2 n"]
+    known: Bool[np.ndarray, " R"]
     penalties: Float[np.ndarray, "R 2"]
 
 
@@ -135,6 +140,11 @@ class Setting:
         """Sentences, below which nothing is computed: two in each fold, or there would be no wrong answer."""
         return 2 * self.parts
 
+    @property
+    def fewest_learnt(self) -> int:
+        """Sentences, below which no map is learnt: what `fewest` leaves when a fold is held out."""
+        return self.fewest - 2
+
 
 def evaluate(
     a: LanguageSide, b: LanguageSide, pivot: LanguageSide | None, common: Sequence[str], setting: Setting
@@ -150,9 +160,13 @@ def evaluate(
     """
     ways = routes(a.code, b.code, pivot.code if pivot else None)
     found = [_fold(a, b, pivot, held, ways, setting) for held in folds(common, setting.parts)]
-    ranks, penalties = zip(*found, strict=True)
+    ranks, known, penalties = zip(*found, strict=True)
     logs = np.log(np.stack(penalties))
-    return HeldOut(ranks=np.concatenate(ranks, axis=-1), penalties=np.exp(logs.mean(0)))
+    return HeldOut(
+        ranks=np.concatenate(ranks, axis=-1),
+        known=np.logical_and.reduce(known),
+        penalties=np.exp(logs.mean(0)),
+    )
 
 
 def _fold(
@@ -162,11 +176,17 @@ def _fold(
     held: Sequence[str],
     ways: Sequence[Route],
     setting: Setting,
-) -> tuple[Int[np.ndarray, "M R 2 n"], Float[np.ndarray, "R 2"]]:
+) -> tuple[Int[np.ndarray, "M R 2 n"], Bool[np.ndarray, " R"], Float[np.ndarray, "R 2"]]:
     learner = Learner(held, setting.parts)
-    ranks = np.zeros((len(setting.measures), len(ways), 2, len(held)), np.int32)
+    ranks = np.ones((len(setting.measures), len(ways), 2, len(held)), np.int32)
+    known = np.ones(len(ways), bool)
     penalties = np.full((len(ways), 2), np.nan)
     for r, route in enumerate(ways):
+        if pivot and route.pivot_language:
+            fewest = min(len(learner.learnt(side, pivot)) for side in (a, b))
+            known[r] = fewest >= setting.fewest_learnt
+            if not known[r]:
+                continue
         for direction, (query, candidate) in enumerate(((a, b), (b, a))):
             pair = learner.maps(route, query, candidate, pivot)
             penalties[r, direction] = pair[0].penalty
@@ -178,7 +198,7 @@ def _fold(
                     ranks[m, r] = found
                 else:
                     ranks[m, r, direction] = found[0]
-    return ranks, penalties
+    return ranks, known, penalties
 
 
 def _scores(

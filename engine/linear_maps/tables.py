@@ -39,8 +39,8 @@ def rows(
                 row: dict[str, object] = dict.fromkeys(OF_PARTS.names, np.nan)
                 row |= {"language_a": pair[0], "language_b": pair[1], "state": state, "measure": measure}
                 row |= {**route._asdict(), "direction": f"{query}->{candidate}", "n": n, "folds": parts}
-                row |= {name: values[m, r, d] for name, values in known.items()}
-                if found:
+                if found and found.known[r]:
+                    row |= {name: values[m, r, d] for name, values in known.items()}
                     row |= {"chance": parts / n, "penalty": found.penalties[r, d]}
                 made.append(row)
     return made

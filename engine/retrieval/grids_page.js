@@ -8,8 +8,11 @@ let printing = false;
 const two = () => meta.twos[view.two];
 const sides = () => two().grids.map((g) => meta.grids[g]);
 const language = (i) => meta.languages[i].name;
-// Name of a scoring, as tables have it; the baseline has no correction.
-const scoringOf = (measure, correction) => correction === "none" ? measure : `${measure}+${correction}`;
+// Name of a scoring, as tables have it; some measures, and the baseline, have no correction.
+const scoringOf = (measure, correction) =>
+  correction === "none" || !meta.measures.find(({ key }) => key === measure)?.corrected
+    ? measure
+    : `${measure}+${correction}`;
 const scoring = () => scoringOf(meta.measures[view.measure].key, meta.corrections[view.correction].key);
 function scoringName() {
   const { key, label } = meta.corrections[view.correction];

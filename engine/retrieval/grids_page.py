@@ -21,7 +21,7 @@ from isogloss.engine.retrieval.grid_differences import COMPARED, Two
 from isogloss.engine.retrieval.report_page_data import STEPS, UNKNOWN
 from isogloss.engine.retrieval.report_terms import CORRECTIONS, TERMS
 from isogloss.engine.retrieval.reported_grids import Reported
-from isogloss.engine.retrieval.scorings import Scoring
+from isogloss.engine.retrieval.scorings import Scoring, corrected
 from isogloss.engine.runtime import table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
@@ -156,7 +156,11 @@ def _meta(
             for label, each in of_each.items()
         ],
         "languages": report_page_data.languages(codes),
-        "measures": [{"key": key, "label": record(key).label} for key in measures if key != BASELINE],
+        "measures": [
+            {"key": key, "label": record(key).label, "corrected": corrected(key)}
+            for key in measures
+            if key != BASELINE
+        ],
         "corrections": [
             {"key": key, "label": CORRECTIONS[key][0], "about": CORRECTIONS[key][1]} for key in corrections
         ],

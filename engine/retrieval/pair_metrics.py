@@ -125,11 +125,11 @@ def _answers(
     group, halves = dali.dali(scores), np.full((2, 3), np.nan)
     strict, *levels = (np.nan,) * 3
     if scoring.correction == "none":
-        # Halves compare corrections with each other, so they belong to the scores as they are.
-        halves = corrections.in_halves(matrix)
         strict = dali.dali(scores, own) if own else np.nan
         sign = -1 if derived.record(scoring.measure).cost else 1
         if corrected(scoring.measure) or scoring.measure == derived.BASELINE:
+            # Halves compare corrections with each other, so they belong to the scores as they are.
+            halves = corrections.in_halves(matrix)
             levels = [sign * level for level in _levels(matrix)]
     for side, queries in enumerate((scores, scores.T)):
         first = corrections.occurrences(queries)

@@ -54,7 +54,9 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
         for label, each in of_each.items()
     }
     config = next(iter(of_each.values()))
-    made_of = [version.isogloss_version(), config.fdr, config.figure_width, config.figure_font, marks]
+    # The order of the grids decides what is subtracted from what; that of an object's keys wouldn't count.
+    settings = [config.fdr, config.figure_width, config.figure_font]
+    made_of = ["several grids", version.isogloss_version(), settings, list(marks), marks]
 
     def outputs() -> int:
         for name in TABLES:
@@ -69,7 +71,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
         atomic_write.write_whole(out / PAGE, lambda file: file.write_text(html, "utf-8"))
         return table_files.read_parquet(out / "retrieval.parquet", ["n"]).num_rows
 
-    rows, written = written_once.write(out, "grids", made_of, outputs)
+    rows, written = written_once.write(out, "report", made_of, outputs)
     assert isinstance(rows, int)
     return rows, written
 

@@ -119,6 +119,7 @@ def create(
     """
     if exists(path):
         return False
+    attributes = {CREATED: version.today(), **attributes}
     if isinstance(path, BucketPath):
         return _publish(path, attributes, coordinates, arrays)
     atomic_write.make_folder(path.parent)
@@ -222,8 +223,8 @@ def labels_of(axes: Sequence[str], coordinates: Sequence[Coordinate]) -> list[st
 
 
 def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
-    """Attributes in types that netCDF 3 also has, with version and day; objects and lists become JSON."""
-    held = {"isogloss_version": version.isogloss_version(), CREATED: version.today(), **attributes}
+    """Attributes in types that netCDF 3 also has, with the version; objects and lists become JSON."""
+    held = {"isogloss_version": version.isogloss_version(), **attributes}
     return {
         name: json.dumps(value)
         if isinstance(value, Mapping | list | tuple)

@@ -90,7 +90,7 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
         members=members,
         units=pairs,
         label=name,
-        parts=PartFiles(folder=config.out / "parts", keys=keys),
+        parts=PartFiles(folder=config.out / "parts" / "neurons", keys=keys),
         schema=SCHEMA,
         rows=lambda pair: _table(pair, members, held.of(pair), config.weights),
         plan=lambda pairs: _plan(members, pairs),

@@ -135,7 +135,7 @@ def open_units(
         for state in states
         for i, code in enumerate(codes[:-1])
     }
-    parts = PartFiles(folder=config.out / "parts", keys=keys)
+    parts = PartFiles(folder=config.out / "parts" / job, keys=keys)
     return PairUnits(members=members, states=states, parts=parts, always=always)
 
 

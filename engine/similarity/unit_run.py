@@ -1,7 +1,7 @@
 """Run of a job that compares languages in a store: units of work, part files, shares, the outputs of all.
 
-Finished units are part files under OUT/parts. Whoever finds that no unit of another share is awaited writes
-the outputs.
+Finished units are part files under OUT/parts/JOB. Whoever finds that no unit of another share is awaited
+writes the outputs.
 """
 
 import dataclasses
@@ -119,7 +119,8 @@ def run(job: UnitJob[Unit], config: UnitJobConfig, kind: type[Summary]) -> Summa
     for folder in (config.out, job.parts.folder):
         atomic_write.make_folder(folder)
     failed = _compute(job, todo, skipped)
-    others = [unit for unit in job.units if unit not in set(mine)]
+    own = set(mine)
+    others = [unit for unit in job.units if unit not in own]
     waiting = [unit for unit in others if job.parts.awaited(job.label(unit))]
     facts: dict = {}
     if not waiting:

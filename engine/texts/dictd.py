@@ -45,7 +45,7 @@ def translations(index: pathlib.Path, words: Collection[str]) -> dict[str, tuple
     for number, (headword, *place) in tsv.rows(index):
         start, size = _place(f"{index.name} line {number}", place)
         plain = _plain(headword)
-        if headword.startswith(_ABOUT) or plain not in wanted:
+        if headword.startswith(_ABOUT) or len(headword.split()) != 1 or plain not in wanted:
             continue
         if start + size > len(articles):
             raise Refusal(

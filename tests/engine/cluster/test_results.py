@@ -118,10 +118,10 @@ def test_a_step_of_some_pairs_lacks_nothing_else(fake, made):
     assert len(fake.calls) == calls
 
 
-@pytest.mark.parametrize("gone", ["curves.svg", "parts/grids.json"])
+@pytest.mark.parametrize("gone", ["curves.svg", "parts/report.json"])
 def test_a_report_of_several_grids_has_no_page_of_its_own(fake, made, gone):
     shutil.copytree(made / "grid.zarr", made / "other.zarr")
-    written(made / "both", "grids", "curves.svg")
+    written(made / "both", "report", "curves.svg")
     flags = {"report": f"--grid={made}/grid.zarr,{made}/other.zarr\n--out={made}/both\n"}
     fake.launch("report", flags=flags)
     calls = len(fake.calls)

@@ -168,6 +168,20 @@ def test_rows_have_the_figures_of_the_ranks():
         assert np.isnan(row["penalty"]) == (row["method"] != "ridge")
 
 
+@pytest.mark.parametrize(("shared", "known"), [(0, False), (3, False), (8, False), (40, True)])
+def test_a_route_over_a_pivot_with_too_few_sentences_is_unknown(shared, known):
+    z = normal(40, 12, 3)
+    a, b = side("aa", z), side("bb", z @ rotation(12, 4))
+    places = {f"s{i}" if i < shared else f"t{i}": i for i in range(40)}
+    pivot = LanguageSide(code="en", places=places, means=z)
+    ways = held_out.routes("aa", "bb", "en")
+    found = held_out.evaluate(a, b, pivot, list(a.places), SETTING)
+    for row in tables.rows(("aa", "bb"), "3", ("meanpool",), ways, 40, 5, found):
+        over = bool(row["pivot_language"])
+        for name in ("recall_at_1", "mrr", "ci_low", "chance"):
+            assert np.isnan(row[name]) == (over and not known), row
+
+
 def exact_mcnemar(b, c):
     mcnemar = pytest.importorskip("statsmodels.stats.contingency_tables").mcnemar
     return mcnemar([[0, b], [c, 0]], exact=True).pvalue

@@ -98,7 +98,7 @@ def test_shares_and_resume_give_the_same_table(made, tmp_path):
     dry = linear_maps.run(dataclasses.replace(config, dry_run=True))
     assert (dry.plan["units"], dry.skipped) == (2, 2)
     assert dry.plan["estimated_seconds"] > 0
-    sorted((config.out / "parts").glob("[!.]*.parquet"))[0].unlink()
+    sorted((config.out / "parts" / "linear_maps").glob("[!.]*.parquet"))[0].unlink()
     last = linear_maps.run(config)
     assert (last.done, last.skipped, last.rows) == (3, 1, made[1].rows)
     for name in ("linear_maps.parquet", "linear_maps.csv", "linear_maps.svg"):

@@ -80,6 +80,8 @@ def test_each_direction_is_ranked_by_its_own_shortlists(made):
         values = scored.values[0, names.index("rerank")]
         assert values[:, recall].tolist() == expected(made, best)
         assert np.isnan(values[:, levels]).all()
+        assert np.isnan(scored.halves[0, names.index("rerank")]).all()
+        assert np.isfinite(scored.halves[0, names.index("seqsim")]).all()
         assert ("transport" in names) == ("transport+csls" in names) == (name == "whole")
         assert "rerank+csls" not in names
         assert not {"transport_error", "rerank_back"} & set(names)

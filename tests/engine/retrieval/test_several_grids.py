@@ -183,6 +183,16 @@ def test_shares_a_dry_run_and_a_rerun(grids):
     assert (last.written, first.done + last.done) == (True, 6)
     again = report.run(config(grids))
     assert (again.done, again.written, again.rows) == (0, False, last.rows)
+    ahead = rows(grids / "out", "grid_means")[0]
+    assert report.run(config(grids, names=("large", "base"))).written
+    assert rows(grids / "out", "grid_means")[0]["difference"] == pytest.approx(-ahead["difference"])
+
+
+def test_a_report_of_one_grid_and_of_several_in_one_folder_replace_each_other(grids):
+    for names in (("base",), ("base", "large"), ("base",), ("base", "large")):
+        assert report.run(config(grids, names=names)).written
+        page = (grids / "out" / "report.html").read_text("utf-8")
+        assert ("grid_contrasts" in page) == (len(names) == 2)
 
 
 def test_the_last_of_interleaved_shards_writes_what_another_waited_for(grids, monkeypatch):

@@ -1,5 +1,6 @@
 """engine.zarr_growth: readers see the old labels or the new ones, whenever a growth is killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -36,6 +37,15 @@ def group(tmp_path):
 def grow(path, made, pairs):
     with zarr_growth.locked(path):
         zarr_growth.relabel(path, {"kind": "toy", "made": made}, labels(pairs), {"scores": (len(pairs), 3)})
+
+
+def test_a_group_that_does_not_say_its_day_gets_none(group):
+    metadata = group / "zarr.json"
+    held = json.loads(metadata.read_text())
+    del held["attributes"]["created"]
+    metadata.write_text(json.dumps(held))
+    grow(group, 2, ["a-b", "a-c", "b-c"])
+    assert "created" not in json.loads(metadata.read_text())["attributes"]
 
 
 def test_labels_chunks_and_attributes_after_each_growth(group, monkeypatch):

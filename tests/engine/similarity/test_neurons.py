@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.activations import extract
-from isogloss.engine.similarity import neuron_alignment, neurons
+from isogloss.engine.similarity import neuron_alignment, neurons, similarity
 from isogloss.engine.similarity.neurons_config import NeuronsConfig
+from isogloss.engine.similarity.similarity_config import SimilarityConfig
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,8 @@ def test_shares_and_resume_give_the_same_table(made, store, tmp_path):
     for name in ("neurons.parquet", "neurons.csv"):
         assert (config.out / name).read_bytes() == (made[0].out / name).read_bytes()
     assert neurons.run(config).done == 0
+    similarity.run(SimilarityConfig(store=store, out=config.out))
+    assert neurons.run(config).done == 0, "jobs of one room may share a folder"
     assert neurons.run(dataclasses.replace(config, weights="depth")).done == 3
 
 

@@ -82,7 +82,7 @@ def test_shares_and_resume_give_the_same_table(made, store, tmp_path):
     assert (first.done, first.waiting, first.table) == (2, 2, None)
     dry = similarity.run(dataclasses.replace(config, dry_run=True))
     assert (dry.plan["units"], dry.skipped) == (2, 2)
-    part = sorted((config.out / "parts").glob("[!.]*.parquet"))[0]
+    part = sorted((config.out / "parts" / "similarity").glob("[!.]*.parquet"))[0]
     part.unlink()
     last = similarity.run(config)
     assert (last.done, last.skipped, last.rows) == (3, 1, 12)

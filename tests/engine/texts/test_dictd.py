@@ -55,7 +55,7 @@ def index(tmp_path):
 
 
 def test_translations_of_one_word_without_remarks_and_examples(index):
-    words = ["hundred", "may", "march", "micro-wave", "at", "nowhere", "00databaseshort"]
+    words = ["hundred", "may", "march", "micro-wave", "at", "atonce", "nowhere", "00databaseshort"]
     assert dictd.translations(index, words) == {
         "hundred": ("cent", "ct", "centaine"),
         "may": ("mai",),
