@@ -14,6 +14,7 @@ import soundfile
 
 LANGUAGES, SENTENCES = ("aa", "bb", "cc"), 24
 EXTRACT_FILES = "*.zarr/states/c.*[0-9]"  # and no lock of TensorStore's
+NEURON_FILES = "[a-c][a-c].zarr/*/c.*.*.*.*[0-9]"  # of both large arrays, and of no draft
 GRID_FILES = "grid.zarr/*/c.*[0-9]"
 KILLS = pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.deep)])
 
@@ -55,7 +56,7 @@ def kill_after(written):
 
 def leftovers(root):
     """Whatever a killed writer may leave that isn't a chunk, metadata or a coordinate."""
-    return [path for path in root.rglob("*") if "lock" in path.name or "~" in path.name]
+    return [path for path in root.rglob("*") if "__lock" in path.name or "~" in path.name]
 
 
 def done(files, of_unit):
@@ -65,8 +66,8 @@ def done(files, of_unit):
 
 
 def unit(path):
-    """Of a chunk: a measure's has the path of the other measures', an utterance's is all there is."""
-    return path.name if "grid.zarr" in path.parts else path
+    """Of a chunk: its name, which all large arrays of a group share."""
+    return path.parents[1], path.name
 
 
 @pytest.fixture
@@ -105,6 +106,18 @@ def test_extract_killed(tmp_path, job, source, undisturbed, files, killed_until_
     expected = files(undisturbed / "store", EXTRACT_FILES)
     assert files(tmp_path / "store", EXTRACT_FILES) == expected
     assert len(expected) == units
+
+
+@pytest.mark.deep
+def test_extract_with_neurons_killed(tmp_path, job, source, files, killed_until_done):
+    """An utterance has two files, and a kill may come between them."""
+    alone = job("extract", *source, "--neurons", f"--store={tmp_path}/alone").summary()
+    extract = job("extract", *source, "--neurons", f"--store={tmp_path}/store")
+    _, hits = killed_until_done(extract, tmp_path / "store", NEURON_FILES, alone["done"], 8, of_unit=2)
+    assert hits == 8
+    expected = files(tmp_path / "alone", NEURON_FILES)
+    assert files(tmp_path / "store", NEURON_FILES) == expected
+    assert len(expected) == 2 * alone["done"] == 2 * len(LANGUAGES) * SENTENCES
 
 
 @KILLS
