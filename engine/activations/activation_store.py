@@ -203,8 +203,7 @@ class LanguageStore:
 
     def read(self, state: str, utterances: Iterable[int]) -> list[Float[np.ndarray, "_ D"]]:
         """One state of some utterances, each with its own number of frames, in the stored dtype."""
-        # All reads are started before the first is waited for.
-        s = self.states.index(state)
+        s = self.states.index(state)  # all reads are started before the first is waited for
         reads = [self._array[self.rows[u], s, : int(self.frames[u])].read() for u in utterances]
         return [objects.result(read, self.path) for read in reads]
 
@@ -215,7 +214,7 @@ class LanguageStore:
     def read_neurons(self, utterances: Iterable[int]) -> list[Float[np.ndarray, "L K F"]]:
         """Neurons of some utterances by block and statistic, in the stored dtype."""
         reads = [self._neurons[self.rows[u]].read() for u in utterances]
-        return [objects.result(read, self.path) for read in reads]
+        return [objects.result(each, self.path) for each in reads]
 
     @property
     def _notes(self) -> Place:
