@@ -11,6 +11,7 @@ from flax import nnx
 from scipy.special import erf
 from tokenizers import decoders, models, pre_tokenizers
 
+from isogloss.engine.activations import extract
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.whisper import parameters
@@ -29,6 +30,21 @@ PUBLISHED = {  # mels, features, heads, layers of encoder and decoder, vocabular
     "large-v3": (128, 1280, 20, 32, 32, 51866),
     "large-v3-turbo": (128, 1280, 20, 32, 4, 51866),
 }
+
+
+@pytest.fixture(scope="module")
+def two_states(tmp_path_factory, speech, model_folder):
+    """Store of the first and the final state, in float32; a test that damages it makes a copy."""
+    root = tmp_path_factory.mktemp("two_states") / "store"
+    config = extract.ExtractConfig(
+        corpus=f"manifest:{speech}",
+        model=str(model_folder),
+        store=root,
+        states=("0", "final"),
+        dtype="float32",
+    )
+    assert extract.run(config).complete
+    return root
 
 
 @pytest.fixture(scope="session")

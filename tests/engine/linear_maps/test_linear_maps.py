@@ -10,23 +10,13 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from isogloss.engine.activations import extract
 from isogloss.engine.linear_maps import folds, linear_maps
 from isogloss.engine.linear_maps.linear_maps_config import LinearMapsConfig
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, speech, model_folder):
-    root = tmp_path_factory.mktemp("linear_maps") / "store"
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=root,
-        states=("0", "final"),
-        dtype="float32",
-    )
-    assert extract.run(config).complete
-    return root
+def store(two_states):
+    return two_states
 
 
 @pytest.fixture(scope="module")

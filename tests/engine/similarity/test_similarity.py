@@ -8,23 +8,13 @@ import pytest
 import xarray as xr
 from pyarrow import parquet
 
-from isogloss.engine.activations import extract
 from isogloss.engine.similarity import representations, similarity
 from isogloss.engine.similarity.similarity_config import SimilarityConfig
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, speech, model_folder):
-    root = tmp_path_factory.mktemp("similarity") / "store"
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=root,
-        states=("0", "final"),
-        dtype="float32",
-    )
-    assert extract.run(config).complete
-    return root
+def store(two_states):
+    return two_states
 
 
 @pytest.fixture(scope="module")
