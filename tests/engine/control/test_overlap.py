@@ -2,23 +2,14 @@
 
 import numpy as np
 import pytest
+from edit_distance import edits
 
 from isogloss.engine.control import overlap
 from isogloss.engine.texts.spoken_words import spoken_words
 
 
-def distance(a, b):
-    """Edit distance by the recursion of Wagner and Fischer."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[-1]
-
-
 def similar(a, b):
-    return 1 - distance(a, b) / max(len(a), len(b))
+    return 1 - edits(a, b) / max(len(a), len(b))
 
 
 def plain(a, b):

@@ -4,6 +4,7 @@ import builtins
 
 import numpy as np
 import pytest
+from edit_distance import edits
 
 from isogloss.engine.corpora import languages
 from isogloss.engine.texts import espeak_voices, phones
@@ -42,16 +43,6 @@ def test_distance_is_edits_by_the_longer():
     assert phones.distance(("tʃ", "a"), ("t", "a")) == 0.5
     values = phones.distances([(("a",), ("a",)), (None, ("a",)), (None, None)])
     np.testing.assert_array_equal(values, [0, np.nan, np.nan])
-
-
-def edits(a, b):
-    """Edit distance by the recursion of Wagner and Fischer."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[-1]
 
 
 def test_all_distances_by_plain_loops():

@@ -1,0 +1,11 @@
+"""Edit distance by plain loops, to compare with."""
+
+
+def edits(a, b):
+    """Edit distance by the recursion of Wagner and Fischer."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[-1]
