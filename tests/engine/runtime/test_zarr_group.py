@@ -56,6 +56,17 @@ def test_the_day_is_no_part_of_what_a_group_is(tmp_path, monkeypatch):
     assert groups[0].attributes == groups[1].attributes
 
 
+def test_the_day_is_the_clocks_by_utc(tmp_path, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    days = []
+    for name, now in (("before", 1_767_311_999.9), ("after", 1_767_312_000.0)):
+        with monkeypatch.context() as clock:
+            clock.setattr(version.time, "time", lambda now=now: now)
+            make(tmp_path / name)
+        days.append(zarr_group.open_group(tmp_path / name).metadata["attributes"]["created"])
+    assert days == ["2026-01-01", "2026-01-02"]
+
+
 def test_reads_back_labels(tmp_path):
     make(tmp_path / "g.zarr")
     group = zarr_group.open_group(tmp_path / "g.zarr")
