@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Float16, Int32
 
 from isogloss.engine.bench import data
 from isogloss.engine.bench.findings import Finding
@@ -36,11 +36,22 @@ def findings() -> Iterator[Finding]:
     for dtype in (np.float16, np.float32):
         x = [random.standard_normal((n, 24)).astype(dtype) for n in (7, 12, 1, 30)]
         y = [random.standard_normal((m, 24)).astype(dtype) for m in (9, 5, 33)]
-        yield from _frame_scores(x, y, np.dtype(dtype).name)
+        yield from _frame_scores(x, y, f"{np.dtype(dtype).name} frames")
+    yield from _frame_scores(
+        _extreme(random, (3, 1)), _extreme(random, (2, 4)), "largest and subnormal frames"
+    )
     yield from _pooling(x, y)
     yield from _paths(random)
     yield from _alignment(random)
     yield from _words(random)
+
+
+def _extreme(random: np.random.Generator, lengths: tuple[int, int]) -> list[Float16[np.ndarray, "_ D"]]:
+    """Two utterances at the ends of float16's range, of the largest numbers and of subnormal ones alone."""
+    limits, (few, others) = np.finfo(np.float16), lengths
+    large = random.uniform(-1, 1, (few, 24)) * float(limits.max)
+    small = random.integers(-9, 10, (others, 24)) * float(limits.smallest_subnormal)
+    return [large.astype(np.float16), small.astype(np.float16)]
 
 
 def _error(name: str, found: object, expected: object, *, relative: bool = False) -> Finding:
@@ -64,7 +75,7 @@ def _padded(
     return padded, lengths
 
 
-def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], dtype: str) -> Iterator[Finding]:
+def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], kind: str) -> Iterator[Finding]:
     pairs = list(itertools.product(x, y))
     shape = len(x), len(y)
     (a, n), (b, m) = _padded(x), _padded(y)
@@ -78,12 +89,12 @@ def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], dtype: str) -> Itera
         expected = [
             reference.dtw_cost(1 - reference.cosines(left, right), normalise) for left, right in pairs
         ]
-        name = f"dtw, {normalise}, {dtype} frames"
+        name = f"dtw, {normalise}, {kind}"
         yield _error(name, scores(normalise)["dtw"], np.reshape(expected, shape), relative=True)
     found = scores("none")
     for measure in ("seqsim", "precision", "recall", *frame_scores.TRANSPORT):
         expected = [reference.MEASURES[measure](left, right) for left, right in pairs]
-        yield _error(f"{measure}, {dtype} frames", found[measure], np.reshape(expected, shape))
+        yield _error(f"{measure}, {kind}", found[measure], np.reshape(expected, shape))
 
 
 def _pooling(x: list[np.ndarray], y: list[np.ndarray]) -> Iterator[Finding]:

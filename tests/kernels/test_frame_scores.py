@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from isogloss.kernels import dtw, frame_scores, frame_transport, operands, reference
-from ragged_batches import EPS, padded, utterances
+from ragged_batches import EPS, cosines, padded, utterances
 
 U, N, D = 3, 6, 4  # one padded shape, that of test_seqsim.py, so that few programs are compiled
 some = utterances(N, D, st.integers(0, 2))
@@ -50,13 +50,6 @@ def check(got, xs, ys, normalise="none"):
     p, r = got["precision"].astype(float), got["recall"].astype(float)
     f1 = [[reference.f1(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(p, r, strict=True)]
     np.testing.assert_allclose(got["seqsim"], f1, rtol=4 * EPS)
-
-
-def cosines(a, b):
-    """As kernels.reference has them, which takes seconds for long utterances."""
-    a, b = (x.astype(np.float64) for x in (a, b))
-    lengths = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)
-    return np.divide(a @ b.T, lengths, out=np.zeros(lengths.shape), where=lengths > 0)
 
 
 @given(some, some)
