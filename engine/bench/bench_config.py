@@ -8,7 +8,17 @@ from isogloss.engine.runtime.options import JobConfig, compilation_cache_option,
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
-SUITES = ("seqsim", "dtw", "encoder", "mel", "extract", "store", "grid", "tune")  # what `all` means
+SUITES = (
+    "seqsim",
+    "dtw",
+    "transport",
+    "encoder",
+    "mel",
+    "extract",
+    "store",
+    "grid",
+    "tune",
+)  # what `all` means
 REHEARSAL, ROOFLINE, ACCEPTANCE = "rehearsal", "roofline", "acceptance"
 ALONE = {
     REHEARSAL: "a run of every job on 102 languages",

@@ -134,10 +134,11 @@ def check_maxima(setting: BenchSetting, x: Batch, y: Batch, result: object, more
     for u, v in _pairs(x, y, _CHECKED):
         expected = oracle.seqsim(x.states[u, : x.frames[u]], y.states[v, : y.frames[v]])
         wrong += [abs(float(scores[m][u, v]) - want) for m, want in zip(MAXIMA, expected, strict=True)]
-    return Check(error=float(np.max(wrong)), bound=more + _bound(setting, x, y))
+    return Check(error=float(np.max(wrong)), bound=more + bound(setting, x, y))
 
 
-def _bound(setting: BenchSetting, x: Batch, y: Batch) -> float:
+def bound(setting: BenchSetting, x: Batch, y: Batch) -> float:
+    """Largest error of a cosine or of a mean of cosines."""
     rounding = 0.0 if setting.device == "cpu" else 2.0**-8
     longest = max(x.states.shape[1], y.states.shape[1])
     return rounding + (x.states.shape[2] + longest + 8) * oracle.UNIT_ROUNDOFF

@@ -139,7 +139,7 @@ def _scores(
     tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
     row_maxima, column_maxima = np.empty(n * LANES, np.float32), np.empty(width, np.float32)
     table = np.empty(n * width if with_dtw or with_transport else 0, np.float32)
-    kernel = np.empty(n * width if with_transport else 0, np.float32)
+    kernel = np.empty(n * width + LANES if with_transport else 0, np.float32)
     vectors = np.empty((3, max(n, width) if with_transport else 0), np.float32)
     edge, spare = dtw.room(width)
     room = tile, row_maxima, column_maxima, table

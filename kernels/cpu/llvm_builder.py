@@ -216,21 +216,22 @@ def ints(value: int) -> ir.Constant:
 
 def spread_int(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """An int64 in every lane, as 32 bits."""
-    return _everywhere(builder, made(builder.trunc(value, _I32)), INT_VECTOR)
+    return everywhere(builder, made(builder.trunc(value, _I32)), INT_VECTOR)
 
 
 def spread(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
     """One float of an array in every lane."""
-    return _everywhere(builder, builder.load(builder.gep(array, [at], source_etype=F32), typ=F32), VECTOR)
+    return everywhere(builder, builder.load(builder.gep(array, [at], source_etype=F32), typ=F32))
 
 
 def spread_word(builder: ir.IRBuilder, array: ir.Value, at: ir.Value) -> ir.Value:
     """One int32 of an array in every lane."""
     scalar = builder.load(builder.gep(array, [at], source_etype=_I32), typ=_I32)
-    return _everywhere(builder, scalar, INT_VECTOR)
+    return everywhere(builder, scalar, INT_VECTOR)
 
 
-def _everywhere(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType) -> ir.Value:
+def everywhere(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType = VECTOR) -> ir.Value:
+    """A value in every lane."""
     # LLVM makes one broadcast instruction of this pair.
     anything = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(anything, scalar, ir.Constant(_I32, 0))

@@ -11,6 +11,9 @@ import numba
 import numpy as np
 from jaxtyping import Float
 
+from isogloss.kernels.cpu import scaling_loops
+from isogloss.kernels.cpu.llvm_builder import LANES
+from isogloss.kernels.cpu.scaling_loops import ROWS
 from isogloss.kernels.frame_transport import EPSILON, ITERATIONS
 
 _RATE = np.float32(-1 / EPSILON)
@@ -32,39 +35,36 @@ def cost(
 
     Args:
       distances: rows of `width`, of which the first m are in use.
-      width: of a row.
+      width: of a row, a multiple of LANES.
       n: rows in use.
       m: columns in use.
-      kernel: written; as large as `distances`.
-      vectors: written; at least n and m long.
+      kernel: written; as large as `distances` and LANES more.
+      vectors: written; at least n, and m to the next multiple of LANES, long.
     """
     u, v, sums = vectors[0], vectors[1], vectors[2]
-    give, take = np.float32(1) / np.float32(n), np.float32(1) / np.float32(m)
+    kernel = kernel[
+        -(kernel.ctypes.data // 4) % LANES :
+    ]  # a vector in two lines of the cache costs half again
+    blocks = -(-m // LANES)
+    stride = blocks * LANES
     for i in range(n):
-        row, far = kernel[i * width : i * width + m], distances[i * width : i * width + m]
-        for j in range(m):
-            row[j] = np.exp(_RATE * far[j])
+        row = kernel[i * stride :]
+        scaling_loops.exponentials(distances[i * width :], _RATE, row, blocks)
+        row[m:stride] = 0
     v[:m] = 1
-    for _ in range(ITERATIONS):
-        largest = v[0]
-        for j in range(m):
-            largest = max(largest, v[j])
-        scale = np.float32(1) / largest
-        for j in range(m):
-            v[j] *= scale
-            sums[j] = 0
-        for i in range(n):
-            row = kernel[i * width : i * width + m]
-            total = np.float32(0)
-            for j in range(m):
-                total += row[j] * v[j]
-            scaling = give / total  # a local, because `sums` might overlap `u` for all the compiler knows
-            for j in range(m):
-                sums[j] += scaling * row[j]
-            u[i] = scaling
-        for j in range(m):
-            v[j] = take / sums[j]
-    return _of_plan(distances, kernel, width, n, m, vectors)
+    v[m:stride] = 0
+    for step in range(ITERATIONS):
+        if step:
+            scaling_loops.scale_columns(sums, v, blocks)
+        sums[:m] = 0
+        sums[m:stride] = np.inf  # so that the scaling of a column that isn't there is 0
+        for i in range(0, n, ROWS):
+            rows = min(ROWS, n - i)
+            scaling_loops.scale_rows(kernel[i * stride :], v, u[i:], sums, stride, rows, blocks)
+    take = np.float32(1) / np.float32(m)
+    for j in range(m):
+        v[j] = take / sums[j]
+    return _of_plan(distances, kernel, (width, stride), n, m, vectors)
 
 
 @numba.njit(nogil=True, error_model="numpy", fastmath=_FASTMATH)
@@ -72,19 +72,20 @@ def cost(
 def _of_plan(
     distances: Float[np.ndarray, " table"],
     kernel: Float[np.ndarray, " table"],
-    width: int,
+    widths: tuple[int, int],
     n: int,
     m: int,
     vectors: Float[np.ndarray, "3 most"],
 ) -> tuple[float, float]:
-    """(cost, error) of the plan of two scalings."""
+    """(cost, error) of the plan of two scalings; `widths` are of rows of distances, of the kernel."""
     u, v, sums = vectors[0], vectors[1], vectors[2]
+    width, stride = widths
     give, take = np.float32(1) / np.float32(n), np.float32(1) / np.float32(m)
     sums[:m] = 0
     # Sums of millions of cells in float32 would be off by 3e-4; those of a row are not.
     moved, given, taken = 0.0, 0.0, 0.0
     for i in range(n):
-        row, far = kernel[i * width : i * width + m], distances[i * width : i * width + m]
+        row, far = kernel[i * stride : i * stride + m], distances[i * width : i * width + m]
         total, paid = np.float32(0), np.float32(0)
         for j in range(m):
             mass = u[i] * row[j] * v[j]

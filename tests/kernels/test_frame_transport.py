@@ -7,6 +7,7 @@ from scipy import optimize
 
 from isogloss.kernels import frame_transport, reference
 from isogloss.kernels.cpu import transport as cpu_transport
+from isogloss.kernels.cpu.llvm_builder import LANES
 
 EPSILON, ITERATIONS = frame_transport.EPSILON, frame_transport.ITERATIONS
 _xla = jax.jit(frame_transport.transport)
@@ -22,10 +23,12 @@ def on_a_device(c):
 
 def on_a_cpu(c):
     n, m = c.shape
-    table = np.full((n, m + 3), np.nan, np.float32)
+    width = -(-m // LANES) * LANES + LANES
+    table = np.full((n, width), np.nan, np.float32)
     table[:, :m] = 1 - c
-    vectors = np.empty((3, max(n, m)), np.float32)
-    return cpu_transport.cost(table.reshape(-1), m + 3, n, m, np.empty(table.size, np.float32), vectors)
+    vectors = np.full((3, max(n, width)), np.nan, np.float32)
+    kernel = np.full(table.size + LANES, np.nan, np.float32)
+    return cpu_transport.cost(table.reshape(-1), width, n, m, kernel, vectors)
 
 
 def cosines(seed, n, m):
