@@ -166,7 +166,8 @@ def _parsed(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _quiet_libraries() -> None:
-    for name in ("jax", "absl"):  # jax logs its search for TPUs, Orbax every checkpoint's stages by absl
+    # jax logs its search for TPUs, Orbax every checkpoint's stages by absl, fontTools all of a font.
+    for name in ("jax", "absl", "fontTools"):
         logging.getLogger(name).setLevel(logging.WARNING)
     log = logging.getLogger("isogloss")
     log.setLevel(min(logging.INFO, logging.getLogger().level))

@@ -95,9 +95,9 @@ def run(config: TuneConfig) -> TuneSummary:
       Refusal: bad input, before any compute; or --out holds results of other settings.
       OSError: the results can't be written.
     """
-    start = time.monotonic()
-    programs = compilation.keep(config.compilation_cache)
+    start, programs = time.monotonic(), compilation.keep(config.compilation_cache)
     given = tune_input.open_input(config)
+    fisher_files.check(config, given)
     out_folder.check(config.out, NAME, given.settings)
     plan = tune_cost.plan(given, 0, config.fisher_examples)
     disk_space.require(config.out, int(plan["bytes"]), "a model and its checkpoints", "name another --out")

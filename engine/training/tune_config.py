@@ -56,6 +56,10 @@ class TuneConfig(JobConfig):
         "Labels of the Fisher information: drawn from the model, or the texts.", "model"
     )
     fisher_examples: int = option("Most examples of an old task for its Fisher information.", 200, minimum=1)
+    fisher_from: pathlib.Path | None = option(
+        "OUT of an earlier run, whose Fisher information of the same tasks is taken; none: it is computed.",
+        None,
+    )
     anchor: float = option("Factor of half the squared distance from the start; 0: none.", 0.0, minimum=0)
     replay: tuple[str, ...] = option(
         "Old tasks whose examples are mixed in, SPEECH-TEXT,...: fr-en,en-en.", ()
@@ -86,6 +90,8 @@ class TuneConfig(JobConfig):
         super().__post_init__()
         if (self.ewc > 0) != bool(self.ewc_tasks):
             raise Refusal("--ewc and --ewc_tasks belong together: give both, or neither")
+        if self.fisher_from and not self.ewc:
+            raise Refusal("--fisher_from belongs to --ewc: give both, or neither")
         for name in ("dev_share", "replay_share"):
             if getattr(self, name) >= 1:
                 raise Refusal(f"--{name} must be less than 1, got {getattr(self, name)}")

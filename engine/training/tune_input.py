@@ -33,6 +33,7 @@ _OF_A_RUN = (
     "checkpoint_steps",
     "compilation_cache",
     "dry_run",
+    "fisher_from",
     "revision",
     "store",
     "out",

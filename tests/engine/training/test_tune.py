@@ -12,7 +12,7 @@ from pyarrow import parquet
 from isogloss.engine.activations import activation_store, open_states
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.training import tune, tune_cost, tune_input
+from isogloss.engine.training import fisher_files, tune, tune_cost, tune_input
 from isogloss.engine.transcription import transcribe
 
 
@@ -202,6 +202,31 @@ def test_ewc_saves_its_fisher_and_holds_what_matters(tuned, tuning, tmp_path, re
     tune.run(huge)
     assert moved(huge.out, reader) < 2 * huge.learning_rate
     assert moved(tuned[0].out, reader) > 4 * huge.learning_rate
+
+
+@pytest.mark.deep
+def test_fisher_information_of_an_earlier_run_is_taken_if_it_is_of_the_same_examples(
+    tuning, tmp_path, monkeypatch
+):
+    options = {"ewc_tasks": ("fr-en",), "steps": 3}
+    first, again = tmp_path / "first", tmp_path / "again"
+    tune.run(tuning(first, ewc=1.0, **options))
+    tune.run(tuning(again, ewc=5.0, **options))
+    monkeypatch.setattr(fisher_files.fisher, "information", None)  # nothing is computed from here on
+    taken = tmp_path / "taken"
+    tune.run(tuning(taken, ewc=5.0, fisher_from=first, **options))
+    for name in ("model.safetensors", "fisher/fr-en.safetensors"):
+        assert (taken / name).read_bytes() == (again / name).read_bytes()
+    for other, message in (
+        ({"seed": 1}, "made of another model"),
+        ({"ewc_tasks": ("en-en",)}, "there is no Fisher information of en-en"),
+    ):
+        config = tuning(tmp_path / "other", ewc=1.0, fisher_from=first, dry_run=True, **(options | other))
+        with pytest.raises(Refusal, match=message):
+            tune.run(config)
+    (first / "fisher" / "fr-en.safetensors").write_bytes(b"cut")
+    with pytest.raises(Refusal, match="not a whole safetensors file"):
+        tune.run(tuning(tmp_path / "other", ewc=1.0, fisher_from=first, **options))
 
 
 @pytest.mark.deep
