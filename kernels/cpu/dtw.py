@@ -127,17 +127,17 @@ def cost(
         first = above if s == 0 else 0
         # The highest row needs m steps, the lowest begins LANES - 1 steps later.
         blocks = (m + 2 * LANES - 2 - first) // LANES
-        _set_lanes(table, s * LANES - above, first, lanes, state)
+        furthest = _set_lanes(table, s * LANES - above, first, lanes, state)
         source = flat
-        if lanes[:LANES].max() + blocks * LANES > len(flat):
+        if furthest + blocks * LANES > len(flat):
             _copy(flat, lanes, blocks * LANES, spare)
             source = spare
         if per_cell:
             _counting_strip(source, LANES * width, lanes, state, sums, cells, first, blocks)
         else:
             _strip(source, LANES * width, lanes, state, sums, cells, first, blocks)
-        # Asked of every row: a minimum avoids a NaN, so the sum at the end needn't have met it.
-        nan |= np.isnan(state).any()
+        for lane in range(LANES):  # every row: a minimum avoids a NaN, so the last sum needn't have met it
+            nan |= np.isnan(state[lane])
     last = LANES + m - 1
     found = sums[last] / cells[last] if per_cell else sums[last]
     return np.float32(np.nan) if nan else found
@@ -151,9 +151,13 @@ def _set_lanes(
     first: int,
     lanes: Int[np.ndarray, " lanes"],
     state: Float[np.ndarray, " LANES"],
-) -> None:
-    """Write the `lanes` and the `state` that a strip starts with, whose highest row is `top` of the table."""
+) -> int:
+    """Write the `lanes` and the `state` that a strip starts with, whose highest row is `top` of the table.
+
+    Returns the furthest entry at which a lane starts.
+    """
     start, width, _, m = table
+    furthest = start
     for lane in range(LANES):
         i = LANES - 1 - lane
         row = top + i
@@ -162,6 +166,8 @@ def _set_lanes(
         lanes[LANES + lane] = m if row >= 0 else 0
         # Every path begins at the cell (0, 0), as if a sum of 0 stood diagonally before it.
         state[lane] = 0.0 if row == 0 else np.inf
+        furthest = max(furthest, lanes[lane])
+    return furthest
 
 
 @numba.njit(nogil=True)

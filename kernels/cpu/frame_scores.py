@@ -1,10 +1,12 @@
 """SeqSim, DTW and transport of all pairs on the CPU, from one cosine tile that never leaves the cache.
 
-Sixteen frames of an utterance of B, a block, lie side by side in the lanes of a register. An utterance of A
-is multiplied with them tile by tile. Each tile updates the row and column maxima before the next overwrites
-it, and for DTW and transport its distances are copied to a table of the pair. A pair's bits depend on its
-own frames only. Memory: packed copies of BATCH utterances of B; for each thread one of A and, for DTW, a
-table, for transport two.
+Sixteen frames of B, a block, lie side by side in the lanes of a register. An utterance of A is multiplied
+with them tile by tile. Each tile updates the row and column maxima before the next overwrites it, and for DTW
+and transport its distances are copied to a table of the pair. Where maxima alone are wanted, utterances of B
+follow one another without gaps, in runs, so that short ones don't leave an eighth of the product to padding;
+a block that two of them share counts for each by its own lanes. A pair's bits depend on its own frames only.
+Memory: packed copies of BATCH utterances of B; for each thread one of A and, for DTW, a table, for transport
+two.
 """
 
 import concurrent.futures
@@ -21,6 +23,7 @@ from isogloss.kernels.cpu.packing import FLOATS, Form
 
 BATCH = 64  # utterances of B packed at a time
 _TILE_SLIVERS = 8  # of up to 14 frames of A: a tile of at most 57 KB, and B is read once for all of them
+_RUN = 1024  # frames of B, or a few more, in a run: what pads its end is at most a hundredth of it
 
 
 def frame_scores(
@@ -66,7 +69,12 @@ def _batch_scores(
 ) -> Float[np.ndarray, "5 U batch"]:
     """Scores of all of A with a batch of B, which stays packed until the end."""
     scores = np.full((5, len(x), len(y)), np.nan, np.float32)
-    blocks, begins, factors = _blocks(y, m, form, threads)
+    # Distances are kept in a table for each utterance, and bytes are rounded for each.
+    together = form is FLOATS and not (wanted[1] or wanted[3])
+    runs = _runs(m) if together else np.arange(len(m) + 1)
+    sizes = np.stack([np.diff(runs), np.add.reduceat(m, runs[:-1])], axis=1)
+    run_of = np.repeat(np.arange(len(sizes)), sizes[:, 0])
+    blocks, begins, factors = _blocks(y, m, runs, form, threads)
 
     def score(task: tuple[int, Int[np.ndarray, " share"]]) -> None:
         u, share = task
@@ -77,15 +85,17 @@ def _batch_scores(
         height = _height(length)
         slivers = np.empty(form.size(length, height, x.shape[2]), form.dtype)
         factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
-        sizes = length, m[share], height, form.entries(x.shape[2])
-        found = _scores(slivers, blocks, begins[share], *sizes, *wanted)
+        columns = np.flatnonzero(np.isin(run_of, share))
+        shape = height, form.entries(x.shape[2]), _tile_rows(length, height)
+        given = slivers, blocks, begins[share], length, m[columns], sizes[share], shape
+        found = _scores(*given, *_room(length, m[columns], *wanted))
         # The factor is NaN for frames that aren't finite; float64 holds a product of any two.
-        scores[:, u, share] = found * (factor * factors[share]).astype(np.float32)
+        scores[:, u, columns] = found * (factor * factors[columns]).astype(np.float32)
 
     # If A has few utterances, B is divided too, so that all threads have something to do.
-    shares = min(len(y), -(-dtw.SHARES * numba.get_num_threads() // max(1, len(x))))
+    shares = min(len(begins), -(-dtw.SHARES * numba.get_num_threads() // max(1, len(x))))
     longest_first = np.argsort(-n, kind="stable").tolist()  # so that threads end at about the same time
-    tasks = itertools.product(longest_first, np.array_split(np.arange(len(y)), shares))
+    tasks = itertools.product(longest_first, np.array_split(np.arange(len(begins)), shares))
     for _ in threads.map(score, tasks):
         pass
     return scores
@@ -96,23 +106,64 @@ def _height(length: int) -> int:
     return min(HEIGHTS, key=lambda height: -(-length // height) * (height + 1))
 
 
+def _tile_rows(length: int, height: int) -> int:
+    """Rows of a tile, so that all tiles of an utterance are about as high."""
+    slivers = -(-length // height)
+    return -(-slivers // -(-slivers // _TILE_SLIVERS)) * height
+
+
+def _runs(m: Int[np.ndarray, " batch"]) -> Int[np.ndarray, " runs_and_one"]:
+    """First utterance of each run, and their number."""
+    before = np.cumsum(m) - m
+    firsts = [0]
+    for v in range(1, len(m)):
+        if before[v] - before[firsts[-1]] >= _RUN:
+            firsts.append(v)
+    return np.array([*firsts, len(m)])
+
+
 def _blocks(
     y: Float[np.ndarray, "batch M D"],
     m: Int[np.ndarray, " batch"],
+    runs: Int[np.ndarray, " runs_and_one"],
     form: Form,
     threads: concurrent.futures.ThreadPoolExecutor,
-) -> tuple[Shaped[np.ndarray, " size"], Int[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
-    """(packed utterances of B one after the other, the entry at which each begins, the factor of each)."""
-    ends = np.cumsum([form.size(frames, LANES, y.shape[2]) for frames in m.tolist()])
+) -> tuple[Shaped[np.ndarray, " size"], Int[np.ndarray, " runs"], Float[np.ndarray, " batch"]]:
+    """(packed runs of B one after the other, where each begins, the factor of each utterance)."""
+    frames = np.add.reduceat(m, runs[:-1])
+    ends = np.cumsum([form.size(count, LANES, y.shape[2]) for count in frames.tolist()])
     flat = np.empty(ends[-1], form.dtype)
     begins = np.concatenate([[0], ends[:-1]])
 
-    def pack(v: int) -> float:
-        return form.pack(
-            np.ascontiguousarray(y[v, : m[v]], np.float32), LANES, flat[begins[v] : ends[v]], False
-        )
+    def pack(run: int) -> list[float]:
+        several = [y[v, : m[v]] for v in range(runs[run], runs[run + 1])]
+        one = len(several) == 1  # which may need no copy
+        frames = np.ascontiguousarray(several[0], np.float32) if one else np.concatenate(several, dtype="f4")
+        factor = form.pack(frames, LANES, flat[begins[run] : ends[run]], False)
+        if one or np.isfinite(factor):
+            return [factor] * len(several)
+        return [1.0 if np.isfinite(frames).all() else np.nan for frames in several]
 
-    return flat, begins, np.array([*threads.map(pack, range(len(y)))])
+    return flat, begins, np.concatenate([*threads.map(pack, range(len(begins)))])
+
+
+_Room = tuple[
+    Float[np.ndarray, " tile"], Float[np.ndarray, " R"], Float[np.ndarray, " C"], Float[np.ndarray, " T"]
+]
+
+
+def _room(
+    n: int, m: Int[np.ndarray, " share"], maxima: bool, with_dtw: bool, per_cell: bool, with_transport: bool
+) -> tuple[bool, bool, bool, int, tuple[Float[np.ndarray, " kernel"], Float[np.ndarray, "3 most"]] | None]:
+    """What `_scores` is to compute, the width of its tables, and memory for transport, if it is wanted.
+
+    Numba compiles no transport for a caller that gives None: it takes a second, and few want it.
+    """
+    width = -(-int(m.max()) // LANES) * LANES
+    if not with_transport:
+        return maxima, with_dtw, per_cell, width if with_dtw else 0, None
+    room = np.empty(n * width + LANES, np.float32), np.empty((3, max(n, width)), np.float32)
+    return maxima, with_dtw, per_cell, width, room
 
 
 @numba.njit(nogil=True)
@@ -120,41 +171,45 @@ def _blocks(
 def _scores(
     slivers: Shaped[np.ndarray, " A"],
     blocks: Shaped[np.ndarray, " B"],
-    begins: Int[np.ndarray, " share"],
+    begins: Int[np.ndarray, " runs"],
     n: int,
     m: Int[np.ndarray, " share"],
-    height: int,
-    depth: int,
+    sizes: Int[np.ndarray, "runs 2"],
+    shape: tuple[int, int, int],
     maxima: bool,
     with_dtw: bool,
     per_cell: bool,
-    with_transport: bool,
+    width: int,
+    sinkhorn: tuple[Float[np.ndarray, " kernel"], Float[np.ndarray, "3 most"]] | None,
 ) -> Float[np.ndarray, "5 share"]:
-    """Precision, recall, cost, transport and its error of one utterance of A with some of B."""
-    found = np.empty((5, len(m)), np.float32)
-    found[:] = np.nan
-    # Whole tiles: the last one may write columns that no utterance has.
-    width = -(-m.max() // (COLUMNS * LANES)) * COLUMNS * LANES
-    tile_rows = _TILE_SLIVERS * height
-    tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
-    row_maxima, column_maxima = np.empty(n * LANES, np.float32), np.empty(width, np.float32)
-    table = np.empty(n * width if with_dtw or with_transport else 0, np.float32)
-    kernel = np.empty(n * width + LANES if with_transport else 0, np.float32)
-    vectors = np.empty((3, max(n, width) if with_transport else 0), np.float32)
+    """Precision, recall, cost, transport and its error of one utterance of A with some of B.
+
+    These are in runs, of which `sizes` has the numbers of utterances and of frames.
+    """
+    found = np.full((5, len(m)), np.nan, np.float32)
+    tile = np.empty(shape[2] * COLUMNS * LANES, np.float32)
+    table = np.empty(n * width, np.float32)
     edge, spare = dtw.room(width)
-    room = tile, row_maxima, column_maxima, table
-    for v in range(len(m)):
-        row_maxima[:] = -np.inf  # not 0: all cosines of a frame may be negative
-        column_maxima[:] = -np.inf
-        keep = width if with_dtw or with_transport else 0
-        _fill(slivers, blocks[begins[v] :], (n, m[v]), (height, depth), maxima, keep, room)
-        if maxima:
-            found[0, v] = _mean_of_highest(row_maxima, n)
-            found[1, v] = _mean(column_maxima, m[v])
+    first = 0
+    for run in range(len(sizes)):
+        count, total = sizes[run, 0], sizes[run, 1]
+        lengths = m[first : first + count]
+        # Not 0: all cosines of a frame may be negative.
+        row_maxima = np.full(len(lengths) * n * LANES if maxima else 0, -np.inf, np.float32)
+        column_maxima = np.full(total + LANES, -np.inf, np.float32)
+        room = tile, row_maxima, column_maxima, table
+        _fill(slivers, blocks[begins[run] :], (n, total), lengths, shape, width, room)
+        column = 0
+        for k in range(count if maxima else 0):
+            found[0, first + k] = _mean_of_highest(row_maxima[k * n * LANES :], n)
+            found[1, first + k] = _mean(column_maxima[column:], lengths[k])
+            column += lengths[k]
         if with_dtw:
-            found[2, v] = dtw.cost(table, (0, width, n, m[v]), edge, spare, per_cell)
-        if with_transport:
-            found[3, v], found[4, v] = transport.cost(table, width, n, m[v], kernel, vectors)
+            found[2, first] = dtw.cost(table, (0, width, n, total), edge, spare, per_cell)
+        if sinkhorn is not None:
+            costs = transport.cost(table, width, n, total, sinkhorn[0], sinkhorn[1])
+            found[3, first], found[4, first] = costs
+        first += count
     return found
 
 
@@ -163,31 +218,52 @@ def _scores(
 def _fill(
     slivers: Shaped[np.ndarray, " A"],
     right: Shaped[np.ndarray, " B"],
-    lengths: tuple[int, int],
-    shape: tuple[int, int],
-    maxima: bool,
+    frames: tuple[int, int],
+    m: Int[np.ndarray, " run"],
+    shape: tuple[int, int, int],
     width: int,
-    room: tuple[
-        Float[np.ndarray, " tile"], Float[np.ndarray, " R"], Float[np.ndarray, " C"], Float[np.ndarray, " T"]
-    ],
+    room: _Room,
 ) -> None:
-    """Maxima of the cosines of two utterances, and their distances in rows of `width`, if it isn't 0.
+    """Maxima of the cosines of an utterance and a run, if there is room for them.
 
-    Columns are outside, so that the blocks of B stay in the cache for all frames of A.
+    If `width` isn't 0, the run is one utterance, and distances are written in rows of `width`. Columns are
+    outside, so that the blocks of B stay in the cache for all frames of A.
     """
     tile, row_maxima, column_maxima, table = room
-    (n, m), (height, depth) = lengths, shape
-    columns, tile_rows = -(-m // LANES), _TILE_SLIVERS * height
-    for column in range(0, columns, COLUMNS):
-        count = min(COLUMNS, columns - column)
+    (n, columns), (height, depth, tile_rows) = frames, shape
+    v, begin = 0, 0  # the first utterance that reaches into the tile, and its first column
+    for column in range(0, columns, COLUMNS * LANES):
+        count = min(COLUMNS, -(-(columns - column) // LANES))
+        while begin + m[v] <= column:
+            begin += m[v]
+            v += 1
         for row in range(0, n, tile_rows):
             rows = min(tile_rows, n - row)
-            tiles.fill(tile, slivers[row * depth :], right[column * LANES * depth :], rows, count, shape)
-            if maxima:
-                tops = row_maxima[row * LANES :], column_maxima[column * LANES :]
-                microkernels.raise_maxima(tile, tops[0], tops[1], rows)
+            tiles.fill(tile, slivers[row * depth :], right[column * depth :], rows, count, (height, depth))
+            k, start = v, begin
+            while len(row_maxima) and k < len(m) and start < column + count * LANES:
+                tops = row_maxima[(k * n + row) * LANES :], column_maxima
+                _raise(tile, tops, rows, column, (start, min(start + m[k], column + count * LANES)))
+                start += m[k]
+                k += 1
             if width:
-                _keep(tile, table[row * width + column * LANES :], rows, count * LANES, width)
+                _keep(tile, table[row * width + column :], rows, count * LANES, width)
+
+
+@numba.njit(nogil=True)
+@typing.no_type_check
+def _raise(
+    tile: Float[np.ndarray, " tile"],
+    tops: tuple[Float[np.ndarray, " R"], Float[np.ndarray, " C"]],
+    rows: int,
+    column: int,
+    columns: tuple[int, int],
+) -> None:
+    """Raise the maxima of the rows and columns of one utterance, of whose `columns` a tile holds the last."""
+    first, last = max(columns[0], column), columns[1]
+    for block in range(first // LANES * LANES, last, LANES):
+        cells, lanes = tile[block - column :], (max(first - block, 0), min(last - block, LANES))
+        microkernels.raise_maxima(cells, tops[0], tops[1][block:], rows, lanes[0], lanes[1])
 
 
 @numba.njit(nogil=True)

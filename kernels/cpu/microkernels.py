@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from isogloss.kernels.cpu import llvm_builder as vec
 from isogloss.kernels.cpu.llvm_builder import LANES
 
-COLUMNS = 8  # blocks of B in a tile: the column maxima of so many stay in registers
+COLUMNS = 8  # blocks of B in a tile
 
 # Numbers of rows to choose from, and panels, of the product. With the most rows, sums and operands just fit
 # the registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 with NEON. Even the fewest rows have
@@ -88,12 +88,13 @@ def transpose(typing, source, stride, last, factors, out, width, count):  # noqa
 
 
 @intrinsic
-def raise_maxima(typing, tile, row_maxima, column_maxima, rows):  # noqa: ANN001, ANN201
-    """Update row_maxima (row, lane) and column_maxima (column, lane) with the cells of a tile.
+def raise_maxima(typing, tile, row_maxima, column_maxima, rows, first, last):  # noqa: ANN001, ANN201
+    """Update row_maxima (row, lane) and column_maxima (lane) with one block of a tile (row, column, lane).
 
-    tile (row, column, lane) has COLUMNS columns. All flat float32; NaN raises nothing.
+    The tile has COLUMNS columns. Rows are raised by lanes from `first` to before `last`, columns by all rows.
+    All flat float32; NaN raises nothing.
     """
-    return vec.routine("isogloss_maxima", [*[vec.FLOATS] * 3, vec.INT], _emit_maxima)
+    return vec.routine("isogloss_maxima", [*[vec.FLOATS] * 3, *[vec.INT] * 3], _emit_maxima)
 
 
 def strip(count: bool) -> Callable[..., None]:
@@ -204,19 +205,19 @@ def _emit_transpose(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
 
 
 def _emit_maxima(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
-    tile, row_maxima, column_maxima, rows = given
+    tile, row_maxima, column_maxima, rows, first, last = given
+    lanes = ir.Constant(vec.INT_VECTOR, list(range(LANES)))
+    # Compared as unsigned numbers, a lane before the first is beyond the last, too.
+    since = builder.sub(lanes, vec.spread_int(builder, first))
+    inside = builder.icmp_unsigned("<", since, vec.spread_int(builder, vec.made(builder.sub(last, first))))
     # A row's maximum stays a vector, one maximum per lane: `frame_scores` takes the largest lane at the end.
-    highest = [vec.load(builder, column_maxima, vec.whole(c)) for c in range(COLUMNS)]
-    with vec.Loop(builder, rows, highest) as loop:
-        cells = [vec.load(builder, tile, _cell(builder, loop.index, c)) for c in range(COLUMNS)]
+    with vec.Loop(builder, rows, [vec.load(builder, column_maxima, vec.whole(0))]) as loop:
+        cell = vec.load(builder, tile, vec.made(builder.mul(loop.index, vec.whole(COLUMNS))))
         in_row = vec.load(builder, row_maxima, loop.index)
-        for cell in cells:
-            in_row = vec.choose(builder, ">", cell, in_row)
-        vec.store(builder, in_row, row_maxima, loop.index)
-        pairs = zip(cells, loop.carried, strict=True)
-        loop.carry([vec.choose(builder, ">", cell, top) for cell, top in pairs])
-    for c, top in enumerate(loop.results):
-        vec.store(builder, top, column_maxima, vec.whole(c))
+        raised = builder.select(inside, vec.choose(builder, ">", cell, in_row), in_row)
+        vec.store(builder, vec.made(raised), row_maxima, loop.index)
+        loop.carry([vec.choose(builder, ">", cell, loop.carried[0])])
+    vec.store(builder, loop.results[0], column_maxima, vec.whole(0))
 
 
 def _emit_strip(builder: ir.IRBuilder, given: Sequence[ir.Value], count: bool) -> None:
@@ -290,8 +291,3 @@ def _store_lowest(builder: ir.IRBuilder, values: ir.Value, edge: ir.Value, at: i
     builder.store(
         builder.extract_element(values, vec.whole(0)), builder.gep(edge, [at], source_etype=vec.F32)
     )
-
-
-def _cell(builder: ir.IRBuilder, row: ir.Value, column: int) -> ir.Value:
-    """Position of (row, column) in a tile, in vectors."""
-    return vec.index(builder, row, COLUMNS, vec.whole(column))

@@ -95,23 +95,26 @@ def _write_floats(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray
     depth = x.shape[1]
     frames = len(out) // depth
     finite = True
-    factors, exact = np.zeros(LANES, np.float32), np.zeros(LANES, np.float64)
+    factors, exact = np.empty(LANES, np.float32), np.empty(LANES, np.float64)
+    factors[:] = 0
     for first in range(0, frames, width):
         start, last = min(first, len(x) - 1), max(0, len(x) - 1 - first)
         for i in range(width):
             square = _square(x[start + min(i, last)])  # NaN or infinite if any value is
             finite &= np.isfinite(square)
             exact[i] = 1.0 / np.sqrt(square) if square != 0.0 else 0.0
-        factors[:] = exact
+            factors[i] = exact[i]
         block = out[first * depth : (first + width) * depth]
         whole = depth // LANES
         if width < LANES and first + width == frames:
             # A register is wider than such a block, and what follows the last one isn't ours to overwrite.
             whole = max(0, whole - 1)
-        if np.isfinite(factors).all():
-            exact[:] = factors
-        else:
-            whole = 0  # a frame is so short that only float64 can hold its factor
+        # One by one, because whole arrays bring half a second of Numba's messages about their shapes.
+        for i in range(width):
+            if np.isfinite(factors[i]):
+                exact[i] = factors[i]  # so that a frame has the same bits whatever its neighbours are
+            else:
+                whole = 0  # so short a frame that only float64 can hold its factor
         if whole:
             microkernels.transpose(x[start:].reshape(-1), depth, last, factors, block, width, whole)
         # What is left of the features, and blocks that the routine would write beyond or round to nothing.

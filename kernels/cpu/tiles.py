@@ -32,7 +32,7 @@ def fill(
     columns: int,
     shape: tuple[int, int],
 ) -> None:
-    """Fill `rows` and `columns` of a tile; further columns become -inf, which changes no maximum.
+    """Fill `rows` and `columns` of a tile; what further columns hold is left.
 
     Args:
       tile: written.
@@ -43,8 +43,6 @@ def fill(
       shape: frames of a sliver, entries of a frame.
     """
     _products(tile, slivers, blocks, rows, columns, shape)
-    for r in range(rows if columns < COLUMNS else 0):
-        tile[(r * COLUMNS + columns) * LANES : (r + 1) * COLUMNS * LANES] = -np.inf
 
 
 def _products(*given: object) -> None:

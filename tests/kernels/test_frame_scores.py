@@ -135,6 +135,24 @@ class TestNumba:
         ys = [rng.standard_normal((m, 97)).astype(np.float32) for m in (16, 17, 129)]
         check(scored(*padded(xs, 129), *padded(ys, 129), "numba"), xs, ys)
 
+    def test_neighbours_in_a_block_change_no_bit(self):
+        """Where maxima alone are wanted, utterances share blocks: with NaN, too, and with numbers near 0."""
+        rng = np.random.default_rng(7)
+        xs, ys = ([rng.standard_normal((n, 33)).astype(np.float32) for n in lengths] for lengths in (
+            (20, 3), (5, 6, 2, 1, 30, 700, 400, 9, 16)
+        ))  # fmt: skip
+        ys[1][2, 3], ys[3] = np.nan, ys[3] * np.float32(1e-41)
+        (x, n), (y, m) = padded(xs, 20), padded(ys, 700)
+        measures = "precision", "recall"
+        together = scored(x, n, y, m, "numba", measures)
+        with_distances = scored(x, n, y, m, "numba")
+        for measure in measures:
+            np.testing.assert_array_equal(with_distances[measure], together[measure])
+            assert np.isnan(together[measure]).sum() == 2
+            for v in range(len(ys)):
+                alone = scored(x, n, y[v : v + 1], m[v : v + 1], "numba", measures)[measure][:, 0]
+                np.testing.assert_array_equal(alone, together[measure][:, v])
+
     def test_long_ones_alone_or_among_others(self):
         rng = np.random.default_rng(6)
         xs, ys = ([rng.standard_normal((n, 40)) for n in lengths] for lengths in ((300, 5), (259, 1, 143)))

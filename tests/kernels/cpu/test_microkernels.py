@@ -78,6 +78,27 @@ def test_transpose(width, last):
     assert (out[47 * width + LANES :] == 9).all()
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, LANES), (0, 1), (5, 9), (15, 16)])
+def test_maxima(first, last):
+    """Of one block of a tile: a column's of all rows, a row's of some lanes; NaN raises nothing."""
+
+    @numba.njit
+    def call(tile, row_maxima, column_maxima, rows, first, last):
+        microkernels.raise_maxima(tile, row_maxima, column_maxima, rows, first, last)
+
+    rng = np.random.default_rng(3)
+    tile = rng.standard_normal((7, microkernels.COLUMNS, LANES)).astype(np.float32)
+    tile[2, 0, 6] = np.nan
+    row_maxima = rng.standard_normal((7, LANES)).astype(np.float32)
+    column_maxima = rng.standard_normal(2 * LANES).astype(np.float32)
+    by_row, by_column = row_maxima.copy(), column_maxima.copy()
+    call(tile.reshape(-1), row_maxima.reshape(-1), column_maxima, 7, first, last)
+    by_row[:, first:last] = np.fmax(by_row, tile[:, 0])[:, first:last]
+    by_column[:LANES] = np.fmax(by_column[:LANES], np.nanmax(tile[:, 0], axis=0))
+    np.testing.assert_array_equal(row_maxima, by_row)
+    np.testing.assert_array_equal(column_maxima, by_column)
+
+
 def strip(count, *given):
     """Run the routine, which only compiled code can call."""
     routine = microkernels.strip(count)
