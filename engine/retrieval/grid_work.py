@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Float32
 
-from isogloss.engine.activations import language_states
+from isogloss.engine.activations import language_blocks, language_states
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage
 from isogloss.engine.retrieval.device_scores import DeviceScores
 from isogloss.engine.retrieval.grid_config import GridConfig
@@ -49,7 +49,9 @@ def visits(units: Iterable[Unit], pairs: Sequence[Pair], block: int) -> Iterator
     order: list[tuple[Unit, Pair, frozenset[str]]] = []
     for state, of_state in itertools.groupby(units, key=lambda unit: unit[0]):
         wanted = [pairs[pair] for _, pair in of_state]
-        order += [((state, pairs.index(pair)), pair, stay) for pair, stay in blocks(wanted, block)]
+        order += [
+            ((state, pairs.index(pair)), pair, stay) for pair, stay in language_blocks.blocks(wanted, block)
+        ]
     held: frozenset[Key] = frozenset()
     for i, (unit, codes, stay) in enumerate(order):
         (after, _), ahead, _ = order[min(i + 1, len(order) - 1)]
@@ -58,19 +60,6 @@ def visits(units: Iterable[Unit], pairs: Sequence[Pair], block: int) -> Iterator
         arriving = tuple(dict.fromkeys(key for key in needed if key not in kept))
         held = kept | set(arriving)
         yield Visit(unit=unit, codes=codes, arriving=arriving, kept=kept)
-
-
-def blocks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, frozenset[str]]]:
-    """Pairs in an order that needs few languages at a time, each with the languages to keep in memory.
-
-    Languages are divided into blocks of `size`; all pairs of the same two blocks are consecutive.
-    """
-    languages = sorted({code for pair in pairs for code in pair})
-    block = {code: i // size for i, code in enumerate(languages)}
-    ordered = sorted(pairs, key=lambda pair: (sorted(block[code] for code in pair), pair))
-    for pair in ordered:
-        kept = {block[code] for code in pair}
-        yield pair, frozenset(code for code in languages if block[code] in kept)
 
 
 def scorer(config: GridConfig, implementation: str) -> HostScores | DeviceScores:

@@ -1,7 +1,8 @@
 """The neurons job: reads activation stores with neurons, writes a table of NeuronXA for every language pair.
 
-The unit of work is a pair of languages: both are in memory, 350 utterances of Whisper large take 460 MB each,
-and the first one stays for all its pairs. Finished pairs are part files under OUT/parts.
+The unit of work is a pair of languages. Pairs are taken block by block as the grid's are, and the languages
+of two blocks stay in memory: 350 utterances of Whisper large take 460 MB each. Finished pairs are part files
+under OUT/parts.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import activation_store, language_blocks
 from isogloss.engine.activations.language_states import (
     DamagedError,
     GridLanguage,
@@ -64,8 +65,8 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
     """Summary of a run that computes the missing pairs, and writes the table if none is left.
 
     Raises:
-      Refusal: there are fewer than two languages, of different models or without neurons, or OUT can't be
-        written to.
+      Refusal: there are fewer than two languages, of different models, without neurons or too large for the
+        memory, or OUT can't be written to.
       OSError: the table can't be written.
     """
     stores = activation_store.compared(config.store, config.languages, "neurons")
@@ -79,7 +80,8 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
     made_of = {code: json_values.fingerprint(member.recordings()) for code, member in members.items()}
     pairs = list(itertools.combinations(sorted(members), 2))
     keys = {name((a, b)): json_values.fingerprint([settings, made_of[a], made_of[b]]) for a, b in pairs}
-    held = _Held(members)
+    size = block_size(config, members)
+    held = _Held(members, size)
 
     def write(table: pa.Table) -> dict[str, Json]:
         table_files.write_both(table, config.out / "neurons")
@@ -89,11 +91,12 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
         name="neurons",
         members=members,
         units=pairs,
+        in_order=held.in_order,
         label=name,
         parts=PartFiles(folder=config.out / "parts" / "neurons", keys=keys),
         schema=SCHEMA,
         rows=lambda pair: _table(pair, members, held.of(pair), config.weights),
-        plan=lambda pairs: _plan(members, pairs),
+        plan=lambda pairs: _plan(members, pairs, size),
         estimated_seconds=lambda pairs: math.ceil(_seconds(members, len(pairs))),
         settings={},
         outputs=write,
@@ -101,16 +104,34 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
     return unit_run.run(job, config, NeuronsSummary)
 
 
-class _Held:
-    """Neurons of the languages of a pair, kept for the next pair that has one of them."""
+def block_size(config: NeuronsConfig, members: Mapping[str, GridLanguage]) -> int:
+    """Number of languages in a block, so that two blocks fit memory; a Refusal if two languages don't."""
+    largest = max(len(member.rows) for member in members.values()) * _bytes(members)
+    fit = int(config.memory_gb * 1e9 / largest)
+    if fit < 2:
+        raise Refusal(
+            f"--memory_gb={config.memory_gb} is too little: two languages of up to {largest / 1e9:.3f} GB "
+            f"must fit; give at least {2 * largest / 1e9:.3f}"
+        )
+    return fit // 2
 
-    def __init__(self, members: Mapping[str, GridLanguage]) -> None:
-        self._members = members
+
+class _Held:
+    """Neurons of languages, read when a pair needs them and kept while its blocks are at work."""
+
+    def __init__(self, members: Mapping[str, GridLanguage], size: int) -> None:
+        self._members, self._size = members, size
+        self._kept: dict[Pair, frozenset[str]] = {}
         self._held: dict[str, Neurons] = {}
+
+    def in_order(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
+        """The same pairs, block by block."""
+        self._kept = dict(language_blocks.blocks(pairs, self._size))
+        return [*self._kept]
 
     def of(self, pair: Pair) -> Mapping[str, Neurons]:
         """Neurons of both languages; DamagedError if they can't be read."""
-        self._held = {code: values for code, values in self._held.items() if code in pair}
+        self._held = {code: values for code, values in self._held.items() if code in self._kept[pair]}
         for code in pair:
             if code not in self._held:
                 member = self._members[code]
@@ -123,17 +144,20 @@ class _Held:
         return self._held
 
 
-def _plan(members: Mapping[str, GridLanguage], pairs: Sequence[Pair]) -> dict[str, int | float]:
+def _plan(members: Mapping[str, GridLanguage], pairs: Sequence[Pair], size: int) -> dict[str, int | float]:
     counts = {code: len(member.rows) for code, member in members.items()}
-    store = next(iter(members.values())).store
-    size = math.prod(_shape(members))
-    read = sum(sum(counts[code] for code in pair) for pair in pairs)
+    read = language_blocks.arrivals(language_blocks.blocks(pairs, size))
     products = sum(counts[a] * counts[b] for a, b in pairs)
     return {
         "pairs": len(pairs),
-        "flops": 2 * len(LANGUAGE_MEAN) * size * products,
-        "bytes": read * size * store.dtype.itemsize,
+        "flops": 2 * len(LANGUAGE_MEAN) * math.prod(_shape(members)) * products,
+        "bytes": sum(counts[code] for _, codes in read for code in codes) * _bytes(members),
     }
+
+
+def _bytes(members: Mapping[str, GridLanguage]) -> int:
+    """Bytes of an utterance's neurons."""
+    return math.prod(_shape(members)) * next(iter(members.values())).store.dtype.itemsize
 
 
 def _table(

@@ -74,7 +74,8 @@ class UnitJob(Generic[Unit]):
     Attributes:
       name: of the job, and of its table.
       members: languages by their codes.
-      units: all units, in the order of work.
+      units: all units, in the order of the table.
+      in_order: some units in the order of work, which is asked for before they are computed.
       label: name of a unit, of its part and in messages.
       parts: part files by label.
       schema: of the rows of a unit.
@@ -96,6 +97,7 @@ class UnitJob(Generic[Unit]):
     estimated_seconds: Callable[[Sequence[Unit]], int]
     settings: Json
     outputs: Callable[[pa.Table], dict[str, Json]]
+    in_order: Callable[[Sequence[Unit]], Sequence[Unit]] = list
 
     def kept(self, unit: Unit) -> bool:
         """True if the unit's part is there."""
@@ -146,7 +148,7 @@ def _compute(job: UnitJob[Unit], units: Sequence[Unit], before: int) -> dict[str
     """Reasons of the units that couldn't be computed, after storing the others."""
     failed: dict[str, str] = {}
     progress = Progress(job.name, before + len(units), "units", before=before)
-    for unit in units:
+    for unit in job.in_order(units):
         label = job.label(unit)
         try:
             job.parts.save_tables(label, job.rows(unit))

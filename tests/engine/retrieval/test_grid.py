@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.activations import activation_store, extract, language_states
-from isogloss.engine.retrieval import grid, grid_work
+from isogloss.engine.retrieval import grid
 from isogloss.kernels import reference
 
 MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
@@ -272,20 +272,6 @@ def test_a_language_is_loaded_once_per_pair_of_blocks(config, monkeypatch):
     monkeypatch.setattr(language_states, "read", counted)
     grid.run(config)
     assert len(loads) == len(set(loads)) == 3 * 2
-
-
-def test_blocks_visit_every_pair_and_keep_few_languages():
-    codes = [f"l{i:02d}" for i in range(11)]
-    pairs = [(a, b) for i, a in enumerate(codes) for b in codes[i + 1 :]]
-    visited = list(grid_work.blocks(pairs, 3))
-    assert sorted(pair for pair, _ in visited) == pairs
-    assert all(set(pair) <= kept and len(kept) <= 6 for pair, kept in visited)
-    loads, held = 0, frozenset()
-    for pair, kept in visited:
-        held &= kept
-        loads += len(set(pair) - held)
-        held |= set(pair)
-    assert loads <= 4 * 4 * 3  # at most once for every pair of the four blocks, not once for each of 55 pairs
 
 
 @pytest.mark.deep

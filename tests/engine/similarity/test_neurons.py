@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from isogloss.engine.activations import extract
+from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.similarity import neuron_alignment, neurons, similarity
 from isogloss.engine.similarity.neurons_config import NeuronsConfig
 from isogloss.engine.similarity.similarity_config import SimilarityConfig
@@ -78,6 +79,40 @@ def test_shares_and_resume_give_the_same_table(made, store, tmp_path):
     similarity.run(SimilarityConfig(store=store, out=config.out))
     assert neurons.run(config).done == 0, "jobs of one room may share a folder"
     assert neurons.run(dataclasses.replace(config, weights="depth")).done == 3
+
+
+@pytest.mark.parametrize(("memory_gb", "reads"), [(8.0, 3), (None, 4)])
+def test_a_language_is_read_once_for_a_pair_of_blocks(made, store, tmp_path, monkeypatch, memory_gb, reads):
+    """All three in memory: each once. Two in memory: aa-bb, aa-cc and bb-cc read four."""
+    counted = []
+    read = LanguageStore.read_neurons
+
+    def counting(self, rows):
+        counted.append(self.language)
+        return read(self, rows)
+
+    monkeypatch.setattr(LanguageStore, "read_neurons", counting)
+    shape = xr.open_zarr(store / "aa.zarr").neurons
+    of_two = 2.5 * shape.nbytes / 1e9
+    config = NeuronsConfig(store=store, out=tmp_path / "out", memory_gb=memory_gb or of_two)
+    plan = neurons.run(dataclasses.replace(config, dry_run=True)).plan
+    assert not counted
+    assert neurons.run(config).done == 3
+    assert len(counted) == reads
+    utterances = {
+        code: xr.open_zarr(store / f"{code}.zarr").sizes["utterance"] for code in ("aa", "bb", "cc")
+    }
+    # Rows of recordings that no comparison uses aren't read.
+    assert 0 < plan["bytes"] <= sum(utterances[code] for code in counted) * shape[0].nbytes
+    assert (config.out / "neurons.parquet").read_bytes() == (made[0].out / "neurons.parquet").read_bytes()
+
+
+def test_memory_for_less_than_two_languages_is_refused(store, tmp_path):
+    with pytest.raises(ValueError, match=r"--memory_gb=1e-06 is too little: two languages .* give at least"):
+        neurons.run(NeuronsConfig(store=store, out=tmp_path / "out", memory_gb=1e-6))
+    with pytest.raises(ValueError, match="--memory_gb must be a positive number"):
+        NeuronsConfig(store=store, out=tmp_path / "out", memory_gb=0.0)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_file_is_named_and_the_rest_goes_on(store, tmp_path):
