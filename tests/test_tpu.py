@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from isogloss.engine.whisper import encoder, encoder_program, parameters
+from isogloss.engine.whisper import encoder_program, named_states, parameters
 from isogloss.kernels import dtw, frame_scores, operands, pair_table, pooling
 
 U, N, V, M, D = 11, 40, 35, 48, 16
@@ -89,7 +89,7 @@ def test_extract(sizes):
     precision = encoder_program.precision_for("tpu")
     assert precision.compute == "bfloat16"
     graph, shapes = parameters.build(sizes, dtype=jnp.dtype(precision.compute), form=precision.attention)
-    states = encoder.state_names(sizes.encoder_layers)
+    states = named_states.state_names(sizes.encoder_layers)
     program = encoder_program.program(sizes, graph, states, "float16")
     waveform = jax.ShapeDtypeStruct((2, encoder_program.time_axis(sizes).window_samples), jnp.float32)
     check(program, (shapes, waveform, jax.ShapeDtypeStruct((2,), jnp.int32)))

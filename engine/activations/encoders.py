@@ -11,7 +11,7 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_encoder
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.time_axis import TimeAxis
-from isogloss.engine.whisper import encoder, encoder_program
+from isogloss.engine.whisper import encoder_program, named_states
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class EncoderFamily:
 
 def _whisper_states(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Every state; "final" only where the model's own final norm is that of every frame."""
-    names = encoder.state_names(checkpoint.dimensions.encoder_layers)
+    names = named_states.state_names(checkpoint.dimensions.encoder_layers)
     return names if checkpoint.weights.no_final is None else names[:-1]
 
 

@@ -25,7 +25,7 @@ from isogloss.engine.runtime import compilation, devices, disk_space, json_value
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper import encoder, encoder_program
+from isogloss.engine.whisper import encoder_program, named_states
 
 _LOG = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def _states(config: ExtractConfig, names: Sequence[str], no_final: str | None) -
             f"--states: {config.model} has no state final: {no_final}. "
             f"Remedy: name {names[-1]}, the last block's"
         )
-    return encoder.choose_states(config.states, names)
+    return named_states.choose_states(config.states, names)
 
 
 def _surveys(config: ExtractConfig, settings: ExtractionSettings) -> list[inventory.Survey]:

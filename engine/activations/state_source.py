@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper import encoder
+from isogloss.engine.whisper import named_states
 
 FINAL = "final"
 
@@ -137,4 +137,4 @@ def check_states(states: Sequence[str], layers: int) -> None:
 
 def in_order(states: Sequence[str], layers: int) -> tuple[str, ...]:
     """`states` in the order of the encoder."""
-    return tuple(name for name in encoder.state_names(layers) if name in states)
+    return tuple(name for name in named_states.state_names(layers) if name in states)

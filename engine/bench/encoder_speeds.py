@@ -27,7 +27,7 @@ from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.runtime import devices
 from isogloss.engine.runtime.devices import DataParallel, Replicas
 from isogloss.engine.whisper import encoder_program, parameters
-from isogloss.engine.whisper.encoder import state_names
+from isogloss.engine.whisper.named_states import state_names
 
 WANTED_SHARE = 0.5
 _STEPS = 3  # of an extraction that is timed

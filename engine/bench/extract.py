@@ -28,7 +28,7 @@ from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.runtime.devices import DataParallel, Replicas, memory
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper import encoder, encoder_program, log_mel, parameters
+from isogloss.engine.whisper import encoder_program, log_mel, named_states, parameters
 
 PEERS = ()
 _UNIT = "windows/s"
@@ -59,7 +59,7 @@ class _Recordings:
         self.frames: Int32[np.ndarray, " U"] = np.maximum(
             1, frames * sizes.positions // encoder_program.WINDOW_FRAMES
         )
-        self.states = encoder.state_names(sizes.encoder_layers)
+        self.states = named_states.state_names(sizes.encoder_layers)
         self._root, self._sizes, self._turn = root, sizes, itertools.count()
         self.store = self.renew()
 

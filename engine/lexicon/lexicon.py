@@ -30,7 +30,7 @@ from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts import phones
-from isogloss.engine.whisper import encoder
+from isogloss.engine.whisper import named_states
 from isogloss.kernels import bootstrap, frame_scores
 
 _LOG = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def _open(config: LexiconConfig, implementation: str) -> _Work:
     sides = words.recorded_words(members, voices)
     translated = translations.read(config.translations, {code: set(w.texts) for code, w in sides.items()})
     settings = Settings(
-        states=encoder.choose_states(config.states, next(iter(stores.values())).states),
+        states=named_states.choose_states(config.states, next(iter(stores.values())).states),
         poolings=config.pooling,
         near=config.near,
         matches=config.matches,

@@ -20,7 +20,7 @@ from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime import devices, disk_space
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper import encoder
+from isogloss.engine.whisper import named_states
 from isogloss.kernels import frame_scores, operands
 
 _PADDING = 1.15  # frames with padding over frames
@@ -44,7 +44,7 @@ def plan(
     common = [len(set(members[a].sentences) & set(members[b].sentences)) for a, b in pairs]
     return Plan(
         pairs=pairs,
-        states=encoder.choose_states(config.states, stored),
+        states=named_states.choose_states(config.states, stored),
         sentences=tuple(sorted(sentences, key=natural)),
         measures=with_errors(config.measures),
         common=tuple(common),
@@ -143,6 +143,7 @@ def estimate(
         "upload_bytes": sum(uploads) if on_devices else 0,
         "files": len(grid_plan.measures) * len(todo),
         "bytes": unit_bytes(grid_plan) * len(todo),
+        "compile_seconds": round(compiling, 1),
         "estimated_seconds": round(compiling + cells * per_cell, 1),
     }
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -47,7 +46,7 @@ def rows_that_fit(most: int, step_bytes: Callable[[int], int], memory: int | Non
     return rows
 
 
-def seconds_to_compile(program: Program, parameters: nnx.State, *arrays: jax.ShapeDtypeStruct) -> float:
+def seconds_to_compile(program: Program, parameters: Tree, *arrays: jax.ShapeDtypeStruct) -> float:
     """Seconds that a program takes to compile for all devices of this host; nothing is allocated.
 
     Args:
@@ -67,7 +66,7 @@ def seconds_to_compile(program: Program, parameters: nnx.State, *arrays: jax.Sha
 class Replicas:
     """Parameters, one copy per device; several programs may share them."""
 
-    def __init__(self, parameters: nnx.State, devices: int | None = None) -> None:
+    def __init__(self, parameters: Tree, devices: int | None = None) -> None:
         """Copy `parameters` to the first `devices` of this host's devices, all by default."""
         self.devices = tuple(jax.local_devices()[:devices])
         # pmap maps over the second argument only, so the parameters are broadcast, once and for all programs.

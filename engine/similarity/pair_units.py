@@ -24,7 +24,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.similarity import unit_run
 from isogloss.engine.similarity.pair_config import PairJobConfig
 from isogloss.engine.similarity.unit_run import UnitJob, UnitSummary
-from isogloss.engine.whisper import encoder
+from isogloss.engine.whisper import named_states
 
 Unit = tuple[str, str]  # (state, language)
 Pooled = Mapping[str, Float[np.ndarray, "U D"]]  # mean states by language
@@ -125,7 +125,7 @@ def open_units(
         raise Refusal(f"{config.store}: no {', '.join(unknown)} among the languages {', '.join(stores)}")
     members = open_languages(list(stores.values()))
     origin = agreement(members)
-    states = encoder.choose_states(config.states, next(iter(stores.values())).states)
+    states = named_states.choose_states(config.states, next(iter(stores.values())).states)
     made_of = {code: json_values.fingerprint(member.recordings()) for code, member in members.items()}
     codes = sorted(members)
     keys = {

@@ -8,7 +8,7 @@ Source: Radford et al., arXiv 2212.04356, section 2.2; exact (erf) GELU, LayerNo
 key projections.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import jax
@@ -18,30 +18,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from isogloss.engine.checkpoints.dimensions import Dimensions
-from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import neurons
 from isogloss.engine.whisper.attention import attention
 
 Block = TypeVar("Block", bound=nnx.Module)
-
-
-def state_names(layers: int) -> tuple[str, ...]:
-    """Names of the states of an encoder of `layers` blocks, in order: "0" .. str(layers), "final"."""
-    return (*map(str, range(layers + 1)), "final")
-
-
-def choose_states(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """States of `names` that are wanted, in the order of `names`; all of them if none is named.
-
-    Raises:
-      Refusal: a wanted state does not exist, or is named twice.
-    """
-    unknown = [state for state in wanted if state not in names]
-    if unknown or len(set(wanted)) < len(wanted):
-        raise Refusal(
-            f"--states must name states among {', '.join(names)}, each once; got {','.join(wanted)}"
-        )
-    return tuple(name for name in names if not wanted or name in wanted)
 
 
 def layer_norm(features: int, rngs: nnx.Rngs) -> nnx.LayerNorm:

@@ -21,7 +21,7 @@ from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas, rows_that_fit, seconds_to_compile
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
-from isogloss.engine.whisper import attention, encoder, log_mel, parameters
+from isogloss.engine.whisper import attention, log_mel, named_states, parameters
 
 SAMPLES_PER_FRAME = 2 * log_mel.HOP  # the second convolution halves the number of frames
 FRAME_SECONDS = SAMPLES_PER_FRAME / SAMPLE_RATE
@@ -112,7 +112,7 @@ def program(
     States are in `dtype`, NaN beyond each row's frames. A peak is the largest magnitude of a state in the
     frames in use, NaN if any value there isn't finite.
     """
-    names = encoder.state_names(dimensions.encoder_layers)
+    names = named_states.state_names(dimensions.encoder_layers)
     chosen = np.asarray([names.index(state) for state in states])
 
     def run(

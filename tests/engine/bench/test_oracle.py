@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from isogloss.engine.bench import data, encoder as bench_encoder, oracle
-from isogloss.engine.whisper import encoder, log_mel, parameters
+from isogloss.engine.whisper import log_mel, named_states, parameters
 from isogloss.kernels import reference
 
 
@@ -41,7 +41,7 @@ def test_encoder_states_are_ours(monkeypatch):
     weights = parameters.load(shapes, tensors.__getitem__, sizes.encoder_layers)
     found = jax.jit(lambda w, m: nnx.merge(graph, w)(m))(weights, jnp.asarray(mel[None]))[:, 0]
     expected = oracle.encoder_states(tensors, sizes, mel)
-    assert expected.shape == (len(encoder.state_names(2)), 20, 24)
+    assert expected.shape == (len(named_states.state_names(2)), 20, 24)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

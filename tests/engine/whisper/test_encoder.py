@@ -16,7 +16,7 @@ import pytest
 from flax import nnx
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from isogloss.engine.whisper import attention, encoder, parameters
+from isogloss.engine.whisper import attention, named_states, parameters
 from small_models import NANO, random_tensors
 
 # Every float32 operation rounds by at most 2**-24 of its result. A state has passed through at most 3 blocks
@@ -175,15 +175,15 @@ def test_bfloat16_products_keep_a_float32_stream(float64_states):
 
 
 def test_names_of_states():
-    assert encoder.state_names(2) == ("0", "1", "2", "final")
-    assert encoder.choose_states((), ("0", "1", "final")) == ("0", "1", "final")
-    assert encoder.choose_states(("final", "0"), ("0", "1", "final")) == ("0", "final")
+    assert named_states.state_names(2) == ("0", "1", "2", "final")
+    assert named_states.choose_states((), ("0", "1", "final")) == ("0", "1", "final")
+    assert named_states.choose_states(("final", "0"), ("0", "1", "final")) == ("0", "final")
 
 
 @pytest.mark.parametrize("wanted", [("7",), ("last",), ("0", "0")])
 def test_states_that_do_not_exist(wanted):
     with pytest.raises(ValueError, match="0, 1, final"):
-        encoder.choose_states(wanted, ("0", "1", "final"))
+        named_states.choose_states(wanted, ("0", "1", "final"))
 
 
 def test_loads_from_disk(model_folder, sizes):
