@@ -3,7 +3,8 @@
 The table is languages.tsv. Names and the seven geographic groups, with their order, are of the dataset's
 card (google/fleurs). Glottocodes, families, branches and places are of Glottolog 4.0 (Hammarstroem, Forkel,
 Haspelmath 2019, CC BY 4.0). A place is that of the language, not of the speakers: that of English is England.
-Whisper has a token for 83 of the languages. A corpus may write a language as FLEURS ("en_us"), as Whisper or
+Whisper has a token for 83 of the languages. Hours are those of transcribed speech in its training (Radford et
+al. 2022, arXiv 2212.04356, figure 11). A corpus may write a language as FLEURS ("en_us"), as Whisper or
 ISO 639 ("en"), or with another region ("en-GB"): `find` accepts all of these. `unknown` finds languages that
 are written in another way ("english", "EN", "eng"), for which decoding has no language token.
 """
@@ -35,6 +36,8 @@ class Language:
       group: geographic group, one of GROUPS.
       whisper: its token between <| and |>; "" if Whisper has none. Cantonese is "zh" here,
         as in every model but large-v3 and its kin, which have "yue".
+      whisper_hours: hours of transcribed speech in Whisper's training, of all models but large-v3 and its
+        kin; None where none are published. Speech with an English translation alone isn't in them.
       iso639_3: code of the individual language that FLEURS recorded: of Arabic, Standard Arabic, "arb".
       glottocode: of the same language, in Glottolog.
       family: its family; an isolate is a family of its own.
@@ -48,6 +51,7 @@ class Language:
     name: str
     group: str
     whisper: str
+    whisper_hours: float | None
     iso639_3: str
     glottocode: str
     family: str
@@ -58,7 +62,12 @@ class Language:
 
 
 _COLUMNS, *_ROWS = (row for _, row in tsv.rows(pathlib.Path(__file__).with_suffix(".tsv")))
-LANGUAGES = {row[0]: Language(*row[:-2], latitude=float(row[-2]), longitude=float(row[-1])) for row in _ROWS}
+LANGUAGES = {
+    code: Language(
+        code, name, group, whisper, float(hours) if hours else None, *rest, float(latitude), float(longitude)
+    )
+    for code, name, group, whisper, hours, *rest, latitude, longitude in _ROWS
+}
 """By code, in the order of groups."""
 
 GROUPS = tuple(dict.fromkeys(language.group for language in LANGUAGES.values()))

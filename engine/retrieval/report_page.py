@@ -7,7 +7,7 @@ import html
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from isogloss.engine.corpora.languages import language_group
+from isogloss.engine.corpora.languages import find, language_group
 from isogloss.engine.drawing import page
 from isogloss.engine.drawing.colophon import colophon
 from isogloss.engine.retrieval import answers, language_order, metrics, report_page_data
@@ -152,13 +152,11 @@ def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:
             f"<tr><th scope=row>{html.escape(name)}</th>"
             f"<td class=soft>{html.escape(code)}</td><td>{html.escape(group)}</td>"
             f"{_present(facts.get('sentences'), sentences)}{_number(facts.get('truncated'))}"
-            f"{_number(facts.get('seconds'), 3600)}{_left_out(facts.get('missing'))}</tr>"
+            f"{_number(facts.get('seconds'), 3600)}{_in_whisper(code)}{_left_out(facts.get('missing'))}</tr>"
         )
-    heads = ("Language", "Code", "Group", f"Sentences of {sentences:,}", "Cut at 30 s", "Hours", "Left out")
-    head = "".join(
-        f"<th scope=col{' class=number' if text in ('Cut at 30 s', 'Hours') else ''}>{text}</th>"
-        for text in heads
-    )
+    numbers = ("Cut at 30 s", "Hours", "Hours in Whisper")
+    heads = ("Language", "Code", "Group", f"Sentences of {sentences:,}", *numbers, "Left out")
+    head = "".join(f"<th scope=col{' class=number' if text in numbers else ''}>{text}</th>" for text in heads)
     body = "".join(rows)
     return f"<table id=coverage class=coverage><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -174,6 +172,16 @@ def _number(value: Json, unit: int = 1) -> str:
     if not isinstance(value, (int, float)):
         return _UNKNOWN_CELL
     return f"<td class=number>{value / unit:.2f}</td>" if unit > 1 else f"<td class=number>{value:,}</td>"
+
+
+def _in_whisper(code: str) -> str:
+    """Cell with the hours of a language in Whisper's training."""
+    language = find(code)
+    if language is None:
+        return _UNKNOWN_CELL
+    if language.whisper_hours is None:
+        return f"<td class=number>{'none published' if language.whisper else 'not in it'}</td>"
+    return f"<td class=number>{language.whisper_hours:,.6g}</td>"
 
 
 def _left_out(names: Json) -> str:

@@ -216,10 +216,10 @@ function readCoverage() {
     const read = (row) => (row.cells[k].querySelector("summary") ?? row.cells[k]).textContent.trim();
     const value = (row) => {
       const text = read(row).replaceAll(",", "");
-      return k < 4 ? text : text === "none" ? 0 : Number(text === "-" ? NaN : text);
+      return k < 3 ? text : text === "none" ? 0 : Number(text); // NaN of other words
     };
     const left = !head.classList.contains("number");
-    return { head: head.textContent, value, number: k >= 4, left, title: terms[head.textContent] };
+    return { head: head.textContent, value, number: k >= 3, left, title: terms[head.textContent] };
   });
   tables.coverage = { columns, rows, words: (row) => row.textContent, make: (row) => row };
 }

@@ -211,9 +211,9 @@ def test_coverage_says_what_each_language_has_and_lacks():
     rows = re.findall(r"<tr>(.*?)</tr>", page(results()).split("class=coverage")[1].split("</table>")[0])
     cells = {row[0]: row[1:] for row in ([t for t in read(row).texts if t] for row in rows)}
     assert cells["Language"][2] == "Sentences of 20"
-    assert cells["English"] == ["en", "Western Europe", "19", "4", "2.00", "2", "7.0, 8.0"]
-    assert cells["French"] == ["fr", "Western Europe", "20", "0", "0.50", "none"]
-    assert cells["Spanish"] == ["es", "Western Europe", "-", "-", "-", "-"]
+    assert cells["English"] == ["en", "Western Europe", "19", "4", "2.00", "438,218", "2", "7.0, 8.0"]
+    assert cells["French"] == ["fr", "Western Europe", "20", "0", "0.50", "9,752", "none"]
+    assert cells["Spanish"] == ["es", "Western Europe", "-", "-", "-", "11,100", "-"]
 
 
 def test_settings_are_listed_by_name():
