@@ -4,6 +4,7 @@ import html
 from collections.abc import Mapping
 
 from isogloss.engine.runtime import version
+from isogloss.engine.runtime.json_values import Json
 
 TITLE = "isogloss: where inside a multilingual speech model do languages meet"
 AUTHORS = "The isogloss authors"
@@ -15,6 +16,28 @@ PAPERS = (
     "Phonetically and Semantically. 2025, arXiv:2505.19606",
 )
 """As in CITATION.cff, which a wheel doesn't hold."""
+
+
+def of_grid(attributes: Mapping[str, Json], name: str, date: str) -> str:
+    """Colophon of a page made from a grid: model, corpus, grid and date, as far as they are known.
+
+    Args:
+      attributes: those of the grid; "languages" has facts about each language.
+      name: name of the grid.
+      date: day on which the page is made.
+    """
+    known = attributes.get("languages")
+    facts = list(known.values()) if isinstance(known, Mapping) else []
+    corpora = dict.fromkeys(
+        str(each["corpus"]) for each in facts if isinstance(each, Mapping) and "corpus" in each
+    )
+    made = {
+        "Model": str(attributes.get("model", "")),
+        "Corpus": ", ".join(corpora),
+        "Grid": name,
+        "Date": date,
+    }
+    return colophon({key: value for key, value in made.items() if value})
 
 
 def colophon(made: Mapping[str, str]) -> str:

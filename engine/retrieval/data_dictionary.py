@@ -1,5 +1,6 @@
 """Data dictionary of a report: what each column of each table beside it means, in columns.tsv.
 
+It also has the version of isogloss that made the table, and the day, which a CSV file can't say.
 Meanings are those of docs/report.md, which a test holds against the same file.
 """
 
@@ -38,14 +39,16 @@ def write(out: pathlib.Path) -> None:
         path = out / f"{name}.parquet"
         if not path.is_file():
             continue
-        for field in table_files.parquet_schema(path):
+        schema = table_files.parquet_schema(path)
+        made = [schema.metadata[key.encode()].decode() for key in table_files.MADE]
+        for field in schema:
             key = name, _OF.sub(r"\g<1>100", field.name)
             meaning = _GRID if key[1] == "grid" else meanings()[key]
             number = field.name.removeprefix("recall_at_1_of_")
             if number.isdecimal():
                 meaning = meaning.replace("99 others", f"{int(number) - 1} others")
-            rows.append((f"{name}.parquet", field.name, str(field.type), meaning.replace("`", "")))
-    names = ("table", "column", "type", "meaning")
+            rows.append((f"{name}.parquet", field.name, str(field.type), meaning.replace("`", ""), *made))
+    names = ("table", "column", "type", "meaning", *table_files.MADE)
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     made = pa.table(
         {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}

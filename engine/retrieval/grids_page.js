@@ -2,7 +2,7 @@
 const { terms, tables, drawSorted, addTools, addressOfTables, readTables } = globalThis.forTables;
 const { chartFile, saveRows, saveVector, addDownloads, drawNames, pathOf } = globalThis.forFigures;
 const view = { measure: 0, correction: 0, two: 0, state: "best", form: "chart" };
-const blocks = {}; // Uint16Array by block, loaded when needed
+const blocks = {}; // Uint16Array by block, loaded when needed; null where it isn't there
 let printing = false;
 
 const two = () => meta.twos[view.two];
@@ -37,19 +37,25 @@ function about(i) {
   return [name, code, group, family, branch, script].join(" ");
 }
 
+// Contrasts at the best states are in the page, those of all states in a script beside it.
 async function load() {
-  const v = two().scorings.indexOf(scoring()), id = `block-${view.two}-${v}`;
-  if (v >= 0) blocks[id] ??= new Uint16Array(await unpacked(id).arrayBuffer());
-  return blocks[id];
+  const v = two().scorings.indexOf(scoring()), id = `${view.two}-${v}`, inside = view.state === "best";
+  if (v < 0) return undefined;
+  const key = inside ? `best-${id}` : `${id}.js`, packed = inside ? "" : await bring(meta.folder, key);
+  const numbers = async (found) => new Uint16Array(await found.arrayBuffer());
+  blocks[key] ??= inside ? await numbers(unpacked(key)) : packed && await numbers(inflated(packed));
+  return blocks[key];
 }
-// Rows of the table of contrasts: both directions of every pair, as far as they are known.
+// Rows of the table of contrasts: both directions of every pair, as far as they are known; null where their
+// script isn't there.
 async function contrasts() {
-  const block = await load(), { pairs, n, states } = two(), P = pairs.length, C = states.length + 1;
-  if (!block) return [];
-  const c = view.state === "best" ? C - 1 : states.indexOf(view.state), rows = [];
+  const block = await load(), { pairs, n, states } = two(), P = pairs.length;
+  if (!block) return block === null ? null : [];
+  const inside = view.state === "best", C = inside ? 1 : states.length, rows = [];
+  const c = inside ? 0 : states.indexOf(view.state);
   const best = (side, p) => block[meta.planes.length * C * P * 2 + side * P + p];
   for (let p = 0; p < P; p++) {
-    const names = sides().map(({ states: own }, side) => c === C - 1 ? own[best(side, p)] : view.state);
+    const names = sides().map(({ states: own }, side) => inside ? own[best(side, p)] : view.state);
     for (const d of [0, 1]) {
       const [one, other, low, high, q] = meta.planes.map((_, f) => block[((f * C + c) * P + p) * 2 + d]);
       if (one === meta.unknown) continue;

@@ -1,12 +1,17 @@
 """HTML page of several grids, see `page`: their curves, the differences between every two, and all contrasts.
 
 It is made of the tables that were written before, read in pieces. The contrasts are packed as counts out of n
-in 16 bits, a block per two grids and scoring: of 102 languages and 34 states 3.6 MB before they are deflated.
+in 16 bits. Those at the best states are in the page; those of all states are scripts beside it, one for every
+two grids and scoring, which the page loads when asked: of 102 languages and 34 states 3.5 MB before they are
+deflated.
 """
 
+import base64
 import html
 import itertools
+import json
 import pathlib
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +20,7 @@ from jaxtyping import Float, Int, Shaped, UInt16
 
 from isogloss.engine.drawing import page
 from isogloss.engine.drawing.colophon import colophon
-from isogloss.engine.retrieval import contrasts, grid_curves, grid_differences, report_page_data
+from isogloss.engine.retrieval import answers, contrasts, grid_curves, grid_differences, report_page_data
 from isogloss.engine.retrieval.derived import BASELINE, record
 from isogloss.engine.retrieval.grid_differences import COMPARED, Two
 from isogloss.engine.retrieval.report_page_data import STEPS, UNKNOWN
@@ -28,7 +33,10 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 PLANES = ("recall_at_1", "other_recall_at_1", "ci_low", "ci_high", "q")
-"""Planes of a block (plane, state, pair, direction); the last state is each pair's best one."""
+"""Planes of a block (plane, state, pair, direction)."""
+FOLDER = "contrasts"
+"""Folder of the scripts beside the page."""
+PAGE = "report.html"
 MEANS = ("recall_at_1", "sentences_low", "sentences_high", "languages_low", "languages_high")
 DIFFERENCES = ("recall_at_1", "other_recall_at_1", "difference", *MEANS[1:], "p", "q")
 _FOLDER = pathlib.Path(__file__).parent
@@ -45,8 +53,8 @@ _OWN_TERMS = {
 }
 
 
-def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> str:
-    """HTML of the whole page.
+def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> tuple[str, dict[str, str]]:
+    """HTML of the whole page, and the scripts in `FOLDER` beside it by name.
 
     Args:
       out: folder of the tables.
@@ -73,15 +81,17 @@ def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> 
             {"Grids": ", ".join(each.grid.path.name for each in of_each.values()), "Date": date}
         ),
     )
-    blocks, counts = _contrasts(out, twos, codes)
-    return page.render(
+    blocks, scripts, counts = _contrasts(out, twos, codes)
+    shown = page.render(
         body,
         title=heading,
         styles=[_FOLDER / "grids_page.css"],
         scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=_meta(out, of_each, twos, codes, counts),
         blocks=blocks,
+        beside=True,
     )
+    return shown, scripts
 
 
 def _terms() -> str:
@@ -167,6 +177,8 @@ def _meta(
         "twos": [
             _two(two, list(of_each), place, n, differences) for two, n in zip(twos, counts, strict=True)
         ],
+        "folder": FOLDER,
+        "file": PAGE,
         "baseline": BASELINE,
         "planes": list(PLANES),
         "ends": {"means": list(MEANS), "differences": list(DIFFERENCES)},
@@ -202,8 +214,8 @@ def _by_scoring(table: pa.Table, wanted: Mapping[str, str], columns: Sequence[st
 
 def _contrasts(
     out: pathlib.Path, twos: Sequence[Two], codes: Sequence[str]
-) -> tuple[dict[str, bytes], list[Int[np.ndarray, " P"]]]:
-    """Blocks of every two grids and scoring, and the numbers of sentences of their pairs."""
+) -> tuple[dict[str, bytes], dict[str, str], list[Int[np.ndarray, " P"]]]:
+    """Blocks and scripts of every two grids and scoring, and the numbers of sentences of their pairs."""
     place = {code: i for i, code in enumerate(codes)}
     packed = []
     for two in twos:
@@ -217,12 +229,18 @@ def _contrasts(
     largest = max((int(n.max(initial=0)) for _, _, n in packed), default=0)
     if 2 * largest >= UNKNOWN:
         raise Refusal(f"the page counts up to {UNKNOWN // 2} sentences a pair, there are {largest}")
-    blocks = {
-        f"block-{k}-{v}": planes.tobytes() + best.tobytes()
-        for k, (of_two, bests, _) in enumerate(packed)
-        for v, (planes, best) in enumerate(zip(of_two, bests, strict=True))
-    }
-    return blocks, [n for _, _, n in packed]
+    blocks, scripts = {}, {}
+    for k, (of_two, bests, _) in enumerate(packed):
+        for v, (planes, best) in enumerate(zip(of_two, bests, strict=True)):
+            blocks[f"best-{k}-{v}"] = planes[:, -1].tobytes() + best.tobytes()
+            scripts[f"{k}-{v}.js"] = _script(f"{k}-{v}.js", planes[:, :-1].tobytes())
+    return blocks, scripts, [n for _, _, n in packed]
+
+
+def _script(file: str, block: bytes) -> str:
+    """JavaScript that brings a deflated block under the name of its file."""
+    packed = base64.b64encode(zlib.compress(block, 6)).decode()
+    return f"{answers.REGISTER}[{json.dumps(file)}] = {json.dumps(packed)};\n"
 
 
 def _fill(

@@ -53,7 +53,7 @@ function contrastRow(columns, row) {
 }
 let turn = 0; // of the last request, because an earlier one may end later
 async function drawContrasts() {
-  const mine = ++turn, rows = await contrasts();
+  const mine = ++turn, found = await contrasts(), rows = found ?? [];
   if (mine !== turn) return;
   const [one, other] = sides().map(({ label }) => label), columns = contrastColumns();
   const words = ({ asks, answers }) => [asks, answers].map(about).join(" ");
@@ -64,7 +64,9 @@ async function drawContrasts() {
   const better = rows.filter(({ gain, q }) => q < 0.05 && gain > 0).length;
   const worse = rows.filter(({ gain, q }) => q < 0.05 && gain < 0).length;
   const count = (k) => k.toLocaleString("en");
-  $("contrasts-note").textContent = rows.length
+  $("contrasts-note").textContent = !found
+    ? `They are in the folder ${meta.folder} beside ${meta.file}, which this copy of the page doesn't have.`
+    : rows.length
     ? `Of ${count(rows.length)} directions, ${one} is better in ${count(better)} and worse in ${
       count(worse)
     } ` +

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from isogloss.engine.corpora import languages
 from isogloss.engine.corpora.languages import Language
+from isogloss.engine.drawing import colophon
 from isogloss.engine.retrieval import (
     associations,
     contrasts,
@@ -31,7 +32,7 @@ from isogloss.engine.retrieval.language_distances import Distances
 from isogloss.engine.retrieval.pair_metrics import Scored
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.retrieval.scorings import scoring
-from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime import atomic_write, version
 
 _NAMES = ("maps.html", "distances.nex", "associations.parquet", "associations.csv")
 _LOG = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def write(
         distances,
         name=name,
         model=str(grid.attributes.get("model", "")),
+        colophon=colophon.of_grid(grid.attributes, name, version.today()),
         support=language_distances.support(distances, results, scored, len(grid.sentences))
         if distances.whole
         else None,
@@ -100,13 +102,17 @@ def languages_table(codes: Sequence[str]) -> pa.Table:
     kept = ("group", "iso639_3", "glottocode", "family", "branch", "script")
     columns = {"language": list(codes), "name": language_order.names(codes)}
     columns |= {name: [getattr(language, name) if language else "" for language in found] for name in kept}
-    places = {
-        name: pa.array([getattr(language, name) if language else np.nan for language in found], pa.float64())
+    numbers = {
+        name: pa.array(
+            [np.nan if language is None else getattr(language, name) for language in found], pa.float64()
+        )
         for name in ("latitude", "longitude")
     }
+    hours = [language.whisper_hours if language else None for language in found]
     known = pa.array([bool(language and language.whisper) for language in found], pa.bool_())
     text = {name: pa.array(column, pa.string()) for name, column in columns.items()}
-    return pa.table(text | places | {"whisper_token": known})
+    trained = {"whisper_token": known, "whisper_hours": pa.array(hours, pa.float64())}
+    return pa.table(text | numbers | trained)
 
 
 def _write_nexus(out: pathlib.Path, distances: Distances) -> None:

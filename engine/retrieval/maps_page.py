@@ -44,6 +44,7 @@ def render(
     *,
     name: str,
     model: str,
+    colophon: str,
     support: Float[np.ndarray, "V S K"] | None,
     onsets: Int[np.ndarray, "V L L"],
     tests: pa.Table | None,
@@ -55,6 +56,7 @@ def render(
       distances: between languages.
       name: name of the grid.
       model: name of the model, or "".
+      colophon: markup of what the page is made from.
       support: of the clades of the trees, NaN where it isn't computed; None if some distance is unknown.
       onsets: states by scoring, asking and answering language, as of the report; -1 where unknown.
       tests: table of the association tests.
@@ -68,6 +70,7 @@ def render(
         alerts=_alerts(distances, found),
         no_tests=html.escape(no_tests),
         method=html.escape(_METHOD),
+        colophon=colophon,
     )
     plane, land = _plane([language for language in found if language])
     meta = _meta(distances, found) | {

@@ -8,8 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from isogloss.engine.corpora.languages import find, language_group
-from isogloss.engine.drawing import page
-from isogloss.engine.drawing.colophon import colophon
+from isogloss.engine.drawing import colophon, page
 from isogloss.engine.retrieval import answers, language_order, metrics, report_page_data
 from isogloss.engine.retrieval.derived import record
 from isogloss.engine.retrieval.report_tables import Collected
@@ -63,7 +62,7 @@ def render(
         coverage=_coverage(results.languages, attributes.get("languages"), sentences),
         settings=_settings(attributes, name),
         method=html.escape(_METHOD),
-        colophon=colophon(_made(attributes, name, date)),
+        colophon=colophon.of_grid(attributes, name, date),
     )
     return page.render(
         body,
@@ -84,22 +83,6 @@ def _answers(results: metrics.Results, files: Mapping[str, str], *, texts: bool)
     """Files of single queries by pair, "" where there is none."""
     found: list[Json] = [files.get("-".join(pair), "") for pair in results.pairs]
     return {"answers": found if files else [], "folder": answers.FOLDER, "texts": texts}
-
-
-def _made(attributes: Mapping[str, Json], name: str, date: str) -> dict[str, str]:
-    """Model, corpus, grid and date, as far as they are known."""
-    known = attributes.get("languages")
-    facts = list(known.values()) if isinstance(known, Mapping) else []
-    corpora = dict.fromkeys(
-        str(each["corpus"]) for each in facts if isinstance(each, Mapping) and "corpus" in each
-    )
-    made = {
-        "Model": str(attributes.get("model", "")),
-        "Corpus": ", ".join(corpora),
-        "Grid": name,
-        "Date": date,
-    }
-    return {key: value for key, value in made.items() if value}
 
 
 def _terms(names: Sequence[str]) -> str:

@@ -1,18 +1,8 @@
-// Single queries of the pair selected, out of scripts beside the page: a page in a folder may load no data.
-const brought = {};
+// Single queries of the pair selected, out of scripts beside the page.
 let turn = 0; // of the last request, because an earlier one may end later
 let player = null;
 const kinds = ["missed", "found", "all"];
 
-// What a script beside the page brings under its name; null where it isn't there.
-function bring(file) {
-  return brought[file] ??= new Promise((resolve) => {
-    const script = node("script", { src: `${meta.folder}/${encodeURIComponent(file)}` });
-    script.addEventListener("load", () => resolve(globalThis.isogloss?.[file] ?? null));
-    script.addEventListener("error", () => resolve(null));
-    document.head.append(script);
-  });
-}
 function halfFloat(bits) {
   const sign = bits & 0x8000 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
@@ -21,11 +11,11 @@ function halfFloat(bits) {
 // Text and address of the recording of a sentence in a language.
 async function textsOf(i) {
   if (!meta.texts) return () => ["", ""];
-  const found = await bring(`text-${encodeURIComponent(meta.languages[i].code)}.js`);
+  const found = await bring(meta.folder, `text-${encodeURIComponent(meta.languages[i].code)}.js`);
   return (id) => found?.[id] ?? ["", ""];
 }
 async function answersOf({ p, direction }) {
-  const file = meta.answers[p], found = file ? await bring(file) : null;
+  const file = meta.answers[p], found = file ? await bring(meta.folder, file) : null;
   const packed = found?.blocks[scoringOf(view.measure)];
   if (!packed) return { found };
   const numbers = new Uint16Array(await inflated(packed).arrayBuffer());

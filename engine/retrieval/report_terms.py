@@ -40,8 +40,8 @@ TERMS = {
     "Best state": "The state of the highest R@1, mean of both directions.",
     "Held out": "R@1 at the state chosen by half of the sentences, judged on the other half: mean of 20 "
     "splits. It lacks the flattery of choosing and judging on the same sentences.",
-    "Hours in Whisper": "Hours of transcribed speech in Whisper's training (Radford et al. 2022, figure 11). Speech "
-    "with an English translation alone isn't counted, and large-v3 was trained on more.",
+    "Hours in Whisper": "Hours of transcribed speech in Whisper's training (Radford et al. 2022, figure 11). "
+    "Speech with an English translation alone isn't counted, and large-v3 was trained on more.",
     "n": "Number of sentences that both languages have.",
 }
 """Meaning by term; measures have theirs in their records."""

@@ -29,7 +29,7 @@ from isogloss.engine.runtime.refusal import Refusal
 
 TABLES = ("retrieval", "best_states", "means")
 """Tables of the grids' reports that OUT has as one."""
-PAGE = "report.html"
+PAGE = grids_page.PAGE
 
 
 def labels(grids: Sequence[Place]) -> list[str]:
@@ -67,13 +67,24 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
         states = {label: each.grid.states for label, each in reported.items()}
         picture_files.save(grid_curves.drawn(means, states), out / "curves")
         data_dictionary.write(out)
-        html = grids_page.render(out, reported, date=version.today())
+        html, scripts = grids_page.render(out, reported, date=version.today())
+        _write_scripts(out / grids_page.FOLDER, scripts)
         atomic_write.write_whole(out / PAGE, lambda file: file.write_text(html, "utf-8"))
         return table_files.read_parquet(out / "retrieval.parquet", ["n"]).num_rows
 
     rows, written = written_once.write(out, "report", made_of, outputs)
     assert isinstance(rows, int)
     return rows, written
+
+
+def _write_scripts(folder: pathlib.Path, scripts: Mapping[str, str]) -> None:
+    """Write the scripts beside the page, and remove those of an earlier one."""
+    atomic_write.make_folder(folder)
+    for name, text in scripts.items():
+        atomic_write.write_whole(folder / name, lambda file, text=text: file.write_text(text, "utf-8"))
+    for old in folder.glob("*.js"):
+        if old.name not in scripts:
+            old.unlink(missing_ok=True)
 
 
 def _join(out: pathlib.Path, of_each: Mapping[str, ReportConfig], name: str) -> None:

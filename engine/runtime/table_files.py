@@ -1,6 +1,8 @@
 """Tables on disk: Parquet for programs, CSV for people; the same rows in the same order, NaN as "nan".
 
-A Parquet file says which version of isogloss wrote it, and not when: the same tables have the same bytes.
+A Parquet file says which version of isogloss wrote it, and on which day, as stores and grids do: the same
+tables have the same bytes within a day, and always where SOURCE_DATE_EPOCH is set. A CSV file says neither,
+because a line of comment would be a row to most programs.
 """
 
 import csv
@@ -14,23 +16,28 @@ from pyarrow import parquet
 from isogloss.engine.runtime import atomic_write, version
 from isogloss.engine.runtime.refusal import Refusal
 
+MADE = ("isogloss_version", "created")
+"""Keys of a Parquet table's metadata: the version that wrote it, and the day."""
+
 
 def write_parquet(table: pa.Table, path: pathlib.Path) -> None:
     """Write a whole table."""
     with path.open("wb") as file:  # in an ASCII locale, pyarrow itself can't open paths of other letters
-        parquet.write_table(table.cast(_with_version(table.schema)), file)
+        parquet.write_table(table.cast(_made(table.schema)), file)
 
 
 def write_parquet_in_pieces(schema: pa.Schema, tables: Iterable[pa.Table], path: pathlib.Path) -> None:
     """Write tables one after the other, one row group each, so that memory holds only one."""
     # Opened by Python for the same reason as above.
-    with path.open("wb") as file, parquet.ParquetWriter(file, _with_version(schema)) as writer:
+    with path.open("wb") as file, parquet.ParquetWriter(file, _made(schema)) as writer:
         for table in tables:
             writer.write_table(table)
 
 
-def _with_version(schema: pa.Schema) -> pa.Schema:
-    return schema.with_metadata({**(schema.metadata or {}), "isogloss_version": version.isogloss_version()})
+def _made(schema: pa.Schema) -> pa.Schema:
+    """Columns that say who made them and when."""
+    made = dict(zip(MADE, (version.isogloss_version(), version.today()), strict=True))
+    return schema.with_metadata({**(schema.metadata or {}), **made})
 
 
 def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa.Table:

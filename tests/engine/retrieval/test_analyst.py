@@ -60,13 +60,19 @@ def test_a_grid_becomes_a_table(grid):
     }
 
 
-def test_pandas_reads_each_table_and_parquet_says_its_version(spoken, tmp_path):
+def test_pandas_reads_each_table_which_says_its_version_and_its_day(spoken, tmp_path):
     report.run(report.ReportConfig(grid=spoken / "grid.zarr", out=tmp_path))
     tables = sorted(tmp_path.glob("*.parquet"))
     assert len(tables) >= 2
     for path in tables:
         assert not pd.read_parquet(path).empty
-        assert parquet.read_schema(path).metadata[b"isogloss_version"].decode() == isogloss_version()
+        made = parquet.read_schema(path).metadata
+        assert made[b"isogloss_version"].decode() == isogloss_version()
+        assert made[b"created"].decode() == today()
+    columns = pd.read_csv(tmp_path / "columns.tsv", sep="\t")
+    assert set(columns.table) == {path.name for path in tables}
+    assert set(columns.created) == {today()}
+    assert set(columns.isogloss_version) == {isogloss_version()}
     ranks = xr.open_zarr(tmp_path / "ranks.zarr")
     ranks.to_netcdf(tmp_path / "ranks.nc", engine="scipy")
     assert int(ranks.ranks.max()) <= 7

@@ -113,6 +113,18 @@ def test_it_sorts_filters_and_leads_to_the_cell_of_each_grid(page, folder):
     assert text(page, "#detail tbody tr:first-child td").startswith(seen[0][2])
 
 
+def test_a_copy_without_its_folder_keeps_the_best_states(page, folder, tmp_path):
+    (tmp_path / "mailed.html").write_bytes((folder / "report.html").read_bytes())
+    page.open((tmp_path / "mailed.html").as_uri(), 1400, READY)
+    assert len(cells(page)) == 6
+    choose(page, "#state", "1")
+    chromium.wait(lambda: "doesn't have" in text(page, "#contrasts-note"))
+    assert cells(page) == []
+    choose(page, "#state", "best")
+    chromium.wait(lambda: len(cells(page)) == 6)
+    page.errors.clear()  # the file that isn't there
+
+
 def test_what_is_seen_can_be_downloaded(page):
     choose(page, "#contrasts-filter", "french")
     forms = [f"{figure}-{form}" for figure in ("curve", "gain") for form in ("svg", "png", "csv")]

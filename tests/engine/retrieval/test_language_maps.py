@@ -19,6 +19,7 @@ from isogloss.engine.retrieval import associations, language_distances, map_plan
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.table_files import read_parquet
+from isogloss.engine.runtime.version import today
 from small_grids import made_grid
 
 CODES = ("de_de", "en_us", "es_419", "fr_fr", "hi_in", "it_it", "ko_kr", "nl_nl", "sv_se", "ur_pk")
@@ -114,6 +115,8 @@ def test_page_of_maps(ten):
     }
     assert not re.search(r"""(src|href)=["']?(?!data:|report\.html)[a-z]""", text)
     assert '<a href="maps.html">' in (ten / "out" / "report.html").read_text("utf-8")
+    assert f"<dt>Date</dt><dd>{today()}</dd>" in text
+    assert "How to cite" in text
 
 
 @pytest.mark.deep
@@ -180,7 +183,7 @@ def test_table_of_languages_and_nexus_file(ten):
     found = rows(ten / "out" / "languages.csv")
     assert [row["language"] for row in found] == list(CODES)
     assert (found[9]["name"], found[9]["branch"], found[9]["script"]) == ("Urdu", "Indo-Aryan", "Arab")
-    assert float(found[9]["latitude"]) == 25
+    assert (float(found[9]["latitude"]), float(found[9]["whisper_hours"])) == (25, 104)
     text = (ten / "out" / "distances.nex").read_text("utf-8")
     assert "[1 - R@1 of seqsim, state final, mean of both directions]" in text
 
