@@ -156,6 +156,14 @@ async function readAddress() {
   const there = query >= 0 && pairAt[query * L + candidate] >= 0;
   Object.assign(view, there ? { query, candidate } : { query: -1, candidate: -1 });
 }
+// Languages to choose from; many stand below the names of their groups.
+function languageOptions() {
+  const option = (i) => node("option", { value: String(i) }, language(i));
+  if (L <= 20) return meta.byGroup.map(option);
+  const groups = [...new Set(meta.byGroup.map((i) => meta.languages[i].group))];
+  const of = (group) => meta.byGroup.filter((i) => meta.languages[i].group === group);
+  return groups.map((label) => node("optgroup", { label }, ...of(label).map(option)));
+}
 function fillControls() {
   $("state").max = S - 1;
   $("correction").append(
@@ -167,7 +175,7 @@ function fillControls() {
   for (const id of ["query", "candidate"]) {
     $(id).append(
       node("option", { value: "-1" }, id === "query" ? "all pairs" : "–"),
-      ...meta.byGroup.map((i) => node("option", { value: String(i) }, language(i))),
+      ...languageOptions(),
     );
     $(id).addEventListener("change", () => pick(id, Number($(id).value)));
   }
