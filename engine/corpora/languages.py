@@ -63,10 +63,14 @@ class Language:
 
 _COLUMNS, *_ROWS = (row for _, row in tsv.rows(pathlib.Path(__file__).with_suffix(".tsv")))
 LANGUAGES = {
-    code: Language(
-        code, name, group, whisper, float(hours) if hours else None, *rest, float(latitude), float(longitude)
+    row[0]: Language(
+        *row[:4],
+        whisper_hours=float(row[4]) if row[4] else None,
+        **dict(zip(_COLUMNS[5:-2], row[5:-2], strict=True)),
+        latitude=float(row[-2]),
+        longitude=float(row[-1]),
     )
-    for code, name, group, whisper, hours, *rest, latitude, longitude in _ROWS
+    for row in _ROWS
 }
 """By code, in the order of groups."""
 
