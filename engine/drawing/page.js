@@ -17,18 +17,6 @@ const dark = () => window.matchMedia("(prefers-color-scheme: dark)");
 // Bytes of a packed block, as a Response.
 const unpacked = (id) => inflated($(id).textContent);
 
-// What a script in a folder beside the page brings under its name, because a page in a folder may load no data;
-// null where it isn't there.
-const brought = {};
-function bring(folder, file) {
-  return brought[file] ??= new Promise((resolve) => {
-    const script = node("script", { src: `${folder}/${encodeURIComponent(file)}` });
-    script.addEventListener("load", () => resolve(globalThis.isogloss?.[file] ?? null));
-    script.addEventListener("error", () => resolve(null));
-    document.head.append(script);
-  });
-}
-
 const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;
 
 // Head and body of a table; columns from `numbers` on hold numbers, the first one heads its row.

@@ -1,4 +1,4 @@
-// Shared by pages to work in: terms, tables that sort and filter, and their files.
+// Shared by pages to work in: terms, tables that sort and filter, their files, and scripts beside the page.
 globalThis.forTables = (() => {
   // Meaning of each term and measure, from the list at the top of the page.
   const terms = Object.fromEntries(
@@ -127,6 +127,18 @@ globalThis.forTables = (() => {
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   }
 
+  // What a script in a folder beside the page brings under its name, because a page in a folder may load no
+  // data; null where it isn't there.
+  const brought = {};
+  function bring(folder, file) {
+    return brought[file] ??= new Promise((resolve) => {
+      const script = node("script", { src: `${folder}/${encodeURIComponent(file)}` });
+      script.addEventListener("load", () => resolve(globalThis.isogloss?.[file] ?? null));
+      script.addEventListener("error", () => resolve(null));
+      document.head.append(script);
+    });
+  }
+
   // What the address says of the tables, and the other way round.
   function addressOfTables(words) {
     for (const [id, { sort, filter, few }] of Object.entries(shownOf)) {
@@ -158,6 +170,7 @@ globalThis.forTables = (() => {
     showTable,
     commas,
     download,
+    bring,
     addressOfTables,
     readTables,
   };

@@ -1,5 +1,5 @@
 // Data of the page: what is shown, and figures out of the packed blocks.
-const { terms, term, matches, tables, drawSorted, addTools, showTable, addressOfTables, readTables } =
+const { terms, term, matches, tables, drawSorted, addTools, showTable, bring, addressOfTables, readTables } =
   globalThis.forTables;
 const { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, pathOf } =
   globalThis.forFigures;
