@@ -208,8 +208,10 @@ def _write_once(
     """
     names = [grid_store.pair_name(pair) for pair in grid.pairs]
 
+    of_name = {name: scored[i] for i, name in enumerate(names) if i in scored}
+
     def figures_of(name: str) -> Scored:
-        return scored.get(names.index(name)) or pair_metrics.load(parts, name)
+        return of_name.get(name) or pair_metrics.load(parts, name)
 
     made_of = [
         version.isogloss_version(),
