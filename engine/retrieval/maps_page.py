@@ -73,12 +73,8 @@ def render(
         colophon=colophon,
     )
     plane, land = _plane([language for language in found if language])
-    meta = _meta(distances, found) | {
-        "grid": name,
-        "onset": bool((onsets >= 0).any()),
-        "plane": plane,
-        "tests": _tests(distances, tests),
-    }
+    meta = _meta(distances, found) | {"grid": name, "plane": plane}
+    meta |= {"onset": bool((onsets >= 0).any()), "tests": _tests(distances, tests)}
     return page.render(
         body,
         title=f"{heading} · {name}",

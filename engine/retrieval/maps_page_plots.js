@@ -110,9 +110,8 @@ function drawTree() {
 
 function drawOnsets() {
   const order = blocks.trees ? tree(meta.best[view.scoring]).leaves : meta.languages.map((_, i) => i);
-  const label = (i) => L > 45 ? meta.languages[i].code : language(i), size = 560;
-  const text = Math.min(12, 0.9 * (size - 100) / L);
-  const names = 8 + Math.max(...meta.languages.map((_, i) => widthOfText(label(i), text)));
+  const size = Math.max(560, 100 + 9 * L), text = Math.min(12, 0.9 * (size - 100) / L); // names can be read
+  const names = 8 + Math.max(...meta.languages.map((_, i) => widthOfText(language(i), text)));
   const cell = (size - names) / L, squares = new Map();
   const value = (i, j) => blocks.onsets[(view.scoring * L + i) * L + j];
   order.forEach((i, row) =>
@@ -130,18 +129,20 @@ function drawOnsets() {
     viewBox: `0 0 ${size} ${size}`,
     role: "img",
     "aria-label": $("onset-title").textContent,
+    style: size > 560 ? `min-width: ${size}px` : "",
   });
+  $("onset-section").classList.toggle("whole", size > 560);
   for (const [s, d] of squares) svg.append(vector("path", { d, fill: color(s) }));
   order.forEach((i, at) => {
     const middle = names + (at + 0.5) * cell, style = `font-size: ${text}px`;
     svg.append(
-      vector("text", { x: names - 4, y: middle + text * 0.35, "text-anchor": "end", style }, label(i)),
+      vector("text", { x: names - 4, y: middle + text * 0.35, "text-anchor": "end", style }, language(i)),
     );
     svg.append(
       vector(
         "text",
         { transform: `translate(${middle + text * 0.35} ${names - 4}) rotate(-90)`, style },
-        label(i),
+        language(i),
       ),
     );
   });

@@ -5,6 +5,7 @@ const { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNam
   globalThis.forFigures;
 const L = meta.languages.length, S = meta.states.length, P = meta.pairs.length, M = meta.measures.length;
 const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn: "Mutual nearest" };
+const MANY = L > 60; // their map takes the whole width, so that names can be read
 const FEW = P <= 6; // each pair has a line of its own among the means
 const BASELINE = M; // index of duration alone, which has no card and no correction
 const blocks = []; // Uint16Array (plane, state, pair) by scoring, loaded when needed

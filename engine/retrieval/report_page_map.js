@@ -51,14 +51,14 @@ function measureMap(pen) {
   }
   const grouped = groups.length > 1;
   const available = $("figures").clientWidth, bracket = (grouped ? 44 : 0) + TITLE;
-  let room = window.innerWidth < 1020 ? available - 44 : Math.max(560, available - 460);
+  let room = window.innerWidth < 1020 || MANY ? available - 44 : Math.max(560, available - 460);
   if (printing) room = 600;
   let cell = 8, widest = 0, size = 8;
   for (let tries = 0; tries < 3; tries++) { // label width depends on cell and the other way round
     size = Math.max(printing ? 3 : 7, Math.min(14, cell * 0.86));
     pen.font = font(size);
     widest = Math.ceil(Math.max(...order.map((i) => pen.measureText(language(i)).width))) + 8;
-    const most = Math.min(132, Math.max(660 / L, 10));
+    const most = Math.min(132, Math.max(660 / L, 12));
     cell = Math.max(printing ? 4 : 8, Math.min(most, (room - widest - bracket) / L));
     const pixels = cell > 16 ? 1 : window.devicePixelRatio;
     cell = Math.floor(cell * pixels) / pixels;

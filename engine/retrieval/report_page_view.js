@@ -200,6 +200,7 @@ function print(on) {
   draw();
 }
 async function start() {
+  $("figures").classList.toggle("many", MANY);
   readCoverage();
   addTools("best", "language, family, script …", writeAddress, true);
   addTools("cells", "language, family, script …", writeAddress, true);

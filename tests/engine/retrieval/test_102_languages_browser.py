@@ -21,11 +21,12 @@ from small_grids import made_grid
 
 pytestmark = [
     pytest.mark.deep,
+    pytest.mark.timeout(1800),  # the report takes minutes
     pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine"),
 ]
 CODES = tuple(LANGUAGES)
 PAIRS = [*itertools.combinations(CODES, 2)]
-N = 12
+N = 16
 SENTENCES = [f"s{i:02}" for i in range(N)]
 HUB = 7
 READY = "!document.querySelector('main').hidden"
@@ -67,9 +68,9 @@ def planted(path):
         path, PAIRS, SENTENCES, states=("0", "final"), measures=("seqsim",), frames=frames, model="base",
         languages=dict.fromkeys(CODES, facts),
     )  # fmt: skip
-    for p, (a, b) in enumerate(PAIRS):
+    for p, (a, b) in enumerate(grid.pairs):
         one, other = LANGUAGES[a], LANGUAGES[b]
-        near = 0.5 + 1.5 * (one.family == other.family) + 2 * (one.branch == other.branch)
+        near = 0.5 + 1.5 * (one.family == other.family) + 3 * (one.branch == other.branch)
         for s in (0, 1):
             scores = rng.standard_normal((N, N)) + s * near * np.eye(N)
             scores[:, HUB] += 2
@@ -94,6 +95,14 @@ def page(browser, folder):
 def test_tables_of_all_pairs_sort_and_filter(page, folder):
     table = pd.read_parquet(folder / "retrieval.parquet").query("measure == 'seqsim'")
     assert text(page, "#best-count") == "5,151 rows"
+    together = page.run("[...document.querySelectorAll('#best tbody th')].map((each) => each.innerText)")
+    branches = {each.name: each.branch for each in LANGUAGES.values()}
+    dash = " \N{EN DASH} "
+    assert all(len({branches[name] for name in pair.split(dash)}) == 1 for pair in together)
+    box = page.run(
+        "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('#map'))"
+    )
+    assert box <= 0, "all columns of the map are in sight"
     last = table[table.state == "final"]
     choose(page, "#form", "table")
     choose(page, "#state", "1")
@@ -151,6 +160,7 @@ def test_maps_of_all_languages(browser, folder):
     rows = pd.read_parquet(folder / "associations.parquet")
     kin = rows.query("state == 'final' and predictor == 'same_family' and measure == 'seqsim'")
     assert (kin.q < 0.05).all()
+    assert "final" in texts(browser, "#onset-legend")[0]
     assert browser.errors == []
 
 
