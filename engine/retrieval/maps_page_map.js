@@ -16,11 +16,13 @@ function shownFrame() {
 }
 
 function drawMap() {
-  const box = shownFrame(), pixels = $("map").clientWidth || 900, unit = box[2] / pixels;
+  const box = shownFrame(), narrowest = L > 60 && !printing ? 720 : 0; // narrower, it scrolls
+  const pixels = Math.max(narrowest, $("map").clientWidth || 900), unit = box[2] / pixels;
   const svg = vector("svg", {
     viewBox: box.join(" "),
     role: "img",
     "aria-label": $("map-title").textContent,
+    style: `min-width: ${narrowest}px`,
   });
   svg.append(vector("path", { class: "land", d: blocks.land }));
   const colors = view.kind === "from" ? meta.languages.map((_, i) => seenFrom(i)) : hues();

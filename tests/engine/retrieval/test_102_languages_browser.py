@@ -122,10 +122,13 @@ def test_tables_of_all_pairs_sort_and_filter(page, folder):
 def test_a_hub_is_named_and_a_cell_opens_to_its_sentences(page):
     choose(page, "#state", "1")
     assert f"sentence {SENTENCES[HUB]}" in text(page, "#detail")
-    codes = page.run("[...document.querySelectorAll('#query option')].map((each) => each.text)")
-    assert len(codes) == 103
-    choose(page, "#query", str(CODES.index("pl_pl")))
-    choose(page, "#candidate", str(CODES.index("ru_ru")))
+    values = page.run(
+        "Object.fromEntries([...document.querySelectorAll('#query option')]"
+        ".map((each) => [each.text, each.value]))"
+    )
+    assert len(values) == 103
+    choose(page, "#query", values["Polish"])
+    choose(page, "#candidate", values["Russian"])
     chromium.wait(lambda: "Polish → Russian" in text(page, "#sentences-title"))
     assert f"{SENTENCES[HUB]} for" in text(page, "#sentences-note")
     assert "pair=pl_pl%2Cru_ru" in page.run("location.hash")
