@@ -34,7 +34,7 @@ class Browser:
         """Answer of the browser; events before it are looked through for errors."""
         self.sent += 1
         self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
-        while (message := json.loads(self.socket.recv(timeout=20))).get("id") != self.sent:
+        while (message := json.loads(self.socket.recv(timeout=60))).get("id") != self.sent:
             self._note(message)
         assert "error" not in message, message
         return message["result"]

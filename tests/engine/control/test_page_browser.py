@@ -1,0 +1,78 @@
+"""The page of control in a real browser: chosen, drawn, and read against the tables beside it."""
+
+import browser as chromium
+import pandas as pd
+import pytest
+from browser import choose, text, texts
+
+from isogloss.engine.control import control
+from isogloss.engine.control.pair_tables import AS_IS
+
+pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
+READY = "!document.querySelector('main').hidden && !!document.querySelector('#sets tbody tr')"
+
+
+@pytest.fixture(scope="module")
+def folder(given):
+    config = given.configure(against=given.other)
+    assert control.run(config).complete
+    return config.out
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium.started(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture(params=[1200, 390])
+def page(browser, folder, request):
+    """The page at a width; afterwards no error may have been written to the console."""
+    browser.open((folder / "control.html").as_uri(), request.param, READY)
+    browser.width = request.param
+    yield browser
+    assert browser.errors == []
+
+
+def percent(value):
+    return "\N{EN DASH}" if pd.isna(value) else f"{100 * value:.1f}%"
+
+
+def drawn(page, figure):
+    """Texts in a figure; what is drawn has no innerText."""
+    return page.run(f"[...document.querySelectorAll('#{figure} svg text')].map((each) => each.textContent)")
+
+
+def test_the_page_says_what_the_tables_say(page, folder):
+    control_table = pd.read_parquet(folder / "control.parquet")
+    choose(page, "#languages", "1")
+    chromium.wait(lambda: "aa → cc" in text(page, "#sets-title"))
+    choose(page, "#direction", "1")
+    choose(page, "#state", "2")
+    assert text(page, "#sets-title") == "Challenge sets, cc → aa, state 2"
+    rows = control_table[
+        (control_table.language_a == "aa")
+        & (control_table.language_b == "cc")
+        & (control_table.direction == "cc->aa")
+        & (control_table.state == "2")
+        & (control_table.scores == AS_IS)
+    ]
+    shown = [row.split("\t") for row in texts(page, "#sets tbody tr")]
+    assert len(shown) == len(rows) > 6
+    for cells, row in zip(shown, rows.itertuples(), strict=True):
+        assert cells[0] == row.removed
+        assert cells[2] == ("both sides" if row.form == "both" else "queries only")
+        assert cells[3:6] == [str(row.queries), str(row.candidates), percent(row.recall_at_1)]
+        assert cells[7:9] == [percent(row.expected), percent(row.difference)]
+        assert cells[11] == percent(row.other_recall_at_1)
+    sentences = pd.read_parquet(folder / "sentence_pairs.parquet")
+    mine = sentences[(sentences.language_a == "aa") & (sentences.language_b == "cc")]
+    gone = mine[mine.names | mine.numbers | mine.alike]
+    assert [row.split("\t")[0] for row in texts(page, "#why tbody tr")] == gone.sentence.tolist()
+    for figure, wanted in (
+        ("factors", {"sound", "meaning", "length", "sound, other", "meaning, other", "length, other"}),
+        ("partial", {"as they are", "other encoder", "without sound", "without meaning", "length alone"}),
+        ("curve", {"queries only", "both sides", "both sides, random", "queries only, other"}),
+    ):
+        assert wanted <= set(drawn(page, figure))
+    chromium.assert_accessible(page, page.width)
