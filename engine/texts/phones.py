@@ -7,6 +7,7 @@ without them. espeak-ng reads a single letter as its name, although Greek "η", 
 are words; see `of_letter`.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ _FLAG = re.compile(r"\([^)]*\)")  # espeak-ng's mark of a word read in another l
 _SUPRASEGMENTAL = re.compile(r"[ˈˌːˑ˥˦˧˨˩0-9]")
 _TONAL = {"cmn", "vi"}
 _FIRST = 0x100  # code of the first phone in the texts that `all_distances` compares
+_MARKS = logging.getLogger(f"{__name__}.marks")
+# phonemizer warns of words that espeak-ng reads in another language; `split` reads their marks.
+_MARKS.setLevel(logging.ERROR)
 _THIRD_TONE = "ɜ"  # espeak-ng's IPA for the digit 3 of a tone; no such vowel in these languages
 
 
@@ -152,6 +156,6 @@ def _read(voice: str, words: Sequence[str]) -> list[str]:
 
     if not words:
         return []
-    backend = EspeakBackend(voice, with_stress=False, language_switch="keep-flags")
+    backend = EspeakBackend(voice, with_stress=False, language_switch="keep-flags", logger=_MARKS)
     separator = Separator(phone="_", word=" ", syllable="")
     return backend.phonemize(list(words), separator=separator, strip=True)

@@ -66,6 +66,11 @@ def test_english_words(voices):
     assert known[""] is None
 
 
+def test_a_word_read_by_the_rules_of_another_language_is_no_warning(voices, caplog):
+    assert voices.of("fr", ["etes"]) == {"etes": ("i", "t", "s")}  # "êtes" without its accent, as if English
+    assert not caplog.records
+
+
 def test_cognates_sound_closer_than_other_words(voices):
     french, spanish = voices.of("fr", ["animal", "fenêtre"]), voices.of("es_419", ["animal", "ventana"])
     cognates = phones.distance(french["animal"], spanish["animal"])
