@@ -84,6 +84,10 @@ class Tones:
         """Two."""
         return ("high", "low")
 
+    def sentences(self, language: str) -> list[str]:
+        """As many."""
+        return [each.sentence for each in self.listing(language).utterances]
+
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """One recording for each sentence."""
         found = [

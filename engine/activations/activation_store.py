@@ -277,23 +277,6 @@ def stores(root: Place) -> dict[str, LanguageStore]:
     return {store.language: store for store in (LanguageStore(group=group) for group in found)}
 
 
-def compared(root: Place, wanted: Sequence[str], what: str) -> dict[str, LanguageStore]:
-    """Stores of the languages wanted under `root`, of all if none is named, for a job that compares them.
-
-    Args:
-      root: folder of the stores.
-      wanted: codes of languages.
-      what: the job in messages, such as "a grid".
-
-    Raises:
-      Refusal: a language isn't there, or there are fewer than two.
-    """
-    found = {code: open_store(root, code) for code in sorted(wanted)} if wanted else stores(root)
-    if len(found) < 2:
-        raise Refusal(f"{root}: {what} needs two extracted languages, got {', '.join(found) or 'none'}")
-    return found
-
-
 def languages(root: Place) -> tuple[str, ...]:
     """Codes of the languages that have a store under `root`, sorted."""
     return tuple(stores(root))

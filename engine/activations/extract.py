@@ -8,18 +8,25 @@ what is missing.
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import jax
 import numpy as np
 
-from isogloss.engine.activations import activation_store, encoders, inventory, pipeline, store_growth
+from isogloss.engine.activations import (
+    activation_store,
+    encoders,
+    inventory,
+    pipeline,
+    store_growth,
+    store_languages,
+)
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.activations.inventory import Outcome
 from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.activations.state_source import FINAL
-from isogloss.engine.corpora import corpus, languages
+from isogloss.engine.corpora import corpus, languages, listing
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, devices, disk_space, json_values, sentences, shards
 from isogloss.engine.runtime.options import recorded
@@ -84,24 +91,24 @@ def run(config: ExtractConfig) -> ExtractSummary:
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)
     settings = _settings(config)
-    surveys = _surveys(config, settings)
+    sizes, surveys = _surveys(config, settings)
     changes = _changes(config, surveys)
-    rows = [row for found in surveys for row in zip(found.present, found.frames, strict=True)]
-    todo = [frames for present, frames in config.share.of(rows) if frames and not present]
+    rows = [(found, row) for found in surveys for row in found.rows]
+    todo = [found.frames[row] for found, row in rows if found.frames[row] and not found.present[row]]
     cost = {"utterances": len(todo), "files": settings.files * len(todo), "bytes": settings.shard_bytes(todo)}
     disk_space.require(
         config.store, cost["bytes"], f"{len(todo):,} utterances", "name another --store, or fewer --states"
     )
     if config.dry_run:
         plan = {**cost, **_estimate(settings, todo)}
-        expected = inventory.forecast(surveys, config.share, settings.axis)
+        expected = inventory.forecast(surveys, settings.axis)
         for utterance, reason in expected.failed.items():
             _LOG.error("%s: %s", utterance, reason)
         seconds = round(time.monotonic() - start, 3)
         counts = dataclasses.asdict(expected)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
-    stores = [_store(config, found, settings) for found in surveys]
-    outcome = Outcome(stores, [found.listing for found in surveys], config.share, settings.axis)
+    store_languages.plan(config.store, sizes)
+    outcome = Outcome([(_store(config, found, settings), found) for found in surveys], settings.axis)
     if outcome.todo:
         _encode(settings, outcome)
     seconds = time.monotonic() - start
@@ -149,19 +156,36 @@ def _states(config: ExtractConfig, names: Sequence[str], no_final: str | None) -
     return named_states.choose_states(config.states, names)
 
 
-def _surveys(config: ExtractConfig, settings: ExtractionSettings) -> list[inventory.Survey]:
-    """State of each requested language before the run."""
-    return [
-        inventory.survey(
-            config.store,
-            listing,
-            _identity(config, settings, listing),
-            settings.axis,
-            config.long,
-            redo_changed=config.redo_changed,
-        )
-        for listing in _listings(config)
-    ]
+def _surveys(
+    config: ExtractConfig, settings: ExtractionSettings
+) -> tuple[dict[str, int], list[inventory.Survey]]:
+    """Number of utterances of each requested language; state, before the run, of those of the share.
+
+    Only recordings of the share's languages are looked at: of the others the list of sentences is enough.
+    """
+    opened = corpus.open_corpus(config.corpus, config.columns)
+    found = {code: opened.sentences(code) for code in config.languages or opened.languages()}
+    if message := languages.unknown_message(found):
+        _LOG.warning("%s", message)
+    _warn_of_unshared_sentences({code: set(own) for code, own in found.items()})
+    sizes = {code: listing.count(own, config.recordings) for code, own in found.items()}
+    surveys = []
+    for (code, size), rows in zip(sizes.items(), config.share.rows(list(sizes.values())), strict=True):
+        if rows or not size:  # a language without a recording is refused by its listing
+            listed = opened.listing(code, config.recordings)
+            identity = _identity(config, settings, listed)
+            surveys.append(
+                inventory.survey(
+                    config.store,
+                    listed,
+                    rows,
+                    identity,
+                    settings.axis,
+                    config.long,
+                    redo_changed=config.redo_changed,
+                )
+            )
+    return sizes, surveys
 
 
 def _changes(config: ExtractConfig, surveys: Sequence[inventory.Survey]) -> dict[str, str]:
@@ -172,21 +196,8 @@ def _changes(config: ExtractConfig, surveys: Sequence[inventory.Survey]) -> dict
     return changes
 
 
-def _listings(config: ExtractConfig) -> list[Listing]:
-    """Listings of the requested languages, by default of all languages of the corpus."""
-    opened = corpus.open_corpus(config.corpus, config.columns)
-    listings = [
-        opened.listing(language, config.recordings) for language in config.languages or opened.languages()
-    ]
-    if message := languages.unknown_message(listing.language for listing in listings):
-        _LOG.warning("%s", message)
-    _warn_of_unshared_sentences(listings)
-    return listings
-
-
-def _warn_of_unshared_sentences(listings: Sequence[Listing]) -> None:
+def _warn_of_unshared_sentences(sentences: Mapping[str, Set[str]]) -> None:
     """Warn, before anything is encoded, of languages that share no sentence with another language."""
-    sentences = {listing.language: {u.sentence for u in listing.utterances} for listing in listings}
     alone = [
         code
         for code, own in sentences.items()

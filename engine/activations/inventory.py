@@ -11,7 +11,6 @@ from isogloss.engine.activations import activation_store, pipeline, store_growth
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.corpora import durations
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.runtime import shards
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.time_axis import TimeAxis
@@ -25,6 +24,7 @@ class Survey:
 
     Attributes:
       listing: its utterances.
+      rows: those of the process's share.
       identity: identity of its store, existing or not.
       changes: names of recordings that are new, gone or changed since the store was made; "" if none are.
       samples: lengths at 16 kHz, 0 if a header can't be read; empty if there is a store.
@@ -34,6 +34,7 @@ class Survey:
     """
 
     listing: Listing
+    rows: range
     identity: Identity
     changes: str
     samples: tuple[int, ...]
@@ -52,10 +53,9 @@ class Forecast:
     failed: dict[str, str]
 
 
-def forecast(surveys: Sequence[Survey], share: shards.Share, axis: TimeAxis) -> Forecast:
+def forecast(surveys: Sequence[Survey], axis: TimeAxis) -> Forecast:
     """Outcome of a share before it is done; a recording that breaks only while it is decoded is not in it."""
-    rows = [(found, row) for found in surveys for row in range(len(found.frames))]
-    mine = share.of(rows)
+    mine = [(found, row) for found in surveys for row in found.rows]
     unusable = {
         f"{found.listing.language} {found.listing.utterances[row].name}": durations.why_unusable(
             found.listing.utterances[row], axis
@@ -72,13 +72,21 @@ def forecast(surveys: Sequence[Survey], share: shards.Share, axis: TimeAxis) -> 
 
 
 def survey(
-    root: Place, listing: Listing, identity: Identity, axis: TimeAxis, long: str, *, redo_changed: bool
+    root: Place,
+    listing: Listing,
+    rows: range,
+    identity: Identity,
+    axis: TimeAxis,
+    long: str,
+    *,
+    redo_changed: bool,
 ) -> Survey:
     """State of a language, from its store if there is one, else from the headers of its recordings.
 
     Args:
       root: folder of all stores.
       listing: utterances.
+      rows: those of the process's share.
       identity: required identity of the store.
       axis: frames and window of the encoder.
       long: treatment of recordings longer than the window, one of durations.LONG.
@@ -103,6 +111,7 @@ def survey(
         truncated = tuple(count > axis.window_samples for count in samples)
     return Survey(
         listing=listing,
+        rows=rows,
         identity=identity,
         changes=changes,
         samples=samples,
@@ -124,14 +133,8 @@ class Outcome:
       progress: display that counts finished utterances, None before it is set.
     """
 
-    def __init__(
-        self,
-        stores: Sequence[LanguageStore],
-        listings: Sequence[Listing],
-        share: shards.Share,
-        axis: TimeAxis,
-    ) -> None:
-        """Read which utterances are stored; unusable recordings are reported immediately."""
+    def __init__(self, languages: Sequence[tuple[LanguageStore, Survey]], axis: TimeAxis) -> None:
+        """Read which utterances of the languages' shares are stored; report unusable ones at once."""
         self.todo: list[pipeline.PendingUtterance] = []
         self._axis = axis
         self.done = self.skipped = self.left_out = self.truncated = 0
@@ -139,26 +142,24 @@ class Outcome:
         self.audio_seconds = 0.0
         self.failed: dict[str, str] = {}
         self.progress: Progress | None = None
-        rows = [
-            (store, listing, row)
-            for store, listing in zip(stores, listings, strict=True)
-            for row in range(len(listing.utterances))
-        ]
-        # Listed once per store: on a network file system each listing of a folder takes seconds.
-        present = {store.language: store.present() for store in stores}
-        cut = {store.language: store.coordinate("truncated") for store in stores}
-        for store, listing, row in share.of(rows):
-            unit = pipeline.PendingUtterance(
-                store=store, row=row, frames=int(store.frames[row]), utterance=listing.utterances[row]
-            )
-            self.truncated += bool(cut[store.language][row] and unit.frames)
-            if present[store.language][row]:
-                self.skipped += 1
-                self.stored_frames.append(unit.frames)
-            elif unit.frames:
-                self.todo.append(unit)
-            else:
-                self._leave_out(unit)
+        for store, found in languages:
+            # Listed once per store: on a network file system each listing of a folder takes seconds.
+            present, cut = store.present(), store.coordinate("truncated")
+            for row in found.rows:
+                unit = pipeline.PendingUtterance(
+                    store=store,
+                    row=row,
+                    frames=int(store.frames[row]),
+                    utterance=found.listing.utterances[row],
+                )
+                self.truncated += bool(cut[row] and unit.frames)
+                if present[row]:
+                    self.skipped += 1
+                    self.stored_frames.append(unit.frames)
+                elif unit.frames:
+                    self.todo.append(unit)
+                else:
+                    self._leave_out(unit)
 
     def _leave_out(self, unit: pipeline.PendingUtterance) -> None:
         reason, asked_for = durations.why_unusable(unit.utterance, self._axis)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float32
 
-from isogloss.engine.activations import activation_store, state_origin, state_source
+from isogloss.engine.activations import state_origin, state_source, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.recorded_states import Recorded
 from isogloss.engine.activations.state_source import StateSource
@@ -125,11 +125,7 @@ def open_store(
 
 def _stores(root: Place, checkpoint: Checkpoint, languages: Sequence[str]) -> dict[str, LanguageStore]:
     """Stores of these languages, by default of all, made by the encoder of this model."""
-    stores = (
-        {language: activation_store.open_store(root, language) for language in languages}
-        if languages
-        else activation_store.stores(root)
-    )
+    stores = store_languages.chosen(root, languages)
     if not stores:
         raise Refusal(f"{root}: there is no activation store; run isogloss.jobs.extract first")
     for store in stores.values():

@@ -33,6 +33,10 @@ class Corpus(Protocol):
         """Codes of the languages that can be listed."""
         ...
 
+    def sentences(self, language: str) -> Sequence[str]:
+        """Sentence of each recording of a language, in any order; touches no recording, unlike `listing`."""
+        ...
+
     def listing(self, language: str, recordings: str = "first") -> "Listing":
         """Utterances of one language; Refusal if the corpus lacks it."""
         ...

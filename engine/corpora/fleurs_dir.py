@@ -41,28 +41,43 @@ class Folder:
         found = [path for name in patterns(layouts, "*", self._split) for path in self._folder.glob(name)]
         return tuple(sorted({path.relative_to(self._folder).parts[0] for path in found}))
 
-    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """Utterances of a language by id, then file name; reads no audio, but unpacks an archive once."""
+    def _require(self, language: str) -> None:
         listing.require(
             language, self.languages(), f"{self._folder} has no files of the {self._split} split of language"
         )
+
+    def sentences(self, language: str) -> list[str]:
+        """Sentence of each recording of a language; unpacks nothing."""
+        self._require(language)
+        if self._tsv:
+            return [line.sentence for line in fleurs_tsv.lines(self._folder / language, self._split)]
+        return self._rows(language)["sentence"].to_pylist()
+
+    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
+        """Utterances of a language by id, then file name; reads no audio, but unpacks an archive once."""
+        self._require(language)
         found = (
-            fleurs_tsv.recordings(self._folder / language, self._split) if self._tsv else self._rows(language)
+            fleurs_tsv.recordings(self._folder / language, self._split)
+            if self._tsv
+            else self._recordings(language)
         )
         return listing.number(self.description, language, found, recordings)
 
-    def _rows(self, language: str) -> list[Recording]:
+    def _recordings(self, language: str) -> list[Recording]:
         """Recordings of a language's Parquet files."""
+        name, columns = f"{language}/{self._split}", presets.FLEURS
+        rows, files = self._rows(language), FolderFiles(self._folder)
+        return parquet_rows.describe(rows, name, columns, files, self._groups)
+
+    def _rows(self, language: str) -> pa.Table:
+        """Rows of a language's Parquet files, without audio."""
         folder, columns = self._folder, presets.FLEURS
         names = [path.relative_to(folder).as_posix() for path in folder.glob(f"{language}/**/*.parquet")]
         matches = (sorted(fnmatch.filter(names, each)) for each in patterns(_PARQUET, language, self._split))
         files = next(filter(None, matches))  # of one layout and one spelling only, or rows would come twice
         dataset_layout.require_series(files, str(folder))
         tables = [parquet_rows.read_rows(folder / file, str(folder / file), file, columns) for file in files]
-        name = f"{language}/{self._split}"
-        return parquet_rows.describe(
-            pa.concat_tables(tables), name, columns, FolderFiles(folder), self._groups
-        )
+        return pa.concat_tables(tables)
 
 
 def patterns(layouts: Sequence[str], language: str, split: str) -> list[str]:

@@ -5,6 +5,7 @@ characters, samples, gender. The archive is unpacked once, beside itself, to aud
 recording of a tar.gz means decompressing everything before it. This doubles the disk space.
 """
 
+import dataclasses
 import fcntl
 import gzip
 import pathlib
@@ -19,14 +20,29 @@ from isogloss.engine.runtime.refusal import Refusal
 _COLUMNS = 7
 
 
-def recordings(folder: pathlib.Path, split: str) -> list[listing.Recording]:
-    """Recordings of a split of a language's folder, by id, then by file name; unpacks its archive once.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Line:
+    """Line of a TSV.
 
-    Several lines with the same id and file are one recording, as on the hub.
+    Attributes:
+      number: of the line, from 1.
+      sentence: FLEURS's id.
+      file: name of the recording.
+      raw, transcription: texts as written and normalised.
+      gender: of the speaker.
     """
-    spellings = [name for name, meant in SPLITS.items() if meant == split]
-    name = next(name for name in spellings if (folder / f"{name}.tsv").is_file())
-    unpacked = _audio_folder(folder, spellings)
+
+    number: int
+    sentence: str
+    file: str
+    raw: str
+    transcription: str
+    gender: str
+
+
+def lines(folder: pathlib.Path, split: str) -> list[Line]:
+    """Lines of a split's TSV in a language's folder; several with the same id and file are one."""
+    name = next(name for name in _spellings(split) if (folder / f"{name}.tsv").is_file())
     seen: dict[str, str] = {}
     found = []
     for line, fields in tsv.rows(folder / f"{name}.tsv"):
@@ -46,16 +62,36 @@ def recordings(folder: pathlib.Path, split: str) -> list[listing.Recording]:
             continue
         seen[file] = number
         found.append(
-            listing.Recording(
+            Line(
+                number=line,
                 sentence=number,
+                file=file,
+                raw=raw,
                 transcription=transcription,
-                raw_transcription=raw,
                 gender=gender.strip().lower(),
-                source=audio.FileSource.at(unpacked / file, f"{folder.name}/{unpacked.name}/{file}"),
-                line=line,
             )
         )
-    return listing.in_order(found)
+    return found
+
+
+def recordings(folder: pathlib.Path, split: str) -> list[listing.Recording]:
+    """Recordings of a split of a language's folder, by id, then by file name; unpacks its archive once."""
+    unpacked = _audio_folder(folder, _spellings(split))
+    return listing.in_order(
+        listing.Recording(
+            sentence=line.sentence,
+            transcription=line.transcription,
+            raw_transcription=line.raw,
+            gender=line.gender,
+            source=audio.FileSource.at(unpacked / line.file, f"{folder.name}/{unpacked.name}/{line.file}"),
+            line=line.number,
+        )
+        for line in lines(folder, split)
+    )
+
+
+def _spellings(split: str) -> list[str]:
+    return [name for name, meant in SPLITS.items() if meant == split]
 
 
 def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:

@@ -10,6 +10,8 @@ import pathlib
 import re
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from isogloss.engine.corpora import columns as roles, dataset_layout, folder_rows, listing, parquet_rows
 from isogloss.engine.corpora.columns import Columns
 from isogloss.engine.corpora.data_sets import DataSet, FolderData, HubData, commit
@@ -102,17 +104,25 @@ class Hub:
         """Codes of the languages."""
         return self._known or tuple(sorted(self._by_language))
 
-    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
-        """Utterances of a language by sentence, then by name; downloads no audio."""
+    def sentences(self, language: str) -> list[str]:
+        """Sentence of each recording of a language; downloads no audio."""
+        return self._rows(language)["sentence"].to_pylist()
+
+    def _rows(self, language: str) -> pa.Table:
+        """Rows of a language, without audio."""
         listing.require(language, self.languages(), f"{self._name} has no language")
         configuration = language if self._known else self._by_language[language]
-        _, split = self._chosen
-        rows = self._data.rows(configuration, split, self._columns)
+        rows = self._data.rows(configuration, self._chosen[1], self._columns)
         # The rows of all languages in a column are read once: they are kept, and small without the audio.
         if self._columns.language:
             codes = [_code(value, self._data.name) for value in rows["language"].to_pylist()]
             rows = rows.filter([code == language for code in codes])
-        name = f"{language}/{split}"
+        return rows
+
+    def listing(self, language: str, recordings: str = "first") -> listing.Listing:
+        """Utterances of a language by sentence, then by name; downloads no audio."""
+        rows = self._rows(language)
+        name = f"{language}/{self._chosen[1]}"
         if folder_rows.in_files(rows):
             found = folder_rows.describe(rows, name, self._data.files)
         else:

@@ -107,6 +107,11 @@ class Listing:
         return hashlib.sha256(json.dumps([self.language, rows, *pinned]).encode()).hexdigest()
 
 
+def count(sentences: Sequence[str], recordings: str) -> int:
+    """Number of utterances that a listing has of recordings of these sentences."""
+    return len(set(sentences)) if recordings == "first" else len(sentences)
+
+
 def number(
     corpus: str, language: str, found: Iterable[Recording], recordings: str = "first", revision: str = ""
 ) -> Listing:

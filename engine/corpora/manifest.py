@@ -1,17 +1,18 @@
 """A user's own corpus: a TSV with a language, a sentence and an audio file in each line.
 
-UTF-8, tab-separated, with a header and without quoting, so quotes are part of the text. The TSV and the
-existence of all audio files are checked when it is opened (one `stat` per line); a broken audio file is found
-when its header is read or when it is decoded.
+UTF-8, tab-separated, with a header and without quoting, so quotes are part of the text. The TSV is checked
+when it is opened, the existence of a language's audio files when it is listed (one `stat` per recording); a
+broken audio file is found when its header is read or when it is decoded.
 """
 
 import dataclasses
 import pathlib
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from isogloss.engine.corpora import audio, listing, tsv
+from isogloss.engine.corpora.listing import Recording
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -26,12 +27,10 @@ class Problem:
     Attributes:
       line: number of the line, from 1.
       text: rule, value and remedy.
-      missing: path of the audio file, if that is missing.
     """
 
     line: int
     text: str
-    missing: str = ""
 
 
 class Manifest:
@@ -42,46 +41,67 @@ class Manifest:
     """
 
     def __init__(self, path: pathlib.Path, *, strict: bool = True) -> None:
-        """Read and check the whole TSV.
+        """Read and check the whole TSV, and no audio file.
 
         Args:
           path: of the TSV.
-          strict: refuse the first broken rule, with file, line and remedy; otherwise leave its line out.
+          strict: refuse the first broken rule, with file, line and remedy, and missing audio files of what is
+            listed; otherwise leave lines out, and list what is missing.
         """
         self.description = f"manifest:{path.name}"
-        self._found: dict[str, list[listing.Recording]] = {}
+        self._path, self._strict = path, strict
+        self._rows: dict[str, list[_Row]] = {}
         names: dict[tuple[str, str], int] = {}
         problems = []
         for line, row in _rows(path):
             problem = row if isinstance(row, Problem) else _problem(line, row, names)
             if problem is None:
                 row = typing.cast(dict[str, str], row)
-                recording = _recording(path.parent, line, row)
-                self._found.setdefault(row["language"], []).append(recording)
-                if recording.source.size is None:
-                    text = f"the audio file {row['audio']} is missing. Put it there or remove the line."
-                    problems.append(Problem(line=line, text=text, missing=row["audio"]))
+                self._rows.setdefault(row["language"], []).append((line, row))
             elif strict:
                 raise Refusal(f"{path.name} line {problem.line}: {problem.text}")
             else:
                 problems.append(problem)
         self.problems = tuple(problems)
-        missing = [f"line {problem.line}: {problem.missing}" for problem in problems if problem.missing]
-        if missing and strict:
-            raise Refusal(
-                f"{path.name}: {len(missing)} audio files are missing: "
-                f"{first_names(missing, separator='; ')}. "
-                f"Paths are relative to {path.parent}: put the files there or remove the lines."
-            )
 
     def languages(self) -> tuple[str, ...]:
         """Codes of the languages, in the order of their first line."""
-        return tuple(self._found)
+        return tuple(self._rows)
+
+    def sentences(self, language: str) -> list[str]:
+        """Sentence of each line of a language."""
+        return [row["sentence"] for _, row in self._of(language)]
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """Utterances of `language`; ranks follow the order of lines."""
+        found = self._recordings(language)
+        if self._strict and _missing(found):
+            # Whoever has to look for files wants to know of all of them, whatever the language.
+            self._refuse([one for code in self.languages() for one in self._recordings(code)])
+        return listing.number(self.description, language, found, recordings)
+
+    def _of(self, language: str) -> "list[_Row]":
         listing.require(language, self.languages(), f"{self.description} has no language")
-        return listing.number(self.description, language, self._found[language], recordings)
+        return self._rows[language]
+
+    def _recordings(self, language: str) -> list[Recording]:
+        return [_recording(self._path.parent, line, row) for line, row in self._of(language)]
+
+    def _refuse(self, found: Iterable[Recording]) -> typing.NoReturn:
+        missing = sorted(_missing(found), key=lambda one: one.line or 0)
+        names = [f"line {one.line}: {one.source.name}" for one in missing]
+        raise Refusal(
+            f"{self._path.name}: {len(names)} audio files are missing: "
+            f"{first_names(names, separator='; ')}. "
+            f"Paths are relative to {self._path.parent}: put the files there or remove the lines."
+        )
+
+
+_Row = tuple[int, dict[str, str]]  # number of the line, fields by column
+
+
+def _missing(found: Iterable[Recording]) -> list[Recording]:
+    return [recording for recording in found if recording.source.size is None]
 
 
 def _problem(line: int, row: Mapping[str, str], names: dict[tuple[str, str], int]) -> Problem | None:
@@ -103,8 +123,8 @@ def _problem(line: int, row: Mapping[str, str], names: dict[tuple[str, str], int
     return None
 
 
-def _recording(folder: pathlib.Path, line: int, row: Mapping[str, str]) -> listing.Recording:
-    return listing.Recording(
+def _recording(folder: pathlib.Path, line: int, row: Mapping[str, str]) -> Recording:
+    return Recording(
         sentence=row["sentence"],
         transcription=row.get("transcription", ""),
         raw_transcription=row.get("raw_transcription", ""),

@@ -10,6 +10,7 @@ import pathlib
 import re
 
 from isogloss.engine.corpora import audio, listing
+from isogloss.engine.corpora.listing import Recording
 from isogloss.engine.runtime.refusal import Refusal
 
 EDITIONS = {
@@ -66,8 +67,8 @@ class Mass:
 
     def __init__(self, folder: pathlib.Path) -> None:
         """Find all verses; their texts may lie beside the audio or in another folder."""
-        texts = {path.stem: path for path in folder.glob("**/*_verse_*.txt")}
-        self._found: dict[str, list[listing.Recording]] = {}
+        self._texts = {path.stem: path for path in folder.glob("**/*_verse_*.txt")}
+        self._found: dict[str, list[tuple[str, pathlib.Path]]] = {}  # sentence and audio, by language
         for path in sorted(folder.glob("**/*_verse_*.wav")):
             if not (match := _VERSE.fullmatch(path.name)) or match[4] not in EDITIONS:
                 raise Refusal(
@@ -77,17 +78,8 @@ class Mass:
             chapter, number, book, edition, verse = match.groups()
             if book not in _BOOKS:
                 raise Refusal(f"{path}: {book!r} isn't a book of MaSS. Remove it, or make a manifest")
-            # The slicer adds the suffix to audio only; a missing text costs the transcript, not the verse.
-            text = texts.get(path.stem.removesuffix("_one_channel"))
-            language = EDITIONS[edition]
-            self._found.setdefault(language, []).append(
-                listing.Recording(
-                    sentence=f"{chapter}_{number}{_BOOKS[book]}_verse_{verse}",
-                    transcription=text.read_text("utf-8").strip() if text else "",
-                    gender="",
-                    source=audio.FileSource.at(path, f"{language}/{path.name}"),
-                )
-            )
+            sentence = f"{chapter}_{number}{_BOOKS[book]}_verse_{verse}"
+            self._found.setdefault(EDITIONS[edition], []).append((sentence, path))
         if not self._found:
             raise Refusal(
                 f"{folder}: holds no verse of MaSS, *_verse_7_one_channel.wav. Cut chapters by its scripts."
@@ -97,8 +89,23 @@ class Mass:
         """Codes of the languages, sorted."""
         return tuple(sorted(self._found))
 
+    def sentences(self, language: str) -> list[str]:
+        """Verse of each recording of a language."""
+        listing.require(language, self.languages(), "MaSS has no language")
+        return [sentence for sentence, _ in self._found[language]]
+
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """Utterances of a language, by verse."""
         listing.require(language, self.languages(), "MaSS has no language")
-        found = listing.in_order(self._found[language])
-        return listing.number(self.description, language, found, recordings)
+        found = [self._recording(language, sentence, path) for sentence, path in self._found[language]]
+        return listing.number(self.description, language, listing.in_order(found), recordings)
+
+    def _recording(self, language: str, sentence: str, path: pathlib.Path) -> Recording:
+        # The slicer adds the suffix to audio only; a missing text costs the transcript, not the verse.
+        text = self._texts.get(path.stem.removesuffix("_one_channel"))
+        return Recording(
+            sentence=sentence,
+            transcription=text.read_text("utf-8").strip() if text else "",
+            gender="",
+            source=audio.FileSource.at(path, f"{language}/{path.name}"),
+        )

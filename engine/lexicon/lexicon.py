@@ -14,7 +14,7 @@ import jax
 import pandas as pd
 import pyarrow as pa
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import store_languages
 from isogloss.engine.activations.language_states import DamagedError, agreement, open_languages
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.lexicon import figures, pair_tables, tables, translations, words
@@ -163,7 +163,7 @@ def _since(start: float) -> float:
 
 def _open(config: LexiconConfig, implementation: str) -> _Work:
     voices = phones.Phones()
-    stores = activation_store.compared(config.store, config.languages, "lexicon")
+    stores = store_languages.compared(config.store, config.languages, "lexicon")
     pairs = pair_names.parse_pairs(config.pairs, tuple(stores))
     members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
     origin = agreement(members)

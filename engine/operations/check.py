@@ -126,8 +126,8 @@ def _open(config: CheckConfig) -> tuple[Corpus, list[Finding]]:
     if name != "manifest" or not rest or config.columns:
         return corpus.open_corpus(config.corpus, config.columns), []
     opened = manifest.Manifest(pathlib.Path(rest).expanduser(), strict=False)
-    broken = [problem for problem in opened.problems if not problem.missing]  # decoding finds missing files
-    return opened, [Finding(problem="manifest", line=each.line, detail=each.text) for each in broken]
+    # Missing files are listed all the same, and found when they are decoded.
+    return opened, [Finding(problem="manifest", line=each.line, detail=each.text) for each in opened.problems]
 
 
 def _examine(utterances: Sequence[Utterance], window: float, found: list[Finding]) -> list[Examined | None]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from isogloss.engine.activations import activation_store, language_states
+from isogloss.engine.activations import language_states, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.language_states import GridLanguage
 from isogloss.engine.retrieval import self_pairs
@@ -29,7 +29,7 @@ _DEVICE_SHARE = 0.9  # of a device's memory that is planned with
 
 def stores(config: GridConfig) -> dict[str, LanguageStore]:
     """Stores of the languages to compare: those of --languages, by default all that are extracted."""
-    found = activation_store.compared(config.store, config.languages, "a grid")
+    found = store_languages.compared(config.store, config.languages, "a grid")
     self_pairs.check_names(tuple(found))
     return found
 

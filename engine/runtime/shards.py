@@ -5,6 +5,7 @@ still divide the work without overlap.
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Sequence
 from typing import TypeVar
@@ -36,8 +37,20 @@ class Share:
     def of(self, units: Sequence[Unit]) -> Sequence[Unit]:
         """Contiguous slice of `units`; all slices make the whole, their sizes differ by at most 1."""
         # Contiguous, because neighbours share what a unit needs: a language's states, a folder's files.
-        bounds = [len(units) * i // self.count for i in (self.index, self.index + 1)]
-        return units[bounds[0] : bounds[1]]
+        start, stop = self._bounds(len(units))
+        return units[start:stop]
+
+    def rows(self, sizes: Sequence[int]) -> list[range]:
+        """Rows of each list that `of` gives of all lists, one behind the other, by the lists' sizes alone."""
+        start, stop = self._bounds(sum(sizes))
+        begins = [0, *itertools.accumulate(sizes)]
+        return [
+            range(max(start - begin, 0), max(min(stop - begin, size), 0))
+            for begin, size in zip(begins, sizes, strict=False)
+        ]
+
+    def _bounds(self, units: int) -> tuple[int, int]:
+        return units * self.index // self.count, units * (self.index + 1) // self.count
 
 
 def product_flops(platform: str) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from isogloss.engine.activations import activation_store, language_blocks
+from isogloss.engine.activations import language_blocks, store_languages
 from isogloss.engine.activations.language_states import (
     DamagedError,
     GridLanguage,
@@ -69,7 +69,7 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
         memory, or OUT can't be written to.
       OSError: the table can't be written.
     """
-    stores = activation_store.compared(config.store, config.languages, "neurons")
+    stores = store_languages.compared(config.store, config.languages, "neurons")
     members = open_languages(list(stores.values()))
     for code, member in members.items():
         if NAME not in member.store.arrays:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import store_languages
 from isogloss.engine.activations.language_states import GridLanguage, agreement, load, open_languages
 from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
@@ -120,7 +120,7 @@ def open_units(
     Raises:
       Refusal: there are fewer than two languages, or of different models, or a state isn't stored.
     """
-    stores = activation_store.compared(config.store, config.languages, job)
+    stores = store_languages.compared(config.store, config.languages, job)
     if unknown := sorted(set(always) - set(stores)):
         raise Refusal(f"{config.store}: no {', '.join(unknown)} among the languages {', '.join(stores)}")
     members = open_languages(list(stores.values()))

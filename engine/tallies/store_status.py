@@ -1,11 +1,14 @@
-"""State of a store: one listing and one file of metadata for each language; no label, no audio is read."""
+"""State of a store: one listing and one file of metadata for each language; no label, no audio is read.
+
+Languages with which no process has begun are counted by what extract has written down of them.
+"""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import activation_store, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import durations
 from isogloss.engine.runtime.place import Place
@@ -22,7 +25,9 @@ def tally(root: Place) -> Tally:
     if not stores:
         raise Refusal(f"{root}: no language is extracted there; name another --store")
     found = _each(stores)
-    by_language = {code: count for code, (count, _, _) in found.items()}
+    begun = {code: count for code, (count, _, _) in found.items()}
+    planned = {code: Count(total=size) for code, size in store_languages.planned(root).items()}
+    by_language = dict(sorted((planned | begun).items()))
     total = sum(by_language.values(), Count())
     files = [(code, row) for code, (_, rows, _) in found.items() for row in rows]
 

@@ -1,0 +1,120 @@
+"""engine.extract divided: what each of 16 processes looks at in a corpus of 102 languages."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from isogloss.engine.activations import extract, store_languages
+from isogloss.engine.corpora import audio
+from isogloss.engine.retrieval import grid
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.tallies import store_status
+
+LANGUAGES, SENTENCES, SHARDS = 102, 3, 16
+CODES = [f"l{number:03}" for number in range(LANGUAGES)]
+
+
+@pytest.fixture(scope="module")
+def wav():
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.full(3200, 0.1), 16_000, format="WAV")
+    return buffer.getvalue()
+
+
+def manifest(folder, wav):
+    lines = ["language\tsentence\taudio"]
+    for code in CODES:
+        for sentence in range(SENTENCES):
+            (folder / f"{code}-{sentence}.wav").write_bytes(wav)
+            lines.append(f"{code}\t{sentence}\t{code}-{sentence}.wav")
+    (folder / "list.tsv").write_text("\n".join(lines) + "\n")
+    return f"manifest:{folder}/list.tsv"
+
+
+def fleurs(folder, wav):
+    for code in CODES:
+        (folder / code / "audio").mkdir(parents=True)
+        rows = [f"{n}\t{n}.wav\tRaw\traw\tr a w\t3200\tMALE" for n in range(SENTENCES)]
+        (folder / code / "test.tsv").write_text("\n".join(rows) + "\n")
+        with tarfile.open(folder / code / "audio" / "test.tar.gz", "w:gz", compresslevel=1) as archive:
+            for n in range(SENTENCES):
+                member = tarfile.TarInfo(f"test/{n}.wav")
+                member.size = len(wav)
+                archive.addfile(member, io.BytesIO(wav))
+    return f"fleurs-dir:{folder}"
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """Languages of the recordings that were looked at in any way: asked for their size, or opened."""
+    found = []
+    real_at, real_open = audio.FileSource.at, audio.FileSource.open
+
+    def at(path, name):
+        found.append((language(name), "stat"))
+        return real_at(path, name)
+
+    def opened(source):
+        found.append((language(source.name), "open"))
+        return real_open(source)
+
+    monkeypatch.setattr(audio.FileSource, "at", at)
+    monkeypatch.setattr(audio.FileSource, "open", opened)
+    return found
+
+
+def language(name):
+    return name[:4]
+
+
+@pytest.mark.parametrize("corpus", [manifest, fleurs])
+def test_a_process_looks_at_recordings_of_its_own_languages_only(
+    tmp_path, monkeypatch, model_folder, wav, looked_at, corpus
+):
+    """Of 306 recordings a process sees those of 6 to 8 languages: its share, and what a cut divides."""
+    monkeypatch.setattr(extract, "_estimate", lambda *given: {"estimated_seconds": 0.0})
+    spec = corpus(tmp_path, wav)
+    times = dict.fromkeys(CODES, 0)
+    for index in range(SHARDS):
+        looked_at.clear()
+        config = extract.ExtractConfig(
+            corpus=spec,
+            model=str(model_folder),
+            store=tmp_path / "store",
+            num_shards=SHARDS,
+            shard_index=index,
+            dry_run=True,
+        )
+        plan = extract.run(config).plan
+        assert plan["utterances"] in (19, 20)  # of 306 / 16
+        own = {code for code, _ in looked_at}
+        assert len(own) <= LANGUAGES // SHARDS + 2
+        # One look at the size; one opening for the fingerprint, one for the header.
+        assert sum(how == "stat" for _, how in looked_at) == len(own) * SENTENCES
+        assert sum(how == "open" for _, how in looked_at) == 2 * len(own) * SENTENCES
+        if corpus is fleurs and index == 0:  # no archive of another language is unpacked
+            assert {path.parts[-3] for path in tmp_path.glob("*/audio/test")} == own
+        for code in own:
+            times[code] += 1
+    assert set(times.values()) == {1, 2}
+
+
+def test_a_language_that_nobody_has_begun_is_counted_and_not_left_out_of_a_grid(
+    tmp_path, speech, model_folder
+):
+    """One of two shards makes "aa" and half of "bb"; "cc" is the other's."""
+    store = tmp_path / "store"
+    config = extract.ExtractConfig(
+        corpus=f"manifest:{speech}", model=str(model_folder), store=store, num_shards=2, shard_index=0
+    )
+    assert extract.run(config).done == 10
+    assert sorted(path.name for path in store.iterdir()) == ["aa.zarr", "bb.zarr", "languages.json"]
+    assert store_languages.planned(store) == {"aa": 7, "bb": 7, "cc": 6}
+    tally = store_status.tally(store)
+    assert (tally.count.done, tally.count.total) == (10, 20)
+    assert tally.parts["language"]["cc"].left == 6
+    with pytest.raises(Refusal, match="no process of extract has begun with cc"):
+        grid.run(grid.GridConfig(store=store, grid=tmp_path / "grid.zarr"))
