@@ -29,6 +29,7 @@ from isogloss.engine.activations.state_source import FINAL
 from isogloss.engine.corpora import corpus, languages, listing
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, devices, disk_space, json_values, sentences, shards
+from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
@@ -49,6 +50,7 @@ class ExtractSummary:
       bytes: size of the stored utterances, written now or before.
       changes: names of recordings that are new, gone or changed since a store was made, by language.
       failed: reasons by "language utterance".
+      through_ffmpeg: with --dry_run, "language utterance" of the files that ffmpeg is to decode.
       seconds: duration of the run.
       audio_seconds_per_second: seconds of audio encoded and written per second of the run.
       programs: number compiled by this run, and number found in the cache; all steps run one program.
@@ -62,6 +64,7 @@ class ExtractSummary:
     bytes: int = 0
     changes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    through_ffmpeg: Sequence[str] = ()
     seconds: float
     audio_seconds_per_second: float = 0.0
     programs: Mapping[str, int]
@@ -104,6 +107,8 @@ def run(config: ExtractConfig) -> ExtractSummary:
         expected = inventory.forecast(surveys, settings.axis)
         for utterance, reason in expected.failed.items():
             _LOG.error("%s: %s", utterance, reason)
+        if named := expected.through_ffmpeg:
+            _LOG.info("ffmpeg decodes %d recordings: %s", len(named), first_names(named))
         seconds = round(time.monotonic() - start, 3)
         counts = dataclasses.asdict(expected)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)

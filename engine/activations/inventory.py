@@ -5,17 +5,18 @@ Sorts the utterances of a share: already stored, to encode, or unusable by their
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from isogloss.engine.activations import activation_store, pipeline, store_growth
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.corpora import durations
-from isogloss.engine.corpora.listing import Listing
+from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.time_axis import TimeAxis
 
 _LOG = logging.getLogger(__name__)
+_DECODED_HOURS = 1.0  # of audio that a dry run decodes: some 15 s on two cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,30 +46,47 @@ class Survey:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """Outcome of a run as far as stores and headers tell it; attributes as in extract.ExtractSummary."""
+    """Outcome of a run as far as stores and recordings tell it; attributes as in extract.ExtractSummary."""
 
     skipped: int
     left_out: int
     truncated: int
     failed: dict[str, str]
+    through_ffmpeg: list[str]
 
 
 def forecast(surveys: Sequence[Survey], axis: TimeAxis) -> Forecast:
-    """Outcome of a share before it is done; a recording that breaks only while it is decoded is not in it."""
-    mine = [(found, row) for found in surveys for row in found.rows]
+    """Outcome of the shares before they are done; of little audio in files also what only decoding finds."""
+    mine = [(found, row, found.listing.utterances[row]) for found in surveys for row in found.rows]
     unusable = {
-        f"{found.listing.language} {found.listing.utterances[row].name}": durations.why_unusable(
-            found.listing.utterances[row], axis
-        )
-        for found, row in mine
+        _name(utterance): durations.why_unusable(utterance, axis)
+        for found, row, utterance in mine
         if not found.present[row] and not found.frames[row]
     }
+    pending = {utterance: f.frames[row] for f, row, utterance in mine if f.frames[row] and not f.present[row]}
+    broken = _undecodable(pending, axis)
+    sound = [utterance for utterance in durations.in_files(list(pending)) if utterance not in broken]
     return Forecast(
-        skipped=sum(found.present[row] for found, row in mine),
+        skipped=sum(found.present[row] for found, row, _ in mine),
         left_out=sum(asked_for for _, asked_for in unusable.values()),
-        truncated=sum(bool(found.truncated[row] and found.frames[row]) for found, row in mine),
-        failed={name: reason for name, (reason, asked_for) in unusable.items() if not asked_for},
+        truncated=sum(bool(found.truncated[row] and found.frames[row]) for found, row, _ in mine),
+        failed={name: reason for name, (reason, asked_for) in unusable.items() if not asked_for}
+        | {_name(utterance): reason for utterance, reason in broken.items()},
+        through_ffmpeg=[_name(utterance) for utterance in durations.through_ffmpeg(sound)],
     )
+
+
+def _name(utterance: Utterance) -> str:
+    return f"{utterance.language} {utterance.name}"
+
+
+def _undecodable(pending: Mapping[Utterance, int], axis: TimeAxis) -> dict[Utterance, str]:
+    """Reasons by utterance, found by decoding; none, and a line in the log, where that would take long."""
+    here = durations.in_files(list(pending))
+    hours = sum(pending[utterance] for utterance in here) * axis.frame_seconds / 3600
+    if left := len(pending) - (len(here) if hours <= _DECODED_HOURS else 0):
+        _LOG.info("%d recordings weren't decoded, which may find more broken ones: run isogloss check", left)
+    return durations.undecodable(here, axis) if hours <= _DECODED_HOURS else {}
 
 
 def survey(

@@ -168,11 +168,7 @@ def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile
         raise AudioError(f"{source.name}: the file is empty (0 bytes). Copy it again, or take it out.")
     if missing := _missing_part(file, size):
         raise AudioError(f"{source.name}: truncated, {missing} is missing. Copy the file again.")
-    file.seek(0)
-    try:
-        sound = soundfile.SoundFile(file)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: name.raw, whose rate is unknown
-        sound = soundfile.SoundFile(ffmpeg.decoded(source.name, file))
+    sound = _by_libsndfile(file) or soundfile.SoundFile(ffmpeg.decoded(source.name, file))
     rule = ""
     if not 1 <= sound.channels <= _CHANNELS:
         rule = f"{sound.channels} channels; at most {_CHANNELS} are averaged. Mix the recording down first."
@@ -182,6 +178,23 @@ def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile
         sound.close()
         raise AudioError(f"{source.name}: {rule}")
     return sound
+
+
+def _by_libsndfile(file: io.BufferedReader) -> soundfile.SoundFile | None:
+    file.seek(0)
+    try:
+        return soundfile.SoundFile(file)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: name.raw, whose rate is unknown
+        return None
+
+
+def through_ffmpeg(source: AudioSource) -> bool:
+    """True if libsndfile can't read a recording, so that whoever can decode it does so by ffmpeg."""
+    with _open(source) as file:
+        sound = _by_libsndfile(file)
+        if sound is not None:
+            sound.close()
+        return sound is None
 
 
 def _missing_part(file: io.BufferedReader, size: int) -> str:

@@ -1,8 +1,9 @@
 """Lengths of recordings, their numbers of frames, and reasons why recordings can't be used.
 
-Reads only headers, in threads: about 0.3 ms a file. Applies `--long` to each recording.
+Reads only headers, in threads: about 0.3 ms a file; `undecodable` decodes. Applies `--long`.
 """
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,6 +39,33 @@ def frames_in_use(listing: Listing, samples: Sequence[int], axis: TimeAxis, long
             "Cut them, or choose --long=truncate or --long=skip"
         )
     return tuple(0 if n > window and long == "skip" else axis.frame_count(n) for n in samples)
+
+
+def in_files(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Utterances in files of their own on this machine, so that nothing is fetched for a look at them."""
+    return [utterance for utterance in utterances if isinstance(utterance.source, audio.FileSource)]
+
+
+def through_ffmpeg(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Those of the utterances that libsndfile can't read; all are opened."""
+    with ThreadPoolExecutor(_THREADS, "probe") as pool:
+        found = pool.map(lambda utterance: audio.through_ffmpeg(utterance.source), utterances)
+        return [utterance for utterance, by_it in zip(utterances, found, strict=True) if by_it]
+
+
+def undecodable(utterances: Sequence[Utterance], axis: TimeAxis) -> dict[Utterance, str]:
+    """Reason why an utterance whose header is sound can't be decoded; all are decoded, a thread a core."""
+    with ThreadPoolExecutor(os.cpu_count() or 1, "decode") as pool:
+        found = pool.map(lambda utterance: _why_undecodable(utterance, axis), utterances)
+        return {utterance: why for utterance, why in zip(utterances, found, strict=True) if why}
+
+
+def _why_undecodable(utterance: Utterance, axis: TimeAxis) -> str:
+    try:
+        audio.decode(utterance.source, axis.window_samples)
+    except audio.AudioError as error:
+        return str(error)
+    return ""
 
 
 def _samples(utterance: Utterance) -> int:

@@ -42,6 +42,7 @@ class CheckSummary:
       languages: number of languages.
       hours: of audio that could be decoded.
       problems: number by kind.
+      through_ffmpeg: number of recordings that libsndfile can't read and ffmpeg can; in the table, too.
       table: path of the table; None without --out.
       seconds: duration of the run.
       plan: recordings to read.
@@ -51,6 +52,7 @@ class CheckSummary:
     languages: int
     hours: float = 0.0
     problems: Mapping[str, int]
+    through_ffmpeg: int = 0
     table: str | None = None
     seconds: float
     plan: Mapping[str, int | float]
@@ -63,6 +65,7 @@ class CheckSummary:
     def sentence(self, config: CheckConfig) -> str:
         """What was found, and the command that encodes the corpus."""
         count = sum(self.problems.values())
+        more = f"; ffmpeg decodes {self.through_ffmpeg:,} of them" if self.through_ffmpeg else ""
         found = ", ".join(f"{number:,} {problem}" for problem, number in self.problems.items())
         table = f"; the table is {self.table}" if self.table else ""
         columns = {"columns": ",".join(config.columns)} if config.columns else {}
@@ -71,7 +74,7 @@ class CheckSummary:
         )
         return (
             f"checked {self.recordings:,} recordings of {self.languages} languages, {self.hours:.2f} h: "
-            f"{f'{count:,} problems ({found})' if count else 'no problem'}{table}; next: {extract}"
+            f"{f'{count:,} problems ({found})' if count else 'no problem'}{more}{table}; next: {extract}"
         )
 
 
@@ -105,6 +108,7 @@ def run(config: CheckConfig) -> CheckSummary:
         languages=len(codes),
         hours=round(sum(each.seconds for each in examined if each) / 3600, 4),
         problems=findings.counts(found),
+        through_ffmpeg=sum(each.through_ffmpeg for each in examined if each),
         table=str(config.out) if config.out and not config.dry_run else None,
         seconds=round(time.monotonic() - start, 3),
         plan={"recordings": len(utterances)},

@@ -16,6 +16,7 @@ from isogloss.engine.corpora.listing import Utterance
 
 SILENT = 1e-3  # largest magnitude of a silent recording, -60 dB of full scale
 FULL = 0.99  # magnitude from which a sample counts as clipped
+FFMPEG = "through ffmpeg"  # in the table, and not counted as a problem
 CLIPPED = 1e-3  # share of such samples; loud but sound speech has a tenth of it
 
 
@@ -49,12 +50,14 @@ class Examined:
       peak: largest magnitude.
       clipped: share of the samples at full scale.
       digest: hash of the waveform.
+      through_ffmpeg: True if libsndfile can't read it.
     """
 
     seconds: float
     peak: float
     clipped: float
     digest: bytes
+    through_ffmpeg: bool
 
 
 def examine(utterance: Utterance) -> Examined:
@@ -66,6 +69,7 @@ def examine(utterance: Utterance) -> Examined:
         peak=float(magnitude.max(initial=0.0)),
         clipped=float(np.mean(magnitude >= FULL)),
         digest=hashlib.sha256(wave.tobytes()).digest(),
+        through_ffmpeg=audio.through_ffmpeg(utterance.source),
     )
 
 
@@ -89,6 +93,8 @@ def of_recording(utterance: Utterance, found: Examined, window: float) -> Iterat
         yield of("clipped", utterance, f"{100 * found.clipped:.1f}% of the samples are at full scale")
     if found.seconds > window:
         yield of("long", utterance, f"{found.seconds:.1f} s, over {window:g} s; see --long of extract")
+    if found.through_ffmpeg:
+        yield of(FFMPEG, utterance, "libsndfile can't read it; other versions of ffmpeg may change last bits")
 
 
 def repeated(utterances: Sequence[Utterance], examined: Sequence[Examined | None]) -> Iterator[Finding]:
@@ -138,5 +144,6 @@ def _has_token(code: str, tokens: Collection[str] | None) -> bool:
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:
-    """Number of problems by kind, the most frequent first."""
-    return dict(collections.Counter(finding.problem for finding in findings).most_common())
+    """Number of problems by kind, the most frequent first; that ffmpeg decodes a recording is none."""
+    kinds = (finding.problem for finding in findings if finding.problem != FFMPEG)
+    return dict(collections.Counter(kinds).most_common())

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import safetensors.numpy
 import soundfile
 import xarray as xr
 
-from isogloss.engine.activations import activation_store, extract
+from isogloss.engine.activations import activation_store, extract, inventory
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.corpora import audio
 
@@ -234,18 +235,42 @@ def test_dry_run_writes_nothing_and_counts(config):
 
 
 def test_a_dry_run_reports_what_a_run_reports(config, broken):
-    """Broken headers, audio beyond the window and --long=skip; before and after the run."""
+    """Broken recordings of every kind, audio beyond the window, --long=skip; before and after the run."""
     manifest, _ = broken
     config = dataclasses.replace(config, corpus=f"manifest:{manifest}")
     dry = dataclasses.replace(config, dry_run=True)
     before, real, after = extract.run(dry), extract.run(config), extract.run(dry)
-    assert set(before.failed) <= set(real.failed)
-    assert len(before.failed) >= 3
+    assert before.failed == real.failed
     assert not before.complete
     assert before.truncated == after.truncated == real.truncated > 0
     assert (before.skipped, after.skipped) == (0, real.done)
     skipping = extract.run(dataclasses.replace(dry, long="skip", store=config.store.parent / "other"))
     assert (skipping.left_out, skipping.truncated) == (real.truncated, 0)
+
+
+def test_a_dry_run_of_much_audio_reads_headers_only(config, broken, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(inventory, "_DECODED_HOURS", 0.001)
+    dry = extract.run(dataclasses.replace(config, corpus=f"manifest:{broken[0]}", dry_run=True))
+    assert len(dry.failed) == 5  # all but NaN
+    assert "21 recordings weren't decoded" in caplog.text
+
+
+def test_a_dry_run_names_what_goes_through_ffmpeg(config, tmp_path, speech, caplog):
+    caplog.set_level("INFO")
+    if (program := shutil.which("ffmpeg")) is None:
+        pytest.skip("ffmpeg isn't installed")
+    shutil.copytree(speech.parent, tmp_path / "mixed")
+    manifest = tmp_path / "mixed" / "speech.tsv"
+    run = [program, "-v", "error", "-i", str(speech.parent / "aa-3.wav"), str(manifest.parent / "x.m4a")]
+    subprocess.run(run, check=True)
+    manifest.write_text(manifest.read_text().replace("aa-3.wav", "x.m4a"))
+    config = dataclasses.replace(config, corpus=f"manifest:{manifest}")
+    dry = dataclasses.replace(config, dry_run=True)
+    assert extract.run(dry).through_ffmpeg == ["aa s3.0"]
+    assert "ffmpeg decodes 1 recordings: aa s3.0" in caplog.text
+    assert extract.run(config).done == 20
+    assert extract.run(dry).through_ffmpeg == []  # it is stored
 
 
 def test_a_language_that_shares_no_sentence_is_told_beforehand(config, tmp_path, speech, caplog):

@@ -1,6 +1,8 @@
 """Check of a corpus: every kind of problem, each with its line."""
 
 import dataclasses
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -110,3 +112,15 @@ def test_what_cannot_be_opened_is_refused(checked, folder, tmp_path):
         check.run(checked(*LINES, languages=("zz",)))
     with pytest.raises(ValueError, match=r"must end in \.tsv or \.parquet"):
         dataclasses.replace(checked(*LINES), out=tmp_path / "problems.csv")
+
+
+def test_what_goes_through_ffmpeg_is_named_and_is_no_problem(checked, folder, tmp_path):
+    if (program := shutil.which("ffmpeg")) is None:
+        pytest.skip("ffmpeg isn't installed")
+    subprocess.run([program, "-v", "error", "-y", "-i", folder / "a.wav", folder / "a.m4a"], check=True)
+    config = checked("en_us\t1\tb.wav\tone", "en_us\t2\ta.m4a\ttwo", out=tmp_path / "table.tsv")
+    found = check.run(config)
+    assert (found.complete, found.problems, found.through_ffmpeg) == (True, {}, 1)
+    assert "no problem; ffmpeg decodes 1 of them" in found.sentence(config)
+    [row] = (tmp_path / "table.tsv").read_text().splitlines()[1:]
+    assert row.split("\t")[:5] == ["through ffmpeg", "en_us", "3", "2.0", "a.m4a"]
