@@ -6,6 +6,7 @@ import runpy
 import sys
 
 from isogloss.engine.runtime import version
+from isogloss.jobs import early_stop
 
 
 def jobs() -> dict[str, str]:
@@ -31,6 +32,7 @@ def overview() -> str:
 
 def main() -> None:
     """Runs the job that the first argument names; without one, lists the jobs."""
+    early_stop.watch()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name == "--version":
         print(f"isogloss {version.isogloss_version()}")

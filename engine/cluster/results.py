@@ -1,8 +1,8 @@
 """What a step lacks although tasks of it have ended: asked of its store, grid or folder, not remembered.
 
 Files may have been removed since, by `verify --repair` for instance, and a corpus or a store may have grown.
-Listings and metadata are read, no audio, no states and no scores. A recording that was replaced by another
-of the same name isn't noticed; extract itself notices it.
+Listings and metadata are read, no states, no scores, and no audio but the fingerprints of files that have
+changed since the store got its labels.
 """
 
 import logging
@@ -14,12 +14,14 @@ from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.cluster.steps import Step
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.corpus import Corpus
+from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.retrieval import grid_store, pair_names
-from isogloss.engine.runtime import name_lists, written_once, zarr_group
+from isogloss.engine.runtime import name_lists, objects, written_once, zarr_group
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.tallies import grid_status, store_status
 
 _LOG = logging.getLogger(__name__)
+_CLOCKS = 60.0  # seconds by which clocks of a corpus's and a store's disks may differ
 
 
 def lacking(step: Step) -> str:
@@ -78,8 +80,27 @@ def _grown(step: Step, listed: Corpus, store: LanguageStore) -> str:
     now, before = [utterance.name for utterance in listing.utterances], store.names
     more, fewer = set(now) - set(before), set(before) - set(now)
     return name_lists.changes(
-        [name for name in now if name in more], [name for name in before if name in fewer], []
+        [name for name in now if name in more],
+        [name for name in before if name in fewer],
+        _replaced(listing, store),
     )
+
+
+def _replaced(listing: Listing, store: LanguageStore) -> list[str]:
+    """Names of utterances whose recordings aren't those that a store has states of.
+
+    A file that is older than the store's labels is the one that they describe, and isn't opened.
+    """
+    if "recording" not in store.columns:  # of an older format
+        return []
+    held = dict(zip(store.names, store.coordinate("recording"), strict=True))
+    [made] = objects.times([store.path / zarr_group.METADATA])  # None in a bucket: all are looked at
+    young = [
+        utterance
+        for utterance in listing.utterances
+        if utterance.name in held and (made is None or (utterance.source.changed() or 0.0) > made - _CLOCKS)
+    ]
+    return [each.name for each in young if each.source.fingerprint() != held[each.name]]
 
 
 def _of_grid(step: Step) -> str:

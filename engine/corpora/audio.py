@@ -57,6 +57,10 @@ class AudioSource(abc.ABC):
         """Short hash that another recording doesn't have, of what the corpus states: no audio is read."""
         return json_values.fingerprint([self.name, self.size, self.promised])
 
+    def changed(self) -> float | None:
+        """Seconds since 1970 at which the file changed last; None where a fingerprint needs no file."""
+        return None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FileSource(AudioSource):
@@ -86,6 +90,10 @@ class FileSource(AudioSource):
         except OSError:
             return super().fingerprint()
         return pieces.hexdigest()[:16]
+
+    def changed(self) -> float | None:
+        """Seconds since 1970 at which the file changed last, even if its date was set back."""
+        return None if self.size is None else self.path.stat().st_ctime
 
 
 def samples(source: AudioSource) -> int:

@@ -1,6 +1,7 @@
 """Flags of every job from its options, and how a process ends."""
 
 import json
+import os
 import pathlib
 import signal
 import socket
@@ -177,3 +178,31 @@ def test_a_dry_run_speaks_to_people_on_stderr_and_in_numbers_on_stdout():
     out, err = started(ENDING, "--dry_run").communicate(timeout=60)
     assert json.loads(out)["plan"]["bytes"] == 23_400_000
     assert err.endswith("to do: 1,200 pairs: 23 MB, about 1 min 15 s; a dry run does nothing of it\n")
+
+
+SLOW_LIBRARY = """
+import sys, time
+print("begun", file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "program"),
+    [
+        (signal.SIGINT, 130, ["-m", "isogloss.jobs.extract"]),
+        (signal.SIGTERM, 143, ["-m", "isogloss.jobs.grid"]),
+        (signal.SIGINT, 130, ["-c", "from isogloss.jobs.__main__ import main; main()", "extract"]),
+    ],
+)
+def test_a_job_stopped_while_it_imports_says_so(tmp_path, monkeypatch, number, code, program):
+    (tmp_path / "absl.py").write_text(SLOW_LIBRARY)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    job = subprocess.Popen(
+        [sys.executable, *program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert job.stderr.readline() == "begun\n"
+    job.send_signal(number)
+    out, err = job.communicate(timeout=60)
+    assert (job.returncode, out) == (code, '{"interrupted": true}\n')
+    assert err == "stopped: nothing had begun; the same command goes on\n"

@@ -1,9 +1,12 @@
 """A run that is launched again asks its stores, grids and folders what is missing, not only its records."""
 
+import os
 import shutil
 
 import pytest
 
+from isogloss.engine.cluster import results
+from isogloss.engine.corpora import audio
 from isogloss.engine.runtime import written_once
 
 STEPS = ("extract", "grid", "report")
@@ -92,6 +95,21 @@ def test_a_corpus_that_has_grown(launch, made, caplog, language):
         file.write(f"{language}\tnew\taa-1.wav\tnew\n")
     assert launch() == [*STEPS]
     assert ("new.0 of cc" if language == "cc" else "has no dd") in caplog.text
+
+
+def test_a_recording_that_was_replaced_under_its_name(launch, made, caplog, monkeypatch):
+    opened = []
+    real = audio.FileSource.open
+    monkeypatch.setattr(audio.FileSource, "open", lambda source: opened.append(source.name) or real(source))
+    monkeypatch.setattr(results, "_CLOCKS", -3600.0)
+    assert launch() == []
+    assert not opened, "files older than the store's labels"
+    monkeypatch.setattr(results, "_CLOCKS", 60.0)
+    (made / "aa-1.wav").unlink()
+    (made / "aa-1.wav").write_bytes((made / "aa-2.wav").read_bytes())
+    os.utime(made / "aa-1.wav", (0, 0))
+    assert launch() == [*STEPS]
+    assert "the corpus has 1 recording changed: s1.0 of aa" in caplog.text
 
 
 def test_a_corpus_that_is_gone_leaves_the_records(launch, made, caplog):
