@@ -43,7 +43,8 @@ def main() -> None:
         # `alter_sys` makes the job the program's main module, exactly as `python -m` does.
         runpy.run_module(f"isogloss.jobs.{name}", run_name="__main__", alter_sys=True)
     else:
-        sys.exit(f"isogloss: no job is called {name!r}\n\n{overview()}")
+        print(f"error: no job is called {name!r}\n\n{overview()}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

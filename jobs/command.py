@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 from absl import app, flags
 
-from isogloss.engine.runtime import amounts, options, sentences
+from isogloss.engine.runtime import amounts, options, sentences, version
 from isogloss.engine.runtime.options import JobConfig, Option, Value
 from isogloss.engine.runtime.refusal import Refusal, UnfinishedError, UnreachableError, WriteError
 from isogloss.jobs import log_lines, scheduler, stopping
@@ -155,7 +155,10 @@ def _value(each: Option, value: Value | list[str]) -> Value:
 
 
 def _parsed(argv: Sequence[str]) -> Sequence[str]:
-    """Arguments that aren't flags; --help ends the process with 0, a malformed flag with 2."""
+    """Arguments that aren't flags; --help and --version end the process with 0, a malformed flag with 2."""
+    if "--version" in argv[1:]:
+        print(f"isogloss {version.isogloss_version()}")
+        sys.exit(0)
     try:
         return flags.FLAGS(list(argv))
     except flags.Error as error:

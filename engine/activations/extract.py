@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 import jax
 import numpy as np
@@ -104,13 +105,8 @@ def run(config: ExtractConfig) -> ExtractSummary:
     )
     if config.dry_run:
         plan = {**cost, **_estimate(settings, todo)}
-        expected = inventory.forecast(surveys, settings.axis)
-        for utterance, reason in expected.failed.items():
-            _LOG.error("%s: %s", utterance, reason)
-        if named := expected.through_ffmpeg:
-            _LOG.info("ffmpeg decodes %d recordings: %s", len(named), first_names(named))
+        counts = _forecast(surveys, settings)
         seconds = round(time.monotonic() - start, 3)
-        counts = dataclasses.asdict(expected)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
     store_languages.plan(config.store, sizes)
     outcome = Outcome([(_store(config, found, settings), found) for found in surveys], settings.axis)
@@ -130,6 +126,16 @@ def run(config: ExtractConfig) -> ExtractSummary:
         programs=programs(),
         plan=cost,
     )
+
+
+def _forecast(surveys: Sequence[inventory.Survey], settings: ExtractionSettings) -> dict[str, Any]:
+    """Fields of a dry run's summary; also logged."""
+    expected = inventory.forecast(surveys, settings.axis)
+    for utterance, reason in expected.failed.items():
+        _LOG.error("%s: %s", utterance, reason)
+    if named := expected.through_ffmpeg:
+        _LOG.info("ffmpeg decodes %d recordings: %s", len(named), first_names(named))
+    return dataclasses.asdict(expected)
 
 
 def _settings(config: ExtractConfig) -> ExtractionSettings:
@@ -185,8 +191,7 @@ def _surveys(
                     listed,
                     rows,
                     identity,
-                    settings.axis,
-                    config.long,
+                    settings,
                     redo_changed=config.redo_changed,
                 )
             )

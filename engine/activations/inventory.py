@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from isogloss.engine.activations import activation_store, pipeline, store_growth
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
+from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.corpora import durations
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime.place import Place
@@ -94,8 +95,7 @@ def survey(
     listing: Listing,
     rows: range,
     identity: Identity,
-    axis: TimeAxis,
-    long: str,
+    settings: ExtractionSettings,
     *,
     redo_changed: bool,
 ) -> Survey:
@@ -106,25 +106,23 @@ def survey(
       listing: utterances.
       rows: those of the process's share.
       identity: required identity of the store.
-      axis: frames and window of the encoder.
-      long: treatment of recordings longer than the window, one of durations.LONG.
+      settings: of the extraction.
       redo_changed: make states again whose recordings have changed.
 
     Raises:
       Refusal: the store is of another model, other settings or another corpus, or holds states of recordings
         that have changed since, or long is "error" and a recording exceeds the window.
     """
-    changes = ""
-    store = activation_store.find(root, listing.language)
-    if store is not None:
+    changes, axis = "", settings.axis
+    if (store := activation_store.find(root, listing.language)) is not None:
         activation_store.check_identity(store, identity)
-        found = store_growth.compare(store, listing, identity, axis, long)
+        found = store_growth.compare(store, listing, identity, axis, settings.long)
         store_growth.check_changed(store, found, redo_changed=redo_changed)
-        changes, samples, frames = found.text, (), found.frames
-        present, truncated = found.present, found.truncated
+        changes, samples = found.text, ()
+        frames, present, truncated = found.frames, found.present, found.truncated
     else:
         samples = durations.lengths(listing)
-        frames = durations.frames_in_use(listing, samples, axis, long)
+        frames = durations.frames_in_use(listing, samples, axis, settings.long)
         present = (False,) * len(frames)
         truncated = tuple(count > axis.window_samples for count in samples)
     return Survey(
