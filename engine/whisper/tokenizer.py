@@ -8,13 +8,13 @@ Source of prompts and suppressed tokens: openai/whisper, tokenizer.py and decodi
 """
 
 import dataclasses
+import importlib
 import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
 
 import tokenizers
-import transformers
 
 from isogloss.engine.checkpoints import huggingface, stored_tensors
 from isogloss.engine.runtime.refusal import Refusal
@@ -128,8 +128,9 @@ def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
     if path and not any((path / file).is_file() for file in ("tokenizer.json", "merges.txt")):
         raise Refusal(f"{name}: no tokenizer.json or merges.txt there. {_REMEDY}")
     try:
-        # The fast tokenizer in transformers 4; in 5 another name of the only one.
-        load = transformers.WhisperTokenizerFast.from_pretrained  # pyright: ignore[reportAttributeAccessIssue]
+        # The fast tokenizer in transformers 4; in 5 another name of the only one. An import statement would have
+        # a type checker read all models of transformers, a third of its time.
+        load = importlib.import_module("transformers").WhisperTokenizerFast.from_pretrained
         loaded = load(path or name, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise Refusal(f"{name}: no tokenizer can be loaded: {error} {_REMEDY}") from error
