@@ -9,7 +9,8 @@ PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv-$(VERSION)
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
+# The locks name every package, so that pip needn't look what each depends on.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile --no-deps
 
 CORPUS ?= demo
 LANGUAGES ?=
@@ -31,7 +32,7 @@ export DENO_NO_UPDATE_CHECK = 1
 # A file's tests stay in one process, which keeps what its fixtures made.
 PYTEST := -q -ra -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo words control lexicon test test-deep test-lowest check docs lock
+.PHONY: demo words control lexicon test quick test-deep test-lowest check lint types docs lock
 
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
@@ -45,24 +46,32 @@ control: demo $(VENV)/tools.done
 lexicon: $(VENV)/tools.done
 	@bash demo/lexicon.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
 
-test: check
+# What is checked in a second comes first; types are checked beside the tests.
+test: lint
+	@$(MAKE) --no-print-directory --jobs=2 types quick
+
+quick: $(VENV)/test.done
 	$(BIN)/python -m pytest $(PYTEST) -m "not deep"
 
 test-deep: check test-lowest
 	$(BIN)/python -m pytest $(PYTEST) -m "deep or hypothesis" --hypothesis-profile=deep
 
-check: $(VENV)/test.done
+check: lint types
+
+types: $(VENV)/test.done
 	@mkdir -p .types/isogloss && cd .types/isogloss && for part in engine jobs kernels; do ln -sfn ../../$$part $$part; done
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
+
+lint: $(VENV)/test.done
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
 	$(BIN)/deno fmt --check --quiet --no-config --line-width=110 engine/*/*.js engine/*/*.css engine/*/*.html
 	@for page in $(PAGES); do cat engine/drawing/page*.js $$page*.js | $(DENO_LINT) - || exit 1; done
 
 $(VENV)/run.done: locks/run.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r locks/run.txt
-	$(PIP) --no-deps --editable .
+	$(PIP) --editable .
 	touch $@
 
 # What the tests need, and the extras: phones of words among them.
@@ -71,7 +80,7 @@ $(VENV)/tools.done: $(VENV)/run.done locks/test.txt
 	touch $@
 
 $(VENV)/test.done: $(VENV)/tools.done locks/oracle.txt
-	@$(PIP) --no-deps --no-build-isolation --require-hashes -r locks/oracle.txt 2>/dev/null \
+	@$(PIP) --no-build-isolation --require-hashes -r locks/oracle.txt 2>/dev/null \
 	  || echo "The oracles (torch 2.13.0 for the CPU and what needs it) can't be installed for Python $(VERSION) here:" \
 	    "tests against PyTorch, openai-whisper and sentence-transformers are skipped, those against NumPy float64 are not."
 	touch $@

@@ -18,6 +18,8 @@ from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.runtime import place
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, speech, model_folder):

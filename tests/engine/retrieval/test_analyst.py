@@ -60,7 +60,7 @@ def test_a_grid_becomes_a_table(grid):
     }
 
 
-def test_pandas_reads_each_table_which_says_its_version_and_its_day(spoken, tmp_path):
+def test_pandas_reads_each_table_which_says_its_version_and_its_day(spoken, undrawn, tmp_path):
     report.run(report.ReportConfig(grid=spoken / "grid.zarr", out=tmp_path))
     tables = sorted(tmp_path.glob("*.parquet"))
     assert len(tables) >= 2

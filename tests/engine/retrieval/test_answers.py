@@ -13,6 +13,8 @@ from isogloss.engine.retrieval import answers, metrics, report
 from isogloss.engine.runtime.shards import Share
 from small_grids import made_grid
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SENTENCES = ("s1", "s2", "s3", "s4", "s5")
 PAIRS = (("en", "es"), ("en", "fr"), ("es", "fr"))
 
@@ -63,11 +65,6 @@ def grid(folder, seed=0):
                 {name: rng.random((5, 5)).astype(np.float32) for name in ("seqsim", "dtw")},
             )
     return made
-
-
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr(report, "_draw", lambda out, results: None)
 
 
 def run(grid, **changed):

@@ -10,6 +10,8 @@ from isogloss.engine.activations import extract
 from isogloss.engine.retrieval import grid, grid_plan, grid_store, report
 from isogloss.engine.runtime import zarr_growth
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class Made:
     """Corpus, store and grid in a folder, made by the same commands whenever lines of the corpus change."""

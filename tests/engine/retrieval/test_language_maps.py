@@ -22,6 +22,8 @@ from isogloss.engine.runtime.table_files import read_parquet
 from isogloss.engine.runtime.version import today
 from small_grids import made_grid
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CODES = ("de_de", "en_us", "es_419", "fr_fr", "hi_in", "it_it", "ko_kr", "nl_nl", "sv_se", "ur_pk")
 STATES = ("0", "final")
 CHROMIUM = shutil.which("chromium")
@@ -29,8 +31,7 @@ CHROMIUM = shutil.which("chromium")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Without the figures, which take seconds, and with fewer draws."""
-    monkeypatch.setattr(report, "_draw", lambda out, results: None)
+    """With fewer draws."""
     monkeypatch.setattr(associations, "PERMUTATIONS", 999)
     monkeypatch.setattr(language_distances, "RESAMPLES", 20)
 
@@ -73,7 +74,6 @@ def meta(page):
 def ten(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ten")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda out, results: None)
         patch.setattr(associations, "PERMUTATIONS", 999)
         run(planted(folder / "g.zarr", CODES), folder / "out")
     return folder

@@ -13,6 +13,8 @@ from isogloss.engine.corpora.languages import LANGUAGES
 from isogloss.engine.retrieval import associations, language_distances, report
 from small_grids import made_grid
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 pytestmark = [
     pytest.mark.deep,
     pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine"),
@@ -42,7 +44,6 @@ def folder(tmp_path_factory):
             scores = rng.standard_normal((N, N)) + s * near * np.eye(N)
             grid.write(p, s, {"seqsim": np.float32(scores)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda out, results: None)
         patch.setattr(associations, "PERMUTATIONS", 99)
         patch.setattr(language_distances, "RESAMPLES", 5)
         options = {"corrections": ("csls",), "answers": "uncorrected"}

@@ -15,6 +15,8 @@ from pyarrow import parquet
 from isogloss.engine.retrieval import metrics, pair_metrics, report
 from isogloss.engine.runtime.shards import Share
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COLUMNS = (
     "language_a language_b state measure correction direction n "
     "recall_at_1 recall_at_5 mrr mutual_nn chance ci_low ci_high "
@@ -72,14 +74,6 @@ def write_grid(path, arrays, attributes=()):
     with warnings.catch_warnings(action="ignore"):
         zarr.consolidate_metadata(path)
     return path
-
-
-@pytest.fixture(autouse=True)
-def draw(monkeypatch):
-    """What draws the PNG figures; left out of most tests, because it takes seconds."""
-    real = report._draw
-    monkeypatch.setattr(report, "_draw", lambda out, results: None)
-    return real
 
 
 @pytest.fixture
@@ -165,8 +159,8 @@ def test_csv_and_parquet_hold_the_same(grid):
     assert lines == [{name: str(value) for name, value in row.items()} for row in table(grid)]
 
 
-def test_everything_is_written_and_no_draft_is_left(grid, draw, monkeypatch):
-    monkeypatch.setattr(report, "_draw", draw)
+def test_everything_is_written_and_no_draft_is_left(grid, undrawn, monkeypatch):
+    monkeypatch.setattr(report, "_draw", undrawn)
     done = report.run(config(grid))
     measures = ("seqsim", "precision", "recall", "dtw")
     kinds = ("png", "svg", "pdf")
@@ -370,8 +364,8 @@ def test_the_terminal_table_names_the_best_state(grid):
     assert lines[3] == ["fr-es", "dtw", "-", "0", "-", "-", "-", "-"]
 
 
-def test_heatmaps_of_an_older_report_are_removed(grid, draw, monkeypatch):
-    monkeypatch.setattr(report, "_draw", draw)
+def test_heatmaps_of_an_older_report_are_removed(grid, undrawn, monkeypatch):
+    monkeypatch.setattr(report, "_draw", undrawn)
     out = grid.parent / "out"
     out.mkdir()
     for name in ("heatmap_meanpool_by_group.png", "heatmap_dtw_clustered.png", "mine.png"):

@@ -9,13 +9,9 @@ import pytest
 from isogloss.engine.retrieval import report
 from small_grids import made_grid
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PAIRS = [("en", "es"), ("en", "fr")]
-
-
-@pytest.fixture(autouse=True)
-def draw(monkeypatch):
-    """Pictures take seconds."""
-    monkeypatch.setattr(report, "_draw", lambda out, results: None)
 
 
 @pytest.fixture

@@ -48,12 +48,9 @@ def tables(folder, name):
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    drawn = pytest.MonkeyPatch()
-    drawn.setattr(report, "_draw", lambda out, results: None)
+def planted(tmp_path_factory, undrawn):
     names = ("nothing", "duration", "late", "hub")
-    yield {name: tables(tmp_path_factory.mktemp(name), name) for name in names}
-    drawn.undo()
+    return {name: tables(tmp_path_factory.mktemp(name), name) for name in names}
 
 
 def test_where_there_is_no_signal_q_is_rarely_small(planted):

@@ -19,17 +19,11 @@ from isogloss.engine.operations.verify_config import VerifyConfig
 from isogloss.engine.retrieval import dali, grid, grid_store, report
 from isogloss.kernels import reference
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TWO = ["aa-bb", "aa-cc", "bb-cc"]
 OWN = ["aa-aa", "aa-aa@2", "bb-bb", "cc-cc"]
 AGAIN = ("s1", "s2", "s5")  # sentences of aa that have a second recording
-
-
-@pytest.fixture(scope="module", autouse=True)
-def undrawn():
-    """The report without its PNG figures, which take seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_draw", lambda out, results: None)
-        yield
 
 
 @pytest.fixture(scope="module")

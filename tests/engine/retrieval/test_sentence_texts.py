@@ -16,12 +16,9 @@ from isogloss.engine.retrieval import report
 from isogloss.engine.runtime.refusal import WriteError
 from small_grids import made_grid
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WORDS = {"en": ("one two", "three"), "fr": ("un deux", "trois </script>")}
-
-
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr(report, "_draw", lambda out, results: None)
 
 
 @pytest.fixture

@@ -11,15 +11,11 @@ from isogloss.engine.retrieval import grid_differences, report, reported_grids, 
 from isogloss.engine.retrieval.contrasts import sign_flip
 from small_grids import made_grid
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PAIRS = (("de", "en"), ("de", "fr"), ("en", "fr"))
 SENTENCES = {"base": [str(i) for i in range(12)], "large": [str(i) for i in range(4, 16)]}
 STATES = {"base": ("0", "6", "final"), "large": ("0", "6", "12", "final")}
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """The reports of single grids without their PNG figures, which take seconds."""
-    monkeypatch.setattr(report, "_draw", lambda out, results: None)
 
 
 def scores(seed):
