@@ -29,8 +29,9 @@ PAGES := engine/interpretation/page engine/control/page engine/retrieval/report_
 DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
 export DENO_NO_UPDATE_CHECK = 1
 
-# A file's tests stay in one process, which keeps what its fixtures made.
-PYTEST := -q -ra -n 2 --dist loadfile --no-loadscope-reorder
+# A file's tests stay in one process, which keeps what its fixtures made. Three processes for two cores, because
+# some tests wait: for Slurm, browsers and servers.
+PYTEST := -q -ra -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo words control lexicon test quick test-deep test-lowest check lint types docs lock
 
