@@ -128,8 +128,8 @@ def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
     if path and not any((path / file).is_file() for file in ("tokenizer.json", "merges.txt")):
         raise Refusal(f"{name}: no tokenizer.json or merges.txt there. {_REMEDY}")
     try:
-        # The fast tokenizer in transformers 4; in 5 another name of the only one. An import statement would have
-        # a type checker read all models of transformers, a third of its time.
+        # The fast tokenizer in transformers 4; in 5 another name of the only one. An import statement would
+        # have a type checker read all models of transformers, a third of its time.
         load = importlib.import_module("transformers").WhisperTokenizerFast.from_pretrained
         loaded = load(path or name, revision=revision or "main")
     except (OSError, ValueError) as error:
