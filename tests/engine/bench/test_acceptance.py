@@ -127,6 +127,33 @@ ABSENT = (
 )  # fmt: skip
 
 
+FEW = """
+import importlib, importlib.abc, importlib.machinery, sys
+
+class OnlyThese(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        top = name.partition(".")[0]
+        found = importlib.machinery.PathFinder.find_spec(name, path)
+        if found and "site-packages" in str(found.origin) and top not in {there!r}:
+            raise ModuleNotFoundError(f"No module named {{top!r}}", name=top)
+
+sys.meta_path.insert(0, OnlyThese())
+for module in ("jobs.command", "engine.bench.bench", "engine.bench.acceptance"):
+    importlib.import_module("isogloss." + module)
+"""
+THERE = {
+    "isogloss", "jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum",
+    "absl", "jaxtyping", "wadler_lindig", "tqdm",
+}  # fmt: skip
+
+
+def test_kernels_are_accepted_with_what_the_manual_names():
+    """JAX with what it needs itself, and four packages in Python alone, which a copied folder may hold."""
+    command = [sys.executable, "-c", FEW.format(there=THERE)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.deep
 def test_a_machine_with_little_more_than_jax_and_flax_does(tmp_path):
     script = tmp_path / "bare.py"
