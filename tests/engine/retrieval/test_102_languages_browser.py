@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
         patch.setattr(os, "fsync", lambda _: None)
         patch.setattr(bootstrap, "RESAMPLES", 40)
         patch.setattr(dali, "GROUPS", 20)
-        patch.setattr(associations, "PERMUTATIONS", 99)
+        patch.setattr(associations, "PERMUTATIONS", 999)
         patch.setattr(language_distances, "RESAMPLES", 5)
         patch.setattr(report, "_draw", lambda out, results: None)
         patch.setattr(
