@@ -192,4 +192,8 @@ def attribute(
 
 
 if __name__ == "__main__":
-    prepare(pathlib.Path(sys.argv[1]), *sys.argv[2:])
+    try:
+        prepare(pathlib.Path(sys.argv[1]), *sys.argv[2:])
+    except KeyboardInterrupt:
+        print("stopped; the same command begins again", file=sys.stderr)
+        sys.exit(130)

@@ -91,4 +91,8 @@ if __name__ == "__main__":
     chosen = sys.argv[2] if len(sys.argv) > 2 else "whisper-base"
     if chosen not in MODELS:
         raise SystemExit(f"{chosen}: there are {', '.join(MODELS)}")
-    prepare(pathlib.Path(sys.argv[1]), *MODELS[chosen], chosen)
+    try:
+        prepare(pathlib.Path(sys.argv[1]), *MODELS[chosen], chosen)
+    except KeyboardInterrupt:
+        print("stopped; the same command begins again", file=sys.stderr)
+        sys.exit(130)
