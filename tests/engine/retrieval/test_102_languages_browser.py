@@ -128,10 +128,10 @@ def test_a_hub_is_named_and_a_cell_opens_to_its_sentences(page):
     )
     assert len(values) == 103
     choose(page, "#query", values["Polish"])
-    choose(page, "#candidate", values["Russian"])
-    chromium.wait(lambda: "Polish → Russian" in text(page, "#sentences-title"))
+    choose(page, "#candidate", values["Korean"])
+    chromium.wait(lambda: "Polish → Korean" in text(page, "#sentences-title"))
     assert f"{SENTENCES[HUB]} for" in text(page, "#sentences-note")
-    assert "pair=pl_pl%2Cru_ru" in page.run("location.hash")
+    assert "pair=pl_pl%2Cko_kr" in page.run("location.hash")
     choose(page, "#lines", "slavic")
     names = page.run("[...document.querySelectorAll('#curve text')].map((each) => each.textContent)")
     assert {"Czech", "Ukrainian"} <= set(names)
