@@ -17,10 +17,12 @@ class TimeAxis:
     Attributes:
       samples_per_frame: samples at 16 kHz from one frame to the next.
       window_frames: frames that the encoder takes at once.
+      frame_samples: samples that the first frame needs; 1 if a part of a frame counts as one.
     """
 
     samples_per_frame: int
     window_frames: int
+    frame_samples: int = 1
 
     @property
     def frame_seconds(self) -> float:
@@ -38,5 +40,14 @@ class TimeAxis:
         return self.window_samples / SAMPLE_RATE
 
     def frame_count(self, samples: int) -> int:
-        """Frames of real audio, ceil(samples / samples_per_frame), at most those of the window."""
-        return min(-(-samples // self.samples_per_frame), self.window_frames)
+        """Frames of real audio, (samples - frame_samples) // samples_per_frame + 1, at most the window's.
+
+        With frame_samples 1 it is ceil(samples / samples_per_frame).
+        """
+        frames = (samples - self.frame_samples) // self.samples_per_frame + 1
+        return max(0, min(frames, self.window_frames))
+
+    def attributes(self) -> dict[str, float]:
+        """Attributes of a store that has these frames."""
+        first = {"first_frame_seconds": self.frame_samples / SAMPLE_RATE} if self.frame_samples > 1 else {}
+        return {"frame_seconds": self.frame_seconds, "window_seconds": self.window_seconds, **first}

@@ -17,6 +17,7 @@ FLOORS = {
     "checkpoints": 2,
     "drawing": 2,
     "whisper": 3,
+    "speech_encoders": 3,
     "texts": 3,
     "activations": 4,
     "decoding": 5,

@@ -69,9 +69,9 @@ class Identity:
     settings: Mapping[str, Json]
     flags: Mapping[str, Json]
 
-    def attributes(self) -> dict[str, Json]:
-        """Attributes of the group."""
-        return {"kind": KIND, "format": FORMAT, **dataclasses.asdict(self)}
+    def attributes(self, axis: TimeAxis) -> dict[str, Json]:
+        """Attributes of the group, whose encoder has this time axis."""
+        return {"kind": KIND, "format": FORMAT, **dataclasses.asdict(self), **axis.attributes()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,10 +134,13 @@ class LanguageStore:
     @functools.cached_property
     def time_axis(self) -> TimeAxis:
         """Frames and window of the encoder that made the store."""
+        # The array's own attribute, because stores made before the group had one are read too.
         attributes = self._array.spec().to_json()["metadata"]["attributes"]
+        first = self.attributes.get("first_frame_seconds")
         return TimeAxis(
             samples_per_frame=round(attributes["frame_seconds"] * SAMPLE_RATE),
             window_frames=self._array.shape[2],
+            frame_samples=round(first * SAMPLE_RATE) if isinstance(first, float) else 1,
         )
 
     @property
@@ -324,7 +327,7 @@ def create(
     if neurons:
         labels += stored_neurons.coordinates(neurons[0])
         arrays.append(stored_neurons.array(shape[0], neurons, dtype))
-    zarr_group.create(path, identity.attributes(), labels, arrays)
+    zarr_group.create(path, identity.attributes(axis), labels, arrays)
     return LanguageStore(group=zarr_group.open_group(path))
 
 
@@ -376,7 +379,7 @@ def coordinates(labels: Mapping[str, np.ndarray], states: Sequence[str], axis: T
 
 def check_identity(store: LanguageStore, identity: Identity) -> None:
     """Refuse to resume a store of another model or other settings; the Refusal names each and both values."""
-    if lines := state_origin.differences(store.attributes, identity.attributes()):
+    if lines := state_origin.differences(store.attributes, dataclasses.asdict(identity)):
         raise Refusal(
             f"{store.path}: made from another model or other settings{lines}\n"
             "  Remedy: name another --store, or use the flags it was made with."

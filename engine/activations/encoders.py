@@ -1,71 +1,166 @@
-"""Families of encoders that `--model` can name; a new one is a room like whisper/ and an entry here.
+"""Families of encoders that `--model` can name, behind one interface; a new one is a room and an entry here.
 
-Extraction and notebooks know a family by its entry alone. What reads states afterwards takes frame and window
-from the store. The decoder's jobs are Whisper's own.
+A family opens a model: an EncoderModel, of which no weight is read yet. Its `load` gives a LoadedEncoder,
+which turns the waveforms of a step into states. Extraction and notebooks know no more of a family. What reads
+states afterwards takes frame and window from the store. The decoder's jobs are Whisper's own.
 """
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
-from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_encoder
-from isogloss.engine.checkpoints.dimensions import Dimensions
-from isogloss.engine.runtime.devices import DataParallel
+import numpy as np
+from jaxtyping import Float, Int32
+
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.speech_encoders import speech_model
 from isogloss.engine.time_axis import TimeAxis
-from isogloss.engine.whisper import encoder_program, named_states
+from isogloss.engine.whisper import encoder_model
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EncoderFamily:
-    """Family of encoders.
+@runtime_checkable
+class LoadedEncoder(Protocol):
+    """Encoder in memory, on every device of this host."""
 
-    Attributes:
-      open: function of a model and its revision; returns a checkpoint of which no tensor is read, or None if
-        the model is of another family. The last family refuses what it can't open.
-      time_axis: function of a model's sizes: its frames and window.
-      state_names: function of a checkpoint: names of all states, in order.
-      features: function of sizes: width of a state.
-      flops: function of sizes: work of one window.
-      rows_per_device: function of (platform, sizes, bytes of a device's memory, form of attention): rows of a
-        step.
-      compile_seconds: function of sizes that compiles the program of `load` and returns the time it took.
-      load: function that puts front end and encoder on every device, see `encoder_program.load`.
-      neuron_sizes: function of sizes: blocks, and neurons of a block; None if `load` gives no neurons.
-    """
+    @property
+    def devices(self) -> Sequence[object]:
+        """Devices that compute."""
+        ...
 
-    open: Callable[[str, str | None], Checkpoint | None]
-    time_axis: Callable[[Dimensions], TimeAxis]
-    state_names: Callable[[Checkpoint], tuple[str, ...]]
-    features: Callable[[Dimensions], int]
-    flops: Callable[[Dimensions], float]
-    rows_per_device: Callable[[str, Dimensions, int | None, str], int]
-    compile_seconds: Callable[..., float]
-    load: Callable[..., DataParallel]
-    neuron_sizes: Callable[[Dimensions], tuple[int, int]] | None = None
+    @property
+    def capacity(self) -> int:
+        """Largest number of utterances of a step."""
+        ...
+
+    def prepare(self, wave: Float[np.ndarray, " samples"]) -> np.ndarray:
+        """Input of the encoder, made of a waveform at 16 kHz by a decoding thread."""
+        ...
+
+    def __call__(self, prepared: Sequence[np.ndarray], frames: Int32[np.ndarray, " B"]) -> tuple:
+        """Start one step; `rows` waits for it.
+
+        Args:
+          prepared: results of `prepare`, of utterances with one `EncoderModel.step_key`.
+          frames: number of each utterance's own frames.
+        """
+        ...
+
+    def rows(self, output: tuple, count: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """States and peaks of the first `count` utterances of a step, then neurons and theirs if it has some.
+
+        States are (state, frame of the window, feature) in the stored dtype, NaN beyond the utterance's own
+        frames. A peak is the largest magnitude of a state in those frames, NaN if a value isn't finite.
+        """
+        ...
 
 
-def _whisper_states(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Every state; "final" only where the model's own final norm is that of every frame."""
-    names = named_states.state_names(checkpoint.dimensions.encoder_layers)
-    return names if checkpoint.weights.no_final is None else names[:-1]
+@runtime_checkable
+class EncoderModel(Protocol):
+    """Model whose encoder's states can be stored, and how it will be run."""
+
+    @property
+    def name(self) -> str:
+        """Hub id, or the name of the folder or file."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weight files."""
+        ...
+
+    @property
+    def axis(self) -> TimeAxis:
+        """Frames and window."""
+        ...
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of all states, in order."""
+        ...
+
+    @property
+    def no_final(self) -> str | None:
+        """Why there is no state "final"; None if there is one."""
+        ...
+
+    @property
+    def features(self) -> int:
+        """Width of a state."""
+        ...
+
+    @property
+    def neuron_sizes(self) -> tuple[int, int] | None:
+        """Blocks, and neurons of a block, that are stored too; None if none are asked for."""
+        ...
+
+    @property
+    def rows_per_device(self) -> int:
+        """Utterances of a step on one device."""
+        ...
+
+    @property
+    def device_count(self) -> int:
+        """Devices of this host that will compute."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Platform and precision, for the log."""
+        ...
+
+    def settings(self) -> dict[str, Json]:
+        """Everything about model and computation, except the weights, that decides the states."""
+        ...
+
+    def step_key(self, frames: int) -> int:
+        """Number that utterances of one step share; they are encoded in its order."""
+        ...
+
+    def cost(self, frames: Sequence[int], states: Sequence[str], dtype: str) -> dict[str, int | float]:
+        """FLOPs of utterances of so many frames, speed and time here: parts of a plan."""
+        ...
+
+    def load(self, states: Sequence[str], dtype: str) -> LoadedEncoder:
+        """The encoder on every device, for these states in this dtype."""
+        ...
 
 
-FAMILIES = (
-    EncoderFamily(
-        open=load_encoder,
-        time_axis=encoder_program.time_axis,
-        state_names=_whisper_states,
-        features=lambda sizes: sizes.features,
-        flops=encoder_program.flops,
-        rows_per_device=encoder_program.rows_per_device,
-        compile_seconds=encoder_program.compile_seconds,
-        load=encoder_program.load,
-        neuron_sizes=encoder_program.neuron_sizes,
-    ),
-)
+Family = Callable[..., EncoderModel | None]
+"""`open(model, revision, *, compute, attention, rows_per_device, neurons)`, see `open_model`.
+
+It gives None for a model of another family, and refuses options that the model can't be run with. The last
+family refuses what it can't open.
+"""
+
+FAMILIES: tuple[Family, ...] = (speech_model.open_model, encoder_model.open_model)
 """All families; Whisper, with the encoders that audio language models made of its own, is the last."""
 
 
-def open_model(model: str, revision: str | None) -> tuple[EncoderFamily, Checkpoint]:
-    """Family and checkpoint of the model that `--model` names; Refusal if there is none."""
-    opened = ((family, family.open(model, revision)) for family in FAMILIES)
-    return next((family, checkpoint) for family, checkpoint in opened if checkpoint is not None)
+def open_model(
+    model: str,
+    revision: str | None,
+    *,
+    compute: str = "auto",
+    attention: str = "auto",
+    rows_per_device: int = 0,
+    neurons: bool = False,
+) -> EncoderModel:
+    """The model that `--model` names; no weight is read yet.
+
+    Args:
+      model: name, folder or file, as of the family.
+      revision: of a hub id.
+      compute: number format of products, "auto", "float32" or "bfloat16".
+      attention: form of attention, "auto" or one of the family's.
+      rows_per_device: utterances of a step on one device; 0 chooses what suits the device.
+      neurons: give neurons too.
+
+    Raises:
+      Refusal: there is no such model, or it can't be run so.
+    """
+    for family in FAMILIES:
+        options = {"compute": compute, "attention": attention, "rows_per_device": rows_per_device}
+        opened = family(model, revision, **options, neurons=neurons)
+        if opened is not None:
+            return opened
+    raise Refusal(f"{model}: no family of encoders has this model")

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-import jax
 import numpy as np
 
 from isogloss.engine.activations import (
@@ -29,12 +28,12 @@ from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.activations.state_source import FINAL
 from isogloss.engine.corpora import corpus, languages, listing
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.runtime import compilation, devices, disk_space, json_values, sentences, shards
+from isogloss.engine.runtime import compilation, disk_space, json_values, sentences
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper import encoder_program, named_states
+from isogloss.engine.whisper import named_states
 
 _LOG = logging.getLogger(__name__)
 
@@ -104,7 +103,9 @@ def run(config: ExtractConfig) -> ExtractSummary:
         config.store, cost["bytes"], f"{len(todo):,} utterances", "name another --store, or fewer --states"
     )
     if config.dry_run:
-        plan = {**cost, **_estimate(settings, todo)}
+        hours = round(sum(todo) * settings.axis.frame_seconds / 3600, 4)
+        work = settings.encoder.cost(todo, settings.states, settings.dtype)
+        plan = {**cost, "audio_hours": hours, **work}
         counts = _forecast(surveys, settings)
         seconds = round(time.monotonic() - start, 3)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
@@ -140,20 +141,20 @@ def _forecast(surveys: Sequence[inventory.Survey], settings: ExtractionSettings)
 
 def _settings(config: ExtractConfig) -> ExtractionSettings:
     """Settings of the model and the states that the options name; no weight is read yet."""
-    family, checkpoint = encoders.open_model(config.model, config.revision)
-    sizes, platform = checkpoint.dimensions, jax.default_backend()
-    precision = encoder_program.precision_for(platform, config.compute, config.attention)
+    opened = encoders.open_model(
+        config.model,
+        config.revision,
+        compute=config.compute,
+        attention=config.attention,
+        rows_per_device=config.rows_per_device,
+        neurons=config.neurons,
+    )
     return ExtractionSettings(
-        family=family,
-        checkpoint=checkpoint,
-        states=_states(config, family.state_names(checkpoint), checkpoint.weights.no_final),
+        encoder=opened,
+        states=_states(config, opened.states, opened.no_final),
         dtype=config.dtype,
-        precision=precision,
-        rows_per_device=config.rows_per_device
-        or family.rows_per_device(platform, sizes, devices.memory(), precision.attention),
         recordings=config.recordings,
         long=config.long,
-        neurons=config.neurons,
     )
 
 
@@ -224,8 +225,8 @@ def _warn_of_unshared_sentences(sentences: Mapping[str, Set[str]]) -> None:
 
 def _identity(config: ExtractConfig, settings: ExtractionSettings, listing: Listing) -> Identity:
     return Identity(
-        model=settings.checkpoint.name,
-        weights_sha256=settings.checkpoint.sha256,
+        model=settings.encoder.name,
+        weights_sha256=settings.encoder.sha256,
         corpus=listing.corpus,
         corpus_sha256=json_values.sha256([listing.sha256(), listing.recordings]),
         settings=settings.settings(),
@@ -242,9 +243,9 @@ def _store(config: ExtractConfig, found: inventory.Survey, settings: ExtractionS
             found.samples,
             found.frames,
             states=settings.states,
-            axis=settings.axis,
-            features=settings.features,
-            neurons=settings.neuron_sizes,
+            axis=settings.encoder.axis,
+            features=settings.encoder.features,
+            neurons=settings.encoder.neuron_sizes,
             identity=found.identity,
         )
         activation_store.check_identity(store, found.identity)  # another process may have made it meanwhile
@@ -252,56 +253,17 @@ def _store(config: ExtractConfig, found: inventory.Survey, settings: ExtractionS
         config.store,
         found.listing,
         found.identity,
-        settings.axis,
+        settings.encoder.axis,
         config.long,
         redo_changed=config.redo_changed,
     )
 
 
-def _estimate(settings: ExtractionSettings, frames: Sequence[int]) -> dict[str, int | float]:
-    """Work and time of encoding utterances with these numbers of frames, by a product timed here.
-
-    The program is compiled, because on few utterances that takes most of the time.
-    """
-    compiling = 0.0
-    if frames:
-        compiling = settings.family.compile_seconds(
-            settings.checkpoint.dimensions,
-            settings.states,
-            settings.dtype,
-            settings.precision,
-            rows_per_device=settings.rows_per_device,
-            **settings.load_options,
-        )
-    speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
-    # Every utterance costs the same: the encoder always computes the whole window.
-    work = len(frames) * settings.family.flops(settings.checkpoint.dimensions)
-    return {
-        "audio_hours": round(sum(frames) * settings.axis.frame_seconds / 3600, 4),
-        "flops": work,
-        "peak_flops_per_second": speed,
-        "estimated_seconds": round(compiling + work / (encoder_program.SHARE_OF_PEAK * speed), 1),
-    }
-
-
 def _encode(settings: ExtractionSettings, outcome: Outcome) -> None:
     """Load the encoder and run the outstanding utterances through it."""
-    loaded = settings.family.load(
-        settings.checkpoint,
-        settings.states,
-        settings.dtype,
-        settings.precision,
-        rows_per_device=settings.rows_per_device,
-        **settings.load_options,
-    )
+    loaded = settings.encoder.load(settings.states, settings.dtype)
     _LOG.info(
-        "%s on %d %s device(s), %d row(s) each, products in %s, %s attention",
-        settings.checkpoint.name,
-        len(loaded.devices),
-        jax.default_backend(),
-        settings.rows_per_device,
-        settings.precision.compute,
-        settings.precision.attention,
+        "%s on %d device(s): %s", settings.encoder.name, len(loaded.devices), settings.encoder.description
     )
     failed = len(outcome.failed)
     outcome.progress = Progress(
@@ -313,12 +275,13 @@ def _encode(settings: ExtractionSettings, outcome: Outcome) -> None:
     )
     pipeline.Pipeline(
         loaded,
-        samples=settings.axis.window_samples,
+        samples=settings.encoder.axis.window_samples,
         states=settings.states,
         largest=float(np.finfo(settings.dtype).max),
         limits=settings.limits(),
         stored=outcome.progress.store,
         done=outcome.finish,
         failed=outcome.fail,
+        key=settings.encoder.step_key,
     ).run(outcome.todo)
     outcome.progress.close()

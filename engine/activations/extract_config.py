@@ -44,6 +44,10 @@ class EncoderJobConfig(ShardedJobConfig):
 class ExtractConfig(EncoderJobConfig):
     """Options of the extract job; each definition has the field's help."""
 
+    model: str = option(
+        "Whisper checkpoint: hub id, folder or OpenAI .pt file; or torch:HUB_ID_OR_FOLDER, another speech "
+        "encoder, in PyTorch."
+    )
     corpus: str = option(f"Corpus: {CORPUS}.")
     store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
     states: tuple[str, ...] = option(

@@ -5,26 +5,22 @@ speech takes 49 MB for base, 0.5 GB for large-v2.
 """
 
 import functools
+import itertools
 import os
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import overload
 
-import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
 from isogloss.engine.activations import encoders
-from isogloss.engine.activations.encoders import EncoderFamily
-from isogloss.engine.checkpoints.checkpoint import Checkpoint
+from isogloss.engine.activations.encoders import EncoderModel, LoadedEncoder
 from isogloss.engine.corpora import audio
-from isogloss.engine.runtime import devices
-from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE
-from isogloss.engine.whisper import encoder_program
 
 Recording = str | os.PathLike | np.ndarray
 _LOUDEST = 2.0  # a waveform in [-1, 1] stays below this, even after resampling
@@ -65,7 +61,7 @@ def encode(
 
     Args:
       recordings: audio file, or mono waveform of floats in [-1, 1]; a list of these gives a list.
-      model: folder, .pt file or hub id of a Whisper model.
+      model: folder, .pt file or hub id of a Whisper model, or torch:FOLDER_OR_HUB_ID.
       revision: commit, tag or branch of a hub id.
       sample_rate: sample rate of waveforms, in Hz; that of a file is in the file.
 
@@ -73,31 +69,22 @@ def encode(
       Refusal: a recording or the model can't be used.
     """
     given = [recordings] if isinstance(recordings, Recording) else list(recordings)
-    family, checkpoint, run = _encoder(os.path.expanduser(model), revision)
+    opened, run = _encoder(os.path.expanduser(model), revision)
     made: list[xr.DataArray] = []
     for first in range(0, len(given), run.capacity):
         waves = [
             _waveform(recording, f"recording {i}", sample_rate)
             for i, recording in enumerate(given[first : first + run.capacity], first)
         ]
-        made += _encoded(waves, family, checkpoint, run)
+        made += _encoded(waves, opened, run)
     return made[0] if isinstance(recordings, Recording) else made
 
 
 @functools.lru_cache(maxsize=1)
-def _encoder(model: str, revision: str | None) -> tuple[EncoderFamily, Checkpoint, DataParallel]:
-    """Family, checkpoint and compiled encoder with all states; the last one used stays in memory."""
-    family, checkpoint = encoders.open_model(model, revision)
-    platform, dimensions = jax.default_backend(), checkpoint.dimensions
-    precision = encoder_program.precision_for(platform)
-    run = family.load(
-        checkpoint,
-        family.state_names(checkpoint),
-        "float32",
-        precision,
-        rows_per_device=family.rows_per_device(platform, dimensions, devices.memory(), precision.attention),
-    )
-    return family, checkpoint, run
+def _encoder(model: str, revision: str | None) -> tuple[EncoderModel, LoadedEncoder]:
+    """Model and its encoder in memory with all states; the last one used stays there."""
+    opened = encoders.open_model(model, revision)
+    return opened, opened.load(opened.states, "float32")
 
 
 def _waveform(recording: Recording, name: str, rate: int) -> tuple[str, Float[np.ndarray, " time"]]:
@@ -123,23 +110,31 @@ def _waveform(recording: Recording, name: str, rate: int) -> tuple[str, Float[np
 
 
 def _encoded(
-    waves: Sequence[tuple[str, Float[np.ndarray, " _"]]],
-    family: EncoderFamily,
-    checkpoint: Checkpoint,
-    run: DataParallel,
+    waves: Sequence[tuple[str, Float[np.ndarray, " _"]]], opened: EncoderModel, run: LoadedEncoder
+) -> Iterator[xr.DataArray]:
+    """States of the waveforms, in steps of recordings that may share one."""
+    for _, alike in itertools.groupby(
+        waves, lambda named: opened.step_key(opened.axis.frame_count(len(named[1])))
+    ):
+        yield from _step(list(alike), opened, run)
+
+
+def _step(
+    waves: Sequence[tuple[str, Float[np.ndarray, " _"]]], opened: EncoderModel, run: LoadedEncoder
 ) -> Iterator[xr.DataArray]:
     """States of the waveforms of one step."""
-    axis, names = family.time_axis(checkpoint.dimensions), family.state_names(checkpoint)
-    padded = np.zeros((len(waves), axis.window_samples), np.float32)
-    for row, (name, wave) in zip(padded, waves, strict=True):
-        if len(wave) > len(row):
+    axis = opened.axis
+    for name, wave in waves:
+        if not axis.frame_count(len(wave)):
+            raise Refusal(f"{name}: {len(wave)} samples, but the first frame needs {axis.frame_samples}")
+        if len(wave) > axis.window_samples:
             seconds = len(wave) / SAMPLE_RATE
             warnings.warn(
-                f"{name}: {seconds:.1f} s; only the first {axis.window_seconds:g} s are encoded", stacklevel=3
+                f"{name}: {seconds:.1f} s; only the first {axis.window_seconds:g} s are encoded", stacklevel=4
             )
-        row[: len(wave)] = wave[: len(row)]
     frames = [axis.frame_count(len(wave)) for _, wave in waves]
-    output = run.rows(run(padded, np.asarray(frames, np.int32)), len(waves))
+    prepared = [run.prepare(wave[: axis.window_samples]) for _, wave in waves]
+    output = run.rows(run(prepared, np.asarray(frames, np.int32)), len(waves))
     for (name, wave), count, (states, peak) in zip(waves, frames, output, strict=True):
         if not np.isfinite(peak).all():
             raise Refusal(f"{name}: states aren't finite. Check the recording")
@@ -149,9 +144,9 @@ def _encoded(
             states[:, :count].copy(),  # a view would keep the whole window in memory
             dims=("state", "frame", "feature"),
             coords={
-                "state": list(names),
+                "state": list(opened.states),
                 "seconds": ("frame", starts, {"long_name": "start of the frame", "units": "s"}),
             },
             name=name,
-            attrs={"model": checkpoint.name, "weights_sha256": checkpoint.sha256, "truncated": truncated},
+            attrs={"model": opened.name, "weights_sha256": opened.sha256, "truncated": truncated},
         )

@@ -271,10 +271,10 @@ def _filled(group: Group, multiple: int) -> Group:
 
 
 def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
-    """Model and settings that all languages share.
+    """Model and settings that all languages share; their frames and windows are of one length.
 
     Raises:
-      Refusal: two languages have different models or settings.
+      Refusal: two languages have different models, settings, frames or windows.
     """
     first = next(iter(members.values())).store
     for member in members.values():
@@ -283,5 +283,11 @@ def agreement(members: Mapping[str, GridLanguage]) -> dict[str, Json]:
             raise Refusal(
                 f"{first.path} and {member.store.path}: languages need one model and settings{lines}\n"
                 "  Remedy: extract one of them anew, or leave it out by --languages."
+            )
+        axes = first.time_axis.attributes(), member.store.time_axis.attributes()
+        if lines := json_values.differences(*axes, names):
+            raise Refusal(
+                f"{first.path} and {member.store.path}: frames and windows must be equal{lines}\n"
+                "  Remedy: write one of them anew, or leave it out by --languages."
             )
     return {key: first.attributes[key] for key in ("model", "weights_sha256", "settings")}

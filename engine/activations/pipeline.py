@@ -16,11 +16,11 @@ import tensorstore as ts
 from jaxtyping import Float
 
 from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.activations.encoders import LoadedEncoder
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.runtime import objects
 from isogloss.engine.runtime.ahead import computed_ahead
-from isogloss.engine.runtime.devices import DataParallel
 
 STEPS = 2  # on the devices: one computing, one waiting for the host
 
@@ -60,7 +60,7 @@ class Pipeline:
 
     def __init__(
         self,
-        encode: DataParallel,
+        encode: LoadedEncoder,
         *,
         samples: int,
         states: tuple[str, ...],
@@ -69,30 +69,34 @@ class Pipeline:
         stored: Callable[[], None],
         done: Callable[[PendingUtterance], None],
         failed: Callable[[PendingUtterance, str], None],
+        key: Callable[[int], int] = lambda frames: 0,
     ) -> None:
         """Nothing starts yet.
 
         Args:
-          encode: function of (waveforms, frames) that returns (stored, peak), and those of neurons if the
-            store has some, see `encoder_program.program`.
-          samples: length of the window; longer recordings are cut, shorter ones padded with silence.
+          encode: the encoder.
+          samples: length of the window; longer recordings are cut.
           states: names of the states, for messages.
           largest: largest magnitude in the stored dtype.
           limits: limits of memory.
           stored: called by any thread as soon as an utterance is on disk.
           done: called later, by this one.
           failed: called with the reason when an utterance can't be stored.
+          key: function of frames; utterances of a step share its value, see `EncoderModel.step_key`.
         """
         self._encode, self._samples, self._states, self._largest = encode, samples, states, largest
+        self._key = key
         self._limits, self._stored, self._done, self._failed = limits, stored, done, failed
         self._writing: collections.deque[tuple[PendingUtterance, list[ts.WriteFutures]]] = collections.deque()
 
     def run(self, units: Iterable[PendingUtterance]) -> None:
         """Write or report every utterance; WriteError if the store can't be written."""
         steps: collections.deque = collections.deque()
-        for batch, waves in self._batches(self._decoded(units)):
+        ordered = sorted(units, key=lambda unit: self._key(unit.frames))
+        for step in self._batches(self._decoded(ordered)):
+            batch = [unit for unit, _ in step]
             frames = np.asarray([unit.frames for unit in batch], np.int32)
-            steps.append((batch, self._encode(waves[: len(batch)], frames)))
+            steps.append((batch, self._encode([prepared for _, prepared in step], frames)))
             if len(steps) == STEPS:  # the newest step computes while the oldest is copied and written
                 self._write(*steps.popleft())
         while steps:
@@ -100,34 +104,29 @@ class Pipeline:
         while self._writing:
             self._finish_oldest()
 
-    def _decoded(
-        self, units: Iterable[PendingUtterance]
-    ) -> Iterator[tuple[PendingUtterance, Float[np.ndarray, " samples"]]]:
-        """Utterances in order with their waveforms, `rows_ahead` of them decoded ahead."""
+    def _decoded(self, units: Iterable[PendingUtterance]) -> Iterator[tuple[PendingUtterance, np.ndarray]]:
+        """Utterances in order with the encoder's input, `rows_ahead` of them decoded ahead."""
         limits = self._limits
         for unit, future in computed_ahead(
-            units, self._waveform, threads=limits.threads, ahead=limits.rows_ahead
+            units, self._prepared, threads=limits.threads, ahead=limits.rows_ahead
         ):
             try:
-                wave = future.result()
+                prepared = future.result()
             except audio.AudioError as error:
                 self._failed(unit, str(error))
             else:
-                yield unit, wave
+                yield unit, prepared
 
-    def _waveform(self, unit: PendingUtterance) -> Float[np.ndarray, " samples"]:
-        return audio.decode(unit.utterance.source, self._samples)
+    def _prepared(self, unit: PendingUtterance) -> np.ndarray:
+        return self._encode.prepare(audio.decode(unit.utterance.source, self._samples))
 
     def _batches(
-        self, decoded: Iterable[tuple[PendingUtterance, Float[np.ndarray, " samples"]]]
-    ) -> Iterator[tuple[list[PendingUtterance], Float[np.ndarray, "B window"]]]:
-        """Steps of up to `capacity` utterances, with their waveforms padded with silence in one array."""
-        source = iter(decoded)
-        while step := list(itertools.islice(source, self._encode.capacity)):
-            waves = np.zeros((self._encode.capacity, self._samples), np.float32)
-            for row, (_, wave) in zip(waves, step, strict=False):
-                row[: len(wave)] = wave
-            yield [unit for unit, _ in step], waves
+        self, decoded: Iterable[tuple[PendingUtterance, np.ndarray]]
+    ) -> Iterator[list[tuple[PendingUtterance, np.ndarray]]]:
+        """Steps of up to `capacity` utterances of one key."""
+        for _, alike in itertools.groupby(decoded, lambda pair: self._key(pair[0].frames)):
+            while step := list(itertools.islice(alike, self._encode.capacity)):
+                yield step
 
     def _write(self, batch: list[PendingUtterance], output: tuple) -> None:
         rows = self._encode.rows(output, len(batch))

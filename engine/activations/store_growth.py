@@ -110,7 +110,7 @@ def grow(
         if stored_neurons.NAME in shapes:
             labels += stored_neurons.coordinates(shapes[stored_neurons.NAME][1])
         remove = [file for row in found.lost for file in store.files_of_row(row)]
-        zarr_growth.relabel(path, identity.attributes(), labels, shapes, remove)
+        zarr_growth.relabel(path, identity.attributes(axis), labels, shapes, remove)
     return LanguageStore(group=zarr_group.open_group(path))
 
 

@@ -29,6 +29,7 @@ from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.runtime.devices import DataParallel, Replicas, memory
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program, log_mel, named_states, parameters
+from isogloss.engine.whisper.encoder_model import WindowEncoder
 
 PEERS = ()
 _UNIT = "windows/s"
@@ -110,7 +111,7 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
 
     def extract() -> LanguageStore:
         pipeline.Pipeline(
-            stream,
+            WindowEncoder(stream, encoder_program.time_axis(sizes).window_samples),
             samples=encoder_program.time_axis(sizes).window_samples,
             states=recordings.states,
             largest=float(np.finfo(np.float16).max),

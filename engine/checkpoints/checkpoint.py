@@ -20,6 +20,7 @@ from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime.refusal import Refusal
 
 ENCODER = "encoder."
+TORCH = "torch:"  # before the name of a model that isn't Whisper, see `speech_encoders`
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 FORMATS = (
     "a Hugging Face folder (config.json, model.safetensors), a CTranslate2 folder (model.bin), "
@@ -58,12 +59,7 @@ class Checkpoint:
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of the weight files in the order of their names; reads all of them, once."""
-        digest = hashlib.sha256()
-        for file in self.weights.files:
-            with file.open("rb") as stream:
-                # Into one digest: the hash of a model in shards is that of its bytes in order.
-                hashlib.file_digest(stream, lambda: digest)
-        return digest.hexdigest()
+        return stored_tensors.sha256(self.weights.files)
 
     @functools.cached_property
     def encoder_sha256(self) -> str:
@@ -92,6 +88,11 @@ def load_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     Raises:
       Refusal: as `load_encoder`, or the model is an encoder without Whisper's decoder.
     """
+    if model.startswith(TORCH):
+        raise Refusal(
+            f"{model}: is a speech encoder in PyTorch, without a decoder of Whisper, which this job needs. "
+            "Remedy: give a Whisper model; `extract` takes this one"
+        )
     opened = load_encoder(model, revision)
     if not opened.dimensions.has_decoder:
         raise Refusal(

@@ -71,14 +71,15 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
 
     None as revision is the main branch. Of an audio language model only the shards that hold its encoder.
     """
-    config = _snapshot(repository, revision, DESCRIPTION) / "config.json"
+    config = snapshot(repository, revision, DESCRIPTION) / "config.json"
     tower = _tower(config) if config.is_file() else None
     index = config.with_name(INDEX)
-    weights = sorted(_shards(index, tower.prefixes)) if tower and index.is_file() else WEIGHTS
-    return _snapshot(repository, revision, [*DESCRIPTION, *weights])
+    weights = sorted(shards(index, tower.prefixes)) if tower and index.is_file() else WEIGHTS
+    return snapshot(repository, revision, [*DESCRIPTION, *weights])
 
 
-def _snapshot(repository: str, revision: str | None, patterns: list[str]) -> pathlib.Path:
+def snapshot(repository: str, revision: str | None, patterns: list[str]) -> pathlib.Path:
+    """Folder in the hub's cache with the files of a repository that match the patterns."""
     try:
         folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns)
     except (OSError, errors.HFValidationError) as error:  # the hub's network errors are OSErrors
@@ -209,8 +210,10 @@ def _dimensions(file: pathlib.Path) -> dimensions.Dimensions:
     }
     for key, needed in rules.items():
         if config.get(key, needed) != needed:  # older configurations lack some keys
+            other = "; extract takes other speech encoders as torch:NAME" if key == "model_type" else ""
             raise Refusal(
-                f"{file}: {key} must be {needed!r}, but is {config[key]!r}. Remedy: give a Whisper model."
+                f"{file}: {key} must be {needed!r}, but is {config[key]!r}. "
+                f"Remedy: give a Whisper model{other}."
             )
     return dimensions.from_sizes(str(file), config, KEYS)
 
@@ -226,19 +229,19 @@ def _files(folder: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[pat
             "the model with transformers' save_pretrained, or download a CTranslate2 folder and give that."
         )
     # An index is input like any other: its names must not lead out of the folder.
-    files = sorted(folder / name for name in _shards(index, prefixes))
+    files = sorted(folder / name for name in shards(index, prefixes))
     absent = [file.name for file in files if file.parent != folder or not file.is_file()]
     if absent:
         raise Refusal(f"{index}: names shards that are not there: {absent}. Remedy: fetch them.")
     return tuple(files)
 
 
-def _shards(index: pathlib.Path, prefixes: tuple[str, ...]) -> set[str]:
+def shards(index: pathlib.Path, prefixes: tuple[str, ...]) -> set[str]:
     """Names of the shards that hold tensors whose names begin with one of `prefixes`."""
-    shards = stored_tensors.json_object(index).get("weight_map")
-    if not isinstance(shards, dict) or not shards:
+    places = stored_tensors.json_object(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
         raise Refusal(f"{index}: weight_map must name shards. Remedy: fetch it again.")
-    holding = {str(shard) for name, shard in shards.items() if name.startswith(prefixes)}
+    holding = {str(shard) for name, shard in places.items() if name.startswith(prefixes)}
     if not holding:
         raise Refusal(
             f"{index}: names no tensor of {' or '.join(prefixes)}, the encoder. Remedy: fetch it again."

@@ -5,9 +5,10 @@ All checkpoint formats use these classes; making one reads nothing.
 
 import abc
 import dataclasses
+import hashlib
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import ml_dtypes
 import numpy as np
@@ -149,6 +150,16 @@ class EncoderOrigin:
 
     weights_sha256: str
     encoder_sha256: str
+
+
+def sha256(files: Iterable[pathlib.Path]) -> str:
+    """Hash of files in this order, as if they were one."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            # Into one digest: the hash of a model in shards is that of its bytes in order.
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
 
 
 def truncated(file: pathlib.Path, what: str) -> Refusal:

@@ -78,9 +78,13 @@ def _samples(utterance: Utterance) -> int:
 def why_unusable(utterance: Utterance, axis: TimeAxis) -> tuple[str, bool]:
     """Reason why an utterance has no frames, and True if the reason is --long=skip."""
     try:
-        seconds = audio.samples(utterance.source) / SAMPLE_RATE
+        samples = audio.samples(utterance.source)
     except audio.AudioError as error:
         return str(error), False
+    seconds = samples / SAMPLE_RATE
+    if 0 < samples < axis.frame_samples:
+        rule = f"{1000 * seconds:.1f} ms, but the encoder's first frame needs"
+        return f"{utterance.source.name}: {rule} {1000 * axis.frame_samples / SAMPLE_RATE:g} ms", False
     if (window := axis.window_seconds) < seconds:
         return f"{utterance.source.name}: {seconds:.1f} s, over {window:g} s, {LEFT_OUT}", True
     return f"{utterance.source.name}: was broken when the store was made; extract into a new store", False

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from isogloss.engine.activations import encoders
+from isogloss.engine.checkpoints.checkpoint import TORCH
 from isogloss.engine.corpora import audio, corpus, manifest
 from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.corpora.listing import Utterance
@@ -119,9 +120,11 @@ def _model(config: CheckConfig) -> tuple[float, Sequence[str] | None]:
     """Window of the model in seconds, and the languages it has tokens for; those of Whisper without one."""
     if config.model is None:
         return _WINDOW, None
-    family, checkpoint = encoders.open_model(config.model, config.revision)
+    opened = encoders.open_model(config.model, config.revision)
+    if config.model.startswith(TORCH):  # these have no tokens of languages
+        return opened.axis.window_seconds, None
     tokens = tuple(Tokens.load(config.model, config.revision).languages)
-    return family.time_axis(checkpoint.dimensions).window_seconds, tokens or None
+    return opened.axis.window_seconds, tokens or None
 
 
 def _open(config: CheckConfig) -> tuple[Corpus, list[Finding]]:

@@ -16,6 +16,7 @@ from huggingface_hub import constants
 
 from isogloss.engine.activations import encoders
 from isogloss.engine.checkpoints import huggingface
+from isogloss.engine.checkpoints.checkpoint import TORCH
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.folder_rows import StoredSource
 from isogloss.engine.corpora.parquet_rows import RowSource
@@ -83,6 +84,11 @@ def run(config: FetchConfig) -> FetchSummary:
       Refusal: something isn't on the hub, the hub can't be reached, or HF_HUB_OFFLINE is set.
     """
     start = time.monotonic()
+    if config.model and config.model.startswith(TORCH):
+        raise Refusal(
+            f"{config.model}: fetch takes models with a tokenizer of Whisper. Remedy: `extract --dry_run` "
+            "fetches what extract needs of this one"
+        )
     if offline():
         raise Refusal("HF_HUB_OFFLINE forbids to ask the hub; unset it to fetch")
     models = _models(config)

@@ -1,49 +1,68 @@
 """A family of encoders with frames of 40 ms and a window of 1 s is an entry in FAMILIES."""
 
-import jax.numpy as jnp
+import dataclasses
+
 import numpy as np
 import pytest
 import soundfile
 import xarray as xr
-from flax import nnx
 
 from isogloss.engine import encode
 from isogloss.engine.activations import activation_store, encoders, extract
-from isogloss.engine.checkpoints import stored_tensors
-from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.runtime.devices import DataParallel, Replicas
 from isogloss.engine.time_axis import TimeAxis
 
 AXIS = TimeAxis(samples_per_frame=640, window_frames=25)
 
 
-def load(checkpoint, states, dtype, precision, *, rows_per_device, devices=None):
+class LoadedToy:
     """Mean sample of every frame."""
 
-    def run(weights, waveform, frames):
-        means = waveform.reshape(-1, AXIS.window_frames, AXIS.samples_per_frame).mean(-1)
-        used = jnp.arange(AXIS.window_frames)[None] < frames[:, None]
-        peak = jnp.where(used, jnp.abs(means), 0).max(-1)
-        return jnp.where(used, means, jnp.nan).astype(dtype)[:, None, :, None], peak[:, None]
+    devices, capacity = ("toy",), 2
 
-    return DataParallel(run, Replicas(nnx.State({}), devices), rows_per_device=rows_per_device)
+    def prepare(self, wave):
+        return np.pad(wave, (0, AXIS.window_samples - len(wave)))
+
+    def __call__(self, prepared, frames):
+        means = np.stack(prepared).reshape(-1, AXIS.window_frames, AXIS.samples_per_frame).mean(-1)
+        assert len({Toy.step_key(int(count)) for count in frames}) == 1
+        return np.where(np.arange(AXIS.window_frames) < frames[:, None], means, np.nan), frames
+
+    def rows(self, output, count):
+        for means, _ in zip(*output, strict=True):
+            yield means.astype(np.float32)[None, :, None], np.nanmax(np.abs(means), keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy:
+    """One state of one feature."""
+
+    name: str
+    sha256 = "of the toy"
+    axis, states, features, no_final, neuron_sizes = AXIS, ("mean",), 1, None, None
+    rows_per_device, device_count, description = 2, 1, "toy"
+
+    def settings(self):
+        return {"toy": True}
+
+    @staticmethod
+    def step_key(frames):
+        return frames // 20
+
+    def cost(self, frames, states, dtype):
+        return {"flops": 1.0 * len(frames)}
+
+    def load(self, states, dtype):
+        return LoadedToy()
+
+
+def open_toy(model, revision, **options):
+    return Toy(model) if model.startswith("toy:") else None
 
 
 @pytest.fixture
-def toy(monkeypatch, sizes):
-    """A family that takes models named toy:..., one state of one feature."""
-    weights = stored_tensors.Weights(dimensions=sizes, tensors={}, files=())
-    family = encoders.EncoderFamily(
-        open=lambda model, _: Checkpoint(name=model, weights=weights) if model.startswith("toy:") else None,
-        time_axis=lambda _: AXIS,
-        state_names=lambda _: ("mean",),
-        features=lambda _: 1,
-        flops=lambda _: 1.0,
-        rows_per_device=lambda *_: 2,
-        compile_seconds=lambda *_, **__: 1.0,
-        load=load,
-    )
-    monkeypatch.setattr(encoders, "FAMILIES", (family, *encoders.FAMILIES))
+def toy(monkeypatch):
+    """A family that takes models named toy:..."""
+    monkeypatch.setattr(encoders, "FAMILIES", (open_toy, *encoders.FAMILIES))
 
 
 def test_a_family_brings_its_frames_to_stores_and_notebooks(toy, speech, tmp_path):
@@ -54,6 +73,7 @@ def test_a_family_brings_its_frames_to_stores_and_notebooks(toy, speech, tmp_pat
     store = xr.open_zarr(tmp_path / "aa.zarr")
     assert store.states.attrs["frame_seconds"] == 0.04
     assert store.frames.attrs["units"] == "40 ms"
+    assert (store.attrs["frame_seconds"], store.attrs["window_seconds"]) == (0.04, 1.0)
     assert activation_store.open_store(tmp_path, "aa").time_axis == AXIS
     samples = (store.duration.values * 16_000).round().astype(int)
     np.testing.assert_array_equal(store.frames, np.minimum(-(-samples // 640), 25))
@@ -66,7 +86,8 @@ def test_a_family_brings_its_frames_to_stores_and_notebooks(toy, speech, tmp_pat
 
 
 def test_other_models_are_whispers(toy, model_folder):
-    family, checkpoint = encoders.open_model(str(model_folder), None)
-    assert family.time_axis(checkpoint.dimensions) == TimeAxis(samples_per_frame=320, window_frames=100)
+    assert encoders.open_model(str(model_folder), None).axis == TimeAxis(
+        samples_per_frame=320, window_frames=100
+    )
     with pytest.raises(ValueError, match="no such file or folder"):
         encoders.open_model("nowhere", None)

@@ -16,6 +16,7 @@ import xarray as xr
 from isogloss.engine.activations import activation_store, extract, inventory
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.corpora import audio
+from isogloss.engine.whisper import encoder_program
 
 Disk = collections.namedtuple("Disk", ["total", "used", "free"])
 
@@ -196,7 +197,7 @@ def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, mes
     def never(*args, **kwargs):
         pytest.fail("the encoder was run")
 
-    monkeypatch.setattr(extract.encoder_program, "load", never)
+    monkeypatch.setattr(encoder_program, "load", never)
     with pytest.raises(ValueError, match=message):
         extract.run(dataclasses.replace(config, **change))
     assert not config.store.exists()
@@ -214,7 +215,7 @@ def test_resuming_with_another_model_is_refused(config, other_model_folder):
 
 def test_disk_that_is_too_small_is_refused_beforehand(config, monkeypatch):
     monkeypatch.setattr(extract.disk_space.shutil, "disk_usage", lambda path: Disk(10, 0, 10))
-    monkeypatch.setattr(extract.encoder_program, "load", lambda *a, **k: pytest.fail("the encoder was run"))
+    monkeypatch.setattr(encoder_program, "load", lambda *a, **k: pytest.fail("the encoder was run"))
     for dry_run in (False, True):
         with pytest.raises(ValueError, match=r"20 utterances need \d+ kB, but 10 B are free"):
             extract.run(dataclasses.replace(config, dry_run=dry_run))

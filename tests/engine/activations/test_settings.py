@@ -3,11 +3,12 @@
 import jax
 import pytest
 
-from isogloss.engine.activations import encoders, settings
+from isogloss.engine.activations import settings
 from isogloss.engine.checkpoints import stored_tensors
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.whisper import encoder_program
+from isogloss.engine.whisper.encoder_model import WhisperEncoder
 
 LARGE = Dimensions(
     mels=80,
@@ -24,14 +25,15 @@ LARGE = Dimensions(
 
 def of(dimensions, *, rows):
     return settings.ExtractionSettings(
-        family=encoders.FAMILIES[-1],
-        checkpoint=Checkpoint(
-            name="sized", weights=stored_tensors.Weights(dimensions=dimensions, tensors={}, files=())
+        encoder=WhisperEncoder(
+            checkpoint=Checkpoint(
+                name="sized", weights=stored_tensors.Weights(dimensions=dimensions, tensors={}, files=())
+            ),
+            precision=encoder_program.precision_for("gpu"),
+            rows_per_device=rows,
         ),
         states=tuple(map(str, range(dimensions.encoder_layers + 2))),
         dtype="float16",
-        precision=encoder_program.precision_for("gpu"),
-        rows_per_device=rows,
         recordings="first",
         long="truncate",
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from isogloss.engine.activations import activation_store, encoders, extract
+from isogloss.engine.activations import activation_store, extract
 from isogloss.engine.operations import status, verify
 from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.operations.verify_config import VerifyConfig
@@ -143,13 +143,6 @@ def test_neurons_that_overflow_are_named(config, random_model, sizes):
     for reason in summary.failed.values():
         assert "in neurons of block 1" in reason
         assert "--dtype=float32" in reason
-
-
-def test_a_family_without_neurons_is_refused(config, monkeypatch):
-    families = tuple(dataclasses.replace(family, neuron_sizes=None) for family in encoders.FAMILIES)
-    monkeypatch.setattr(encoders, "FAMILIES", families)
-    with pytest.raises(ValueError, match=r"--neurons: .* gives none"):
-        extract.run(config)
 
 
 def test_a_bucket_has_the_same_objects(made, config, s3):

@@ -106,16 +106,17 @@ def pytorch_states(tower, mel):
 def test_states_equal_pytorch(tmp_path, name, alone):
     model, tower = transformers_model(name, alone)
     model.save_pretrained(tmp_path, max_shard_size="20KB")
-    family, opened = encoders.open_model(str(tmp_path), None)
+    found_model = encoders.open_model(str(tmp_path), None)
+    opened = found_model.checkpoint
     assert opened.dimensions == SIZES
     assert opened.weights.tensors.keys() == tensor_shapes(SIZES).keys()
     assert len(opened.weights.tensors) == len(tower.state_dict())  # none left over
-    names = family.state_names(opened)
+    names = found_model.states
     assert names == (("0", "1", "2", "final") if name == "Voxtral" else ("0", "1", "2"))
 
     wave = np.float32(np.random.default_rng(0).standard_normal((1, 2 * SAMPLE_RATE)) / 9)
     precision = encoder_program.precision_for("cpu")
-    run = family.load(opened, names, "float32", precision, rows_per_device=1, devices=1)
+    run = encoder_program.load(opened, names, "float32", precision, rows_per_device=1, devices=1)
     found = np.asarray(run(wave, np.array([100], np.int32))[0]).reshape(len(names), 100, 16)
     expected = pytorch_states(tower, np.array(log_mel.log_mel(jnp.asarray(wave), 80))[0])
     assert len(expected) == 4

@@ -1,0 +1,169 @@
+"""Speech encoders as Hugging Face stores them for PyTorch: descriptions, weight files, their hash.
+
+Opening reads descriptions and indices only. Safetensors are preferred; many older repositories have
+pytorch_model.bin alone, of which PyTorch reads tensors and nothing else. Of a model in shards only those that
+hold the encoder are fetched, hashed and opened.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import pickle
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import safetensors
+
+from isogloss.engine.checkpoints import huggingface, stored_tensors
+from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
+
+if TYPE_CHECKING:
+    import torch
+
+_CONFIG, _FRONT_END, _PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
+_FORMATS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is taken
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpeechCheckpoint:
+    """Speech encoder on disk; `open_checkpoint` makes it.
+
+    Attributes:
+      name: hub id, or the name of the folder; never a machine's path.
+      config: content of config.json.
+      front_end: settings of the feature extractor.
+      folder: where the files are.
+      files: those that hold the encoder's tensors, sorted by name.
+      prefix: beginning of the encoder's names, if there is more in the files.
+    """
+
+    name: str
+    config: Mapping[str, Json]
+    front_end: Mapping[str, Json]
+    folder: pathlib.Path
+    files: tuple[pathlib.Path, ...]
+    prefix: str
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the weight files in the order of their names; reads all of them, once."""
+        return stored_tensors.sha256(self.files)
+
+    def tensors(self) -> "dict[str, torch.Tensor]":
+        """The encoder's tensors by their names in the bare model; needs PyTorch."""
+        found = {name: tensor for file in self.files for name, tensor in _tensors(file).items()}
+        own = {name: tensor for name, tensor in found.items() if name.startswith(self.prefix)}
+        # A bare model is saved without the prefix; one with a head has the head's tensors, too.
+        return {name.removeprefix(self.prefix): tensor for name, tensor in (own or found).items()}
+
+
+def open_checkpoint(
+    model: str, revision: str | None, prefixes: Mapping[str, str]
+) -> tuple[SpeechCheckpoint, str]:
+    """Checkpoint of a folder or hub id, and the model_type that its config.json names; no tensor is read.
+
+    Args:
+      model: folder, or id on the Hugging Face hub.
+      revision: commit, tag or branch of a hub id.
+      prefixes: beginning of the encoder's names by model_type, all that are known.
+
+    Raises:
+      Refusal: the model can't be found or fetched, is of another type, or lacks a file.
+    """
+    folder = _folder(model, revision)
+    if not (folder / _CONFIG).is_file():
+        raise Refusal(
+            f"{folder}: has no {_CONFIG}. Remedy: give the folder of a model as transformers saves it"
+        )
+    config = stored_tensors.json_object(folder / _CONFIG)
+    kind = str(config.get("model_type"))
+    if kind not in prefixes:
+        raise Refusal(
+            f"{model}: its model_type is {kind}, which no family has; torch: takes {', '.join(prefixes)}"
+        )
+    front_end = _front_end(folder)
+    files = _files(folder, prefixes[kind])
+    if not files and huggingface.local_path(model) is None:
+        # In this order, so that weights are fetched in one format only.
+        files = _fetched(model, revision, folder, prefixes[kind])
+    if not files:
+        raise Refusal(f"{folder}: has neither {' nor '.join(_FORMATS)}. Remedy: fetch the model again")
+    name = model if huggingface.local_path(model) is None else os.path.basename(os.path.abspath(folder))
+    opened = SpeechCheckpoint(
+        name=name, config=config, front_end=front_end, folder=folder, files=files, prefix=prefixes[kind]
+    )
+    return opened, kind
+
+
+def _folder(model: str, revision: str | None) -> pathlib.Path:
+    """Folder of a model with its descriptions; those of a hub id are fetched."""
+    if path := huggingface.local_path(model):
+        if revision is not None:
+            raise Refusal(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
+        return path
+    indices = [f"{single}.index.json" for single in _FORMATS]
+    return huggingface.snapshot(model, revision, [_CONFIG, _FRONT_END, _PROCESSOR, *indices])
+
+
+def _front_end(folder: pathlib.Path) -> dict[str, Json]:
+    """Settings of the feature extractor, alone or in those of a processor."""
+    if (folder / _FRONT_END).is_file():
+        return stored_tensors.json_object(folder / _FRONT_END)
+    processor = folder / _PROCESSOR
+    held = stored_tensors.json_object(processor).get("feature_extractor") if processor.is_file() else None
+    if isinstance(held, dict):
+        return held
+    raise Refusal(
+        f"{folder}: has no {_FRONT_END}, so it isn't known what the encoder takes. Remedy: put that of the "
+        "model it was trained from there"
+    )
+
+
+def _fetched(model: str, revision: str | None, folder: pathlib.Path, prefix: str) -> tuple[pathlib.Path, ...]:
+    """Weight files of a hub id, fetched in the first format that the repository has."""
+    for single in _FORMATS:
+        index = folder / f"{single}.index.json"
+        wanted = (
+            sorted(huggingface.shards(index, _beginnings(index, prefix))) if index.is_file() else [single]
+        )
+        huggingface.snapshot(model, revision, wanted)
+        if files := _files(folder, prefix):
+            return files
+    return ()
+
+
+def _files(folder: pathlib.Path, prefix: str) -> tuple[pathlib.Path, ...]:
+    """Weight files of a folder that hold the encoder, all of one format; () if there are none yet."""
+    for single in _FORMATS:
+        if (folder / single).is_file():
+            return (folder / single,)
+        index = folder / f"{single}.index.json"
+        if index.is_file():
+            files = sorted(folder / name for name in huggingface.shards(index, _beginnings(index, prefix)))
+            outside = [file for file in files if file.parent != folder]
+            if not outside and all(file.is_file() for file in files):
+                return tuple(files)
+    return ()
+
+
+def _beginnings(index: pathlib.Path, prefix: str) -> tuple[str, ...]:
+    """The prefix if the index has tensors with it; any name if a bare model was saved."""
+    names = stored_tensors.json_object(index).get("weight_map")
+    return (prefix,) if isinstance(names, dict) and any(n.startswith(prefix) for n in names) else ("",)
+
+
+def _tensors(file: pathlib.Path) -> "dict[str, torch.Tensor]":
+    """All tensors of a weight file."""
+    try:
+        if file.suffix == ".safetensors":
+            with safetensors.safe_open(file, framework="pt") as opened:
+                return {name: opened.get_tensor(name) for name in opened.keys()}
+        import torch  # noqa: PLC0415 (an extra, and takes seconds)
+
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise Refusal(
+            f"{file}: truncated, or not a file of tensors: {error}. Remedy: delete it and fetch it again"
+        ) from error

@@ -1,0 +1,59 @@
+"""Tiny random models of every family, saved as transformers saves them."""
+
+import importlib
+
+import pytest
+
+from isogloss.engine.speech_encoders.families import FAMILIES
+
+SIZES = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48}
+STEM = {"conv_dim": (16,) * 7, "num_feat_extract_layers": 7, "num_conv_pos_embeddings": 16}
+STEM |= {"num_conv_pos_embedding_groups": 2}
+WAVE = {**SIZES, **STEM, "layer_norm_eps": 1e-5}
+LAYER = {**WAVE, "feat_extract_norm": "layer", "conv_bias": True}
+SEAMLESS = {
+    "hidden_size": 32,
+    "speech_encoder_layers": 2,
+    "speech_encoder_attention_heads": 2,
+    "speech_encoder_intermediate_size": 48,
+}
+CASES = {
+    "wav2vec2, group norm": ("wav2vec2", {**WAVE, "do_stable_layer_norm": False}),
+    "wav2vec2, layer norm": ("wav2vec2", {**LAYER, "do_stable_layer_norm": False}),
+    "wav2vec2, stable, as XLS-R": ("wav2vec2", {**LAYER, "do_stable_layer_norm": True}),
+    "hubert": ("hubert", {**WAVE, "do_stable_layer_norm": False}),
+    "hubert, stable": ("hubert", {**LAYER, "do_stable_layer_norm": True}),
+    "wavlm": ("wavlm", {**WAVE, "do_stable_layer_norm": False}),
+    "wavlm, stable": ("wavlm", {**LAYER, "do_stable_layer_norm": True}),
+    "w2v-BERT": ("wav2vec2-bert", {**SIZES, "conv_depthwise_kernel_size": 5}),
+    "SeamlessM4T v2": ("seamless_m4t_v2", {**SEAMLESS, "speech_encoder_chunk_size": 20}),
+    "SeamlessM4T": ("seamless_m4t", SEAMLESS),
+    "unispeech": ("unispeech", {**LAYER, "do_stable_layer_norm": True}),
+    "unispeech-sat": ("unispeech-sat", {**LAYER, "do_stable_layer_norm": True}),
+    "data2vec": ("data2vec-audio", {**WAVE, "num_conv_pos_embeddings": 3}),
+    "wav2vec2-conformer": ("wav2vec2-conformer", {**LAYER, "conv_depthwise_kernel_size": 5}),
+}
+
+
+def save(folder, case, seed=0, rate=16_000):
+    """Folder of a random model with its feature extractor."""
+    torch = pytest.importorskip("torch", reason="PyTorch isn't installed")
+    transformers = pytest.importorskip("transformers")
+    kind, options = CASES[case]
+    family = FAMILIES[kind]
+    module = importlib.import_module(f"transformers.models.{family.module}")
+    config = transformers.AutoConfig.for_model(kind, **options)
+    torch.manual_seed(seed)
+    model = getattr(module, family.name)(config).eval()
+    with torch.no_grad():  # norms and biases begin as ones and zeros, with which mistakes could hide
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    # As published: those of group norms return no mask.
+    masks = (
+        {}
+        if family.front_end == "SeamlessM4TFeatureExtractor"
+        else {"return_attention_mask": options.get("feat_extract_norm") == "layer"}
+    )
+    getattr(transformers, family.front_end)(sampling_rate=rate, **masks).save_pretrained(folder)
+    return model
