@@ -180,7 +180,9 @@ def layout(
     exact = family.padding and not config.get("conv_pos_batch_norm")
     if waveform:
         # A group norm is over the whole time axis; models with one were trained without masks.
-        exact &= config["feat_extract_norm"] == "layer" and bool(front_end.get("return_attention_mask"))
+        exact &= config.get("feat_extract_norm", "layer") == "layer" and bool(
+            front_end.get("return_attention_mask")
+        )
     return Layout(
         family=family,
         axis=TimeAxis(

@@ -43,6 +43,7 @@ def save(folder, case, seed=0, rate=16_000):
     family = FAMILIES[kind]
     module = importlib.import_module(f"transformers.models.{family.module}")
     config = transformers.AutoConfig.for_model(kind, **options)
+    torch.set_num_threads(1)  # small products, and other processes of a test run want the cores
     torch.manual_seed(seed)
     model = getattr(module, family.name)(config).eval()
     with torch.no_grad():  # norms and biases begin as ones and zeros, with which mistakes could hide
