@@ -109,16 +109,7 @@ def run(config: ConvertConfig) -> ConvertSummary:
     if config.dry_run:
         return ConvertSummary(seconds=round(time.monotonic() - start, 3), plan=plan)
     stores = [
-        activation_store.create(
-            config.store,
-            each.listing,
-            each.samples,
-            each.frames,
-            states=states,
-            axis=axis,
-            features=each.shape[1],
-            identity=identity,
-        )
+        _created(config, each, identity, states, axis)
         for each, identity in zip(dumped, identities, strict=True)
     ]
     failed = _write(stores, dumped, todo, len(units))
@@ -233,6 +224,22 @@ def _present(config: ConvertConfig, dumped: _Dumped, identity: Identity) -> tupl
             f"{store.path}: made of other recordings, or of arrays with other frames. Name another --store"
         )
     return tuple(store.present().tolist())
+
+
+def _created(
+    config: ConvertConfig, dumped: _Dumped, identity: Identity, states: tuple[str, ...], axis: TimeAxis
+) -> LanguageStore:
+    """Store of a language, made without states if there is none."""
+    return activation_store.create(
+        config.store,
+        dumped.listing,
+        dumped.samples,
+        dumped.frames,
+        states=states,
+        axis=axis,
+        features=dumped.shape[1],
+        identity=identity,
+    )
 
 
 def _write(
