@@ -190,6 +190,7 @@ def test_a_recording_shorter_than_a_frame_is_named(config, tmp_path):
     assert "click.wav: 18.8 ms, but the encoder's first frame needs 25 ms" in summary.failed["aa 0.0"]
 
 
+@pytest.mark.deep
 def test_grid_and_report_compare_such_a_store(config, tmp_path):
     extract.run(config)
     store = xr.open_zarr(config.store / "aa.zarr")
