@@ -12,6 +12,7 @@ from isogloss.engine.corpora import audio
 from isogloss.engine.retrieval import grid
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.tallies import store_status
+from isogloss.engine.whisper import encoder_model
 
 LANGUAGES, SENTENCES, SHARDS = 102, 3, 16
 CODES = [f"l{number:03}" for number in range(LANGUAGES)]
@@ -75,7 +76,7 @@ def test_a_process_looks_at_recordings_of_its_own_languages_only(
     tmp_path, monkeypatch, model_folder, wav, looked_at, corpus
 ):
     """Of 306 recordings a process sees those of 6 to 8 languages: its share, and what a cut divides."""
-    monkeypatch.setattr(extract, "_estimate", lambda *given: {"estimated_seconds": 0.0})
+    monkeypatch.setattr(encoder_model.WhisperEncoder, "cost", lambda *given: {"estimated_seconds": 0.0})
     spec = corpus(tmp_path, wav)
     times = dict.fromkeys(CODES, 0)
     for index in range(SHARDS):
