@@ -49,7 +49,7 @@ lexicon: $(VENV)/tools.done
 
 # What is checked in a second comes first; types are checked beside the tests.
 test: lint
-	@$(MAKE) --no-print-directory --jobs=2 types quick
+	@$(MAKE) --no-print-directory --jobs=2 types quick || { echo "Types:"; tail -n 30 .types/log; exit 1; }
 
 quick: $(VENV)/test.done
 	$(BIN)/python -m pytest $(PYTEST) -m "not deep"
@@ -61,7 +61,7 @@ check: lint types
 
 types: $(VENV)/test.done
 	@mkdir -p .types/isogloss && cd .types/isogloss && for part in engine jobs kernels; do ln -sfn ../../$$part $$part; done
-	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings > .types/log || { cat .types/log; exit 1; }
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff format --check .

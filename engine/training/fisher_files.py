@@ -52,12 +52,18 @@ def check(config: TuneConfig, given: TuneInput) -> None:
         return
     for name, examples in given.old.items():
         file = _file(config.fisher_from, name)
+        if _file(config.out, name).is_file():  # this run has taken it
+            continue
         if not file.is_file():
             raise Refusal(
                 f"{file}: there is no Fisher information of {name}. Remedy: the --out of a run that has "
                 f"{name} in --ewc_tasks, or leave out --fisher_from"
             )
-        if _made_of_in(file) != _made_of(given, examples):
+        if (made_of := _made_of_in(file)) is None:
+            raise Refusal(
+                f"{file} doesn't say what it was made of, as of an earlier version. Remedy: no --fisher_from"
+            )
+        if made_of != _made_of(given, examples):
             raise Refusal(
                 f"{file}: made of another model, store, texts or split, or by other options than this run "
                 f"({', '.join(_SETTINGS[2:])}). Remedy: the same ones, or leave out --fisher_from"

@@ -99,7 +99,7 @@ def run(config: TuneConfig) -> TuneSummary:
     given = tune_input.open_input(config)
     fisher_files.check(config, given)
     out_folder.check(config.out, NAME, given.settings)
-    plan = tune_cost.plan(given, 0, config.fisher_examples)
+    plan = tune_cost.plan(given, 0, 0 if config.fisher_from else config.fisher_examples)
     disk_space.require(config.out, int(plan["bytes"]), "a model and its checkpoints", "name another --out")
     parts = trainable.split(
         given.checkpoint.dimensions,

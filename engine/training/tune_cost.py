@@ -18,7 +18,7 @@ _SHARE_OF_PEAK = 0.4  # of a dense product's speed that a step reaches
 def plan(given: TuneInput, done: int, fisher_examples: int) -> dict[str, int | float]:
     """Steps to do, their examples and FLOPs, and the bytes that the folder will take.
 
-    Of each old task at most `fisher_examples` are read for its Fisher information.
+    Of each old task at most `fisher_examples` are read for its Fisher information (0: an earlier run has it).
     """
     left = given.schedule.steps - done
     sizes, rows = given.checkpoint.dimensions, given.mixture.rows

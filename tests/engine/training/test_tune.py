@@ -224,9 +224,14 @@ def test_fisher_information_of_an_earlier_run_is_taken_if_it_is_of_the_same_exam
         config = tuning(tmp_path / "other", ewc=1.0, fisher_from=first, dry_run=True, **(options | other))
         with pytest.raises(Refusal, match=message):
             tune.run(config)
-    (first / "fisher" / "fr-en.safetensors").write_bytes(b"cut")
+    kept = first / "fisher" / "fr-en.safetensors"
+    safetensors.numpy.save_file(safetensors.numpy.load_file(kept), kept)
+    with pytest.raises(Refusal, match="doesn't say what it was made of"):
+        tune.run(tuning(tmp_path / "other", ewc=1.0, fisher_from=first, **options))
+    kept.write_bytes(b"cut")
     with pytest.raises(Refusal, match="not a whole safetensors file"):
         tune.run(tuning(tmp_path / "other", ewc=1.0, fisher_from=first, **options))
+    assert tune.run(tuning(taken, ewc=5.0, fisher_from=first, **options)).done == 0  # it has its own copy
 
 
 @pytest.mark.deep
