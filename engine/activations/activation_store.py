@@ -296,6 +296,7 @@ def create(
     features: int,
     identity: Identity,
     neurons: stored_neurons.Sizes | None = None,
+    further: Mapping[str, np.ndarray] | None = None,
 ) -> LanguageStore:
     """Store of a language, made without activations; an existing store is left unchanged.
 
@@ -309,26 +310,30 @@ def create(
       features: width of a state.
       identity: model, corpus and settings, for the attributes.
       neurons: blocks, and neurons of a block; None stores none.
+      further: labels of the utterances besides `columns`, by name.
     """
     path = root / f"{listing.language}.zarr"
     dtype = str(identity.settings["dtype"])
     shape = (len(listing.utterances), len(states), axis.window_frames, features)
-    array = Array(
-        name="states",
-        axes=("utterance", "state", "frame", "feature"),
-        shape=shape,
-        chunk=(1, *shape[1:]),
-        inner=(1, 1, _inner_frames(axis.window_frames), features),
-        dtype=dtype,
-        attributes={"long_name": "encoder state", "frame_seconds": axis.frame_seconds, "units": "1"},
-    )
-    labels = coordinates(columns(listing, samples, frames, axis), states, axis)
-    arrays = [array]
+    labels = coordinates(columns(listing, samples, frames, axis) | {**(further or {})}, states, axis)
+    arrays = [_states(shape, dtype, axis)]
     if neurons:
         labels += stored_neurons.coordinates(neurons[0])
         arrays.append(stored_neurons.array(shape[0], neurons, dtype))
     zarr_group.create(path, identity.attributes(axis), labels, arrays)
     return LanguageStore(group=zarr_group.open_group(path))
+
+
+def _states(shape: tuple[int, int, int, int], dtype: str, axis: TimeAxis) -> Array:
+    return Array(
+        name="states",
+        axes=("utterance", "state", "frame", "feature"),
+        shape=shape,
+        chunk=(1, *shape[1:]),
+        inner=(1, 1, _inner_frames(shape[2]), shape[3]),
+        dtype=dtype,
+        attributes={"long_name": "encoder state", "frame_seconds": axis.frame_seconds, "units": "1"},
+    )
 
 
 def columns(
@@ -359,6 +364,7 @@ _ATTRIBUTES: dict[str, dict[str, Json]] = {
     "frames": {"long_name": "frames of real audio"},
     "truncated": {"long_name": "longer than the encoder's window"},
     "recording": {"long_name": "fingerprint of the recording's file"},
+    "array": {"long_name": "fingerprint of the file that the states are from"},
     "place": {"long_name": "position in the corpus, -1 if the corpus no longer has the recording"},
 }
 

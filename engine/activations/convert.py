@@ -1,8 +1,8 @@
 """The convert job: arrays of states from another program become activation stores.
 
 Every array's shape is read and checked against its recording before anything is written. One utterance is in
-memory at a time. A store that is there is completed if it has the same model, settings and recordings; it
-doesn't grow, because only the arrays know how many frames a recording has.
+memory at a time. A store that is there is completed if it has the same model, settings, recordings and
+arrays; it doesn't grow, because only the arrays know how many frames a recording has.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import logging
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from isogloss.engine.activations import activation_store
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.activations.convert_config import ConvertConfig
 from isogloss.engine.checkpoints import stored_tensors
-from isogloss.engine.corpora import corpus, durations
+from isogloss.engine.corpora import audio, corpus, durations
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import disk_space, json_values, name_lists, objects, sentences
 from isogloss.engine.runtime.options import recorded
@@ -29,6 +29,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 _LOG = logging.getLogger(__name__)
+_ARRAY = "array"  # coordinate of a store: fingerprints of the files that its states are from
 _SPARE = 2  # frames that padding of an encoder's own may add to a recording's
 
 
@@ -39,7 +40,7 @@ class ConvertSummary:
     Attributes:
       done: utterances written by this run.
       skipped: utterances stored by earlier runs.
-      failed: reasons by "language utterance".
+      failed: reasons by "language utterance"; of a dry run, those of recordings that can't be read.
       seconds: duration of the run.
       plan: work to do: utterances and bytes.
     """
@@ -71,13 +72,15 @@ class _Dumped:
     Attributes:
       listing: utterances.
       files: array of each.
-      samples: length of each recording at 16 kHz.
-      frames: frames of each that are stored.
+      fingerprints: of each file; "" where there is no use for an array, as below.
+      samples: length of each recording at 16 kHz; 0 if its header can't be read.
+      frames: frames of each that are stored; 0 if its recording can't be read.
       shape: states and features of all.
     """
 
     listing: Listing
     files: tuple[pathlib.Path, ...]
+    fingerprints: tuple[str, ...]
     samples: tuple[int, ...]
     frames: tuple[int, ...]
     shape: tuple[int, int]
@@ -87,7 +90,8 @@ def run(config: ConvertConfig) -> ConvertSummary:
     """Summary of a conversion with these options.
 
     Raises:
-      Refusal: an array is missing or doesn't fit its recording, or a store is of another model or corpus.
+      Refusal: an array is missing or doesn't fit its recording, or a store is of another model, of another
+        corpus or of other arrays.
       WriteError: the store can't be written.
     """
     start = time.monotonic()
@@ -101,21 +105,23 @@ def run(config: ConvertConfig) -> ConvertSummary:
     identities = [_identity(config, each.listing, states) for each in dumped]
     there = [_present(config, each, identity) for each, identity in zip(dumped, identities, strict=True)]
     units = config.share.of([(i, row) for i, each in enumerate(dumped) for row in range(len(each.files))])
-    todo = [(i, row) for i, row in units if not there[i][row]]
+    unusable = _unusable(dumped, units, axis)
+    todo = [(i, row) for i, row in units if not there[i][row] and (i, row) not in unusable]
     sizes = len(states), axis.window_frames, dumped[0].shape[1], config.dtype
     cost = sum(activation_store.shard_bytes(dumped[i].frames[row], *sizes) for i, row in todo)
     plan = {"utterances": len(todo), "bytes": cost}
     disk_space.require(config.store, cost, f"{len(todo):,} utterances", "name another --store")
     if config.dry_run:
-        return ConvertSummary(seconds=round(time.monotonic() - start, 3), plan=plan)
+        failed = {_name(dumped, *unit): reason for unit, reason in unusable.items()}
+        return ConvertSummary(failed=failed, seconds=round(time.monotonic() - start, 3), plan=plan)
     stores = [
         _created(config, each, identity, states, axis)
         for each, identity in zip(dumped, identities, strict=True)
     ]
-    failed = _write(stores, dumped, todo, len(units))
+    failed = _write(stores, dumped, todo, unusable, len(units))
     return ConvertSummary(
-        done=len(todo) - len(failed),
-        skipped=len(units) - len(todo),
+        done=len(todo) + len(unusable) - len(failed),
+        skipped=len(units) - len(todo) - len(unusable),
         failed=failed,
         seconds=round(time.monotonic() - start, 3),
         plan=plan,
@@ -136,13 +142,20 @@ def _axis(config: ConvertConfig) -> TimeAxis:
 def _dumped(config: ConvertConfig, listing: Listing, axis: TimeAxis) -> _Dumped:
     """Arrays of a language; Refusal if one is missing or doesn't fit its recording."""
     files = [config.arrays / listing.language / f"{each.name}.npy" for each in listing.utterances]
-    if missing := [file.name for file in files if not file.is_file()]:
+    samples = durations.lengths(listing)
+    if not any(samples):
+        reason, _ = durations.why_unusable(listing.utterances[0], axis)
+        raise Refusal(f"{listing.corpus}: no recording of {listing.language} can be read, such as {reason}")
+    if missing := [file.name for file, n in zip(files, samples, strict=True) if n and not file.is_file()]:
         raise Refusal(
             f"{config.arrays / listing.language}: lacks {name_lists.first_names(missing)}. Make them, "
             "or take their recordings out of the corpus"
         )
-    samples, frames, shapes = durations.lengths(listing), [], set()
+    frames, shapes = [], set()
     for file, length in zip(files, samples, strict=True):
+        if not length:
+            frames.append(0)
+            continue
         states, count, features = _opened(file).shape
         longest = min(axis.frame_count(length) + _SPARE, axis.window_frames)
         if not 0 < count <= longest:
@@ -157,7 +170,15 @@ def _dumped(config: ConvertConfig, listing: Listing, axis: TimeAxis) -> _Dumped:
             f"{config.arrays / listing.language}: states and features must be equal, but are {sorted(shapes)}"
         )
     return _Dumped(
-        listing=listing, files=tuple(files), samples=samples, frames=tuple(frames), shape=shapes.pop()
+        listing=listing,
+        files=tuple(files),
+        fingerprints=tuple(
+            audio.FileSource.at(file, file.name).fingerprint() if count else ""
+            for file, count in zip(files, frames, strict=True)
+        ),
+        samples=samples,
+        frames=tuple(frames),
+        shape=shapes.pop(),
     )
 
 
@@ -212,25 +233,54 @@ def _identity(config: ConvertConfig, listing: Listing, states: tuple[str, ...]) 
 
 
 def _present(config: ConvertConfig, dumped: _Dumped, identity: Identity) -> tuple[bool, ...]:
-    """True for each utterance that a store of the same model and corpus has."""
+    """True for each utterance that a store of the same model, corpus and arrays has."""
     store = activation_store.find(config.store, dumped.listing.language)
     if store is None:
         return (False,) * len(dumped.files)
     activation_store.check_identity(store, identity)
-    if store.attributes["corpus_sha256"] != identity.corpus_sha256 or store.frames.tolist() != [
-        *dumped.frames
-    ]:
+    _, states, _, features = store.shape
+    if (states, features) != dumped.shape:
         raise Refusal(
-            f"{store.path}: made of other recordings, or of arrays with other frames. Name another --store"
+            f"{store.path}: has {states} states of {features} features, but the arrays have "
+            f"{dumped.shape[0]} of {dumped.shape[1]}. Name another --store"
+        )
+    if store.attributes["corpus_sha256"] != identity.corpus_sha256:
+        raise Refusal(f"{store.path}: made of other recordings. Name another --store")
+    if _ARRAY not in store.columns:
+        raise Refusal(f"{store.path}: doesn't tell which arrays it was made of. Name another --store")
+    held = zip(store.coordinate(_ARRAY), store.frames.tolist(), strict=True)
+    asked = zip(dumped.fingerprints, dumped.frames, strict=True)
+    same = [one == other for one, other in zip(held, asked, strict=True)]
+    if changed := [name for name, equal in zip(store.names, same, strict=True) if not equal]:
+        raise Refusal(
+            f"{store.path}: made of other arrays, or when other recordings could be read: "
+            f"{name_lists.first_names(changed)}. Restore them, or name another --store"
         )
     return tuple(store.present().tolist())
+
+
+def _unusable(
+    dumped: list[_Dumped], units: Sequence[tuple[int, int]], axis: TimeAxis
+) -> dict[tuple[int, int], str]:
+    """Reasons why recordings can't be read, by those units of a share that are of such."""
+    found = {}
+    for i, row in units:
+        if not dumped[i].frames[row]:
+            found[i, row], _ = durations.why_unusable(dumped[i].listing.utterances[row], axis)
+            _LOG.error("%s: %s", _name(dumped, i, row), found[i, row])
+    return found
+
+
+def _name(dumped: list[_Dumped], i: int, row: int) -> str:
+    """Text "language utterance" of a unit."""
+    return f"{dumped[i].listing.language} {dumped[i].listing.utterances[row].name}"
 
 
 def _created(
     config: ConvertConfig, dumped: _Dumped, identity: Identity, states: tuple[str, ...], axis: TimeAxis
 ) -> LanguageStore:
     """Store of a language, made without states if there is none."""
-    return activation_store.create(
+    store = activation_store.create(
         config.store,
         dumped.listing,
         dumped.samples,
@@ -239,18 +289,29 @@ def _created(
         axis=axis,
         features=dumped.shape[1],
         identity=identity,
+        further={_ARRAY: np.asarray(dumped.fingerprints, object)},
     )
+    _present(config, dumped, identity)  # another process may have made it meanwhile
+    return store
 
 
 def _write(
-    stores: list[LanguageStore], dumped: list[_Dumped], todo: list[tuple[int, int]], units: int
+    stores: list[LanguageStore],
+    dumped: list[_Dumped],
+    todo: list[tuple[int, int]],
+    unusable: Mapping[tuple[int, int], str],
+    units: int,
 ) -> dict[str, str]:
     """Write utterances, given by store and row; reasons why some can't be, by "language utterance"."""
     failed: dict[str, str] = {}
-    progress = Progress("convert", units, "utterances", before=units - len(todo))
+    for (i, row), reason in unusable.items():
+        failed[_name(dumped, i, row)] = reason
+        stores[i].note_failure(row, reason)
+    before = units - len(todo) - len(unusable)
+    progress = Progress("convert", units, "utterances", before=before, without=len(unusable))
     for i, row in todo:
         store, file = stores[i], dumped[i].files[row]
-        given, name = _opened(file), f"{store.language} {store.names[row]}"
+        given, name = _opened(file), _name(dumped, i, row)
         whole = np.full(store.shape[1:], np.nan, store.dtype)
         with np.errstate(over="ignore"):  # an overflow isn't finite, and refused below
             whole[:, : given.shape[1]] = given

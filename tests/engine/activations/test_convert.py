@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_options_that_dont_fit_are_refused(config, change, message):
 def test_a_store_of_other_arrays_isnt_resumed(config):
     convert.run(config)
     _spoil(config, lambda array: array[:, :-1])
-    with pytest.raises(ValueError, match="of arrays with other frames"):
+    with pytest.raises(ValueError, match=r"cc\.zarr: made of other arrays, .*: s3\.0\. Restore them"):
         convert.run(config)
     other = config.weights.with_name("other.pth")
     other.write_bytes(b"others")
@@ -155,3 +156,75 @@ def test_what_isnt_finite_is_named_and_left_out(config):
     summary = convert.run(config)
     assert (summary.done, list(summary.failed)) == (19, ["cc s3.0"])
     assert "must be finite in float16" in summary.failed["cc s3.0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a[..., :1], "2 states of 4 features, but the arrays have 2 of 1"),
+        (lambda a: a.repeat(2, axis=2), "2 states of 4 features, but the arrays have 2 of 8"),
+        (lambda a: a + 1, r"of other arrays, .*: s0\.0, s1\.0, s2\.0, s3\.0, s5\.0, s6\.0\."),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_store_isnt_completed_with_other_arrays(config, change, message, whole):
+    config = dataclasses.replace(config, languages=("cc",))
+    convert.run(config)
+    if not whole:
+        (config.store / "cc.zarr/states/c.2.0.0.0").unlink()
+    before = contents(config.store)
+    for file in (config.arrays / "cc").iterdir():
+        np.save(file, change(np.load(file)))
+    with pytest.raises(ValueError, match=message):
+        convert.run(config)
+    assert contents(config.store) == before
+
+
+def test_arrays_are_known_by_their_content_wherever_they_are(config):
+    convert.run(config)
+    moved = config.arrays.with_name("moved")
+    shutil.move(config.arrays, moved)
+    assert convert.run(dataclasses.replace(config, arrays=moved)).skipped == 20
+
+
+def test_a_store_that_another_process_makes_meanwhile_is_compared(config, monkeypatch):
+    """The other run, of other arrays, is between this one's first look and its making of the stores."""
+    ours = config.arrays.with_name("ours")
+    shutil.copytree(config.arrays, ours)
+    for file in (ours / "aa").iterdir():
+        np.save(file, np.load(file) + 1)
+
+    def require(*_):
+        monkeypatch.undo()
+        convert.run(config)
+
+    monkeypatch.setattr(convert.disk_space, "require", require)
+    with pytest.raises(ValueError, match=r"aa\.zarr: made of other arrays"):
+        convert.run(dataclasses.replace(config, arrays=ours))
+
+
+def test_a_recording_that_cant_be_read_is_reported_and_the_rest_is_done(config, speech, tmp_path):
+    shutil.copytree(speech.parent, tmp_path / "speech")
+    (tmp_path / "speech/bb-2.wav").write_bytes(b"")
+    (config.arrays / "bb/s2.0.npy").unlink()
+    config = dataclasses.replace(config, corpus=f"manifest:{tmp_path}/speech/{speech.name}")
+    reason = {"bb s2.0": "bb-2.wav: the file is empty (0 bytes). Copy it again, or take it out."}
+    assert convert.run(dataclasses.replace(config, dry_run=True)).failed == reason
+    summary = convert.run(config)
+    assert (summary.done, summary.skipped, summary.failed) == (19, 0, reason)
+    again = convert.run(config)
+    assert (again.done, again.skipped, again.failed) == (0, 19, reason)
+    assert xr.open_zarr(config.store / "bb.zarr").frames.values[2] == 0
+    assert (config.store / "bb.zarr/failed/2.json").is_file()
+    shutil.copy(speech.parent / "aa-2.wav", tmp_path / "speech/bb-2.wav")
+    with pytest.raises(ValueError, match="of other recordings"):
+        convert.run(dataclasses.replace(config, arrays=_with_array_of_bb_2(config)))
+    for file in (tmp_path / "speech").glob("bb-*.wav"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"no recording of bb can be read, such as bb-0\.wav: the file is"):
+        convert.run(config)
+
+
+def _with_array_of_bb_2(config):
+    shutil.copy(config.arrays / "aa/s2.0.npy", config.arrays / "bb/s2.0.npy")
+    return config.arrays
