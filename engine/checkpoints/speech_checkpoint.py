@@ -84,13 +84,12 @@ def open_checkpoint(
             f"{model}: its model_type is {kind}, which no family has; torch: takes {', '.join(prefixes)}"
         )
     front_end = _front_end(folder)
-    files = _files(folder, prefixes[kind])
-    if not files and huggingface.local_path(model) is None:
-        # In this order, so that weights are fetched in one format only.
-        files = _fetched(model, revision, folder, prefixes[kind])
+    on_hub = huggingface.local_path(model) is None
+    # What is cached doesn't decide: it may be of a format that isn't the first, and have another hash.
+    files = _fetched(model, revision, folder, prefixes[kind]) if on_hub else _files(folder, prefixes[kind])
     if not files:
         raise Refusal(f"{folder}: has neither {' nor '.join(_FORMATS)}. Remedy: fetch the model again")
-    name = model if huggingface.local_path(model) is None else os.path.basename(os.path.abspath(folder))
+    name = model if on_hub else os.path.basename(os.path.abspath(folder))
     opened = SpeechCheckpoint(
         name=name, config=config, front_end=front_end, folder=folder, files=files, prefix=prefixes[kind]
     )
@@ -122,7 +121,10 @@ def _front_end(folder: pathlib.Path) -> dict[str, Json]:
 
 
 def _fetched(model: str, revision: str | None, folder: pathlib.Path, prefix: str) -> tuple[pathlib.Path, ...]:
-    """Weight files of a hub id, fetched in the first format that the repository has."""
+    """Weight files of a hub id, fetched in the first format that the repository has.
+
+    Without a network `snapshot` fetches nothing, and the first format that is cached is taken.
+    """
     for single in _FORMATS:
         index = folder / f"{single}.index.json"
         wanted = (

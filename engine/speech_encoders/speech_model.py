@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from isogloss.engine.speech_encoders.torch_encoder import FrontEnd, TorchEncoder
 
 _LOG = logging.getLogger(__name__)
-ROWS = 16  # of a step on a GPU, or fewer if memory is short
+ROWS = 16  # of a step on a GPU, or fewer if its memory is small
+_SHARE_OF_MEMORY = 0.75  # of a GPU, that a step may take: JAX's, too, see `devices.memory`
 _SHARE_OF_PEAK = 0.4  # of a dense product's speed that extraction reaches, for estimates
 _FRONT_END = (
     "do_normalize",
@@ -261,14 +262,19 @@ def _places() -> tuple[str, ...]:
 
 
 def _rows(layout: Layout) -> int:
-    """Rows of a step that fit the first GPU: states, as often again in products, and one layer's scores."""
+    """Rows of a step that fit the smallest GPU: states, as often again in products, and one layer's scores.
+
+    The GPU's size decides, not what is free: the rows are part of a store's identity, and processes may share
+    a GPU.
+    """
     import torch  # noqa: PLC0415
 
     frames, d = layout.axis.window_frames, layout.features
     weights = 4 * layout.layers * (7 * d * d + 4 * d * layout.ffn)
     row = 8 * (layout.layers + 2) * frames * d + 8 * (d // 64) * frames**2
-    free, _ = torch.cuda.mem_get_info(0)
-    return devices.rows_that_fit(ROWS, lambda rows: weights + rows * row, free)
+    sizes = [torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())]
+    memory = int(_SHARE_OF_MEMORY * min(sizes))
+    return devices.rows_that_fit(ROWS, lambda rows: weights + rows * row, memory)
 
 
 def _product_flops(place: str) -> float:

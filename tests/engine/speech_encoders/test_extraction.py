@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from isogloss.engine.checkpoints import speech_checkpoint
 from isogloss.engine.retrieval import grid, report
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.speech_encoders import speech_model
 
 XLS_R = "wav2vec2, stable, as XLS-R"
 
@@ -122,6 +124,23 @@ def test_audio_of_another_rate_is_refused(config, tmp_path):
     save(tmp_path / "slow", XLS_R, rate=8_000)
     with pytest.raises(ValueError, match="takes audio at 8000 Hz"):
         extract.run(dataclasses.replace(config, model=f"torch:{tmp_path}/slow"))
+
+
+@pytest.mark.parametrize(("gb", "rows"), [(80, 16), (0.01, 4)])
+def test_rows_of_a_step_follow_the_gpus_size_and_not_what_is_free(config, monkeypatch, gb, rows):
+    """Two GPUs, full but for a byte; the smaller one counts."""
+    sizes = [2 * gb, gb]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (1, int(1e9 * sizes[device or 0])))
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: types.SimpleNamespace(total_memory=int(1e9 * sizes[device])),
+    )
+    opened = speech_model.open_model(
+        config.model, None, compute="auto", attention="auto", rows_per_device=0, neurons=False
+    )
+    assert opened.settings()["rows_per_device"] == rows
 
 
 def test_pytorch_is_asked_for_where_it_is_missing(config, monkeypatch):
