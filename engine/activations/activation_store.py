@@ -262,11 +262,16 @@ def open_store(root: Place, language: str) -> LanguageStore:
 
 def find(root: Place, language: str) -> LanguageStore | None:
     """Store of one language, None if there is none; Refusal if something else is there, or another format."""
-    [group] = zarr_group.find_groups([root / f"{language}.zarr"])
-    if group is None:
-        return None
-    zarr_group.check_kind(group, KIND, READ)
-    return LanguageStore(group=group)
+    return find_all(root, [language]).get(language)
+
+
+def find_all(root: Place, codes: Iterable[str]) -> dict[str, LanguageStore]:
+    """Stores of those of the languages that have one, as of `find`; their metadata is read at once."""
+    groups = zarr_group.find_groups([root / f"{code}.zarr" for code in codes])
+    found = [group for group in groups if group is not None]
+    for group in found:
+        zarr_group.check_kind(group, KIND, READ)
+    return {store.language: store for store in (LanguageStore(group=group) for group in found)}
 
 
 def stores(root: Place) -> dict[str, LanguageStore]:
@@ -278,11 +283,6 @@ def stores(root: Place) -> dict[str, LanguageStore]:
     for group in found:
         zarr_group.check_kind(group, KIND, READ)
     return {store.language: store for store in (LanguageStore(group=group) for group in found)}
-
-
-def languages(root: Place) -> tuple[str, ...]:
-    """Codes of the languages that have a store under `root`, sorted."""
-    return tuple(stores(root))
 
 
 def create(
@@ -385,7 +385,12 @@ def coordinates(labels: Mapping[str, np.ndarray], states: Sequence[str], axis: T
 
 def check_identity(store: LanguageStore, identity: Identity) -> None:
     """Refuse to resume a store of another model or other settings; the Refusal names each and both values."""
-    if lines := state_origin.differences(store.attributes, dataclasses.asdict(identity)):
+    check_origin(store, dataclasses.asdict(identity))
+
+
+def check_origin(store: LanguageStore, wanted: Mapping[str, Json]) -> None:
+    """As of `check_identity`, of which "model", "weights_sha256" and "settings" are enough."""
+    if lines := state_origin.differences(store.attributes, wanted):
         raise Refusal(
             f"{store.path}: made from another model or other settings{lines}\n"
             "  Remedy: name another --store, or use the flags it was made with."

@@ -181,6 +181,9 @@ def _surveys(
         _LOG.warning("%s", message)
     _warn_of_unshared_sentences({code: set(own) for code, own in found.items()})
     sizes = {code: listing.count(own, config.recordings) for code, own in found.items()}
+    # Those of other processes too: no share may be made that the others' refuse to stand beside.
+    for store in activation_store.find_all(config.store, sizes).values():
+        activation_store.check_origin(store, _origin(settings))
     surveys = []
     for (code, size), rows in zip(sizes.items(), config.share.rows(list(sizes.values())), strict=True):
         if rows or not size:  # a language without a recording is refused by its listing
@@ -223,13 +226,20 @@ def _warn_of_unshared_sentences(sentences: Mapping[str, Set[str]]) -> None:
         )
 
 
+def _origin(settings: ExtractionSettings) -> dict[str, Any]:
+    """The part of an identity that all languages of a store have in common."""
+    return {
+        "model": settings.encoder.name,
+        "weights_sha256": settings.encoder.sha256,
+        "settings": settings.settings(),
+    }
+
+
 def _identity(config: ExtractConfig, settings: ExtractionSettings, listing: Listing) -> Identity:
     return Identity(
-        model=settings.encoder.name,
-        weights_sha256=settings.encoder.sha256,
+        **_origin(settings),
         corpus=listing.corpus,
         corpus_sha256=json_values.sha256([listing.sha256(), listing.recordings]),
-        settings=settings.settings(),
         flags=recorded(config),
     )
 

@@ -1,15 +1,16 @@
 """What a step lacks although tasks of it have ended: asked of its store, grid or folder, not remembered.
 
 Files may have been removed since, by `verify --repair` for instance, and a corpus or a store may have grown.
-Listings and metadata are read, no states, no scores, and no audio but the fingerprints of files that have
-changed since the store got its labels.
+Listings and metadata are read, no states, no scores. Of audio the fingerprints are read: of a store in a
+folder those of files that have changed since it got its labels, of a store in a bucket, which tells no times,
+those of all its recordings.
 """
 
 import logging
 import pathlib
 from collections.abc import Mapping
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import activation_store, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.cluster.steps import Step
 from isogloss.engine.corpora import corpus
@@ -30,7 +31,7 @@ def lacking(step: Step) -> str:
     Raises:
       Refusal: something else is in the place of its store or grid.
     """
-    if step.job == "extract":
+    if step.job in ("extract", "convert"):
         return _of_store(step)
     if step.job == "grid":
         return _of_grid(step)
@@ -54,7 +55,7 @@ def _of_store(step: Step) -> str:
     if root is None:
         return ""
     stores, listed = activation_store.stores(root), _corpus(step)
-    asked = step.values("languages") or (listed.languages() if listed else tuple(stores))
+    asked = step.values("languages") or (listed.languages() if listed else store_languages.codes(root))
     if absent := [code for code in asked if code not in stores]:
         return f"{root} has no {name_lists.first_names(absent)}"
     counts = store_status.counts({code: stores[code] for code in asked})

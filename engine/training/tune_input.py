@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from isogloss.engine.activations import activation_store, open_states, state_source
+from isogloss.engine.activations import open_states, state_source, store_languages
 from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.decoding import language_token
@@ -81,7 +81,7 @@ def open_input(config: TuneConfig) -> TuneInput:
     vocabulary, sizes = Tokens.load(*config.vocabulary_source), checkpoint.dimensions
     made = _example_reader(config, vocabulary, sizes.text_positions)
     new = made.new_task(Pair(source=config.source, target=config.target), config.task, config.language_token)
-    stored = activation_store.languages(config.store)
+    stored = store_languages.codes(config.store)
     named = dict.fromkeys((*config.ewc_tasks, *config.replay))
     old = {name: made.old_task(examples.pair(name, stored)) for name in named}
     texts = _known_texts(new, config)
@@ -146,9 +146,12 @@ def _mixture(
 
 
 def _known_texts(new: Sequence[Example], config: TuneConfig) -> KnownTexts:
-    """Texts of the new task's sentences: those that are taught, and all transcriptions in the store."""
+    """Texts of the new task's sentences: those that are taught, and all transcriptions in the store.
+
+    They decide on the split, so a language that is still to be stored is refused.
+    """
     texts = {example.sentence: {(config.target, example.text)} for example in new}
-    for language, store in activation_store.stores(config.store).items():
+    for language, store in store_languages.every(config.store).items():
         rows = zip(store.coordinate("sentence").tolist(), store.coordinate("transcription"), strict=True)
         for sentence, transcription in rows:
             if sentence in texts:

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import activation_store, store_languages
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.decoding.job_input import DecoderInput
@@ -79,7 +79,7 @@ def _translations(config: TranscribeConfig) -> tuple[str, dict[str, str]]:
         there = opened.languages()
     else:
         assert config.store is not None  # one of the two is given
-        there = activation_store.languages(config.store)
+        there = store_languages.codes(config.store)  # English that is still to be stored is refused below
     english = [code for code in there if whisper_code(code) == "en"]
     code = config.references or next(iter(english), "")
     if not code:

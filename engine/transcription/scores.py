@@ -12,7 +12,7 @@ import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
-from isogloss.engine.activations import activation_store
+from isogloss.engine.activations import activation_store, store_languages
 from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, json_values, name_lists, table_files, text_table
@@ -135,7 +135,7 @@ def _written(config: ScoresConfig, settings: pathlib.Path) -> str:
         raise Refusal(f"{settings}: isn't there. --runs takes whole folders of transcribe")
     if given := json_values.json_object(settings, "run transcribe again").get("references"):
         return str(given)
-    stored = activation_store.languages(config.store)
+    stored = store_languages.codes(config.store)
     return next((code for code in stored if whisper_code(code) == "en"), "en")
 
 

@@ -10,6 +10,7 @@ import soundfile
 from isogloss.engine.activations import extract, store_languages
 from isogloss.engine.corpora import audio
 from isogloss.engine.retrieval import grid
+from isogloss.engine.runtime import objects, place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.tallies import store_status
 from isogloss.engine.whisper import encoder_model
@@ -113,10 +114,49 @@ def test_a_language_that_nobody_has_begun_is_counted_and_not_left_out_of_a_grid(
         corpus=f"manifest:{speech}", model=str(model_folder), store=store, num_shards=2, shard_index=0
     )
     assert extract.run(config).done == 10
-    assert sorted(path.name for path in store.iterdir()) == ["aa.zarr", "bb.zarr", "languages.json"]
+    assert sorted(path.name for path in store.iterdir()) == ["aa.zarr", "bb.zarr", "languages"]
     assert store_languages.planned(store) == {"aa": 7, "bb": 7, "cc": 6}
     tally = store_status.tally(store)
     assert (tally.count.done, tally.count.total) == (10, 20)
     assert tally.parts["language"]["cc"].left == 6
-    with pytest.raises(Refusal, match="no process of extract has begun with cc"):
-        grid.run(grid.GridConfig(store=store, grid=tmp_path / "grid.zarr"))
+    made = grid.GridConfig(store=store, grid=tmp_path / "grid.zarr")
+    with pytest.raises(
+        Refusal, match=f"no process of extract has begun with cc, or .*{store}/languages/cc.json"
+    ):
+        grid.run(made)
+    with pytest.raises(
+        Refusal, match=r"run the other shards of extract; if a language was removed on purpose"
+    ):
+        store_languages.every(store)  # of a job without --languages
+    assert store_languages.codes(store) == ("aa", "bb", "cc")
+    (store / "languages" / "cc.json").unlink()
+    assert [*store_languages.every(store)] == ["aa", "bb"]
+
+
+def test_a_share_is_refused_that_another_share_of_the_run_would_be(tmp_path, speech, model_folder):
+    """The first of two shards has no recording of "cc", which is there with another number format."""
+    store = tmp_path / "store"
+    given = {"corpus": f"manifest:{speech}", "model": str(model_folder), "store": store}
+    assert extract.run(extract.ExtractConfig(**given, languages=("cc",))).done == 6
+    before = sorted(store.rglob("*"))
+    with pytest.raises(Refusal, match=r"cc\.zarr: made from another model or other settings"):
+        extract.run(extract.ExtractConfig(**given, dtype="float32", num_shards=2, shard_index=0))
+    assert sorted(store.rglob("*")) == before
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_processes_that_plan_at_the_same_time_lose_no_language(tmp_path, monkeypatch, request, where):
+    """Each writes after the other has read."""
+    root = tmp_path
+    if where == "bucket":
+        root = place.parse(f"{request.getfixturevalue('s3').bucket()}/store")
+    real, others = objects.write, [{"bb": 2}, {"cc": 3}, {"aa": 1, "dd": 4}]
+
+    def write(target, content):
+        if others:
+            store_languages.plan(root, others.pop())
+        real(target, content)
+
+    monkeypatch.setattr(objects, "write", write)
+    store_languages.plan(root, {"aa": 1})
+    assert store_languages.planned(root) == {"aa": 1, "bb": 2, "cc": 3, "dd": 4}

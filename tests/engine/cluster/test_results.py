@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
+from isogloss.engine.activations import store_languages
 from isogloss.engine.cluster import results
+from isogloss.engine.cluster.steps import Step
 from isogloss.engine.corpora import audio
 from isogloss.engine.runtime import written_once
 
@@ -116,6 +118,23 @@ def test_a_corpus_that_is_gone_leaves_the_records(launch, made, caplog):
     (made / "speech.tsv").unlink()
     assert launch() == []
     assert "whether the corpus has grown isn't known" in caplog.text
+
+
+def test_a_language_with_which_no_process_has_begun_where_the_corpus_is_gone(launch, made, caplog):
+    store_languages.plan(made / "store", {"aa": 7, "dd": 7})
+    (made / "speech.tsv").unlink()
+    assert launch() == [*STEPS]
+    assert f"{made}/store has no dd" in caplog.text
+
+
+def test_a_step_of_convert_is_asked_for_its_store(made):
+    flags = f"--corpus=manifest:{made}/speech.tsv\n--arrays=arrays\n--store={made}/store\n"
+    step = Step(name="convert", job="convert", flags=flags, tasks=2, sharded=True)
+    assert not results.lacking(step)
+    (made / "store" / "bb.zarr" / "states" / "c.3.0.0.0").unlink()
+    assert results.lacking(step) == f"{made}/store lacks 1 of 20 utterances"
+    shutil.rmtree(made / "store" / "cc.zarr")
+    assert results.lacking(step) == f"{made}/store has no cc"
 
 
 def test_a_store_that_has_grown_since_the_grid(launch, made, caplog):

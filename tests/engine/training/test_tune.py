@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 from pyarrow import parquet
 
-from isogloss.engine.activations import activation_store, open_states
+from isogloss.engine.activations import activation_store, open_states, store_languages
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.training import fisher_files, tune, tune_cost, tune_input
@@ -151,6 +151,12 @@ def test_a_store_whose_new_language_moves_the_split_is_refused(tuned, monkeypatc
     with pytest.raises(Refusal, match="held_out_sha256: stored"):
         tune.run(tuned[0])
     assert (tuned[0].out / "held_out.txt").read_bytes() == before
+
+
+def test_a_language_that_is_still_to_be_stored_is_refused_because_it_would_move_the_split(tuned, monkeypatch):
+    monkeypatch.setattr(store_languages, "planned", lambda place: {"de": 7})
+    with pytest.raises(Refusal, match=r"no process of extract has begun with de.*languages/de\.json"):
+        tune.run(tuned[0])
 
 
 def test_sentences_of_old_tasks_alone_that_share_grams_with_held_out_ones_are_named(

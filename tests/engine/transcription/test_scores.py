@@ -105,7 +105,7 @@ def test_a_task_is_named_by_the_language_of_its_references(
     runs, spoken, tmp_path, monkeypatch, references, stored, pair
 ):
     """Not by the token of the prompt, which may be a stand-in of the speech."""
-    monkeypatch.setattr(scores.activation_store, "languages", lambda _: list(stored))
+    monkeypatch.setattr(scores.store_languages, "codes", lambda _: stored)
     for model in ("a", "b"):
         settings(tmp_path / f"{model}-es", references)
     config = ScoresConfig(store=spoken / "store", new=pair, runs=runs[:2], out=tmp_path / "out")

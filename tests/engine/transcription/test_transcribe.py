@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from isogloss.engine.activations import activation_store, extract, open_states
+from isogloss.engine.activations import activation_store, extract, open_states, store_languages
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.decoding import decoder_program
 from isogloss.engine.decoding.decoder_program import EncodedRows
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import edit_counts, transcribe
+from isogloss.engine.transcription import edit_counts, references, transcribe
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.tokenizer import Tokens
 
@@ -222,6 +222,14 @@ def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_pa
     assert {r["visible"] for r in whole_window} == {100}
     assert full <= {tuple(r[name] for name in names) for r in whole_window}
     assert [r["text"] for r in whole_window] != [r["text"] for r in found]
+
+
+def test_english_that_is_still_to_be_stored_is_refused_as_the_references_of_a_translation(config, tmp_path):
+    """Without it the first shards would have no references, and later ones would."""
+    store_languages.plan(tmp_path, {"en_us": 7})
+    given = dataclasses.replace(config, corpus=None, store=tmp_path, task="translate")
+    with pytest.raises(Refusal, match="'en_us' isn't extracted"):
+        references._translations(given)
 
 
 def test_translation_into_another_language_with_detection(config, tmp_path, caplog):
