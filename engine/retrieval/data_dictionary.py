@@ -17,6 +17,7 @@ from isogloss.engine.runtime import atomic_write, table_files
 NAME = "columns.tsv"
 _SOURCE = pathlib.Path(__file__).with_name("report_columns.tsv")
 _GRID = "Name of the grid without its suffix."
+_EARLIER = "A column of an earlier version of isogloss."
 _OF = re.compile(r"(recall_at_1_of_)\d+")  # its number is that of --candidates
 
 
@@ -40,10 +41,11 @@ def write(out: pathlib.Path) -> None:
         if not path.is_file():
             continue
         schema = table_files.parquet_schema(path)
-        made = [schema.metadata[key.encode()].decode() for key in table_files.MADE]
+        found = schema.metadata or {}  # an earlier version, which left a table here, said less
+        made = [found.get(key.encode(), b"").decode() for key in table_files.MADE]
         for field in schema:
             key = name, _OF.sub(r"\g<1>100", field.name)
-            meaning = _GRID if key[1] == "grid" else meanings()[key]
+            meaning = _GRID if key[1] == "grid" else meanings().get(key, _EARLIER)
             number = field.name.removeprefix("recall_at_1_of_")
             if number.isdecimal():
                 meaning = meaning.replace("99 others", f"{int(number) - 1} others")

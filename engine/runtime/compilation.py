@@ -3,8 +3,8 @@
 A cold process spends seconds compiling XLA's programs and Numba's functions; a later process reads them from
 the folder. Numba's functions are the slower part and few, and are kept without being asked, in the user's
 cache folder. Numba checks only the file that defines a function, not the functions it calls, so the name of
-Numba's subfolder is a hash of all sources of `kernels.cpu`. Safe for several processes at once; nothing is
-ever removed.
+Numba's subfolder is a hash of all sources of `kernels`. Safe for several processes at once; nothing is ever
+removed.
 """
 
 import functools
@@ -128,23 +128,35 @@ def _keep_functions(folder: pathlib.Path | None) -> None:
     from numba.core import config  # noqa: PLC0415 takes long to import
     from numba.core.dispatcher import Dispatcher  # noqa: PLC0415
 
+    from isogloss.engine.runtime.function_cache import FunctionCache  # noqa: PLC0415
     from isogloss.kernels import cpu  # noqa: PLC0415
-    from isogloss.kernels.cpu import microkernels  # noqa: PLC0415
 
     names = sorted(module.name for module in pkgutil.iter_modules(cpu.__path__, f"{cpu.__name__}."))
     modules = [importlib.import_module(name) for name in names]
-    # The kernels choose block shapes for the machine; Numba's own key has the machine but not these shapes.
-    shapes = repr((microkernels.HEIGHTS, microkernels.PANELS, microkernels.HAS_BYTE_PRODUCT)).encode()
-    sources = b"".join(pathlib.Path(str(module.__file__)).read_bytes() for module in modules)
-    key = hashlib.sha256(shapes + sources).hexdigest()[:16]
     # Set only while the kernels look for their place: otherwise librosa, imported later, would compile its
     # functions in every new folder, some 14 s, instead of once where it is installed.
     default = config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
-    config.CACHE_DIR = str(folder / f"numba-{key}")  # pyright: ignore[reportAttributeAccessIssue]
+    config.CACHE_DIR = str(folder / functions_folder())  # pyright: ignore[reportAttributeAccessIssue]
     try:
         for module in modules:
             for value in vars(module).values():
                 if isinstance(value, Dispatcher):
-                    value.enable_caching()
+                    setattr(value, "_cache", FunctionCache(value.py_func))  # noqa: B010 as enable_caching does
     finally:
         config.CACHE_DIR = default  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def functions_folder() -> str:
+    """Name of the folder of Numba's functions, another for each version of the kernels' sources."""
+    import numba  # noqa: PLC0415 takes long to import
+
+    from isogloss import kernels  # noqa: PLC0415
+    from isogloss.kernels.cpu import microkernels  # noqa: PLC0415
+
+    # The kernels choose block shapes for the machine; Numba's own key has the machine but not these shapes.
+    shapes = microkernels.HEIGHTS, microkernels.PANELS, microkernels.HAS_BYTE_PRODUCT
+    # All, not those of `cpu` alone: constants that these import from the others are frozen in the functions.
+    sources = [path.read_bytes() for path in sorted(pathlib.Path(kernels.__path__[0]).rglob("*.py"))]
+    # Versions of Numba would clear each other's index while it is read.
+    key = hashlib.sha256(repr((numba.__version__, shapes)).encode() + b"".join(sources))
+    return f"numba-{key.hexdigest()[:16]}"

@@ -1,15 +1,15 @@
 """The neurons job: reads activation stores with neurons, writes a table of NeuronXA for every language pair.
 
 The unit of work is a pair of languages. Pairs are taken block by block as the grid's are, and the languages
-of two blocks stay in memory: 350 utterances of Whisper large take 460 MB each. Finished pairs are part files
-under OUT/parts.
+of two blocks stay in memory, and one more while it is read: 350 utterances of Whisper large take 460 MB.
+Finished pairs are part files under OUT/parts.
 """
 
 import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -80,7 +80,10 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
     made_of = {code: json_values.fingerprint(member.recordings()) for code, member in members.items()}
     pairs = list(itertools.combinations(sorted(members), 2))
     keys = {name((a, b)): json_values.fingerprint([settings, made_of[a], made_of[b]]) for a, b in pairs}
-    size = block_size(config, members)
+
+    def size(pairs: Sequence[Pair]) -> int:
+        return block_size(config, members, pairs)
+
     held = _Held(members, size)
 
     def write(table: pa.Table) -> dict[str, Json]:
@@ -96,7 +99,7 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
         parts=PartFiles(folder=config.out / "parts" / "neurons", keys=keys),
         schema=SCHEMA,
         rows=lambda pair: _table(pair, members, held.of(pair), config.weights),
-        plan=lambda pairs: _plan(members, pairs, size),
+        plan=lambda pairs: _plan(members, pairs, size(pairs)),
         estimated_seconds=lambda pairs: math.ceil(_seconds(members, len(pairs))),
         settings={},
         outputs=write,
@@ -104,14 +107,22 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
     return unit_run.run(job, config, NeuronsSummary)
 
 
-def block_size(config: NeuronsConfig, members: Mapping[str, GridLanguage]) -> int:
-    """Number of languages in a block, so that two blocks fit memory; a Refusal if two languages don't."""
-    largest = max(len(member.rows) for member in members.values()) * _bytes(members)
-    fit = int(config.memory_gb * 1e9 / largest)
+def block_size(config: NeuronsConfig, members: Mapping[str, GridLanguage], pairs: Sequence[Pair]) -> int:
+    """Number of languages in a block, so that two blocks of those in `pairs` fit memory; 1 without pairs.
+
+    One language more must fit: while a language is read, its utterances exist alone and as one array.
+
+    Raises:
+      Refusal: two languages and one more don't fit.
+    """
+    if not pairs:
+        return 1
+    largest = max(len(members[code].rows) for pair in pairs for code in pair) * _bytes(members)
+    fit = int(config.memory_gb * 1e9 / largest) - 1
     if fit < 2:
         raise Refusal(
-            f"--memory_gb={config.memory_gb} is too little: two languages of up to {largest / 1e9:.3f} GB "
-            f"must fit; give at least {2 * largest / 1e9:.3f}"
+            f"--memory_gb={config.memory_gb} is too little: two languages of up to {largest / 1e9:.3f} GB, "
+            f"and as much again to read one, must fit; give at least {math.ceil(3 * largest / 1e6) / 1e3:.3f}"
         )
     return fit // 2
 
@@ -119,14 +130,14 @@ def block_size(config: NeuronsConfig, members: Mapping[str, GridLanguage]) -> in
 class _Held:
     """Neurons of languages, read when a pair needs them and kept while its blocks are at work."""
 
-    def __init__(self, members: Mapping[str, GridLanguage], size: int) -> None:
+    def __init__(self, members: Mapping[str, GridLanguage], size: Callable[[Sequence[Pair]], int]) -> None:
         self._members, self._size = members, size
         self._kept: dict[Pair, frozenset[str]] = {}
         self._held: dict[str, Neurons] = {}
 
     def in_order(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
         """The same pairs, block by block."""
-        self._kept = dict(language_blocks.blocks(pairs, self._size))
+        self._kept = dict(language_blocks.blocks(pairs, self._size(pairs)))
         return [*self._kept]
 
     def of(self, pair: Pair) -> Mapping[str, Neurons]:

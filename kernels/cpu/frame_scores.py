@@ -142,7 +142,9 @@ def _blocks(
         factor = form.pack(frames, LANES, flat[begins[run] : ends[run]], False)
         if one or np.isfinite(factor):
             return [factor] * len(several)
-        return [1.0 if np.isfinite(frames).all() else np.nan for frames in several]
+        # Of the float32 copy, because what float64 holds may be infinite there.
+        parts = np.split(frames, np.cumsum([len(each) for each in several])[:-1])
+        return [1.0 if np.isfinite(part).all() else np.nan for part in parts]
 
     return flat, begins, np.concatenate([*threads.map(pack, range(len(begins)))])
 

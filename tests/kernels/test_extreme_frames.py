@@ -89,3 +89,15 @@ def test_a_number_that_is_none_or_infinite_makes_its_pairs_nan(implementation):
     for matrix in found.values():
         np.testing.assert_array_equal(np.isnan(matrix).all(axis=1), [True] + [False] * 4 + [True])
         assert np.isfinite(matrix[1:5]).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
+def test_a_number_too_large_for_float32_makes_only_its_own_pairs_nan():
+    """Of float64 frames, packed together with their neighbours."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 5, 8)), rng.standard_normal((3, 5, 8))
+    y[1, 2, 3] = 1e300
+    n, m = np.full(2, 5, np.int32), np.full(3, 5, np.int32)
+    found = frame_scores.frame_scores(x, n, y, m, measures=("seqsim",), implementation="numba")
+    for matrix in found.values():
+        np.testing.assert_array_equal(np.isnan(matrix), [[False, True, False]] * 2)

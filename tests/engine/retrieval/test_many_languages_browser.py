@@ -13,9 +13,8 @@ from isogloss.engine.corpora.languages import LANGUAGES
 from isogloss.engine.retrieval import associations, language_distances, report
 from small_grids import made_grid
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 pytestmark = [
+    pytest.mark.usefixtures("undrawn"),
     pytest.mark.deep,
     pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine"),
 ]

@@ -66,6 +66,7 @@ def test_tables_are_those_of_each_grid_with_its_name(grids):
     for name in (*several_grids.TABLES, "grid_contrasts", "grid_means"):
         assert all((f"{name}.parquet", column) in described for column in rows(grids / "out", name)[0])
     assert all(all(line.split("\t")) for line in told)
+    assert not any("earlier version" in line for line in told)
     alone = report.run(report.ReportConfig(grid=grids / "base.zarr", out=grids / "alone"))
     assert alone.rows < summary.rows
     assert (grids / "alone" / "retrieval.csv").read_bytes() == (

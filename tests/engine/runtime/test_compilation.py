@@ -1,9 +1,13 @@
 """Programs are counted, and found again by the next process, with the same result."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -74,3 +78,56 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
     assert compilation.users_folder() == tmp_path / "new" / "isogloss"
     assert (tmp_path / "new" / "isogloss").is_dir()
+
+
+@pytest.mark.parametrize("source", ["cpu/dtw.py", "cpu/transport.py", "frame_transport.py"])
+def test_a_change_of_a_source_has_a_folder_of_its_own(source, monkeypatch):
+    before = compilation.functions_folder()
+    assert compilation.functions_folder() == before
+    read = pathlib.Path.read_bytes
+    monkeypatch.setattr(
+        pathlib.Path, "read_bytes", lambda path: read(path) + b"#" * path.match(f"kernels/{source}")
+    )
+    assert compilation.functions_folder() != before
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_processes_that_save_at_once_do_not_take_each_others_place(locks, tmp_path, monkeypatch):
+    """As threads with files of their own, one held between its choice of a name and the writing of it."""
+    from numba.core import caching, config  # noqa: PLC0415 takes long to import
+
+    from isogloss.engine.runtime.function_cache import FunctionCache  # noqa: PLC0415
+
+    both = threading.Barrier(2)
+    save_index = caching.IndexDataCacheFile._save_index
+
+    def late(self, overloads):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5 if locks else 60)
+        save_index(self, overloads)
+
+    def refused(descriptor, kind):
+        raise OSError("no locks here")
+
+    def toy():
+        pass
+
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(caching.IndexDataCacheFile, "_save_index", late)
+    monkeypatch.setattr(
+        caching.FunctionCache, "_save_overload", lambda self, sig, data: self._cache_file.save(sig, data)
+    )
+    if not locks:
+        monkeypatch.setattr(fcntl, "flock", refused)
+    caches = [FunctionCache(toy) for _ in range(2)]
+    threads = [
+        threading.Thread(target=cache.save_overload, args=((i,), f"program {i}"))
+        for i, cache in enumerate(caches)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [caches[0]._cache_file.load((i,)) for i in range(2)]
+    assert (found == ["program 0", "program 1"]) == locks  # the danger is real where there are no locks
+    assert any(found)

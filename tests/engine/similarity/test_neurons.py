@@ -1,14 +1,17 @@
 """The neurons job: table, shares, resume, refusals, damaged files."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from isogloss.engine.activations import extract
+from isogloss.engine.activations import extract, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.activations.language_states import open_languages
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.similarity import neuron_alignment, neurons, similarity
 from isogloss.engine.similarity.neurons_config import NeuronsConfig
 from isogloss.engine.similarity.similarity_config import SimilarityConfig
@@ -83,7 +86,7 @@ def test_shares_and_resume_give_the_same_table(made, store, tmp_path):
 
 @pytest.mark.parametrize(("memory_gb", "reads"), [(8.0, 3), (None, 4)])
 def test_a_language_is_read_once_for_a_pair_of_blocks(made, store, tmp_path, monkeypatch, memory_gb, reads):
-    """All three in memory: each once. Two in memory: aa-bb, aa-cc and bb-cc read four."""
+    """All three in memory: each once. Two, with room to read: aa-bb, aa-cc and bb-cc read four."""
     counted = []
     read = LanguageStore.read_neurons
 
@@ -93,7 +96,7 @@ def test_a_language_is_read_once_for_a_pair_of_blocks(made, store, tmp_path, mon
 
     monkeypatch.setattr(LanguageStore, "read_neurons", counting)
     shape = xr.open_zarr(store / "aa.zarr").neurons
-    of_two = 2.5 * shape.nbytes / 1e9
+    of_two = 3.5 * shape.nbytes / 1e9
     config = NeuronsConfig(store=store, out=tmp_path / "out", memory_gb=memory_gb or of_two)
     plan = neurons.run(dataclasses.replace(config, dry_run=True)).plan
     assert not counted
@@ -113,6 +116,26 @@ def test_memory_for_less_than_two_languages_is_refused(store, tmp_path):
     with pytest.raises(ValueError, match="--memory_gb must be a positive number"):
         NeuronsConfig(store=store, out=tmp_path / "out", memory_gb=0.0)
     assert not (tmp_path / "out").exists()
+
+
+def test_memory_is_asked_for_by_the_pairs_that_are_left(made, store):
+    config = dataclasses.replace(made[0], memory_gb=1e-6)
+    again = neurons.run(config)
+    assert (again.done, again.skipped, again.complete) == (0, 3, True)
+    dry = neurons.run(dataclasses.replace(config, dry_run=True))
+    assert (dry.plan["pairs"], dry.plan["bytes"]) == (0, 0)
+    members = open_languages(list(store_languages.compared(store, (), "neurons").values()))
+    pairs = [("aa", "bb"), ("aa", "cc")]
+    of_one = (
+        max(len(member.rows) for member in members.values())
+        * math.prod(xr.open_zarr(store / "aa.zarr").neurons.shape[1:])
+        * xr.open_zarr(store / "aa.zarr").neurons.dtype.itemsize
+    )
+    for languages, size in ((3.1, 1), (4.9, 1), (5.1, 2)):
+        given = dataclasses.replace(config, memory_gb=languages * of_one / 1e9)
+        assert neurons.block_size(given, members, pairs) == size
+    with pytest.raises(Refusal, match="and as much again to read one"):
+        neurons.block_size(dataclasses.replace(config, memory_gb=2.9 * of_one / 1e9), members, pairs)
 
 
 def test_a_damaged_file_is_named_and_the_rest_goes_on(store, tmp_path):
