@@ -176,13 +176,14 @@ def _surveys(
     Only recordings of the share's languages are looked at: of the others the list of sentences is enough.
     """
     opened = corpus.open_corpus(config.corpus, config.columns)
-    found = {code: opened.sentences(code) for code in config.languages or opened.languages()}
-    if message := languages.unknown_message(found):
+    sentences = {code: opened.sentences(code) for code in config.languages or opened.languages()}
+    if message := languages.unknown_message(sentences):
         _LOG.warning("%s", message)
-    _warn_of_unshared_sentences({code: set(own) for code, own in found.items()})
-    sizes = {code: listing.count(own, config.recordings) for code, own in found.items()}
+    _warn_of_unshared_sentences({code: set(own) for code, own in sentences.items()})
+    sizes = {code: listing.count(own, config.recordings) for code, own in sentences.items()}
     # Those of other processes too: no share may be made that the others' refuse to stand beside.
-    for store in activation_store.find_all(config.store, sizes).values():
+    stores = activation_store.find_all(config.store, sizes)
+    for store in stores.values():
         activation_store.check_origin(store, _origin(settings))
     surveys = []
     for (code, size), rows in zip(sizes.items(), config.share.rows(list(sizes.values())), strict=True):
@@ -191,7 +192,7 @@ def _surveys(
             identity = _identity(config, settings, listed)
             surveys.append(
                 inventory.survey(
-                    config.store,
+                    stores.get(code),
                     listed,
                     rows,
                     identity,

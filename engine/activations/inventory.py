@@ -12,7 +12,6 @@ from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.corpora import durations
 from isogloss.engine.corpora.listing import Listing, Utterance
-from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.time_axis import TimeAxis
 
@@ -91,7 +90,7 @@ def _undecodable(pending: Mapping[Utterance, int], axis: TimeAxis) -> dict[Utter
 
 
 def survey(
-    root: Place,
+    store: LanguageStore | None,
     listing: Listing,
     rows: range,
     identity: Identity,
@@ -102,7 +101,7 @@ def survey(
     """State of a language, from its store if there is one, else from the headers of its recordings.
 
     Args:
-      root: folder of all stores.
+      store: the language's, if there is one.
       listing: utterances.
       rows: those of the process's share.
       identity: required identity of the store.
@@ -114,7 +113,7 @@ def survey(
         that have changed since, or long is "error" and a recording exceeds the window.
     """
     changes, axis = "", settings.axis
-    if (store := activation_store.find(root, listing.language)) is not None:
+    if store is not None:
         activation_store.check_identity(store, identity)
         found = store_growth.compare(store, listing, identity, axis, settings.long)
         store_growth.check_changed(store, found, redo_changed=redo_changed)

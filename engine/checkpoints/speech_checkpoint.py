@@ -20,7 +20,7 @@ from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 
 if TYPE_CHECKING:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
 _CONFIG, _FRONT_END, _PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 _FORMATS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is taken
@@ -162,7 +162,7 @@ def _tensors(file: pathlib.Path) -> "dict[str, torch.Tensor]":
         if file.suffix == ".safetensors":
             with safetensors.safe_open(file, framework="pt") as opened:
                 return {name: opened.get_tensor(name) for name in opened.keys()}
-        import torch  # noqa: PLC0415 (an extra, and takes seconds)
+        import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (an extra, takes seconds)
 
         return torch.load(file, map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:

@@ -24,7 +24,7 @@ from isogloss.engine.speech_encoders.families import Layout
 from isogloss.engine.time_axis import TimeAxis
 
 if TYPE_CHECKING:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
     import transformers
 
     from isogloss.engine.speech_encoders.torch_encoder import FrontEnd, TorchEncoder
@@ -143,7 +143,7 @@ class SpeechEncoder:
 
     def load(self, states: Sequence[str], dtype: str) -> "TorchEncoder":
         """The encoder on every device."""
-        import torch  # noqa: PLC0415 (an extra, and takes seconds)
+        import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]  (an extra, takes seconds)
 
         from isogloss.engine.speech_encoders.torch_encoder import Taken, TorchEncoder  # noqa: PLC0415
 
@@ -169,7 +169,7 @@ class SpeechEncoder:
         Raises:
           Refusal: a tensor is missing or misshapen.
         """
-        import torch  # noqa: PLC0415
+        import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
         import transformers  # noqa: PLC0415
 
         shown = transformers.logging.get_verbosity()
@@ -256,7 +256,7 @@ def _described(
 
 
 def _places() -> tuple[str, ...]:
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
     return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count())) or ("cpu",)
 
@@ -267,7 +267,7 @@ def _rows(layout: Layout) -> int:
     The GPU's size decides, not what is free: the rows are part of a store's identity, and processes may share
     a GPU.
     """
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
     frames, d = layout.axis.window_frames, layout.features
     weights = 4 * layout.layers * (7 * d * d + 4 * d * layout.ffn)
@@ -279,7 +279,7 @@ def _rows(layout: Layout) -> int:
 
 def _product_flops(place: str) -> float:
     """Floating-point operations per second of a dense product, as `shards.product_flops` has it of JAX."""
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
 
     size, seconds = 2048, []
     x = torch.ones((size, size), dtype=torch.float32 if place == "cpu" else torch.bfloat16, device=place)

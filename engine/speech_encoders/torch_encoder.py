@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from jaxtyping import Float, Float32, Int32
 
 from isogloss.engine.speech_encoders.families import WAVEFORM, Layout, bucket
