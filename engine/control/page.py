@@ -28,6 +28,11 @@ from isogloss.engine.runtime.options import recorded
 
 MOST_PAIRS = 300
 _FOLDER = pathlib.Path(__file__).parent
+_LEAD = (
+    "R@1 far above chance proves nothing by itself. Is it <b>sound</b>, <b>meaning</b> or mere "
+    "<b>length</b>? Challenge sets take sentences away, factors take their part of the score away, and "
+    "another encoder shows what can be found without knowing."
+)
 _AGREEMENT = 200  # rows that the page shows
 
 
@@ -84,13 +89,21 @@ def _body(
     """Markup of the page; `other` is the name of the other encoder, None without one."""
     return page.filled(
         _FOLDER / "page.html",
-        heading=html.escape(heading + (f", beside {other}" if other else "")),
-        alerts="".join(map(page.alert, notes)),
-        terms="".join(f"<dt>{html.escape(a)}</dt><dd>{html.escape(b)}</dd>" for a, b in TERMS.items()),
+        head=page.head(
+            heading + (f", beside {other}" if other else ""),
+            [_LEAD],
+            alerts=notes,
+            terms=TERMS,
+            numbers="control.csv and factors.csv",
+        ),
         dashed="" if other is None else html.escape(f"Dashed: {other or 'the other encoder'}."),
-        agreement=_agreement(agreement),
+        agreement=page.table_section("agreement", "Do the rules agree?", _agreement(agreement)),
         cautions="".join(f"<li>{html.escape(text)}</li>" for text in CAUTIONS),
-        settings=page.settings_table({**recorded(config), "other encoder": other or "none"}),
+        settings=page.table_section(
+            "settings",
+            "Settings of the run",
+            page.settings_table({**recorded(config), "other encoder": other or "none"}),
+        ),
         colophon=colophon({"Model": model} if model else {}),
     )
 

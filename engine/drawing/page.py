@@ -72,9 +72,45 @@ def filled(template: pathlib.Path, **parts: str) -> str:
     return string.Template(_read(template)).substitute(parts)
 
 
-def alert(text: str) -> str:
-    """Markup of a warning."""
-    return f'<p class="alert">{html.escape(text)}</p>'
+def head(
+    heading: str,
+    lead: Sequence[str],
+    *,
+    alerts: Sequence[str] = (),
+    terms: Mapping[str, str] | None = None,
+    needs: str = "figures",
+    numbers: str = "",
+) -> str:
+    """Markup with which a page begins.
+
+    Args:
+      heading: text of the heading.
+      lead: markup of each paragraph below it.
+      alerts: texts of warnings.
+      terms: meanings of words by word.
+      needs: what of the page needs scripts, a plural.
+      numbers: file beside the page that has its numbers, for a reader without scripts.
+    """
+    without_scripts = f"The {needs} need JavaScript, from this file alone."
+    if numbers:
+        without_scripts += f" The same numbers are in {numbers} beside it."
+    meanings = "".join(
+        f"<dt>{html.escape(term)}</dt><dd>{html.escape(meaning)}</dd>"
+        for term, meaning in (terms or {}).items()
+    )
+    return filled(
+        _FOLDER / "page_head.html",
+        heading=html.escape(heading),
+        lead="".join(f'<p class="lead">{paragraph}</p>' for paragraph in lead),
+        alerts="".join(f'<p class="alert">{html.escape(text)}</p>' for text in alerts),
+        terms=filled(_FOLDER / "page_terms.html", terms=meanings) if terms else "",
+        without_scripts=html.escape(without_scripts),
+    )
+
+
+def table_section(key: str, title: str, table: str) -> str:
+    """Markup of a section with a table that scrolls; `key` says what the table is of."""
+    return filled(_FOLDER / "page_table.html", key=key, title=html.escape(title), table=table)
 
 
 def settings_table(rows: Mapping[str, Json]) -> str:

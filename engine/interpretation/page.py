@@ -27,6 +27,10 @@ CELLS = 48
 
 _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = tuple(_FOLDER / f"page{part}.js" for part in ("", "_words", "_plane", "_view"))
+_LEAD = (
+    "Two recordings of one sentence in two languages, word by word: which words stand behind the similarity "
+    "of their frames, and do these <b>sound alike</b> or <b>mean alike</b>?"
+)
 _UNCOMPARED = "Sentence pairs that can't be compared"
 _REASONS = "sentence_pairs.parquet has the reasons."
 _REPORT = "Retrieval across these languages"
@@ -88,10 +92,16 @@ def render(
     left_out = len(sentence_pairs) - len(shown)
     body = page.filled(
         _FOLDER / "page.html",
-        heading=html.escape(heading + (f" in {model}" if model else "")),
-        report=f'<p><a href="{html.escape(report)}">{_REPORT}</a></p>' if report else "",
-        alert=page.alert(f"{_UNCOMPARED}: {left_out:,}; {_REASONS}") if left_out else "",
-        settings=page.settings_table({"run": name, **settings}),
+        head=page.head(
+            heading + (f" in {model}" if model else ""),
+            [_LEAD, *([f'<a href="{html.escape(report)}">{_REPORT}</a>'] if report else [])],
+            alerts=[f"{_UNCOMPARED}: {left_out:,}; {_REASONS}"] if left_out else [],
+            needs="matches",
+            numbers="word_pairs.parquet",
+        ),
+        settings=page.table_section(
+            "settings", "Settings of the run", page.settings_table({"run": name, **settings})
+        ),
         tail=f"{match_tests.TAIL:.0%}",
         draws=str(match_tests.DRAWS),
     )

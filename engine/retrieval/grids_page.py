@@ -24,7 +24,7 @@ from isogloss.engine.retrieval import answers, contrasts, grid_curves, grid_diff
 from isogloss.engine.retrieval.derived import BASELINE, record
 from isogloss.engine.retrieval.grid_differences import COMPARED, Two
 from isogloss.engine.retrieval.report_page_data import STEPS, UNKNOWN
-from isogloss.engine.retrieval.report_terms import CORRECTIONS, TERMS
+from isogloss.engine.retrieval.report_terms import CORRECTIONS, RETRIEVAL, TERMS
 from isogloss.engine.retrieval.reported_grids import Reported
 from isogloss.engine.retrieval.scorings import Scoring, corrected
 from isogloss.engine.runtime import table_files
@@ -42,6 +42,7 @@ DIFFERENCES = ("recall_at_1", "other_recall_at_1", "difference", *MEANS[1:], "p"
 _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = tuple(_FOLDER / f"grids_page{part}.js" for part in ("", "_charts", "_view"))
 _ELSEWHERE = ("languages", "pairs", "states", "measures")
+_COMPARED_ON = "Every two grids are compared on the sentences that a language pair has in both."
 _TERMS = ("asks", "answers", "R@1", "Duration alone", "State", "final", "Best state", "n")
 _OWN_TERMS = {
     "Difference": "R@1 of the first grid minus that of the second, on the sentences that a language pair has "
@@ -73,10 +74,14 @@ def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> 
     )
     body = page.filled(
         _FOLDER / "grids_page.html",
-        heading=html.escape(heading),
-        terms=_terms(),
-        grids=_grids(out, of_each),
-        settings=_settings(of_each),
+        head=page.head(
+            heading,
+            [f"{RETRIEVAL} {_COMPARED_ON}"],
+            terms={name: TERMS[name] for name in _TERMS} | _OWN_TERMS,
+            numbers="grid_means.csv and grid_contrasts.csv",
+        ),
+        grids=page.table_section("grids", "Grids, each with a page of its own", _grids(out, of_each)),
+        settings=page.table_section("settings", "Settings that differ", _settings(of_each)),
         colophon=colophon(
             {"Grids": ", ".join(each.grid.path.name for each in of_each.values()), "Date": date}
         ),
@@ -92,13 +97,6 @@ def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> 
         beside=True,
     )
     return shown, scripts
-
-
-def _terms() -> str:
-    chosen = {name: TERMS[name] for name in _TERMS} | _OWN_TERMS
-    return "".join(
-        f"<dt>{html.escape(term)}</dt><dd>{html.escape(meaning)}</dd>" for term, meaning in chosen.items()
-    )
 
 
 def _grids(out: pathlib.Path, of_each: Mapping[str, Reported]) -> str:

@@ -25,6 +25,12 @@ STEPS, UNKNOWN = 10_000, 65535
 
 _FOLDER = pathlib.Path(__file__).parent
 _SCRIPTS = tuple(_FOLDER / f"maps_page{part}.js" for part in ("", "_map", "_plots", "_files", "_view"))
+_LEAD = (
+    "Two languages are near at a state of the encoder if a spoken sentence of one finds its translation in "
+    "the other. <b>Distance</b> is 1 &minus; R@1, the mean of both directions. An isogloss is a border "
+    "between two ways of speaking: here it is as thick as the languages on its sides are far apart.",
+    '<a href="report.html">The report</a> has the figures behind these maps.',
+)
 _METHOD = (
     "Distance: 1 - R@1, the mean of both directions. Places are those of the languages, not of the speakers, "
     "by Glottolog 4.0 (Hammarström, Forkel and Haspelmath 2019, CC BY 4.0); coastline: Natural Earth 4.1 "
@@ -66,8 +72,7 @@ def render(
     heading = f"Where {len(found)} languages lie" + (f" in {model}" if model else "")
     body = page.filled(
         _FOLDER / "maps_page.html",
-        heading=html.escape(heading),
-        alerts=_alerts(distances, found),
+        head=page.head(heading, _LEAD, alerts=_alerts(distances, found), needs="maps"),
         no_tests=html.escape(no_tests),
         method=html.escape(_METHOD),
         colophon=colophon,
@@ -113,7 +118,7 @@ def _meta(distances: Distances, found: Sequence[Language | None]) -> dict[str, J
     }
 
 
-def _alerts(distances: Distances, found: Sequence[Language | None]) -> str:
+def _alerts(distances: Distances, found: Sequence[Language | None]) -> list[str]:
     alerts = []
     if not distances.whole:
         alerts.append(
@@ -126,7 +131,7 @@ def _alerts(distances: Distances, found: Sequence[Language | None]) -> str:
         alerts.append(f"Not on the map, because FLEURS doesn't have them: {', '.join(lost)}.")
     if placed < map_plane.FEWEST:
         alerts.append(f"No map: {placed} languages have a place, it needs {map_plane.FEWEST}.")
-    return "".join(map(page.alert, alerts))
+    return alerts
 
 
 def _languages(distances: Distances, found: Sequence[Language | None]) -> list[Json]:

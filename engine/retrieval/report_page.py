@@ -12,7 +12,7 @@ from isogloss.engine.drawing import colophon, page
 from isogloss.engine.retrieval import answers, language_order, metrics, report_page_data
 from isogloss.engine.retrieval.derived import record
 from isogloss.engine.retrieval.report_tables import Collected
-from isogloss.engine.retrieval.report_terms import TERMS
+from isogloss.engine.retrieval.report_terms import RETRIEVAL, TERMS
 from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -54,13 +54,22 @@ def render(
     heading = f"Retrieval across {len(results.languages)} languages"
     body = page.filled(
         _FOLDER / "report_page.html",
-        heading=html.escape(heading + _in_model(attributes)),
-        sentences=html.escape(_sentences(results)),
-        maps=html.escape(maps).replace("maps.html", '<a href="maps.html">maps.html</a>'),
-        alerts=_alerts(results.uncorrected),
-        terms=_terms(results.uncorrected.measures),
-        coverage=_coverage(results.languages, attributes.get("languages"), sentences),
-        settings=_settings(attributes, name),
+        head=page.head(
+            heading + _in_model(attributes),
+            [
+                f"{RETRIEVAL} {html.escape(_sentences(results))}",
+                html.escape(maps).replace("maps.html", '<a href="maps.html">maps.html</a>'),
+            ],
+            alerts=_alerts(results.uncorrected),
+            terms=_terms(results.uncorrected.measures),
+            numbers="retrieval.csv",
+        ),
+        coverage=page.table_section(
+            "coverage",
+            "Coverage",
+            _coverage(results.languages, attributes.get("languages"), sentences),
+        ),
+        settings=page.table_section("settings", "Settings of the grid", _settings(attributes, name)),
         method=html.escape(_METHOD),
         colophon=colophon.of_grid(attributes, name, date),
     )
@@ -85,8 +94,8 @@ def _answers(results: metrics.Results, files: Mapping[str, str], *, texts: bool)
     return {"answers": found if files else [], "folder": answers.FOLDER, "texts": texts}
 
 
-def _terms(names: Sequence[str]) -> str:
-    """List of what each measure and each term means."""
+def _terms(names: Sequence[str]) -> dict[str, str]:
+    """Meanings of each measure and each term."""
     chosen = [record(name) for name in names]
     if "seqsim" in names:  # is made of both
         chosen += [record(name) for name in ("precision", "recall") if name not in names]
@@ -95,10 +104,7 @@ def _terms(names: Sequence[str]) -> str:
         if measure.transpose and record(measure.transpose).retrieves:
             other = record(measure.transpose).label
             meanings[measure.label] += f" From b to a it is {other} from a to b, transposed."
-    return "".join(
-        f"<dt>{html.escape(term)}</dt><dd>{html.escape(meaning)}</dd>"
-        for term, meaning in (meanings | dict(TERMS)).items()
-    )
+    return meanings | dict(TERMS)
 
 
 def _sentences(results: metrics.Results) -> str:
@@ -111,7 +117,7 @@ def _sentences(results: metrics.Results) -> str:
     return f"Two languages share {count} sentences, so chance is {chance}."
 
 
-def _alerts(results: metrics.Results) -> str:
+def _alerts(results: metrics.Results) -> list[str]:
     alerts = []
     if missing := int((~results.computed).sum()):
         alerts.append(
@@ -120,7 +126,7 @@ def _alerts(results: metrics.Results) -> str:
         )
     if empty := int((results.n == 0).sum()):
         alerts.append(f"{empty:,} of {len(results.pairs):,} pairs have no sentence in common.")
-    return "".join(map(page.alert, alerts))
+    return alerts
 
 
 def _coverage(languages: Sequence[str], known: Json, sentences: int) -> str:

@@ -2,6 +2,12 @@
 
 from isogloss.kernels import bootstrap
 
+RETRIEVAL = (
+    "A spoken sentence in one language is the query; the same sentences, spoken in another, are the "
+    "candidates. <b>R@1</b> is how often the right one comes first."
+)
+"""Markup with which pages of retrieval say what they show."""
+
 CORRECTIONS = {
     "none": ("as scored", "Scores as the measure gives them."),
     "csls": (

@@ -1,7 +1,8 @@
-"""What several rooms need: oracles of Whisper, models whose tokens are bytes, runs of decoder jobs."""
+"""What several rooms need: oracles of Whisper, models whose tokens are bytes, decoder jobs, a browser."""
 
 import dataclasses
 
+import browser as chromium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -247,3 +248,31 @@ def taught():
         return np.asarray(scores), np.pad(chosen, ((0, 0), (1, 0)), constant_values=np.nan)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Browser of a module's tests."""
+    with chromium.started(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def width():
+    """Pixels across; a module may have others."""
+    return 1400
+
+
+@pytest.fixture
+def theme():
+    """Light or dark."""
+    return "light"
+
+
+@pytest.fixture
+def page(browser, address, width, theme, request):
+    """The module's page, once its READY is true; afterwards no error may have been written to the console."""
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    browser.open(address, width, request.module.READY)
+    yield browser
+    assert browser.errors == []

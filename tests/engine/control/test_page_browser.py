@@ -9,7 +9,7 @@ from isogloss.engine.control import control
 from isogloss.engine.control.pair_tables import AS_IS
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
-READY = "!document.querySelector('main').hidden && !!document.querySelector('#sets tbody tr')"
+READY = f"{chromium.READY} && !!document.querySelector('#sets tbody tr')"
 
 
 @pytest.fixture(scope="module")
@@ -19,19 +19,14 @@ def folder(given):
     return config.out
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium.started(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
+@pytest.fixture
+def address(folder):
+    return (folder / "control.html").as_uri()
 
 
 @pytest.fixture(params=[1200, 390])
-def page(browser, folder, request):
-    """The page at a width; afterwards no error may have been written to the console."""
-    browser.open((folder / "control.html").as_uri(), request.param, READY)
-    browser.width = request.param
-    yield browser
-    assert browser.errors == []
+def width(request):
+    return request.param
 
 
 def percent(value):
@@ -43,7 +38,7 @@ def drawn(page, figure):
     return page.run(f"[...document.querySelectorAll('#{figure} svg text')].map((each) => each.textContent)")
 
 
-def test_the_page_says_what_the_tables_say(page, folder):
+def test_the_page_says_what_the_tables_say(page, folder, width):
     control_table = pd.read_parquet(folder / "control.parquet")
     choose(page, "#languages", "1")
     chromium.wait(lambda: "aa → cc" in text(page, "#sets-title"))
@@ -75,4 +70,4 @@ def test_the_page_says_what_the_tables_say(page, folder):
         ("curve", {"queries only", "both sides", "both sides, random", "queries only, other"}),
     ):
         assert wanted <= set(drawn(page, figure))
-    chromium.assert_accessible(page, page.width)
+    chromium.assert_accessible(page, width)

@@ -12,7 +12,7 @@ import browser as chromium
 import numpy as np
 import pandas as pd
 import pytest
-from browser import choose, click, text, texts
+from browser import READY, choose, click, text, texts
 
 from isogloss.engine.corpora.languages import LANGUAGES
 from isogloss.engine.retrieval import associations, dali, language_distances, pair_metrics, report
@@ -29,7 +29,6 @@ PAIRS = [*itertools.combinations(CODES, 2)]
 N = 16
 SENTENCES = [f"s{i:02}" for i in range(N)]
 HUB = 7
-READY = "!document.querySelector('main').hidden"
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +77,9 @@ def planted(path):
     return grid.path
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium.started(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
 @pytest.fixture
-def page(browser, folder):
-    """The report's page at 1400 pixels; afterwards no error may have been written to the console."""
-    browser.open((folder / "report.html").as_uri(), 1400, READY)
-    yield browser
-    assert browser.errors == []
+def address(folder):
+    return (folder / "report.html").as_uri()
 
 
 def test_tables_of_all_pairs_sort_and_filter(page, folder):

@@ -1,10 +1,8 @@
 """From a grid to the page of maps and the table of association tests."""
 
 import csv
-import importlib.util
 import itertools
 import json
-import pathlib
 import re
 import shutil
 import subprocess
@@ -13,6 +11,7 @@ import xml.etree.ElementTree as ET
 import browser as chromium
 import numpy as np
 import pytest
+from browser import READY
 
 from isogloss.engine.corpora.languages import LANGUAGES
 from isogloss.engine.retrieval import associations, language_distances, map_plane, report
@@ -119,64 +118,56 @@ def test_page_of_maps(ten):
     assert "How to cite" in text
 
 
+@pytest.fixture
+def address(ten):
+    return (ten / "out" / "maps.html").as_uri()
+
+
 @pytest.mark.deep
 @pytest.mark.skipif(not CHROMIUM, reason="needs a browser: install chromium")
-@pytest.mark.parametrize("address", ["", "#map=beams&state=0", "#map=from&from=ur_pk&measure=seqsim%2Bcsls"])
-def test_page_draws_itself(ten, tmp_path, address):
+@pytest.mark.parametrize("fragment", ["", "#map=beams&state=0", "#map=from&from=ur_pk&measure=seqsim%2Bcsls"])
+def test_page_draws_itself(ten, tmp_path, fragment):
     """In a real browser, whose document is read after its scripts ran."""
     assert CHROMIUM
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
-    url = (ten / "out" / "maps.html").as_uri() + address
+    url = (ten / "out" / "maps.html").as_uri() + fragment
     command = [CHROMIUM, *options, "--virtual-time-budget=5000", url]
     shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
     shown = shown.partition("<script")[0]  # the scripts' own text stands after the document
     assert "can't be shown" not in shown
     assert shown.count("<svg") > 3
-    assert shown.count('class="cell"') == (0 if "beams" in address else len(CODES))
+    assert shown.count('class="cell"') == (0 if "beams" in fragment else len(CODES))
     title = {"": "Isoglosses of SeqSim, state final", "#map=b": "Beams of SeqSim, state 0"}
-    assert title.get(address[:6], "As seen from Urdu: SeqSim, CSLS") in shown
+    assert title.get(fragment[:6], "As seen from Urdu: SeqSim, CSLS") in shown
 
 
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
-def test_maps_are_accessible_and_fit_a_telephone(ten, tmp_path):
-    axe = pathlib.Path(importlib.util.find_spec("axe_core_python").origin).with_name("axe.min.js").read_text()
-    with chromium.started(tmp_path) as browser:
-        for width, theme in ((1400, "light"), (390, "dark")):
-            chosen = [{"name": "prefers-color-scheme", "value": theme}]
-            browser.call("Emulation.setEmulatedMedia", features=chosen)
-            address = (ten / "out" / "maps.html").as_uri()
-            browser.open(address, width, "!document.querySelector('main').hidden")
-            assert browser.run("document.documentElement.scrollWidth") <= width
-            browser.run(axe)
-            found = browser.run("axe.run().then(({ violations }) => violations.map(({ id }) => id))")
-            assert found == []
-        assert browser.errors == []
+@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "dark")])
+def test_maps_are_accessible_and_fit_a_telephone(page, width):
+    chromium.assert_accessible(page, width)
 
 
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
-def test_figures_can_be_downloaded_as_they_are_seen(ten, tmp_path):
-    address = (ten / "out" / "maps.html").as_uri() + "#state=final"
+def test_figures_can_be_downloaded_as_they_are_seen(page, address):
     figures, forms = ("map", "scaling", "onset", "tree"), ("svg", "png", "csv")
     stems = {figure: f"isogloss-{figure}-seqsim-final" for figure in figures}
-    with chromium.started(tmp_path) as browser:
-        for figure, stem in stems.items():  # Chromium lets a page start ten downloads
-            browser.open(address, 1400, "!document.querySelector('main').hidden")
-            for form in forms:
-                chromium.click(browser, f"#{figure}-{form}")
-            wanted = {f"{stem}.{form}" for form in forms}
-            chromium.wait(lambda w=wanted: w <= {path.name for path in browser.downloads.glob("*")})
-        for figure, stem in stems.items():
-            drawn = ET.parse(browser.downloads / f"{stem}.svg").getroot()
-            words = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
-            assert "Urdu" in words
-            assert words[0] == chromium.text(browser, f"#{figure}-title")
-            assert (browser.downloads / f"{stem}.png").read_bytes()[1:4] == b"PNG"
-        kept = {figure: rows(browser.downloads / f"{stem}.csv") for figure, stem in stems.items()}
-        assert [len(kept[figure]) for figure in figures] == [45, 10, 90, 9]
-        assert {row["onset"] for row in kept["onset"]} <= {*STATES, "none"}
-        assert all(0 <= float(row["1 - R@1"]) <= 1 for row in kept["map"])
-        assert len(kept["tree"][-1]["clade"].split("; ")) == len(CODES)
-        assert browser.errors == []
+    for figure, stem in stems.items():  # Chromium lets a page start ten downloads
+        page.open(f"{address}#state=final", 1400, READY)
+        for form in forms:
+            chromium.click(page, f"#{figure}-{form}")
+        wanted = {f"{stem}.{form}" for form in forms}
+        chromium.wait(lambda w=wanted: w <= {path.name for path in page.downloads.glob("*")})
+    for figure, stem in stems.items():
+        drawn = ET.parse(page.downloads / f"{stem}.svg").getroot()
+        words = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert "Urdu" in words
+        assert words[0] == chromium.text(page, f"#{figure}-title")
+        assert (page.downloads / f"{stem}.png").read_bytes()[1:4] == b"PNG"
+    kept = {figure: rows(page.downloads / f"{stem}.csv") for figure, stem in stems.items()}
+    assert [len(kept[figure]) for figure in figures] == [45, 10, 90, 9]
+    assert {row["onset"] for row in kept["onset"]} <= {*STATES, "none"}
+    assert all(0 <= float(row["1 - R@1"]) <= 1 for row in kept["map"])
+    assert len(kept["tree"][-1]["clade"].split("; ")) == len(CODES)
 
 
 def test_table_of_languages_and_nexus_file(ten):

@@ -7,7 +7,7 @@ import browser as chromium
 import numpy as np
 import pandas as pd
 import pytest
-from browser import choose, click, text, texts
+from browser import READY, choose, click, text, texts
 
 from isogloss.engine.corpora.languages import LANGUAGES
 from isogloss.engine.retrieval import associations, language_distances, report
@@ -23,7 +23,6 @@ CODES = (
     "tr_tr ar_eg he_il fa_ir hi_in ur_pk ta_in th_th vi_vn cmn_hans_cn ja_jp sw_ke"
 ).split()
 N = 12
-READY = "!document.querySelector('main').hidden"
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +47,6 @@ def folder(tmp_path_factory):
         options = {"corrections": ("csls",), "answers": "uncorrected"}
         assert report.run(report.ReportConfig(grid=grid.path, out=folder / "out", **options)).complete
     return folder / "out"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium.started(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
 
 
 def test_from_the_map_to_a_family_a_cell_and_its_sentences(browser, folder):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from browser import choose, click, text, texts
+from browser import READY, choose, click, text, texts
 
 from isogloss.engine.retrieval import report
 from small_grids import made_grid
@@ -19,7 +19,6 @@ LANGUAGES, N = ("en", "es", "fr"), 24
 STATES = ("0", "1", "final")
 DASH = "\N{EN DASH}"
 PAIR = f"Pair, a {DASH} b"
-READY = "!document.querySelector('main').hidden"
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +56,6 @@ def spoken(folder, sentences):
             rows.append(f"{code}\t{sentence}\t{code}/{sentence}.wav\t{code} text of {sentence}")
     (folder / "speech.tsv").write_text("\n".join(rows) + "\n")
     return folder / "speech.tsv"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium.started(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser, address):
-    """The page at 1400 pixels; afterwards no error may have been written to the console."""
-    browser.open(address, 1400, READY)
-    yield browser
-    assert browser.errors == []
 
 
 def test_a_correction_changes_cards_curves_and_tables(page):
@@ -250,8 +235,6 @@ def test_what_is_seen_can_be_downloaded(page):
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "light"), (390, "dark")])
-def test_nothing_overflows_and_everything_can_be_reached(browser, address, width, theme):
-    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-    browser.open(f"{address}#pair=en,fr", width, READY)
-    chromium.assert_accessible(browser, width)
-    assert browser.errors == []
+def test_nothing_overflows_and_everything_can_be_reached(page, address, width):
+    page.open(f"{address}#pair=en,fr", width, READY)
+    chromium.assert_accessible(page, width)
