@@ -89,16 +89,9 @@ def render(
     sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
     languages = {*shown["language_a"], *shown["language_b"]}
     heading = f"Words that match across {len(languages)} languages"
-    left_out = len(sentence_pairs) - len(shown)
     body = page.filled(
         _FOLDER / "page.html",
-        head=page.head(
-            heading + (f" in {model}" if model else ""),
-            [_LEAD, *([f'<a href="{html.escape(report)}">{_REPORT}</a>'] if report else [])],
-            alerts=[f"{_UNCOMPARED}: {left_out:,}; {_REASONS}"] if left_out else [],
-            needs="matches",
-            numbers="word_pairs.parquet",
-        ),
+        head=_head(heading + (f" in {model}" if model else ""), report, len(sentence_pairs) - len(shown)),
         settings=page.table_section(
             "settings", "Settings of the run", page.settings_table({"run": name, **settings})
         ),
@@ -112,6 +105,17 @@ def render(
         scripts=_SCRIPTS,
         meta=_meta(checked, sets),
         blocks={key: _json(value) for key, value in _blocks(checked.pairs, sets).items()},
+    )
+
+
+def _head(heading: str, report: str, left_out: int) -> str:
+    link = [f'<a href="{html.escape(report)}">{_REPORT}</a>'] if report else []
+    return page.head(
+        heading,
+        [_LEAD, *link],
+        alerts=[f"{_UNCOMPARED}: {left_out:,}; {_REASONS}"] if left_out else [],
+        needs="matches",
+        numbers="word_pairs.parquet",
     )
 
 

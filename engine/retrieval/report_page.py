@@ -54,16 +54,7 @@ def render(
     heading = f"Retrieval across {len(results.languages)} languages"
     body = page.filled(
         _FOLDER / "report_page.html",
-        head=page.head(
-            heading + _in_model(attributes),
-            [
-                f"{RETRIEVAL} {html.escape(_sentences(results))}",
-                html.escape(maps).replace("maps.html", '<a href="maps.html">maps.html</a>'),
-            ],
-            alerts=_alerts(results.uncorrected),
-            terms=_terms(results.uncorrected.measures),
-            numbers="retrieval.csv",
-        ),
+        head=_head(heading, results, attributes, maps),
         coverage=page.table_section(
             "coverage",
             "Coverage",
@@ -80,6 +71,19 @@ def render(
         meta=report_page_data.meta(collected) | _answers(results, answer_files, texts=texts),
         blocks=report_page_data.blocks(collected),
         beside=True,
+    )
+
+
+def _head(heading: str, results: metrics.Results, attributes: Mapping[str, Json], maps: str) -> str:
+    return page.head(
+        heading + _in_model(attributes),
+        [
+            f"{RETRIEVAL} {html.escape(_sentences(results))}",
+            html.escape(maps).replace("maps.html", '<a href="maps.html">maps.html</a>'),
+        ],
+        alerts=_alerts(results.uncorrected),
+        terms=_terms(results.uncorrected.measures),
+        numbers="retrieval.csv",
     )
 
 
