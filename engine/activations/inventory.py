@@ -5,7 +5,7 @@ Sorts the utterances of a share: already stored, to encode, or unusable by their
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from isogloss.engine.activations import activation_store, pipeline, store_growth
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
@@ -16,7 +16,6 @@ from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.time_axis import TimeAxis
 
 _LOG = logging.getLogger(__name__)
-_DECODED_HOURS = 1.0  # of audio that a dry run decodes: some 15 s on two cores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ def forecast(surveys: Sequence[Survey], axis: TimeAxis) -> Forecast:
         if not found.present[row] and not found.frames[row]
     }
     pending = {utterance: f.frames[row] for f, row, utterance in mine if f.frames[row] and not f.present[row]}
-    broken = _undecodable(pending, axis)
+    broken = durations.undecodable_soon(pending, axis)
     sound = [utterance for utterance in durations.in_files(list(pending)) if utterance not in broken]
     return Forecast(
         skipped=sum(found.present[row] for found, row, _ in mine),
@@ -78,15 +77,6 @@ def forecast(surveys: Sequence[Survey], axis: TimeAxis) -> Forecast:
 
 def _name(utterance: Utterance) -> str:
     return f"{utterance.language} {utterance.name}"
-
-
-def _undecodable(pending: Mapping[Utterance, int], axis: TimeAxis) -> dict[Utterance, str]:
-    """Reasons by utterance, found by decoding; none, and a line in the log, where that would take long."""
-    here = durations.in_files(list(pending))
-    hours = sum(pending[utterance] for utterance in here) * axis.frame_seconds / 3600
-    if left := len(pending) - (len(here) if hours <= _DECODED_HOURS else 0):
-        _LOG.info("%d recordings weren't decoded, which may find more broken ones: run isogloss check", left)
-    return durations.undecodable(here, axis) if hours <= _DECODED_HOURS else {}
 
 
 def survey(

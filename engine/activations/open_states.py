@@ -59,13 +59,13 @@ def open_audio(
       Refusal: an argument isn't allowed.
     """
     state_source.check_states(states, layers := checkpoint.dimensions.encoder_layers)
-    opened = corpus.open_corpus(spec, columns)
-    wanted = tuple(languages) or opened.languages()
     precision = encoder_program.precision_for(jax.default_backend(), compute, form)
     return Recorded(
         checkpoint=checkpoint,
         states=state_source.in_order(states, layers),
-        listings={language: opened.listing(language, recordings) for language in wanted},
+        corpus=(opened := corpus.open_corpus(spec, columns)),
+        languages=tuple(languages) or opened.languages(),
+        recordings=recordings,
         long=long,
         precision=precision,
         rows_per_device=rows_per_device or _rows_here(checkpoint, precision),

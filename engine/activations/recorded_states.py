@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
 import jax
@@ -18,7 +18,8 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.corpora import audio, durations
+from isogloss.engine.corpora import audio, durations, listing
+from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.devices import DataParallel
@@ -38,22 +39,27 @@ class Recorded:
     Attributes:
       checkpoint: model with the encoder.
       states: names, in the order of the encoder.
-      listings: listings by language.
+      corpus: the recordings'; a language is listed when its utterances are first asked for.
+      languages: codes, in order.
+      recordings: "first" or "all" of a sentence.
       long: treatment of recordings longer than the window, one of durations.LONG.
       precision: precision of the computation.
       rows_per_device: rows of a step on one device.
       devices: number of this host's devices to use; None for all.
-      listed: utterances of the languages used so far.
+      listings, listed: listings and utterances of the languages used so far.
       announced: waveforms of the rows announced, which threads decode.
     """
 
     checkpoint: Checkpoint
     states: tuple[str, ...]
-    listings: dict[str, Listing]
+    corpus: Corpus
+    languages: tuple[str, ...]
+    recordings: str
     long: str
     precision: encoder_program.Precision
     rows_per_device: int
     devices: int | None
+    listings: dict[str, Listing] = dataclasses.field(default_factory=dict)
     listed: dict[str, tuple[ListedUtterance, ...]] = dataclasses.field(default_factory=dict)
     announced: dict[tuple[str, tuple[int, ...]], _Decoded] = dataclasses.field(default_factory=dict)
 
@@ -65,9 +71,9 @@ class Recorded:
         return (False,) * len(self.states)
 
     @property
-    def languages(self) -> tuple[str, ...]:
-        """Codes of the languages, in order."""
-        return tuple(self.listings)
+    def corpora(self) -> tuple[str, ...]:
+        """Description of the corpus."""
+        return (self.corpus.description,)
 
     @property
     def step_rows(self) -> int:
@@ -78,17 +84,46 @@ class Recorded:
     def _axis(self) -> TimeAxis:
         return encoder_program.time_axis(self.checkpoint.dimensions)
 
+    def sentences(self, language: str) -> list[str]:
+        """Sentence of each utterance of a language, sorted; looks at no recording."""
+        known = self.corpus.sentences(language)
+        if not known:
+            self._listing(language)  # which refuses a language without a recording
+        return listing.taken(known, self.recordings)
+
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language; headers are read once."""
         if language not in self.listed:
-            listing = self.listings[language]
-            samples = durations.lengths(listing)
-            frames = durations.frames_in_use(listing, samples, self._axis, self.long)
+            found = self._listing(language)
+            samples = durations.lengths(found)
+            frames = durations.frames_in_use(found, samples, self._axis, self.long)
             self.listed[language] = tuple(
                 _listed(row, utterance, samples[row], frames[row], self._axis)
-                for row, utterance in enumerate(listing.utterances)
+                for row, utterance in enumerate(found.utterances)
             )
         return self.listed[language]
+
+    def _listing(self, language: str) -> Listing:
+        if language not in self.listings:
+            self.listings[language] = self.corpus.listing(language, self.recordings)
+        return self.listings[language]
+
+    def without_states(self, rows: Mapping[str, Sequence[int]]) -> list[tuple[str, Unusable]]:
+        """Language and reason of each of these rows that can't be read, and of little audio, or decoded."""
+        found, pending = [], {}
+        for language, some in rows.items():
+            for row in some:
+                utterance = self._listing(language).utterances[row]
+                if frames := self.utterances(language)[row].frames:
+                    pending[utterance] = row, frames
+                else:
+                    found.append((language, self._unreadable(row, utterance)))
+        broken = durations.undecodable_soon({u: frames for u, (_, frames) in pending.items()}, self._axis)
+        return found + [(u.language, Unusable(row=pending[u][0], reason=why)) for u, why in broken.items()]
+
+    def _unreadable(self, row: int, utterance: Utterance) -> Unusable:
+        reason, asked_for = durations.why_unusable(utterance, self._axis)
+        return Unusable(row=row, reason=reason, asked_for=asked_for)
 
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`."""
@@ -124,7 +159,7 @@ class Recorded:
         self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]
     ) -> dict[int, Encoded | Unusable]:
         """One step of the encoder."""
-        run, utterances = self._encoder, self.listings[language].utterances
+        run, utterances = self._encoder, self._listing(language).utterances
         output = run(waves, np.full(len(rows), self._axis.window_frames, np.int32))
         return {
             row: _finite(row, states, peak, self.states, utterances[row].source.name)
@@ -132,10 +167,9 @@ class Recorded:
         }
 
     def _waveform(self, language: str, row: int) -> np.ndarray | Unusable:
-        utterance = self.listings[language].utterances[row]
+        utterance = self._listing(language).utterances[row]
         if not self.utterances(language)[row].frames:
-            reason, asked_for = durations.why_unusable(utterance, self._axis)
-            return Unusable(row=row, reason=reason, asked_for=asked_for)
+            return self._unreadable(row, utterance)
         try:
             return audio.decode(utterance.source, self._axis.window_samples)
         except audio.AudioError as error:
@@ -157,10 +191,10 @@ class Recorded:
 
         Rows per step don't count: they follow the memory of the device and change only the last bits.
         """
-        listing = self.listings[language]
+        found = self._listing(language)
         return {
-            "corpus": listing.corpus,
-            "corpus_sha256": listing.sha256(),
+            "corpus": found.corpus,
+            "corpus_sha256": found.sha256(),
             "long": self.long,
             "compute": self.precision.compute,
             "attention": self.precision.attention,

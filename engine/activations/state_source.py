@@ -4,7 +4,7 @@ States are float32 on the host, one utterance after the other; nothing is comput
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -93,6 +93,11 @@ class StateSource(Protocol):
         ...
 
     @property
+    def corpora(self) -> tuple[str, ...]:
+        """Descriptions of the corpora of all languages, sorted."""
+        ...
+
+    @property
     def whole_window(self) -> bool:
         """True if the decoder sees the whole window, False if only the utterance's own frames."""
         ...
@@ -102,8 +107,19 @@ class StateSource(Protocol):
         """Utterances whose states are computed together on all devices; 1 if they are only read."""
         ...
 
+    def sentences(self, language: str) -> list[str]:
+        """Sentence of each utterance of a language, sorted; looks at no recording."""
+        ...
+
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language; row i is the i-th."""
+        ...
+
+    def without_states(self, rows: Mapping[str, Sequence[int]]) -> list[tuple[str, "Unusable"]]:
+        """Language and reason of each of these rows, by language, that `encoded` would find unusable.
+
+        For dry runs, as far as it is known without the encoder.
+        """
         ...
 
     def announce(self, language: str, rows: Sequence[int]) -> None:

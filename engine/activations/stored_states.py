@@ -57,12 +57,21 @@ class Stored:
         return tuple(self.stores)
 
     @property
+    def corpora(self) -> tuple[str, ...]:
+        """Descriptions of the corpora, sorted."""
+        return tuple(sorted({str(store.attributes["corpus"]) for store in self.stores.values()}))
+
+    @property
     def step_rows(self) -> int:
         """1: states are read, not computed."""
         return 1
 
     def announce(self, language: str, rows: Sequence[int]) -> None:
         """Nothing: a state is read in less time than a text is decoded."""
+
+    def sentences(self, language: str) -> list[str]:
+        """Sentence of each utterance of a language, sorted."""
+        return sorted(map(str, self.stores[language].coordinate("sentence")))
 
     def utterances(self, language: str) -> tuple[ListedUtterance, ...]:
         """All utterances of a language."""
@@ -87,12 +96,28 @@ class Stored:
         if language in self.lacking:
             yield from (Unusable(row=row, reason=self.lacking[language]) for row in rows)
             return
-        store = self.stores[language]
-        if language not in self.listed:
-            self.listed[language] = _listed(store)
-        listed = self.listed[language]
+        store, listed = self.stores[language], self._listed(language)
         for row in rows:
             yield self._read(store, row) if listed.present[row] else self._absent(store, row, listed)
+
+    def without_states(self, rows: Mapping[str, Sequence[int]]) -> list[tuple[str, Unusable]]:
+        """Language and reason of each of these rows that isn't stored; damaged shards pass, see verify."""
+        return [
+            (language, made)
+            for language, some in rows.items()
+            # What isn't stored is told without a read.
+            for made in self.encoded(language, self._absent_rows(language, some))
+            if isinstance(made, Unusable)
+        ]
+
+    def _absent_rows(self, language: str, rows: Sequence[int]) -> list[int]:
+        every = language in self.lacking
+        return [row for row in rows if every or not self._listed(language).present[row]]
+
+    def _listed(self, language: str) -> "_Listed":
+        if language not in self.listed:
+            self.listed[language] = _listed(self.stores[language])
+        return self.listed[language]
 
     def _read(self, store: LanguageStore, row: int) -> Encoded | Unusable:
         frames, own = int(store.frames[row]), []

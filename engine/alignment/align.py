@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.alignment import unit as align_unit, word_tables, word_timestamps
 from isogloss.engine.alignment.align_config import AlignConfig
 from isogloss.engine.alignment.word_tables import Aligned
@@ -19,7 +20,7 @@ from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.job import DecoderJob, DecoderJobSummary
 from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import DecoderInput, open_input
-from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
+from isogloss.engine.decoding.utterance_blocks import Unit, UtteranceBlock
 from isogloss.engine.runtime import devices
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.whisper import alignment_heads
@@ -39,8 +40,6 @@ class AlignSummary(DecoderJobSummary):
       words: aligned.
       empty_words: words without a frame of their own.
       tied: utterances with another warping path of equal cost.
-      truncated: utterances longer than the window, aligned with all of their transcription: their last words
-        may have wrong times.
       heads: origin of the alignment heads.
       table: path of words.parquet; None until all shards have finished.
     """
@@ -48,7 +47,6 @@ class AlignSummary(DecoderJobSummary):
     words: int = 0
     empty_words: int = 0
     tied: int = 0
-    truncated: int = 0
     heads: str = ""
     table: str | None = None
 
@@ -63,6 +61,9 @@ class AlignJob(DecoderJob[Aligned]):
     """
 
     name: ClassVar[str] = "align"
+    beyond: ClassVar[str] = (
+        "were aligned with all of their transcription: their last words may have wrong times"
+    )
 
     config: AlignConfig
     heads: AlignmentHeads
@@ -95,25 +96,31 @@ class AlignJob(DecoderJob[Aligned]):
         rows = part.select(["utterance", "without_states", "left_out"]).to_pylist()
         return {row["utterance"] for row in rows if row["without_states"] and not row["left_out"]}
 
-    def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
+    def unfit(self, language: str, utterance: ListedUtterance) -> str:
+        """Reason why an utterance's transcription can't be aligned; a decoded text is not known yet."""
+        token = self.input.tokens[language]
+        if self.config.text == "decoded" or token.how == "detected":
+            return ""
+        sizes = self.input.checkpoint.dimensions
+        reason = align_unit.unfit(utterance, language, token, self.input.vocabulary, sizes.text_positions)
+        return f"{utterance.name}: {reason}" if reason else ""
+
+    def cut(self, utterance: ListedUtterance) -> bool:
+        """True if words of the transcription may lie beyond the window; a decoded text has none there."""
+        return utterance.truncated and self.config.text == "reference"
+
+    def write(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, object]:
         """Counts for the summary; the tables are written if the units are the `whole`."""
         if whole:
             word_tables.write(self.config.out, units, parts)
         rows = [row for unit in units for row in word_tables.rows(parts.table(unit.name))]
         # The decoder sees 30 s; a reference text may be longer, and its last words are squeezed into the end.
-        of_window = self.config.text == "decoded"  # such a text has no words after the window's end
-        truncated = sum(bool(row["truncated"] and row["words"] and not of_window) for row in rows)
-        if truncated:
-            _LOG.warning(
-                "%d utterances are longer than the model's window and were aligned with all of their "
-                "transcription: their last words may have wrong times; the column truncated marks them",
-                truncated,
-            )
+        squeezed = self.config.text == "reference"
         return {
             "words": sum(int(str(row["words"])) for row in rows),
             "empty_words": sum(int(str(row["empty_words"])) for row in rows),
             "tied": sum(bool(row["tied"]) for row in rows),
-            "truncated": truncated,
+            "truncated": sum(bool(row["truncated"] and row["words"] and squeezed) for row in rows),
             "heads": self.heads.source,
             "table": str(self.config.out / "words.parquet") if whole else None,
         }

@@ -176,6 +176,15 @@ def reference(transcription: str, language: str, tokens: Tokens) -> tuple[int, .
     return ids
 
 
+def unfit(
+    utterance: ListedUtterance, language: str, token: Token, tokens: Tokens, text_positions: int
+) -> str:
+    """Reason why the transcription of an utterance of a language can't be aligned; "" if it can."""
+    text = reference(utterance.transcription, _text_language(language, token.language, tokens), tokens)
+    room = text_positions - len(tokens.prompt(token.language))
+    return text if isinstance(text, str) else _unfit(text, room)
+
+
 def _unfit(text: tuple[int, ...], room: int) -> str:
     """Reason why a text can't be aligned by a decoder with `room` for it and eot; "" if it can."""
     if not text:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.alignment.word_timestamps import Word
 from isogloss.engine.decoding.language_token import Token
-from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
+from isogloss.engine.decoding.utterance_blocks import Unit
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.whisper.encoder_program import FRAME_SECONDS
@@ -143,7 +143,7 @@ def words(part: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, WORDS)
 
 
-def write(out: pathlib.Path, units: Sequence[UtteranceBlock], parts: PartFiles) -> None:
+def write(out: pathlib.Path, units: Sequence[Unit], parts: PartFiles) -> None:
     """Write all tables of some units, in order of language; one language is in memory at a time."""
 
     def wholes() -> Iterator[pa.Table]:

@@ -1,10 +1,12 @@
 """Lengths of recordings, their numbers of frames, and reasons why recordings can't be used.
 
-Reads only headers, in threads: about 0.3 ms a file; `undecodable` decodes. Applies `--long`.
+Reads only headers, in threads: about 0.3 ms a file; `undecodable` and `undecodable_soon` decode. Applies
+`--long`.
 """
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from isogloss.engine.corpora import audio
@@ -16,6 +18,8 @@ from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 LEFT_OUT = "left out by --long=skip"  # end of the reason that is no failure
 LONG = ("truncate", "skip", "error")
 _THREADS = 8
+_DECODED_HOURS = 1.0  # of audio that a dry run decodes: some 15 s on two cores
+_LOG = logging.getLogger(__name__)
 
 
 def lengths(listing: Listing) -> tuple[int, ...]:
@@ -58,6 +62,18 @@ def undecodable(utterances: Sequence[Utterance], axis: TimeAxis) -> dict[Utteran
     with ThreadPoolExecutor(os.cpu_count() or 1, "decode") as pool:
         found = pool.map(lambda utterance: _why_undecodable(utterance, axis), utterances)
         return {utterance: why for utterance, why in zip(utterances, found, strict=True) if why}
+
+
+def undecodable_soon(pending: Mapping[Utterance, int], axis: TimeAxis) -> dict[Utterance, str]:
+    """As `undecodable`, for a dry run: little audio in files is decoded; a line in the log tells of the rest.
+
+    `pending` has the number of frames of each utterance.
+    """
+    here = in_files(list(pending))
+    hours = sum(pending[utterance] for utterance in here) * axis.frame_seconds / 3600
+    if left := len(pending) - (len(here) if hours <= _DECODED_HOURS else 0):
+        _LOG.info("%d recordings weren't decoded, which may find more broken ones: run isogloss check", left)
+    return undecodable(here, axis) if hours <= _DECODED_HOURS else {}
 
 
 def _why_undecodable(utterance: Utterance, axis: TimeAxis) -> str:

@@ -109,7 +109,12 @@ class Listing:
 
 def count(sentences: Sequence[str], recordings: str) -> int:
     """Number of utterances that a listing has of recordings of these sentences."""
-    return len(set(sentences)) if recordings == "first" else len(sentences)
+    return len(taken(sentences, recordings))
+
+
+def taken(sentences: Sequence[str], recordings: str) -> list[str]:
+    """Sentences, sorted, of the utterances that a listing has of recordings of these sentences."""
+    return sorted(set(sentences) if recordings == "first" else sentences)
 
 
 def number(

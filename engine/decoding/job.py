@@ -1,28 +1,36 @@
 """Conductor of the jobs that run the decoder, transcribe and align: `run` is what they share.
 
-The units of work are blocks of utterances, divided among the processes. Results of a unit are kept under
-OUT/parts; the process that finds all parts complete writes the tables. Broken recordings are reported by
-name, and the run continues; every run tries them again. A run after a crash does only what is missing.
+The units of work are blocks of utterances, divided among the processes, each of which looks at the recordings
+of its own share's languages only. Results of a unit are kept under OUT/parts; the process that finds all
+parts complete writes the tables. Broken recordings are reported by name, and the run continues; every run
+tries them again. A run after a crash does only what is missing.
 """
 
 import abc
 import dataclasses
 import functools
+import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
 import pyarrow as pa
 
-from isogloss.engine.activations.state_source import Encoded, Unusable
-from isogloss.engine.decoding import compile_cost, decoder_program, job_cost, utterance_blocks
+from isogloss.engine.activations.state_source import Encoded, ListedUtterance
+from isogloss.engine.decoding import (
+    compile_cost,
+    decoder_program,
+    job_cost,
+    unit_keys,
+    utterance_blocks,
+)
 from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.job_config import DecoderJobConfig
 from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import DecoderInput
-from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
+from isogloss.engine.decoding.utterance_blocks import Unit, UtteranceBlock
 from isogloss.engine.runtime import compilation, disk_space, out_folder, sentences, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
@@ -47,6 +55,7 @@ class DecoderJob(abc.ABC, Generic[Made]):
     """
 
     name: ClassVar[str]
+    beyond: ClassVar[str]  # what happens to utterances longer than the window, for a warning
 
     input: DecoderInput
     rows: int
@@ -75,8 +84,38 @@ class DecoderJob(abc.ABC, Generic[Made]):
         """Names of a part's utterances that had no states, without those left out on request."""
 
     @abc.abstractmethod
-    def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
-        """Fields of the job's own summary; the tables are written if the units are the `whole`."""
+    def unfit(self, language: str, utterance: ListedUtterance) -> str:
+        """Reason, known without the decoder, why an utterance with states gets no result; "" if none is."""
+
+    @abc.abstractmethod
+    def cut(self, utterance: ListedUtterance) -> bool:
+        """True if a result lacks something because the recording is longer than the window."""
+
+    @abc.abstractmethod
+    def write(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, Any]:
+        """Fields of the job's own summary, `truncated` among them.
+
+        The tables are written if the units are the `whole`.
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Work:
+    """Work of a process.
+
+    Attributes:
+      units: of all processes.
+      mine: of the share.
+      todo: those of the share without a part.
+      keys: of all units of the share's languages, by language and unit.
+      parts: of those units.
+    """
+
+    units: Sequence[Unit]
+    mine: Sequence[UtteranceBlock]
+    todo: Sequence[UtteranceBlock]
+    keys: Mapping[str, Mapping[str, str]]
+    parts: PartFiles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,6 +127,7 @@ class DecoderJobSummary:
       skipped: utterances of units that were complete before.
       waiting: units that other shards have not finished; tables are written when there are none.
       failed: reason by "language utterance"; of all shares if tables were written, else of this one.
+      truncated: utterances with a result and longer than the window; of the same shares.
       seconds: of the run.
       audio_seconds_per_second: duration of the audio of `done`, per second of the run.
       plan: units, utterances, FLOPs and bytes to do; with --dry_run also the estimated time.
@@ -98,6 +138,7 @@ class DecoderJobSummary:
     skipped: int
     waiting: int
     failed: Mapping[str, str]
+    truncated: int = 0
     seconds: float
     audio_seconds_per_second: float
     plan: Mapping[str, int | float]
@@ -127,30 +168,29 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)
     job = open_job(config)
-    units = utterance_blocks.blocks(job.input.source, job.input.sentences)
-    parts = PartFiles(folder=config.out / "parts", keys={unit.name: job.key(unit) for unit in units})
-    out_folder.check(config.out, job.name, job.settings)
-    mine = config.share.of(units)
-    todo = [unit for unit in mine if not parts.kept(unit.name) or _recovered(job, unit, parts)]
-    skipped = utterance_blocks.utterance_count(mine) - utterance_blocks.utterance_count(todo)
-    plan = job_cost.plan(todo, job.input, job.effort) | {"decoder_rows": job.rows}
+    work = _divided(config, job)
+    skipped = utterance_blocks.utterance_count(work.mine) - utterance_blocks.utterance_count(work.todo)
+    plan = job_cost.plan(work.todo, job.input, job.effort) | {"decoder_rows": job.rows}
     disk_space.require(
         config.out, int(plan["bytes"]), f"{plan['utterances']:,} utterances", "name another --out"
     )
     if config.dry_run:
-        failed = _expected_failures(job, mine, todo, parts)
-        plan, todo, waiting, more = plan | _time_here(job, plan, todo), [], 0, {}
+        done, waiting = [], 0
+        failed, more = _forecast(job, work)
+        plan |= _time_here(job, plan, work.todo)
     else:
-        out_folder.claim(config.out, job.name, job.settings)
-        _make_parts(job, todo, parts, skipped)
-        # Each process looks at all units, not at its share: whichever ends last finds them complete.
-        waiting = _awaited(units, parts)
-        seen = mine if waiting else units
-        failed, more = _failed(seen, parts), job.write(seen, parts, whole=not waiting)
+        done = work.todo
+        waiting, failed, more = _made(config, job, work, skipped)
+    if more["truncated"]:
+        _LOG.warning(
+            "%d utterances are longer than the model's window and %s; the column truncated marks them",
+            more["truncated"],
+            job.beyond,
+        )
     seconds = time.monotonic() - start
-    audio = sum(u.frames for unit in todo for u in unit.utterances) * encoder_program.FRAME_SECONDS
+    audio = sum(u.frames for unit in done for u in unit.utterances) * encoder_program.FRAME_SECONDS
     return summary(
-        done=utterance_blocks.utterance_count(todo),
+        done=utterance_blocks.utterance_count(done),
         skipped=skipped,
         waiting=waiting,
         failed=failed,
@@ -162,6 +202,51 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
     )
 
 
+def _divided(config: DecoderJobConfig, job: DecoderJob) -> _Work:
+    """Work of this process; of recordings only those of its share's languages are looked at."""
+    given = job.input
+    units = utterance_blocks.units(given.source, given.sentences)
+    share = config.share.of(units)
+    own = {
+        language: utterance_blocks.blocks(given.source, language, given.sentences)
+        for language in dict.fromkeys(unit.language for unit in share)
+    }
+    keys = {language: {unit.name: job.key(unit) for unit in blocks} for language, blocks in own.items()}
+    parts = PartFiles(folder=config.out / "parts", keys=_together(keys))
+    out_folder.check(config.out, job.name, job.settings)
+    names = {unit.name for unit in share}
+    mine = [unit for blocks in own.values() for unit in blocks if unit.name in names]
+    todo = [unit for unit in mine if not parts.kept(unit.name) or _recovered(job, unit, parts)]
+    return _Work(units=units, mine=mine, todo=todo, keys=keys, parts=parts)
+
+
+def _sentences(job: DecoderJob, language: str) -> list[str]:
+    return utterance_blocks.sentences_taken(job.input.source, language, job.input.sentences)
+
+
+def _together(keys: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {unit: key for of_language in keys.values() for unit, key in of_language.items()}
+
+
+def _made(
+    config: DecoderJobConfig, job: DecoderJob, work: _Work, skipped: int
+) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Number of units that others have not finished, failures and the job's own fields, after the work."""
+    out_folder.claim(config.out, job.name, job.settings)
+    for language, keys in work.keys.items():
+        unit_keys.record(config.out, language, _sentences(job, language), keys)
+    _make_parts(job, work.todo, work.parts, skipped)
+    # Each process looks at all units, not at its share: whichever ends last finds them complete.
+    keys = dict(work.keys)
+    for language in job.input.source.languages:
+        if language not in keys:
+            keys[language] = unit_keys.recorded(config.out, language, _sentences(job, language))
+    parts = dataclasses.replace(work.parts, keys=_together(keys))
+    waiting = _awaited(work.units, parts)
+    seen = work.mine if waiting else work.units
+    return waiting, _failed(seen, parts), job.write(seen, parts, whole=not waiting)
+
+
 def _time_here(
     job: DecoderJob, plan: Mapping[str, int | float], todo: Sequence[UtteranceBlock]
 ) -> dict[str, int | float]:
@@ -169,18 +254,30 @@ def _time_here(
     return job_cost.time_here(plan, job.effort, compile_cost.seconds(todo, job.input, job.rows, job.effort))
 
 
-def _expected_failures(
-    job: DecoderJob, mine: Sequence[UtteranceBlock], todo: Sequence[UtteranceBlock], parts: PartFiles
-) -> dict[str, str]:
-    """Failures that a run would report: those of finished units, and recordings without a frame; logged."""
-    failed = _failed([unit for unit in mine if unit not in todo], parts)
-    for unit in todo:
-        names = {utterance.row: utterance.name for utterance in unit.utterances if not utterance.frames}
-        for found in job.input.source.encoded(unit.language, list(names)):
-            if isinstance(found, Unusable) and not found.asked_for:
-                failed[f"{unit.language} {names[found.row]}"] = found.reason
-                _LOG.error("%s %s: %s", unit.language, names[found.row], found.reason)
-    return failed
+def _forecast(job: DecoderJob, work: _Work) -> tuple[dict[str, str], dict[str, Any]]:
+    """Failures and the job's own fields that a run would report, as far as they are known before; logged."""
+    todo = {unit.name for unit in work.todo}
+    finished = [unit for unit in work.mine if unit.name not in todo]
+    failed, more = _failed(finished, work.parts), job.write(finished, work.parts, whole=False)
+    pending = {(unit.language, u.row): u for unit in work.todo for u in unit.utterances}
+    rows = {
+        language: [row for _, row in keys]
+        for language, keys in itertools.groupby(pending, key=lambda key: key[0])
+    }
+    found: dict[tuple[str, int], str] = {}
+    for language, made in job.input.source.without_states(rows):
+        found[language, made.row] = "" if made.asked_for else made.reason
+    for key, utterance in pending.items():
+        reason = found[key] if key in found else job.unfit(key[0], utterance)
+        if reason:
+            failed[f"{key[0]} {utterance.name}"] = reason
+            _LOG.error("%s %s: %s", key[0], utterance.name, reason)
+    sound = [
+        u
+        for (code, row), u in pending.items()
+        if (code, row) not in found and f"{code} {u.name}" not in failed
+    ]
+    return failed, more | {"truncated": more["truncated"] + sum(map(job.cut, sound))}
 
 
 def _recovered(job: DecoderJob, unit: UtteranceBlock, parts: PartFiles) -> bool:
@@ -225,7 +322,7 @@ def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFile
     progress.close()
 
 
-def _awaited(units: Sequence[UtteranceBlock], parts: PartFiles) -> int:
+def _awaited(units: Sequence[Unit], parts: PartFiles) -> int:
     """Number of units that other shards have not finished; also logged."""
     waiting = sum(not parts.kept(unit.name) for unit in units)
     if waiting:
@@ -233,7 +330,7 @@ def _awaited(units: Sequence[UtteranceBlock], parts: PartFiles) -> int:
     return waiting
 
 
-def _failed(units: Sequence[UtteranceBlock], parts: PartFiles) -> dict[str, str]:
+def _failed(units: Sequence[Unit], parts: PartFiles) -> dict[str, str]:
     """Reason of every utterance that has no result, without those left out on request; also logged."""
     failed = {}
     for unit in units:

@@ -115,7 +115,7 @@ def _sentences(config: DecoderJobConfig, source: StateSource) -> frozenset[str] 
         return None
     named = name_lists.read("--sentences", config.sentences)
     for language in source.languages:
-        if named.isdisjoint(utterance.sentence for utterance in source.utterances(language)):
+        if named.isdisjoint(source.sentences(language)):
             raise Refusal(
                 f"--sentences={config.sentences}: {language} has no utterance of these sentences. Remedy: "
                 "name other --languages, or a file of their sentences"
@@ -161,7 +161,7 @@ def _settings(
         "weights_sha256": checkpoint.sha256,
         "vocabulary_sha256": json_values.sha256([vocabulary.backend.to_str(), ids]),
         "states_from": "store" if config.corpus is None else "audio",
-        "corpus": sorted({str(source.identity(language)["corpus"]) for language in source.languages}),
+        "corpus": list(source.corpora),
         "recordings": config.recordings,
         "long": config.long,
         "language": config.language,

@@ -1,4 +1,8 @@
-"""Blocks of utterances: the units of work of decoder jobs, computed together but stored one by one."""
+"""Blocks of utterances: the units of work of decoder jobs, computed together but stored one by one.
+
+Units are named by the numbers of utterances alone, so that processes divide them before any looks at a
+recording; a process fills in the utterances of its own share's languages.
+"""
 
 import dataclasses
 import itertools
@@ -14,23 +18,28 @@ Made = TypeVar("Made")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UtteranceBlock:
-    """Some utterances of a language.
+class Unit:
+    """Unit of work.
 
     Attributes:
       language: code as the corpus writes it.
-      number: of the block, from 0.
-      utterances: in the order of rows.
+      number: of the block within its language, from 0.
     """
 
     language: str
     number: int
-    utterances: tuple[ListedUtterance, ...]
 
     @property
     def name(self) -> str:
         """Name of the unit, and of its part."""
         return f"{self.language}.{self.number:05}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UtteranceBlock(Unit):
+    """Unit with its utterances, in the order of rows."""
+
+    utterances: tuple[ListedUtterance, ...]
 
     def key(self, source: StateSource, token: Token, **more: object) -> str:
         """Fingerprint of all that the unit's part depends on; `more` is what the job adds."""
@@ -42,12 +51,27 @@ class UtteranceBlock:
         return json_values.fingerprint(described | more)
 
 
-def blocks(source: StateSource, sentences: frozenset[str] | None = None) -> list[UtteranceBlock]:
-    """All units of a source: blocks of BLOCK utterances of these sentences, language by language."""
+def units(source: StateSource, sentences: frozenset[str] | None = None) -> list[Unit]:
+    """All units of a source: of BLOCK utterances of these sentences, language by language."""
+    return [
+        Unit(language=language, number=number)
+        for language in source.languages
+        for number in range(-(-len(sentences_taken(source, language, sentences)) // BLOCK))
+    ]
+
+
+def sentences_taken(source: StateSource, language: str, sentences: frozenset[str] | None) -> list[str]:
+    """Sentence of each utterance of a language that is among `sentences`, or of all; sorted."""
+    return [one for one in source.sentences(language) if sentences is None or one in sentences]
+
+
+def blocks(
+    source: StateSource, language: str, sentences: frozenset[str] | None = None
+) -> list[UtteranceBlock]:
+    """The units of a language with their utterances; looks at all of its recordings."""
+    listed = _of(source.utterances(language), sentences)
     return [
         UtteranceBlock(language=language, number=start // BLOCK, utterances=listed[start : start + BLOCK])
-        for language in source.languages
-        for listed in [_of(source.utterances(language), sentences)]
         for start in range(0, len(listed), BLOCK)
     ]
 

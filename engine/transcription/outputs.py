@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from isogloss.engine.decoding.early_exit import Exit
-from isogloss.engine.decoding.utterance_blocks import UtteranceBlock, language_of
+from isogloss.engine.decoding.utterance_blocks import Unit, language_of
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
@@ -42,7 +42,7 @@ def write(
     task: str,
     exits: Sequence[Exit],
     normal: Mapping[str, Normaliser],
-    units: Sequence[UtteranceBlock],
+    units: Sequence[Unit],
     parts: PartFiles,
 ) -> list[Row]:
     """Rows of the summary, written with all other tables and the figures.

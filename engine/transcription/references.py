@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from isogloss.engine.activations import activation_store, store_languages
+from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.decoding.job_input import DecoderInput
@@ -20,47 +21,56 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class References:
-    """Reference texts of a language's utterances.
+    """Reference texts of all languages; those of a language are read when they are first asked for.
 
     Attributes:
-      by_utterance: text by name of the utterance; unusable ones are left out.
-      normal: normaliser of the references' language.
+      source: of the utterances.
+      normal: normaliser of the references, by language.
+      by_sentence: texts of a translation, which all recordings of a sentence share; None for transcriptions.
+      known: texts read so far, by language.
     """
 
-    by_utterance: Mapping[str, str]
-    normal: Normaliser
+    source: StateSource
+    normal: Mapping[str, Normaliser]
+    by_sentence: Mapping[str, str] | None
+    known: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+
+    def by_utterance(self, language: str) -> dict[str, str]:
+        """Text by name of the utterance; those without one are left out, and logged by name."""
+        if language not in self.known:
+            listed = self.source.utterances(language)
+            texts = {
+                u.name: u.transcription if self.by_sentence is None else self.by_sentence.get(u.sentence, "")
+                for u in listed
+            }
+            usable = {
+                name: text for name, text in texts.items() if edit_counts.usable(text, self.normal[language])
+            }
+            if without := [name for name in texts if name not in usable]:
+                _LOG.warning(
+                    "%s: %d of %d utterances have no letters or digits in their reference; they are "
+                    "transcribed but not scored: %s",
+                    language,
+                    len(without),
+                    len(listed),
+                    first_names(without),
+                )
+            self.known[language] = usable
+        return self.known[language]
 
 
-def read(
-    config: TranscribeConfig, given: DecoderInput, spellings: Mapping[str, str] | None
-) -> dict[str, References]:
-    """References of each language; utterances without one are logged by name.
+def read(config: TranscribeConfig, given: DecoderInput, spellings: Mapping[str, str] | None) -> References:
+    """References of all languages; those of a translation are read now.
 
     `spellings` is the model's table of English spellings, None if it has none.
     """
-    translate = config.task == "translate"
-    translation, by_sentence = _translations(config) if translate else ("", {})
-    found = {}
-    for language in given.source.languages:
-        written = _written_as(translation or language, given.tokens[language], given.vocabulary)
-        normal = edit_counts.normaliser(written, spellings)
-        listed = given.source.utterances(language)
-        if translate:  # a sentence's English text is the reference of all its recordings
-            texts = {u.name: by_sentence.get(u.sentence, "") for u in listed}
-        else:
-            texts = {u.name: u.transcription for u in listed}
-        usable = {name: text for name, text in texts.items() if edit_counts.usable(text, normal)}
-        if without := [name for name in texts if name not in usable]:
-            _LOG.warning(
-                "%s: %d of %d utterances have no letters or digits in their reference; they are transcribed "
-                "but not scored: %s",
-                language,
-                len(without),
-                len(listed),
-                first_names(without),
-            )
-        found[language] = References(by_utterance=usable, normal=normal)
-    return found
+    translation, by_sentence = _translations(config) if config.task == "translate" else ("", None)
+    written = {
+        language: _written_as(translation or language, given.tokens[language], given.vocabulary)
+        for language in given.source.languages
+    }
+    normal = {language: edit_counts.normaliser(code, spellings) for language, code in written.items()}
+    return References(source=given.source, normal=normal, by_sentence=by_sentence)
 
 
 def _written_as(language: str, token: Token, vocabulary: Tokens) -> str:

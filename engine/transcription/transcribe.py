@@ -10,13 +10,14 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.decoding import decoder_cost, job
 from isogloss.engine.decoding.decoder_program import Decoding
 from isogloss.engine.decoding.job import DecoderJob, DecoderJobSummary
 from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import open_input
-from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
+from isogloss.engine.decoding.utterance_blocks import Unit, UtteranceBlock
 from isogloss.engine.runtime import devices, json_values
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.transcription import (
@@ -57,24 +58,25 @@ class TranscribeJob(DecoderJob[Transcript]):
 
     Attributes:
       config: its options.
-      references: of each language.
+      references: of all languages.
     """
 
     name: ClassVar[str] = "transcribe"
+    beyond: ClassVar[str] = "were transcribed up to its end, and scored by all of their reference"
 
     config: TranscribeConfig
-    references: Mapping[str, References]
+    references: References
 
     def key(self, unit: UtteranceBlock) -> str:
         """Fingerprint of all that the unit's part depends on."""
-        texts = self.references[unit.language]
+        texts = self.references.by_utterance(unit.language)
         return unit.key(
             self.input.source,
             self.input.tokens[unit.language],
             layout=_LAYOUT,
             settings=self.identity,
-            normaliser=texts.normal.name,
-            references=[texts.by_utterance.get(utterance.name, "") for utterance in unit.utterances],
+            normaliser=self.references.normal[unit.language].name,
+            references=[texts.get(utterance.name, "") for utterance in unit.utterances],
         )
 
     def make(
@@ -86,25 +88,35 @@ class TranscribeJob(DecoderJob[Transcript]):
             exits=self.input.exits,
             beams=self.config.num_beams,
             token=self.input.tokens[unit.language],
-            references=self.references[unit.language].by_utterance,
+            references=self.references.by_utterance(unit.language),
         )
         return transcribe_unit.transcribe(unit, task, self.input.source, decoding, advance)
 
     def part(self, made: Sequence[Transcript], language: str) -> pa.Table:
         """Table of a unit, an utterance at an exit a row."""
-        return transcript_table.tabulate(made, language, self.config.task, self.references[language].normal)
+        return transcript_table.tabulate(made, language, self.config.task, self.references.normal[language])
 
     def without_states(self, part: pa.Table) -> set[str]:
         """Names of a part's utterances that had no states, without those left out on request."""
         return transcript_table.without_states(part)
 
-    def write(self, units: Sequence[UtteranceBlock], parts: PartFiles, *, whole: bool) -> dict[str, object]:
+    def unfit(self, language: str, utterance: ListedUtterance) -> str:
+        """Nothing: whatever has states is transcribed."""
+        return ""
+
+    def cut(self, utterance: ListedUtterance) -> bool:
+        """True if the recording goes on after the window."""
+        return utterance.truncated
+
+    def write(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, object]:
         """Best exits for the summary; tables and figures are written if the units are the `whole`."""
+        truncated = sum(transcript_table.truncated(parts.table(unit.name)) for unit in units)
         if not whole:
-            return {}
-        normal = {language: texts.normal for language, texts in self.references.items()}
+            return {"truncated": truncated}
+        normal = self.references.normal
         rows = outputs.write(self.config.out, self.config.task, self.input.exits, normal, units, parts)
         return {
+            "truncated": truncated,
             "rows": len(rows),
             "best": {str(row["language"]): _best(row) for row in rows if row["best"]},
             "summary": str(self.config.out / "summary.parquet"),

@@ -117,3 +117,9 @@ def without_states(part: pa.Table) -> set[str]:
     """Names of a part's utterances that had no states, without those left out on request."""
     rows = part.select(["utterance", "problem", "left_out", "visible"]).to_pylist()
     return {row["utterance"] for row in rows if row["problem"] and not (row["left_out"] or row["visible"])}
+
+
+def truncated(part: pa.Table) -> int:
+    """Number of a part's utterances that have a text and are longer than the window."""
+    rows = part.select(["utterance", "truncated", "problem"]).to_pylist()
+    return len({row["utterance"] for row in rows if row["truncated"] and not row["problem"]})

@@ -1,12 +1,15 @@
-"""What several rooms need: oracles of Whisper, models whose tokens are bytes, decoder jobs, a browser."""
+"""What several rooms need: oracles, models of bytes, runs of decoder jobs, broken recordings, a browser."""
 
 import dataclasses
+import io
+import shutil
 
 import browser as chromium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import soundfile
 import tokenizers
 from flax import nnx
 from scipy.special import erf
@@ -276,3 +279,52 @@ def page(browser, address, width, theme, request):
     browser.open(address, width, request.module.READY)
     yield browser
     assert browser.errors == []
+
+
+@pytest.fixture
+def broken(tmp_path, speech):
+    """The corpus again, with one recording of every broken kind in language "aa"."""
+    folder = tmp_path / "broken"
+    shutil.copytree(speech.parent, folder)
+    rate, tone = 16_000, 0.1 * np.sin(np.arange(16_000) / 5)
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("this is a text file, not a sound\n" * 50)
+    soundfile.write(folder / "zero.wav", np.zeros(0), rate)
+    soundfile.write(folder / "nan.wav", np.where(np.arange(16_000) == 7, np.nan, tone), rate, subtype="FLOAT")
+    soundfile.write(folder / "eight.wav", np.repeat(tone[:, None], 8, axis=1), rate)
+    soundfile.write(folder / "cut.wav", tone, rate)
+    cut = (folder / "cut.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(cut[:9000])
+    kinds = ("empty", "text", "zero", "nan", "eight", "cut")
+    with (folder / "speech.tsv").open("a") as manifest:
+        for kind in kinds:
+            manifest.write(f"aa\tx-{kind}\t{kind}.wav\t{kind}\n")
+    return folder / "speech.tsv", kinds
+
+
+@pytest.fixture(scope="module")
+def wav():
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.full(3200, 0.1), 16_000, format="WAV")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """Recordings that were looked at in any way, asked for their size or opened: start of name, and how."""
+    from isogloss.engine.corpora import audio  # noqa: PLC0415 as above
+
+    found = []
+    real_at, real_open = audio.FileSource.at, audio.FileSource.open
+
+    def at(path, name):
+        found.append((name[:4], "stat"))
+        return real_at(path, name)
+
+    def opened(source):
+        found.append((source.name[:4], "open"))
+        return real_open(source)
+
+    monkeypatch.setattr(audio.FileSource, "at", at)
+    monkeypatch.setattr(audio.FileSource, "open", opened)
+    return found

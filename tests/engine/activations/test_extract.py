@@ -10,12 +10,11 @@ import subprocess
 import numpy as np
 import pytest
 import safetensors.numpy
-import soundfile
 import xarray as xr
 
-from isogloss.engine.activations import activation_store, extract, inventory
+from isogloss.engine.activations import activation_store, extract
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
-from isogloss.engine.corpora import audio
+from isogloss.engine.corpora import audio, durations
 from isogloss.engine.whisper import encoder_program
 
 Disk = collections.namedtuple("Disk", ["total", "used", "free"])
@@ -28,27 +27,6 @@ def config(tmp_path, speech, model_folder):
         model=str(model_folder),
         store=tmp_path / "store",
     )
-
-
-@pytest.fixture
-def broken(tmp_path, speech):
-    """The corpus again, with one recording of every broken kind in language "aa"."""
-    folder = tmp_path / "broken"
-    shutil.copytree(speech.parent, folder)
-    rate, tone = 16_000, 0.1 * np.sin(np.arange(16_000) / 5)
-    (folder / "empty.wav").touch()
-    (folder / "text.wav").write_text("this is a text file, not a sound\n" * 50)
-    soundfile.write(folder / "zero.wav", np.zeros(0), rate)
-    soundfile.write(folder / "nan.wav", np.where(np.arange(16_000) == 7, np.nan, tone), rate, subtype="FLOAT")
-    soundfile.write(folder / "eight.wav", np.repeat(tone[:, None], 8, axis=1), rate)
-    soundfile.write(folder / "cut.wav", tone, rate)
-    cut = (folder / "cut.wav").read_bytes()
-    (folder / "cut.wav").write_bytes(cut[:9000])
-    kinds = ("empty", "text", "zero", "nan", "eight", "cut")
-    with (folder / "speech.tsv").open("a") as manifest:
-        for kind in kinds:
-            manifest.write(f"aa\tx-{kind}\t{kind}.wav\t{kind}\n")
-    return folder / "speech.tsv", kinds
 
 
 def contents(root):
@@ -251,7 +229,7 @@ def test_a_dry_run_reports_what_a_run_reports(config, broken):
 
 def test_a_dry_run_of_much_audio_reads_headers_only(config, broken, monkeypatch, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr(inventory, "_DECODED_HOURS", 0.001)
+    monkeypatch.setattr(durations, "_DECODED_HOURS", 0.001)
     dry = extract.run(dataclasses.replace(config, corpus=f"manifest:{broken[0]}", dry_run=True))
     assert len(dry.failed) == 5  # all but NaN
     assert "21 recordings weren't decoded" in caplog.text

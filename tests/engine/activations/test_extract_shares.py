@@ -3,12 +3,9 @@
 import io
 import tarfile
 
-import numpy as np
 import pytest
-import soundfile
 
 from isogloss.engine.activations import extract, store_languages
-from isogloss.engine.corpora import audio
 from isogloss.engine.retrieval import grid
 from isogloss.engine.runtime import objects, place
 from isogloss.engine.runtime.refusal import Refusal
@@ -17,13 +14,6 @@ from isogloss.engine.whisper import encoder_model
 
 LANGUAGES, SENTENCES, SHARDS = 102, 3, 16
 CODES = [f"l{number:03}" for number in range(LANGUAGES)]
-
-
-@pytest.fixture(scope="module")
-def wav():
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.full(3200, 0.1), 16_000, format="WAV")
-    return buffer.getvalue()
 
 
 def manifest(folder, wav):
@@ -47,29 +37,6 @@ def fleurs(folder, wav):
                 member.size = len(wav)
                 archive.addfile(member, io.BytesIO(wav))
     return f"fleurs-dir:{folder}"
-
-
-@pytest.fixture
-def looked_at(monkeypatch):
-    """Languages of the recordings that were looked at in any way: asked for their size, or opened."""
-    found = []
-    real_at, real_open = audio.FileSource.at, audio.FileSource.open
-
-    def at(path, name):
-        found.append((language(name), "stat"))
-        return real_at(path, name)
-
-    def opened(source):
-        found.append((language(source.name), "open"))
-        return real_open(source)
-
-    monkeypatch.setattr(audio.FileSource, "at", at)
-    monkeypatch.setattr(audio.FileSource, "open", opened)
-    return found
-
-
-def language(name):
-    return name[:4]
 
 
 @pytest.mark.parametrize("corpus", [manifest, fleurs])

@@ -15,6 +15,7 @@ class Source:
     """Utterances of two languages; no state is asked for."""
 
     states, apply_norm, languages, whole_window, step_rows = ("1",), (False,), ("aa", "bb"), True, 1
+    corpora, sizes = ("two",), {"aa": 2 * BLOCK + 1, "bb": 3}
 
     def encoded(self, language, rows):
         raise AssertionError("no state is asked for")
@@ -25,13 +26,24 @@ class Source:
     def identity(self, language):
         return {}
 
+    def without_states(self, rows):
+        raise AssertionError("no state is asked for")
+
+    def sentences(self, language):
+        return ["s"] * self.sizes[language]
+
     def utterances(self, language):
-        count = {"aa": 2 * BLOCK + 1, "bb": 3}[language]
-        return tuple(ListedUtterance(row=row, name=f"{language}{row}", **TEXT) for row in range(count))
+        rows = range(self.sizes[language])
+        return tuple(ListedUtterance(row=row, name=f"{language}{row}", **TEXT) for row in rows)
+
+
+def blocks():
+    return [unit for language in Source.languages for unit in utterance_blocks.blocks(Source(), language)]
 
 
 def test_units_are_blocks_of_one_language():
-    made = [(unit.name, len(unit.utterances)) for unit in utterance_blocks.blocks(Source())]
+    assert [unit.name for unit in utterance_blocks.units(Source())] == [unit.name for unit in blocks()]
+    made = [(unit.name, len(unit.utterances)) for unit in blocks()]
     assert made == [("aa.00000", BLOCK), ("aa.00001", BLOCK), ("aa.00002", 1), ("bb.00000", 3)]
 
 
@@ -46,7 +58,7 @@ def test_what_is_made_together_comes_apart_again(rows, each):
         assert announced[: len(asked) - 1] == asked[1:]
         return [(name, number) for name in asked[-1] for number in range(each)]
 
-    units = utterance_blocks.blocks(Source())
+    units = blocks()
     del units[1]  # one that was made before
     announce = lambda unit: announced.append([utterance.name for utterance in unit.utterances])  # noqa: E731
     made = list(utterance_blocks.made_together(units, rows, make, announce))
