@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from isogloss.engine.runtime import progress
+from isogloss.engine.runtime import progress, temporary
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SETTLE = 0.1  # seconds after which a file that has just appeared is counted, too
@@ -49,4 +49,5 @@ def _wait(woken: socket.socket) -> None:
     start = "\n" if sys.stderr.isatty() else ""  # a bar may stand in the line
     os.write(1, f"{json.dumps(summary)}\n".encode())
     os.write(2, f"{start}stopped: {state}; the same command {rest}\n".encode())
+    temporary.end()
     os._exit(128 + number)

@@ -8,7 +8,6 @@ loaded and compiled beforehand: that costs a run seconds once, not a share of it
 import functools
 import itertools
 import pathlib
-import tempfile
 from collections.abc import Iterator
 
 import jax
@@ -26,6 +25,7 @@ from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
+from isogloss.engine.runtime import temporary
 from isogloss.engine.runtime.devices import DataParallel, Replicas, memory
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program, log_mel, named_states, parameters
@@ -98,7 +98,7 @@ class _Recordings:
 
 
 def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows: int) -> Case:
-    folder = tempfile.TemporaryDirectory(prefix="isogloss-bench-")
+    folder = temporary.Folder("isogloss-bench-")
     recordings = _Recordings(pathlib.Path(folder.name), sizes, count)
     tensors = bench_encoder.random_tensors(sizes)
     precision = encoder_program.precision_for(setting.device)

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,6 +21,7 @@ from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Check, Row, TimedTask
 from isogloss.engine.retrieval.grid import run as run_grid
 from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.runtime import temporary
 from isogloss.kernels import frame_scores, reference
 
 PEERS = ()
@@ -53,7 +53,7 @@ def projection(rows: Sequence[Row]) -> dict[str, float]:
 def _case(
     setting: BenchSetting, title: str, languages: int, sentences: int, states: int, features: int
 ) -> Case:
-    folder = tempfile.TemporaryDirectory(prefix="isogloss-bench-")
+    folder = temporary.Folder("isogloss-bench-")
     root = pathlib.Path(folder.name)
     names = tuple(map(str, range(states)))
     codes = [f"l{i}" for i in range(languages)]

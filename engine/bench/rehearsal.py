@@ -10,9 +10,7 @@ import json
 import math
 import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +22,7 @@ from isogloss.engine.bench import data, encoder
 from isogloss.engine.bench.stage import Stage
 from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.dimensions import tensor_shapes
-from isogloss.engine.runtime import objects
+from isogloss.engine.runtime import objects, temporary
 from isogloss.engine.runtime.place import Place
 
 STATES, MEASURES = 4, 2  # of the rehearsal: a Whisper of two blocks; seqsim and meanpool
@@ -56,17 +54,18 @@ def rehearse(full: Size, place: Place | None = None) -> list[Stage]:
       full: number of languages and sentences.
       place: folder or bucket path for the store and the grid; a temporary folder without.
     """
-    with tempfile.TemporaryDirectory(prefix="isogloss-rehearsal-") as name:
+    with temporary.Folder("isogloss-rehearsal-") as name:
         folder = pathlib.Path(name)
         _write_corpus(folder, full)
         _write_model(folder / "model")
         if place is None:
             return _stages(folder, folder, full)
         own = place / folder.name
-        try:
-            return _stages(folder, own, full)
-        finally:
-            objects.remove_all(own)
+        with temporary.removed_at_stop(own):
+            try:
+                return _stages(folder, own, full)
+            finally:
+                objects.remove_all(own)
 
 
 def _stages(folder: pathlib.Path, place: Place, full: Size) -> list[Stage]:
@@ -137,9 +136,7 @@ def table(stages: Sequence[Stage], projected: Mapping[str, int | float]) -> str:
 
 def _stage(job: str, units: int, unit: str, out: Place, *flags: str) -> Stage:
     start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", f"isogloss.jobs.{job}", *flags], capture_output=True, text=True, check=False
-    )
+    done = temporary.run([sys.executable, "-m", f"isogloss.jobs.{job}", *flags])
     seconds = time.monotonic() - start
     files = objects.keys(out)
     size = sum((out / name).stat().st_size for name in files) if isinstance(out, pathlib.Path) else 0

@@ -10,7 +10,6 @@ import functools
 import itertools
 import os
 import pathlib
-import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +21,7 @@ from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.bench import activations, data, machine_peak
 from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Check, TimedTask
+from isogloss.engine.runtime import temporary
 
 PEERS = ()
 _UNIT = "GB/s"
@@ -44,7 +44,7 @@ class _Work:
     """A folder for stores, and what is to be in them."""
 
     def __init__(self, count: int, states: int, features: int) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="isogloss-bench-")
+        self.folder = temporary.Folder("isogloss-bench-")
         self.root = pathlib.Path(self.folder.name)
         self.frames = data.fleurs_frames(count, data.rng(6))
         self.names = tuple(map(str, range(states)))

@@ -7,7 +7,6 @@ Times are wall seconds.
 
 import dataclasses
 import math
-import tempfile
 import time
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from isogloss.engine.runtime import compilation
+from isogloss.engine.runtime import compilation, temporary
 
 # Seconds of a sample at least: faster tasks are called several times, because threads of the previous task
 # may still spin while they wait for work (OpenMP's do) and slow the first call.
@@ -72,7 +71,7 @@ class Case:
     title: str
     tasks: tuple[TimedTask, ...]
     yardstick: TimedTask | None
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder: temporary.Folder | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,6 @@ import math
 import os
 import pathlib
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
@@ -25,7 +24,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 import tensorstore as ts
 
-from isogloss.engine.runtime import atomic_write, objects, version
+from isogloss.engine.runtime import atomic_write, objects, temporary, version
 from isogloss.engine.runtime.bucket import CONTEXT
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import BucketPath, Place
@@ -146,7 +145,7 @@ def _publish(
     The claim holds their hash; it keeps out a process with others, whose labels would mix with these, and
     stays.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary.Folder() as folder:
         made = pathlib.Path(folder) / path.name
         write_group(made, attributes, coordinates, lambda: _write_arrays(made, coordinates, arrays))
         found = {key: (made / key).read_bytes() for key in sorted(objects.keys(made))}

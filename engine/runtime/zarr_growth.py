@@ -14,10 +14,9 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
-from isogloss.engine.runtime import atomic_write, objects, zarr_group
+from isogloss.engine.runtime import atomic_write, objects, temporary, zarr_group
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import BucketPath, Place
 from isogloss.engine.runtime.refusal import Refusal, WriteError
@@ -91,7 +90,7 @@ def relabel(
     if isinstance(path, BucketPath):
         # A bucket can't rename: the group is made on this machine, and its objects are put in an order in
         # which the last one makes the growth visible.
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary.Folder() as folder:
             made = pathlib.Path(folder) / path.name
             zarr_group.write_group(made, attributes, coordinates, lambda: write(made), other)
             _put(made, path, remove)
