@@ -14,7 +14,6 @@ from scipy.spatial import distance
 
 from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.pair_metrics import Scored
-from isogloss.engine.retrieval.scorings import scoring
 from isogloss.kernels import bootstrap
 
 RESAMPLES = 200
@@ -31,7 +30,7 @@ class Distances:
     Attributes:
       languages: codes.
       states: names.
-      scorings: names of measures, as they are and with CSLS.
+      scorings: names of measures, as they are and with each correction.
       values: symmetric, 0 on the diagonal, NaN where unknown.
     """
 
@@ -58,17 +57,16 @@ class Distances:
 
 def between_languages(results: metrics.Results) -> Distances:
     """Distances of all figures of a grid; a pair of a language with itself is left out."""
-    chosen = [m for m, name in enumerate(results.measures) if scoring(name).correction in ("none", "csls")]
     size = len(results.languages)
-    values = np.full((len(chosen), len(results.states), size, size), np.nan)
+    values = np.full((len(results.measures), len(results.states), size, size), np.nan)
     values[..., np.arange(size), np.arange(size)] = 0
     for pair, i, j in of_two(results):
-        far = 1 - results.figure("recall_at_1")[pair][:, chosen].mean(-1).T
+        far = 1 - results.figure("recall_at_1")[pair].mean(-1).T
         values[:, :, i, j] = values[:, :, j, i] = far
     return Distances(
         languages=results.languages,
         states=results.states,
-        scorings=tuple(results.measures[m] for m in chosen),
+        scorings=results.measures,
         values=values,
     )
 

@@ -59,8 +59,8 @@ class VectorPen {
 const FOOT = 44; // and below the map for its scale
 
 function mapAsVector() {
-  const pen = new VectorPen(canvas.getContext("2d")), { left, top: above, cell: side } = map;
-  const size = [Math.max(left + L * side + 2, 360), above + L * side + 2];
+  const pen = new VectorPen(canvas.getContext("2d")), { left, width, height } = map;
+  const size = [Math.max(width, 360), height];
   pen.translate(0, HEAD);
   paintMap(pen, 2);
   paintScale(pen, left, size[1] + 12, Math.min(260, size[0] - left - 30));

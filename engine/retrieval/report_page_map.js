@@ -52,27 +52,30 @@ function measureMap(pen) {
   const grouped = groups.length > 1;
   const available = $("figures").clientWidth, bracket = (grouped ? 44 : 0) + TITLE;
   let room = window.innerWidth < 1020 || MANY ? available - 44 : Math.max(560, available - 460);
-  if (printing) room = 600;
+  // On paper every second name of many languages stands on the other side, where it has the room of two cells.
+  const sides = printing && MANY ? 2 : 1;
+  if (printing) room = sides > 1 ? 680 : 600;
   let cell = 8, widest = 0, size = 8;
   for (let tries = 0; tries < 3; tries++) { // label width depends on cell and the other way round
-    size = Math.max(printing ? 3 : 7, Math.min(14, cell * 0.86));
+    size = Math.max(7, Math.min(14, cell * 0.86 * sides));
     pen.font = font(size);
     widest = Math.ceil(Math.max(...order.map((i) => pen.measureText(language(i)).width))) + 8;
     const most = Math.min(132, Math.max(660 / L, 12));
-    cell = Math.max(printing ? 4 : 8, Math.min(most, (room - widest - bracket) / L));
-    const pixels = cell > 16 ? 1 : window.devicePixelRatio;
+    cell = Math.max(printing ? 4 : 8, Math.min(most, (room - sides * widest - bracket) / L));
+    const pixels = printing ? 3 : cell > 16 ? 1 : window.devicePixelRatio;
     cell = Math.floor(cell * pixels) / pixels;
   }
   const lying = cell > widest, top = TITLE + (lying ? size + 14 : widest + 2);
   const gap = cell > 40 ? 2 : cell > 16 ? 1 : 0;
-  return { order, groups: grouped ? groups : [], cell, left: widest + bracket, size, lying, top, gap };
+  const beyond = L * cell + 2 + (sides > 1 ? widest : 0); // right ends of rows, lower ends of columns
+  const left = widest + bracket, width = left + beyond, height = top + beyond;
+  return { order, groups: grouped ? groups : [], cell, sides, left, size, lying, top, gap, width, height };
 }
 
 function drawMap() {
   const pen = canvas.getContext("2d"), scale = Math.max(window.devicePixelRatio, printing ? 3 : 1);
   map = measureMap(pen);
-  const { cell: side, left, top: above } = map;
-  const width = left + L * side + 2, height = above + L * side + 2;
+  const { width, height } = map;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
   canvas.style.width = `${width}px`;
@@ -120,18 +123,18 @@ function writeNumber(pen, number, x, y, ink, query, candidate) {
 }
 
 function drawLabels(pen) {
-  const { order, groups, cell: side, left, top: above, size, lying, gap } = map;
+  const { order, groups, cell: side, sides, left, top: above, size, lying, gap } = map;
   pen.font = font(size);
   pen.fillStyle = css("--ink");
   pen.textBaseline = "middle";
   order.forEach((i, at) => {
-    const middle = at * side + (side - gap) / 2;
-    pen.textAlign = "right";
-    pen.fillText(language(i), left - 6, above + middle);
+    const middle = at * side + (side - gap) / 2, far = at % sides, end = far * (L * side + 10) - 6;
+    pen.textAlign = far ? "left" : "right";
+    pen.fillText(language(i), left + end, above + middle);
     pen.save();
-    pen.translate(left + middle, above - 6);
+    pen.translate(left + middle, above + end);
     if (!lying) pen.rotate(-Math.PI / 2);
-    pen.textAlign = lying ? "center" : "left";
+    pen.textAlign = lying ? "center" : far ? "right" : "left";
     pen.fillText(language(i), 0, lying ? -size / 2 : 0);
     pen.restore();
   });

@@ -35,9 +35,10 @@ def test_distances_are_means_of_both_directions():
     recall[3] = [[0.9, 0.7], [np.nan, 0.7], [1, 1]]
     found = language_distances.between_languages(results(recall))
     assert found.languages == ("en", "fr", "de")
-    assert found.scorings == ("seqsim", "seqsim+csls")
+    assert found.scorings == ("seqsim", "seqsim+csls", "seqsim+centred")
     np.testing.assert_allclose(found.values[0, 0], [[0, 0.7, 0.2], [0.7, 0, 1], [0.2, 1, 0]], atol=1e-12)
     assert np.isnan(found.values[1, 0, 0, 2])
+    np.testing.assert_array_equal(found.values[2, 0], [[0, 0, 0], [0, 0, 1], [0, 1, 0]])
     assert not found.whole
 
 
@@ -83,7 +84,7 @@ def test_support_of_a_clade_follows_the_evidence(close, low, high):
     distances = language_distances.between_languages(given)
     ranked = [Ranked(each) for each in hits]
     share = language_distances.support(distances, given, ranked.__getitem__, 30)
-    assert share.shape == (2, 1, 2)
+    assert share.shape == (3, 1, 2)
     assert low <= share[0, 0, 0] <= high
     assert share[0, 0, 1] == 1  # the root has all
 
