@@ -94,7 +94,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
     start = time.monotonic()
     programs = compilation.keep(config.compilation_cache)
     settings = _settings(config)
-    sizes, surveys = _surveys(config, settings)
+    sizes, stored, surveys = _surveys(config, settings)
     changes = _changes(config, surveys)
     rows = [(found, row) for found in surveys for row in found.rows]
     todo = [found.frames[row] for found, row in rows if found.frames[row] and not found.present[row]]
@@ -109,7 +109,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
         counts = _forecast(surveys, settings)
         seconds = round(time.monotonic() - start, 3)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
-    store_languages.plan(config.store, sizes)
+    store_languages.plan(config.store, sizes, _origin(settings), stored)
     outcome = Outcome([(_store(config, found, settings), found) for found in surveys], settings.axis)
     if outcome.todo:
         _encode(settings, outcome)
@@ -170,8 +170,8 @@ def _states(config: ExtractConfig, names: Sequence[str], no_final: str | None) -
 
 def _surveys(
     config: ExtractConfig, settings: ExtractionSettings
-) -> tuple[dict[str, int], list[inventory.Survey]]:
-    """Number of utterances of each requested language; state, before the run, of those of the share.
+) -> tuple[dict[str, int], set[str], list[inventory.Survey]]:
+    """Numbers of utterances by requested language, those that have a store, and surveys of the share's.
 
     Only recordings of the share's languages are looked at: of the others the list of sentences is enough.
     """
@@ -185,6 +185,7 @@ def _surveys(
     stores = activation_store.find_all(config.store, sizes)
     for store in stores.values():
         activation_store.check_origin(store, _origin(settings))
+    store_languages.check(config.store, sizes.keys() - stores.keys(), _origin(settings))
     surveys = []
     for (code, size), rows in zip(sizes.items(), config.share.rows(list(sizes.values())), strict=True):
         if rows or not size:  # a language without a recording is refused by its listing
@@ -200,7 +201,7 @@ def _surveys(
                     redo_changed=config.redo_changed,
                 )
             )
-    return sizes, surveys
+    return sizes, set(stores), surveys
 
 
 def _changes(config: ExtractConfig, surveys: Sequence[inventory.Survey]) -> dict[str, str]:

@@ -8,6 +8,7 @@ without locks), a draft counts as abandoned after a day. A sweep costs one direc
 
 import collections
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from isogloss.engine.runtime.refusal import Refusal, WriteError
 
 _DRAFT = re.compile(r"(\..+~([0-9a-f]{8})~[0-9a-f]{8})(\.[^~]*)?")  # .NAME~WHERE~RANDOM.SUFFIX, hidden
+_WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # by file system
 _OLD = 24 * 3600.0  # seconds; the longest draft takes minutes
 
 
@@ -63,10 +65,39 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
                 os.fsync(file.fileno())
             os.replace(made, path)
     except OSError as error:
-        raise WriteError(
-            f"{path}: can't be written ({error}); earlier results are kept. "
-            "Free or add space, check permissions, then run the same command again"
-        ) from error
+        raise _failed(path, error) from error
+
+
+def write_new(path: pathlib.Path, content: bytes) -> bool:
+    """True if this call made the file, False if there is one; of several writers one gets True.
+
+    The file is complete from its first moment, but on disks without hard links it is empty for an instant.
+
+    Raises:
+      WriteError: the file can't be written.
+    """
+    try:
+        with draft(path) as made:
+            made.write_bytes(content)
+            try:
+                os.link(made, path)
+            except OSError as error:
+                if error.errno not in _WITHOUT_LINKS:
+                    raise
+                with path.open("xb") as file:
+                    file.write(content)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise _failed(path, error) from error
+    return True
+
+
+def _failed(path: pathlib.Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"{path}: can't be written ({error}); earlier results are kept. "
+        "Free or add space, check permissions, then run the same command again"
+    )
 
 
 def make_folder(path: pathlib.Path) -> None:

@@ -151,11 +151,17 @@ def write(place: Place, content: bytes) -> None:
         atomic_write.write_whole(place, lambda file: file.write_bytes(content))
 
 
-def write_new(place: BucketPath, content: bytes) -> bool:
+def write_new(place: Place, content: bytes) -> bool:
     """True if this call wrote the object, False if there is one; of several writers at most one gets True.
 
-    Its writer may get False, too, if the answer was lost and the request repeated.
+    In a bucket its writer may get False, too, if the answer was lost and the request repeated.
+
+    Raises:
+      WriteError: it can't be written.
     """
+    if isinstance(place, pathlib.Path):
+        atomic_write.make_folder(place.parent)
+        return atomic_write.write_new(place, content)
     for attempt in itertools.count():
         try:
             return bool(

@@ -13,6 +13,7 @@ from isogloss.engine.tallies import store_status
 from isogloss.engine.whisper import encoder_model
 
 LANGUAGES, SENTENCES, SHARDS = 102, 3, 16
+ORIGIN = {"model": "tiny", "weights_sha256": "ab", "settings": {"dtype": "float16"}}
 CODES = [f"l{number:03}" for number in range(LANGUAGES)]
 
 
@@ -117,13 +118,64 @@ def test_processes_that_plan_at_the_same_time_lose_no_language(tmp_path, monkeyp
     root = tmp_path
     if where == "bucket":
         root = place.parse(f"{request.getfixturevalue('s3').bucket()}/store")
-    real, others = objects.write, [{"bb": 2}, {"cc": 3}, {"aa": 1, "dd": 4}]
+    real, others = objects.write_new, [{"bb": 2}, {"cc": 3}, {"aa": 1, "dd": 4}]
 
     def write(target, content):
         if others:
-            store_languages.plan(root, others.pop())
-        real(target, content)
+            store_languages.plan(root, others.pop(), ORIGIN)
+        return real(target, content)
 
-    monkeypatch.setattr(objects, "write", write)
-    store_languages.plan(root, {"aa": 1})
+    monkeypatch.setattr(objects, "write_new", write)
+    store_languages.plan(root, {"aa": 1}, ORIGIN)
     assert store_languages.planned(root) == {"aa": 1, "bb": 2, "cc": 3, "dd": 4}
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_of_two_models_that_begin_at_the_same_moment_one_is_refused(tmp_path, monkeypatch, request, where):
+    """The second looks at an empty store, and the first is faster with the second of three languages."""
+    root = tmp_path
+    if where == "bucket":
+        root = place.parse(f"{request.getfixturevalue('s3').bucket()}/store")
+    real, first = objects.write_new, [{"bb": 2, "dd": 4}]
+
+    def write(target, content):
+        if first:
+            store_languages.plan(root, first.pop(), ORIGIN)
+        return real(target, content)
+
+    monkeypatch.setattr(objects, "write_new", write)
+    other = {**ORIGIN, "model": "base", "weights_sha256": "cd"}
+    sizes = {"aa": 1, "bb": 2, "cc": 3}
+    words = r"languages/bb\.json: that language is to be stored .*\n  model: stored tiny, asked for base"
+    with pytest.raises(Refusal, match=words):
+        store_languages.plan(root, sizes, other)
+    assert store_languages.planned(root) == {"bb": 2, "dd": 4}  # nothing of the one refused
+    with pytest.raises(Refusal, match=words):
+        store_languages.check(root, sizes, other)
+    store_languages.plan(root, sizes, other, stored=["bb"])  # whose store is of that model
+    assert store_languages.planned(root) == {"aa": 1, "bb": 2, "cc": 3, "dd": 4}
+
+
+def test_extract_refuses_languages_that_another_run_is_to_store(tmp_path, speech, model_folder):
+    given = {"corpus": f"manifest:{speech}", "model": str(model_folder), "store": tmp_path / "store"}
+    extract.run(extract.ExtractConfig(**given, num_shards=2, shard_index=0))
+    before = sorted((tmp_path / "store").rglob("*"))
+    for dry_run in (True, False):
+        other = extract.ExtractConfig(**given, languages=("cc",), dtype="float32", dry_run=dry_run)
+        with pytest.raises(
+            Refusal, match=r"languages/cc\.json: .*\n  settings\.dtype: stored float16, asked for float32"
+        ):
+            extract.run(other)
+    assert sorted((tmp_path / "store").rglob("*")) == before
+
+
+def test_a_file_is_written_once_on_a_disk_without_hard_links_too(tmp_path, monkeypatch):
+    def link(*given):
+        raise PermissionError(1, "no links here")
+
+    for name in ("a", "b"):
+        assert objects.write_new(tmp_path / name, b"first")
+        assert not objects.write_new(tmp_path / name, b"second")
+        assert (tmp_path / name).read_bytes() == b"first"
+        monkeypatch.setattr("os.link", link)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -121,7 +121,8 @@ def test_a_corpus_that_is_gone_leaves_the_records(launch, made, caplog):
 
 
 def test_a_language_with_which_no_process_has_begun_where_the_corpus_is_gone(launch, made, caplog):
-    store_languages.plan(made / "store", {"aa": 7, "dd": 7})
+    origin = {"model": "tiny", "weights_sha256": "ab", "settings": {}}
+    store_languages.plan(made / "store", {"aa": 7, "dd": 7}, origin)
     (made / "speech.tsv").unlink()
     assert launch() == [*STEPS]
     assert f"{made}/store has no dd" in caplog.text

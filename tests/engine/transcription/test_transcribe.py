@@ -226,7 +226,7 @@ def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_pa
 
 def test_english_that_is_still_to_be_stored_is_refused_as_the_references_of_a_translation(config, tmp_path):
     """Without it the first shards would have no references, and later ones would."""
-    store_languages.plan(tmp_path, {"en_us": 7})
+    store_languages.plan(tmp_path, {"en_us": 7}, {"model": "tiny", "weights_sha256": "ab", "settings": {}})
     given = dataclasses.replace(config, corpus=None, store=tmp_path, task="translate")
     with pytest.raises(Refusal, match="'en_us' isn't extracted"):
         references._translations(given)
