@@ -3,7 +3,7 @@
     python -m isogloss.jobs.bench --suite=all
     python -m isogloss.jobs.bench --suite=seqsim,dtw --peers --json=out/bench.json
 
-The table goes to stderr. Run nothing else on the machine meanwhile. Peers: pip install "isogloss[peers]".
+The table goes to stderr. Run nothing else on the machine meanwhile. Peers: pip install -e '.[peers]'.
 """
 
 from isogloss.engine.bench.bench_config import BenchConfig

@@ -21,8 +21,7 @@ import jax
 from isogloss.engine.bench import kernel_errors, kernel_speeds
 from isogloss.engine.bench.bench_config import BenchConfig
 from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick
-from isogloss.engine.runtime import atomic_write
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime import atomic_write, devices
 from isogloss.engine.runtime.text_table import text_table
 
 LIMIT = 520.0  # seconds after which nothing new begins: a figure takes up to a minute
@@ -77,7 +76,7 @@ def run(config: BenchConfig) -> AcceptanceSummary:
       Refusal: no such device.
     """
     start = time.monotonic()
-    device = _device(config.device)
+    device = devices.platform(config.device)
     small = config.quick or device == "cpu"
     findings: list[Finding] = []
     left_out: list[str] = []
@@ -162,19 +161,6 @@ def _stages(device: str, *, small: bool) -> dict[str, Stage]:
         "grid of 4 languages": lambda: kernel_speeds.grid(frames, **given),
         "extraction": lambda: encoder("extraction", device, of_encoder(), quick=small),
     }
-
-
-def _device(wanted: str) -> str:
-    """Platform to accept; a Refusal if JAX doesn't have it."""
-    if wanted == "cpu":
-        jax.config.update("jax_platforms", "cpu")
-    found = jax.default_backend()
-    if wanted not in ("auto", found):
-        raise Refusal(
-            f"--device={wanted}: JAX sees {found} only ({jax.devices()[0].device_kind}). Remedy: a machine "
-            "with such a device and JAX built for it, or --device=cpu"
-        )
-    return found
 
 
 def _versions() -> dict[str, str]:

@@ -26,9 +26,8 @@ from isogloss.engine.bench.bench_config import ACCEPTANCE, REHEARSAL, ROOFLINE, 
 from isogloss.engine.bench.setting import BenchSetting, Planned
 from isogloss.engine.bench.stage import Stage
 from isogloss.engine.bench.timing import Case, Row, TimedTask
-from isogloss.engine.runtime import atomic_write, compilation
+from isogloss.engine.runtime import atomic_write, compilation, devices
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ def compare(config: BenchConfig) -> BenchSummary:
     start = time.monotonic()
     if config.json and not config.dry_run:
         atomic_write.make_folder(config.json.parent)
-    device = _device(config.device)
+    device = devices.platform(config.device)
     if config.suite == (REHEARSAL,):
         return _rehearsal(config, device)
     compilation.keep(config.compilation_cache, "numba")
@@ -177,19 +176,6 @@ def _rehearsal(config: BenchConfig, device: str) -> BenchSummary:
 def _shortest(config: BenchConfig) -> float:
     """Seconds of a sample, at least."""
     return 0.0 if config.quick else timing.SHORTEST
-
-
-def _device(wanted: str) -> str:
-    """Platform to measure; a Refusal if JAX doesn't have it."""
-    if wanted == "cpu":  # also where there is a GPU, which JAX would take by itself
-        jax.config.update("jax_platforms", "cpu")
-    found = jax.default_backend()
-    if wanted not in ("auto", found):
-        raise Refusal(
-            f"--device={wanted}: JAX sees {found} only ({jax.devices()[0].device_kind}). Remedy: a machine "
-            'with such a device and pip install "jax[cuda13]", or --device=cpu'
-        )
-    return found
 
 
 def _best(tasks: Sequence[TimedTask], config: BenchConfig, rows: list[Row]) -> TimedTask:

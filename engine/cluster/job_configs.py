@@ -1,23 +1,26 @@
-"""Configuration of a job, found by the job's name."""
+"""Configuration of a job, by the job's name; the job's own file says which it is."""
 
 import importlib
 import pathlib
+import re
 
 from isogloss.engine.runtime.options import JobConfig
 
-_ENGINE = pathlib.Path(__file__).parents[1]
+_JOBS = pathlib.Path(__file__).parents[2] / "jobs"
+_RUN = re.compile(r"^    command\.run\((\w+), ", re.MULTILINE)
 
 
 def job_config(job: str) -> type[JobConfig] | None:
-    """Configuration in the module ROOM/JOB_config.py of the engine; None if no job is called so."""
-    paths = list(_ENGINE.glob(f"*/{job}_config.py")) if job.isidentifier() else []
-    if len(paths) != 1:
+    """Configuration that jobs/JOB.py hands to `command.run`; None if no job is called so."""
+    path = _JOBS / f"{job}.py"
+    # Read and not imported, because the engine imports nothing of jobs, and flags are theirs.
+    text = path.read_text("utf-8") if job.isidentifier() and path.is_file() else ""
+    if not (handed := _RUN.search(text)):
         return None
-    module = importlib.import_module(f"isogloss.engine.{paths[0].parent.name}.{paths[0].stem}")
-    return getattr(module, f"{job.capitalize()}Config", None)
+    [module] = re.findall(rf"^from (isogloss\.engine\S+) import {handed[1]}$", text, re.MULTILINE)
+    return getattr(importlib.import_module(module), handed[1])
 
 
 def jobs() -> list[str]:
     """Names of all jobs."""
-    names = sorted(path.stem.removesuffix("_config") for path in _ENGINE.glob("*/*_config.py"))
-    return [name for name in names if job_config(name)]
+    return [path.stem for path in sorted(_JOBS.glob("[a-z]*.py")) if job_config(path.stem)]

@@ -149,7 +149,7 @@ def _keys(
 
 
 def _checksums(grid: Grid, pair: Pair, measure: str, states: Sequence[int]) -> list[Json]:
-    place, turned = inputs.orientation(grid, pair)
+    place, turned = grid.find(pair)
     frames = grid.frames(place).tolist() if grid.has_frames else []
     found = [list(grid.checksum(measure, place, state)) for state in states]
     return [grid_store.pair_name(pair), turned, frames, found]
@@ -182,7 +182,7 @@ def _compute(
 
 
 def _work(opened: ControlInputs, todo: Sequence[Pair]) -> dict[str, int | float]:
-    count = {pair: int(opened.grid.common[inputs.orientation(opened.grid, pair)[0]]) for pair in todo}
+    count = {pair: int(opened.grid.common[opened.grid.find(pair)[0]]) for pair in todo}
     grids = 1 + (opened.against is not None)
     cells = sum(n * n for n in count.values()) * len(opened.states) * grids
     return {"pairs": len(todo), "cells": cells, "bytes": 4 * cells}

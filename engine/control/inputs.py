@@ -73,12 +73,6 @@ def open_inputs(config: ControlConfig) -> ControlInputs:
     )
 
 
-def orientation(grid: Grid, pair: Pair) -> tuple[int, bool]:
-    """Index of a pair in a grid, and whether the grid has it the other way round."""
-    turned = pair not in grid.pairs
-    return grid.pairs.index(pair[::-1] if turned else pair), turned
-
-
 def _open(path: Place, measure: str) -> Grid:
     grid = grid_store.open_grid(path).only(self_pairs=False)
     if measure not in grid.ranked:

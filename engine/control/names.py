@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from isogloss.engine.corpora import tsv
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, install
 
 Names = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Names by language and sentence; a language that is there was read, a sentence that is not has none."""
@@ -66,8 +66,8 @@ def _of_spacy(rater: str, model: str, texts: Mapping[str, str]) -> dict[str, tup
         spacy = importlib.import_module("spacy")  # an extra that takes seconds
     except ImportError as error:
         raise Refusal(
-            f"--names={rater} needs spaCy, and {error.name} isn't installed: run `pip install -e '.[names]'` "
-            "in isogloss's folder, or give names by table:FILE.tsv"
+            f"--names={rater} needs spaCy, and {error.name} isn't installed: {install('names')}, "
+            "or give names by table:FILE.tsv"
         ) from error
     try:
         read = spacy.load(model)

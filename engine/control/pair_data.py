@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from isogloss.engine.control import overlap
-from isogloss.engine.control.inputs import ControlInputs, orientation
+from isogloss.engine.control.inputs import ControlInputs
 from isogloss.engine.control.overlap import Overlap, SoundSide
 from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given, record
@@ -88,7 +88,7 @@ def load(inputs: ControlInputs, pair: Pair, measure: str, readers: Readers) -> P
     if (meaning := _meaning(inputs, pair, sentences, readers)) is not None:
         factors[MEANING] = meaning
     if grid.has_frames:
-        place, turned = orientation(grid, pair)
+        place, turned = grid.find(pair)
         frames = grid.frames(place)[:, both]
         n, m = frames[::-1] if turned else frames
         factors[LENGTH] = DERIVED[BASELINE].derive(Given(arrays={}, n=n, m=m))
@@ -107,7 +107,7 @@ def _read(
     grid: Grid, pair: Pair, measure: str, states: Sequence[int]
 ) -> tuple[dict[int, Float[np.ndarray, "Q Q"]], Bool[np.ndarray, " Q"]]:
     """Scores by state, larger is closer, and the sentences that both languages have."""
-    place, turned = orientation(grid, pair)
+    place, turned = grid.find(pair)
     found, common = {}, np.zeros(len(grid.sentences), bool)
     for state in states:
         name = f"{grid.path}: {pair_name(pair)} {measure} state {grid.states[state]}"

@@ -74,7 +74,7 @@ class InterpretInputs:
         Raises:
           Refusal: the chunk is damaged.
         """
-        place, turned = _place(self.grid, unit.pair)
+        place, turned = self.grid.find(unit.pair)
         scores = self.grid.read(MEASURE, place, unit.state)
         return scores.T if turned else scores
 
@@ -89,7 +89,7 @@ class InterpretInputs:
         for unit in self.units():
             try:
                 # The chunk's own checksum, not its time: a copied grid is the same grid.
-                chunk = self.grid.checksum(MEASURE, _place(self.grid, unit.pair)[0], unit.state)
+                chunk = self.grid.checksum(MEASURE, self.grid.find(unit.pair)[0], unit.state)
             except FileNotFoundError:
                 continue
             name, digests = self.name(unit), [words[code].digest for code in unit.pair]
@@ -159,12 +159,6 @@ def parse_pairs(wanted: Sequence[str], grid: Grid) -> tuple[Pair, ...]:
     if len(set(wanted)) < len(wanted):
         raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}")
     return tuple(by_name[text] for text in wanted)
-
-
-def _place(grid: Grid, pair: Pair) -> tuple[int, bool]:
-    """Index of a pair on the grid's axis, and whether the grid holds the other direction."""
-    turned = pair not in grid.pairs
-    return grid.pairs.index(pair[::-1] if turned else pair), turned
 
 
 def _unit_name(pair: Pair, state: str) -> str:

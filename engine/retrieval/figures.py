@@ -92,8 +92,7 @@ def curves(results: metrics.Results) -> Figure:
         (_each_pair if len(results.pairs) <= _FEW else _spread)(panel, lines, results)
         _state_axis(panel, results)
         panel.set_title(scoring(measure).label, loc="left", size=10.5, weight="bold", color=INK)
-        chance = 1 / float(results.n[results.n > 0].mean()) if results.n.any() else np.nan
-        panel.axhline(chance, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
+        panel.axhline(results.chance, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
     for panel in panels[len(results.measures) :]:
         panel.set_axis_off()
     for panel in panels[::columns]:
@@ -219,10 +218,9 @@ def _scale(axes: Axes, image: AxesImage, results: metrics.Results) -> None:
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
     if results.n.any():
-        chance = 1 / float(results.n[results.n > 0].mean())
-        axes.axhline(chance, color=CHANCE, lw=1.4)
+        axes.axhline(results.chance, color=CHANCE, lw=1.4)
         axes.annotate(
-            "chance", (0, chance), xytext=(-3, 0), textcoords="offset points", size=7,
+            "chance", (0, results.chance), xytext=(-3, 0), textcoords="offset points", size=7,
             ha="right", va="center", color=CHANCE,
         )  # fmt: skip
 

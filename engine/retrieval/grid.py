@@ -128,7 +128,7 @@ def _fill(
     pairs = plan.pairs
     grid = grid_store.create_or_grow(config.grid, plan)
     plan = dataclasses.replace(plan, sentences=grid.sentences)
-    finished, places = grid.done(), [grid.pairs.index(pair) for pair in pairs]
+    finished, places = grid.done(), [grid.position[pair] for pair in pairs]
     todo = [(state, pair) for state, pair in mine if (places[pair], state) not in finished]
     _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
     outcome.skipped = len(mine) - len(todo)

@@ -115,6 +115,16 @@ class Grid:
         """Pairs, in alphabetical order."""
         return tuple(self.axes.pairs[row] for row in self._rows)
 
+    @functools.cached_property
+    def position(self) -> dict[Pair, int]:
+        """Index of each pair in `pairs`."""
+        return {pair: index for index, pair in enumerate(self.pairs)}
+
+    def find(self, pair: Pair) -> tuple[int, bool]:
+        """Index of a pair in `pairs`, and True if the grid has it the other way round."""
+        turned = pair not in self.position
+        return self.position[pair[::-1] if turned else pair], turned
+
     @property
     def states(self) -> tuple[str, ...]:
         """Names of encoder states."""
@@ -375,7 +385,7 @@ def existing(path: Place, plan: Plan) -> set[tuple[int, int]]:
     if growth is None:
         return set()
     grid = open_grid(path)
-    kept = {grid.pairs.index(pair): i for i, pair in enumerate(plan.pairs) if pair in set(grid.pairs)}
+    kept = {grid.position[pair]: i for i, pair in enumerate(plan.pairs) if pair in grid.position}
     return {
         (kept[pair], state)
         for pair, state in grid.done()

@@ -47,10 +47,11 @@ class Visit:
 def visits(units: Iterable[Unit], pairs: Sequence[Pair], block: int) -> Iterator[Visit]:
     """Units in the order of work, state by state and block by block."""
     order: list[tuple[Unit, Pair, frozenset[str]]] = []
+    position = {pair: index for index, pair in enumerate(pairs)}
     for state, of_state in itertools.groupby(units, key=lambda unit: unit[0]):
         wanted = [pairs[pair] for _, pair in of_state]
         order += [
-            ((state, pairs.index(pair)), pair, stay) for pair, stay in language_blocks.blocks(wanted, block)
+            ((state, position[pair]), pair, stay) for pair, stay in language_blocks.blocks(wanted, block)
         ]
     held: frozenset[Key] = frozenset()
     for i, (unit, codes, stay) in enumerate(order):

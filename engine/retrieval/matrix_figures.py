@@ -54,7 +54,7 @@ def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = 
             figures = dict(zip(metrics.FIGURES, values.tolist(), strict=True))
             rows.append(dict(zip(leading, key, strict=True)) | {"direction": arrow, "n": n} | figures)
     table = pd.DataFrame(rows).set_index([*leading, "direction"])
-    table.insert(table.columns.tolist().index("ci_low"), "chance", 1 / table["n"])
+    table.insert(table.columns.tolist().index("ci_low"), "chance", metrics.chance(table["n"].to_numpy()))
     return table
 
 

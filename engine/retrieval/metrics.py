@@ -62,6 +62,11 @@ class Results:
         return self.values[..., ALL_FIGURES.index(name)]
 
     @property
+    def chance(self) -> float:
+        """Chance at the mean number of common sentences of pairs that have some; NaN if none has."""
+        return float(chance(self.n[self.n > 0].mean())) if self.n.any() else np.nan
+
+    @property
     def uncorrected(self) -> "Results":
         """The same figures of the measures without a correction."""
         plain = [m for m, name in enumerate(self.measures) if scoring(name).correction == "none"]
@@ -93,6 +98,11 @@ class Results:
         """State of the highest mean R@1 over the directions of one pair, the first on a tie."""
         values = self.figure("recall_at_1")[pair, :, self.measures.index(measure)]
         return _argmax(known_mean(values))
+
+
+def chance(n: int | float | Int[np.ndarray, "*K"]) -> np.floating | Float[np.ndarray, "*K"]:
+    """R@1 of guessing among n candidates, 1 / n; NaN where n is 0."""
+    return 1 / np.where(np.asarray(n) > 0, n, np.nan)
 
 
 def depths(states: Sequence[str]) -> list[float]:

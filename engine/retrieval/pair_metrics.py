@@ -223,11 +223,10 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
 
 def own_languages(grid: Grid, pair: int) -> tuple[int, ...]:
     """Self pairs of the two languages of a pair; none if the grid lacks one, or if it is a self pair."""
-    place = {named: i for i, named in enumerate(grid.pairs)}
     wanted = [(code, code) for code in grid.pairs[pair]]
-    if of_one_language(grid.pairs[pair]) or not all(each in place for each in wanted):
+    if of_one_language(grid.pairs[pair]) or not all(each in grid.position for each in wanted):
         return ()
-    return tuple(place[each] for each in wanted)
+    return tuple(grid.position[each] for each in wanted)
 
 
 def _read(grid: Grid, pair: int, state: int) -> dict[str, ts.Future]:

@@ -313,7 +313,7 @@ def best_states(results: metrics.Results) -> str:
                 rows.append((name, measure, "-", str(results.n[pair]), "-", "-", "-", "-"))
                 continue
             there, back = results.values[pair, state, m]
-            chance, mutual = f"{100 / results.n[pair]:.1f}%", f"{100 * there[3]:.1f}%"
+            chance, mutual = f"{metrics.chance(results.n[pair]):.1%}", f"{100 * there[3]:.1f}%"
             found = (results.states[state], str(results.n[pair]), chance)
             rows.append((name, measure, *found, _interval(there), _interval(back), mutual))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -117,7 +117,7 @@ def _sentences(results: metrics.Results) -> str:
         return "No two languages here have a sentence in common."
     low, high = int(known.min()), int(known.max())
     count = f"{low}" if low == high else f"{low} to {high}"
-    chance = f"{1 / high:.1%}" if low == high else f"{1 / high:.1%} to {1 / low:.1%}"
+    chance = " to ".join(f"{metrics.chance(n):.1%}" for n in dict.fromkeys((high, low)))
     return f"Two languages share {count} sentences, so chance is {chance}."
 
 

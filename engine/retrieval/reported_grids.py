@@ -28,7 +28,7 @@ class Reported:
 
     def sentences(self, pair: Pair) -> set[str]:
         """Sentences that both languages of a pair have."""
-        place = self.grid.pairs.index(pair)
+        place = self.grid.position[pair]
         if not self.grid.axes.recordings:
             scores = self.grid.read(self.grid.measures[0], place, 0)
             known = ~np.isnan(scores)
@@ -51,7 +51,7 @@ class Reported:
         }
         smaller = dataclasses.replace(axes, recordings=held, common=common, frames=frames)
         grid = dataclasses.replace(self.grid, axes=smaller)
-        found = pair_metrics.score(grid, grid.pairs.index(pair), self.statistics)
+        found = pair_metrics.score(grid, grid.position[pair], self.statistics)
         return found, [grid.sentences[i] for i in found.sentences]
 
 

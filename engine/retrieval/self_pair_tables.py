@@ -96,7 +96,7 @@ def tabulate(results: metrics.Results) -> pa.Table:
             "measure": table.labels(results.measures, measure),
             "direction": table.labels(table.arrows(results.pairs), 2 * pair + direction),
             "n": pa.array(results.n[pair], pa.int32()),
-            "chance": pa.array(1 / np.where(results.n[pair] > 0, results.n[pair], np.nan), pa.float64()),
+            "chance": pa.array(metrics.chance(results.n[pair]), pa.float64()),
             **{
                 column: pa.array(values[:, metrics.ALL_FIGURES.index(name)], pa.float64())
                 for name, column in figures.items()

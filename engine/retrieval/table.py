@@ -51,7 +51,7 @@ def tabulate(
     values = results.values[pair, state, measure, direction]
     for f, name in enumerate(metrics.ALL_FIGURES):
         if name == "ci_low":
-            columns["chance"] = pa.array(1 / np.where(n > 0, n, np.nan), pa.float64())
+            columns["chance"] = pa.array(metrics.chance(n), pa.float64())
         column = f"{name}_{candidates}" if name == "recall_at_1_of" else name
         columns[column] = pa.array(values[:, f], pa.float64())
         if name == "p":

@@ -25,6 +25,23 @@ Program = Callable[..., tuple[jax.Array, ...]]
 """`program(parameters, *arrays) -> arrays`; every array holds the rows of one step on one device."""
 
 
+def platform(wanted: str) -> str:
+    """Platform that computes, for --device=auto, cpu or gpu; to be asked before anything else of JAX.
+
+    Raises:
+      Refusal: JAX doesn't have it.
+    """
+    if wanted == "cpu":  # also where there is a GPU, which JAX would take by itself
+        jax.config.update("jax_platforms", "cpu")
+    found = jax.default_backend()
+    if wanted not in ("auto", found):
+        raise Refusal(
+            f"--device={wanted}: JAX sees {found} only ({jax.devices()[0].device_kind}). Remedy: a machine "
+            "with such a device and JAX built for it, or --device=cpu"
+        )
+    return found
+
+
 def memory() -> int | None:
     """Bytes of the smallest device of this host; None where devices don't report it, as on a CPU."""
     offered = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]

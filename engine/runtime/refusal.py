@@ -9,6 +9,11 @@ class Refusal(ValueError):
     """Bad input: the message names the file or option, the rule and the remedy."""
 
 
+def install(extra: str) -> str:
+    """Remedy where packages of an extra are missing, for the message of a Refusal."""
+    return f"run `pip install -e '.[{extra}]'` in isogloss's folder"
+
+
 class WriteError(OSError):
     """Results can't be written, as on a full disk; the message names the file, what was written is kept."""
 

@@ -18,7 +18,7 @@ from isogloss.engine.checkpoints.checkpoint import TORCH
 from isogloss.engine.checkpoints.speech_checkpoint import SpeechCheckpoint
 from isogloss.engine.runtime import devices, json_values, name_lists
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, install
 from isogloss.engine.speech_encoders import families
 from isogloss.engine.speech_encoders.families import Layout
 from isogloss.engine.time_axis import TimeAxis
@@ -216,7 +216,7 @@ def open_model(
     if not model.startswith(TORCH):
         return None
     if importlib.util.find_spec("torch") is None:
-        raise Refusal(f"{model}: needs PyTorch. Remedy: pip install 'isogloss[torch]'")
+        raise Refusal(f"{model}: needs PyTorch, which isn't installed: {install('torch')}")
     if neurons:
         raise Refusal(f"--neurons: {model} is of a family that gives none; leave it out")
     if attention != "auto":

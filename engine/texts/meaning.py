@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.corpora import languages
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, install
 from isogloss.engine.texts.encoder_names import LANGUAGES, NONE, USE
 from isogloss.kernels.unit_vectors import unit_vectors
 
@@ -98,8 +98,8 @@ def _of_library(name: str) -> SentenceEncoder:
         library = importlib.import_module("sentence_transformers")  # an extra that takes seconds
     except ImportError as error:
         raise Refusal(
-            f"--sentence_encoder={name} needs sentence-transformers, and {error.name} isn't installed: run "
-            f"`pip install -e '.[meaning]'` in isogloss's folder, {remedy}"
+            f"--sentence_encoder={name} needs sentence-transformers, and {error.name} isn't installed: "
+            f"{install('meaning')}, {remedy}"
         ) from error
     try:
         model = library.SentenceTransformer(name)

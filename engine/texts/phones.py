@@ -17,7 +17,7 @@ from jaxtyping import Float
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, install
 from isogloss.engine.texts import espeak_voices
 
 Phonemes = tuple[str, ...]
@@ -47,8 +47,7 @@ class Phones:
         except ImportError as error:
             raise Refusal(
                 f"--phones needs phonemizer and espeak-ng, and {error.name} isn't installed: "
-                "run `pip install -e '.[phones]'` in isogloss's folder, or leave the phonetic check out with "
-                "--phones=none"
+                f"{install('phones')}, or leave the phonetic check out with --phones=none"
             ) from error
         wrapper.EspeakWrapper.set_library(espeakng_loader.get_library_path())
         wrapper.EspeakWrapper.set_data_path(espeakng_loader.get_data_path())

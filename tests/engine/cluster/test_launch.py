@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from isogloss.engine.cluster import launch, steps
+from isogloss.engine.cluster import job_configs, launch, steps
 from isogloss.engine.cluster.launch_config import LaunchConfig
 from isogloss.engine.runtime.refusal import Refusal, UnfinishedError
+from isogloss.jobs import __main__ as command
 
 
 def command(*flags):
@@ -168,6 +169,12 @@ def test_a_dry_run_shows_scripts_and_what_each_step_costs(fake, speech, model_fo
     assert "grid: can't be estimated before the steps before it are done" in done.stderr
     assert not fake.run.exists()
     assert not store.exists()
+
+
+def test_every_job_may_be_a_step():
+    assert job_configs.jobs() == list(command.jobs())
+    assert job_configs.job_config("linear_maps").__name__ == "LinearMapsConfig"
+    assert job_configs.job_config("stopping") is None  # a module of jobs/ that is no job
 
 
 def test_a_name_with_other_letters_is_refused(tmp_path):

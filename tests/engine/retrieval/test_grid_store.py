@@ -144,6 +144,8 @@ def test_opened_again_it_says_what_it_is_of(tmp_path):
     assert (grid.pairs, grid.states, grid.sentences) == (PLAN.pairs, PLAN.states, PLAN.sentences)
     assert (grid.measures, tuple(grid.common)) == (PLAN.measures, PLAN.common)
     assert grid.attributes["weights_sha256"] == "00ff"
+    assert [grid.find(pair) for pair in PLAN.pairs] == [(i, False) for i in range(len(PLAN.pairs))]
+    assert [grid.find((b, a)) for a, b in PLAN.pairs] == [(i, True) for i in range(len(PLAN.pairs))]
     np.testing.assert_array_equal(grid.read("dtw", 1, 0), unit(5)["dtw"])
     assert grid.checksum("dtw", 1, 0) != grid.checksum("seqsim", 1, 0)
     with pytest.raises(FileNotFoundError):

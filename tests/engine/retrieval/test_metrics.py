@@ -1,5 +1,6 @@
 """Retrieval figures against hand-computed matrices, plain loops and the binomial law."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -135,6 +136,13 @@ def results():
         computed=~np.isnan(values[..., 0, 0]),
         values=values,
     )
+
+
+def test_chance_is_that_of_one_guess():
+    np.testing.assert_array_equal(metrics.chance(np.array([1, 4, 0])), [1, 0.25, nan])
+    some = dataclasses.replace(results(), n=np.array([6, 0]))
+    assert some.chance == 1 / 6
+    assert np.isnan(dataclasses.replace(some, n=np.array([0, 0])).chance)
 
 
 def test_matrix_puts_queries_in_rows():
