@@ -122,8 +122,9 @@ class Grid:
 
     def find(self, pair: Pair) -> tuple[int, bool]:
         """Index of a pair in `pairs`, and True if the grid has it the other way round."""
+        a, b = pair
         turned = pair not in self.position
-        return self.position[pair[::-1] if turned else pair], turned
+        return self.position[(b, a) if turned else pair], turned
 
     @property
     def states(self) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ class Results:
         return _argmax(known_mean(values))
 
 
-def chance(n: int | float | Int[np.ndarray, "*K"]) -> np.floating | Float[np.ndarray, "*K"]:
+def chance(n: int | np.number | Int[np.ndarray, "*K"]) -> np.number | Float[np.ndarray, "*K"]:
     """R@1 of guessing among n candidates, 1 / n; NaN where n is 0."""
     return 1 / np.where(np.asarray(n) > 0, n, np.nan)
 

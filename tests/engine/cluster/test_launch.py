@@ -12,7 +12,7 @@ import pytest
 from isogloss.engine.cluster import job_configs, launch, steps
 from isogloss.engine.cluster.launch_config import LaunchConfig
 from isogloss.engine.runtime.refusal import Refusal, UnfinishedError
-from isogloss.jobs import __main__ as command
+from isogloss.jobs import __main__ as jobs
 
 
 def command(*flags):
@@ -172,7 +172,7 @@ def test_a_dry_run_shows_scripts_and_what_each_step_costs(fake, speech, model_fo
 
 
 def test_every_job_may_be_a_step():
-    assert job_configs.jobs() == list(command.jobs())
+    assert job_configs.jobs() == list(jobs.jobs())
     assert job_configs.job_config("linear_maps").__name__ == "LinearMapsConfig"
     assert job_configs.job_config("stopping") is None  # a module of jobs/ that is no job
 
