@@ -191,6 +191,11 @@ def test_an_addition_touches_three_files(addition):
     assert len(addition) <= 3
 
 
+def test_launch_takes_the_job(run):
+    code = "from isogloss.engine.cluster import job_configs; print(job_configs.job_config('count'))"
+    assert run("-c", code) == "<class 'isogloss.engine.counting.count.CountConfig'>\n"
+
+
 def test_the_job_is_listed_runs_and_has_a_page(run, docs):
     assert "  count       Count the sentences of a corpus.\n" in run("-m", "isogloss.jobs")
     assert "--corpus" in run("-m", "isogloss.jobs", "count", "--help")

@@ -20,7 +20,6 @@ from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.activations.stored_states import Stored
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import corpus
-from isogloss.engine.runtime.devices import memory
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program
@@ -68,15 +67,10 @@ def open_audio(
         recordings=recordings,
         long=long,
         precision=precision,
-        rows_per_device=rows_per_device or _rows_here(checkpoint, precision),
+        rows_per_device=rows_per_device
+        or encoder_program.rows_here(checkpoint.dimensions, precision.attention),
         devices=devices,
     )
-
-
-def _rows_here(checkpoint: Checkpoint, precision: encoder_program.Precision) -> int:
-    """Rows of an encoder step that suit this machine."""
-    here = jax.default_backend(), checkpoint.dimensions, memory()
-    return encoder_program.rows_per_device(*here, precision.attention)
 
 
 def open_store(

@@ -7,9 +7,10 @@ jackknife and answers: 0.5 GB for 34 states of 350 sentences.
 
 import dataclasses
 import logging
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import pyarrow as pa
 
 from isogloss.engine.control import inputs, outputs, pair_data, pair_tables, tables
 from isogloss.engine.control.control_config import ControlConfig
@@ -19,7 +20,7 @@ from isogloss.engine.control.pair_data import Readers, UnusableError
 from isogloss.engine.control.pair_tables import Thresholds
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Grid, Pair, pair_name
-from isogloss.engine.runtime import disk_space, json_values, out_folder, sentences
+from isogloss.engine.runtime import disk_space, json_values, out_folder, part_run, sentences
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -83,14 +84,16 @@ def run(config: ControlConfig) -> ControlSummary:
     parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=tuple(map(tables.kind, tables.PARTS)))
     mine = [pair for pair in config.share.of(opened.pairs) if pair_name(pair) in keys]
     todo = [pair for pair in mine if not parts.kept(pair_name(pair))]
-    plan = _work(opened, todo)
+    plan, made = _work(opened, todo), _tables(config, opened, readers)
     if config.dry_run:
-        plan |= {"estimated_seconds": _estimate(config, opened, readers, todo)}
+        disk_space.require(config.out, 0, "the tables", "name another --out")
+        plan |= {"estimated_seconds": part_run.estimated_seconds(todo, made, UnusableError)}
         return ControlSummary(
             skipped=len(mine) - len(todo), missing=missing, plan=plan, seconds=_since(start)
         )
     out_folder.claim(config.out, "control", settings)
-    _compute(config, opened, readers, todo, parts, len(mine) - len(todo))
+    progress = Progress("control", len(mine), "pairs", before=len(mine) - len(todo))
+    part_run.compute(parts, {pair_name(pair): pair for pair in todo}, made, progress, UnusableError)
     written = outputs.write(config, opened, parts, readers)
     done = sum(parts.kept(pair_name(pair)) for pair in todo)
     seconds = _since(start)
@@ -155,30 +158,17 @@ def _checksums(grid: Grid, pair: Pair, measure: str, states: Sequence[int]) -> l
     return [grid_store.pair_name(pair), turned, frames, found]
 
 
-def _compute(
-    config: ControlConfig,
-    opened: ControlInputs,
-    readers: Readers,
-    todo: Sequence[Pair],
-    parts: PartFiles,
-    before: int,
-) -> None:
-    """Write the tables of every pair as its parts; `before` pairs were stored earlier."""
-    progress = Progress("control", before + len(todo), "pairs", before=before)
+def _tables(
+    config: ControlConfig, opened: ControlInputs, readers: Readers
+) -> Callable[[Pair], tuple[pa.Table, ...]]:
+    """Function that makes the tables of a pair; it raises UnusableError."""
     options = Thresholds(alike=config.alike, curve=config.thresholds, permutations=config.permutations)
-    for pair in todo:
-        name = pair_name(pair)
-        try:
-            data = pair_data.load(opened, pair, config.measure, readers)
-        except UnusableError as error:
-            _LOG.error("%s", error)
-            # No process waits for a pair with a note, and the next run tries it again.
-            parts.note(name, str(error))
-            progress.advance(stored=False)
-        else:
-            parts.save_tables(name, *pair_tables.compute(opened, pair, data, options))
-            progress.advance()
-    progress.close()
+
+    def made(pair: Pair) -> tuple[pa.Table, ...]:
+        data = pair_data.load(opened, pair, config.measure, readers)
+        return pair_tables.compute(opened, pair, data, options)
+
+    return made
 
 
 def _work(opened: ControlInputs, todo: Sequence[Pair]) -> dict[str, int | float]:
@@ -186,19 +176,3 @@ def _work(opened: ControlInputs, todo: Sequence[Pair]) -> dict[str, int | float]
     grids = 1 + (opened.against is not None)
     cells = sum(n * n for n in count.values()) * len(opened.states) * grids
     return {"pairs": len(todo), "cells": cells, "bytes": 4 * cells}
-
-
-def _estimate(config: ControlConfig, opened: ControlInputs, readers: Readers, todo: Sequence[Pair]) -> float:
-    """Seconds of all pairs by the time of the first one, whose results are dropped."""
-    disk_space.require(config.out, 0, "the tables", "name another --out")
-    if not todo:
-        return 0.0
-    start = time.monotonic()
-    options = Thresholds(alike=config.alike, curve=config.thresholds, permutations=config.permutations)
-    try:
-        data = pair_data.load(opened, todo[0], config.measure, readers)
-    except UnusableError as error:
-        _LOG.error("%s", error)
-        return 0.0
-    pair_tables.compute(opened, todo[0], data, options)
-    return math.ceil(10 * len(todo) * (time.monotonic() - start)) / 10

@@ -20,7 +20,7 @@ from isogloss.engine.control.terms import CAUTIONS
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.retrieval import contrasts, table as retrieval_table
 from isogloss.engine.retrieval.grid_store import pair_name
-from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime import atomic_write, part_run
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.texts import espeak_voices
 
@@ -52,14 +52,11 @@ class Outputs:
 
 def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, readers: Readers) -> Outputs:
     """Counts and paths of the joined tables, which are written if no other shard has pairs to do."""
-    names = list(map(pair_name, opened.pairs))
-    failed = {name: reason for name in names if (reason := parts.reason(name)) is not None}
-    waiting = sum(parts.awaited(name) for name in names)
-    made = Outputs(waiting=waiting, failed=failed, **_unknown(config, opened, readers))
-    if waiting:
-        _LOG.info("other shards have not finished %d pairs; the tables are written once they have", waiting)
+    ended = part_run.standing(parts, list(map(pair_name, opened.pairs)), "pairs")
+    made = Outputs(waiting=ended.waiting, failed=ended.failed, **_unknown(config, opened, readers))
+    if made.waiting:
         return made
-    found = _joined(opened, parts, [name for name in names if parts.kept(name)])
+    found = _joined(opened, parts, ended.kept)
     about = {
         "sound": config.phones != "none",
         "meaning": readers.encoder is not None,
@@ -114,9 +111,7 @@ def _joined(opened: ControlInputs, parts: PartFiles, kept: list[str]) -> dict[st
     """All tables, of the pairs that have parts."""
     found = {"sentences": _sentences(opened)}
     for name in tables.PARTS:
-        held = [parts.table(pair, tables.kind(name)) for pair in kept]
-        bare = [each.replace_schema_metadata() for each in held]
-        found[name] = pa.concat_tables([tables.SCHEMAS[name].empty_table(), *bare])
+        found[name] = part_run.joined(parts, kept, tables.SCHEMAS[name], tables.kind(name))
     p = found["factors"]["p"].to_numpy()
     q = pa.array(contrasts.false_discovery(p, "bh"), pa.float64())
     place = found["factors"].column_names.index("q")

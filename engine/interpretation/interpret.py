@@ -10,6 +10,8 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
+
 from isogloss.engine.activations.language_states import DamagedError
 from isogloss.engine.interpretation import (
     align_words,
@@ -25,7 +27,7 @@ from isogloss.engine.interpretation.interpret_config import InterpretConfig
 from isogloss.engine.interpretation.outputs import Outputs
 from isogloss.engine.interpretation.report import Checks, Recordings
 from isogloss.engine.interpretation.word_pairs import Method
-from isogloss.engine.runtime import compilation, out_folder, sentences
+from isogloss.engine.runtime import compilation, out_folder, part_run, sentences
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -167,25 +169,19 @@ def _compute(
     `before` units were stored earlier.
     """
     reader, count = interpret_unit.Reader(opened), 0
+
+    def made(unit: PairState) -> tuple[pa.Table, pa.Table]:
+        nonlocal count
+        compared = interpret_unit.compare(
+            opened, unit, reader, words, sentences=config.sentences, method=_method(config)
+        )
+        count += sum(pair.found is not None for pair in compared)
+        keys = (*unit.pair, opened.grid.states[unit.state])
+        sentences = interpret_tables.sentence_pairs(keys, compared, _method(config).tolerance)
+        return sentences, interpret_tables.word_pairs(keys, compared)
+
     progress = Progress("interpret", before + len(todo), "units", before=before)
-    for unit in todo:
-        name = opened.name(unit)
-        try:
-            compared = interpret_unit.compare(
-                opened, unit, reader, words, sentences=config.sentences, method=_method(config)
-            )
-        except DamagedError as error:
-            _LOG.error("%s: %s", name, error)
-            # No process waits for a unit with a note, and the next run tries it again.
-            parts.note(name, str(error))
-            progress.advance(stored=False)
-        else:
-            keys = (*unit.pair, opened.grid.states[unit.state])
-            sentences = interpret_tables.sentence_pairs(keys, compared, _method(config).tolerance)
-            parts.save_tables(name, sentences, interpret_tables.word_pairs(keys, compared))
-            count += sum(pair.found is not None for pair in compared)
-            progress.advance()
-    progress.close()
+    part_run.compute(parts, {opened.name(unit): unit for unit in todo}, made, progress, DamagedError)
     return count
 
 

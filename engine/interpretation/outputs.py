@@ -16,7 +16,7 @@ from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.report import Checks
 from isogloss.engine.interpretation.word_pairs import Method
-from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime import atomic_write, part_run, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 
@@ -64,17 +64,14 @@ def write(
     """Counts and paths of the joined tables, which are written if no other shard has units to do."""
     # Tables are ordered by pair, although work goes by state: readers look for a pair, through all states.
     units = [PairState(state, pair) for pair in opened.pairs for state in opened.states]
-    every = [opened.name(unit) for unit in units]
-    failed = {name: reason for name in every if (reason := parts.reason(name)) is not None}
-    waiting = sum(parts.awaited(name) for name in every)
-    if waiting:
-        _LOG.info("other shards have not finished %d units; the tables are written once they have", waiting)
-        return Outputs(waiting=waiting, failed=failed)
-    done = [unit for unit in units if parts.kept(opened.name(unit))]
-    kept = [opened.name(unit) for unit in done]
-    rows = _join_all(out, parts, kept)
-    sentences = [parts.table(name, tables.SENTENCE_PAIRS_PART) for name in kept]
-    outputs = dataclasses.replace(_summarise(sentences, method), failed=failed, tables=rows)
+    by_name = {opened.name(unit): unit for unit in units}
+    ended = part_run.standing(parts, list(by_name), "units")
+    if ended.waiting:
+        return Outputs(waiting=ended.waiting, failed=ended.failed)
+    done = [by_name[name] for name in ended.kept]
+    rows = _join_all(out, parts, ended.kept)
+    sentences = [parts.table(name, tables.SENTENCE_PAIRS_PART) for name in ended.kept]
+    outputs = dataclasses.replace(_summarise(sentences, method), failed=ended.failed, tables=rows)
     if not rows["word_pairs"]:
         report.remove(out)
         return outputs

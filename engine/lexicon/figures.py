@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from isogloss.engine.drawing.panels import labelled
 from isogloss.engine.drawing.style import INK, LIGHT, MUTED, RULE
 from isogloss.engine.lexicon.word_classes import CLASSES
 
@@ -56,8 +57,8 @@ def _panel(axes: Axes, table: pd.DataFrame, states: list[str]) -> None:
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.tick_params(colors=MUTED, labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    every = -(-len(states) // 10)
-    axes.set_xticks(range(0, len(states), every), states[::every])
+    shown = labelled(len(states), 10)
+    axes.set_xticks(shown, [states[i] for i in shown])
     axes.set_xlabel("state", color=MUTED, fontsize=8)
 
 

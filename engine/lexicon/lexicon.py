@@ -24,7 +24,15 @@ from isogloss.engine.lexicon.translations import Translations
 from isogloss.engine.lexicon.words import Words
 from isogloss.engine.retrieval import pair_names, table as retrieval_table
 from isogloss.engine.retrieval.grid_store import Pair, pair_name
-from isogloss.engine.runtime import compilation, json_values, out_folder, sentences, version, written_once
+from isogloss.engine.runtime import (
+    compilation,
+    json_values,
+    out_folder,
+    part_run,
+    sentences,
+    version,
+    written_once,
+)
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -139,10 +147,12 @@ def run(config: LexiconConfig) -> LexiconSummary:
     }
     plan = _plan(work, todo)
     if config.dry_run:
-        plan["estimated_seconds"] = _estimate(work, todo)
+        plan["estimated_seconds"] = part_run.estimated_seconds(todo, work.tables, DamagedError)
         return LexiconSummary(**about, seconds=_since(start), programs=programs(), plan=plan)
     out_folder.claim(config.out, "lexicon", work.identity)
-    _compute(work, todo, len(mine) - len(todo))
+    before = len(mine) - len(todo)
+    progress = Progress("lexicon", len(mine), "pairs", before=before)
+    part_run.compute(work.parts, {pair_name(p): p for p in todo}, work.tables, progress, DamagedError)
     written = _write(config, work)
     done = sum(work.parts.kept(pair_name(pair)) for pair in todo)
     seconds = _since(start)
@@ -228,55 +238,27 @@ def _plan(work: _Work, todo: Sequence[Pair]) -> dict[str, int | float]:
     return {"pairs": len(todo), "cells": cells * len(work.settings.states)}
 
 
-def _estimate(work: _Work, todo: Sequence[Pair]) -> float:
-    """Seconds of all pairs by the time of the first one, whose results are dropped."""
-    if not todo:
-        return 0.0
-    start = time.monotonic()
-    try:
-        work.tables(todo[0])
-    except DamagedError as error:
-        _LOG.error("%s", error)
-        return 0.0
-    return math.ceil(10 * len(todo) * (time.monotonic() - start)) / 10
-
-
-def _compute(work: _Work, todo: Sequence[Pair], before: int) -> None:
-    """Write the tables of every pair as its parts; `before` pairs were stored earlier."""
-    progress = Progress("lexicon", before + len(todo), "pairs", before=before)
-    for pair in todo:
-        name = pair_name(pair)
-        try:
-            work.parts.save_tables(name, *work.tables(pair))
-        except DamagedError as error:
-            _LOG.error("%s: %s", name, error)
-            work.parts.note(name, str(error))
-        progress.advance(stored=work.parts.kept(name))
-    progress.close()
-
-
 def _write(config: LexiconConfig, work: _Work) -> dict:
     """Facts on the joined tables and the figure, which are written if no other shard has pairs to do."""
-    names = list(map(pair_name, work.pairs))
-    failed = {name: reason for name in names if (reason := work.parts.reason(name)) is not None}
-    waiting = sum(work.parts.awaited(name) for name in names)
-    facts = {"failed": failed, "waiting": waiting, "without_translations": _untranslated(work)}
-    if waiting:
-        _LOG.info("other shards have not finished %d pairs; the tables are written once they have", waiting)
+    found = part_run.standing(work.parts, list(map(pair_name, work.pairs)), "pairs")
+    facts = {
+        "failed": found.failed,
+        "waiting": found.waiting,
+        "without_translations": _untranslated(work),
+    }
+    if found.waiting:
         return facts
-    kept = [name for name in names if work.parts.kept(name)]
 
     def outputs() -> Json:
         joined = {}
         for name in tables.SCHEMAS:
-            held = [work.parts.table(each, tables.kind(name)).replace_schema_metadata() for each in kept]
-            joined[name] = pa.concat_tables(held or [tables.SCHEMAS[name].empty_table()])
+            joined[name] = part_run.joined(work.parts, found.kept, tables.SCHEMAS[name], tables.kind(name))
             retrieval_table.write_table(joined[name], config.out, name)
-        if kept:
+        if found.kept:
             frame: pd.DataFrame = joined["classes"].to_pandas()
             picture_files.save(figures.drawn(frame), config.out / figures.NAME)
         return {name: held.num_rows for name, held in joined.items()}
 
-    made_of: Json = [version.isogloss_version(), [work.parts.keys[name] for name in kept]]
+    made_of: Json = [version.isogloss_version(), [work.parts.keys[name] for name in found.kept]]
     rows, _ = written_once.write(config.out, "lexicon", made_of, outputs)
     return {**facts, "rows": rows, "table": str(config.out / "classes.parquet")}

@@ -6,7 +6,8 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+from isogloss.engine.drawing.panels import labelled, plain
+from isogloss.engine.drawing.style import INK, LINES, MUTED
 from isogloss.engine.linear_maps.fitting import MAPS
 from isogloss.engine.retrieval.measures import MEASURES
 
@@ -71,12 +72,8 @@ def _line(
 
 
 def _axis(axes: Axes, states: list[str]) -> None:
-    every = -(-len(states) // _MOST_TICKS)
-    shown = np.arange(0, len(states), every)
+    shown = labelled(len(states), _MOST_TICKS)
     axes.set_xticks(shown, [states[i] for i in shown])
     axes.set(ylim=(0, None), xlabel="state")
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
-    axes.grid(axis="y", color=RULE, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
+    plain(axes)

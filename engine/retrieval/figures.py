@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib import colors, ticker
 from matplotlib.axes import Axes
-from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from scipy.cluster import hierarchy
 
 from isogloss.engine.corpora.languages import OTHER_GROUP, language_group
-from isogloss.engine.drawing.style import CHANCE, HATCH, INK, LINES, MUTED, PLAIN, RULE, SEQUENTIAL
+from isogloss.engine.drawing.panels import blank, labelled, plain, several
+from isogloss.engine.drawing.style import CHANCE, HATCH, INK, LINES, MUTED, PLAIN, SEQUENTIAL
 from isogloss.engine.retrieval import language_order, metrics
 from isogloss.engine.retrieval.scorings import scoring
 
@@ -58,7 +58,7 @@ def heatmap(
     left, low, high = max(0.7, longest + 0.25), 0.3, 0.7 + (0.25 if cell > _WIDE else longest)
     right = 2.6 if len(set(groups)) > 1 else 1.4  # for the names of groups and the scale
     width, height = max(4.5, left + side + right), low + side + crown + high
-    figure = _figure(width, height)
+    figure = blank(width, height)
     title = f"{scoring(measure).label}, state {results.states[state]}"
     _title(figure, title, clustered=clustered, dotted=bool(np.isfinite(certain)))
     axes = figure.add_axes((left / width, low / height, side / width, side / height))
@@ -82,10 +82,7 @@ def curves(results: metrics.Results) -> Figure:
     Up to six pairs have a line per direction (a->b solid, b->a dashed); for more pairs, the mean over pairs
     and directions is drawn, with a band that holds the middle 80% of them.
     """
-    columns = min(3, len(results.measures))
-    rows = -(-len(results.measures) // columns)
-    figure = _figure(max(5.5, 3.6 * columns), 3.0 * rows + 0.8)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    figure, panels = several(len(results.measures), row=3.0, rest=0.8, shared=True)
     recall = results.figure("recall_at_1")
     for panel, measure in zip(panels, results.measures, strict=False):
         lines = recall[:, :, results.measures.index(measure)]
@@ -93,9 +90,7 @@ def curves(results: metrics.Results) -> Figure:
         _state_axis(panel, results)
         panel.set_title(scoring(measure).label, loc="left", size=10.5, weight="bold", color=INK)
         panel.axhline(results.chance, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
-    for panel in panels[len(results.measures) :]:
-        panel.set_axis_off()
-    for panel in panels[::columns]:
+    for panel in panels[:: min(3, len(panels))]:  # the first of each row
         panel.set_ylabel("R@1", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(7, len(labels)), frameon=False, fontsize=8.5)
@@ -107,12 +102,6 @@ def curves(results: metrics.Results) -> Figure:
         hspace=0.45,
         wspace=0.08,
     )
-    return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
-    backend_agg.FigureCanvasAgg(figure)
     return figure
 
 
@@ -244,14 +233,8 @@ def _spread(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Resu
 
 def _state_axis(axes: Axes, results: metrics.Results) -> None:
     states, depths = results.states, results.depths
-    step = -(-len(states) // 12)
-    shown = [i for i in range(len(states) - 1) if i % step == 0 and i + 1.4 * step < len(states)]
-    shown.append(len(states) - 1)
+    shown = labelled(len(states), 12)
     axes.set_xticks([depths[i] for i in shown], [states[i] for i in shown])
     axes.set(xlim=(depths[0] - 0.2, depths[-1] + 0.2), ylim=(0, None), xlabel="state, by depth in blocks")
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
-    axes.grid(axis="y", color=RULE, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(MUTED)
-    axes.tick_params(length=0, labelsize=8, labelcolor=INK, labelbottom=True)
+    plain(axes)

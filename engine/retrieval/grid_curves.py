@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from matplotlib import ticker
-from matplotlib.axes import Axes
-from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
-from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+from isogloss.engine.drawing.panels import plain, several
+from isogloss.engine.drawing.style import INK, LINES
 from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.derived import BASELINE, record
 
@@ -32,7 +31,7 @@ def drawn(means: pa.Table, states: Mapping[str, Sequence[str]]) -> Figure:
     """
     rows = [row for row in means.to_pylist() if row["correction"] == "none" and row["measure"] != BASELINE]
     measures, grids = (list(dict.fromkeys(row[name] for row in rows)) for name in ("measure", "grid"))
-    figure, panels = _panels(len(measures))
+    figure, panels = several(len(measures), row=2.8, rest=0.9, shared=True)
     for panel, measure in zip(panels, measures, strict=False):
         for g, grid in enumerate(grids):
             of = [row for row in rows if (row["measure"], row["grid"]) == (measure, grid)]
@@ -44,10 +43,7 @@ def drawn(means: pa.Table, states: Mapping[str, Sequence[str]]) -> Figure:
         panel.set_title(record(measure).label, loc="left", size=10.5, weight="bold", color=INK)
         panel.set(xlim=(0, 1), ylim=(0, None), xlabel="depth: first state 0, last 1")
         panel.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
-        panel.grid(axis="y", color=RULE, lw=0.6)
-        panel.spines[["top", "right", "left"]].set_visible(False)
-        panel.spines["bottom"].set_color(MUTED)
-        panel.tick_params(length=0, labelsize=8, labelcolor=INK, labelbottom=True)
+        plain(panel)
     panels[0].set_ylabel("mean R@1", color=INK)
     handles, names = panels[0].get_legend_handles_labels()
     if handles:
@@ -60,15 +56,3 @@ def drawn(means: pa.Table, states: Mapping[str, Sequence[str]]) -> Figure:
         hspace=0.5, wspace=0.1,
     )  # fmt: skip
     return figure
-
-
-def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
-    """Figure with a panel for each measure on one scale."""
-    columns = min(3, max(1, count))
-    lines = -(-count // columns)
-    figure = Figure(figsize=(max(5.5, 3.6 * columns), 2.8 * lines + 0.9), dpi=160, facecolor="white")
-    backend_agg.FigureCanvasAgg(figure)
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for panel in panels[count:]:
-        panel.set_axis_off()
-    return figure, panels.tolist()

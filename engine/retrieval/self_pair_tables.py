@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float
-from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+from isogloss.engine.drawing.panels import labelled, plain, several
+from isogloss.engine.drawing.style import INK, LINES
 from isogloss.engine.retrieval import grid_store, metrics, ranks_store, table
 from isogloss.engine.retrieval.derived import BASELINE
 from isogloss.engine.retrieval.grid_store import Grid
@@ -137,26 +137,17 @@ def levels(own: metrics.Results, between: metrics.Results) -> dict[str, dict[str
 
 def drawn(lines: Mapping[str, Mapping[str, Float[np.ndarray, " S"]]], states: Sequence[str]) -> Figure:
     """Figure of mean scores along the states, a panel per measure, each on its own scale."""
-    columns = min(3, len(lines))
-    rows = -(-len(lines) // columns)
-    figure = Figure(figsize=(max(5.5, 3.6 * columns), 2.8 * rows + 0.9), dpi=160, facecolor="white")
-    backend_agg.FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels[len(lines) :]:
-        panel.set_axis_off()
+    figure, panels = several(len(lines), row=2.8, rest=0.9, shared=False)
     for panel, (name, values) in zip(panels, lines.items(), strict=False):
         for label, line in values.items():
             color, dash = _LINES[label]
             if not np.isnan(line).all():
                 panel.plot(line, color=color, ls=dash, lw=1.6, label=label)
         panel.set_title(scoring(name).label, loc="left", size=10.5, weight="bold", color=INK)
-        shown = range(0, len(states), -(-len(states) // 9))
+        shown = labelled(len(states), 9)
         panel.set_xticks(shown, [states[i] for i in shown])
         panel.set_xlabel("state", color=INK)
-        panel.grid(axis="y", color=RULE, lw=0.6)
-        panel.spines[["top", "right", "left"]].set_visible(False)
-        panel.spines["bottom"].set_color(MUTED)
-        panel.tick_params(length=0, labelsize=8, labelcolor=INK)
+        plain(panel)
     panels[0].set_ylabel("mean score", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(3, len(labels)), frameon=False, fontsize=8)

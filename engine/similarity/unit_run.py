@@ -5,7 +5,6 @@ writes the outputs.
 """
 
 import dataclasses
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
@@ -13,13 +12,11 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage
-from isogloss.engine.runtime import atomic_write, sentences, version, written_once
+from isogloss.engine.runtime import atomic_write, part_run, sentences, version, written_once
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.similarity.unit_config import UnitJobConfig
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,19 +143,9 @@ def run(job: UnitJob[Unit], config: UnitJobConfig, kind: type[Summary]) -> Summa
 
 def _compute(job: UnitJob[Unit], units: Sequence[Unit], before: int) -> dict[str, str]:
     """Reasons of the units that couldn't be computed, after storing the others."""
-    failed: dict[str, str] = {}
     progress = Progress(job.name, before + len(units), "units", before=before)
-    for unit in job.in_order(units):
-        label = job.label(unit)
-        try:
-            job.parts.save_tables(label, job.rows(unit))
-        except DamagedError as error:
-            failed[label] = str(error)
-            job.parts.note(label, str(error))
-            _LOG.error("%s: %s", label, error)
-        progress.advance(stored=label not in failed)
-    progress.close()
-    return failed
+    named = {job.label(unit): unit for unit in job.in_order(units)}
+    return part_run.compute(job.parts, named, lambda unit: (job.rows(unit),), progress, DamagedError)
 
 
 def _write_once(job: UnitJob[Unit], config: UnitJobConfig) -> dict[str, Json]:
@@ -167,8 +154,7 @@ def _write_once(job: UnitJob[Unit], config: UnitJobConfig) -> dict[str, Json]:
     made_of = {"isogloss": version.isogloss_version(), "settings": job.settings, "units": keys}
 
     def write() -> dict[str, Json]:
-        parts = [job.parts.table(label).replace_schema_metadata() for label in kept]
-        return job.outputs(pa.concat_tables([job.schema.empty_table(), *parts]))
+        return job.outputs(part_run.joined(job.parts, kept, job.schema))
 
     facts, _ = written_once.write(config.out, job.name, made_of, write)
     assert isinstance(facts, dict), "outputs gave facts"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
-from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+from isogloss.engine.drawing import panels
+from isogloss.engine.drawing.style import INK, LINES
 
 
 def draw(title: str, losses: Float[np.ndarray, " T"], dev: Sequence[tuple[int, float]]) -> Figure:
@@ -18,8 +18,7 @@ def draw(title: str, losses: Float[np.ndarray, " T"], dev: Sequence[tuple[int, f
       losses: of each step.
       dev: (steps done, loss) of each measurement; none without held-out sentences.
     """
-    figure = Figure(figsize=(7.2, 3.9), dpi=160, facecolor="white")
-    backend_agg.FigureCanvasAgg(figure)
+    figure = panels.blank(7.2, 3.9)
     axes = figure.subplots()
     steps = np.arange(1, len(losses) + 1)
     width = max(1, len(losses) // 20)
@@ -33,11 +32,7 @@ def draw(title: str, losses: Float[np.ndarray, " T"], dev: Sequence[tuple[int, f
         )
     axes.set(xlabel="steps done", ylabel="nats per token", ylim=(0, None), xlim=(0, None))
     axes.set_title(title, loc="left", size=11, weight="bold", color=INK)
-    axes.grid(axis="y", color=RULE, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(MUTED)
-    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
+    panels.plain(axes)
     axes.legend(frameon=False, fontsize=8.5)
     figure.subplots_adjust(left=0.09, right=0.985, top=0.9, bottom=0.14)
     return figure

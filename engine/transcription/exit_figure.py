@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
 from isogloss.engine.corpora.languages import language_name
-from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
+from isogloss.engine.drawing import panels
+from isogloss.engine.drawing.style import INK, LINES, MUTED
 
 _TOP = 1.5  # of an error rate's axis
 _PANELS = {
@@ -30,8 +30,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     """Figure of one language's rows of the summary, at least one."""
     first = rows[0]
     task = str(first["task"])
-    figure = Figure(figsize=(8.4, 3.9), dpi=160, facecolor="white")
-    backend_agg.FigureCanvasAgg(figure)
+    figure = panels.blank(8.4, 3.9)
     states = list(dict.fromkeys(str(row["state"]) for row in rows))
     for panel, (metric, title) in zip(figure.subplots(1, 2), _PANELS[task], strict=True):
         main = metric == first["primary"]
@@ -75,10 +74,7 @@ def _lines(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, 
 
 
 def _axes(axes: Axes, states: Sequence[str], *, percent: bool) -> None:
-    # At most some 16 labels fit; the last state always has one, so its neighbours give way.
-    step = -(-len(states) // 16)
-    shown = [i for i in range(len(states) - 1) if i % step == 0 and i + 1.4 * step < len(states)]
-    shown.append(len(states) - 1)
+    shown = panels.labelled(len(states), 16)
     axes.set_xticks(shown, [states[i] for i in shown])
     axes.set(xlim=(-0.3, len(states) - 0.7), xlabel="state")
     if percent:
@@ -86,11 +82,7 @@ def _axes(axes: Axes, states: Sequence[str], *, percent: bool) -> None:
         axes.set_ylim(0, min(_TOP, axes.get_ylim()[1]))
     else:
         axes.set_ylim(0, None)
-    axes.grid(axis="y", color=RULE, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(MUTED)
-    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
+    panels.plain(axes)
 
 
 def _ring(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *, percent: bool) -> None:

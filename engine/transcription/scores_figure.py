@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
 
+from isogloss.engine.drawing import panels
 from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
 
 Row = Mapping[str, object]
@@ -14,8 +14,7 @@ _LABELS = {"old": "old task", "zero-shot": "zero-shot"}
 
 def draw(rows: Sequence[Row], new: str) -> Figure:
     """Figure with a point for each model and task: its change against the change of the task `new`."""
-    figure = Figure(figsize=(7.2, 4.6), dpi=160, facecolor="white")
-    backend_agg.FigureCanvasAgg(figure)
+    figure = panels.blank(7.2, 4.6)
     axes = figure.subplots()
     gain = {row["model"]: _change(row) for row in rows if row["pair"] == new}
     others = [row for row in rows if row["pair"] != new and np.isfinite(gain.get(row["model"], np.nan))]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_encoder
-from isogloss.engine.runtime import devices, shards
+from isogloss.engine.runtime import shards
 from isogloss.engine.runtime.devices import DataParallel
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.time_axis import TimeAxis
@@ -170,12 +170,10 @@ def open_model(
     """Whisper's encoder; see `activations.encoders.open_model`."""
     checkpoint, platform = load_encoder(model, revision), jax.default_backend()
     precision = encoder_program.precision_for(platform, compute, attention)
-    fitting = encoder_program.rows_per_device(
-        platform, checkpoint.dimensions, devices.memory(), precision.attention
-    )
     return WhisperEncoder(
         checkpoint=checkpoint,
         precision=precision,
-        rows_per_device=rows_per_device or fitting,
+        rows_per_device=rows_per_device
+        or encoder_program.rows_here(checkpoint.dimensions, precision.attention),
         neurons=neurons,
     )

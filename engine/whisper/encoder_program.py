@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
+from isogloss.engine.runtime import devices
 from isogloss.engine.runtime.devices import DataParallel, Program, Replicas, rows_that_fit, seconds_to_compile
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
@@ -71,6 +72,11 @@ def rows_per_device(
     """
     most = 1 if platform == "cpu" else ROWS
     return rows_that_fit(most, lambda rows: step_bytes(dimensions, rows, form), memory)
+
+
+def rows_here(dimensions: Dimensions, form: str) -> int:
+    """Rows of a step that suit the devices of this host; `form` is of attention."""
+    return rows_per_device(jax.default_backend(), dimensions, devices.memory(), form)
 
 
 def step_bytes(dimensions: Dimensions, rows: int, form: str) -> int:
