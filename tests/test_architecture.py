@@ -110,6 +110,17 @@ def test_modules_are_short_and_say_what_they_are(path):
     assert "from __future__" not in text
 
 
+def test_no_two_classes_share_a_name():
+    """So that a name in a signature or a traceback means one thing."""
+    names = [
+        node.name
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 LONGEST = 45
 """Lines of a function, from `def` to its end, docstring included."""
 

@@ -136,7 +136,7 @@ def open_languages(stores: Sequence[LanguageStore]) -> dict[str, GridLanguage]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Group:
+class PaddedGroup:
     """Utterances of similar length, padded to a multiple of STEP.
 
     Attributes:
@@ -159,7 +159,7 @@ class LanguageStates:
       pooled: mean frame of every utterance, in the order of the language's rows.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[PaddedGroup, ...]
     pooled: Float[np.ndarray, "U D"]
 
 
@@ -217,7 +217,9 @@ def arrange(
     return LanguageStates(groups=tuple(groups), pooled=pooled)
 
 
-def arrange_for_devices(utterances: Sequence[Float[np.ndarray, "_ D"]], devices: int) -> tuple[Group, ...]:
+def arrange_for_devices(
+    utterances: Sequence[Float[np.ndarray, "_ D"]], devices: int
+) -> tuple[PaddedGroup, ...]:
     """Groups of a language's utterances as they are uploaded, in the type they are stored in.
 
     Each group has a multiple of `devices` rows: frames of zeros, of length 1, fill it.
@@ -255,15 +257,15 @@ def _padded(frames: int | np.integer) -> int:
     return -(-int(frames) // STEP) * STEP
 
 
-def _group(utterances: Sequence[np.ndarray], where: np.ndarray) -> Group:
+def _group(utterances: Sequence[np.ndarray], where: np.ndarray) -> PaddedGroup:
     frames = np.asarray([len(utterances[u]) for u in where], np.int32)
     states = np.zeros((len(where), _padded(frames.max()), utterances[0].shape[1]), utterances[0].dtype)
     for padded, u in zip(states, where, strict=True):
         padded[: len(utterances[u])] = utterances[u]
-    return Group(where=where.astype(np.int32), frames=frames, states=states)
+    return PaddedGroup(where=where.astype(np.int32), frames=frames, states=states)
 
 
-def _filled(group: Group, multiple: int) -> Group:
+def _filled(group: PaddedGroup, multiple: int) -> PaddedGroup:
     missing = -len(group.frames) % multiple
     frames = np.pad(group.frames, (0, missing), constant_values=1)
     states = np.pad(group.states, ((0, missing), (0, 0), (0, 0))) if missing else group.states

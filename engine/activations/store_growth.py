@@ -25,7 +25,7 @@ from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Growth:
+class StoreGrowth:
     """Difference between a store and a listing.
 
     Attributes:
@@ -43,7 +43,9 @@ class Growth:
     columns: dict[str, np.ndarray] | None
 
 
-def compare(store: LanguageStore, listing: Listing, identity: Identity, axis: TimeAxis, long: str) -> Growth:
+def compare(
+    store: LanguageStore, listing: Listing, identity: Identity, axis: TimeAxis, long: str
+) -> StoreGrowth:
     """Difference between a store and a listing; headers are read only of recordings that the store lacks.
 
     Args:
@@ -58,7 +60,7 @@ def compare(store: LanguageStore, listing: Listing, identity: Identity, axis: Ti
         window.
     """
     if _as_it_was(store, listing, identity):
-        return Growth(
+        return StoreGrowth(
             text="",
             lost=(),
             frames=tuple(store.frames.tolist()),
@@ -78,7 +80,7 @@ def compare(store: LanguageStore, listing: Listing, identity: Identity, axis: Ti
     columns = _listed(held, listing, rows, same, axis, long)
     stored = np.isin(rows, store.stored_rows())
     merged = _merged(held, columns, rows)
-    return Growth(
+    return StoreGrowth(
         text=_text(held, listing, rows, same),
         lost=tuple(rows[known & ~same & stored].tolist()),
         frames=tuple(columns["frames"].tolist()),
@@ -114,7 +116,7 @@ def grow(
     return LanguageStore(group=zarr_group.open_group(path))
 
 
-def check_changed(store: LanguageStore, found: Growth, *, redo_changed: bool) -> None:
+def check_changed(store: LanguageStore, found: StoreGrowth, *, redo_changed: bool) -> None:
     """Refuse to lose states whose recordings have changed, unless that is asked for."""
     if found.lost and not redo_changed:
         names = store.columns["utterance"][list(found.lost)]

@@ -29,7 +29,7 @@ ON_DEVICE = ("product", "maxima", "distances", "DTW", "DTW launches")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Work:
+class GridWork:
     """Work of a grid: every pair of languages at every state.
 
     Attributes:
@@ -67,7 +67,7 @@ class Work:
         return 4.0 * _MEASURES * self.utterances**2
 
 
-FLEURS = Work(languages=102, states=34, utterances=344, frames=650, features=1280)
+FLEURS = GridWork(languages=102, states=34, utterances=344, frames=650, features=1280)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class Roofline:
     uploads: int
 
 
-def uploads(work: Work, chip: Chip) -> int:
+def uploads(work: GridWork, chip: Chip) -> int:
     """Number of times that a language at a state is copied to the device.
 
     Languages are taken in blocks, of which two and a pair that is read ahead fit the memory: with n blocks,
@@ -126,7 +126,7 @@ def uploads(work: Work, chip: Chip) -> int:
     return round((blocks + 1) / 2 * work.languages) * work.states
 
 
-def parts(work: Work, chip: Chip) -> tuple[Part, ...]:
+def parts(work: GridWork, chip: Chip) -> tuple[Part, ...]:
     """Shortest time of every part.
 
     Bytes of a cell: the product writes the float32 cosine; maxima of rows and of columns read it; the
@@ -150,7 +150,7 @@ def parts(work: Work, chip: Chip) -> tuple[Part, ...]:
     return (*found, Part(name="disk", limit="disk", pair=disk[0], all=disk[1]))
 
 
-def _comparing(work: Work, chip: Chip) -> float:
+def _comparing(work: GridWork, chip: Chip) -> float:
     """Seconds of a pair's comparisons, two for each cosine.
 
     A vector unit's FLOP/s count a multiplication and an addition at once; a comparison takes as long as both.
@@ -158,7 +158,7 @@ def _comparing(work: Work, chip: Chip) -> float:
     return 2 * work.cells / (chip.vector / 2) if chip.vector else 0.0
 
 
-def roofline(name: str, work: Work = FLEURS) -> Roofline:
+def roofline(name: str, work: GridWork = FLEURS) -> Roofline:
     """Roofline of the chip of this name."""
     chip = CHIPS[name]
     found = {part.name: part for part in parts(work, chip)}
@@ -230,7 +230,7 @@ def run(config: BenchConfig) -> RooflineSummary:
     return summary
 
 
-def table(found: Roofline, work: Work = FLEURS) -> str:
+def table(found: Roofline, work: GridWork = FLEURS) -> str:
     """A chip, its parts and what bounds it, as text."""
     chip = CHIPS[found.chip]
     vector = amounts.scaled(chip.vector, "FLOP/s") if chip.vector else "not published"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from isogloss.engine.control import inputs, outputs, pair_data, pair_tables, tables
 from isogloss.engine.control.control_config import ControlConfig
 from isogloss.engine.control.inputs import ControlInputs
-from isogloss.engine.control.outputs import Outputs
+from isogloss.engine.control.outputs import ControlOutputs
 from isogloss.engine.control.pair_data import Readers, UnusableError
 from isogloss.engine.control.pair_tables import Thresholds
 from isogloss.engine.retrieval import grid_store
@@ -31,7 +31,7 @@ _LAYOUT = 1  # of the parts; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ControlSummary(Outputs):
+class ControlSummary(ControlOutputs):
     """Summary of a run, its outputs included; `done` and `skipped` are of this process's share.
 
     Attributes:

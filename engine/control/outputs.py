@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Outputs:
+class ControlOutputs:
     """Counts and paths of what a run has written, for its summary.
 
     Attributes:
@@ -50,10 +50,10 @@ class Outputs:
     page: str | None = None
 
 
-def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, readers: Readers) -> Outputs:
+def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, readers: Readers) -> ControlOutputs:
     """Counts and paths of the joined tables, which are written if no other shard has pairs to do."""
     ended = part_run.standing(parts, list(map(pair_name, opened.pairs)), "pairs")
-    made = Outputs(waiting=ended.waiting, failed=ended.failed, **_unknown(config, opened, readers))
+    made = ControlOutputs(waiting=ended.waiting, failed=ended.failed, **_unknown(config, opened, readers))
     if made.waiting:
         return made
     found = _joined(opened, parts, ended.kept)
@@ -91,7 +91,7 @@ def _unknown(config: ControlConfig, opened: ControlInputs, readers: Readers) -> 
     }
 
 
-def _notes(made: Outputs, config: ControlConfig) -> list[str]:
+def _notes(made: ControlOutputs, config: ControlConfig) -> list[str]:
     """Sentences on what is missing."""
     notes = []
     if config.phones == "none":

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from isogloss.engine.corpora import dataset_layout, folder_rows, listing, parquet_rows
 from isogloss.engine.corpora.columns import Columns
-from isogloss.engine.corpora.dataset_layout import Files, Layout
+from isogloss.engine.corpora.dataset_layout import DatasetLayout, Files
 from isogloss.engine.corpora.stored_files import FolderFiles, HubFiles, StoredFiles, not_cached, offline
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -67,11 +67,11 @@ class FolderData(DataSet):
     def __init__(self, folder: pathlib.Path) -> None:
         """Read nothing yet."""
         self._folder = folder
-        self._found: Layout | None = None
+        self._found: DatasetLayout | None = None
         self.name, self.label, self.revision = str(folder), folder.resolve().name, ""
         self.files = FolderFiles(folder)
 
-    def _layout(self) -> Layout:
+    def _layout(self) -> DatasetLayout:
         if self._found is None:
             self._found = dataset_layout.find(str(self._folder), None, str(self._folder.resolve()))
         return self._found
@@ -104,7 +104,7 @@ class HubData(DataSet):
         self.revision = revision
         self.files = self._hub = HubFiles(repository, revision)
         self._repository = repository
-        self._found: Layout | None = None
+        self._found: DatasetLayout | None = None
 
     @property
     def configurations(self) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ class HubData(DataSet):
             _write(kept, json.dumps(made))
             return made
 
-    def _files(self, layout: Layout, configuration: str) -> Files:
+    def _files(self, layout: DatasetLayout, configuration: str) -> Files:
         """Files of a configuration; offline only if their names show that none is missing."""
         if not offline():
             return layout.files(configuration)
@@ -182,7 +182,7 @@ class HubData(DataSet):
             raise not_cached(f"{self.name}: {configuration}")
         return found
 
-    def _layout(self) -> Layout:
+    def _layout(self) -> DatasetLayout:
         """Layout on the hub; offline that of the files in the cache."""
         if self._found is None and offline():
             import huggingface_hub  # noqa: PLC0415 (as above)

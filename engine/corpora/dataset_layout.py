@@ -22,7 +22,7 @@ Files = Mapping[str, Sequence[str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Layout:
+class DatasetLayout:
     """Layout of a data set.
 
     Attributes:
@@ -36,7 +36,7 @@ class Layout:
     files: Callable[[str], Files]
 
 
-def find(place: str, revision: str | None, root: str) -> Layout:
+def find(place: str, revision: str | None, root: str) -> DatasetLayout:
     """Layout of a data set.
 
     Args:
@@ -68,8 +68,8 @@ def find(place: str, revision: str | None, root: str) -> Layout:
     if reader == PARQUET and list(configurations) == ["default"]:
         folders = _by_folder(files("default"))
         if folders:
-            return Layout(reader=reader, names=tuple(folders), files=folders.__getitem__)
-    return Layout(reader=reader, names=tuple(configurations), files=files)
+            return DatasetLayout(reader=reader, names=tuple(folders), files=folders.__getitem__)
+    return DatasetLayout(reader=reader, names=tuple(configurations), files=files)
 
 
 def _files(place: str, root: str, configurations: Mapping[str, Mapping], name: str) -> Files:

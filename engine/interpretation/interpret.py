@@ -24,7 +24,7 @@ from isogloss.engine.interpretation import (
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.interpret_config import InterpretConfig
-from isogloss.engine.interpretation.outputs import Outputs
+from isogloss.engine.interpretation.outputs import InterpretOutputs
 from isogloss.engine.interpretation.report import Checks, Recordings
 from isogloss.engine.interpretation.word_pairs import Method
 from isogloss.engine.runtime import compilation, out_folder, part_run, sentences
@@ -38,7 +38,7 @@ _LAYOUT = 1  # of the parts; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InterpretSummary(Outputs):
+class InterpretSummary(InterpretOutputs):
     """Summary of a run, its outputs included; `done` and `skipped` count units.
 
     Attributes:

@@ -26,7 +26,7 @@ _FAR = 1e-4  # difference from the grid's score that gets a warning
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Outputs:
+class InterpretOutputs:
     """Counts and paths of what a run has written, for its summary.
 
     Attributes:
@@ -60,14 +60,14 @@ def write(
     checks: Checks,
     settings: Mapping[str, Json],
     method: Method,
-) -> Outputs:
+) -> InterpretOutputs:
     """Counts and paths of the joined tables, which are written if no other shard has units to do."""
     # Tables are ordered by pair, although work goes by state: readers look for a pair, through all states.
     units = [PairState(state, pair) for pair in opened.pairs for state in opened.states]
     by_name = {opened.name(unit): unit for unit in units}
     ended = part_run.standing(parts, list(by_name), "units")
     if ended.waiting:
-        return Outputs(waiting=ended.waiting, failed=ended.failed)
+        return InterpretOutputs(waiting=ended.waiting, failed=ended.failed)
     done = [by_name[name] for name in ended.kept]
     rows = _join_all(out, parts, ended.kept)
     sentences = [parts.table(name, tables.SENTENCE_PAIRS_PART) for name in ended.kept]
@@ -117,7 +117,7 @@ def _join(path: pathlib.Path, schema: pa.Schema, of_units: Iterable[pa.Table]) -
     return rows
 
 
-def _summarise(of_units: Sequence[pa.Table], method: Method) -> Outputs:
+def _summarise(of_units: Sequence[pa.Table], method: Method) -> InterpretOutputs:
     """Counts over all sentence pairs; what a reader of the tables must know is logged as warnings."""
     columns = ["problem", "converged", "score", "precision", "recall", "grid_score", "state"]
     columns += ["truncated_a", "truncated_b"]
@@ -153,7 +153,7 @@ def _summarise(of_units: Sequence[pa.Table], method: Method) -> Outputs:
         _LOG.warning(
             "scores differ from the grid's by up to %.2g: was it made by another --implementation?", largest
         )
-    return Outputs(
+    return InterpretOutputs(
         left_out=len(left_out),
         unconverged=unconverged,
         largest_difference=largest,

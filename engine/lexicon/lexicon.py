@@ -21,7 +21,7 @@ from isogloss.engine.lexicon import figures, pair_tables, tables, translations, 
 from isogloss.engine.lexicon.lexicon_config import LexiconConfig
 from isogloss.engine.lexicon.pair_tables import Settings
 from isogloss.engine.lexicon.translations import Translations
-from isogloss.engine.lexicon.words import Words
+from isogloss.engine.lexicon.words import LexiconWords
 from isogloss.engine.retrieval import pair_names, table as retrieval_table
 from isogloss.engine.retrieval.grid_store import Pair, pair_name
 from isogloss.engine.runtime import (
@@ -111,7 +111,7 @@ class _Work:
     """
 
     pairs: tuple[Pair, ...]
-    sides: Mapping[str, Words]
+    sides: Mapping[str, LexiconWords]
     translations: Translations | None
     settings: Settings
     missing: Mapping[str, Sequence[str]]
@@ -213,7 +213,9 @@ def _open(config: LexiconConfig, implementation: str) -> _Work:
     return work
 
 
-def _key(pair: Pair, sides: Mapping[str, Words], translated: Translations | None, settings: Json) -> str:
+def _key(
+    pair: Pair, sides: Mapping[str, LexiconWords], translated: Translations | None, settings: Json
+) -> str:
     """Fingerprint of all that a pair's tables depend on."""
     made_of: list[Json] = [settings, list(pair)]
     for code in pair:

@@ -15,7 +15,7 @@ from isogloss.engine.lexicon import separation, tables, word_classes, words
 from isogloss.engine.lexicon.similarities import similarities
 from isogloss.engine.lexicon.translations import Translations
 from isogloss.engine.lexicon.word_classes import CLASSES, ClassPairs
-from isogloss.engine.lexicon.words import Words
+from isogloss.engine.lexicon.words import LexiconWords
 from isogloss.engine.texts import phones
 from isogloss.kernels import bootstrap
 
@@ -52,8 +52,8 @@ class _Related:
       unrelated: all unrelated pairs.
     """
 
-    a: Words
-    b: Words
+    a: LexiconWords
+    b: LexiconWords
     distance: Float[np.ndarray, "U V"]
     ratio: Float[np.ndarray, "U V"]
     by_class: tuple[ClassPairs, ...]
@@ -61,7 +61,7 @@ class _Related:
 
 
 def compute(
-    a: Words, b: Words, translations: Translations | None, settings: Settings
+    a: LexiconWords, b: LexiconWords, translations: Translations | None, settings: Settings
 ) -> tuple[pa.Table, pa.Table]:
     """Tables `word_pairs` and `classes` of two languages.
 
@@ -89,7 +89,9 @@ def _by_pooling(settings: Settings):  # noqa: ANN202 (a key for sorted)
     return names.index
 
 
-def _relate(a: Words, b: Words, translations: Translations | None, settings: Settings) -> _Related:
+def _relate(
+    a: LexiconWords, b: LexiconWords, translations: Translations | None, settings: Settings
+) -> _Related:
     distance = phones.all_distances(a.phones, b.phones)
     meanings = words.meanings(a, b, translations)
     classes = word_classes.classify(distance, meanings.same, meanings.known, settings.near)

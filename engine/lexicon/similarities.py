@@ -8,12 +8,12 @@ from jaxtyping import Float
 from isogloss.engine.activations import language_states
 from isogloss.engine.activations.language_states import LanguageStates
 from isogloss.engine.lexicon.lexicon_config import CENTRE, SEQSIM
-from isogloss.engine.lexicon.words import Words
+from isogloss.engine.lexicon.words import LexiconWords
 from isogloss.engine.retrieval.scores import score
 
 
 def similarities(
-    a: Words, b: Words, state: str, poolings: Sequence[str], implementation: str
+    a: LexiconWords, b: LexiconWords, state: str, poolings: Sequence[str], implementation: str
 ) -> dict[str, Float[np.ndarray, "U V"]]:
     """Similarity of all words of a with all of b, by pooling; larger is closer.
 

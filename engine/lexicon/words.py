@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Words:
+class LexiconWords:
     """Recorded words of one language.
 
     Attributes:
@@ -53,7 +53,7 @@ class Words:
         return [names[row] for row in self.member.rows]
 
 
-def recorded_words(members: Mapping[str, GridLanguage], voices: Phones) -> dict[str, Words]:
+def recorded_words(members: Mapping[str, GridLanguage], voices: Phones) -> dict[str, LexiconWords]:
     """Words of each language.
 
     Raises:
@@ -80,12 +80,12 @@ def recorded_words(members: Mapping[str, GridLanguage], voices: Phones) -> dict[
     return found
 
 
-def _of(member: GridLanguage, voices: Phones) -> Words:
+def _of(member: GridLanguage, voices: Phones) -> LexiconWords:
     given = member.store.coordinate("transcription")[list(member.rows)]
     texts = [single_word(str(text)) for text in given]
     read = voices.of(member.language, [text for text in texts if text])
     kept = [i for i, text in enumerate(texts) if text and read[text]]
-    return Words(
+    return LexiconWords(
         member=dataclasses.replace(
             member,
             rows=tuple(member.rows[i] for i in kept),
@@ -111,7 +111,7 @@ class Meanings:
     known: Bool[np.ndarray, "U V"]
 
 
-def meanings(a: Words, b: Words, translations: Translations | None) -> Meanings:
+def meanings(a: LexiconWords, b: LexiconWords, translations: Translations | None) -> Meanings:
     """Meanings by sentence ids; by translations if there are any, where a word that they lack is unknown."""
     if translations is None:
         concepts = [_by_sentence(side) for side in (a, b)]
@@ -127,7 +127,7 @@ def meanings(a: Words, b: Words, translations: Translations | None) -> Meanings:
     return Meanings(same=same, known=known[0][:, None] & known[1])
 
 
-def _by_sentence(words: Words) -> list[set[str]]:
+def _by_sentence(words: LexiconWords) -> list[set[str]]:
     """Sentence ids of each recording: those of all recordings of its word."""
     ids: dict[str, set[str]] = {}
     for text, sentence in zip(words.texts, words.member.sentences, strict=True):
@@ -135,7 +135,7 @@ def _by_sentence(words: Words) -> list[set[str]]:
     return [ids[text] for text in words.texts]
 
 
-def _by_word(words: Words, listed: Sequence[str]) -> list[set[int]]:
+def _by_word(words: LexiconWords, listed: Sequence[str]) -> list[set[int]]:
     """Entries of a list of translations that have each recording's word."""
     places = _places([{text} for text in listed])
     return [set(places.get(text, [])) for text in words.texts]
@@ -150,7 +150,7 @@ def _places(held: Sequence[set]) -> dict[Hashable, list[int]]:
     return found
 
 
-def length_ratio(a: Words, b: Words) -> Float[np.ndarray, "U V"]:
+def length_ratio(a: LexiconWords, b: LexiconWords) -> Float[np.ndarray, "U V"]:
     """log(frames of a / frames of b) of all pairs of recordings."""
     x, y = (np.log(side.frames.astype(np.float64)) for side in (a, b))
     return x[:, None] - y

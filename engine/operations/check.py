@@ -21,7 +21,7 @@ from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.operations import findings
 from isogloss.engine.operations.check_config import CheckConfig
-from isogloss.engine.operations.findings import Examined, Finding
+from isogloss.engine.operations.findings import CorpusProblem, Examined
 from isogloss.engine.runtime import atomic_write, sentences, table_files
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.progress import Progress
@@ -96,7 +96,7 @@ def run(config: CheckConfig) -> CheckSummary:
         except Refusal as error:
             if code in config.languages and code not in opened.languages():
                 raise
-            found.append(Finding(problem="unreadable list", language=code, detail=str(error)))
+            found.append(CorpusProblem(problem="unreadable list", language=code, detail=str(error)))
     found += findings.of_languages(utterances, tokens)
     examined: list[Examined | None] = []
     if not config.dry_run:
@@ -127,17 +127,21 @@ def _model(config: CheckConfig) -> tuple[float, Sequence[str] | None]:
     return opened.axis.window_seconds, tokens or None
 
 
-def _open(config: CheckConfig) -> tuple[Corpus, list[Finding]]:
+def _open(config: CheckConfig) -> tuple[Corpus, list[CorpusProblem]]:
     """Corpus, and the broken rules of its table if it is a manifest."""
     name, _, rest = config.corpus.partition(":")
     if name != "manifest" or not rest or config.columns:
         return corpus.open_corpus(config.corpus, config.columns), []
     opened = manifest.Manifest(pathlib.Path(rest).expanduser(), strict=False)
     # Missing files are listed all the same, and found when they are decoded.
-    return opened, [Finding(problem="manifest", line=each.line, detail=each.text) for each in opened.problems]
+    return opened, [
+        CorpusProblem(problem="manifest", line=each.line, detail=each.text) for each in opened.problems
+    ]
 
 
-def _examine(utterances: Sequence[Utterance], window: float, found: list[Finding]) -> list[Examined | None]:
+def _examine(
+    utterances: Sequence[Utterance], window: float, found: list[CorpusProblem]
+) -> list[Examined | None]:
     """Facts about all recordings, None for broken ones; adds their problems to `found`."""
     examined: list[Examined | None] = []
     threads = os.cpu_count() or 1
@@ -155,8 +159,8 @@ def _examine(utterances: Sequence[Utterance], window: float, found: list[Finding
     return examined
 
 
-def _report(found: Sequence[Finding], out: pathlib.Path | None) -> None:
-    names = [field.name for field in dataclasses.fields(Finding)]
+def _report(found: Sequence[CorpusProblem], out: pathlib.Path | None) -> None:
+    names = [field.name for field in dataclasses.fields(CorpusProblem)]
     rows = [dataclasses.astuple(finding) for finding in found]
     if rows:
         print(text_table(names, rows, _SHOWN), file=sys.stderr)
@@ -171,6 +175,6 @@ def _report(found: Sequence[Finding], out: pathlib.Path | None) -> None:
 _SCHEMA = pa.schema(
     [
         (field.name, pa.int32() if field.name == "line" else pa.string())
-        for field in dataclasses.fields(Finding)
+        for field in dataclasses.fields(CorpusProblem)
     ]
 )

@@ -18,7 +18,7 @@ _ABSENT = 2**64 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Layout:
+class ChunkLayout:
     """Layout of an array's files.
 
     Attributes:
@@ -32,19 +32,19 @@ class Layout:
     itemsize: int
 
 
-def layout(group: Group, name: str) -> Layout:
+def layout(group: Group, name: str) -> ChunkLayout:
     """Layout of an array, from its metadata."""
     array = group.arrays[name]
     codec = array["codecs"][0]
     divided = codec["name"] == "sharding_indexed"
-    return Layout(
+    return ChunkLayout(
         chunk=tuple(array["chunk_grid"]["configuration"]["chunk_shape"]),
         inner=tuple(codec["configuration"]["chunk_shape"]) if divided else None,
         itemsize=np.dtype(array["data_type"]).itemsize,
     )
 
 
-def fault(content: bytes, of: Layout, frames: int | None = None) -> str:
+def fault(content: bytes, of: ChunkLayout, frames: int | None = None) -> str:
     """Damage of a file in words, "" if it is sound.
 
     Args:

@@ -21,7 +21,7 @@ CLIPPED = 1e-3  # share of such samples; loud but sound speech has a tenth of it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding:
+class CorpusProblem:
     """Problem of a corpus, one row of the table.
 
     Attributes:
@@ -73,9 +73,9 @@ def examine(utterance: Utterance) -> Examined:
     )
 
 
-def of(problem: str, utterance: Utterance, detail: str) -> Finding:
+def of(problem: str, utterance: Utterance, detail: str) -> CorpusProblem:
     """Problem of one recording."""
-    return Finding(
+    return CorpusProblem(
         problem=problem,
         language=utterance.language,
         line=utterance.line,
@@ -85,7 +85,7 @@ def of(problem: str, utterance: Utterance, detail: str) -> Finding:
     )
 
 
-def of_recording(utterance: Utterance, found: Examined, window: float) -> Iterator[Finding]:
+def of_recording(utterance: Utterance, found: Examined, window: float) -> Iterator[CorpusProblem]:
     """Problems of a decoded recording; `window` is the model's, in seconds."""
     if found.peak < SILENT:
         yield of("silent", utterance, f"the largest magnitude is {found.peak:.1g} of full scale")
@@ -97,7 +97,7 @@ def of_recording(utterance: Utterance, found: Examined, window: float) -> Iterat
         yield of(FFMPEG, utterance, "libsndfile can't read it; other versions of ffmpeg may change last bits")
 
 
-def repeated(utterances: Sequence[Utterance], examined: Sequence[Examined | None]) -> Iterator[Finding]:
+def repeated(utterances: Sequence[Utterance], examined: Sequence[Examined | None]) -> Iterator[CorpusProblem]:
     """Recordings with the waveform of an earlier one, and texts of two sentences of a language."""
     sounds: dict[bytes, Utterance] = {}
     texts: dict[tuple[str, str], Utterance] = {}
@@ -118,7 +118,7 @@ def _place(utterance: Utterance) -> str:
     return f"{utterance.language} {utterance.name} ({utterance.source.name}{line})"
 
 
-def of_languages(utterances: Iterable[Utterance], tokens: Collection[str] | None) -> Iterator[Finding]:
+def of_languages(utterances: Iterable[Utterance], tokens: Collection[str] | None) -> Iterator[CorpusProblem]:
     """Languages written as nobody writes them, and those that Whisper has no token for.
 
     Args:
@@ -130,10 +130,10 @@ def of_languages(utterances: Iterable[Utterance], tokens: Collection[str] | None
     for code, line in sorted(lines.items()):
         if code in unknown:
             advice = f"write {unknown[code]}" if unknown[code] else "FLEURS and Whisper have no such code"
-            yield Finding(problem="unknown language", language=code, line=line, detail=advice)
+            yield CorpusProblem(problem="unknown language", language=code, line=line, detail=advice)
         elif not _has_token(code, tokens):
             advice = "no language token; transcribe and align need --stand_in, or take a kin"
-            yield Finding(problem="no language token", language=code, line=line, detail=advice)
+            yield CorpusProblem(problem="no language token", language=code, line=line, detail=advice)
 
 
 def _has_token(code: str, tokens: Collection[str] | None) -> bool:
@@ -143,7 +143,7 @@ def _has_token(code: str, tokens: Collection[str] | None) -> bool:
     return languages.base_code(code) in tokens or (found is not None and found.whisper in tokens)
 
 
-def counts(findings: Iterable[Finding]) -> dict[str, int]:
+def counts(findings: Iterable[CorpusProblem]) -> dict[str, int]:
     """Number of problems by kind, the most frequent first; that ffmpeg decodes a recording is none."""
     kinds = (finding.problem for finding in findings if finding.problem != FFMPEG)
     return dict(collections.Counter(kinds).most_common())

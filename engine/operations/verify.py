@@ -14,9 +14,10 @@ import numpy as np
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.operations import checksums
-from isogloss.engine.operations.checksums import Layout
+from isogloss.engine.operations.checksums import ChunkLayout
 from isogloss.engine.operations.verify_config import VerifyConfig
 from isogloss.engine.retrieval import grid_store
+from isogloss.engine.retrieval.measures import stored_measures
 from isogloss.engine.runtime import amounts, objects, sentences
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.place import Place
@@ -41,7 +42,7 @@ class StoredFile:
 
     name: str
     place: Place
-    layout: Layout
+    layout: ChunkLayout
     frames: int | None = None
 
 
@@ -174,7 +175,7 @@ def _of_grid(path: Place | None, labels: dict[str, str]) -> list[StoredFile]:
         return f"number {index}" if of is None else str(of[index])
 
     files = []
-    for measure in grid_store.measures_of(group):
+    for measure in stored_measures(group.arrays):
         layout = checksums.layout(group, measure)
         several = group.arrays[measure]["shape"][-1] > layout.chunk[-1]  # files a unit, in a grid that grew
         files += [

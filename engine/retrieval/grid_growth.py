@@ -21,7 +21,7 @@ _OWN = ("corpus_sha256", "missing")  # of a language: what tells its recordings 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Growth:
+class GridGrowth:
     """Difference between a grid and a plan.
 
     Attributes:
@@ -45,7 +45,7 @@ def compare(
     languages: Mapping[str, Described],
     wanted: GridAxes,
     wanted_languages: Mapping[str, Described],
-) -> Growth:
+) -> GridGrowth:
     """Difference between a grid and a plan.
 
     Args:
@@ -73,7 +73,7 @@ def compare(
             f"{path}: is of an earlier version, which didn't record what {', '.join(unknown)} is made of. "
             "Name all languages of the grid by --languages and --pairs, or another --grid"
         )
-    return Growth(
+    return GridGrowth(
         changes=changed,
         stale=frozenset(pair for pair in held.pairs if changed.keys() & set(pair)),
         axes=axes,

@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32, Int
 from isogloss.engine.activations import state_origin
 from isogloss.engine.retrieval import grid_axes, grid_growth
 from isogloss.engine.retrieval.grid_axes import Frames, GridAxes, Pair, Recordings, of_one_language, pair_name
-from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval.measures import MEASURES, stored_measures
 from isogloss.engine.retrieval.shortlist import RERANKING
 from isogloss.engine.runtime import json_values, objects, zarr_group, zarr_growth
 from isogloss.engine.runtime.json_values import Json
@@ -61,14 +61,8 @@ class Plan:
     @property
     def axes(self) -> GridAxes:
         """Labels of the arrays of a grid that has only this plan."""
-        return GridAxes(
-            pairs=self.pairs,
-            states=self.states,
-            sentences=self.sentences,
-            recordings=self.recordings,
-            common=self.common,
-            frames=self.frames,
-        )
+        names = (field.name for field in dataclasses.fields(GridAxes))
+        return GridAxes(**{name: getattr(self, name) for name in names})
 
     def attributes(self) -> dict[str, Json]:
         """Attributes of the group."""
@@ -323,7 +317,7 @@ def _grow(path: Place, plan: Plan) -> None:
     zarr_growth.relabel(path, attributes, growth.axes.coordinates(), shapes, remove)
 
 
-def compare(path: Place, plan: Plan) -> grid_growth.Growth | None:
+def compare(path: Place, plan: Plan) -> grid_growth.GridGrowth | None:
     """Difference between the grid at `path` and a plan; None if there is no grid.
 
     Raises:
@@ -357,7 +351,7 @@ def open_grid(path: Place) -> Grid:
     return Grid(
         group=group,
         axes=grid_axes.of_labels(labels),
-        measures=measures_of(group),
+        measures=stored_measures(group.arrays),
     )
 
 
@@ -369,11 +363,6 @@ def open_group(path: Place) -> Group:
         raise Refusal(f"{path}: there is no grid; make one with the grid job, or name another --grid")
     zarr_group.check_kind(group, KIND, READ)
     return group
-
-
-def measures_of(group: Group) -> tuple[str, ...]:
-    """Measures that a grid's group has an array for."""
-    return tuple(name for name in MEASURES if name in group.arrays)
 
 
 def existing(path: Place, plan: Plan) -> set[tuple[int, int]]:

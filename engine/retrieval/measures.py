@@ -7,7 +7,7 @@ loads this module; a kernel is imported when it is needed.
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -131,6 +131,11 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
         known, got = ", ".join(choices), ",".join(names) or "none"
         raise Refusal(f"measures must name some of {known}, each once; got {got}")
     return tuple(MEASURES[name] for name in names)
+
+
+def stored_measures(arrays: Collection[str]) -> tuple[str, ...]:
+    """Measures that a grid of these arrays has, in the order of tables."""
+    return tuple(name for name in MEASURES if name in arrays)
 
 
 def with_errors(names: Sequence[str]) -> tuple[str, ...]:

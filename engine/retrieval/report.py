@@ -40,7 +40,7 @@ from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.retrieval.report_summary import ReportSummary, merged
 from isogloss.engine.retrieval.report_tables import Collected
-from isogloss.engine.retrieval.sentence_texts import Texts
+from isogloss.engine.retrieval.sentence_texts import SentenceTexts
 from isogloss.engine.runtime import atomic_write, disk_space, version, written_once
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
@@ -200,7 +200,7 @@ def _write_once(
     statistics: Statistics,
     parts: PartFiles,
     scored: Mapping[int, Scored],
-    texts: Texts | None,
+    texts: SentenceTexts | None,
 ) -> tuple[int, bool]:
     """Number of rows of the retrieval table, and True if this process wrote it and all else.
 

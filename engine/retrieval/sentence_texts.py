@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Texts:
+class SentenceTexts:
     """Recordings that stand for the sentences of a grid.
 
     Attributes:
@@ -118,7 +118,7 @@ def _copied(folder: pathlib.Path, utterance: Utterance) -> pathlib.Path:
     return path
 
 
-def open_texts(config: ReportConfig, grid: Grid) -> Texts | None:
+def open_texts(config: ReportConfig, grid: Grid) -> SentenceTexts | None:
     """Texts of --corpus; None without one.
 
     Raises:
@@ -133,7 +133,7 @@ def open_texts(config: ReportConfig, grid: Grid) -> Texts | None:
         listing = opened.listing(code)
         _require_same(listing, grid, config.corpus)
         found[code] = [each for each in listing.utterances if each.sentence in set(grid.sentences)]
-    return Texts(utterances=found, audio=config.audio)
+    return SentenceTexts(utterances=found, audio=config.audio)
 
 
 def _require_same(listing: Listing, grid: Grid, spec: str) -> None:
@@ -153,7 +153,7 @@ def _require_same(listing: Listing, grid: Grid, spec: str) -> None:
         )
 
 
-def write(config: ReportConfig, parts: PartFiles, texts: Texts | None) -> dict[str, str]:
+def write(config: ReportConfig, parts: PartFiles, texts: SentenceTexts | None) -> dict[str, str]:
     """Files beside the page with the answers of each pair, by its name; pairs without one are left out.
 
     Texts and recordings are written, and scripts that an earlier report left are removed.

@@ -103,7 +103,7 @@ FAMILIES: Mapping[str, SpeechFamily] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Layout:
+class SpeechLayout:
     """Sizes of one model.
 
     Attributes:
@@ -156,7 +156,7 @@ def bucket(frames: int) -> int:
 
 def layout(
     model: str, family: SpeechFamily, config: Mapping[str, Any], front_end: Mapping[str, Json]
-) -> Layout:
+) -> SpeechLayout:
     """Sizes of a model by its configuration, defaults included, and its feature extractor's settings.
 
     Raises:
@@ -183,7 +183,7 @@ def layout(
         exact &= config.get("feat_extract_norm", "layer") == "layer" and bool(
             front_end.get("return_attention_mask")
         )
-    return Layout(
+    return SpeechLayout(
         family=family,
         axis=TimeAxis(
             samples_per_frame=hop, window_frames=WINDOW_SECONDS * SAMPLE_RATE // hop, frame_samples=first

@@ -20,7 +20,7 @@ from isogloss.engine.runtime import devices, json_values, name_lists
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal, install
 from isogloss.engine.speech_encoders import families
-from isogloss.engine.speech_encoders.families import Layout
+from isogloss.engine.speech_encoders.families import SpeechLayout
 from isogloss.engine.time_axis import TimeAxis
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SpeechEncoder:
     kind: str
     config: "transformers.PretrainedConfig"
     front_end: "FrontEnd"
-    layout: Layout
+    layout: SpeechLayout
     compute: str
     rows_per_device: int
     places: tuple[str, ...]
@@ -261,7 +261,7 @@ def _places() -> tuple[str, ...]:
     return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count())) or ("cpu",)
 
 
-def _rows(layout: Layout) -> int:
+def _rows(layout: SpeechLayout) -> int:
     """Rows of a step that fit the smallest GPU: states, as often again in products, and one layer's scores.
 
     The GPU's size decides, not what is free: the rows are part of a store's identity, and processes may share

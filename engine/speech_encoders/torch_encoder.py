@@ -15,7 +15,7 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from jaxtyping import Float, Float32, Int32
 
-from isogloss.engine.speech_encoders.families import WAVEFORM, Layout, bucket
+from isogloss.engine.speech_encoders.families import WAVEFORM, SpeechLayout, bucket
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _WAVLM = (
@@ -39,7 +39,7 @@ class FrontEnd(Protocol):
 class Taken:
     """States of the last pass of a model, recorded as the blocks make them."""
 
-    def __init__(self, model: torch.nn.Module, layout: Layout, states: Sequence[str]) -> None:
+    def __init__(self, model: torch.nn.Module, layout: SpeechLayout, states: Sequence[str]) -> None:
         """Set hooks on the blocks, and on the norm behind them, for the states wanted."""
         self._wanted, self._made = states, dict[str, torch.Tensor]()
         encoder = model.get_submodule("encoder")
@@ -83,7 +83,7 @@ class TorchEncoder:
 
     replicas: tuple[tuple[torch.nn.Module, Taken], ...]
     devices: tuple[torch.device, ...]
-    layout: Layout
+    layout: SpeechLayout
     front_end: FrontEnd
     dtype: str
     compute: str

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from isogloss.engine.retrieval import grid_store, pair_names
+from isogloss.engine.retrieval.measures import stored_measures
 from isogloss.engine.runtime import objects
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.zarr_group import Group
@@ -21,7 +22,7 @@ from isogloss.engine.tallies.tally import Count, Tally
 def tally(path: Place) -> Tally:
     """Units, a pair at a state, by language and by state; Refusal if there is no grid."""
     group = grid_store.open_group(path)
-    measures = grid_store.measures_of(group)
+    measures = stored_measures(group.arrays)
     names, states = (typing.cast(list[str], group.attributes[key]) for key in ("pairs", "states"))
     languages = typing.cast(dict[str, object], group.attributes["languages"])
     pairs = [pair_names.split(name, languages)[0] for name in names]

@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Texts:
+class TaskTexts:
     """Texts of one model in one task.
 
     Attributes:
@@ -48,7 +48,7 @@ class Texts:
 
 
 def rows(
-    found: Sequence[Texts], kinds: Mapping[str, str], comet: Mapping[tuple[str, str, str], float]
+    found: Sequence[TaskTexts], kinds: Mapping[str, str], comet: Mapping[tuple[str, str, str], float]
 ) -> list[dict[str, object]]:
     """Rows of the table, in the order of `found`.
 
@@ -63,7 +63,7 @@ def rows(
 
 
 def _row(
-    one: Texts, baseline: Texts | None, kind: str, comet: Mapping[tuple[str, str, str], float]
+    one: TaskTexts, baseline: TaskTexts | None, kind: str, comet: Mapping[tuple[str, str, str], float]
 ) -> dict[str, object]:
     names = list(one.by_utterance)
     ours = _metrics(one, names)
@@ -86,12 +86,12 @@ def _row(
     }
 
 
-def _metrics(one: Texts, names: Sequence[str]) -> dict[str, Resampled]:
+def _metrics(one: TaskTexts, names: Sequence[str]) -> dict[str, Resampled]:
     texts, references = (list(part) for part in zip(*(one.by_utterance[n] for n in names), strict=True))
     return {"chrf": bleu_chrf.chrf(texts, references)[0], "bleu": bleu_chrf.bleu(texts, references)[0]}
 
 
-def mismatched(one: Texts) -> dict[str, float]:
+def mismatched(one: TaskTexts) -> dict[str, float]:
     """ChrF and BLEU of texts against the references of other utterances, the mean of up to 20 shifts."""
     texts, references = (list(part) for part in zip(*one.by_utterance.values(), strict=True))
     count = len(texts)

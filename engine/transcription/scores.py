@@ -19,7 +19,7 @@ from isogloss.engine.runtime import atomic_write, json_values, name_lists, table
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import model_scores, scores_figure
-from isogloss.engine.transcription.model_scores import Texts
+from isogloss.engine.transcription.model_scores import TaskTexts
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
 _LOG = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def _kind(pair: str, config: ScoresConfig) -> str:
     return "new" if pair == config.new else "old" if pair in config.old else "zero-shot"
 
 
-def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[Texts]:
+def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[TaskTexts]:
     """Texts of all runs, by model and task; utterances without text or reference are left out."""
     found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     columns = ["language", "utterance", "sentence", "task", "text", "reference", "scored"]
@@ -123,7 +123,7 @@ def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[Texts
             own[row["utterance"]] = row["text"], row["reference"]
     if not found:
         raise Refusal("no run has a scored text of these sentences. See --runs and --sentences")
-    return [Texts(model=model, pair=pair, by_utterance=own) for (model, pair), own in found.items()]
+    return [TaskTexts(model=model, pair=pair, by_utterance=own) for (model, pair), own in found.items()]
 
 
 def _written(config: ScoresConfig, settings: pathlib.Path) -> str:
@@ -139,7 +139,7 @@ def _written(config: ScoresConfig, settings: pathlib.Path) -> str:
     return next((code for code in stored if whisper_code(code) == "en"), "en")
 
 
-def _check(config: ScoresConfig, found: Sequence[Texts]) -> None:
+def _check(config: ScoresConfig, found: Sequence[TaskTexts]) -> None:
     """Refuse tasks that are named and have no text, and texts of different utterances in one task."""
     pairs = {one.pair: one for one in reversed(found)}
     if unknown := [pair for pair in (config.new, *config.old) if pair not in pairs]:
@@ -158,7 +158,7 @@ def _check(config: ScoresConfig, found: Sequence[Texts]) -> None:
             )
 
 
-def _for_comet(config: ScoresConfig, found: Sequence[Texts]) -> str:
+def _for_comet(config: ScoresConfig, found: Sequence[TaskTexts]) -> str:
     spoken: dict[str, dict[str, str]] = {}
     lines = []
     for one in found:
@@ -175,7 +175,7 @@ def _for_comet(config: ScoresConfig, found: Sequence[Texts]) -> str:
     return "".join(lines)
 
 
-def _read_scores(file: pathlib.Path, found: Sequence[Texts]) -> dict[tuple[str, str, str], float]:
+def _read_scores(file: pathlib.Path, found: Sequence[TaskTexts]) -> dict[tuple[str, str, str], float]:
     """Score by model, task and utterance; Refusal unless every text has one."""
     if not file.is_file():
         raise Refusal(f"--scores={file}: there is no such file")

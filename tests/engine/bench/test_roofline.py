@@ -6,7 +6,7 @@ import pytest
 
 from isogloss.engine.bench import bench, bench_config, chips, roofline
 
-PAIR = roofline.Work(
+PAIR = roofline.GridWork(
     languages=2, states=1, utterances=10, frames=100, features=512
 )  # 1,000 frames a language
 

@@ -1,5 +1,7 @@
 """engine.drawing.panels: which states have a label, and figures of many panels."""
 
+import itertools
+
 import pytest
 
 from isogloss.engine.drawing import panels
@@ -10,7 +12,7 @@ def test_labels_are_few_evenly_spaced_and_end_with_the_last_state(states):
     shown = panels.labelled(states, 12)
     assert (shown[0], shown[-1]) == (0, states - 1)
     assert len(shown) <= 13
-    steps = {b - a for a, b in zip(shown, shown[1:-1], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(shown[:-1])}
     assert len(steps) <= 1
     assert all(shown[-1] - shown[-2] >= step for step in steps)  # nothing stands too near to the last
 
