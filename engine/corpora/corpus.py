@@ -119,7 +119,7 @@ def _open_folder(rest: str | None) -> Corpus | None:
     path, _, last = rest.rpartition(":")
     if not path or last not in SPLITS:
         path, last = rest, "test"
-    return fleurs_dir.Folder(pathlib.Path(path).expanduser(), SPLITS[last])
+    return fleurs_dir.FleursFolder(pathlib.Path(path).expanduser(), SPLITS[last])
 
 
 def _open_mass(rest: str | None) -> Corpus | None:

@@ -16,7 +16,7 @@ _TSV = ("{language}/{split}.tsv",)
 _PARQUET = ("{language}/{split}/*.parquet", "{language}/{split}-*.parquet")
 
 
-class Folder:
+class FleursFolder:
     """One split of FLEURS in a folder that holds a folder for each language."""
 
     def __init__(self, folder: pathlib.Path, split: str) -> None:
