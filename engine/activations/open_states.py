@@ -67,8 +67,7 @@ def open_audio(
         recordings=recordings,
         long=long,
         precision=precision,
-        rows_per_device=rows_per_device
-        or encoder_program.rows_here(checkpoint.dimensions, precision.attention),
+        rows_per_device=rows_per_device or encoder_program.rows_here(checkpoint, precision),
         devices=devices,
     )
 

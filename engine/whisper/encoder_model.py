@@ -173,7 +173,6 @@ def open_model(
     return WhisperEncoder(
         checkpoint=checkpoint,
         precision=precision,
-        rows_per_device=rows_per_device
-        or encoder_program.rows_here(checkpoint.dimensions, precision.attention),
+        rows_per_device=rows_per_device or encoder_program.rows_here(checkpoint, precision),
         neurons=neurons,
     )

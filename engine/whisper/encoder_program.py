@@ -74,9 +74,10 @@ def rows_per_device(
     return rows_that_fit(most, lambda rows: step_bytes(dimensions, rows, form), memory)
 
 
-def rows_here(dimensions: Dimensions, form: str) -> int:
-    """Rows of a step that suit the devices of this host; `form` is of attention."""
-    return rows_per_device(jax.default_backend(), dimensions, devices.memory(), form)
+def rows_here(checkpoint: Checkpoint, precision: Precision) -> int:
+    """Rows of a step that suit the devices of this host."""
+    here = jax.default_backend(), checkpoint.dimensions, devices.memory()
+    return rows_per_device(*here, precision.attention)
 
 
 def step_bytes(dimensions: Dimensions, rows: int, form: str) -> int:
