@@ -66,7 +66,7 @@ class Factor(NamedTuple):
 
 
 def form_for(platform: str, dtype: DTypeLike, implementation: str) -> str:
-    """How frames of a type become factors on a JAX platform: one of FORMS."""
+    """Form, one of FORMS, in which frames of a type become factors on a JAX platform."""
     if implementation == "xla_bfloat16":
         return "bfloat16"
     return "stored" if dtype == jnp.float16 and platform != "tpu" else "split"

@@ -80,7 +80,7 @@ class EncoderModel(Protocol):
 
     @property
     def no_final(self) -> str | None:
-        """Why there is no state "final"; None if there is one."""
+        """Reason why there is no state "final"; None if there is one."""
         ...
 
     @property

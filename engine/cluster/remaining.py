@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Remaining:
-    """What is left of a run.
+    """Work that is left of a run.
 
     Attributes:
       steps: from the first one that isn't done, in order.
@@ -31,7 +31,7 @@ class Remaining:
 
 
 def find(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collection[str]) -> Remaining:
-    """What is left: from the first step on that is in the queue or, if none is, that isn't done.
+    """Steps that are left: from the first one on that is in the queue or, if none is, that isn't done.
 
     A step isn't done if its flags are others, if a task of it hasn't ended with 0, or if what its tasks made
     isn't whole any more.

@@ -1,4 +1,4 @@
-"""What a step lacks although tasks of it have ended: asked of its store, grid or folder, not remembered.
+"""Results that a step lacks although its tasks have ended: asked of store, grid or folder, not remembered.
 
 Files may have been removed since, by `verify --repair` for instance, and a corpus or a store may have grown.
 Listings and metadata are read, no states, no scores. Of audio the fingerprints are read: of a store in a
@@ -26,7 +26,7 @@ _CLOCKS = 60.0  # seconds by which clocks of a corpus's and a store's disks may 
 
 
 def lacking(step: Step) -> str:
-    """What a step's results lack, in words; "" if they are whole, or if its flags name none.
+    """Results that a step lacks, in words; "" if they are whole, or if its flags name none.
 
     Raises:
       Refusal: something else is in the place of its store or grid.

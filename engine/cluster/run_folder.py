@@ -124,7 +124,7 @@ class RunFolder:
             yield
 
     def launched(self) -> "Launched | None":
-        """What was launched; None if nothing was."""
+        """Record of what was launched; None if nothing was."""
         if not self.launch_file.is_file():
             return None
         content = json_values.json_object(self.launch_file, "name another --run, or delete that file")

@@ -1,9 +1,10 @@
-"""Steps of a run as job arrays of Slurm; nothing stays on the login node.
+"""Steps of a run as job arrays of Slurm, submitted by sbatch; `task_script` writes the scripts.
 
-A step is an array, submitted once for each round: round r starts only if a task of every round before died
-(afternotok), whatever it died of: a time limit, preemption, a dead node, memory. The next step waits for the
-end of all rounds (afterany). A job's name holds a hash of the run's folder, so the queue itself says what is
-submitted, even where launch was killed before it could write that down.
+Nothing stays on the login node. A step is an array, submitted once for each round: round r starts only if a
+task of every round before died (afternotok), whatever it died of: a time limit, preemption, a dead node,
+memory. The next step waits for the end of all rounds (afterany). A job's name holds a hash of the run's
+folder, so the queue itself says what is submitted, even where launch was killed before it could write that
+down.
 """
 
 import subprocess

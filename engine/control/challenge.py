@@ -23,7 +23,7 @@ _ENDS = [round((1 + side * bootstrap.CONFIDENCE) / 2, 9) for side in (-1, 1)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What each query of a full set finds, in one direction.
+    """Answers to the queries of a full set, in one direction.
 
     Attributes:
       ranks: of the right answers.

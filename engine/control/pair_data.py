@@ -52,7 +52,7 @@ class PairData:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Readers:
-    """What reads texts; None leaves a factor out.
+    """Readers of texts, for sound and for meaning; None leaves a factor out.
 
     Attributes:
       voices: of phones.

@@ -32,7 +32,7 @@ Row = dict[str, object]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Removal:
-    """What is removed from a set in one direction.
+    """Sentences that are removed from a set in one direction.
 
     Attributes:
       name: rules that remove, joined by "+".

@@ -20,7 +20,7 @@ RULES = ("names", "numbers", "alike")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is found in the sentences of a corpus.
+    """Names and numbers found in the sentences of a corpus.
 
     Attributes:
       names: by language that has a rater and by sentence.

@@ -22,7 +22,7 @@ from isogloss.kernels import bootstrap
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the tables of every pair depend on, beside its words.
+    """Settings that the tables of every pair depend on, beside its words.
 
     Attributes:
       states: names.

@@ -1,4 +1,4 @@
-"""How far two sets of pairs of words are apart: AUC with its interval over words, and Cohen's d.
+"""Separation of two sets of pairs of words: AUC with its interval over words, and Cohen's d.
 
 The AUC is the share of (pair of the class, other pair) in which the first is more similar, a tie counting
 half: Mann and Whitney's U over n m. Pairs share words, so that the bootstrap draws words, on both sides

@@ -123,7 +123,7 @@ class HeldOut:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What all pairs of a run have in common.
+    """Settings that all pairs of a run have in common.
 
     Attributes:
       measures: "meanpool", "seqsim" or both.

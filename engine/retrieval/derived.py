@@ -23,7 +23,7 @@ _BACK = "rerank_back"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Given:
-    """What measures are derived from.
+    """Arrays and lengths that measures are derived from.
 
     Attributes:
       arrays: scores as the grid has them, by name.

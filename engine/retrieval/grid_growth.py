@@ -97,7 +97,7 @@ def _joined(held: GridAxes, wanted: GridAxes) -> GridAxes:
 
 
 def changes(code: str, held: GridAxes, described: Described, wanted: GridAxes, needed: Described) -> str:
-    """What of a language has changed between two axes, each with its facts, in words; "" if nothing has."""
+    """Changes of a language between two axes, each with its facts, in words; "" if nothing has."""
     if code in held.recordings and code in wanted.recordings:
         return grid_axes.changes(held.recordings[code], wanted.recordings[code])
     same = all(described.get(key) == needed.get(key) for key in _OWN)

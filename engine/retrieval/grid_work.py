@@ -64,7 +64,7 @@ def visits(units: Iterable[Unit], pairs: Sequence[Pair], block: int) -> Iterator
 
 
 def scorer(config: GridConfig, implementation: str) -> HostScores | DeviceScores:
-    """What computes the scores: devices for XLA, this machine's cores for Numba."""
+    """Scorer of the grid: devices for XLA, this machine's cores for Numba."""
     if implementation.startswith("numba"):
         return HostScores(
             with_errors(config.measures),

@@ -1,4 +1,4 @@
-"""Where languages lie: the page of maps, the association tests and the Nexus file of a report.
+"""Maps of languages: the page, the association tests and the Nexus file of a report.
 
 Written beside the report's tables from the same figures. With few languages a map says nothing, so there is
 no page of maps of fewer languages than `map_plane.FEWEST`, and there are no tests of fewer than

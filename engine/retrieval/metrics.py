@@ -19,7 +19,7 @@ from isogloss.kernels import bootstrap
 FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high", "p", "recall_at_1_of")
 """Figures that follow from ranks alone."""
 SHAPE_FIGURES = ("dali", "dali_s", "hubness", "hub_queries", "matched", "mismatched")
-"""Figures that need the scores, too."""
+"""Figures that need the scores, too: of `dali`, of `corrections` (hubs) and of `pair_metrics` (levels)."""
 ALL_FIGURES = (*FIGURES, *SHAPE_FIGURES)
 CANDIDATES = 100
 """Number of candidates that `recall_at_1_of` is given for, unless told otherwise."""

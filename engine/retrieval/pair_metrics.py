@@ -43,7 +43,7 @@ _SHAPES = len(metrics.SHAPE_FIGURES)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """What is computed of each pair.
+    """Statistics that are computed of each pair.
 
     Attributes:
       corrections: names, beside which the scores as they are are scored, too.

@@ -75,7 +75,7 @@ def _endpoint() -> str:
 
 
 def _remedy(scheme: str, endpoint: str, error: str) -> str:
-    """What a first request found, and what to do."""
+    """Finding of a first request, and what to do."""
     s3 = scheme == "s3"
     where = (endpoint or "AWS") if s3 else os.environ.get("TENSORSTORE_GCS_HTTP_URL", "Google Cloud Storage")
     variables = "AWS_ENDPOINT_URL and AWS_REGION" if s3 else "TENSORSTORE_GCS_HTTP_URL"

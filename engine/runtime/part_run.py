@@ -69,7 +69,7 @@ def estimated_seconds(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What has become of a job's units.
+    """Units of a job, by what has become of them.
 
     Attributes:
       kept: names of those with parts, in the order of the tables.
@@ -83,7 +83,7 @@ class Standing:
 
 
 def standing(parts: PartFiles, names: Sequence[str], noun: str) -> Standing:
-    """What has become of the units of these names; those awaited are logged as so many `noun`."""
+    """Units of these names, by what has become of them; those awaited are logged as so many `noun`."""
     found = Standing(
         kept=[name for name in names if parts.kept(name)],
         failed={name: reason for name in names if (reason := parts.reason(name)) is not None},

@@ -235,7 +235,7 @@ def _plain(attributes: Mapping[str, Json]) -> dict[str, Json]:
 
 
 class ArrayMetadata(TypedDict):
-    """What is used of an array's Zarr v3 metadata."""
+    """Metadata of a Zarr v3 array, as far as they are used."""
 
     shape: list[int]
     data_type: str
@@ -247,7 +247,7 @@ class ArrayMetadata(TypedDict):
 
 
 class _GroupMetadata(TypedDict):
-    """What is used of a group's Zarr v3 metadata."""
+    """Metadata of a Zarr v3 group, as far as they are used."""
 
     attributes: NotRequired[dict[str, Json]]
     consolidated_metadata: NotRequired[dict[str, dict[str, ArrayMetadata]]]

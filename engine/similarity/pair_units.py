@@ -83,7 +83,7 @@ class PairUnits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairJob:
-    """What a job does with units.
+    """Functions by which a job treats its units.
 
     Attributes:
       name: of the job, and of its table.

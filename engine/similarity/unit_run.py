@@ -66,7 +66,7 @@ Unit = TypeVar("Unit")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnitJob(Generic[Unit]):
-    """What a job does with its units.
+    """Units of a job, and the functions by which it treats them.
 
     Attributes:
       name: of the job, and of its table.

@@ -91,7 +91,7 @@ class SpeechEncoder:
 
     @property
     def no_final(self) -> str | None:
-        """Why there is no state "final"; None if there is one."""
+        """Reason why there is no state "final"; None if there is one."""
         return self.layout.no_final
 
     @property

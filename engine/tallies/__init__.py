@@ -1,1 +1,1 @@
-"""How much of how much is there in a store or a grid, and how fast it grows; reads metadata and no audio."""
+"""Tallies: how much of a store or a grid is there, and how fast it grows; reads metadata and no audio."""

@@ -37,7 +37,7 @@ class Count:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tally:
-    """What is there.
+    """Counts of what is there.
 
     Attributes:
       unit: name of the units.

@@ -1,1 +1,1 @@
-"""What texts mean and how they sound: sentence encoders, phones, and distances of both."""
+"""Meaning and sound of texts: sentence encoders, phones, and distances of both."""

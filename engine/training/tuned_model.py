@@ -1,4 +1,4 @@
-"""What a run leaves: models in Hugging Face's layout, steps.parquet, split.tsv and the figure of losses."""
+"""Results of a run: models in Hugging Face's layout, steps.parquet, split.tsv and the figure of losses."""
 
 import pathlib
 from collections.abc import Mapping

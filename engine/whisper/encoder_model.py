@@ -84,7 +84,7 @@ class WhisperEncoder:
 
     @property
     def no_final(self) -> str | None:
-        """Why there is no state "final"; None if there is one."""
+        """Reason why there is no state "final"; None if there is one."""
         return self.checkpoint.weights.no_final
 
     @property
