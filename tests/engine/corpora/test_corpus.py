@@ -48,7 +48,7 @@ def test_refuses_other_words(spec):
 def test_a_path_may_hold_colons(monkeypatch, spec, folder, split):
     opened = []
     monkeypatch.setattr(
-        fleurs_dir, "Folder", lambda *given: opened.append(given) or corpus.open_corpus("fleurs")
+        fleurs_dir, "FleursFolder", lambda *given: opened.append(given) or corpus.open_corpus("fleurs")
     )
     corpus.open_corpus(f"fleurs-dir:{spec}")
     assert opened == [(pathlib.Path(folder), split)]
