@@ -72,7 +72,7 @@ def documents(step: Step, run: RunFolder, config: LaunchConfig) -> list[dict[str
         "image": config.image,
         "command": ["python", "-m", f"isogloss.jobs.{step.job}"],
         "args": arguments,
-        "env": [{"name": key, "value": value} for key, value in _pairs(config.env)],
+        "env": [{"name": key, "value": value} for key, value in _pairs(step.environment(config.env))],
         "resources": {"limits": dict(_pairs(config.resources))},
         "volumeMounts": [
             {"name": "flags", "mountPath": _FLAGS},

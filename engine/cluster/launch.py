@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from isogloss.engine.cluster import dry_run, kubernetes, local, remaining, slurm
 from isogloss.engine.cluster.launch_config import LaunchConfig
 from isogloss.engine.cluster.run_folder import PARTIAL, RunFolder
-from isogloss.engine.cluster.steps import Step, read_steps
+from isogloss.engine.cluster.steps import FETCH, Step, read_steps
 from isogloss.engine.cluster.task_script import script
 from isogloss.engine.runtime.options import JobConfig
 
 _LOG = logging.getLogger(__name__)
-_HERE_FIRST = "fetch"  # compute nodes may have no internet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ def _texts(config: LaunchConfig, folder: RunFolder, steps: Sequence[Step]) -> di
             before,
             folder,
             python=config.python,
-            env=config.env,
+            env=step.environment(config.env),
             sbatch=config.sbatch,
             folder=pathlib.Path.cwd(),
         )
@@ -154,9 +153,9 @@ def _launch(
         for path, text in texts.items():
             folder.write(path, text)
     if config.cluster == "slurm":
-        here = [step for step in steps if step.job == _HERE_FIRST and not queue]
+        here = [step for step in steps if step.job == FETCH and not queue]
         local.run_steps(folder, here, local.slots(1, 0), config.rounds)
-        return _submit(folder, [step for step in steps if step.job != _HERE_FIRST], config.rounds, queue)
+        return _submit(folder, [step for step in steps if step.job != FETCH], config.rounds, queue)
     if config.cluster == "local":
         local.run_steps(folder, steps, local.slots(config.shards, config.gpus), config.rounds)
     return {}, 0

@@ -15,6 +15,8 @@ from isogloss.engine.runtime.options import ShardedJobConfig
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
+FETCH = "fetch"  # the job that asks the hub, so that others need not
+_OFFLINE = "HF_HUB_OFFLINE"
 _SBATCH = re.compile(r"^#SBATCH\s+(.*)$", re.MULTILINE)
 
 
@@ -40,6 +42,10 @@ class Step:
     def shard_flags(self) -> tuple[str, ...]:
         """Flags that give a task its share; the index is still to be appended to the last."""
         return (f"--num_shards={self.tasks}", "--shard_index=") if self.sharded else ()
+
+    def environment(self, variables: Sequence[str]) -> tuple[str, ...]:
+        """Those of the variables NAME=VALUE that the tasks get: fetch is never kept from the hub."""
+        return tuple(one for one in variables if self.job != FETCH or one.partition("=")[0] != _OFFLINE)
 
     def value(self, flag: str) -> str | None:
         """Value of a flag in the flag file; None if it isn't there."""

@@ -61,6 +61,16 @@ def test_manifests_are_valid(fake):
         assert ("--shard_index=$(JOB_COMPLETION_INDEX)" in container["args"]) == (name == "extract-large")
 
 
+def test_the_pod_of_fetch_may_ask_the_hub(fake):
+    launch(fake, "fetch", "bench", env=("HF_HUB_OFFLINE=1", "HF_HOME=/data/hub"))
+    names = {}
+    for step in ("fetch", "bench"):
+        _, job = yaml.safe_load_all((fake.run / f"{step}.yaml").read_text())
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        names[step] = [variable["name"] for variable in container["env"]]
+    assert names == {"fetch": ["HF_HOME"], "bench": ["HF_HUB_OFFLINE", "HF_HOME"]}
+
+
 def test_pods_that_die_are_made_again_and_what_is_final_is_not(fake, submit, tmp_path):
     fake.codes(extract_1=[3], grid_0=[1, "kill", 0])
     (tmp_path / "pods" / "disturb").write_text("0 drain\n0 kill\n0 kill\n")

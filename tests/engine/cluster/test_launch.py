@@ -123,6 +123,15 @@ def test_environment_variables_reach_the_tasks(fake):
     assert {"HF_HUB_OFFLINE=1", "WORDS=a 'b' $c"} <= set((fake.folder / "env").read_text().splitlines())
 
 
+def test_a_fetch_among_tasks_that_may_not_ask_the_hub_asks_it(fake, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    fake.python.write_text(f"#!/bin/bash\nenv > '{fake.folder}/env-'$(basename $2)\n")
+    fake.launch("fetch", "bench", env=("HF_HUB_OFFLINE=1", "HF_HOME=/a"))
+    seen = [(fake.folder / f"env-isogloss.jobs.{job}").read_text().splitlines() for job in ("fetch", "bench")]
+    assert ["HF_HUB_OFFLINE=1" in lines for lines in seen] == [False, True]
+    assert all("HF_HOME=/a" in lines for lines in seen)
+
+
 def test_each_process_has_a_gpu_of_its_own(fake):
     line = f"echo $CUDA_VISIBLE_DEVICES >> '{fake.folder}/gpus'; sleep 0.3"
     fake.python.write_text(f"#!/bin/bash\n{line}\n")
