@@ -38,7 +38,7 @@ tune plain --average=0,0.5
 tune replay --replay="$old"
 tune ewc-1e4 --ewc=1e4 --ewc_tasks="$old"
 tune ewc-1e6 --ewc=1e6 --ewc_tasks="$old" --fisher_from="$out/ewc-1e4"
-tune anchor --anchor=0.01
+tune anchor --anchor=1
 texts before "$model"
 for name in plain plain/average-0.5 replay ewc-1e4 ewc-1e6 anchor; do
   texts "${name##*/}" "$out/$name"

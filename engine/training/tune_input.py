@@ -9,6 +9,7 @@ import jax
 from isogloss.engine.activations import open_states, state_source, store_languages
 from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from isogloss.engine.checkpoints.dimensions import Dimensions
 from isogloss.engine.decoding import language_token
 from isogloss.engine.runtime import json_values, options
 from isogloss.engine.runtime.json_values import Json
@@ -80,22 +81,24 @@ def open_input(config: TuneConfig) -> TuneInput:
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary, sizes = Tokens.load(*config.vocabulary_source), checkpoint.dimensions
     made = _example_reader(config, vocabulary, sizes.text_positions)
-    new = made.new_task(Pair(source=config.source, target=config.target), config.task, config.language_token)
+    every = made.new_task(
+        Pair(source=config.source, target=config.target), config.task, config.language_token
+    )
     stored = store_languages.codes(config.store)
     named = dict.fromkeys((*config.ewc_tasks, *config.replay))
-    old = {name: made.old_task(examples.pair(name, stored)) for name in named}
-    texts = _known_texts(new, config)
+    texts = _known_texts(every, config)
     split = _split(texts, config)
+    # After the split, so that runs with other windows have the same held-out sentences.
+    new = _whole(f"{config.source}-{config.target}", every, config, sizes)
+    old = {name: _whole(name, made.old_task(examples.pair(name, stored)), config, sizes) for name in named}
     training = [example for example in new if example.sentence not in split.dev]
     known = {name: [e for e in found if e.sentence not in split.dev] for name, found in old.items()}
-    if empty := [name for name, left in {"the new task": training, **known}.items() if not left]:
-        raise Refusal(f"no training sentence is left for {', '.join(empty)}. Remedy: a smaller --dev_share")
+    _require_left({"the new task": training, **known})
     _warn_of_shared_grams(texts, split, {examples.pair(name, stored): left for name, left in known.items()})
     mixture = _mixture(config, training, known)
     precision = encoder_program.precision_for(jax.default_backend(), config.compute)
     source = _source(config, checkpoint, [new, *old.values()])
     reader = _reader(config, checkpoint, vocabulary, source)
-    _warn_of_cut_speech([*training, *mixture.old], reader.window)
     schedule = _schedule(config, mixture)
     return TuneInput(
         checkpoint=checkpoint,
@@ -143,6 +146,39 @@ def _mixture(
         replayed=replayed,
         seed=config.seed,
     )
+
+
+def _whole(task: str, found: Sequence[Example], config: TuneConfig, sizes: Dimensions) -> list[Example]:
+    """Examples of a task whose speech is in the window to its end.
+
+    A decoder that is taught words which it can't hear learns to go on without speech.
+    """
+    window = _window(config, sizes)
+    whole = [example for example in found if example.frames <= window]
+    if cut := sorted(example.sentence for example in found if example.frames > window):
+        _LOG.warning(
+            "%s: %d of %d utterances are left out, --window=%d cuts their speech: %s",
+            task,
+            len(cut),
+            len(found),
+            window,
+            first_names(cut),
+        )
+    return whole
+
+
+def _require_left(training: Mapping[str, Sequence[Example]]) -> None:
+    """Refuse tasks without a training example."""
+    if empty := [name for name, left in training.items() if not left]:
+        remedy = "a smaller --dev_share, or a larger --window if speech is cut"
+        raise Refusal(f"no training sentence is left for {', '.join(empty)}. Remedy: {remedy}")
+
+
+def _window(config: TuneConfig, sizes: Dimensions) -> int:
+    """Frames that the decoder sees."""
+    if config.window > sizes.positions:
+        raise Refusal(f"--window must be at most the model's {sizes.positions} frames, got {config.window}")
+    return config.window or sizes.positions
 
 
 def _known_texts(new: Sequence[Example], config: TuneConfig) -> KnownTexts:
@@ -217,26 +253,13 @@ def _source(config: TuneConfig, checkpoint: Checkpoint, found: Sequence[Sequence
 
 def _reader(config: TuneConfig, checkpoint: Checkpoint, vocabulary: Tokens, source: StateSource) -> RowReader:
     sizes = checkpoint.dimensions
-    if config.window > sizes.positions:
-        raise Refusal(f"--window must be at most the model's {sizes.positions} frames, got {config.window}")
     return RowReader(
         source=source,
-        window=config.window or sizes.positions,
+        window=_window(config, sizes),
         norm=source.apply_norm[0] or (config.state != state_source.FINAL and config.exit_norm),
         eot=vocabulary.eot,
         positions=sizes.text_positions,
     )
-
-
-def _warn_of_cut_speech(found: Sequence[Example], window: int) -> None:
-    cut = sorted({f"{e.language} {e.sentence}" for e in found if e.frames > window})
-    if cut:
-        _LOG.warning(
-            "--window=%d cuts the speech of %d utterances, whose whole texts are taught all the same: %s",
-            window,
-            len(cut),
-            first_names(cut),
-        )
 
 
 def _schedule(config: TuneConfig, mixture: Mixture) -> Schedule:

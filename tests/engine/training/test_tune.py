@@ -180,6 +180,23 @@ def test_the_plan_counts_fisher_examples_up_to_their_bound(tuned, tmp_path, chan
     assert every["flops"] - bounded["flops"] == every["step_flops"]  # of four examples, as in a batch
 
 
+def test_speech_that_the_window_cuts_is_not_taught(tuned, tmp_path, changed, caplog):
+    """Sentence i has some 15 + 17 i frames; which sentences are held out doesn't change."""
+    options = {"window": 60, "ewc": 1.0, "ewc_tasks": ("fr-en",), "replay": ("en-en",)}
+    config = changed(tuned[0], out=tmp_path / "none", **options)
+    given, whole = tune_input.open_input(config), tune_input.open_input(changed(config, window=0))
+    assert given.split == whole.split
+    short = {"s0", "s1", "s2"}
+    tasks = (lambda g: g.mixture.new, lambda g: g.mixture.old, lambda g: g.old["fr-en"], lambda g: g.dev)
+    for task in tasks:
+        assert [e for e in task(whole) if e.sentence in short] == list(task(given))
+        assert len(task(whole)) > len(task(given))
+    left_out = "en-fr: 4 of 7 utterances are left out, --window=60 cuts their speech: s3, s4, s5, s6"
+    assert any(record.message == left_out for record in caplog.records)
+    with pytest.raises(Refusal, match="or a larger --window"):
+        tune_input.open_input(changed(config, window=5))
+
+
 def test_a_dry_run_writes_nothing(tuned, tmp_path, changed):
     config = changed(tuned[0], out=tmp_path / "none", dry_run=True, steps=7)
     plan = tune.run(config).plan
