@@ -6,6 +6,7 @@ less, and one sentence is a hub of every pair.
 
 import itertools
 import os
+import re
 import xml.etree.ElementTree as ET
 
 import browser as chromium
@@ -137,8 +138,12 @@ def test_the_matrix_is_read_by_keyboard_and_its_file_names_every_language(page):
     click(page, "#map-svg")
     chromium.wait(lambda: [*page.downloads.glob("isogloss-map-*.svg")])
     drawn = ET.parse(next(page.downloads.glob("isogloss-map-*.svg"))).getroot()
-    words = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
-    assert all(words.count(each.name) == 2 for each in LANGUAGES.values())
+    words = [*drawn.iter("{http://www.w3.org/2000/svg}text")]
+    names = [each for each in words if each.text in {each.name for each in LANGUAGES.values()}]
+    assert sorted(each.text for each in names) == sorted(2 * [each.name for each in LANGUAGES.values()])
+    # Sent to a printer of A4 it has 688 pixels, 7 of which are 5 points.
+    assert float(drawn.get("width")) <= 688
+    assert all(float(re.search(r"([\d.]+)px", each.get("style"))[1]) >= 7 for each in names)
 
 
 def test_maps_of_all_languages(browser, folder):
