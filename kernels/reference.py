@@ -10,17 +10,21 @@ from jaxtyping import Float
 
 def cosine(a: Float[np.ndarray, " D"], b: Float[np.ndarray, " D"]) -> float:
     """Cosine of two vectors; 0 if either is all zeros."""
-    dot = sum(float(p) * float(q) for p, q in zip(a, b, strict=True))
-    square_a = sum(float(p) ** 2 for p in a)
-    square_b = sum(float(q) ** 2 for q in b)
-    if square_a == 0.0 or square_b == 0.0:
-        return 0.0
-    return dot / (square_a**0.5 * square_b**0.5)
+    return float(cosines(a[None], b[None])[0, 0])
 
 
 def cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
-    """Cosine of every row of x with every row of y."""
-    return np.array([[cosine(a, b) for b in y] for a in x], np.float64)
+    """Cosine of every row of x with every row of y; 0 if either is all zeros."""
+    rows, columns = x.tolist(), y.tolist()  # floats of Python, of 64 bits
+    squares_x = [sum(p**2 for p in a) for a in rows]
+    squares_y = [sum(q**2 for q in b) for b in columns]
+    table = np.zeros((len(rows), len(columns)))
+    for i, a in enumerate(rows):
+        for j, b in enumerate(columns):
+            if squares_x[i] != 0.0 and squares_y[j] != 0.0:
+                dot = sum(p * q for p, q in zip(a, b, strict=True))
+                table[i, j] = dot / (squares_x[i] ** 0.5 * squares_y[j] ** 0.5)
+    return table
 
 
 def seqsim(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> tuple[float, float]:

@@ -36,6 +36,14 @@ PUBLISHED = {  # mels, features, heads, layers of encoder and decoder, vocabular
 }
 
 
+@pytest.fixture(scope="session")
+def scikit_bio():
+    """scikit-bio's distances, an oracle. It imports PyTorch if it can, so only who asks for it waits."""
+    distance = pytest.importorskip("skbio.stats.distance", reason="the oracle is scikit-bio's Mantel test")
+    jax.config.update("jax_enable_x64", False)  # scikit-bio turns it on when it is imported
+    return distance
+
+
 @pytest.fixture(scope="module")
 def two_states(tmp_path_factory, speech, model_folder):
     """Store of the first and the final state, in float32; a test that damages it makes a copy."""

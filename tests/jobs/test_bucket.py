@@ -85,6 +85,7 @@ def test_metadata_is_read_once_for_each_language(undisturbed, moved, s3):
                 assert s3.requests.count(("GET", f"{path}/{content}")) == times
 
 
+@pytest.mark.deep
 def test_jobs_that_read_a_store_read_a_bucket(s3, spoken, tmp_path, model_folder, undisturbed):
     """States for transcribe and align; scores, states and checksums for interpret."""
     url = s3.bucket()

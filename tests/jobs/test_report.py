@@ -37,6 +37,7 @@ def test_ends_with_one_line_of_json_and_prints_the_table_aside(report, grid):
     assert found[2:6] == ["6", "3", "33.3%", "100.0%"]
 
 
+@pytest.mark.deep
 def test_a_missing_chunk_gives_exit_code_3(report, grid):
     (grid / "dtw" / "c.1.0.0.0").unlink()
     done = report(grid, grid.parent / "out")

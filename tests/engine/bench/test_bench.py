@@ -33,6 +33,7 @@ def test_every_suite_runs_and_checks_what_is_ours(suite, tmp_path, capsys):
     assert written["versions"]["jax"]
 
 
+@pytest.mark.deep
 def test_xla_runs_too():
     assert bench.run(config("seqsim", "dtw", implementation="xla")).complete
 

@@ -109,6 +109,9 @@ def test_dry_run_writes_nothing(whole, tmp_path):
 MOMENTS = ((PARTS, 1), ("*.csv", 1))
 
 
+@pytest.mark.parametrize(
+    "whole", ["transcribe", pytest.param("align", marks=pytest.mark.deep)], indirect=True
+)
 @pytest.mark.parametrize("moments", [MOMENTS[:1], pytest.param(MOMENTS, marks=pytest.mark.deep)])
 def test_killed_and_run_again_as_a_real_process(whole, job, tmp_path, files, written, moments):
     """Killed with one part on disk, and while tables are written; twice a process runs to its end."""

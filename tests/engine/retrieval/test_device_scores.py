@@ -45,7 +45,7 @@ def alone():
 
 
 @pytest.mark.parametrize("removed", [False, True])
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.deep), 8])
 def test_devices_do_not_change_a_bit(alone, removed, count):
     assert jax.local_device_count() == 8
     found = scored(devices(count, remove_mean=removed), utterances(0), utterances(1))
@@ -64,7 +64,7 @@ def test_equal_to_the_kernels_of_the_cpu(alone, removed):
         np.testing.assert_allclose(alone[removed][name], expected, **({"rtol": 0} | tolerance))
 
 
-@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.deep), 2, 8])
 def test_every_device_computes_its_share_of_the_rows(count):
     """By where the pieces of the results lie before anybody asks for them."""
     given = devices(count, measures=("seqsim", "dtw"))
@@ -79,7 +79,7 @@ def test_every_device_computes_its_share_of_the_rows(count):
         assert all(shard.data.shape == (each, matrix.shape[1]) for shard in shards)
 
 
-@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.deep), 8])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_pair_whose_languages_are_there_moves_nothing_to_the_devices(count, dtype):
     given = devices(count, remove_mean=True)
