@@ -2,7 +2,7 @@
 # make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
 # make control  then: sound, meaning and length of the demo's pairs, beside an encoder that heard English alone
 # make lexicon  cognates, synonyms and near-homophones among recorded numbers, days and months in five languages
-# make test   lint, types and the tests; make test-deep what takes long, and all with the oldest dependencies
+# make test   lint and the tests; make test-deep types, what takes long, and all with the oldest dependencies
 # Tests of launch on a real Slurm are skipped without one: apt-get install --no-install-recommends slurm-wlm munge
 # PYTHON=python3.12 chooses the interpreter; each version has an environment of its own.
 PYTHON ?= python3
@@ -33,7 +33,7 @@ export DENO_NO_UPDATE_CHECK = 1
 # some tests wait: for Slurm, browsers and servers.
 PYTEST := -q -ra -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo words control lexicon test quick test-deep test-lowest check lint types docs lock
+.PHONY: demo words control lexicon test test-deep test-lowest check lint types docs lock
 
 demo: $(VENV)/run.done
 	@bash demo/run.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
@@ -47,11 +47,8 @@ control: demo $(VENV)/tools.done
 lexicon: $(VENV)/tools.done
 	@bash demo/lexicon.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
 
-# What is checked in a second comes first; types are checked beside the tests.
+# What is checked in a second comes first.
 test: lint
-	@$(MAKE) --no-print-directory --jobs=2 types quick || { echo "Types:"; tail -n 30 .types/log; exit 1; }
-
-quick: $(VENV)/test.done
 	$(BIN)/python -m pytest $(PYTEST) -m "not deep"
 
 test-deep: check test-lowest
@@ -61,7 +58,7 @@ check: lint types
 
 types: $(VENV)/test.done
 	@mkdir -p .types/isogloss && cd .types/isogloss && for part in engine jobs kernels; do ln -sfn ../../$$part $$part; done
-	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings > .types/log || { cat .types/log; exit 1; }
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ Source: openai/whisper, timing.py, find_alignment.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,7 +72,10 @@ class Word:
         return (self.first_frame + self.last_frame) // 2
 
 
-def program(graph: nnx.GraphDef, heads: Heads, eot: int, skip: int, columns: int) -> Program:
+@functools.lru_cache(maxsize=16)  # a program that is made again is compiled already
+def program(
+    graph: nnx.GraphDef, heads: tuple[tuple[int, int], ...], eot: int, skip: int, columns: int
+) -> Program:
     """Program of (parameters, states, visible, apply_norm, tokens, lengths, frames).
 
     It returns first (B, T - skip) and tied (B), see `alignment.first_frames`, and the probability (B, T) of
@@ -166,7 +170,7 @@ def align(
     for (window, columns, longest), some in decoding.batches(encoded, kind):
         key = ("times", tuple(heads), skip, columns)
         run = decoding.program(
-            key, lambda columns=columns: program(decoding.graph, heads, eot, skip, columns)
+            key, lambda columns=columns: program(decoding.graph, tuple(heads), eot, skip, columns)
         )
         tokens = _padded([(*prompts[row], *texts[row]) for row in some], longest, eot)
         out = run(*encoded.step(some, window), tokens, lengths[some], frames[some].astype(np.int32))

@@ -8,6 +8,7 @@ The K beams of a row share its memory. A row stops independently of the others, 
 Source: transformers 5, generation/utils.py, _beam_search and the functions it calls.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -164,6 +165,7 @@ def _best_text(state: _State, eot: int) -> tuple[Array, Array, Array, Array]:
     return best.tokens, jnp.maximum(lengths, 0), total, cut
 
 
+@functools.lru_cache(maxsize=16)  # a program that is made again is compiled already
 def beam_search(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int, beams: int) -> Program:
     """Program with the arguments and results of `generation.greedy`: the best hypothesis of each row.
 

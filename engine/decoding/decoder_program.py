@@ -6,6 +6,7 @@ program takes seconds to compile and is kept.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
@@ -200,9 +201,14 @@ class Decoding:
             program = make()
             if self._exact:
                 # By default TPUs and recent GPUs round the float32 factors of a product to fewer bits.
-                program = jax.default_matmul_precision("highest")(program)
+                program = _exact(program)
             self._programs[key] = DataParallel(program, self._replicas, rows_per_device=self._rows)
         return self._programs[key]
+
+
+@functools.lru_cache(maxsize=64)  # a program that is made again is compiled already
+def _exact(program: Program) -> Program:
+    return jax.default_matmul_precision("highest")(program)
 
 
 def text_step(length: int, most: int) -> int:

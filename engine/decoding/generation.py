@@ -7,8 +7,9 @@ logits aren't finite ends at once with log-probability NaN. Ties go to the small
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -172,6 +173,7 @@ def _append_token(
     )
 
 
+@functools.lru_cache(maxsize=16)  # a program that is made again is compiled already
 def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> Program:
     """Program of (parameters, states, visible, apply_norm, prompt, limit) that takes the likeliest token.
 
@@ -211,7 +213,8 @@ def greedy(graph: nnx.GraphDef, rules: Rules, vocabulary: int, longest: int) -> 
     return program(graph, decode)
 
 
-def detection(graph: nnx.GraphDef, sot: int, languages: Sequence[int]) -> Program:
+@functools.lru_cache(maxsize=16)
+def detection(graph: nnx.GraphDef, sot: int, languages: tuple[int, ...]) -> Program:
     """Program of (parameters, states, visible, apply_norm) that returns the language's token and probability.
 
     As in openai/whisper, the probabilities are those after the start token, renormalised over `languages`.

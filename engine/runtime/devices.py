@@ -7,6 +7,7 @@ program of one shape, so a row's result doesn't depend on its position or on the
 Of score matrices, all devices hold both sides and each computes its share of the rows, see `Rows`.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from jaxtyping import PyTree
 from isogloss.engine.runtime.refusal import Refusal
 
 Tree = Any  # of arrays: nested dicts, tuples and lists
+Devices = tuple[Any, ...]  # of JAX, which has no type for them
 DIVIDED, WHOLE = PartitionSpec("rows"), PartitionSpec()
 """Of an array's first axis: every device has its share, or all of it."""
 Program = Callable[..., tuple[jax.Array, ...]]
@@ -40,6 +42,23 @@ def platform(wanted: str) -> str:
             "with such a device and JAX built for it, or --device=cpu"
         )
     return found
+
+
+@functools.lru_cache(maxsize=64)
+def _mapped(program: Program, devices: Devices) -> Program:
+    """The program on all of these devices; once made, it is compiled once for each shape in a process."""
+    return jax.pmap(program, devices=devices)
+
+
+@functools.cache
+def _copying(devices: Devices) -> Callable[[Tree, np.ndarray], Tree]:
+    """Function of a tree and the devices' numbers that copies the tree to each device."""
+    # pmap maps over the second argument only, so the tree is broadcast.
+    return jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=devices)
+
+
+def _copied(tree: Tree, devices: Devices) -> Tree:
+    return _copying(devices)(tree, np.arange(len(devices)))
 
 
 def memory() -> int | None:
@@ -86,9 +105,7 @@ class Replicas:
     def __init__(self, parameters: Tree, devices: int | None = None) -> None:
         """Copy `parameters` to the first `devices` of this host's devices, all by default."""
         self.devices = tuple(jax.local_devices()[:devices])
-        # pmap maps over the second argument only, so the parameters are broadcast, once and for all programs.
-        replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
-        self.parameters = replicate(parameters, np.arange(len(self.devices)))
+        self.parameters = _copied(parameters, self.devices)
 
 
 AXIS = "devices"
@@ -105,16 +122,12 @@ class Lockstep:
     def __init__(self, state: Tree, constants: Tree, devices: int | None = None) -> None:
         """Copy `state` and `constants`, trees of arrays, to the first `devices`, all by default."""
         self.devices = tuple(jax.local_devices()[:devices])
-        self._replicate = jax.pmap(lambda tree, _: tree, in_axes=(None, 0), devices=self.devices)
-        self._state = self._copied(state)
-        self._constants = self._copied(constants)
-
-    def _copied(self, tree: Tree) -> Tree:
-        return self._replicate(tree, np.arange(len(self.devices)))
+        self._state = _copied(state, self.devices)
+        self._constants = _copied(constants, self.devices)
 
     def replace(self, state: Tree) -> None:
         """Put another state in place of the present one."""
-        self._state = self._copied(state)
+        self._state = _copied(state, self.devices)
 
     def stepping(self, program: Callable[..., tuple[Tree, Tree]]) -> Callable[[Tree], Tree]:
         """Function of rows that advances the state by one step and returns the program's figures.
@@ -189,7 +202,7 @@ class DataParallel:
         self.rows_per_device = rows_per_device
         self.capacity = rows_per_device * len(self.devices)
         self._parameters = replicas.parameters
-        self._program = jax.pmap(program, devices=self.devices)
+        self._program = _mapped(program, self.devices)
 
     def __call__(self, *arrays: np.ndarray) -> tuple[jax.Array, ...]:
         """Start one step on arrays with equal numbers of rows; `rows` waits for the result."""

@@ -166,13 +166,14 @@ def load(
     with_neurons: bool = False,
 ) -> DataParallel:
     """The encoder on every device, to be called with (waveforms, frames)."""
-    run, shapes, cast = _program(checkpoint.dimensions, states, dtype, precision, with_neurons)
+    run, shapes, cast = _program(checkpoint.dimensions, tuple(states), dtype, precision, with_neurons)
     weights = cast(parameters.load(shapes, checkpoint.read, checkpoint.dimensions.encoder_layers))
     return DataParallel(run, Replicas(weights, devices), rows_per_device=rows_per_device)
 
 
+@functools.lru_cache(maxsize=16)  # the same program again is compiled already
 def _program(
-    dimensions: Dimensions, states: Sequence[str], dtype: str, precision: Precision, with_neurons: bool
+    dimensions: Dimensions, states: tuple[str, ...], dtype: str, precision: Precision, with_neurons: bool
 ) -> tuple[Program, nnx.State, Callable[[nnx.State], nnx.State]]:
     """The program, shapes of its parameters as they are read, and their cast to the compute dtype."""
     compute = jnp.dtype(precision.compute)
@@ -193,7 +194,7 @@ def compile_seconds(
     with_neurons: bool = False,
 ) -> float:
     """Seconds that the program of `load` takes to compile here: it is compiled, without weights."""
-    run, shapes, cast = _program(dimensions, states, dtype, precision, with_neurons)
+    run, shapes, cast = _program(dimensions, tuple(states), dtype, precision, with_neurons)
     waves = jax.ShapeDtypeStruct((rows_per_device, time_axis(dimensions).window_samples), jnp.float32)
     frames = jax.ShapeDtypeStruct((rows_per_device,), jnp.int32)
     return seconds_to_compile(run, jax.eval_shape(cast, shapes), waves, frames)

@@ -4,6 +4,7 @@ A table maps parameters to tensors. Checkpoints have PyTorch's layout (out, in),
 are stacked along a leading axis. Memory: one copy of the encoder or the decoder in float32.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
@@ -58,6 +59,7 @@ def build(dimensions: Dimensions, *, dtype: np.dtype, form: str) -> tuple[nnx.Gr
     return nnx.split(shapes)
 
 
+@functools.cache
 def build_decoder(dimensions: Dimensions, *, dtype: np.dtype) -> tuple[nnx.GraphDef, nnx.State]:
     """The decoder's structure and the shapes of its parameters, nothing allocated."""
     return nnx.split(nnx.eval_shape(lambda: Decoder(dimensions, dtype=dtype, rngs=nnx.Rngs(0))))

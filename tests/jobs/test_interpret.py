@@ -30,6 +30,7 @@ def test_killed_at_random_moments(job, paths, tmp_path, killed_and_resumed, coun
     assert not differing.intersection(TABLES)
 
 
+@pytest.mark.deep
 def test_dry_run(job, paths, tmp_path):
     assert job("interpret", *paths, f"--out={tmp_path}/never", "--dry_run").summary()["plan"]["units"] == 6
     assert not (tmp_path / "never").exists()

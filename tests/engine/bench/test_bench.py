@@ -15,7 +15,9 @@ def config(*suites, **fields):
     return bench.BenchConfig(suite=suites, quick=True, **({"rounds": 1} | fields))
 
 
-@pytest.mark.parametrize("suite", bench_config.SUITES)
+@pytest.mark.parametrize(
+    "suite", [s if s != "tune" else pytest.param(s, marks=pytest.mark.deep) for s in bench_config.SUITES]
+)
 def test_every_suite_runs_and_checks_what_is_ours(suite, tmp_path, capsys):
     summary = bench.run(config(suite, json=tmp_path / "new" / "bench.json"))
     assert summary.complete, summary.faults
@@ -42,6 +44,7 @@ PACKAGES = [name for name, module in bench_setting.PEERS.items() if importlib.ut
 ABSENT = [name for name in bench_setting.PEERS if name not in PACKAGES]
 
 
+@pytest.mark.deep
 @pytest.mark.skipif("torch" not in PACKAGES, reason="peers need a CPU build of torch")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("suite", ["seqsim", "dtw", "encoder", "mel", "tune"])

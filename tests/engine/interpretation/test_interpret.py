@@ -179,6 +179,7 @@ def test_gold_pairs_and_means(config):
     np.testing.assert_allclose(found, reference.cosines(*means).ravel(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.deep
 def test_a_grid_without_language_means(config, tmp_path):
     """Frames are centred as the grid's were, so that shares sum to its scores."""
     grid, one = tmp_path / "centred.zarr", {"pairs": ("aa-bb",), "states": ("final",)}

@@ -95,6 +95,7 @@ def test_a_language_more_leaves_the_pairs_there(made, fresh, tmp_path, written):
     assert grid.run(made.config).done == 0
 
 
+@pytest.mark.deep
 def test_pairs_are_added(made, fresh, tmp_path):
     made.speak()
     for pair in ("bb-cc", "aa-bb", "aa-cc"):

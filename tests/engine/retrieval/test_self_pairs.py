@@ -230,6 +230,7 @@ def test_ceiling_and_anisotropy_equal_plain_loops(reported):
     assert (reported / "with" / "self_pairs.svg").stat().st_size > 5_000
 
 
+@pytest.mark.deep
 def test_a_pair_is_scored_again_when_its_self_pairs_are_complete(reported, store, tmp_path):
     made = reported
     shutil.copytree(made / "with.zarr", tmp_path / "grid.zarr")

@@ -141,6 +141,7 @@ def test_differences_of_means_are_those_of_all_pairs(grids):
     assert found["best"]["difference"] == pytest.approx(np.mean(best[:3]) - np.mean(best[3:]))
 
 
+@pytest.mark.deep
 def test_tables_in_pieces_have_the_same_rows(grids, monkeypatch):
     """Pieces of few rows, as those of many languages would be beside the size of a piece."""
     report.run(config(grids))
@@ -185,6 +186,7 @@ def test_shares_a_dry_run_and_a_rerun(grids):
     assert rows(grids / "out", "grid_means")[0]["difference"] == pytest.approx(-ahead["difference"])
 
 
+@pytest.mark.deep
 def test_a_report_of_one_grid_and_of_several_in_one_folder_replace_each_other(grids):
     for names in (("base",), ("base", "large"), ("base",), ("base", "large")):
         assert report.run(config(grids, names=names)).written

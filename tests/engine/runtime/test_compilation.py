@@ -38,10 +38,8 @@ def run(implementations, folder, home):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(
-    "implementations",
-    [["xla"], pytest.param(["numba", "numba_int8"], marks=pytest.mark.deep)],
-)
+@pytest.mark.deep
+@pytest.mark.parametrize("implementations", [["xla"], ["numba", "numba_int8"]])
 def test_a_second_process_compiles_nothing(implementations, tmp_path):
     without = run(implementations, "", tmp_path / "home")
     assert without["counts"]["compiled"] > 0
