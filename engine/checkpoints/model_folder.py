@@ -129,6 +129,6 @@ def write(
     }
     # One key of metadata: the order of several changes from process to process.
     noted = {"format": "pt"}
-    atomic_write.write_whole(
+    atomic_write.write_whole_by_library(
         folder / SINGLE, lambda file: safetensors.numpy.save_file(tensors, file, metadata=noted)
     )

@@ -68,6 +68,21 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
         raise _failed(path, error) from error
 
 
+def write_whole_by_library(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
+    """As `write_whole`, for a library that makes drafts of its own beside its file, as safetensors does.
+
+    They are in a folder that is a draft, so that the next run removes what a killed one left.
+    """
+
+    def within(file: pathlib.Path) -> None:
+        with draft(file.with_name("own")) as folder:
+            folder.mkdir()
+            write(folder / path.name)
+            os.replace(folder / path.name, file)
+
+    write_whole(path, within)
+
+
 def write_new(path: pathlib.Path, content: bytes) -> bool:
     """True if this call made the file, False if there is one; of several writers one gets True.
 

@@ -112,7 +112,7 @@ def _made_of_in(file: pathlib.Path) -> str | None:
 
 def _write(file: pathlib.Path, values: HostValues, made_of: str) -> None:
     atomic_write.make_folder(file.parent)
-    atomic_write.write_whole(
+    atomic_write.write_whole_by_library(
         file, lambda draft: safetensors.numpy.save_file(values, draft, metadata={_MADE_OF: made_of})
     )
 

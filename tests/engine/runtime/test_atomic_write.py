@@ -132,3 +132,17 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused():
     with pytest.raises(ValueError, match=r"/proc/self: must be a writable folder"):
         atomic_write.make_folder(pathlib.Path("/proc/self"))
+
+
+def test_drafts_that_a_library_makes_beside_its_file_are_removed_with_ours(tmp_path):
+    def write(file, *, ends):
+        (file.parent / ".tmpABC").write_bytes(b"half")
+        if not ends:
+            raise KeyboardInterrupt
+        os.replace(file.parent / ".tmpABC", file)
+
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write.write_whole_by_library(tmp_path / "a", lambda file: write(file, ends=False))
+    assert list(tmp_path.iterdir()) == []
+    atomic_write.write_whole_by_library(tmp_path / "a", lambda file: write(file, ends=True))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"half"}
