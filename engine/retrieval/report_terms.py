@@ -13,13 +13,13 @@ CORRECTIONS = {
     "csls": (
         "CSLS",
         "Twice the score, minus the mean of the 10 largest scores of its query and of its candidate. "
-        "It takes off what makes a candidate near to everything (Lample et al. 2018), and looks at the other "
-        "queries of the same test.",
+        "It takes off what makes a candidate near to everything (Lample et al. 2018). It is transductive: it "
+        "looks at the other queries of the same test.",
     ),
     "centred": (
         "centred",
-        "The score minus the mean of its query's scores and of its candidate's. It looks at the other "
-        "queries of the same test.",
+        "The score minus the mean of its query's scores and of its candidate's. It is transductive: it looks "
+        "at the other queries of the same test.",
     ),
 }
 """Label and meaning of each correction."""

@@ -99,7 +99,7 @@ def test_what_slurm_cannot_do_is_refused_before_anything_is_submitted(slurm, fak
 
 def test_caches_are_filled_on_this_machine(slurm, fake, monkeypatch):
     """Compute nodes may have no internet."""
-    monkeypatch.setattr(launch, "_HERE_FIRST", "bench")
+    monkeypatch.setattr(launch, "FETCH", "bench")
     summary = fake.launch("bench", "extract", cluster="slurm", rounds=1)
     assert fake.calls[0] == "bench-0"
     assert list(summary.ids) == ["extract"]

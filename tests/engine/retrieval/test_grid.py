@@ -214,7 +214,8 @@ def test_unfinished_extraction_is_refused(config, store, tmp_path):
 
 def test_languages_of_different_models_are_refused(config, store, tmp_path, other_model_folder, speech):
     shutil.copytree(store, tmp_path / "store")
-    shutil.rmtree(tmp_path / "store" / "cc.zarr")
+    for planned in ("cc.zarr", "languages"):
+        shutil.rmtree(tmp_path / "store" / planned)
     extract.run(extraction(speech, other_model_folder, tmp_path / "store", languages=("cc",)))
     with pytest.raises(
         ValueError, match=r"need one model and settings\n  model: aa whisper-nano, cc whisper-other\n"
