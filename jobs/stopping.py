@@ -5,6 +5,7 @@ minute. So the signal wakes a thread, which says what is stored and ends the pro
 appear by a rename, and even SIGKILL loses none that is written.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -47,7 +48,12 @@ def _wait(woken: socket.socket) -> None:
         rest = "goes on" if counts.verb == progress.STORED else "begins again"
     summary = {"interrupted": True} | (dataclasses.asdict(counts) if counts else {})
     start = "\n" if sys.stderr.isatty() else ""  # a bar may stand in the line
-    os.write(1, f"{json.dumps(summary)}\n".encode())
-    os.write(2, f"{start}stopped: {state}; the same command {rest}\n".encode())
-    temporary.end()
-    os._exit(128 + number)
+    try:
+        # Whoever read may have ended by the same signal: `job | tee log`.
+        with contextlib.suppress(OSError):
+            os.write(1, f"{json.dumps(summary)}\n".encode())
+        with contextlib.suppress(OSError):
+            os.write(2, f"{start}stopped: {state}; the same command {rest}\n".encode())
+        temporary.end()
+    finally:
+        os._exit(128 + number)

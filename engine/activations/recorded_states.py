@@ -192,9 +192,12 @@ class Recorded:
         Rows per step don't count: they follow the memory of the device and change only the last bits.
         """
         found = self._listing(language)
+        listed = {"corpus": found.corpus, "corpus_sha256": found.sha256()}
+        return {**listed, **self.known_identity(language)}
+
+    def known_identity(self, language: str) -> dict[str, Json]:
+        """What of `identity` is known without a look at recordings."""
         return {
-            "corpus": found.corpus,
-            "corpus_sha256": found.sha256(),
             "long": self.long,
             "compute": self.precision.compute,
             "attention": self.precision.attention,

@@ -134,6 +134,10 @@ class StateSource(Protocol):
         """Everything except the checkpoint's weights that decides the states of a language."""
         ...
 
+    def known_identity(self, language: str) -> dict[str, Json]:
+        """What of `identity` is known without a look at recordings."""
+        ...
+
 
 def check_states(states: Sequence[str], layers: int) -> None:
     """Refuse states that can't be a decoder's input.

@@ -149,6 +149,10 @@ class Stored:
         keys = ("corpus", "corpus_sha256", "settings")
         return {"silence_by": self.silence_by, **{key: attributes[key] for key in keys}}
 
+    def known_identity(self, language: str) -> dict[str, Json]:
+        """What of `identity` is known without a look at recordings: all."""
+        return self.identity(language)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Listed:

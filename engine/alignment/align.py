@@ -22,6 +22,7 @@ from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import DecoderInput, open_input
 from isogloss.engine.decoding.utterance_blocks import Unit, UtteranceBlock
 from isogloss.engine.runtime import devices
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.whisper import alignment_heads
 from isogloss.engine.whisper.alignment_heads import AlignmentHeads
@@ -72,6 +73,10 @@ class AlignJob(DecoderJob[Aligned]):
         """Fingerprint of all that the unit's part depends on."""
         given = self.input
         return unit.key(given.source, given.tokens[unit.language], layout=_LAYOUT, settings=self.identity)
+
+    def known(self, language: str) -> dict[str, Json]:
+        """What the job adds to `key` and is known without a look at recordings."""
+        return {"layout": _LAYOUT}
 
     def make(
         self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]

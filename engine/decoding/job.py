@@ -72,6 +72,10 @@ class DecoderJob(abc.ABC, Generic[Made]):
         """Fingerprint of all that the unit's part depends on."""
 
     @abc.abstractmethod
+    def known(self, language: str) -> dict[str, Json]:
+        """What the job adds to `key` and is known without a look at recordings."""
+
+    @abc.abstractmethod
     def make(self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]) -> Sequence[Made]:
         """Results of a unit's utterances in order; `advance` is called as the states of each arrive."""
 
@@ -220,8 +224,15 @@ def _divided(config: DecoderJobConfig, job: DecoderJob) -> _Work:
     return _Work(units=units, mine=mine, todo=todo, keys=keys, parts=parts)
 
 
-def _sentences(job: DecoderJob, language: str) -> list[str]:
-    return utterance_blocks.sentences_taken(job.input.source, language, job.input.sentences)
+def _known(job: DecoderJob, language: str) -> dict[str, Json]:
+    """All that decides the keys of a language and is known without a look at its recordings."""
+    source, token = job.input.source, job.input.tokens[language]
+    return {
+        "sentences": utterance_blocks.sentences_taken(source, language, job.input.sentences),
+        "states": source.known_identity(language),
+        "token": dataclasses.asdict(token),
+        "job": job.known(language),
+    }
 
 
 def _together(keys: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -234,13 +245,13 @@ def _made(
     """Number of units that others have not finished, failures and the job's own fields, after the work."""
     out_folder.claim(config.out, job.name, job.settings)
     for language, keys in work.keys.items():
-        unit_keys.record(config.out, language, _sentences(job, language), keys)
+        unit_keys.record(config.out, language, _known(job, language), keys)
     _make_parts(job, work.todo, work.parts, skipped)
     # Each process looks at all units, not at its share: whichever ends last finds them complete.
     keys = dict(work.keys)
     for language in job.input.source.languages:
         if language not in keys:
-            keys[language] = unit_keys.recorded(config.out, language, _sentences(job, language))
+            keys[language] = unit_keys.recorded(config.out, language, _known(job, language))
     parts = dataclasses.replace(work.parts, keys=_together(keys))
     waiting = _awaited(work.units, parts)
     seen = work.mine if waiting else work.units

@@ -64,9 +64,15 @@ def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
         _processes.add(process)
-    out, err = process.communicate()
-    with _lock:
-        _processes.discard(process)
+    try:
+        out, err = process.communicate()
+    except BaseException:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+        raise
+    finally:
+        with _lock:
+            _processes.discard(process)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
@@ -86,11 +92,12 @@ def end() -> None:
             by_shell if isinstance(place, pathlib.Path) else [sys.executable, "-c", _BY_PYTHON, str(place)]
         )
         nowhere = subprocess.DEVNULL
-        subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+        with contextlib.suppress(OSError):  # the others are still to be removed
+            subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
 
 
 def _signal(process: subprocess.Popen[str], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 

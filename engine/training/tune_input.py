@@ -106,7 +106,7 @@ def open_input(config: TuneConfig) -> TuneInput:
         precision=precision,
         split=split,
         mixture=mixture,
-        dev=[example for example in new if example.sentence in split.dev],
+        dev=_held_out(new, split),
         old={name: known[name] for name in config.ewc_tasks},
         reader=reader,
         schedule=schedule,
@@ -116,6 +116,13 @@ def open_input(config: TuneConfig) -> TuneInput:
             "held_out_sha256": json_values.sha256(sorted(split.dev)),
         },
     )
+
+
+def _held_out(new: Sequence[Example], split: Split) -> list[Example]:
+    found = [example for example in new if example.sentence in split.dev]
+    if split.dev and not found:
+        _LOG.warning("--window cuts all held-out sentences: there will be no dev loss")
+    return found
 
 
 def _example_reader(config: TuneConfig, vocabulary: Tokens, room: int) -> ExampleReader:

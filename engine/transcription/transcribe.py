@@ -19,6 +19,7 @@ from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import open_input
 from isogloss.engine.decoding.utterance_blocks import Unit, UtteranceBlock
 from isogloss.engine.runtime import devices, json_values
+from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.transcription import (
     edit_counts,
@@ -78,6 +79,14 @@ class TranscribeJob(DecoderJob[Transcript]):
             normaliser=self.references.normal[unit.language].name,
             references=[texts.get(utterance.name, "") for utterance in unit.utterances],
         )
+
+    def known(self, language: str) -> dict[str, Json]:
+        """What the job adds to `key` and is known without a look at recordings."""
+        return {
+            "layout": _LAYOUT,
+            "normaliser": self.references.normal[language].name,
+            "translations": json_values.sha256(self.references.by_sentence),
+        }
 
     def make(
         self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]

@@ -57,8 +57,8 @@ def test_a_process_looks_at_recordings_of_its_own_languages_only(
     assert set(times.values()) == {1, 2}
 
 
-def test_a_language_of_another_process_that_has_changed_is_waited_for(aligned, tmp_path, speech):
-    """The first of two shards has "aa", the second "bb" and "cc"; "cc" gets another sentence."""
+def test_a_language_of_another_process_that_has_changed_is_waited_for(aligned, tmp_path, speech, monkeypatch):
+    """Of two shards the first has "aa", the second the rest; "cc" gets a sentence, then all parts differ."""
     run, config = align.run, aligned[0]
     text = speech.read_text().splitlines()
     for place, line in enumerate(text[1:], 1):
@@ -78,6 +78,8 @@ def test_a_language_of_another_process_that_has_changed_is_waited_for(aligned, t
     assert (run(first).skipped, run(first).waiting) == (7, 1)
     assert (run(second).done, run(second).waiting) == (7, 0)
     assert run(first).waiting == 0
+    monkeypatch.setattr(align, "_LAYOUT", 99)
+    assert (run(first).done, run(first).waiting) == (7, 2)
 
 
 def test_a_dry_run_reports_what_a_run_reports(chosen, broken, tmp_path, monkeypatch):

@@ -26,6 +26,9 @@ class Source:
     def identity(self, language):
         return {}
 
+    def known_identity(self, language):
+        raise AssertionError(language)
+
     def without_states(self, rows):
         raise AssertionError("no state is asked for")
 

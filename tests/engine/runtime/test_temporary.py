@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,33 @@ def awaited(condition):
         time.sleep(0.05)
 
 
+def ended(process):
+    """True also of one for which its new parent hasn't waited yet."""
+    try:
+        return "\nState:\tZ" in pathlib.Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_job_ends_whose_reader_has_ended_and_whose_places_cannot_be_removed(tmp_path):
+    """As in `job | tee log`, of which the terminal ends both; without a PATH nobody finds rm."""
+    with subprocess.Popen(
+        [sys.executable, "-c", JOB, str(tmp_path / "other")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PATH": ""},
+    ) as job:
+        assert job.stdout is not None
+        file = pathlib.Path(job.stdout.readline().strip())
+        awaited(lambda: file.is_file() and file.read_text())
+        job.stdout.close()
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(timeout=60) == 143
+    assert ended(int(file.read_text()))
+    shutil.rmtree(file.parent)
+
+
 @pytest.mark.parametrize("where", ["folder", "bucket"])
 def test_nothing_is_left_by_a_job_that_a_signal_ends(tmp_path, request, where):
     other = tmp_path / "other"
@@ -52,8 +80,7 @@ def test_nothing_is_left_by_a_job_that_a_signal_ends(tmp_path, request, where):
     assert (job.returncode, out) == (143, '{"interrupted": true}\n')
     assert "stopped: " in err
     awaited(lambda: not file.parent.exists() and not objects.keys(other))
-    with pytest.raises(ProcessLookupError):
-        os.kill(child, 0)
+    awaited(lambda: ended(child))
 
 
 def test_a_command_gives_what_it_wrote():
