@@ -235,8 +235,8 @@ def test_a_time_limit_and_a_requeue(slurm, fake):
     slurm.run("scontrol", "requeue", second)
     slurm.until(lambda: "BeginTime" in slurm.run("squeue", "-h", "-o", "%r"))
     slurm.run("scontrol", "update", f"jobid={second}", "StartTime=now")  # Slurm waits for two minutes
-    slurm.until(lambda: fake.calls.count("extract-1") == 2, seconds=240)  # or it does wait
-    slurm.until(lambda: fake.calls.count("extract-0") == 2, seconds=180)
+    slurm.until(lambda: fake.calls.count("extract-1") == 2)  # or it does wait
+    slurm.until(lambda: fake.calls.count("extract-0") == 2)
     slurm.finish()
     assert fake.records == {"extract-0": 0, "extract-1": 0}
     assert "TIME LIMIT" in fake.log("extract-0")
