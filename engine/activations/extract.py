@@ -182,10 +182,10 @@ def _surveys(
     _warn_of_unshared_sentences({code: set(own) for code, own in sentences.items()})
     sizes = {code: listing.count(own, config.recordings) for code, own in sentences.items()}
     # Those of other processes too: no share may be made that the others' refuse to stand beside.
-    stores = activation_store.find_all(config.store, sizes)
+    stores, origin = activation_store.find_all(config.store, sizes), _origin(settings)
     for store in stores.values():
-        activation_store.check_origin(store, _origin(settings))
-    store_languages.check(config.store, sizes.keys() - stores.keys(), _origin(settings))
+        activation_store.check_origin(store, origin)
+    store_languages.check(config.store, sizes.keys() - stores.keys(), origin)
     surveys = []
     for (code, size), rows in zip(sizes.items(), config.share.rows(list(sizes.values())), strict=True):
         if rows or not size:  # a language without a recording is refused by its listing
