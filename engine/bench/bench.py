@@ -173,9 +173,9 @@ def _rehearsal(config: BenchConfig, device: str) -> BenchSummary:
     return summary
 
 
-def _shortest(config: BenchConfig) -> float:
-    """Seconds of a sample, at least."""
-    return 0.0 if config.quick else timing.SHORTEST
+def _pace(config: BenchConfig) -> dict[str, float]:
+    """Seconds of samples and rests, where the usual ones are too many."""
+    return {"shortest": 0.0, "rest": 0.0} if config.quick else {}
 
 
 def _best(tasks: Sequence[TimedTask], config: BenchConfig, rows: list[Row]) -> TimedTask:
@@ -184,7 +184,7 @@ def _best(tasks: Sequence[TimedTask], config: BenchConfig, rows: list[Row]) -> T
         return tasks[0]
     # Measured as a case, so that the yardsticks stand in the table as well.
     case = Case(title="best of this machine", tasks=tuple(tasks), yardstick=None)
-    found = timing.measure("machine", case, config.rounds, shortest=_shortest(config))
+    found = timing.measure("machine", case, config.rounds, **_pace(config))
     rows += found
     return max(zip(tasks, found, strict=True), key=lambda pair: pair[1].rate)[0]
 
@@ -198,7 +198,7 @@ def _measured(suite: str, planned: Planned, config: BenchConfig) -> list[Row]:
     _LOG.info("%s: %s", suite, planned.title)
     case = planned.build()  # here and not before: a case holds up to gigabytes
     with case.folder or contextlib.nullcontext():
-        return timing.measure(suite, case, config.rounds, shortest=_shortest(config))
+        return timing.measure(suite, case, config.rounds, **_pace(config))
 
 
 def _write(path: pathlib.Path, summary: BenchSummary, rows: Sequence[Row]) -> None:

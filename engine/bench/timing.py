@@ -16,9 +16,11 @@ from jaxtyping import Float
 
 from isogloss.engine.runtime import compilation, temporary
 
-# Seconds of a sample at least: faster tasks are called several times, because threads of the previous task
-# may still spin while they wait for work (OpenMP's do) and slow the first call.
 SHORTEST = 0.1
+"""Seconds of a sample at least: faster tasks are called several times."""
+REST = 0.3
+"""Seconds before a sample: threads of the last task's library (OpenBLAS's, OpenMP's) spin while they wait for
+more work, and would take processors from the next task."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,9 @@ class Row:
         return f"{self.suite}, {self.work}, {self.name}: {'; '.join(faults)}" if faults else ""
 
 
-def measure(suite: str, case: Case, rounds: int, *, shortest: float = SHORTEST) -> list[Row]:
+def measure(
+    suite: str, case: Case, rounds: int, *, shortest: float = SHORTEST, rest: float = REST
+) -> list[Row]:
     """Rows of a case: its tasks, ours first, then its yardstick.
 
     Args:
@@ -131,6 +135,7 @@ def measure(suite: str, case: Case, rounds: int, *, shortest: float = SHORTEST) 
       case: what is timed.
       rounds: how often, after the warm-up.
       shortest: seconds that a sample takes at least.
+      rest: seconds before each sample.
     """
     tasks = (*case.tasks, case.yardstick) if case.yardstick else case.tasks
     warm = [_warm_up(task, shortest) for task in tasks]
@@ -142,6 +147,7 @@ def measure(suite: str, case: Case, rounds: int, *, shortest: float = SHORTEST) 
         for place in range(len(tasks)):
             t = (turn + place) % len(tasks)
             before = counted()["compiled"]
+            time.sleep(rest)
             seconds[turn, t] = _sample(tasks[t], warm[t].calls)
             compiled[t] += counted()["compiled"] - before
     found = _Samples(tasks=tasks, seconds=seconds, standalone=case.yardstick is None)

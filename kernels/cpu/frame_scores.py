@@ -280,7 +280,8 @@ def _keep(
             table[r * width + j] = np.float32(1) - tile[r * COLUMNS * LANES + j]
 
 
-@numba.njit(nogil=True)
+# What raised a maximum was no NaN, so that a register's lanes may be compared in any order.
+@numba.njit(nogil=True, fastmath={"nnan", "nsz"})
 @typing.no_type_check
 def _mean_of_highest(values: Float[np.ndarray, " size"], count: int) -> float:
     """Mean over rows of the highest of LANES."""

@@ -18,7 +18,7 @@ def task(name, call, **fields):
 def measure(*tasks, rounds=3):
     *ours, yardstick = tasks
     case = Case(title="work", tasks=tuple(ours), yardstick=yardstick)
-    return timing.measure("suite", case, rounds, shortest=0.0)
+    return timing.measure("suite", case, rounds, shortest=0.0, rest=0.0)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_short_calls_are_repeated_in_a_sample(clock):
         clock.pass_time(0.25)
 
     case = Case(title="work", tasks=(task("a", call),), yardstick=None)
-    [row] = timing.measure("suite", case, 1, shortest=1.0)
+    [row] = timing.measure("suite", case, 1, shortest=1.0, rest=0.0)
     assert len(calls) == 2 + 4
     assert (row.seconds, row.role, row.of_yardstick) == (0.25, "yardstick", None)
 
