@@ -121,7 +121,7 @@ def test_slabs_of_attention_change_nothing(form, monkeypatch):
     rng = np.random.default_rng(3)
     query, key, value = jnp.asarray(rng.standard_normal((3, 2, 12, 3, 4)), jnp.float32)
     dense = attention.attention(query, key, value, "dense")
-    monkeypatch.setattr(attention, "SLAB", 4)
+    monkeypatch.setattr(attention, "SLABS", {"blocks": 4, "chunked": 4})
     np.testing.assert_allclose(attention.attention(query, key, value, form), dense, atol=1e-6)
 
 
