@@ -24,7 +24,7 @@ from isogloss.engine.runtime.refusal import Refusal, UnfinishedError, Unreachabl
 from isogloss.jobs import log_lines, scheduler, stopping
 
 Config = TypeVar("Config", bound=JobConfig)
-COUNT = "num_shards"
+COUNT, INDEX = "num_shards", "shard_index"
 
 
 class Summary(Protocol):
@@ -124,7 +124,7 @@ def configuration(
     Args:
       config: its class.
       holder: of the flags, parsed.
-      environment: variables that --num_shards=auto is read from.
+      environment: variables of Slurm and Kubernetes; read only if --num_shards asks for shards.
       arguments: those that aren't flags.
 
     Raises:
@@ -137,7 +137,9 @@ def configuration(
     if arguments and not any(each.positional for each in options.options(config)):
         raise Refusal(f"arguments that aren't flags: {' '.join(arguments)}")
     if given.get(COUNT) == scheduler.AUTO:
-        given[COUNT], given["shard_index"] = scheduler.shard(environment)
+        given[COUNT], given[INDEX] = scheduler.shard(environment)
+    elif isinstance(shards := given.get(COUNT), int) and shards > 1 and not holder[INDEX].present:
+        given[INDEX] = scheduler.index(environment, shards)
     return config(**given)  # pyright: ignore[reportArgumentType]
 
 

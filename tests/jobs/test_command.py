@@ -46,11 +46,11 @@ def started(body, *given):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def parsed(*given):
+def parsed(*given, **environment):
     holder = flags.FlagValues()
     command.define(TranscribeConfig, holder)
     holder(["job", "--corpus=c", "--model=m", "--out=~/o", *given])
-    return command.configuration(TranscribeConfig, holder, {})
+    return command.configuration(TranscribeConfig, holder, environment)
 
 
 def test_flags_and_python_have_the_same_defaults():
@@ -58,9 +58,9 @@ def test_flags_and_python_have_the_same_defaults():
 
 
 def test_values_come_as_their_type():
-    config = parsed("--states=all", "--languages=aa,bb", "--num_beams=3", "--nosilence", "--num_shards=2")
+    config = parsed("--states=all", "--languages=aa,bb", "--num_beams=3", "--nosilence")
     assert (config.states, config.languages) == ((), ("aa", "bb"))
-    assert (config.num_beams, config.silence, config.share.count) == (3, False, 2)
+    assert (config.num_beams, config.silence) == (3, False)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,38 @@ def test_a_whole_array_gives_its_shards():
 )
 def test_a_task_alone_or_a_gap_is_refused(environment):
     """One failed task started again is not the whole array."""
-    with pytest.raises(Refusal, match="--num_shards=N and --shard_index=I"):
+    with pytest.raises(Refusal, match="Give --num_shards=N: the index is that of the task or pod"):
         scheduler.shard(environment)
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "share"),
+    [
+        (["--num_shards=4"], array(1, 3, 3, 3), (4, 3)),
+        (["--num_shards=4"], {"JOB_COMPLETION_INDEX": "2"}, (4, 2)),
+        (["--num_shards=4"], array(2, 0, 2, 2) | {"JOB_COMPLETION_INDEX": "1"}, (4, 2)),
+        (["--num_shards=4", "--shard_index=0"], array(1, 3, 3, 3), (4, 0)),
+        (["--num_shards=auto"], array(4, 0, 3, 2), (4, 2)),
+        (["--num_shards=1"], array(1, 3, 3, 3), (1, 0)),
+        ([], array(4, 0, 3, 2) | {"JOB_COMPLETION_INDEX": "2"}, (1, 0)),
+    ],
+)
+def test_a_task_id_is_the_index_where_shards_are_asked_for(given, environment, share):
+    """And nothing is divided unasked: an array may be a sweep over models."""
+    config = parsed(*given, **environment)
+    assert (config.num_shards, config.shard_index) == share
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (array(4, 1, 4, 4), "--num_shards=4: SLURM_ARRAY_TASK_ID=4 isn't from 0 to 3"),
+        ({"SLURM_ARRAY_TASK_ID": ""}, r"--num_shards=4: which of them is this\? Give --shard_index=I"),
+    ],
+)
+def test_a_shard_that_is_none_of_them_is_refused(environment, message):
+    with pytest.raises(Refusal, match=message):
+        parsed("--num_shards=4", **environment)
 
 
 COUNTING = """

@@ -180,7 +180,8 @@ def run_launch(flagfiles, *options, code=0):
 @pytest.mark.parametrize(
     ("array", "flags", "pairs"),
     [
-        ("2", "--num_shards=3 --shard_index=$SLURM_ARRAY_TASK_ID", [1]),
+        ("2", "--num_shards=2 --shard_index=0", [1]),
+        ("1", "--num_shards=2", [2]),
         ("1", "", [3]),
         ("0-2", "--num_shards=auto", [1, 1, 1]),
         ("0,2", "--num_shards=auto", []),
