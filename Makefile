@@ -9,8 +9,10 @@ PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv-$(VERSION)
 BIN := $(VENV)/bin
-# The locks name every package, so that pip needn't look what each depends on.
+# The locks name every package, so that nobody need look what each depends on. uv installs in seconds; where it can't,
+# because only pip is told of a mirror, pip does the same in a minute.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile --no-deps
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(1) || { echo "uv can't; pip installs"; $(PIP) $(1); }
 
 CORPUS ?= demo
 LANGUAGES ?=
@@ -66,15 +68,16 @@ lint: $(VENV)/test.done
 	$(BIN)/deno fmt --check --quiet --no-config --line-width=110 engine/*/*.js engine/*/*.css engine/*/*.html
 	@for page in $(PAGES); do cat engine/drawing/page*.js $$page*.js | $(DENO_LINT) - || exit 1; done
 
-$(VENV)/run.done: locks/run.txt pyproject.toml setup.py
+$(VENV)/run.done: locks/uv.txt locks/run.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes -r locks/run.txt
-	$(PIP) --editable .
+	$(PIP) --require-hashes -r locks/uv.txt
+	@$(call install,--require-hashes -r locks/run.txt)
+	@$(call install,--editable .)
 	touch $@
 
 # What the tests need, and the extras: phones of words among them.
 $(VENV)/tools.done: $(VENV)/run.done locks/test.txt
-	$(PIP) --require-hashes -r locks/test.txt
+	@$(call install,--require-hashes -r locks/test.txt)
 	touch $@
 
 $(VENV)/test.done: $(VENV)/tools.done locks/oracle.txt
@@ -98,9 +101,10 @@ test-lowest: .venv-lowest/test.done
 docs: $(VENV)/run.done
 	$(BIN)/python docs/options.py
 
-# Rewrites the locks; needs uv.
-COMPILE := uv pip compile --upgrade --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
-lock:
+# Rewrites the locks.
+COMPILE := $(BIN)/uv pip compile --upgrade --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml
+lock: $(VENV)/run.done
+	echo uv | $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header - -o locks/uv.txt
 	$(COMPILE) --universal -o locks/run.txt
 	$(COMPILE) --universal --extra cuda -o locks/cuda.txt
 	$(COMPILE) --universal --extra test --extra check -o locks/test.txt
