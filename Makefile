@@ -11,8 +11,9 @@ VENV := .venv-$(VERSION)
 BIN := $(VENV)/bin
 # The locks name every package, so that nobody need look what each depends on. uv installs in seconds; where it can't,
 # because only pip is told of a mirror, pip does the same in a minute.
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile --no-deps
-install = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(1) || { echo "uv can't; pip installs"; $(PIP) $(1); }
+PIP := -m pip --disable-pip-version-check --quiet install --no-compile --no-deps
+install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --no-deps $(2) \
+  || { echo "uv can't install here, so pip does."; $(1)/bin/python $(PIP) $(2); }
 
 CORPUS ?= demo
 LANGUAGES ?=
@@ -70,18 +71,18 @@ lint: $(VENV)/test.done
 
 $(VENV)/run.done: locks/uv.txt locks/run.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes -r locks/uv.txt
-	@$(call install,--require-hashes -r locks/run.txt)
-	@$(call install,--editable .)
+	$(BIN)/python $(PIP) --require-hashes -r locks/uv.txt
+	@$(call install,$(VENV),--require-hashes -r locks/run.txt)
+	@$(call install,$(VENV),--editable .)
 	touch $@
 
 # What the tests need, and the extras: phones of words among them.
 $(VENV)/tools.done: $(VENV)/run.done locks/test.txt
-	@$(call install,--require-hashes -r locks/test.txt)
+	@$(call install,$(VENV),--require-hashes -r locks/test.txt)
 	touch $@
 
 $(VENV)/test.done: $(VENV)/tools.done locks/oracle.txt
-	@$(PIP) --no-build-isolation --require-hashes -r locks/oracle.txt 2>/dev/null \
+	@$(BIN)/python $(PIP) --no-build-isolation --require-hashes -r locks/oracle.txt 2>/dev/null \
 	  || echo "The oracles (torch 2.13.0 for the CPU and what needs it) can't be installed for Python $(VERSION) here:" \
 	    "tests against PyTorch, openai-whisper and sentence-transformers are skipped, those against NumPy float64 are not."
 	touch $@
@@ -91,10 +92,10 @@ $(VENV)/test.done: $(VENV)/tools.done locks/oracle.txt
 test-lowest: .venv-lowest/test.done
 	.venv-lowest/bin/python -m pytest $(PYTEST) -m "not deep" -W default::DeprecationWarning
 
-.venv-lowest/test.done: locks/lowest.txt pyproject.toml setup.py
+.venv-lowest/test.done: $(VENV)/run.done locks/lowest.txt pyproject.toml setup.py
 	python3.11 -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r locks/lowest.txt
-	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --editable .
+	@$(call install,.venv-lowest,--require-hashes -r locks/lowest.txt)
+	@$(call install,.venv-lowest,--editable .)
 	touch $@
 
 # Writes what docs/ has from the code: options, jobs, measures, corpora, and a page for a new job.
