@@ -46,7 +46,7 @@ def killed_and_resumed(written, files):
 
         A moment (pattern, count) is "so many files are there", drafts not counted, and a little later.
         """
-        undisturbed = job.summary()
+        undisturbed = job.here()
         whole = out.rename(out.with_name("whole"))
         rng, before = random.Random(5), {}
         for pattern, count in moments:

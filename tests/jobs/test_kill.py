@@ -38,8 +38,8 @@ def source(tmp_path_factory, model_folder):
 def undisturbed(tmp_path_factory, job, source):
     """Folder of a store and a grid."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    job("extract", *source, f"--store={folder}/store").summary()
-    job("grid", f"--store={folder}/store", f"--grid={folder}/grid.zarr").summary()
+    job("extract", *source, f"--store={folder}/store").here()
+    job("grid", f"--store={folder}/store", f"--grid={folder}/grid.zarr").here()
     return folder
 
 
@@ -90,7 +90,7 @@ def killed_until_done(kill_after, written):
         assert done_before.items() <= written(root, pattern).items(), "something done was done again"
         assert summary["done"] + summary["skipped"] == units
         assert not leftovers(root)
-        assert job.summary()["done"] == 0
+        assert job.here()["done"] == 0
         return summary, hits
 
     return kill
@@ -164,6 +164,7 @@ def test_two_processes_share_a_grid(tmp_path, undisturbed, files, one_of_two_kil
     assert files(tmp_path, GRID_FILES) == files(undisturbed, GRID_FILES)
 
 
+@pytest.mark.deep
 def test_a_full_disk_stops_the_run_and_loses_nothing(
     tmp_path, job, source, undisturbed, files, written, kill_after
 ):

@@ -80,7 +80,7 @@ def test_every_device_computes_its_share_of_the_rows(count):
 
 
 @pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.deep), 8])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("dtype", [np.float16, pytest.param(np.float32, marks=pytest.mark.deep)])
 def test_a_pair_whose_languages_are_there_moves_nothing_to_the_devices(count, dtype):
     given = devices(count, remove_mean=True)
     x, y = given.place(utterances(0, dtype)), given.place(utterances(1, dtype))
