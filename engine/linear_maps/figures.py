@@ -8,28 +8,31 @@ from matplotlib.figure import Figure
 
 from isogloss.engine.drawing.panels import labelled, plain
 from isogloss.engine.drawing.style import INK, LINES, MUTED
-from isogloss.engine.linear_maps.fitting import MAPS
+from isogloss.engine.linear_maps.held_out import METHODS
+from isogloss.engine.retrieval.derived import BASELINE
 from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval.metrics import depths
 
 _LABELS = dict(
     zip(
-        MAPS,
+        METHODS,
         (
             "centred: already aligned",
             "Procrustes: linearly recoverable",
             "ridge: linearly recoverable",
+            "by length alone",
         ),
         strict=True,
     )
 )
-_COLOURS = dict(zip(MAPS, (MUTED, LINES[0], LINES[1]), strict=True))
+_COLOURS = dict(zip(METHODS, (MUTED, LINES[0], LINES[1], MUTED), strict=True))
 _MOST_TICKS = 12
 
 
 def curves(table: pd.DataFrame) -> Figure:
-    """Curves of mean R@1 over pairs and directions, a panel per measure on one scale, with chance.
+    """Curves of mean R@1 over pairs and directions, a panel per measure on one scale.
 
-    A band holds the middle 80% of pairs and directions. Maps over a pivot are dashed where both languages are
+    Beside them are chance and what length alone finds. A band holds the middle 80% of pairs and directions. Maps over a pivot are dashed where both languages are
     mapped, and not drawn otherwise.
     """
     measures = list(dict.fromkeys(table["measure"]))
@@ -40,9 +43,10 @@ def curves(table: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
     for panel, measure in zip(panels, measures, strict=True):
         mine = table.loc[table["measure"] == measure]
-        for kind in MAPS:
+        for kind in METHODS:
             of_kind = mine.loc[mine["method"] == kind]
-            _line(panel, of_kind.loc[of_kind["pivot_language"] == ""], states, _COLOURS[kind], _LABELS[kind])
+            direct = of_kind.loc[of_kind["pivot_language"] == ""]
+            _line(panel, direct, states, _COLOURS[kind], _LABELS[kind], dashed=kind == BASELINE)
             over = of_kind.loc[of_kind["mapped"] == "both"]
             if len(over):
                 pivot = over["pivot_language"].iloc[0]
@@ -62,7 +66,7 @@ def _line(
 ) -> None:
     values = rows["recall_at_1"].to_numpy(np.float64)
     by_state = [values[(rows["state"] == state).to_numpy() & ~np.isnan(values)] for state in states]
-    x = range(len(states))
+    x = depths(states)
     mean = [held.mean() if len(held) else np.nan for held in by_state]
     width, style = (1.2, "--") if dashed else (1.8, "-")
     axes.plot(x, mean, color=colour, lw=width, ls=style, label=label)
@@ -73,7 +77,7 @@ def _line(
 
 def _axis(axes: Axes, states: list[str]) -> None:
     shown = labelled(len(states), _MOST_TICKS)
-    axes.set_xticks(shown, [states[i] for i in shown])
+    axes.set_xticks([depths(states)[i] for i in shown], [states[i] for i in shown])
     axes.set(ylim=(0, None), xlabel="state")
     axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, 0))
     plain(axes)

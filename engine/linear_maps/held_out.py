@@ -16,13 +16,17 @@ from isogloss.engine.linear_maps import fitting
 from isogloss.engine.linear_maps.fitting import MAPS, LinearMap
 from isogloss.engine.linear_maps.folds import folds, shuffled
 from isogloss.engine.retrieval import metrics, scores
+from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
+
+METHODS = (*MAPS, BASELINE)
+"""Ways of retrieval; the last one knows nothing but how long each utterance is."""
 
 
 class Route(NamedTuple):
     """Way from the states of two languages to states that are compared.
 
     Attributes:
-      method: one of `MAPS`.
+      method: one of `METHODS`.
       pivot_language: language whose space the map leads to; "" if it is the candidates' own.
       mapped: "none", "query" or "both": the languages that are mapped. Others are centred.
     """
@@ -38,11 +42,12 @@ class Route(NamedTuple):
 
 
 def routes(a: str, b: str, pivot: str | None) -> list[Route]:
-    """Routes of a pair of languages; the first one learns nothing but means."""
+    """Routes of a pair of languages; the first one learns nothing but means, the last one nothing at all."""
     ways = [("", "query")]
     if pivot and pivot not in (a, b):
         ways += [(pivot, "both"), (pivot, "query")]
-    return [Route(MAPS[0], "", "none"), *(Route(kind, *way) for kind in MAPS[1:] for way in ways)]
+    mapped = [Route(kind, *way) for kind in MAPS[1:] for way in ways]
+    return [Route(MAPS[0], "", "none"), *mapped, Route(BASELINE, "", "none")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,17 +58,26 @@ class LanguageSide:
       code: of the language.
       places: position of each sentence.
       means: mean state of each sentence.
+      lengths: number of frames of each sentence.
       frames: states of each sentence's frames; empty if no measure compares them.
     """
 
     code: str
     places: Mapping[str, int]
     means: Float[np.ndarray, "U D"]
+    lengths: Int[np.ndarray, " U"]
     frames: Sequence[Float[np.ndarray, "_ D"]] = ()
 
     def of(self, sentences: Sequence[str]) -> Float[np.ndarray, "n D"]:
         """Mean states of sentences."""
-        return self.means[[self.places[each] for each in sentences]]
+        return self.means[self._at(sentences)]
+
+    def length(self, sentences: Sequence[str]) -> Int[np.ndarray, " n"]:
+        """Numbers of frames of sentences."""
+        return self.lengths[self._at(sentences)]
+
+    def _at(self, sentences: Sequence[str]) -> list[int]:
+        return [self.places[each] for each in sentences]
 
 
 class Learner:
@@ -182,6 +196,10 @@ def _fold(
     known = np.ones(len(ways), bool)
     penalties = np.full((len(ways), 2), np.nan)
     for r, route in enumerate(ways):
+        if route.method == BASELINE:
+            lengths = Given(arrays={}, n=a.length(held), m=b.length(held))
+            ranks[:, r] = metrics.ranks(DERIVED[BASELINE].derive(lengths))
+            continue
         if pivot and route.pivot_language:
             fewest = min(len(learner.learnt(side, pivot)) for side in (a, b))
             known[r] = fewest >= setting.fewest_learnt

@@ -19,13 +19,14 @@ from isogloss.engine.linear_maps import figures, fitting, held_out, tables
 from isogloss.engine.linear_maps.held_out import LanguageSide, Setting
 from isogloss.engine.linear_maps.linear_maps_config import LinearMapsConfig
 from isogloss.engine.retrieval import table as retrieval_table
+from isogloss.engine.retrieval.derived import BASELINE
 from isogloss.engine.runtime import compilation
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.similarity import pair_units
 from isogloss.engine.similarity.pair_units import PairJob, PairSummary, PairUnits, Pooled, Unit
 from isogloss.kernels import bootstrap, frame_scores
 
-_LAYOUT = 1  # of the parts; another number makes older parts unfindable
+_LAYOUT = 2  # of the parts; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class LinearMapsSummary(PairSummary):
     """Result of a run, with the mean figures of the table.
 
     Attributes:
-      recall_at_1: mean over pairs and directions, by measure, method and state, without a pivot.
+      recall_at_1: mean over pairs and directions, by measure, method and state, without a pivot; `duration`
+        is the length baseline.
       chance: mean of what guessing finds.
     """
 
@@ -51,7 +53,8 @@ class LinearMapsSummary(PairSummary):
         )
         return (
             f"{stored}. At state {state} {by_map['centred'][state]:.1%} of the held-out sentences are found "
-            f"without a map, {best:.1%} with one, {self.chance:.1%} by chance"
+            f"without a map, {best:.1%} with one, {by_map[BASELINE][state]:.1%} by their length alone, "
+            f"{self.chance:.1%} by chance"
         )
 
 
@@ -106,6 +109,7 @@ def _side(work: PairUnits, code: str, state: str, pooled: Pooled, *, frames: boo
         code=code,
         places={sentence: i for i, sentence in enumerate(member.sentences)},
         means=pooled[code],
+        lengths=member.frames,
         frames=language_states.read(member, state) if frames else (),
     )
 
@@ -120,7 +124,7 @@ def _write(config: LinearMapsConfig, rows: pa.Table) -> dict[str, Json]:
     means: dict[str, Json] = {}
     for measure, of_measure in known.groupby("measure", sort=False):
         by_map = of_measure.groupby(["method", "state"], sort=False)["recall_at_1"].mean().round(6)
-        means[str(measure)] = {kind: by_map[kind].to_dict() for kind in fitting.MAPS}
+        means[str(measure)] = {kind: by_map[kind].to_dict() for kind in held_out.METHODS}
     facts: dict[str, Json] = {"rows": whole.num_rows, "recall_at_1": means}
     return facts | ({"chance": round(float(known["chance"].mean()), 6)} if len(known) else {})
 
@@ -139,6 +143,7 @@ def _seconds_of_a_pair(setting: Setting, work: PairUnits) -> float:
             code=code,
             places={sentence: i for i, sentence in enumerate(sentences)},
             means=rng.standard_normal((n, store.features)).astype(np.float32),
+            lengths=rng.integers(1, length + 1, n),
             frames=list(rng.standard_normal((n, length, store.features), np.float32)) if seqsim else (),
         )
         for code in ("a", "b", *work.always)

@@ -34,13 +34,16 @@ class Alignment(NamedTuple):
 
 def alignment(x: Float[np.ndarray, "n F"], y: Float[np.ndarray, "n F"]) -> Alignment:
     """Alignment of the same sentences in two languages."""
-    n = len(x)
-    if n < 2:
-        return Alignment(np.nan, np.nan, np.nan)
     # Float64, because rates that are rounded may tie where they are equal.
-    cosines = unit_vectors(x.astype(np.float64)) @ unit_vectors(y.astype(np.float64)).T
-    own = np.diagonal(cosines)
-    others = np.where(np.eye(n, dtype=bool), -np.inf, cosines)
+    return of_scores(unit_vectors(x.astype(np.float64)) @ unit_vectors(y.astype(np.float64)).T)
+
+
+def of_scores(scores: Float[np.ndarray, "n n"]) -> Alignment:
+    """Alignment by any scores, of which a larger one is closer."""
+    if len(scores) < 2:
+        return Alignment(np.nan, np.nan, np.nan)
+    own = np.diagonal(scores)
+    others = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
     there, back = own > others.max(axis=1), own > others.max(axis=0)
     return Alignment(*(float(np.mean(found)) for found in (there & back, there, back)))
 

@@ -23,6 +23,7 @@ from isogloss.engine.activations.language_states import (
     open_languages,
 )
 from isogloss.engine.activations.stored_neurons import NAME
+from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
 from isogloss.engine.runtime import json_values, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
@@ -35,12 +36,14 @@ from isogloss.engine.whisper.neurons import STATISTICS
 
 LANGUAGE_MEAN = ("kept", "removed")
 ALL_BLOCKS = "mean"
+_LAYOUT = 2  # of the parts; another number makes older parts unfindable
 _TEXT = ("language_a", "language_b", "block", "statistic", "language_mean", "index", "weights")
+_OF_LENGTH = tuple(f"duration_{field}" for field in Alignment._fields)
 SCHEMA = pa.schema(
     {
         **dict.fromkeys(_TEXT, pa.string()),
         "n": pa.int32(),
-        **dict.fromkeys((*Alignment._fields, "chance"), pa.float64()),
+        **dict.fromkeys((*Alignment._fields, "chance", *_OF_LENGTH), pa.float64()),
     }
 )
 Pair = tuple[str, str]
@@ -76,7 +79,7 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
             raise Refusal(
                 f"{member.store.path}: has no neurons of {code}; extract it to another --store with --neurons"
             )
-    settings = [agreement(members), config.weights]
+    settings = [_LAYOUT, agreement(members), config.weights]
     made_of = {code: json_values.fingerprint(member.recordings()) for code, member in members.items()}
     pairs = list(itertools.combinations(sorted(members), 2))
     keys = {name((a, b)): json_values.fingerprint([settings, made_of[a], made_of[b]]) for a, b in pairs}
@@ -186,6 +189,7 @@ def _rows(
     rows = [[member.sentences.index(s) for s in common] for member in both]
     key = {"language_a": pair[0], "language_b": pair[1], "weights": weights, "n": len(common)}
     key["chance"] = 1 / len(common) if common else math.nan
+    key |= dict(zip(_OF_LENGTH, _by_length(both, rows), strict=True))
     for (k, statistic), removed in itertools.product(enumerate(STATISTICS), LANGUAGE_MEAN):
         found = []
         for block in range(neurons[pair[0]].shape[1]):
@@ -200,6 +204,12 @@ def _rows(
         mean = neuron_alignment.mean(found, weights)._asdict()
         index = neuron_alignment.INDICES.get(statistic, "") if removed == "kept" else ""
         yield own | {"block": ALL_BLOCKS, "index": index} | mean
+
+
+def _by_length(both: Sequence[GridLanguage], rows: Sequence[Sequence[int]]) -> Alignment:
+    """Alignment by the numbers of frames of the common sentences, and nothing else."""
+    n, m = (member.frames[list(where)] for member, where in zip(both, rows, strict=True))
+    return neuron_alignment.of_scores(DERIVED[BASELINE].derive(Given(arrays={}, n=n, m=m)))
 
 
 def _seconds(members: Mapping[str, GridLanguage], pairs: int) -> float:

@@ -12,7 +12,8 @@ SETTING = Setting(measures=("meanpool",), parts=5, implementation="numba")
 
 def side(code, means, frames=()):
     places = {f"s{i}": i for i in range(len(means))}
-    return LanguageSide(code=code, places=places, means=means, frames=frames)
+    lengths = np.array([len(each) for each in frames] or np.arange(1, len(means) + 1))
+    return LanguageSide(code=code, places=places, means=means, lengths=lengths, frames=frames)
 
 
 def rotation(d, seed):
@@ -34,7 +35,7 @@ def recall(a, b, pivot=None, setting=SETTING):
 def test_a_planted_rotation_is_recovered_and_nothing_is_without_a_map():
     z = normal(100, 10, 1)
     found = recall(side("aa", z + 7), side("bb", z @ rotation(10, 2) - 3))
-    assert [found[each] for each in held_out.routes("aa", "bb", None)][1:] == [1.0, 1.0]
+    assert [found[each] for each in held_out.routes("aa", "bb", None)][1:3] == [1.0, 1.0]
     assert found[held_out.Route("centred", "", "none")] < 0.12  # chance 0.05; 200 queries
 
 
@@ -43,7 +44,7 @@ def test_random_pairs_are_found_by_chance():
     found = [
         recall(side("aa", normal(60, 20, seed)), side("bb", normal(60, 20, 99 + seed))) for seed in range(8)
     ]
-    for route in held_out.routes("aa", "bb", None):
+    for route in held_out.routes("aa", "bb", None)[:3]:
         assert abs(np.mean([each[route] for each in found]) - 1 / 12) < 0.035, route
 
 
@@ -59,7 +60,7 @@ def test_over_a_pivot_both_languages_have_to_be_mapped():
     route = held_out.routes("aa", "bb", "en").index(held_out.Route("procrustes", "en", "query"))
     hits = (beside.ranks[0, route] == 1).mean(1)
     assert (hits[0], hits[1] < 0.2) == (1, True)
-    assert len(held_out.routes("aa", "en", "en")) == 3
+    assert len(held_out.routes("aa", "en", "en")) == 4
 
 
 @pytest.mark.parametrize("kind", fitting.MAPS)
@@ -133,6 +134,7 @@ def test_ranks_equal_plain_loops_for_means_and_frames():
         code="bb",
         places={s: i for s, i in b.places.items() if s not in ("s3", "s8")},
         means=b.means,
+        lengths=b.lengths,
         frames=b.frames,
     )
     common = [s for s in a.places if s in b.places]
@@ -148,12 +150,32 @@ def test_ranks_equal_plain_loops_for_means_and_frames():
     assert found.ranks.max() > 2
 
 
+def test_the_length_baseline_knows_only_lengths_of_the_same_candidates():
+    rng = np.random.default_rng(5)
+    a = side("aa", normal(23, 4, 1))
+    near = np.exp(np.log(a.lengths + 4) + 0.2 * rng.standard_normal(23)).astype(int)
+    b = LanguageSide(code="bb", places=a.places, means=normal(23, 4, 2), lengths=near)
+    route = held_out.Route("duration", "", "none")
+    at = held_out.routes("aa", "bb", None).index(route)
+    found = held_out.evaluate(a, b, None, list(a.places), SETTING).ranks[0, at]
+    held_of = folds(list(a.places), 5)
+    for d, (n, m) in enumerate(((a.lengths, near), (near, a.lengths))):
+        expected = []
+        for held in held_of:
+            where = [int(s[1:]) for s in held]
+            for i in where:
+                own = abs(np.log(n[i] / m[i]))
+                expected.append(sum(abs(np.log(n[i] / m[j])) <= own for j in where))
+        assert found[d].tolist() == expected
+    assert 1 < found.mean() < 3
+
+
 def test_rows_have_the_figures_of_the_ranks():
     a, b = side("aa", normal(40, 12, 1)), side("bb", normal(40, 12, 1) @ rotation(12, 2))
     ways = held_out.routes("aa", "bb", None)
     found = held_out.evaluate(a, b, None, list(a.places), SETTING)
     rows = tables.rows(("aa", "bb"), "3", ("meanpool",), ways, 40, 5, found)
-    assert [row["direction"] for row in rows] == ["aa->bb", "bb->aa"] * 3
+    assert [row["direction"] for row in rows] == ["aa->bb", "bb->aa"] * 4
     for i, row in enumerate(rows):
         hits, without = (found.ranks[0, r, i % 2] == 1 for r in (i // 2, 0))
         assert (row["recall_at_1"], row["chance"]) == (hits.mean(), 5 / 40)
@@ -173,7 +195,7 @@ def test_a_route_over_a_pivot_with_too_few_sentences_is_unknown(shared, known):
     z = normal(40, 12, 3)
     a, b = side("aa", z), side("bb", z @ rotation(12, 4))
     places = {f"s{i}" if i < shared else f"t{i}": i for i in range(40)}
-    pivot = LanguageSide(code="en", places=places, means=z)
+    pivot = LanguageSide(code="en", places=places, means=z, lengths=np.arange(40))
     ways = held_out.routes("aa", "bb", "en")
     found = held_out.evaluate(a, b, pivot, list(a.places), SETTING)
     for row in tables.rows(("aa", "bb"), "3", ("meanpool",), ways, 40, 5, found):

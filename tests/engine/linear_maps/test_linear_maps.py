@@ -34,7 +34,7 @@ def made(store, tmp_path_factory):
 def test_rows_of_no_map_equal_mean_states_read_by_xarray(made, store):
     config, summary = made
     rows = pd.read_parquet(config.out / "linear_maps.parquet")
-    assert (summary.done, summary.rows, len(rows)) == (4, 2 * 2 * 2 * (3 + 3 + 7), summary.rows)
+    assert (summary.done, summary.rows, len(rows)) == (4, 2 * 2 * 2 * (4 + 4 + 8), summary.rows)
     assert (config.out / "linear_maps.svg").stat().st_size > 0
     keys = ["language_a", "language_b", "state", "measure", "method", "pivot_language", "mapped", "direction"]
     assert not rows.duplicated(keys).any()
@@ -76,7 +76,8 @@ def test_summary_has_the_means_of_the_table(made):
                 mine = rows.query(f"measure == '{measure}' and method == '{kind}' and state == '{state}'")
                 assert value == pytest.approx(mine["recall_at_1"].mean(), abs=1e-6)
     assert summary.chance == pytest.approx(rows["chance"].mean(), abs=1e-6)
-    assert "by chance" in summary.sentence(config)
+    assert set(summary.recall_at_1["meanpool"]) == {"centred", "procrustes", "ridge", "duration"}
+    assert "by their length alone" in summary.sentence(config)
     json.dumps(dataclasses.asdict(summary))
 
 

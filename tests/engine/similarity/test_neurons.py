@@ -62,6 +62,14 @@ def test_rows_equal_what_xarray_reads(made, store):
             np.testing.assert_allclose(found.loc[blocks], expected)
             np.testing.assert_allclose(found.loc["mean"], np.mean(expected, axis=0))
             assert set(rows.n) == {6}
+    n, m = (
+        np.log([opened[code].frames.values[opened[code].sentence.values.tolist().index(s)] for s in common])
+        for code in ("aa", "cc")
+    )
+    by_length = neuron_alignment.of_scores(-np.abs(n[:, None] - m))
+    of_pair = table[(table.language_a == "aa") & (table.language_b == "cc")]
+    columns = [f"duration_{field}" for field in neuron_alignment.Alignment._fields]
+    assert (of_pair[columns] == list(by_length)).all(axis=None)
     assert set(table[table["index"] != ""].statistic + table[table["index"] != ""]["index"]) == {
         "rateNASCA",
         "magnitudeNAVCA",
