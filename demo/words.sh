@@ -1,10 +1,12 @@
 # From scores to the words behind them, on what demo/run.sh left; `make words` calls it in the root of the repository.
 #   bash demo/words.sh PYTHON CORPUS LANGUAGES MODEL OUT PAIRS STATE ENCODER
-# Transcripts of STATE and the final state, word times, and the words that carry the scores of PAIRS at STATE.
+# Transcripts of STATE and the final state, word times, the words that carry the scores of PAIRS at STATE, and
+# how much of the scores of PAIRS, in the demo of all pairs, is sound, meaning and length.
 # LANGUAGES "" means all of the corpus.
 set -euo pipefail
 python=$1 corpus=$2 languages=$3 model=$4 out=$5 pairs=$6 state=$7 encoder=$8
-[ "$corpus" != demo ] || corpus=manifest:.cache/demo/manifest.tsv
+compared=$pairs
+[ "$corpus" != demo ] || corpus=manifest:.cache/demo/manifest.tsv compared=all
 [ "$model" != demo ] || model=.cache/whisper-base
 
 case ",$state," in
@@ -19,3 +21,5 @@ esac
   --model="$model" --out="$out/words"
 "$python" -m isogloss.jobs.interpret --store="$out/store" --grid="$out/grid.zarr" --words="$out/words" \
   --corpus="$corpus" --pairs="$pairs" --states="$state" --sentence_encoder="$encoder" --out="$out/interpret"
+"$python" -m isogloss.jobs.control --grid="$out/grid.zarr" --corpus="$corpus" --pairs="$compared" \
+  --sentence_encoder="$encoder" --out="$out/factors"

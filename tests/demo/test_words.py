@@ -1,4 +1,4 @@
-"""demo/words.sh calls the three jobs with what it was given."""
+"""demo/words.sh calls the four jobs with what it was given."""
 
 import pytest
 
@@ -24,12 +24,15 @@ def test_the_demo_of_all_languages(run):
         "-m isogloss.jobs.interpret --store=out/store --grid=out/grid.zarr --words=out/words"
         " --corpus=manifest:.cache/demo/manifest.tsv --pairs=en-fr --states=6"
         " --sentence_encoder=use-multilingual --out=out/interpret",
+        "-m isogloss.jobs.control --grid=out/grid.zarr --corpus=manifest:.cache/demo/manifest.tsv --pairs=all"
+        " --sentence_encoder=use-multilingual --out=out/factors",
     ]
 
 
 def test_some_languages(run):
     calls = run("fleurs:test", "en_us,fr_fr", "a/b", "out", "en_us-fr_fr", "6", "use-multilingual")
-    assert ["--languages=en_us,fr_fr" in call for call in calls] == [True, True, False]
+    assert ["--languages=en_us,fr_fr" in call for call in calls] == [True, True, False, False]
+    assert ["--pairs=en_us-fr_fr" in call for call in calls] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
