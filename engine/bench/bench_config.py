@@ -17,6 +17,7 @@ SUITES = (
     "extract",
     "store",
     "grid",
+    "control",
     "tune",
 )  # what `all` means
 REHEARSAL, ROOFLINE, ACCEPTANCE = "rehearsal", "roofline", "acceptance"

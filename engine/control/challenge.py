@@ -8,6 +8,7 @@ set's R@1 among m candidates. A tie counts against the right answer.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -83,54 +84,57 @@ def hits_of(found: Answers, kept: Bool[np.ndarray, " n"], form: str) -> Bool[np.
     return kept & ~(found.better[:, kept].any(1))
 
 
-def figures(found: Answers, kept: Bool[np.ndarray, " n"], form: str) -> Figures:
-    """R@1 of a challenge set in one of `FORMS`."""
+def figures(found: Sequence[Answers], kept: Bool[np.ndarray, " n"], form: str) -> list[Figures]:
+    """R@1 of a challenge set in one of `FORMS`, for each of several score matrices of the same sentences.
+
+    They share resamples and random removals, which are most of the work.
+    """
+    names = [field.name for field in dataclasses.fields(Figures)]
     if not kept.any():
-        return Figures(**dict.fromkeys((field.name for field in dataclasses.fields(Figures)), np.nan))
+        return [Figures(**dict.fromkeys(names, np.nan)) for _ in found]
     m = int(kept.sum())
-    hits = hits_of(found, kept, form)
-    chances = metrics.chances_of(found.ranks, m if form == "both" else len(kept))
-    low, high = metrics.interval(hits[kept][None])
-    random = _random_recall(found, m, form)
-    return Figures(
-        recall=float(hits[kept].mean()),
-        low=float(low[0]),
-        high=float(high[0]),
-        expected=float(chances.mean()),
-        **_named("difference", *paired_difference(hits, kept, chances)),
-        random_low=random[0],
-        random_high=random[1],
+    hits = np.stack([hits_of(each, kept, form) for each in found])
+    ranks = np.stack([each.ranks for each in found])
+    chances = metrics.chances_of(ranks, m if form == "both" else len(kept))
+    columns = (
+        hits[:, kept].mean(1),
+        *metrics.interval(hits[:, kept]),
+        chances.mean(1),
+        *paired_difference(hits, kept, chances),
+        *_random_recall(found, m, form),
     )
+    made = zip(*(column.tolist() for column in columns), strict=True)
+    return [Figures(**dict(zip(names, values, strict=True))) for values in made]
 
 
 def paired_difference(
-    hits: Bool[np.ndarray, " n"], kept: Bool[np.ndarray, " n"], chances: Float[np.ndarray, " n"]
-) -> tuple[float, float, float]:
-    """Difference of R@1 of the queries kept and the mean of all queries' chances, with its 95% interval.
+    hits: Bool[np.ndarray, "K n"], kept: Bool[np.ndarray, " n"], chances: Float[np.ndarray, "K n"]
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Differences of R@1 of the queries kept and the means of all queries' chances, with 95% intervals.
 
     Each resample of the n sentences gives both. Resamples without a kept query are left out.
     """
     counts = bootstrap.resamples(len(kept))
     there = (counts @ kept.astype(np.float32)).astype(np.float64)
     some = there > 0
-    drawn = (counts @ hits.astype(np.float32))[some] / there[some] - (counts @ chances)[some] / len(kept)
-    low, high = np.quantile(drawn, _ENDS, method="inverted_cdf")
-    return float(hits[kept].mean() - chances.mean()), float(low), float(high)
+    of_kept = (counts @ hits.T.astype(np.float32))[some] / there[some, None]
+    drawn = of_kept - (counts @ chances.T)[some] / len(kept)
+    low, high = np.quantile(drawn, _ENDS, axis=0, method="inverted_cdf")
+    return hits[:, kept].mean(1) - chances.mean(1), low, high
 
 
-def _named(name: str, value: float, low: float, high: float) -> dict[str, float]:
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
-
-
-def _random_recall(found: Answers, m: int, form: str) -> tuple[float, float]:
+def _random_recall(
+    found: Sequence[Answers], m: int, form: str
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
     """Quantiles of R@1 of m random sentences: what removal of as many does by itself."""
-    subsets = random_subsets(len(found.ranks), m)
-    hits = subsets @ found.hits.astype(np.float32)
+    subsets = random_subsets(len(found[0].ranks), m)
     if form == "both":
-        beaten = subsets @ found.better.T.astype(np.float32)
-        hits = (subsets * (beaten == 0)).sum(1)
-    low, high = np.quantile(hits.astype(np.float64) / m, _ENDS, method="inverted_cdf")
-    return float(low), float(high)
+        beaten = (subsets @ each.better.T.astype(np.float32) for each in found)
+        hits = np.stack([(subsets * (each == 0)).sum(1) for each in beaten], axis=1)
+    else:
+        hits = subsets @ np.stack([each.hits for each in found], axis=1).astype(np.float32)
+    low, high = np.quantile(hits.astype(np.float64) / m, _ENDS, axis=0, method="inverted_cdf")
+    return low, high
 
 
 @functools.lru_cache(maxsize=64)

@@ -51,7 +51,7 @@ class Fit:
 def fit(scores: Sequence[Matrix], factors: Sequence[Matrix]) -> Fit:
     """Regression of each score matrix on all factors."""
     n, s, f = len(factors[0]), len(scores), len(factors)
-    gram = products([*factors, *scores])
+    gram = products([*factors, *scores], f)
     inside, across = gram[:, :f, :f], np.stack([gram[:, :f, f + k] for k in range(s)], 1)
     own = np.stack([gram[:, f + k, f + k] for k in range(s)], 1)
     spread = np.sqrt(np.maximum(np.diagonal(inside, axis1=1, axis2=2), 0))
@@ -89,12 +89,17 @@ def centred(matrix: Matrix) -> Matrix:
     return np.where(np.eye(len(bare), dtype=bool), 0.0, bare - rows[:, None] - columns)
 
 
-def products(matrices: Sequence[Matrix]) -> Float[np.ndarray, "k V V"]:
-    """Inner products of centred matrices, of all n sentences [0] and without sentence k - 1 [k]."""
+def products(matrices: Sequence[Matrix], first: int) -> Float[np.ndarray, "k V V"]:
+    """Inner products of centred matrices, of all n sentences [0] and without sentence k - 1 [k].
+
+    Of the first few with all, and of each with itself; others, which a regression doesn't need, are NaN.
+    """
     centre = [centred(np.asarray(each, np.float64)) for each in matrices]
     left = [_without_each(each) for each in centre]
-    found = np.empty((len(centre[0]) + 1, len(centre), len(centre)))
+    found = np.full((len(centre[0]) + 1, len(centre), len(centre)), np.nan)
     for i, j in itertools.combinations_with_replacement(range(len(centre)), 2):
+        if i >= first and i != j:
+            continue
         x, y = centre[i], centre[j]
         whole = (x * y).sum()
         cells = whole - (x * y).sum(1) - (x * y).sum(0)

@@ -1,5 +1,6 @@
 """Challenge sets against plain loops and enumeration."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -21,6 +22,10 @@ def recall(scores, queries, candidates):
     return sum(found) / len(found)
 
 
+def one_of(found, kept, form):
+    return challenge.figures([found], kept, form)[0]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_both_forms_against_plain_loops(seed):
     n = 12
@@ -28,7 +33,7 @@ def test_both_forms_against_plain_loops(seed):
     kept = np.random.default_rng(seed).random(n) < 0.6
     inside = np.flatnonzero(kept).tolist()
     for matrix, found in zip((scores, scores.T), challenge.answers(scores), strict=True):
-        queries, both = (challenge.figures(found, kept, form) for form in challenge.FORMS)
+        queries, both = (one_of(found, kept, form) for form in challenge.FORMS)
         assert queries.recall == recall(matrix, inside, range(n))
         assert both.recall == recall(matrix, inside, inside)
         assert queries.expected == pytest.approx(recall(matrix, range(n), range(n)))
@@ -42,7 +47,7 @@ def test_expected_is_the_mean_over_all_subsets():
     for m in range(1, 8):
         kept = np.arange(7) < m
         every = [recall(scores, chosen, chosen) for chosen in itertools.combinations(range(7), m)]
-        assert challenge.figures(found, kept, "both").expected == pytest.approx(np.mean(every))
+        assert one_of(found, kept, "both").expected == pytest.approx(np.mean(every))
         assert metrics.recall_of(found.ranks[None], m)[0] == pytest.approx(np.mean(every))
 
 
@@ -57,7 +62,7 @@ def test_the_band_is_that_of_enumerated_removals(monkeypatch):
             recall(scores, chosen, chosen if form == "both" else range(8))
             for chosen in itertools.combinations(range(8), 5)
         ]
-        made = challenge.figures(found, kept, form)
+        made = one_of(found, kept, form)
         low, high = np.quantile(every, [0.025, 0.975], method="inverted_cdf")
         assert (made.random_low, made.random_high) == pytest.approx((low, high))
     challenge.random_subsets.cache_clear()
@@ -74,7 +79,7 @@ def test_intervals_of_differences_resample_sentences():
         draw = np.repeat(np.arange(n), counts)
         drawn.append(hits[draw][kept[draw]].mean() - chances[draw].mean())
     low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
-    made = challenge.figures(found, kept, "both")
+    made = one_of(found, kept, "both")
     assert (made.difference_low, made.difference_high) == pytest.approx((low, high), abs=1e-6)
     assert made.difference_low <= made.difference <= made.difference_high
 
@@ -82,10 +87,20 @@ def test_intervals_of_differences_resample_sentences():
 def test_nothing_kept_is_unknown_and_all_kept_is_the_full_set():
     found, _ = challenge.answers(scored(9, 1))
     for form in challenge.FORMS:
-        assert np.isnan(challenge.figures(found, np.zeros(9, bool), form).recall)
-        whole = challenge.figures(found, np.ones(9, bool), form)
+        assert np.isnan(one_of(found, np.zeros(9, bool), form).recall)
+        whole = one_of(found, np.ones(9, bool), form)
         assert whole.recall == whole.expected == whole.random_low == whole.random_high
         assert whole.difference == 0
+
+
+@pytest.mark.parametrize("form", challenge.FORMS)
+def test_several_matrices_have_the_figures_of_each_alone(form):
+    found = [challenge.answers(scored(30, seed))[0] for seed in range(4)]
+    kept = np.arange(30) % 4 > 0
+    for one, among in zip(found, challenge.figures(found, kept, form), strict=True):
+        np.testing.assert_allclose(
+            dataclasses.astuple(among), dataclasses.astuple(one_of(one, kept, form)), rtol=1e-12, atol=1e-15
+        )
 
 
 def test_kappa_by_its_table():
