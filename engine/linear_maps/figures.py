@@ -32,8 +32,8 @@ _MOST_TICKS = 12
 def curves(table: pd.DataFrame) -> Figure:
     """Curves of mean R@1 over pairs and directions, a panel per measure on one scale.
 
-    Beside them are chance and what length alone finds. A band holds the middle 80% of pairs and directions. Maps over a pivot are dashed where both languages are
-    mapped, and not drawn otherwise.
+    Beside them are chance and what length alone finds. A band holds the middle 80% of pairs and directions.
+    Maps over a pivot are dashed where both languages are mapped, and not drawn otherwise.
     """
     measures = list(dict.fromkeys(table["measure"]))
     states = list(dict.fromkeys(table["state"]))

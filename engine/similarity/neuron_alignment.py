@@ -35,7 +35,8 @@ class Alignment(NamedTuple):
 def alignment(x: Float[np.ndarray, "n F"], y: Float[np.ndarray, "n F"]) -> Alignment:
     """Alignment of the same sentences in two languages."""
     # Float64, because rates that are rounded may tie where they are equal.
-    return of_scores(unit_vectors(x.astype(np.float64)) @ unit_vectors(y.astype(np.float64)).T)
+    units = [np.asarray(unit_vectors(side.astype(np.float64))) for side in (x, y)]
+    return of_scores(units[0] @ units[1].T)
 
 
 def of_scores(scores: Float[np.ndarray, "n n"]) -> Alignment:

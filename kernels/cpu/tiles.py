@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 from isogloss.kernels.cpu import microkernels
 from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES, PANELS
 
-_DEPTH = 128  # features at a time: those of two blocks and a sliver take 24 KB of the first cache's 32 or more
+_DEPTH = 128  # features at a time: two blocks' and a sliver's take 24 KB of the first cache's 32 or more
 _product = microkernels.product(HEIGHTS, PANELS)
 _product_of_one = microkernels.product(HEIGHTS, 1)
 _by_instruction = microkernels.HAS_BYTE_PRODUCT
