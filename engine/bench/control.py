@@ -8,10 +8,9 @@ work is the products of sentences by sentences that random removal takes.
 
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float
 
 from isogloss.engine.bench import data
@@ -58,7 +57,7 @@ def _case(setting: BenchSetting, title: str, sentences: int, types: int, blocks:
     ]
     options = Thresholds(alike=0.6, curve=_CURVE, permutations=0)
 
-    def tables() -> tuple[Overlap, tuple[pa.Table, ...]]:
+    def tables() -> object:
         sound = overlap.overlap(a, b, 3)
         made = PairData(
             sentences=inputs.grid.sentences,
@@ -73,7 +72,7 @@ def _case(setting: BenchSetting, title: str, sentences: int, types: int, blocks:
 
     def check(result: object) -> Check:
         assert isinstance(result, tuple)
-        return _check(result[0], result[1], a, b, scores[0])
+        return _check(result[0], result[1][1].to_pylist(), a, b, scores[0])
 
     products = 2 * challenge.DRAWS * sentences**2 * 2 * len(_CURVE) * len(inputs.states)
     task = TimedTask(
@@ -126,7 +125,7 @@ def _random(n: int, seed: int) -> Float[np.ndarray, "n n"]:
 
 def _check(
     sound: Overlap,
-    made: Sequence[pa.Table],
+    rows: Sequence[Mapping[str, object]],
     a: SoundSide,
     b: SoundSide,
     scores: dict[int, Float[np.ndarray, "n n"]],
@@ -137,7 +136,6 @@ def _check(
         x, y = ([side.types[w] for w in side.words[i]] for side in (a, b))
         sides = [_one_way(x, y), _one_way(y, x)]
         wrong.append(abs(float(sound.scores[i, i]) - 2 * np.prod(sides) / sum(sides)))
-    rows = made[1].to_pylist()
     found = [row for row in rows if row["removed"] == "nothing" and row["scores"] == "as they are"]
     forward = [row["recall_at_1"] for row in found if row["direction"] == "->".join(_PAIR)]
     for recall, matrix in zip(forward, scores.values(), strict=True):
