@@ -8,7 +8,7 @@ work is the products of sentences by sentences that random removal takes.
 
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -125,7 +125,7 @@ def _random(n: int, seed: int) -> Float[np.ndarray, "n n"]:
 
 def _check(
     sound: Overlap,
-    rows: Sequence[Mapping[str, object]],
+    rows: Sequence[dict],
     a: SoundSide,
     b: SoundSide,
     scores: dict[int, Float[np.ndarray, "n n"]],
