@@ -70,7 +70,7 @@ def report_schemas():
         "computed": np.ones((1, 1), bool),
         "sentences": np.zeros(1, np.int32),
         "ranks": np.ones((1, 1, 2, 1), np.uint16),
-        "hubs": np.zeros((1, 1, 2), np.int32),
+        "hubs": np.zeros((1, 1, 2, 3, 2), np.int32),
         "halves": np.zeros((1, 1, 2, 3)),
     }
     compared, values = contrasts.within_pair(figures["ranks"] == 1, statistics.scorings(grid))

@@ -154,7 +154,7 @@ def onset(
     """
     n = hits.shape[1]
     both = np.stack([hits & ~baseline, ~hits & baseline]).astype(np.float32)
-    p = sign_flip(n)
+    p = sign_flip(n).astype(np.float32)  # as contrasts are stored, of whose p the threshold is one
 
     def first(won: Float[np.ndarray, "*R S"], lost: Float[np.ndarray, "*R S"]) -> Int[np.ndarray, "*R"]:
         exceeds = (won > lost) & (p[won.astype(int), lost.astype(int)] <= threshold)

@@ -6,12 +6,16 @@ that are not tested.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32
 
 from isogloss.kernels import bootstrap
 
 NEIGHBOURS = 10
 """Neighbours of CSLS, as in its source."""
+HUBS = 3
+"""Number of hubs that are named."""
+NO_HUB = (-1, 0)
+"""Position and occurrences where there is no hub."""
 
 
 def correct(scores: Float[np.ndarray, "n n"], correction: str) -> Float[np.ndarray, "n n"]:
@@ -86,6 +90,18 @@ def _nearest_mean(scores: Float[np.ndarray, "n m"], k: int) -> Float[np.ndarray,
 def occurrences(scores: Float[np.ndarray, "n n"]) -> Int[np.ndarray, " n"]:
     """Number of queries for which each candidate comes first: its 1-occurrence. Of a tie the first counts."""
     return np.bincount(scores.argmax(1), minlength=scores.shape[1])
+
+
+def hubs(occurrences: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "h 2"]:
+    """Position and occurrences of the `HUBS` candidates that come first most often, of a tie the first.
+
+    Beside the first only those that answer more than one query; -1 and 0 in place of others.
+    """
+    most = np.argsort(-occurrences, kind="stable")[:HUBS]
+    most = [each for place, each in enumerate(most) if place == 0 or occurrences[each] > 1]
+    found = np.full((HUBS, 2), NO_HUB, np.int32)
+    found[: len(most)] = np.stack([most, occurrences[most]], axis=1)
+    return found
 
 
 def hubness(occurrences: Int[np.ndarray, " n"]) -> float:

@@ -37,7 +37,7 @@ from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
 
 _OF_PAIRS = ("pairs", "languages", "flags")  # attributes that change when other pairs are added
-_LAYOUT = 3  # of a part file; with another number, older parts are not found
+_LAYOUT = 4  # of a part file; with another number, older parts are not found
 _SHAPES = len(metrics.SHAPE_FIGURES)
 
 
@@ -70,8 +70,8 @@ class Scored:
       sentences: positions, on the grid's sentence axis, of those that both languages have; zeros if nothing
         is known.
       ranks: of the right answers by state; 0 where unknown. No states where they aren't kept in memory.
-      hubs: position, among the sentences that both languages have, of the candidate that comes first most
-        often; -1 where unknown.
+      hubs: `corrections.hubs`: positions, among the sentences that both languages have, of the candidates
+        that come first most often, with the numbers of queries; `corrections.NO_HUB` where unknown.
       halves: R@1 within halves of the sentences as of `corrections.in_halves`; NaN where unknown and of
         scorings with a correction.
       compared: what is compared with what, rows as of `contrasts.within_pair`.
@@ -85,7 +85,7 @@ class Scored:
     computed: Bool[np.ndarray, "S V"]
     sentences: Int32[np.ndarray, " n"]
     ranks: UInt16[np.ndarray, "R V 2 n"]
-    hubs: Int32[np.ndarray, "S V 2"]
+    hubs: Int32[np.ndarray, "S V 2 h 2"]
     halves: Float[np.ndarray, "S V 2 3"]
     compared: Int16[np.ndarray, "K 7"]
     contrasts: Float[np.ndarray, "K 4"]
@@ -108,7 +108,7 @@ class _Answers:
 
     ranks: Int[np.ndarray, "2 n"]
     shapes: Float[np.ndarray, "2 F"]
-    hubs: Int[np.ndarray, " 2"]
+    hubs: Int32[np.ndarray, "2 h 2"]
     halves: Float[np.ndarray, "2 3"]
     rivals: Shaped[np.ndarray, "2 n"]
 
@@ -121,7 +121,7 @@ def _answers(
     `own` are the matrices of both languages with themselves, none if they aren't known.
     """
     scores = corrections.correct(matrix, scoring.correction)
-    shapes, hubs = np.empty((2, _SHAPES)), np.empty(2, np.int32)
+    shapes, hubs = np.empty((2, _SHAPES)), np.empty((2, corrections.HUBS, 2), np.int32)
     group, halves = dali.dali(scores), np.full((2, 3), np.nan)
     strict, *levels = (np.nan,) * 3
     if scoring.correction == "none":
@@ -133,7 +133,7 @@ def _answers(
             levels = [sign * level for level in _levels(matrix)]
     for side, queries in enumerate((scores, scores.T)):
         first = corrections.occurrences(queries)
-        hubs[side] = first.argmax()
+        hubs[side] = corrections.hubs(first)
         shapes[side] = group, strict, corrections.hubness(first), first.max(), *levels
     return _Answers(
         ranks=metrics.ranks(scores),
@@ -182,10 +182,10 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
     chosen, n = statistics.scorings(grid), int(grid.common[pair])
     shape = (len(grid.states), len(chosen), 2)
     values = np.full((*shape, len(metrics.ALL_FIGURES)), np.nan)
-    ranks, hubs = np.zeros((*shape, n), np.uint16), np.full(shape, -1, np.int32)
+    ranks = np.zeros((*shape, n), np.uint16)
+    hubs = np.full((*shape, corrections.HUBS, 2), corrections.NO_HUB, np.int32)
     halves, rivals = np.full((*shape, 3), np.nan), np.zeros(ranks.shape, single_answers.RIVAL)
-    computed = np.full(shape[:2], n == 0)
-    sentences = np.zeros(n, np.int32)
+    computed, sentences = np.full(shape[:2], n == 0), np.zeros(n, np.int32)
     problems: tuple[list[str], list[str]] = ([], [])
     states = range(len(grid.states)) if n else ()
     # All reads are begun at once, because a bucket takes as long for one as for all of them.

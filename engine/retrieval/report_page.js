@@ -89,11 +89,14 @@ function discovery(m, s, p, direction) {
   return meta.q[meta.n[p]]?.[stored("recall_at_1", m, s, p, direction)] ?? NaN;
 }
 const qText = (q) => Number.isNaN(q) ? "–" : q < 0.001 ? "< 0.001" : q.toFixed(3);
-// The candidate that comes first most often, as text; a hub if it answers many queries.
+// The candidates that come first most often, as text; hubs if they answer many queries.
 function hub(m, s, p, direction) {
-  const queries = stored("hub_queries", m, s, p, direction);
-  if (Number.isNaN(queries)) return "–";
-  return `sentence ${meta.hubs[stored("hub", m, s, p, direction)]}, first for ${queries} of ${meta.n[p]}`;
+  const read = (name) => meta.planes[name] ? stored(name, m, s, p, direction) : NaN;
+  const found = ["", "_2", "_3"].map((k) => [read(`hub${k}`), read(`hub_queries${k}`)]).filter(([, q]) =>
+    q > 0
+  );
+  const words = found.map(([at, queries], k) => `${meta.hubs[at]}${k ? " for" : ", first for"} ${queries}`);
+  return words.length ? `sentence ${words.join(", ")} of ${meta.n[p]}` : "–";
 }
 // First state above the length baseline, then the ends of its interval. S is none, unknown is NaN.
 function onset(p, direction) {

@@ -4,7 +4,7 @@ Figures are stored as counts out of n in 16 bits, compressed, a block per scorin
 number of hits, because p does; so a list for each n is enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from isogloss.engine.corpora.languages import find, language_group
 from isogloss.engine.drawing import style
-from isogloss.engine.retrieval import language_order, metrics
+from isogloss.engine.retrieval import contrasts, language_order, metrics
 from isogloss.engine.retrieval.derived import BASELINE, record
 from isogloss.engine.retrieval.report_tables import Collected
 from isogloss.engine.retrieval.report_terms import CORRECTIONS
@@ -31,8 +31,13 @@ PLANES = {
     "ci_high": (9, 10),
     "hub_queries": (11, 12),
     "hub": (13, 14),  # index of a sentence
+    "above": (15, 16),  # 1 where R@1 exceeds that of duration alone, 0 where it doesn't
+    "hub_2": (17, 18),
+    "hub_queries_2": (19, 20),
+    "hub_3": (21, 22),
+    "hub_queries_3": (23, 24),
 }
-"""Planes of a block that hold a figure's two directions."""
+"""Planes of a block that hold a figure's two directions; from "hub_2" on only of `contrasts.MOST_PAIRS`."""
 ONSETS = ("onset", "onset_low", "onset_high", "recall_at_1_held_out")
 """Planes of the block of onsets, as columns of the table of best states."""
 
@@ -40,34 +45,54 @@ ONSETS = ("onset", "onset_low", "onset_high", "recall_at_1_held_out")
 def blocks(collected: Collected) -> dict[str, bytes]:
     """Blocks by the id of their element: one per scoring, and that of onsets."""
     results = collected.results
-    names, hubs = _hubs(results, collected.tables["retrieval"])
+    names, others = _hubs(results, collected.tables["retrieval"])
+    others["above"] = collected.above
     largest = max(int(np.max(results.n, initial=0)), len(names))
     if largest >= UNKNOWN:
         raise Refusal(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
-    packed = {f"block-{v}": _block(results, v, hubs[:, :, v]) for v in range(len(results.measures))}
+    packed = {
+        f"block-{v}": _block(results, v, {name: cells[:, :, v] for name, cells in others.items()})
+        for v in range(len(results.measures))
+    }
     return packed | {"onsets": _onsets(results, collected.tables["best_states"])}
 
 
-def _block(results: metrics.Results, v: int, hubs: Float[np.ndarray, "P S 2"]) -> bytes:
+def _block(results: metrics.Results, v: int, others: Mapping[str, Float[np.ndarray, "P S 2"]]) -> bytes:
     """Figures of a scoring: uint16 little-endian (plane, state, pair)."""
-    shape = (max(b for _, b in PLANES.values()) + 1, len(results.states), len(results.pairs))
+    own = planes(len(results.pairs))
+    shape = (max(b for _, b in own.values()) + 1, len(results.states), len(results.pairs))
     packed = np.full(shape, UNKNOWN, "<u2")
-    units = {"mrr": STEPS, "hub_queries": 1, "hub": 1}
-    for figure, planes in PLANES.items():
-        cells = hubs if figure == "hub" else results.figure(figure)[:, :, v]
+    units = {"mrr": STEPS} | dict.fromkeys(others, 1)
+    for figure, places in own.items():
+        cells = others[figure] if figure in others else results.figure(figure)[:, :, v]
         values = np.moveaxis(cells, 1, 0)  # (state, pair, direction)
         whole = units.get(figure, results.n[None, :, None])
         counts = np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * whole))
-        for direction, plane in enumerate(planes):
+        for direction, plane in enumerate(places):
             packed[plane] = counts[..., direction]
     return packed.tobytes()
 
 
-def _hubs(results: metrics.Results, table: pa.Table) -> tuple[list[str], Float[np.ndarray, "P S V 2"]]:
-    """Sentences that are hubs, and of each cell the index of its hub among them."""
-    coded = table["hub"].combine_chunks().dictionary_encode()
-    found = np.full((*results.computed.shape, 2), np.nan)
-    found[results.computed] = coded.indices.to_numpy().reshape(-1, 2)
+def planes(pairs: int) -> dict[str, tuple[int, int]]:
+    """Those of `PLANES` that a page of so many language pairs has."""
+    many = pairs > contrasts.MOST_PAIRS
+    return {name: both for name, both in PLANES.items() if not (many and name[-2:] in ("_2", "_3"))}
+
+
+def _hubs(
+    results: metrics.Results, table: pa.Table
+) -> tuple[list[str], dict[str, Float[np.ndarray, "P S V 2"]]]:
+    """Sentences that are hubs, and cells of planes: the index of each hub among them, and its queries."""
+    columns = [
+        name for name in planes(len(results.pairs)) if name.startswith("hub") and name in table.column_names
+    ]
+    named = [name for name in columns if "queries" not in name]
+    coded = pa.concat_arrays([table[name].combine_chunks() for name in named]).dictionary_encode()
+    values = dict(zip(named, coded.indices.to_numpy().reshape(len(named), -1), strict=True))
+    values |= {name: table[name].to_numpy() for name in columns if name not in named}
+    found = {name: np.full((*results.computed.shape, 2), np.nan) for name in values}
+    for name, cells in values.items():
+        found[name][results.computed] = cells.reshape(-1, 2)
     return coded.dictionary.to_pylist(), found
 
 
@@ -115,7 +140,7 @@ def meta(collected: Collected) -> dict[str, Json]:
         "byCluster": [[language_order.by_cluster(matrix) for matrix in row] for row in recall],
         "hubs": hubs,
         "q": _discoveries(collected.tables["retrieval"]),
-        "planes": PLANES,
+        "planes": planes(len(results.pairs)),
         "unknown": UNKNOWN,
         "steps": STEPS,
         "palette": style.SEQUENTIAL,

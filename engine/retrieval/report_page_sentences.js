@@ -15,12 +15,13 @@ async function textsOf(i) {
   return (id) => found?.[id] ?? ["", ""];
 }
 async function answersOf({ p, direction }) {
+  const languages = [view.query, view.candidate]; // they may be others when the files are there
   const file = meta.answers[p], found = file ? await bring(meta.folder, file) : null;
   const packed = found?.blocks[scoringOf(view.measure)];
   if (!packed) return { found };
   const numbers = new Uint16Array(await inflated(packed).arrayBuffer());
   const ids = found.sentences, n = ids.length, start = (2 * view.state + direction) * 3 * n;
-  const [asks, answers] = await Promise.all([view.query, view.candidate].map(textsOf));
+  const [asks, answers] = await Promise.all(languages.map(textsOf));
   const rows = ids.map((id, i) => {
     const [rank, rival, bits] = [0, 1, 2].map((plane) => numbers[start + plane * n + i]);
     const row = {

@@ -71,15 +71,19 @@ function worstHub(m, s) {
   }
   const [queries, p, d] = worst;
   if (queries < 0) return "–";
-  return `${hub(m, s, p, d)}, ${wayOf(p, d)}`;
+  return `${wayOf(p, d)}: ${hub(m, s, p, d)}`;
 }
 
 // Sentences about the first state above duration alone, and what that says of the state shown.
 function drawOnset() {
   $("onset").textContent = meta.baseline < 0 ? "" : selected() ? onsetOfPair(selected()) : onsetOfAll();
 }
+// 1 if the state shown exceeds duration alone, 0 if it doesn't, be it before or after the onset.
+const isAbove = (p, d) => stored("above", view.measure, view.state, p, d);
 const onsetState = (s) => s === S ? "none" : stateName(s);
+const SHORT = "(q of 0.05 or more)";
 function onsetOfPair({ p, direction }) {
+  const now = `; state ${stateName(view.state)} doesn't exceed it ${SHORT}: it says nothing about languages`;
   return [direction, 1 - direction].map((d) => {
     const [first, low, high] = onset(p, d), way = `${wayOf(p, d)}: `;
     if (Number.isNaN(first)) return `${way}not all states are computed, so no onset is known.`;
@@ -88,7 +92,7 @@ function onsetOfPair({ p, direction }) {
       return `${way}R@1 exceeds that of duration alone at no state (q < 0.05; ${ends}): no state says anything ` +
         "about languages.";
     }
-    const here = view.state < first ? `; state ${stateName(view.state)} says nothing about languages` : "";
+    const here = isAbove(p, d) === 0 ? now : "";
     return `${way}R@1 first exceeds that of duration alone at state ${stateName(first)} (${ends})${here}.`;
   }).join("\n");
 }
@@ -104,10 +108,9 @@ function onsetOfAll() {
   const name = (share) => stateName(found[Math.floor(share * (found.length - 1))]);
   const ends = `median of ${directions(found.length)}; earliest ${name(0)}, latest ${name(1)}`;
   const first = `R@1 first exceeds that of duration alone at state ${name(0.5)} (${ends}).${never}`;
-  const early = directions(found.filter((s) => s > view.state).length), now = stateName(view.state);
-  return view.state < found.at(-1)
-    ? `${first} State ${now} is earlier in ${early}: there it says nothing about languages.`
-    : first;
+  const below = known.filter((_, at) => isAbove(at >> 1, at & 1) === 0).length, where = directions(below);
+  const now = ` State ${stateName(view.state)} doesn't exceed it in ${where} ${SHORT}: `;
+  return below ? `${first}${now}there it says nothing about languages.` : first;
 }
 
 // Columns of the table of best states, of rows { p, s, recall }: s is -1 where nothing is known.

@@ -10,7 +10,8 @@ function describe(query, candidate) {
   const ends = ["ci_low", "ci_high"].map((end) => percent(value(end, m, s, p, direction)));
   rows.splice(1, 0, ["95% interval", ends.join(" to ")], ["q", qText(discovery(m, s, p, direction))]);
   if (meta.baseline >= 0) {
-    rows.push(["Duration alone", percent(value("recall_at_1", BASELINE, 0, p, direction))]);
+    const not = stored("above", m, s, p, direction) === 0 ? ", not exceeded" : "";
+    rows.push(["Duration alone", percent(value("recall_at_1", BASELINE, 0, p, direction)) + not]);
   }
   rows.push(["Chance", percent(1 / n)], ["Hub", hub(m, s, p, direction)]);
   const hits = Math.round(value("recall_at_1", m, s, p, direction) * n);

@@ -45,10 +45,13 @@ class Collected:
     Attributes:
       results: all figures.
       tables: by name of the file.
+      above: 1 where R@1 exceeds that of the length baseline with q below `SIGNIFICANT`, 0 where it doesn't;
+        NaN where that isn't known, and of the baseline itself.
     """
 
     results: metrics.Results
     tables: dict[str, pa.Table]
+    above: Float[np.ndarray, "P S M 2"]
 
 
 def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored], fdr: str) -> Collected:
@@ -79,14 +82,15 @@ def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored],
         found += _between_pairs(grid, results, whole, scored)
     compared, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
     threshold = _threshold(compared, values, fdr)
+    above = _above(results, compared, values, threshold)
     tables = {
-        "retrieval": table.tabulate(results, hubs, sentences, fdr, statistics.candidates),
+        "retrieval": table.tabulate(results, hubs, sentences, fdr, statistics.candidates, above),
         "contrasts": table.tabulate_contrasts(results, compared, values.astype(np.float64), fdr),
         "best_states": _best_states(results, whole, scored, threshold),
         "inductive": table.tabulate_halves(results, np.stack([pair.halves for pair in pairs])),
         "means": _means(grid, results, whole, scored),
     }
-    return Collected(results=results, tables=tables)
+    return Collected(results=results, tables=tables, above=above)
 
 
 def certain(retrieval: pa.Table) -> float:
@@ -125,6 +129,20 @@ def _threshold(compared: Int[np.ndarray, "K 9"], values: Float[np.ndarray, "K 4"
     p = values[compared[:, 0] == contrasts.FAMILIES.index("duration"), -1]
     q = contrasts.false_discovery(p, fdr)
     return float(p[q < SIGNIFICANT].max(initial=-1.0))
+
+
+def _above(
+    results: metrics.Results,
+    compared: Int[np.ndarray, "K 9"],
+    values: Float[np.ndarray, "K 4"],
+    threshold: float,
+) -> Float[np.ndarray, "P S M 2"]:
+    """Cells above the length baseline, as of `Collected`."""
+    found = np.full((*results.computed.shape, 2), np.nan, np.float32)
+    rows = compared[:, 0] == contrasts.FAMILIES.index("duration")
+    difference, p = values[rows, 0], values[rows, -1]
+    found[tuple(compared[rows, 1:5].T)] = (difference > 0) & (p <= threshold)
+    return found
 
 
 def _best_states(

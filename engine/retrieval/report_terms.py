@@ -40,7 +40,8 @@ TERMS = {
     "share of them is wrong.",
     "95% interval": f"Percentile bootstrap over sentences, {bootstrap.RESAMPLES:,} resamples, the same for "
     "all states and measures of one n; Wilson's where none or all hit.",
-    "Hub": "The candidate that comes first most often, right or wrong, by the id of its sentence.",
+    "Hub": "The candidates that come first most often, right or wrong, by the ids of their sentences: the "
+    "first, and of up to 66 pairs the next two if they answer more than one query.",
     "State": "An encoder state: 0 enters the first block, k leaves block k.",
     "final": "The output of the last block after the final LayerNorm, which the decoder reads.",
     "Best state": "The state of the highest R@1, mean of both directions.",

@@ -20,10 +20,11 @@ Pairs = Sequence[tuple[str, str]]
 
 def tabulate(
     results: metrics.Results,
-    hubs: Int32[np.ndarray, "P S M 2"],
+    hubs: Int32[np.ndarray, "P S M 2 h 2"],
     sentences: Sequence[Sequence[str]],
     fdr: str,
     candidates: int,
+    above: Float[np.ndarray, "P S M 2"],
 ) -> pa.Table:
     """Table of one row per pair, state, scoring and direction, in that order.
 
@@ -33,10 +34,11 @@ def tabulate(
 
     Args:
       results: all figures.
-      hubs: position of the candidate that comes first most often, among the sentences of its pair.
+      hubs: positions, among the sentences of its pair, and numbers of queries, as of `corrections.hubs`.
       sentences: ids of the sentences that both languages of each pair have.
       fdr: "bh" or "by".
       candidates: number of candidates that recall_at_1_of is for; the column's name has it.
+      above: as of `report_tables.Collected`.
     """
     pair, state, measure = (np.repeat(axis, 2) for axis in np.nonzero(results.computed))
     direction = np.tile([0, 1], len(pair) // 2)
@@ -56,10 +58,27 @@ def tabulate(
         columns[column] = pa.array(values[:, f], pa.float64())
         if name == "p":
             columns["q"] = pa.array(contrasts.false_discovery(values[:, f], fdr), pa.float64())
-    positions = hubs[pair, state, measure, direction]
-    places = zip(pair.tolist(), positions.tolist(), strict=True)
-    names = [sentences[p][at] if at >= 0 else "" for p, at in places]
-    return pa.table(columns | {"hub": pa.array(names, pa.string())})
+    columns |= _hub_columns(sentences, pair, hubs[pair, state, measure, direction])
+    exceeds = above[pair, state, measure, direction]
+    return pa.table(columns | {"above_duration": pa.array(exceeds == 1, pa.bool_(), mask=np.isnan(exceeds))})
+
+
+def _hub_columns(
+    sentences: Sequence[Sequence[str]], pair: Int[np.ndarray, " R"], hubs: Int32[np.ndarray, "R h 2"]
+) -> dict[str, pa.Array]:
+    """Names of the hubs of each row, and the numbers of queries of those after the first."""
+    columns: dict[str, pa.Array] = {}
+    for place, (at, queries) in enumerate(np.moveaxis(hubs, 0, 2)):
+        names = [sentences[p][i] if i >= 0 else "" for p, i in zip(pair.tolist(), at.tolist(), strict=True)]
+        columns["hub" + hub_suffix(place)] = pa.array(names, pa.string())
+        if place:
+            columns["hub_queries" + hub_suffix(place)] = pa.array(queries, pa.int32())
+    return columns
+
+
+def hub_suffix(place: int) -> str:
+    """End of the names of a hub's columns: nothing of the first one, "_2" of the second."""
+    return f"_{place + 1}" if place else ""
 
 
 def tabulate_halves(results: metrics.Results, halves: Float[np.ndarray, "P S M 2 3"]) -> pa.Table:

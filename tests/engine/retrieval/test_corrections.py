@@ -75,6 +75,14 @@ def test_a_planted_hub_is_found_and_corrected():
     assert corrections.hubness(corrected) < 0.5 * corrections.hubness(first)
 
 
+def test_up_to_three_hubs_are_named_with_their_queries():
+    queries = np.array([1, 0, 4, 1, 2, 4, 0, 1])  # of a tie the first comes first
+    assert corrections.hubs(queries).tolist() == [[2, 4], [5, 4], [4, 2]]
+    nothing = list(corrections.NO_HUB)
+    assert corrections.hubs(np.array([1, 1, 3])).tolist() == [[2, 3], nothing, nothing]
+    assert corrections.hubs(np.array([1])).tolist() == [[0, 1], nothing, nothing]
+
+
 def test_dali_equals_plain_loops_with_and_without_own_matrices():
     n = 7
     scores, own = matrix(n, 15) + 2.5 * np.eye(n), (matrix(n, 7) - 0.3, matrix(n, 8) - 0.3)

@@ -14,7 +14,14 @@ import pytest
 import yaml
 
 from isogloss.engine.drawing import colophon, page as shell
-from isogloss.engine.retrieval import metrics, report_page, report_page_data, report_tables, table
+from isogloss.engine.retrieval import (
+    corrections,
+    metrics,
+    report_page,
+    report_page_data,
+    report_tables,
+    table,
+)
 
 nan = np.nan
 NASTY = '</script><script>alert("x")</script>&<b>'
@@ -52,10 +59,15 @@ def results(languages=("en", "fr", "es")):
     )
 
 
+def named_hubs(shape):
+    """The second sentence, which is first for 3 queries, and the first one, for 2."""
+    return np.broadcast_to(np.int32([(1, 3), (0, 2), corrections.NO_HUB]), (*shape, corrections.HUBS, 2))
+
+
 def page(given, attributes=ATTRIBUTES, maps=""):
     """Page of figures; the hub of every cell is its pair's second sentence, every onset is the last state."""
     sentences = [[f"s{i}" for i in range(max(n, 2))] for n in given.n]
-    hubs = np.ones(given.values.shape[:-1], np.int32)
+    hubs = named_hubs(given.values.shape[:-1])
     rows = [
         (a, b, "seqsim", correction, f"{x}->{y}", "6", "none", "final", 0.25)
         for a, b in given.pairs[:2]
@@ -65,8 +77,9 @@ def page(given, attributes=ATTRIBUTES, maps=""):
     names = ("language_a", "language_b", "measure", "correction", "direction", *report_page_data.ONSETS)
     order = [*names[:5], "onset_low", "onset", "onset_high", "recall_at_1_held_out"]
     best = pa.table(dict(zip(order, map(list, zip(*rows, strict=True)), strict=True)))
-    tables = {"retrieval": table.tabulate(given, hubs, sentences, "bh", 100), "best_states": best}
-    collected = report_tables.Collected(results=given, tables=tables)
+    above = np.where(np.isnan(given.figure("recall_at_1")), nan, np.arange(2))  # from b to a all cells are
+    tables = {"retrieval": table.tabulate(given, hubs, sentences, "bh", 100, above), "best_states": best}
+    collected = report_tables.Collected(results=given, tables=tables, above=above)
     return report_page.render(
         collected,
         attributes,
@@ -117,7 +130,7 @@ def test_the_blocks_hold_every_figure():
     assert meta["pairs"] == [[0, 1], [0, 2], [1, 2]]
     assert [len(meta[name]) for name in ("measures", "corrections")] == [1, 2]
     assert (meta["scorings"], meta["baseline"]) == ([[0], [1]], -1)
-    figures = [name for name in report_page_data.PLANES if name != "hub"]
+    figures = [name for name in report_page_data.PLANES if name in metrics.ALL_FIGURES]
     for m, name in itertools.product(range(2), figures):
         block = numbers(text, f"block-{m}").reshape(-1, 2, 3)  # plane, state, pair
         for direction, plane in enumerate(meta["planes"][name]):
@@ -141,14 +154,23 @@ def test_q_hub_and_onset_of_each_cell_are_those_of_the_tables():
     text = page(given)
     meta = json.loads(script(text, "meta"))
     sentences = [[f"s{i}" for i in range(max(n, 2))] for n in given.n]
-    rows = table.tabulate(given, np.ones((3, 2, 2, 2), np.int32), sentences, "bh", 100).to_pylist()
+    shape = (3, 2, 2, 2)
+    made = table.tabulate(given, named_hubs(shape), sentences, "bh", 100, np.ones(shape))
+    rows = made.to_pylist()
     assert {row["n"] for row in rows} == {0, 20, 350}
     for row in rows:
         if row["n"] and not np.isnan(row["q"]):
             hits = str(round(row["recall_at_1"] * row["n"]))
             assert meta["q"][str(row["n"])][hits] == pytest.approx(row["q"], rel=0.05)
     block = numbers(text, "block-1").reshape(-1, 2, 3)
-    assert meta["hubs"][block[meta["planes"]["hub"][0], 1, 0]] == "s1"
+    hubs = [
+        [block[meta["planes"][f"{name}{k}"][0], 1, 0] for name in ("hub", "hub_queries")] for k in ("", "_2")
+    ]
+    assert [(meta["hubs"][at], queries) for at, queries in hubs] == [("s1", 3), ("s0", 2)]
+    assert block[meta["planes"]["hub_queries_3"][0], 1, 0] == 0
+    assert "hub_2" not in report_page_data.planes(67)
+    assert [set(block[plane, 0, :2]) for plane in meta["planes"]["above"]] == [{0}, {1}]
+    assert (block[meta["planes"]["above"][0], :, 2] == meta["unknown"]).all()
     onsets = numbers(text, "onsets").reshape(4, 2, 3, 2)
     assert onsets[:, 1, 1, 0].tolist() == [2, 0, 1, round(0.25 * meta["steps"])]  # 2: past both states, none
     assert (onsets[:, :, 2] == meta["unknown"]).all()

@@ -23,7 +23,7 @@ PAIR = f"Pair, a {DASH} b"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory, undrawn):
-    """Page of a grid whose languages meet at state 1, with a hub."""
+    """Page of a grid whose languages meet at state 1, with a hub; es and fr don't meet at the last one."""
     folder = tmp_path_factory.mktemp("page")
     rng = np.random.default_rng(0)
     pairs, sentences = list(itertools.combinations(LANGUAGES, 2)), [f"s{i}" for i in range(N)]
@@ -38,7 +38,8 @@ def address(tmp_path_factory, undrawn):
         folder / "grid.zarr", pairs, sentences, states=STATES, frames=frames, model="base", languages=facts
     )
     for p, s in itertools.product(range(3), range(3)):
-        scores = rng.standard_normal((N, N)) + (1.5 + p) * np.eye(N) * (s > 0)
+        meet = s == 1 or (s == 2 and p < 2)
+        scores = rng.standard_normal((N, N)) + (1.5 + p) * np.eye(N) * meet
         scores[:, 7] += 1.5 * s
         grid.write(p, s, {"seqsim": np.float32(scores), "dtw": np.float32(100 - scores)})
     speech = f"manifest:{spoken(folder / 'my speech', sentences)}"
@@ -81,19 +82,47 @@ def test_a_pair_says_its_onset_q_and_hub_by_name(page):
     choose(page, "#state", "0")
     assert text(page, "#curve-title") == "R@1 along the states, English → French (dashed: back)"
     assert "English → French: R@1 first exceeds that of duration alone at state 1" in text(page, "#onset")
-    assert "state 0 says nothing about languages" in text(page, "#onset")
-    choose(page, "#state", "2")
+    assert "state 0 doesn't exceed it (q of 0.05 or more): it says nothing" in text(page, "#onset")
+    choose(page, "#state", "1")
     rows = {row.split("\t")[0]: row.split("\t")[1:] for row in texts(page, "#detail tbody tr")}
     best = pd.read_parquet(
         pathlib.Path(page.run("decodeURI(location.pathname)")).with_name("retrieval.parquet")
     )
     cell = best.query(
-        "direction == 'en->fr' and state == 'final' and measure == 'seqsim' and correction == 'none'"
+        "direction == 'en->fr' and state == '1' and measure == 'seqsim' and correction == 'none'"
     )
     assert rows["R@1"][0].startswith(f"{100 * cell.recall_at_1.item():.1f}% [")
     assert rows["q"][0] == ("< 0.001" if cell.q.item() < 0.001 else f"{cell.q.item():.3f}")
-    assert rows["Hub"][0] == f"sentence {cell.hub.item()}, first for {cell.hub_queries.item():.0f} of {N}"
+    others = [(cell[f"hub_{k}"].item(), cell[f"hub_queries_{k}"].item()) for k in (2, 3)]
+    assert others[0][1] > 1
+    words = [f"sentence {cell.hub.item()}, first for {cell.hub_queries.item():.0f}"]
+    words += [f"{name} for {queries}" for name, queries in others if queries]
+    assert rows["Hub"][0] == f"{', '.join(words)} of {N}"
     assert page.run("document.querySelector('#detail abbr').title").startswith("Share of queries")
+
+
+def test_a_state_after_the_onset_that_length_explains_is_named(page, address):
+    page.open(f"{address}#pair=es,fr&state=final", 1400, READY)
+    there, back = text(page, "#onset").splitlines()
+    for way, line in (("Spanish → French", there), ("French → Spanish", back)):
+        assert line.startswith(f"{way}: R@1 first exceeds that of duration alone at state 1")
+        assert line.endswith(
+            "; state final doesn't exceed it (q of 0.05 or more): it says nothing about languages."
+        )
+    choose(page, "#state", "1")
+    assert "says nothing" not in text(page, "#onset")
+    choose(page, "#query", "-1")
+    choose(page, "#state", "2")
+    cells = pd.read_parquet(
+        pathlib.Path(page.run("decodeURI(location.pathname)")).with_name("retrieval.parquet")
+    )
+    last = cells.query("state == 'final' and measure == 'seqsim' and correction == 'none'")
+    below = (last["above_duration"] == False).sum()  # noqa: E712 NA is neither
+    assert 2 <= below < 6
+    assert text(page, "#onset").endswith(
+        f"State final doesn't exceed it in {below} directions (q of 0.05 or more): there it says nothing "
+        "about languages."
+    )
 
 
 def test_a_cell_opens_to_its_sentences(page, address):

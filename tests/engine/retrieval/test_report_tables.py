@@ -23,6 +23,8 @@ def truth(name, rng, frames):
         return noise * 1e-4 - np.abs(np.log(frames[0][:, None] / frames[1]))
     if name == "late":  # translations, in the last two states
         noise[1:] += 4 * np.eye(N)
+    if name == "falls":  # translations, but not in the last state
+        noise[:2] += 4 * np.eye(N)
     if name == "hub":
         noise[:, :, 7] += 3
         noise += 4 * np.eye(N)
@@ -49,7 +51,7 @@ def tables(folder, name):
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory, undrawn):
-    names = ("nothing", "duration", "late", "hub")
+    names = ("nothing", "duration", "late", "hub", "falls")
     return {name: tables(tmp_path_factory.mktemp(name), name) for name in names}
 
 
@@ -83,11 +85,39 @@ def test_onset_is_the_planted_state(planted):
     assert set(means["pairs"]) == {3}
 
 
+def test_a_state_after_the_onset_may_say_nothing(planted):
+    found = planted["falls"]
+    assert (found["best_states"].query("measure == 'seqsim'")["onset"] == "0").all()
+    last = found["retrieval"].query("measure == 'seqsim' and state == 'final'")
+    assert not last["above_duration"].any()
+    assert found["retrieval"].query("measure == 'seqsim' and state == '1'")["above_duration"].all()
+    assert found["retrieval"].query("measure == 'duration'")["above_duration"].isna().all()
+    keys = ["language_a", "language_b", "state", "measure", "correction", "direction"]
+    tests = found["contrasts"].query("compared_with == 'duration'").set_index(keys)
+    both = tests.join(found["retrieval"].set_index(keys)["above_duration"])
+    assert (both["above_duration"] == ((both["q"] < 0.05) & (both["difference"] > 0))).all()
+
+
+def test_the_onset_is_the_first_state_whose_q_is_below_a_twentieth(planted):
+    """The largest p that is certain stands in the table in 32 bits; a state of just this p counts."""
+    for found in planted.values():
+        certain = found["retrieval"].dropna(subset="above_duration").query("above_duration == True")
+        keys = ["language_a", "language_b", "measure", "correction", "direction"]
+        first = certain.groupby(keys, observed=True)["state"].first()
+        onsets = found["best_states"].query("measure != 'duration'").set_index(keys)["onset"]
+        assert first.reindex(onsets.index).fillna("none").tolist() == onsets.tolist()
+
+
 def test_hubs_are_found_by_name_and_corrected(planted):
     table = planted["hub"]["retrieval"].query("measure == 'seqsim'").set_index(["correction", "direction"])
     forward = [f"{a}->{b}" for a, b in PAIRS]
     plain, csls = (table.loc[name].loc[forward] for name in ("none", "csls"))
     assert (plain["hub"] == "7").all()
+    assert (plain["hub_queries"] > 3 * plain["hub_queries_2"]).all()
+    ranks = planted["hub"]["ranks"]["ranks"].sel(measure="seqsim", state="0", pair="en-es")[0].values
+    row = plain.query("state == '0' and direction == 'en->es'").iloc[0]
+    # Each answers itself at most once, and no miss has more than one first answer.
+    assert row["hub_queries"] + row["hub_queries_2"] + row["hub_queries_3"] <= (ranks > 1).sum() + 3
     assert (plain["hubness"] > csls["hubness"]).all()
     assert csls["recall_at_1"].mean() > plain["recall_at_1"].mean() + 0.1
     raised = planted["hub"]["contrasts"].query(
