@@ -1,8 +1,9 @@
 """Steps of a run as indexed Jobs of Kubernetes: manifests, and a script that applies them in order.
 
 Kubernetes has no dependencies between Jobs. The script submit.sh applies a Job, waits for its end and then
-applies the next one; it needs kubectl and must stay, in tmux for instance. It is stopped and started again
-at will: a Job that is there is waited for, not made again.
+applies the next one; it needs kubectl and must stay, in tmux for instance. Meanwhile it writes down exit
+codes and logs of tasks, for the status job. It is stopped and started again at will: a Job that is there is
+waited for, not made again.
 """
 
 import re
@@ -24,26 +25,60 @@ _SUBMIT = r"""#!/bin/bash
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Exit codes of a Job's pods, one line per pod: index, code.
-codes() {{
+# Index, exit code and pod of each task of a Job one of whose pods has ended; of several codes the best.
+ended() {{
   kubectl get pods -l "job-name=$1" -o \
     'jsonpath={{range .items[*]}}{{.metadata.annotations.batch\.kubernetes\.io/job-completion-index}} '\
-'{{.status.containerStatuses[0].state.terminated.exitCode}}{{"\n"}}{{end}}'
+'{{.status.containerStatuses[*].state.terminated.exitCode}} {{.metadata.name}}{{"\n"}}{{end}}' |
+    awk 'NF == 3 {{
+      rank = $2 == 0 ? 4 : $2 == 3 ? 3 : $2 == 2 ? 2 : 1
+      if (rank >= best[$1]) {{ best[$1] = rank; line[$1] = $0 }}
+    }} END {{ for (i in line) print line[i] }}'
 }}
 
-# step NAME TASKS: 0 (done) or 3 (done as far as the inputs allow) must be among the codes of every index.
-step() {{
-  kubectl apply -f "$1.yaml"
-  local ended=""
-  until [[ " $ended " == *" Complete "* || " $ended " == *" Failed "* ]]; do
-    sleep "${{POLL:-10}}"
-    ended=$(kubectl get job "{prefix}-$1" -o 'jsonpath={{.status.conditions[?(@.status=="True")].type}}')
+# record TASK CODE: false if that, or a code that is final, is recorded already.
+record() {{
+  local before=""
+  [ -f "exit/$1" ] && before=$(< "exit/$1")
+  case $before in 0|3|"$2") return 1 ;; esac
+  echo "$2" > "exit/$1.new" && mv "exit/$1.new" "exit/$1"
+}}
+
+# note STEP JOB: exit codes and logs of its tasks, which isogloss status reads. What is noted stays when a
+# node is removed with its pods; of those that ended with 0 Kubernetes itself keeps the indices.
+note() {{
+  local completed range index code pod
+  completed=$(kubectl get job "$2" -o 'jsonpath={{.status.completedIndexes}}')
+  for range in ${{completed//,/ }}; do
+    for index in $(seq "${{range%-*}}" "${{range#*-}}"); do
+      record "$1-$index" 0 || true
+    done
   done
-  [[ " $ended " == *" Complete "* ]] && return
-  local done
-  done=$(codes "{prefix}-$1" | awk '$2 == 0 || $2 == 3 {{ print $1 }}' | sort -u | wc -l)
-  if [ "$done" -lt "$2" ]; then
-    echo "error: $1: $done of $2 tasks are done; see kubectl logs -l job-name={prefix}-$1" >&2
+  while read -r index code pod; do
+    if record "$1-$index" "$code" && [ "$code" != 0 ]; then
+      kubectl logs "$pod" > "logs/$1-$index.log" || true
+    fi
+  done < <(ended "$2")
+}}
+
+# step NAME JOB TASKS: every task must end with 0 (done) or 3 (done as far as the inputs allow).
+step() {{
+  local conditions="" there index done=0
+  there=$(kubectl get job "$2" --ignore-not-found -o name)
+  for ((index = 0; index < $3; index++)); do
+    [ -n "$there" ] || rm -f "exit/$1-$index"  # of a Job that was deleted
+  done
+  kubectl apply -f "$1.yaml"
+  until [[ " $conditions " == *" Complete "* || " $conditions " == *" Failed "* ]]; do
+    sleep "${{POLL:-10}}"
+    conditions=$(kubectl get job "$2" -o 'jsonpath={{.status.conditions[?(@.status=="True")].type}}')
+    note "$1" "$2"
+  done
+  for ((index = 0; index < $3; index++)); do
+    case $(cat "exit/$1-$index" 2> /dev/null) in 0|3) done=$((done + 1)) ;; esac
+  done
+  if [ "$done" -lt "$3" ]; then
+    echo "error: $1: $done of $3 tasks are done; see isogloss status --run=$PWD" >&2
     exit 1
   fi
 }}
@@ -63,7 +98,7 @@ def check(steps: Sequence[Step]) -> None:
 
 def documents(step: Step, run: RunFolder, config: LaunchConfig) -> list[dict[str, Json]]:
     """ConfigMap of a step's flags, and its Job."""
-    name = f"{_prefix(run)}-{_dns(step.name)}"
+    name = _job_name(run, step)
     arguments = [f"--flagfile={_FLAGS}/{step.name}.flags", *step.shard_flags]
     if step.sharded:
         arguments[-1] += "$(JOB_COMPLETION_INDEX)"  # the kubelet puts the variable in
@@ -120,12 +155,12 @@ def manifest(step: Step, run: RunFolder, config: LaunchConfig) -> str:
 def submit_script(steps: Sequence[Step], run: RunFolder) -> str:
     """Text of the script that applies the manifests in order."""
     return _SUBMIT.format(
-        prefix=_prefix(run), steps="\n".join(f"step {_dns(step.name)} {step.tasks}" for step in steps)
+        steps="\n".join(f"step {step.name} {_job_name(run, step)} {step.tasks}" for step in steps)
     )
 
 
-def _prefix(run: RunFolder) -> str:
-    return f"isogloss-{_dns(run.path.name)}"
+def _job_name(run: RunFolder, step: Step) -> str:
+    return f"isogloss-{_dns(run.path.name)}-{_dns(step.name)}"
 
 
 def _dns(name: str) -> str:

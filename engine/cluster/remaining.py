@@ -48,6 +48,8 @@ def find(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collect
     launched = folder.launched()
     if launched and launched.cluster != cluster:
         raise Refusal(f"{folder.path}: was launched with --cluster={launched.cluster}; name another --run")
+    if cluster == "kubernetes":  # submit.sh asks there; the paths of flags are those in the containers
+        return Remaining(steps=every)
     if not queued:
         for i, step in enumerate(every):
             counts = folder.counts(step) if _same(folder, launched, step) else {}

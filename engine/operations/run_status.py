@@ -4,15 +4,16 @@ import json
 import pathlib
 
 from isogloss.engine.activations import activation_store
-from isogloss.engine.cluster.run_folder import DONE, PARTIAL, LaunchedStep, RunFolder
+from isogloss.engine.cluster.run_folder import DONE, PARTIAL, REFUSED, LaunchedStep, RunFolder
 from isogloss.engine.cluster.steps import Step
 from isogloss.engine.runtime import zarr_group
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.tallies import grid_status, store_status
-from isogloss.engine.tallies.pace import pace
+from isogloss.engine.tallies.pace import Pace, pace
 from isogloss.engine.tallies.tally import Count, Tally
 
 _END = 65_536  # bytes at the end of a log that are read
+_STOPPED = (130, 143)  # exit codes of Ctrl-C and SIGTERM, which no log explains
 
 
 def tally(path: pathlib.Path) -> Tally:
@@ -28,31 +29,42 @@ def tally(path: pathlib.Path) -> Tally:
     steps: dict[str, Count] = {}
     parts: dict[str, dict[str, Count]] = {"step": steps}
     reasons: dict[str, str] = {}
-    records = []
+    at_work: tuple[str, Pace] | None = None
     for name, launched_step in launched.steps.items():
         step = _step(folder, name, launched_step)
         codes = folder.exit_codes(step)
-        # A task that was killed, or hasn't ended, has no record; one that failed otherwise is started again.
+        # One that was killed, was stopped or hasn't ended is left: it is started again.
         steps[name] = Count(
             done=sum(code in (DONE, PARTIAL) for code in codes),
             total=step.tasks,
-            failed=sum(code not in (DONE, PARTIAL, None) for code in codes),
+            failed=codes.count(REFUSED),
         )
         for task, code in enumerate(codes):
-            records.append(folder.record(step, task))
-            if code not in (DONE, None):
+            if code not in (DONE, None, *_STOPPED):
                 reasons |= _reasons(folder.log(step, task), f"{name}-{task}")
-        if made := _made(step):
+        made = _made(step)
+        if made:
             parts[f"{made.unit} of {name}"] = {name: made.count, **made.parts["language"]}
             reasons |= made.reasons
-    total = sum(steps.values(), Count())
+        if at_work is None and steps[name].left:
+            at_work = _pace(folder, step, steps[name], made)
+    pace_of, found = at_work or ("", Pace())
     return Tally(
         unit="tasks",
-        count=total,
+        count=sum(steps.values(), Count()),
         parts=parts,
         reasons=reasons,
-        pace=pace(len(records), records.__getitem__, 0),
+        pace=found,
+        pace_of=pace_of,
     )
+
+
+def _pace(folder: RunFolder, step: Step, tasks: Count, made: Tally | None) -> tuple[str, Pace]:
+    """What a step at work makes, and its speed: by the files of its store or grid, else by its tasks."""
+    if made:
+        return f"{made.unit} of {step.name}", made.pace
+    ended = [task for task, code in enumerate(folder.exit_codes(step)) if code is not None]
+    return f"tasks of {step.name}", pace(len(ended), lambda i: folder.record(step, ended[i]), tasks.left)
 
 
 def _step(folder: RunFolder, name: str, launched: LaunchedStep) -> Step:
@@ -80,9 +92,9 @@ def _reasons(log: pathlib.Path, task: str) -> dict[str, str]:
 
 def _made(step: Step) -> Tally | None:
     """What is there of a step's store or grid; None if the step makes neither or hasn't begun."""
-    where = step.place({"extract": "store", "grid": "grid"}.get(step.job, ""))
+    where = step.place({"extract": "store", "convert": "store", "grid": "grid"}.get(step.job, ""))
     if where is None:
         return None
-    if step.job == "extract":
+    if step.job != "grid":
         return store_status.tally(where) if activation_store.stores(where) else None
     return grid_status.tally(where) if zarr_group.exists(where) else None

@@ -31,6 +31,7 @@ class StatusSummary:
       left_out: number left out on request.
       parts: the same counts by language, state or step.
       reasons: why units failed, by unit.
+      pace_of: what the next three are of: of a run, what its first unfinished step makes; else "".
       per_hour: units in an hour, of all shards together; None if unknown.
       seconds_left: until all is there; None if unknown, or if nothing runs.
       idle_seconds: since the newest file; None if unknown.
@@ -45,6 +46,7 @@ class StatusSummary:
     left_out: int
     parts: Mapping[str, Mapping[str, Count]]
     reasons: Mapping[str, str]
+    pace_of: str
     per_hour: float | None
     seconds_left: float | None
     idle_seconds: float | None
@@ -56,18 +58,21 @@ class StatusSummary:
     def sentence(self, config: StatusConfig) -> str:
         """How much is there, and how fast it grows."""
         where = config.store or config.grid or config.run
-        verb = "are done" if self.unit == "tasks" else "are stored"
+        verb, failed = ("are done", "were refused") if self.unit == "tasks" else ("are stored", "failed")
         start = f"{self.done:,} of {self.total:,} {self.unit} {verb} in {where}"
-        start += f", {self.failed:,} failed" if self.failed else ""
+        start += f", {self.failed:,} {failed}" if self.failed else ""
         start += f", {self.left_out:,} are left out" if self.left_out else ""
-        if not self.plan["left"]:
+        if self.unit == "tasks" and self.failed:
+            start += ": correct what the table of reasons names, and launch again"
+        elif not self.plan["left"]:
             return f"{start}; nothing is left to do"
+        what = f"{self.pace_of}: " if self.pace_of else ""
         if self.seconds_left is not None and self.per_hour is not None:
             left = amounts.duration(self.seconds_left)
-            return f"{start}; {self.per_hour:,.0f} an hour, about {left} left"
+            return f"{start}; {what}{self.per_hour:,.0f} an hour, about {left} left"
         if self.idle_seconds is None:
             return start
-        return f"{start}; nothing was written for {amounts.duration(self.idle_seconds)}"
+        return f"{start}; {what}nothing was written for {amounts.duration(self.idle_seconds)}"
 
 
 def run(config: StatusConfig) -> StatusSummary:
@@ -89,6 +94,7 @@ def run(config: StatusConfig) -> StatusSummary:
         **dataclasses.asdict(found.count),
         parts=found.parts,
         reasons=found.reasons,
+        pace_of=found.pace_of,
         **dataclasses.asdict(found.pace),
         seconds=round(time.monotonic() - start, 3),
         plan={"left": found.count.left},

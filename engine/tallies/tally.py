@@ -45,6 +45,7 @@ class Tally:
       parts: counts by what divides the units ("language", "state", "step") and by its name.
       reasons: why units failed, by unit.
       pace: speed of all shards.
+      pace_of: what the pace is of, such as "utterances of extract"; "" if of the units.
     """
 
     unit: str
@@ -52,3 +53,4 @@ class Tally:
     parts: Mapping[str, Mapping[str, Count]]
     reasons: Mapping[str, str]
     pace: Pace
+    pace_of: str = ""

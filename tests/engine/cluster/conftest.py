@@ -155,7 +155,7 @@ def slurm(slurm_cluster, monkeypatch):
 FAKE = """#!/bin/bash
 # Stands for Python: writes its call down, exits with the next code of codes/STEP-INDEX, or 0.
 cd {folder}
-[[ "$*" =~ /([a-z-]+)\\.flags ]] && step=${{BASH_REMATCH[1]}}
+[[ "$*" =~ /([A-Za-z-]+)\\.flags ]] && step=${{BASH_REMATCH[1]}}
 [[ "$*" =~ --shard_index=([0-9]+) ]] && index=${{BASH_REMATCH[1]}} || index=0
 echo "$step-$index $*" >> calls
 plan=codes/$step-$index

@@ -1,11 +1,13 @@
 """Stands for kubectl: runs a Job's pods as processes of this machine, as far as a container can tell.
 
     pods.py apply -f FILE        runs all pods to their end, by the Job's own rules
-    pods.py get job NAME ...     prints the conditions that hold
-    pods.py get pods -l job-name=NAME ...   prints index and exit code of every pod
+    pods.py get job NAME ...     prints the conditions that hold, or the indices that ended with 0
+    pods.py get pods -l job-name=NAME ...   prints index, exit code and name of every pod
+    pods.py logs POD             prints an error that names the pod
 
 State is in the folder $PODS. A line "INDEX kill" in $PODS/disturb kills the next pod of an index; a line
-"INDEX drain" does so as a drained node does: the pod isn't counted.
+"INDEX drain" does so as a drained node does: the pod isn't counted. Pods of the indices in $PODS/gone are
+deleted at their end, as those of a removed node.
 """
 
 import collections
@@ -73,19 +75,35 @@ def apply(path):
             failed.add(index)
         else:
             waiting.append(index)
-    state.write_text(json.dumps({"ended": ended, "conditions": ["Failed" if failed else "Complete"]}))
+    gone = STATE / "gone"
+    removed = gone.read_text().split() if gone.exists() else []
+    completed = sorted(index for index, code in ended if code == 0)
+    state.write_text(
+        json.dumps(
+            {
+                "conditions": ["Failed" if failed else "Complete"],
+                "completedIndexes": [",".join(map(str, completed))],
+                "ended": [pod for pod in ended if str(pod[0]) not in removed],
+            }
+        )
+    )
 
 
 def main():
     verb, *rest = sys.argv[1:]
     if verb == "apply":
         apply(rest[1])
+    elif verb == "logs":
+        print(f"error: what {rest[0]} said")
+    elif rest[0] == "job" and "--ignore-not-found" in rest:
+        print(f"job/{rest[1]}" * (STATE / f"{rest[1]}.json").exists())
     elif rest[0] == "job":
-        print(*json.loads((STATE / f"{rest[1]}.json").read_text())["conditions"])
+        key = "completedIndexes" if "completedIndexes" in rest[-1] else "conditions"
+        print(*json.loads((STATE / f"{rest[1]}.json").read_text())[key])
     else:
         name = rest[2].removeprefix("job-name=")
-        for index, code in json.loads((STATE / f"{name}.json").read_text())["ended"]:
-            print(index, code)
+        for number, (index, code) in enumerate(json.loads((STATE / f"{name}.json").read_text())["ended"]):
+            print(index, code, f"{name}-{index}-{number}")
 
 
 main()

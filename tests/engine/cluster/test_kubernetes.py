@@ -9,6 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from isogloss.engine.operations import status
+from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.runtime.refusal import Refusal
 
 PODS = pathlib.Path(__file__).with_name("pods.py")
@@ -83,6 +85,32 @@ def test_pods_that_die_are_made_again_and_what_is_final_is_not(fake, submit, tmp
     calls = len(fake.calls)
     assert submit().returncode == 0
     assert len(fake.calls) == calls, "a Job that is there isn't made again"
+    records = {f"{step}-{task}": 0 for step in ("extract", "grid", "report") for task in range(2)}
+    assert fake.records == records | {"extract-1": 3}
+    found = status.run(StatusConfig(run=fake.run))
+    assert (found.done, found.total, found.failed, found.plan["left"]) == (6, 6, 0, 0)
+    assert list(found.reasons) == ["extract-1"]
+
+
+def test_tasks_whose_pods_are_deleted_with_their_node_are_done(fake, submit, tmp_path):
+    """In ranges and alone, as Kubernetes keeps the indices."""
+    fake.codes(extract_1=[3])
+    (tmp_path / "pods" / "gone").write_text("0\n2\n3\n")
+    launch(fake, "extract", shards=4)
+    done = submit()
+    assert done.returncode == 0, done.stderr
+    assert fake.records == {"extract-0": 0, "extract-1": 3, "extract-2": 0, "extract-3": 0}
+
+
+def test_a_deleted_job_is_begun_anew_and_a_name_of_other_letters_works(fake, submit, tmp_path):
+    fake.codes(**{"extract-Large_0": [2]})
+    launch(fake, "extract-Large")
+    assert submit().returncode == 1
+    [state] = (tmp_path / "pods").glob("*.json")
+    state.unlink()
+    launch(fake, "extract-Large")
+    assert submit().returncode == 0
+    assert fake.records == {"extract-Large-0": 0, "extract-Large-1": 0}
 
 
 def test_a_refusal_stops_the_steps_behind_it(fake, submit):
@@ -90,8 +118,11 @@ def test_a_refusal_stops_the_steps_behind_it(fake, submit):
     launch(fake, "extract", "grid")
     done = submit()
     assert done.returncode == 1
-    assert "error: extract: 1 of 2 tasks are done; see kubectl logs" in done.stderr
+    assert "error: extract: 1 of 2 tasks are done; see isogloss status --run=" in done.stderr
     assert fake.calls == ["extract-0", "extract-1"]
+    found = status.run(StatusConfig(run=fake.run))
+    assert (found.done, found.failed, found.plan["left"]) == (1, 1, 2)
+    assert found.reasons == {"extract-0": "what isogloss-a-run-extract-0-0 said"}
 
 
 def test_jobs_of_one_name_are_refused(fake):

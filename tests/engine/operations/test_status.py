@@ -1,6 +1,7 @@
 """Status of stores, grids and runs, whole and half-done."""
 
 import json
+import os
 import pathlib
 import shutil
 import time
@@ -82,7 +83,8 @@ def test_units_by_language_and_state(folder, flat):
     assert found.parts["state"] == {"0": Count(done=2, total=3), "final": Count(done=2, total=3)}
 
 
-def test_a_run_by_its_records_and_logs(folder):
+def launched(folder):
+    """A run of extract, by two tasks, and of grid, by three, none of which has ended."""
     run = RunFolder(path=folder / "run")
     run.make()
     steps = {"extract": LaunchedStep(job="extract", tasks=2), "grid": LaunchedStep(job="grid", tasks=3)}
@@ -93,9 +95,18 @@ def test_a_run_by_its_records_and_logs(folder):
     }
     for name, text in flags.items():
         (run.path / f"{name}.flags").write_text(f"{text}\n")
-    ended = {"extract-0": 0, "extract-1": 3, "grid-0": 2, "grid-1": 1}
-    for task, code in ended.items():
-        (run.path / "exit" / task).write_text(f"{code}\n")
+    return run
+
+
+def end(run, codes):
+    """Write the exit codes of tasks down, by their names."""
+    for task, code in codes.items():
+        run.write(run.path / "exit" / task, f"{code}\n")
+
+
+def test_a_run_by_its_records_and_logs(folder):
+    run = launched(folder)
+    end(run, {"extract-0": 0, "extract-1": 3, "grid-0": 2, "grid-1": 1})
     logs = {
         "extract-1": json.dumps({"failed": {"aa s1.0": "not audio"}}) + "\nstored 12 of 13 utterances",
         "grid-0": "error: no memory\n",
@@ -106,7 +117,7 @@ def test_a_run_by_its_records_and_logs(folder):
     found = status.run(StatusConfig(run=run.path))
     assert found.parts["step"] == {
         "extract": Count(done=2, total=2),
-        "grid": Count(done=0, total=3, failed=2),
+        "grid": Count(done=0, total=3, failed=1),
     }
     assert found.parts["units of grid"]["grid"] == Count(done=6, total=6)
     assert found.parts["utterances of extract"]["aa"].failed == 1
@@ -116,6 +127,42 @@ def test_a_run_by_its_records_and_logs(folder):
         "grid-1": "OSError: stale file handle",
     }
     assert found.sentence(StatusConfig(run=run.path)).startswith("2 of 5 tasks are done in")
+
+
+def test_the_time_left_of_a_run_no_task_of_which_has_ended(folder):
+    """By what its first unfinished step makes: one file every ten seconds, six of them left."""
+    run, config = launched(folder), StatusConfig(run=folder / "run")
+    files = sorted((folder / "store").glob("*.zarr/states/c.*"))
+    for number, file in enumerate(files):
+        os.utime(file, times=(time.time() - 10 * number,) * 2)
+    for file in files[-6:]:
+        file.unlink()
+    found = status.run(config)
+    assert (found.done, found.plan, found.pace_of) == (0, {"left": 5}, "utterances of extract")
+    assert found.per_hour == pytest.approx(360, rel=0.01)
+    assert found.seconds_left == pytest.approx(60, rel=0.01)
+    assert found.sentence(config).endswith("run; utterances of extract: 360 an hour, about 1 min 0 s left")
+    end(run, {"extract-0": 0, "extract-1": 3})
+    assert status.run(config).pace_of == "units of grid"
+    shutil.rmtree(folder / "grid.zarr")
+    end(run, {"grid-0": 0})
+    assert status.run(config).pace_of == "tasks of grid"
+    end(run, {"grid-1": 0, "grid-2": 0})
+    assert status.run(config).sentence(config).endswith("nothing is left to do")
+
+
+def test_tasks_of_a_run_that_were_refused_or_stopped(folder):
+    """What was stopped is left, and what was refused is not done."""
+    run, config = launched(folder), StatusConfig(run=folder / "run")
+    end(run, {"extract-0": 143, "extract-1": 130})
+    found = status.run(config)
+    assert (found.failed, found.plan) == (0, {"left": 5})
+    assert list(found.reasons) == ["aa s1.0"]  # the broken recording
+    end(run, {f"{step}-{task}": 2 for step, tasks in (("extract", 2), ("grid", 3)) for task in range(tasks)})
+    sentence = status.run(config).sentence(config)
+    assert "0 of 5 tasks are done in" in sentence
+    assert "5 were refused: correct what the table of reasons names, and launch again" in sentence
+    assert "nothing is left" not in sentence
 
 
 @pytest.mark.parametrize("count", [40, 5000])
