@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from isogloss.engine.control.challenge import FORMS
 from isogloss.engine.control.pair_data import FACTORS
 from isogloss.engine.control.pair_tables import AS_IS, NOTHING
+from isogloss.engine.drawing.panels import labelled
 from isogloss.engine.drawing.style import INK, LIGHT, LINES, MUTED, RULE
+from isogloss.engine.retrieval.metrics import depths
 
 NAMES = ("factors", "curve")
 MOST_PAIRS = 12
@@ -58,11 +60,12 @@ def _weights(factors: pd.DataFrame) -> Figure:
     figure, panels = _panels(factors, "standardised weight")
     for axes, mine in panels:
         states = list(dict.fromkeys(mine["state"]))
+        place = dict(zip(states, depths(states), strict=True))
         for name in FACTORS:
             held = mine.loc[mine["factor"] == name]
             if not len(held):
                 continue
-            x = np.asarray([states.index(state) for state in held["state"]])
+            x = np.asarray([place[state] for state in held["state"]])
             axes.plot(x, held["weight"], color=_COLOURS[name], linewidth=1.8, label=name)
             axes.fill_between(
                 x, held["ci_low"], held["ci_high"], color=_COLOURS[name], alpha=0.15, linewidth=0
@@ -70,8 +73,8 @@ def _weights(factors: pd.DataFrame) -> Figure:
             if "other_weight" in held:
                 axes.plot(x, held["other_weight"], color=_COLOURS[name], linewidth=1, linestyle="--")
         axes.axhline(0, color=MUTED, linewidth=0.6)
-        every = -(-len(states) // 10)
-        axes.set_xticks(range(0, len(states), every), states[::every])
+        shown = [states[i] for i in labelled(len(states), 10)]
+        axes.set_xticks([place[state] for state in shown], shown)
         axes.set_xlabel("state", color=MUTED, fontsize=8)
     figure.axes[0].legend(frameon=False, fontsize=8)
     return figure

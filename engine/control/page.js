@@ -15,8 +15,9 @@ function rows(wanted) {
 }
 const along = (wanted, column) => meta.states.map((state) => rows({ ...wanted, state })[0]?.[column] ?? null);
 
-// Lines over evenly spaced places; each {name, values, low, high, color, dash, thin}.
-function plot(id, { places, under, lines, level, label }) {
+// Lines over places `at` their true distances; each {name, values, low, high, color, dash, thin, more}, where
+// `more` has further columns for the tip by name.
+function plot(id, { places, at, under, lines, level, label }) {
   const width = Math.max(300, $(id).clientWidth), height = 300;
   pen.font = font(12);
   const longest = Math.max(...lines.map(({ name }) => pen.measureText(name).width));
@@ -25,20 +26,22 @@ function plot(id, { places, under, lines, level, label }) {
   const seen = [0, level, ...all].filter(known);
   const top = Math.max(0.1, Math.ceil(Math.max(...seen) * 10) / 10);
   const floor = Math.min(0, Math.floor(Math.min(...seen) * 10) / 10);
-  const x = (k) =>
-    frame.left + (places.length > 1 ? k / (places.length - 1) : 0.5) * (frame.right - frame.left);
+  const far = at.at(-1) - at[0];
+  const x = (k) => frame.left + (far > 0 ? (at[k] - at[0]) / far : 0.5) * (frame.right - frame.left);
   const y = (v) => frame.bottom - (v - floor) / (top - floor) * (frame.bottom - frame.top);
   const svg = vector("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
-  const write = (text, at, to, anchor, look = {}) =>
-    svg.append(vector("text", { x: at, y: to, "text-anchor": anchor, ...look }, text));
+  const write = (text, left, to, anchor, look = {}) =>
+    svg.append(vector("text", { x: left, y: to, "text-anchor": anchor, ...look }, text));
   const step = top - floor > 0.5 ? 0.2 : 0.1;
   for (let v = Math.ceil(floor / step) * step; v <= top + 1e-9; v += step) {
     const place = { x1: frame.left, x2: frame.right, y1: y(v), y2: y(v) };
     svg.append(vector("line", { ...place, stroke: css("--rule") }));
     write(id === "factors" ? v.toFixed(1) : percent(v, 0), frame.left - 8, y(v) + 4, "end");
   }
-  const every = Math.ceil(places.length / 14);
-  places.forEach((name, k) => k % every || write(name, x(k), frame.bottom + 18, "middle"));
+  const every = Math.ceil(places.length / 14), last = places.length - 1;
+  // The last name always stands; others give way to it.
+  const shown = (k) => k === last || k % every === 0 && x(last) - x(k) > 34;
+  places.forEach((name, k) => shown(k) && write(name, x(k), frame.bottom + 18, "middle"));
   write(under, (frame.left + frame.right) / 2, height - 4, "middle");
   if (known(level)) {
     const place = { x1: frame.left, x2: frame.right, y1: y(level), y2: y(level) };
@@ -57,23 +60,34 @@ function plot(id, { places, under, lines, level, label }) {
     const path = edge(values, there).map((point, k) => `${k ? "L" : "M"}${point}`).join("");
     const look = { fill: "none", stroke, "stroke-width": thin ? 1 : 2, "stroke-dasharray": dash ?? "none" };
     svg.append(vector("path", { d: path, ...look }));
-    ends.push({ at: y(values[there.at(-1)]), name, color });
+    ends.push({ end: y(values[there.at(-1)]), name, color });
   }
   let lowest = frame.bottom + 6;
-  for (const { at, name, color } of ends.sort((a, b) => b.at - a.at)) {
-    const to = Math.min(at, lowest);
+  for (const { end, name, color } of ends.sort((a, b) => b.end - a.end)) {
+    const to = Math.min(end, lowest);
     write(name, frame.right + 8, to + 4, "start", { style: `fill: var(${color})` });
     lowest = to - 14;
   }
   svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect(), at = (event.clientX - box.left) / box.width * width;
-    const part = (at - frame.left) / (frame.right - frame.left) * (places.length - 1);
-    const k = Math.max(0, Math.min(places.length - 1, Math.round(part)));
+    const box = svg.getBoundingClientRect(), here = (event.clientX - box.left) / box.width * width;
+    const gap = (k) => Math.abs(x(k) - here);
+    const k = places.reduce((best, _, i) => gap(i) < gap(best) ? i : best, 0);
     const text = (v) => !known(v) ? "–" : id === "factors" ? v.toFixed(2) : percent(v);
-    tip(event.clientX, event.clientY, `${under} ${places[k]}`, lines.map((l) => [l.name, text(l.values[k])]));
+    const rows = lines.flatMap(({ name, values, more = {} }) => [
+      [name, text(values[k])],
+      ...Object.entries(more).map(([what, held]) => [what, held(k, text)]),
+    ]);
+    tip(event.clientX, event.clientY, `${under} ${places[k]}`, rows);
   });
   svg.addEventListener("pointerleave", hideTip);
   $(id).replaceChildren(svg);
+}
+
+// Rows of a tip: the difference from the other encoder with its interval, whose columns `of` gives.
+function apart(name, of) {
+  const [difference, low, high] = ["difference", "difference_low", "difference_high"].map(of);
+  const ends = (k, text) => known(low[k]) ? ` (${text(low[k])} to ${text(high[k])})` : "";
+  return { [name]: (k, text) => `${text(difference[k])}${ends(k, text)}` };
 }
 
 function drawFactors() {
@@ -87,10 +101,12 @@ function drawFactors() {
       [weight, low, high, other] = ["weight", "ci_low", "ci_high", "other_weight"]
         .map((column) => values(factor, column));
     const own = { name: factor, values: weight, low, high, color };
-    return other.some(known) ? [own, { name: `${factor}, other`, values: other, color, dash: "5 4" }] : [own];
+    if (!other.some(known)) return [own];
+    const more = apart("difference", (column) => values(factor, `other_${column}`));
+    return [own, { name: `${factor}, other`, values: other, color, dash: "5 4", more }];
   });
   const label = $("factors-title").textContent;
-  plot("factors", { places: meta.states, under: "state", lines, level: null, label });
+  plot("factors", { places: meta.states, at: meta.depths, under: "state", lines, level: null, label });
 }
 
 function drawPartial() {
@@ -101,20 +117,28 @@ function drawPartial() {
     color,
     ...more,
   });
+  const another = (name, scores, color) => ({
+    name,
+    values: along(wanted(scores), "other_recall_at_1"),
+    color,
+    dash: "5 4",
+    more: apart("difference", (column) => along(wanted(scores), `other_${column}`)),
+  });
   const whole = wanted("as they are");
   const band = { low: along(whole, "ci_low"), high: along(whole, "ci_high") };
   const lines = [one("as they are", "as they are", COLORS.whole, band)];
   if (meta.other) {
-    const values = along(whole, "other_recall_at_1");
-    lines.push({ name: "other encoder", values, color: COLORS.whole, dash: "5 4" });
+    lines.push(another("other encoder", "as they are", COLORS.whole));
   }
   for (const factor of meta.factors) {
     lines.push(one(`without ${factor}`, `without ${factor}`, COLORS[factor]));
+    if (meta.other) lines.push(another(`without ${factor}, other`, `without ${factor}`, COLORS[factor]));
     lines.push(one(`${factor} alone`, `${factor} alone`, COLORS[factor], { thin: true, dash: "2 3" }));
   }
   const level = rows(whole)[0]?.chance ?? null;
   plot("partial", {
     places: meta.states,
+    at: meta.depths,
     under: "state",
     lines,
     level,
@@ -186,6 +210,7 @@ function drawCurve() {
   const places = forms[0].map((row) => row.alike.toFixed(2));
   plot("curve", {
     places,
+    at: forms[0].map((row) => row.alike),
     under: "words alike from",
     lines,
     level: null,
@@ -263,6 +288,7 @@ function begin() {
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   window.addEventListener("resize", () => view.pair && draw());
   dark().addEventListener("change", () => view.pair && draw());
+  drawForPaper(() => view.pair && draw());
   document.querySelector("main").hidden = false;
   if (meta.pairs.length) choose();
 }

@@ -20,9 +20,11 @@ from isogloss.engine.control.pair_tables import AS_IS, NOTHING
 from isogloss.engine.control.terms import CAUTIONS, TERMS
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import page
-from isogloss.engine.drawing.colophon import colophon
+from isogloss.engine.drawing.colophon import colophon, facts
+from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.grid_store import Pair, pair_name
 from isogloss.engine.retrieval.table import arrows
+from isogloss.engine.runtime import version
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.options import recorded
 
@@ -54,9 +56,8 @@ def render(
         notes = [*notes, f"This page shows {MOST_PAIRS} of {len(pairs)} pairs; control.csv has all."]
         pairs = pairs[:MOST_PAIRS]
     states = [opened.grid.states[state] for state in opened.states]
-    model, other = (
-        str(each.attributes.get("model", "")) if each else "" for each in (opened.grid, opened.against)
-    )
+    model = str(opened.grid.attributes.get("model", ""))
+    beside = str(opened.against.attributes.get("model", "")) if opened.against else None
     heading = "Sound, meaning or length?" + (f" {model}" if model else "")
     factors = set(frames["factors"]["factor"])
     meta: dict[str, Json] = {
@@ -64,12 +65,13 @@ def render(
         "names": {code: language_name(code) for code in opened.texts},
         "directions": [arrows([pair]) for pair in pairs],
         "states": states,
+        "depths": metrics.depths(states),
         "state": _best(frames["control"], states),
         "factors": [name for name in FACTORS if name in factors],
         "other": opened.against is not None,
     }
     return page.render(
-        _body(config, heading, model, other if opened.against else None, notes, frames["agreement"]),
+        _body(config, heading, beside, notes, frames["agreement"], _made_from(config, opened, beside)),
         title=heading,
         styles=(_FOLDER / "page.css",),
         scripts=(_FOLDER / "page.js",),
@@ -81,10 +83,10 @@ def render(
 def _body(
     config: ControlConfig,
     heading: str,
-    model: str,
     other: str | None,
     notes: Sequence[str],
     agreement: pd.DataFrame,
+    made_from: Mapping[str, str],
 ) -> str:
     """Markup of the page; `other` is the name of the other encoder, None without one."""
     return page.filled(
@@ -104,8 +106,16 @@ def _body(
             "Settings of the run",
             page.settings_table({**recorded(config), "other encoder": other or "none"}),
         ),
-        colophon=colophon({"Model": model} if model else {}),
+        colophon=colophon(made_from),
     )
+
+
+def _made_from(config: ControlConfig, opened: ControlInputs, other: str | None) -> dict[str, str]:
+    """Facts for the colophon; the corpus is that of the texts where the grid doesn't know its own."""
+    made = {"Corpus": config.corpus} | facts(opened.grid.attributes, opened.grid.path.name, version.today())
+    if opened.against is None:
+        return made
+    return made | {"Other encoder": other or "not known", "Its grid": opened.against.path.name}
 
 
 def _best(control: pd.DataFrame, states: Sequence[str]) -> int:

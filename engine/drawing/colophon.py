@@ -19,25 +19,36 @@ PAPERS = (
 
 
 def of_grid(attributes: Mapping[str, Json], name: str, date: str) -> str:
-    """Colophon of a page made from a grid: model, corpus, grid and date, as far as they are known.
+    """Colophon of a page made from a grid; arguments as of `facts`."""
+    return colophon(facts(attributes, name, date))
+
+
+def facts(attributes: Mapping[str, Json], name: str, date: str) -> dict[str, str]:
+    """Model, corpus, grid and date of a page made from a grid, as far as they are known.
 
     Args:
       attributes: those of the grid; "languages" has facts about each language.
       name: name of the grid.
       date: day on which the page is made.
     """
-    known = attributes.get("languages")
-    facts = list(known.values()) if isinstance(known, Mapping) else []
-    corpora = dict.fromkeys(
-        str(each["corpus"]) for each in facts if isinstance(each, Mapping) and "corpus" in each
-    )
     made = {
         "Model": str(attributes.get("model", "")),
-        "Corpus": ", ".join(corpora),
+        "Corpus": ", ".join(corpora(attributes)),
         "Grid": name,
         "Date": date,
     }
-    return colophon({key: value for key, value in made.items() if value})
+    return {key: value for key, value in made.items() if value}
+
+
+def corpora(attributes: Mapping[str, Json]) -> list[str]:
+    """Corpora of a grid's languages, each once; none of a grid that doesn't know them."""
+    known = attributes.get("languages")
+    of_each = list(known.values()) if isinstance(known, Mapping) else []
+    return [
+        *dict.fromkeys(
+            str(each["corpus"]) for each in of_each if isinstance(each, Mapping) and "corpus" in each
+        )
+    ]
 
 
 def colophon(made: Mapping[str, str]) -> str:

@@ -17,6 +17,16 @@ const dark = () => window.matchMedia("(prefers-color-scheme: dark)");
 // Bytes of a packed block, as a Response.
 const unpacked = (id) => inflated($(id).textContent);
 
+// Draws for a white page while the reader prints.
+function drawForPaper(draw) {
+  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+    window.addEventListener(event, () => {
+      document.documentElement.classList.toggle("paper", on);
+      draw();
+    });
+  }
+}
+
 const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;
 
 // Head and body of a table; columns from `numbers` on hold numbers, the first one heads its row.

@@ -16,6 +16,7 @@ from jaxtyping import Bool
 
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import page
+from isogloss.engine.drawing.colophon import colophon
 from isogloss.engine.interpretation import match_tests
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.json_values import Json
@@ -59,10 +60,13 @@ def write(
     *,
     name: str,
     model: str,
+    made_from: Mapping[str, str] | None = None,
 ) -> None:
     """Write the page whole; arguments as of `render`. It links to the report if that lies beside it."""
     report = next((place for place in _REPORTS if (path.parent / place).is_file()), "")
-    text = render(checked, sentence_pairs, settings, name=name, model=model, report=report)
+    text = render(
+        checked, sentence_pairs, settings, name=name, model=model, report=report, made_from=made_from
+    )
     atomic_write.write_whole(path, lambda file: file.write_text(text, "utf-8"))
 
 
@@ -74,6 +78,7 @@ def render(
     name: str,
     model: str = "",
     report: str = "",
+    made_from: Mapping[str, str] | None = None,
 ) -> str:
     """HTML of the whole page.
 
@@ -84,6 +89,7 @@ def render(
       name: of the run.
       model: whose encoder states were compared.
       report: address of the report of the same grid.
+      made_from: facts for the colophon, by name; see `colophon.facts`.
     """
     shown = sentence_pairs.loc[sentence_pairs["problem"] == ""]
     sets = {key: part for key, part in shown.groupby(_KEY, sort=False)}
@@ -97,6 +103,7 @@ def render(
         ),
         tail=f"{match_tests.TAIL:.0%}",
         draws=str(match_tests.DRAWS),
+        colophon=colophon(made_from or {}),
     )
     return page.render(
         body,

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import audio, corpus
-from isogloss.engine.drawing import picture_files
+from isogloss.engine.drawing import colophon, picture_files
 from isogloss.engine.interpretation import (
     match_tests,
     page as interpret_page,
@@ -30,7 +30,7 @@ from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.match_tests import CheckedMatches
 from isogloss.engine.interpretation.unit import Reader
 from isogloss.engine.retrieval import grid_store
-from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime import atomic_write, table_files, version
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.refusal import Refusal
@@ -136,7 +136,8 @@ def write(
     page = out / _PAGE
     table = pa.concat_tables(sentences).to_pandas()
     model = str(opened.grid.attributes["model"])
-    interpret_page.write(page, every, table, settings, name=out.name, model=model)
+    made_from = colophon.facts(opened.grid.attributes, opened.grid.path.name, version.today())
+    interpret_page.write(page, every, table, settings, name=out.name, model=model, made_from=made_from)
     return page
 
 

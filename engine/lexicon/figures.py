@@ -5,7 +5,6 @@ means over the language pairs, each weighted by its pairs of words, thin ones th
 enough of them; of a single language pair the band is its interval.
 """
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from isogloss.engine.drawing.panels import labelled
 from isogloss.engine.drawing.style import INK, LIGHT, MUTED, RULE
 from isogloss.engine.lexicon.word_classes import CLASSES
+from isogloss.engine.retrieval.metrics import depths
 
 NAME = "classes"
 _LINES = dict(
@@ -42,7 +42,7 @@ def _panel(axes: Axes, table: pd.DataFrame, states: list[str]) -> None:
         auc, n = (_by_pair(of_class, column).loc[states] for column in ("auc", "n"))
         if auc.isna().to_numpy().all():
             continue
-        x = np.arange(len(states))
+        x = depths(states)
         if auc.shape[1] > 1:
             axes.plot(x, auc.where(n >= FEWEST).to_numpy(), color=LIGHT[colour], linewidth=0.5, alpha=0.4)
         else:
@@ -58,7 +58,7 @@ def _panel(axes: Axes, table: pd.DataFrame, states: list[str]) -> None:
     axes.tick_params(colors=MUTED, labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     shown = labelled(len(states), 10)
-    axes.set_xticks(shown, [states[i] for i in shown])
+    axes.set_xticks([depths(states)[i] for i in shown], [states[i] for i in shown])
     axes.set_xlabel("state", color=MUTED, fontsize=8)
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int, Shaped, UInt16
 
 from isogloss.engine.drawing import page
-from isogloss.engine.drawing.colophon import colophon
+from isogloss.engine.drawing.colophon import colophon, corpora
 from isogloss.engine.retrieval import answers, contrasts, grid_curves, grid_differences, report_page_data
 from isogloss.engine.retrieval.derived import BASELINE, record
 from isogloss.engine.retrieval.grid_differences import COMPARED, Two
@@ -82,9 +82,7 @@ def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> 
         ),
         grids=page.table_section("grids", "Grids, each with a page of its own", _grids(out, of_each)),
         settings=page.table_section("settings", "Settings that differ", _settings(of_each)),
-        colophon=colophon(
-            {"Grids": ", ".join(each.grid.path.name for each in of_each.values()), "Date": date}
-        ),
+        colophon=colophon(_made_from(of_each, date)),
     )
     blocks, scripts, counts = _contrasts(out, twos, codes)
     shown = page.render(
@@ -97,6 +95,19 @@ def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> 
         beside=True,
     )
     return shown, scripts
+
+
+def _made_from(of_each: Mapping[str, Reported], date: str) -> dict[str, str]:
+    """Models, corpora and grids, and the day, as far as they are known."""
+    grids = [each.grid for each in of_each.values()]
+    made = {
+        "Models": [str(grid.attributes.get("model", "")) for grid in grids],
+        "Corpus": [corpus for grid in grids for corpus in corpora(grid.attributes)],
+        "Grids": [grid.path.name for grid in grids],
+        "Date": [date],
+    }
+    joined = {name: ", ".join(dict.fromkeys(filter(None, texts))) for name, texts in made.items()}
+    return {name: text for name, text in joined.items() if text}
 
 
 def _grids(out: pathlib.Path, of_each: Mapping[str, Reported]) -> str:

@@ -138,14 +138,15 @@ def levels(own: metrics.Results, between: metrics.Results) -> dict[str, dict[str
 def drawn(lines: Mapping[str, Mapping[str, Float[np.ndarray, " S"]]], states: Sequence[str]) -> Figure:
     """Figure of mean scores along the states, a panel per measure, each on its own scale."""
     figure, panels = several(len(lines), row=2.8, rest=0.9, shared=False)
+    depths = metrics.depths(states)
     for panel, (name, values) in zip(panels, lines.items(), strict=False):
         for label, line in values.items():
             color, dash = _LINES[label]
             if not np.isnan(line).all():
-                panel.plot(line, color=color, ls=dash, lw=1.6, label=label)
+                panel.plot(depths, line, color=color, ls=dash, lw=1.6, label=label)
         panel.set_title(scoring(name).label, loc="left", size=10.5, weight="bold", color=INK)
         shown = labelled(len(states), 9)
-        panel.set_xticks(shown, [states[i] for i in shown])
+        panel.set_xticks([depths[i] for i in shown], [states[i] for i in shown])
         panel.set_xlabel("state", color=INK)
         plain(panel)
     panels[0].set_ylabel("mean score", color=INK)

@@ -118,6 +118,15 @@ def click(page, selector):
     page.run(f"document.querySelector({json.dumps(selector)}).click()")
 
 
+def on_paper(page, script):
+    """Value of an expression while the page is printed."""
+    page.run(
+        f"window.addEventListener('beforeprint', () => {{ window.printed = ({script}); }}, {{ once: true }})"
+    )
+    page.call("Page.printToPDF")
+    return page.run("window.printed")
+
+
 def assert_accessible(page, width):
     """Nothing is wider than the page, nothing to press is smaller than a finger, and axe finds nothing."""
     axe = pathlib.Path(importlib.util.find_spec("axe_core_python").origin).with_name("axe.min.js")
@@ -134,4 +143,4 @@ def assert_accessible(page, width):
         "axe.run().then(({ violations }) => violations.map(({ id, impact, nodes }) => "
         "[impact, id, nodes[0].html, nodes[0].failureSummary]))"
     )
-    assert found == []
+    assert not found, found

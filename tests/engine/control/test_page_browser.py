@@ -7,6 +7,8 @@ from browser import choose, text, texts
 
 from isogloss.engine.control import control
 from isogloss.engine.control.pair_tables import AS_IS
+from isogloss.engine.drawing import style
+from isogloss.engine.retrieval import grid_store
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
 READY = f"{chromium.READY} && !!document.querySelector('#sets tbody tr')"
@@ -66,8 +68,66 @@ def test_the_page_says_what_the_tables_say(page, folder, width):
     assert [row.split("\t")[0] for row in texts(page, "#why tbody tr")] == gone.sentence.tolist()
     for figure, wanted in (
         ("factors", {"sound", "meaning", "length", "sound, other", "meaning, other", "length, other"}),
-        ("partial", {"as they are", "other encoder", "without sound", "without meaning", "length alone"}),
+        (
+            "partial",
+            {"as they are", "other encoder", "without sound, other", "length alone"},
+        ),
         ("curve", {"queries only", "both sides", "both sides, random", "queries only, other"}),
     ):
         assert wanted <= set(drawn(page, figure))
     chromium.assert_accessible(page, width)
+
+
+CURVE = "document.querySelector('#partial path').getAttribute('stroke')"
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1200, "dark")])
+def test_it_prints_on_white(page, width, theme):
+    chromium.wait(lambda: page.run("!!document.querySelector('#partial path')"))
+    assert page.run(CURVE) == style.DARK["ink"]
+    assert chromium.on_paper(page, CURVE) == style.LIGHT["ink"]
+    assert page.run(CURVE) == style.DARK["ink"]
+
+
+@pytest.mark.parametrize("width", [1200])
+def test_states_stand_at_their_distances_and_the_tip_compares(page, folder, width, given):
+    chromium.wait(lambda: page.run("!!document.querySelector('#factors path')"))
+    names, places = (
+        page.run(f"[...document.querySelectorAll('#factors text')].map((each) => {what})")
+        for what in ("each.textContent", "Number(each.getAttribute('x'))")
+    )
+    at = dict(zip(names, places, strict=True))
+    states = [name for name in ("0", "1", "2", "final") if name in at]
+    assert states[-1] == "final"
+    assert at["final"] - at[states[-2]] == pytest.approx((at[states[-2]] - at[states[-3]]) / 2, rel=0.01)
+    page.run(
+        "{ const chart = document.querySelector('#partial svg'), { left, width, top } = "
+        "chart.getBoundingClientRect(); chart.dispatchEvent(new PointerEvent('pointermove', "
+        "{ clientX: left + 46, clientY: top + 50 })); }"
+    )
+    rows = page.run(
+        "[...document.querySelectorAll('#tip dt')].map((each) => [each.textContent, "
+        "each.nextSibling.textContent])"
+    )
+    table = pd.read_parquet(folder / "control.parquet")
+    first = table[
+        (table.language_a == "aa")
+        & (table.language_b == "bb")
+        & (table.direction == "aa->bb")
+        & (table.state == states[0])
+        & (table.scores == "without sound")
+    ].iloc[0]
+    ends = f"{percent(first.other_difference_low)} to {percent(first.other_difference_high)}"
+    place = [name for name, _ in rows].index("without sound, other")
+    assert rows[place : place + 2] == [
+        ["without sound, other", percent(first.other_recall_at_1)],
+        ["difference", f"{percent(first.other_difference)} ({ends})"],
+    ]
+
+
+@pytest.mark.parametrize("width", [1200])
+def test_the_colophon_says_what_it_is_made_from(page, folder, width, given):
+    shown = text(page, ".colophon")
+    grids = [grid_store.open_grid(path) for path in (given.configure().grid, given.other)]
+    for name in ("Corpus", "Date", "Made by", "licence Apache-2.0", *(grid.path.name for grid in grids)):
+        assert name in shown
