@@ -288,7 +288,7 @@ function begin() {
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   window.addEventListener("resize", () => view.pair && draw());
   dark().addEventListener("change", () => view.pair && draw());
-  drawForPaper(() => view.pair && draw());
+  globalThis.drawForPaper(() => view.pair && draw());
   document.querySelector("main").hidden = false;
   if (meta.pairs.length) choose();
 }

@@ -18,14 +18,14 @@ const dark = () => window.matchMedia("(prefers-color-scheme: dark)");
 const unpacked = (id) => inflated($(id).textContent);
 
 // Draws for a white page while the reader prints.
-function drawForPaper(draw) {
+globalThis.drawForPaper = (draw) => {
   for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
     window.addEventListener(event, () => {
       document.documentElement.classList.toggle("paper", on);
       draw();
     });
   }
-}
+};
 
 const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;
 

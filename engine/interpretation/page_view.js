@@ -77,7 +77,7 @@ function listen() {
     if (point) select(point[2]);
   });
   dark().addEventListener("change", drawPlane);
-  drawForPaper(drawPlane);
+  globalThis.drawForPaper(drawPlane);
   for (const draw of [drawList, drawWords, drawPlane]) window.addEventListener("resize", draw);
 }
 
