@@ -136,7 +136,9 @@ class ShardedJobConfig(JobConfig):
     """Options of jobs whose work may be divided among several processes."""
 
     num_shards: int = option("Number of processes that divide the work.", 1, minimum=1)
-    shard_index: int = option("Index of this process, from 0; that of its Slurm task or pod if not given.", 0, minimum=0)
+    shard_index: int = option(
+        "Index of this process, from 0; that of its Slurm task or pod if not given.", 0, minimum=0
+    )
 
     def __post_init__(self) -> None:
         """Refuse an index that doesn't belong to a shard."""
