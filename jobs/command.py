@@ -1,9 +1,10 @@
 """A job as a command: flags from the fields of its configuration, one call, one line of JSON on stdout.
 
 The last line on stderr is a sentence for people: what is stored now, and the next command. Exit codes: 0,
-complete; 1, a fault of the program, with a traceback, or a bucket that doesn't answer any more; 2, refused
-before anything was made (malformed flags, bad input); 3, complete except for bad inputs, which are named; 130
-or 143, stopped by Ctrl-C or SIGTERM, what is written is kept.
+complete; 1, a fault of the program, with a traceback, or a disk, a bucket or a hub that fails for now; 2,
+refused (malformed flags, bad input), or stopped until a person helps (no permission, a full disk); 3,
+complete except for bad inputs, which are named; 130 or 143, stopped by Ctrl-C or SIGTERM. What is written is
+kept.
 """
 
 import dataclasses

@@ -58,7 +58,7 @@ DISK = {
     "soundfile": {"corpora", "bench"},
     "safetensors": {"checkpoints", "training", "bench"},
     "orbax": {"training"},
-    "huggingface_hub": {"checkpoints", "corpora", "operations"},
+    "huggingface_hub": {"runtime", "checkpoints", "corpora", "operations"},
     "tarfile": {"corpora"},
     "shutil": {"runtime", "corpora", "activations"},
 }

@@ -21,6 +21,7 @@ from jaxtyping import Float32
 from isogloss.engine.checkpoints import audio_towers, dimensions, stored_tensors
 from isogloss.engine.checkpoints.audio_towers import AudioTower
 from isogloss.engine.checkpoints.stored_tensors import EncoderOrigin, LazyTensor
+from isogloss.engine.runtime import hub_faults
 from isogloss.engine.runtime.refusal import Refusal
 
 SINGLE = "model.safetensors"
@@ -82,13 +83,13 @@ def snapshot(repository: str, revision: str | None, patterns: list[str]) -> path
     """Folder in the hub's cache with the files of a repository that match the patterns."""
     try:
         folder = huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns)
-    except (OSError, errors.HFValidationError) as error:  # the hub's network errors are OSErrors
+    except hub_faults.errors() as error:
         at = "" if revision is None else f" at revision {revision!r}"
-        raise Refusal(
-            f"{repository}{at}: neither on this disk nor available from the Hugging Face hub: "
-            f"{error} Remedy: check the name and the network, or fetch config.json and "
-            f"{SINGLE} elsewhere and give their folder."
-        ) from error
+        rule = (
+            f": neither on this disk nor available from the Hugging Face hub: {error} Remedy: check the "
+            f"name, or fetch config.json and {SINGLE} elsewhere and give their folder."
+        )
+        raise hub_faults.failure(f"{repository}{at}", error, rule) from error
     return pathlib.Path(folder)
 
 
@@ -101,13 +102,14 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
       revision: of a repository, as for `download`.
 
     Raises:
-      Refusal: the name isn't that of a repository; or the hub can't be reached, and its answer isn't cached.
+      Refusal: the name isn't that of a repository; or offline, the hub's answer isn't cached.
+      UnreachableError: the hub doesn't answer, and its answer isn't cached.
     """
     if path := local_path(name):
         return path / file if (path / file).is_file() else None
     try:
         return pathlib.Path(huggingface_hub.hf_hub_download(name, file, revision=revision))
-    except OSError as error:
+    except hub_faults.errors() as error:
         # LocalEntryNotFoundError, a subclass of the other, means that the hub couldn't be reached.
         known = isinstance(error, errors.EntryNotFoundError)
         if known and not isinstance(error, errors.LocalEntryNotFoundError):
@@ -115,10 +117,11 @@ def optional_file(name: str, file: str, revision: str | None) -> pathlib.Path | 
         cached = huggingface_hub.try_to_load_from_cache(name, file, revision=revision)
         if cached is not None and not isinstance(cached, str):  # the cache knows that the hub has none
             return None
-        raise Refusal(
-            f"{name}: the Hugging Face hub can't be reached to look for {file}, which changes results: "
-            f"{error} Remedy: check the network, run this once with a network, or give a folder."
-        ) from error
+        rule = (
+            f": the Hugging Face hub can't be asked for {file}, which changes results: {error} "
+            "Remedy: run this once with a network, or give a folder."
+        )
+        raise hub_faults.failure(f"{name}: {file}", error, rule) from error
 
 
 def open_folder(folder: pathlib.Path) -> stored_tensors.Weights:

@@ -18,7 +18,7 @@ from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.retrieval import grid_store, pair_names
 from isogloss.engine.runtime import name_lists, objects, written_once, zarr_group
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 from isogloss.engine.tallies import grid_status, store_status
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def _corpus(step: Step) -> Corpus | None:
     spec = step.value("corpus")
     try:
         return corpus.open_corpus(spec, step.values("columns")) if spec else None
-    except Refusal as error:
+    except (Refusal, UnreachableError) as error:
         _LOG.warning("%s: whether the corpus has grown isn't known: %s", step.name, error)
         return None
 

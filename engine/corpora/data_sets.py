@@ -23,7 +23,8 @@ from isogloss.engine.corpora import dataset_layout, folder_rows, listing, parque
 from isogloss.engine.corpora.columns import Columns
 from isogloss.engine.corpora.dataset_layout import DatasetLayout, Files
 from isogloss.engine.corpora.stored_files import FolderFiles, HubFiles, StoredFiles, not_cached, offline
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime import hub_faults
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 
 COMMIT = re.compile("[0-9a-f]{40}")
 _READ_AHEAD = 1 << 16  # bytes
@@ -135,8 +136,8 @@ class HubData(DataSet):
             if layout["reader"] == dataset_layout.FOLDER:
                 return folder_rows.read_rows(self.files, names, columns, place)
             return pa.concat_tables([self._rows_of(name, columns) for name in names])
-        except (OSError, _http_error()) as error:
-            raise _unreachable(self._repository, configuration, error) from error
+        except hub_faults.errors() as error:
+            raise _failure(f"{self._repository}: {configuration}", error) from error
 
     def _rows_of(self, name: str, columns: Columns) -> pa.Table:
         """Rows of a file, of the cache or by range requests that leave out the audio."""
@@ -195,6 +196,7 @@ class HubData(DataSet):
                 raise not_cached(self.name) from error
             self._found = dataset_layout.find(folder, None, folder)
         elif self._found is None:
+            _ask(self._repository, self.revision)
             root = f"hf://datasets/{self._repository}@{self.revision}"
             self._found = dataset_layout.find(self._repository, self.revision, root)
         return self._found
@@ -204,10 +206,9 @@ def commit(repository: str, revision: str | None) -> str:
     """Commit that a branch or tag names now, kept for offline runs; None is the main branch.
 
     Raises:
-      Refusal: there is no such data set or revision, the hub can't be reached, or offline, it isn't kept.
+      Refusal: there is no such data set or revision, or offline, it isn't kept.
+      UnreachableError: the hub doesn't answer.
     """
-    import huggingface_hub  # noqa: PLC0415 (as above)
-
     if revision and COMMIT.fullmatch(revision):
         return revision
     branch = revision or "main"
@@ -216,12 +217,20 @@ def commit(repository: str, revision: str | None) -> str:
         if not kept.is_file():
             raise not_cached(f"{repository}@{branch}")
         return kept.read_text("utf-8")
-    try:
-        found = huggingface_hub.HfApi().dataset_info(repository, revision=branch, expand=["sha"]).sha
-    except (OSError, huggingface_hub.errors.HFValidationError, _http_error()) as error:
-        raise _unreachable(repository, branch, error) from error
-    assert found is not None
+    found = _ask(repository, branch)
     _write(kept, found)
+    return found
+
+
+def _ask(repository: str, revision: str) -> str:
+    """Commit of a revision on the hub; one question, where `datasets` would try for half a minute."""
+    import huggingface_hub  # noqa: PLC0415 (as above)
+
+    try:
+        found = huggingface_hub.HfApi().dataset_info(repository, revision=revision, expand=["sha"]).sha
+    except hub_faults.errors() as error:
+        raise _failure(f"{repository}: {revision}", error) from error
+    assert found is not None
     return found
 
 
@@ -245,16 +254,7 @@ def _write(path: pathlib.Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _http_error() -> type[Exception]:
-    import huggingface_hub  # noqa: PLC0415 (as above)
-
-    return huggingface_hub.errors.HTTPError  # the HTTP client's own
-
-
-def _unreachable(repository: str, what: str, error: Exception) -> Refusal:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return Refusal(
-        f"{repository}: {what} can't be read ({reason}). Check the name and the network. Without a network, "
-        "set HF_HUB_OFFLINE=1, and HF_HOME to a cache that `python -m isogloss.jobs.fetch` has filled, or "
-        "give a folder"
+def _failure(what: str, error: Exception) -> Refusal | UnreachableError:
+    return hub_faults.failure(
+        what, error, f" can't be read ({hub_faults.reason(error)}). Check the name, or give a folder"
     )

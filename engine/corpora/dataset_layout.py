@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from isogloss.engine.corpora.columns import Columns
 from isogloss.engine.corpora.languages import SPLITS
+from isogloss.engine.runtime import hub_faults
 from isogloss.engine.runtime.refusal import Refusal
 
 PARQUET, FOLDER = "parquet", "audiofolder"
@@ -46,6 +47,7 @@ def find(place: str, revision: str | None, root: str) -> DatasetLayout:
 
     Raises:
       Refusal: there is none, or its format can't be listed without its audio.
+      UnreachableError: the hub doesn't answer.
     """
     import datasets  # noqa: PLC0415 (2 s, and only this function needs it)
     from datasets.load import dataset_module_factory  # noqa: PLC0415
@@ -53,8 +55,8 @@ def find(place: str, revision: str | None, root: str) -> DatasetLayout:
     datasets.disable_progress_bars()
     try:
         module = dataset_module_factory(place, revision=revision)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loading script
-        raise Refusal(f"{place}: {_first_line(error)}. {_remedy(place)}") from error
+    except (*hub_faults.errors(), ValueError, RuntimeError) as error:  # RuntimeError: a loading script
+        raise hub_faults.failure(place, error, f": {_first_line(error)}. {_remedy(place)}") from error
     reader = module.module_path.rpartition(".")[2]
     if reader not in (PARQUET, FOLDER):
         raise Refusal(
@@ -80,8 +82,9 @@ def _files(place: str, root: str, configurations: Mapping[str, Mapping], name: s
     try:
         if isinstance(found, DataFilesPatternsDict):
             found = found.resolve(base_path=root)
-    except (OSError, ValueError) as error:
-        raise Refusal(f"{place}: {name} has no files ({_first_line(error)}). {_remedy(place)}") from error
+    except (*hub_faults.errors(), ValueError) as error:
+        rule = f": {name} has no files ({_first_line(error)}). {_remedy(place)}"
+        raise hub_faults.failure(place, error, rule) from error
     return {
         str(split): tuple(os.path.relpath(path, root) for path in paths) for split, paths in found.items()
     }

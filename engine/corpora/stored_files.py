@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime import hub_faults
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,11 +100,8 @@ class HubFiles:
                         self.repository, file, repo_type="dataset", revision=self.revision
                     )
                 )
-            except OSError as error:  # the hub's errors are OSErrors
-                # Not an OSError again: that would count as one broken recording, and the run would continue.
-                raise RuntimeError(
-                    f"{self.repository}: {file} can't be downloaded ({error}). Run again."
-                ) from error
+            except hub_faults.errors() as error:
+                raise self._failure(file, error) from error
             megabytes, seconds = path.stat().st_size / 1e6, time.monotonic() - start
             _LOG.info("downloaded %s: %.0f MB in %.0f s", file, megabytes, seconds)
             return path
@@ -120,10 +118,18 @@ class HubFiles:
         wanted = [file for file in sorted(set(files)) if self.cached(file) is None]
         if not wanted:
             return {}
-        infos = huggingface_hub.HfApi().get_paths_info(
-            self.repository, wanted, repo_type="dataset", revision=self.revision
-        )
+        try:
+            infos = huggingface_hub.HfApi().get_paths_info(
+                self.repository, wanted, repo_type="dataset", revision=self.revision
+            )
+        except hub_faults.errors() as error:
+            raise self._failure(wanted[0], error) from error
         return {info.path: getattr(info, "size", 0) for info in infos}
+
+    def _failure(self, file: str, error: Exception) -> Refusal | UnreachableError:
+        return hub_faults.failure(
+            f"{self.repository}: {file}", error, f" can't be fetched ({hub_faults.reason(error)}). Run again"
+        )
 
 
 @functools.cache

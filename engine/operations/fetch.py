@@ -22,9 +22,10 @@ from isogloss.engine.corpora.folder_rows import StoredSource
 from isogloss.engine.corpora.parquet_rows import RowSource
 from isogloss.engine.corpora.stored_files import StoredFiles, offline
 from isogloss.engine.operations.fetch_config import FetchConfig
-from isogloss.engine.runtime import amounts
+from isogloss.engine.runtime import amounts, hub_faults
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.texts import encoder_names
 from isogloss.engine.whisper.tokenizer import Tokens
 
 _LOG = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ def run(config: FetchConfig) -> FetchSummary:
     """Summary of a fetch run with these options.
 
     Raises:
-      Refusal: something isn't on the hub, the hub can't be reached, or HF_HUB_OFFLINE is set.
+      Refusal: something isn't on the hub, or HF_HUB_OFFLINE is set.
+      UnreachableError: the hub doesn't answer.
     """
     start = time.monotonic()
     if config.model and config.model.startswith(TORCH):
@@ -153,8 +155,13 @@ def _models(config: FetchConfig) -> list[_Model]:
 
 
 def _full_name(name: str | None) -> str | None:
-    """Hub id of a sentence encoder: those without an owner are of sentence-transformers."""
-    if name is None or "/" in name or huggingface.local_path(name):
+    """Hub id of a sentence encoder: those without an owner are of sentence-transformers.
+
+    None for those that aren't of the hub: "none", and the one that is installed with isogloss.
+    """
+    if name in (None, encoder_names.NONE, encoder_names.USE):
+        return None
+    if "/" in name or huggingface.local_path(name):
         return name
     return f"sentence-transformers/{name}"
 
@@ -163,11 +170,9 @@ def _missing(model: _Model) -> dict[str, int]:
     """Sizes of a model's files that aren't in the cache."""
     try:
         info = huggingface_hub.HfApi().model_info(model.name, revision=model.revision, files_metadata=True)
-    except (OSError, huggingface_hub.errors.HFValidationError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Refusal(
-            f"{model.name}: not on the hub, or not in reach ({reason}). Check the name and the network"
-        ) from error
+    except hub_faults.errors() as error:
+        rule = f": not on the hub ({hub_faults.reason(error)}). Check the name"
+        raise hub_faults.failure(model.name, error, rule) from error
     names = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
     # Of two formats of the same weights the safer one is loaded.
     ignored = (*model.ignored, *(["pytorch_model*.bin"] if "model.safetensors" in names else []))
@@ -192,8 +197,9 @@ def _fetch(model: _Model) -> None:
             revision=model.revision,
             allow_patterns=names or ["config.json"],
         )
-    except OSError as error:
-        raise Refusal(f"{model.name}: can't be fetched ({error}). Run again") from error
+    except hub_faults.errors() as error:
+        rule = f": can't be fetched ({error}). Run again"
+        raise hub_faults.failure(model.name, error, rule) from error
 
 
 def _open(config: FetchConfig) -> None:

@@ -20,7 +20,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
-from isogloss.engine.runtime.refusal import Refusal, WriteError
+from isogloss.engine.runtime import disk_faults
+from isogloss.engine.runtime.refusal import Refusal
 
 _DRAFT = re.compile(r"(\..+~([0-9a-f]{8})~[0-9a-f]{8})(\.[^~]*)?")  # .NAME~WHERE~RANDOM.SUFFIX, hidden
 _WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # by file system
@@ -56,6 +57,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
 
     Raises:
       WriteError: the file can't be written, perhaps because the disk is full; `path` is unchanged.
+      UnreachableError: the disk fails, perhaps for a moment; `path` is unchanged.
     """
     try:
         with draft(path) as made:
@@ -65,7 +67,7 @@ def write_whole(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> 
                 os.fsync(file.fileno())
             os.replace(made, path)
     except OSError as error:
-        raise _failed(path, error) from error
+        raise disk_faults.failure(str(path), error) from error
 
 
 def write_whole_by_library(path: pathlib.Path, write: Callable[[pathlib.Path], object]) -> None:
@@ -90,6 +92,7 @@ def write_new(path: pathlib.Path, content: bytes) -> bool:
 
     Raises:
       WriteError: the file can't be written.
+      UnreachableError: the disk fails, perhaps for a moment.
     """
     try:
         with draft(path) as made:
@@ -104,15 +107,8 @@ def write_new(path: pathlib.Path, content: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise _failed(path, error) from error
+        raise disk_faults.failure(str(path), error) from error
     return True
-
-
-def _failed(path: pathlib.Path, error: OSError) -> WriteError:
-    return WriteError(
-        f"{path}: can't be written ({error}); earlier results are kept. "
-        "Free or add space, check permissions, then run the same command again"
-    )
 
 
 def make_folder(path: pathlib.Path) -> None:
@@ -120,12 +116,16 @@ def make_folder(path: pathlib.Path) -> None:
 
     Raises:
       Refusal: the folder can't be made or written to.
+      UnreachableError: the disk fails, perhaps for a moment.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with draft(path / "trial"):  # fails where the folder can't be written to
             _sweep(path)
     except OSError as error:
+        # Folders of the kernel, such as /proc/self, answer so to whoever makes a file in them.
+        if error.errno != errno.ENOENT and not disk_faults.lasting(error):
+            raise disk_faults.failure(str(path), error) from error
         raise Refusal(
             f"{path}: must be a writable folder, but can't be made or written to "
             f"({error.strerror}: {error.filename}); name another folder, or check its permissions"

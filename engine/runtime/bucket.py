@@ -2,7 +2,8 @@
 
 Addresses come from the environment variables that AWS's own tools read; credentials are found by TensorStore.
 The first use of a bucket is a request with few retries, so that a wrong name or missing rights are refused
-within seconds. Later requests are repeated for a quarter of an hour.
+within seconds. Later requests are repeated for a quarter of an hour. A bucket that doesn't answer may do so
+later (UnreachableError); one that says no is a Refusal, or a WriteError in the midst of a run.
 """
 
 import functools
@@ -25,9 +26,10 @@ CONTEXT = ts.Context(
         "gcs_request_retries": _PATIENT,
     }
 )
-_UNREACHABLE = ("ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "UNAUTHENTICATED", "CURL")
+_SILENT = ("ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CURL")
 _NO_BUCKET = ("NoSuchBucket", "NOT_FOUND")
 _NO_RIGHTS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "redential")
+_NO_REQUEST = ("INVALID_ARGUMENT",)  # the server can't make sense of it: a name or a region that can't be
 
 
 def spec(place: BucketPath) -> dict[str, object]:
@@ -40,7 +42,8 @@ def open_bucket(place: BucketPath) -> ts.KvStore:
     """All objects of the bucket that holds a place.
 
     Raises:
-      Refusal: the bucket doesn't exist, doesn't answer, or may not be listed.
+      Refusal: the bucket doesn't exist, or may not be listed.
+      UnreachableError: it doesn't answer.
     """
     return _opened(place.scheme, place.bucket, _endpoint())
 
@@ -54,8 +57,9 @@ def _opened(scheme: str, name: str, endpoint: str) -> ts.KvStore:
         ts.KvStore.open(_spec(scheme, name), context=quick).result().list(nothing).result(timeout=_PATIENCE)
         return ts.KvStore.open(_spec(scheme, name), context=CONTEXT).result()
     except (ValueError, OSError, RuntimeError) as error:
-        raise Refusal(
-            f"{scheme}://{name}: {_remedy(scheme, endpoint, str(error))} ({brief(error)})"
+        answered = _says(error, *_NO_BUCKET, *_NO_RIGHTS, *_NO_REQUEST)
+        raise (Refusal if answered else UnreachableError)(
+            f"{scheme}://{name}: {_remedy(scheme, endpoint, error)} ({brief(error)})"
         ) from error
 
 
@@ -74,14 +78,14 @@ def _endpoint() -> str:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 
-def _remedy(scheme: str, endpoint: str, error: str) -> str:
+def _remedy(scheme: str, endpoint: str, error: Exception) -> str:
     """Finding of a first request, and what to do."""
     s3 = scheme == "s3"
     where = (endpoint or "AWS") if s3 else os.environ.get("TENSORSTORE_GCS_HTTP_URL", "Google Cloud Storage")
     variables = "AWS_ENDPOINT_URL and AWS_REGION" if s3 else "TENSORSTORE_GCS_HTTP_URL"
-    if any(word in error for word in _NO_BUCKET):
+    if _says(error, *_NO_BUCKET):
         return f"{where} has no such bucket. Make it, or check its name, {variables}"
-    if any(word in error for word in _NO_RIGHTS):
+    if _says(error, *_NO_RIGHTS):
         given = "AWS_ACCESS_KEY_ID" if "AWS_ACCESS_KEY_ID" in os.environ else "AWS_PROFILE, ~/.aws, the role"
         if s3:
             return (
@@ -102,15 +106,29 @@ def brief(error: Exception) -> str:
 
 def unreachable(error: Exception) -> bool:
     """True if an error says nothing about what is stored: the bucket didn't answer, or refused to."""
-    return any(word in str(error) for word in _UNREACHABLE)
+    return _says(error, *_SILENT) or forbidden(error)
 
 
-def failure(what: str, error: Exception) -> OSError:
+def forbidden(error: Exception) -> bool:
+    """True if the bucket refused for lack of rights, which trying again doesn't change."""
+    return _says(error, *_NO_RIGHTS)
+
+
+def _says(error: Exception, *words: str) -> bool:
+    return any(word in str(error) for word in words)
+
+
+def failure(what: str, error: Exception) -> WriteError | UnreachableError:
     """Exception for a request that failed; its message begins with `what`."""
+    if forbidden(error):
+        return WriteError(
+            f"{what}: the bucket refuses ({brief(error)}). What is written is kept. Remedy: get the right to "
+            "list, read and write it, then run the same command again"
+        )
     if unreachable(error):
         return UnreachableError(
             f"{what}: the bucket doesn't answer ({brief(error)}). What is written is kept. "
-            "Remedy: check the network and your rights, then run the same command again"
+            "Remedy: check the network, then run the same command again"
         )
     return WriteError(
         f"{what}: can't be written ({brief(error)}). Earlier results are kept. "

@@ -16,10 +16,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import tensorstore as ts
 
-from isogloss.engine.runtime import atomic_write, bucket
+from isogloss.engine.runtime import atomic_write, bucket, disk_faults
 from isogloss.engine.runtime.bucket import CONTEXT
 from isogloss.engine.runtime.place import BucketPath, Place
-from isogloss.engine.runtime.refusal import WriteError
 
 Value_co = TypeVar("Value_co", covariant=True)
 _ABSENT = b"\x02"  # generation of an object that doesn't exist
@@ -143,6 +142,7 @@ def write(place: Place, content: bytes) -> None:
 
     Raises:
       WriteError: it can't be written.
+      UnreachableError: the disk or the bucket fails, perhaps for a moment.
     """
     if isinstance(place, BucketPath):
         finish(bucket.open_bucket(place).write(place.key, content), place, str(place))
@@ -158,18 +158,18 @@ def write_new(place: Place, content: bytes) -> bool:
 
     Raises:
       WriteError: it can't be written.
+      UnreachableError: the disk or the bucket fails, perhaps for a moment.
     """
     if isinstance(place, pathlib.Path):
         atomic_write.make_folder(place.parent)
         return atomic_write.write_new(place, content)
+    opened = bucket.open_bucket(place)
     for attempt in itertools.count():
         try:
-            return bool(
-                bucket.open_bucket(place).write(place.key, content, if_equal=_ABSENT).result().generation
-            )
+            return bool(opened.write(place.key, content, if_equal=_ABSENT).result().generation)
         except _ERRORS as error:
             # TensorStore first asks for the object, and doesn't repeat that question as it does a write.
-            if attempt == bucket.RETRIES or not bucket.unreachable(error):
+            if attempt == bucket.RETRIES or bucket.forbidden(error) or not bucket.unreachable(error):
                 raise bucket.failure(str(place), error) from error
             time.sleep(min(0.1 * 2**attempt, 32))
     raise AssertionError
@@ -210,18 +210,15 @@ def finish(write: "_Future[object]", place: Place, what: str) -> None:
     """Wait until something below a place is stored.
 
     Raises:
-      WriteError: it can't be written; the message begins with `what`.
-      UnreachableError: the bucket doesn't answer.
+      WriteError: it can't be written until a person helps; the message begins with `what`.
+      UnreachableError: the disk or the bucket fails, perhaps for a moment.
     """
     try:
         write.result()
     except _ERRORS as error:
         if isinstance(place, BucketPath):
             raise bucket.failure(what, error) from error
-        raise WriteError(
-            f"{what}: can't be written ({error}). Earlier results are kept. "
-            "Remedy: free or add space, check permissions, then run the same command again"
-        ) from error
+        raise disk_faults.failure(what, error) from error
 
 
 def result(reading: "_Future[Value_co]", place: Place) -> Value_co:

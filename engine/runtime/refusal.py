@@ -1,7 +1,7 @@
-"""Exceptions that users cause: bad input or options, a disk that can't be written to, a bucket out of reach.
+"""Exceptions that aren't faults of the program: bad input or options, and disks, buckets and hubs that fail.
 
 A job then prints only the message and exits with code 2, or with 1 if another try may succeed. Every other
-exception is a fault of the program and is shown with a traceback.
+exception is shown with a traceback.
 """
 
 
@@ -15,7 +15,7 @@ def install(extra: str) -> str:
 
 
 class WriteError(OSError):
-    """Results can't be written, as on a full disk; the message names the file, what was written is kept."""
+    """Results can't be written until a person helps, as on a full disk; what was written is kept."""
 
 
 class UnfinishedError(RuntimeError):
@@ -25,5 +25,9 @@ class UnfinishedError(RuntimeError):
     """
 
 
-class UnreachableError(OSError):
-    """A bucket doesn't answer any more; what was written is kept, and a later run may succeed."""
+class UnreachableError(Exception):
+    """A disk, a bucket or a hub fails for now; what was written is kept, and a later run may succeed.
+
+    No OSError, because one of those may be a single recording that can't be read. The job prints only the
+    message and exits with code 1.
+    """

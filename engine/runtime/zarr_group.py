@@ -24,11 +24,11 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 import tensorstore as ts
 
-from isogloss.engine.runtime import atomic_write, objects, temporary, version
+from isogloss.engine.runtime import atomic_write, disk_faults, objects, temporary, version
 from isogloss.engine.runtime.bucket import CONTEXT
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import BucketPath, Place
-from isogloss.engine.runtime.refusal import Refusal, WriteError
+from isogloss.engine.runtime.refusal import Refusal
 
 _CHUNK = re.compile(r"c[./](\d+(?:[./]\d+)*)")
 METADATA = "zarr.json"
@@ -115,6 +115,7 @@ def create(
     Raises:
       Refusal: something that isn't a Zarr group is in the way.
       WriteError: the disk may be full.
+      UnreachableError: the disk or the bucket fails, perhaps for a moment.
     """
     if exists(path):
         return False
@@ -129,7 +130,7 @@ def create(
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and exists(path):
             return False  # another process was faster; the caller checks that it made the same
-        raise WriteError(f"{path}: can't be made ({error}). Free or add space, check permissions") from error
+        raise disk_faults.failure(str(path), error) from error
     return True
 
 

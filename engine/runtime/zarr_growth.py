@@ -16,10 +16,10 @@ import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from isogloss.engine.runtime import atomic_write, objects, temporary, zarr_group
+from isogloss.engine.runtime import atomic_write, disk_faults, objects, temporary, zarr_group
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import BucketPath, Place
-from isogloss.engine.runtime.refusal import Refusal, WriteError
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.zarr_group import METADATA, ArrayMetadata, Coordinate, Group
 
 
@@ -80,6 +80,7 @@ def relabel(
     Raises:
       Refusal: in a bucket, another process grows the group to other labels.
       WriteError: the disk may be full; the group is as it was.
+      UnreachableError: the disk or the bucket fails, perhaps for a moment.
     """
     group = zarr_group.open_group(path)
     held, before = group.arrays, group.metadata.get("attributes", {})
@@ -100,10 +101,7 @@ def relabel(
             zarr_group.write_group(made, attributes, coordinates, lambda: write(made), other)
             _move(made, path, remove)
     except OSError as error:
-        raise WriteError(
-            f"{path}: can't be written ({error}); it is as it was. "
-            "Free or add space, check permissions, then run the same command again"
-        ) from error
+        raise disk_faults.failure(str(path), error, "it is as it was") from error
 
 
 def _write_arrays(

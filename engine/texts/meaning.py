@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.corpora import languages
+from isogloss.engine.runtime import hub_faults
 from isogloss.engine.runtime.refusal import Refusal, install
 from isogloss.engine.texts.encoder_names import LANGUAGES, NONE, USE
 from isogloss.kernels.unit_vectors import unit_vectors
@@ -103,12 +104,12 @@ def _of_library(name: str) -> SentenceEncoder:
         ) from error
     try:
         model = library.SentenceTransformer(name)
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Refusal(
-            f"--sentence_encoder={name}: no model of sentence-transformers can be loaded ({reason}). "
-            f"Check the name and the network, name a folder that holds one, {remedy}"
-        ) from error
+    except (*hub_faults.errors(), ValueError) as error:
+        rule = (
+            f": no model of sentence-transformers can be loaded ({hub_faults.reason(error)}). "
+            f"Check the name, name a folder that holds one, {remedy}"
+        )
+        raise hub_faults.failure(f"--sentence_encoder={name}", error, rule) from error
 
     def encode(texts: list[str]) -> Float[np.ndarray, "W D"]:
         return model.encode(texts, batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False)

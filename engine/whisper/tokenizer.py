@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 import tokenizers
 
 from isogloss.engine.checkpoints import huggingface, stored_tensors
+from isogloss.engine.runtime import hub_faults
 from isogloss.engine.runtime.refusal import Refusal
 
 TASKS = ("transcribe", "translate")
@@ -132,8 +133,9 @@ def _backend(name: str, revision: str | None) -> tokenizers.Tokenizer:
         # have a type checker read all models of transformers, a third of its time.
         load = importlib.import_module("transformers").WhisperTokenizerFast.from_pretrained
         loaded = load(path or name, revision=revision or "main")
-    except (OSError, ValueError) as error:
-        raise Refusal(f"{name}: no tokenizer can be loaded: {error} {_REMEDY}") from error
+    except (*hub_faults.errors(), ValueError) as error:
+        rule = f": no tokenizer can be loaded: {error} {_REMEDY}"
+        raise hub_faults.failure(name, error, rule) from error
     return _completed(loaded.backend_tokenizer)
 
 

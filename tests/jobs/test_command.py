@@ -22,7 +22,7 @@ PROGRAM = """
 import ctypes, dataclasses, logging, sys, time, types
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.runtime.progress import Progress
-from isogloss.engine.runtime.refusal import Refusal, WriteError
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 from isogloss.jobs import command
 @dataclasses.dataclass
 class Summary:
@@ -89,6 +89,7 @@ def test_a_job_has_a_flag_for_each_option():
     [
         ("Refusal('no such grid')", 2, False),
         ("WriteError('no space left')", 2, False),
+        ("UnreachableError('no such answer')", 1, False),
         ("OSError('stale file handle')", 1, True),
         ("ValueError('operands could not be broadcast')", 1, True),
         ("KeyError('dtw')", 1, True),

@@ -115,27 +115,64 @@ def mounted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("operation", "error"),
+    ("operation", "error", "code"),
     [
-        ("write", errno.EIO),
-        ("write", errno.ENOSPC),
-        ("fsync", errno.EIO),
-        ("rename", errno.EIO),
-        ("write", errno.ESTALE),
+        ("write", errno.EIO, 1),
+        ("write", errno.ENOSPC, 2),
+        ("fsync", errno.EIO, 1),
+        ("rename", errno.EIO, 1),
+        ("write", errno.ESTALE, 1),
+        ("create", errno.EACCES, 2),
     ],
 )
-def test_a_folder_that_can_not_be_written_to(mounted, undisturbed, source, files, job, operation, error):
+def test_a_folder_that_can_not_be_written_to(
+    mounted, undisturbed, source, files, job, operation, error, code
+):
+    """A full disk and a missing right wait for a person; launch tries everything else again."""
     change, mount = mounted
     extract = job("extract", *source, f"--store={mount}/store")
     change(match="/states/c.", **{operation: {"share": 0.3, "errno": error}})
     done = extract.run()
-    assert done.returncode == 2
+    assert done.returncode == code, done.stderr
     assert "can't be written" in done.stderr
     assert "Traceback" not in done.stderr
     change()
     extract.summary()
     found = files(pathlib.Path(mount) / "store")
     assert {key: found[key] for key in found if "__lock" not in key} == files(undisturbed / "store")
+
+
+def test_launch_tries_again_what_may_pass(tmp_path, s3, source, monkeypatch, mounted):
+    """A bucket, a hub and a disk that fail for now: each round starts the task; the same launch then ends."""
+    change, mount = mounted
+    url = f"{s3.bucket()}/all"
+    [corpus, model] = source
+    given = {
+        "bucket": [corpus, model, f"--store={url}/store"],
+        "hub": ["--corpus=fleurs:test", model, f"--store={tmp_path}/never"],
+        "disk": [corpus, model, f"--store={mount}/store"],
+    }
+    change(match="/states/c.", write={"share": 1.0, "errno": errno.EIO})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+
+    def launched(what):
+        flags = tmp_path / f"extract-{what}.flags"
+        flags.write_text("\n".join(given[what]))
+        options = ["--cluster=local", f"--run={tmp_path}/{what}", "--shards=1", "--rounds=2", str(flags)]
+        command = [sys.executable, "-m", "isogloss.jobs.launch", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        starts = (tmp_path / what / "logs" / f"extract-{what}-0.log").read_text().count("== ")
+        return done.returncode, starts, done.stderr
+
+    for what in given:
+        code, starts, errors = launched(what)
+        assert (code, starts) == (1, 2), errors
+        assert "died 2 times" in errors
+    change()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+    assert [launched(what)[:2] for what in ("bucket", "disk")] == [(0, 3), (0, 3)]
 
 
 def test_a_folder_that_can_not_be_read(mounted, undisturbed, files, job):

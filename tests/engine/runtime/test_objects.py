@@ -10,7 +10,7 @@ import pytest
 
 from isogloss.engine.runtime import objects, place, zarr_group
 from isogloss.engine.runtime.place import BucketPath
-from isogloss.engine.runtime.refusal import Refusal, UnreachableError
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 from isogloss.engine.runtime.zarr_group import Coordinate
 from toy_groups import scores_array
 
@@ -130,9 +130,9 @@ def denying():
     server.server_close()
 
 
-def refusal(url):
+def refusal(url, kind=Refusal):
     start = time.monotonic()
-    with pytest.raises(Refusal) as found:
+    with pytest.raises(kind) as found:
         objects.exists(place.parse(url))
     assert time.monotonic() - start < 10
     return str(found.value)
@@ -143,9 +143,10 @@ def test_a_bucket_that_is_not_there_is_refused(s3):
     assert message.startswith(f"s3://nowhere: {s3.endpoint} has no such bucket. Make it")
 
 
-def test_a_server_that_is_not_there_is_refused_within_seconds(s3, monkeypatch):
+def test_a_server_that_is_not_there_is_seen_within_seconds(s3, monkeypatch):
+    """Another try may find it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    message = refusal("s3://bucket/x")
+    message = refusal("s3://bucket/x", UnreachableError)
     assert "http://127.0.0.1:9 can't be reached. Check the network, AWS_ENDPOINT_URL" in message
 
 
@@ -163,3 +164,12 @@ def test_a_bucket_that_is_lost_meanwhile_is_not_taken_for_a_fault(bucket, monkey
         objects.result(Lost(), bucket)
     with pytest.raises(UnreachableError):
         objects.finish(Lost(), bucket, "aa s1")
+
+
+def test_a_right_that_is_missing_waits_for_a_person(bucket):
+    class Denied:
+        def result(self):
+            raise ValueError("PERMISSION_DENIED: HTTP response code: 403 AccessDenied")
+
+    with pytest.raises(WriteError, match=r"aa s1: the bucket refuses .*get the right"):
+        objects.finish(Denied(), bucket, "aa s1")

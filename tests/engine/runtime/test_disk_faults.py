@@ -1,0 +1,61 @@
+"""engine.runtime.disk_faults: which faults of a disk end a run for good, and which another try may mend."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from isogloss.engine.runtime import atomic_write, disk_faults
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
+
+LIMITED = """
+import pathlib, resource, signal, sys
+import tensorstore as ts
+from isogloss.engine.runtime import objects
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+folder = pathlib.Path(sys.argv[1])
+kept = ts.KvStore.open(objects.spec(folder)).result()
+try:
+    objects.finish(kept.write("a", bytes(5000)), folder, "this unit")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+def test_a_person_must_help(tmp_path, number):
+    error = OSError(number, "no")
+    found = disk_faults.failure("a/b", error)
+    assert isinstance(found, WriteError)
+    assert "a/b: can't be written" in str(found)
+    assert "Free or add space" in str(found)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, None])
+def test_the_same_command_may_go_on(number):
+    found = disk_faults.failure("a/b", OSError(number, "no"))
+    assert isinstance(found, UnreachableError)
+    assert "run the same command again" in str(found)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EROFS, Refusal), (errno.ESTALE, UnreachableError)])
+def test_a_folder_that_can_not_be_made(tmp_path, monkeypatch, number, kind):
+    def fail(*_, **__):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(atomic_write, "draft", fail)
+    with pytest.raises(kind):
+        atomic_write.make_folder(tmp_path / "out")
+
+
+def test_the_number_of_an_error_is_read_from_the_message_of_tensorstore(tmp_path):
+    """A real one: a file may not be that large."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("WriteError this unit: can't be written (")
+    assert "File too large" in done.stdout
+    failed = ValueError("UNKNOWN: Failed writing: Input/output error [os_error_code='5']")
+    assert isinstance(disk_faults.failure("a", failed), UnreachableError)
