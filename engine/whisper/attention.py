@@ -1,9 +1,9 @@
 """Multi-head attention: unmasked in four forms chosen by name, and masked with its scores.
 
 "dense" is one batched product, whose scores take B * H * N * N floats. "blocks" is the same for a slab of
-queries at a time, for GPU and TPU: a sixth of that memory at 1500 frames. "chunked" loops over heads and slabs
-and divides by the softmax sum last: the scores of a slab stay in cache, which is about three times as fast as
-"dense" on a CPU. "cudnn" is cuDNN's flash attention, for NVIDIA's GPUs and 16-bit numbers: scores are
+queries at a time, for GPU and TPU: a sixth of that memory at 1500 frames. "chunked" loops over heads and
+slabs and divides by the softmax sum last: the scores of a slab stay in cache, which is about three times as
+fast as "dense" on a CPU. "cudnn" is cuDNN's flash attention, for NVIDIA's GPUs and 16-bit numbers: scores are
 never in memory (Dao, arXiv 2307.08691). Softmax is float32 in all.
 """
 
