@@ -28,6 +28,7 @@ from isogloss.engine.retrieval import (
     metrics,
     pair_metrics,
     report_tables,
+    table as retrieval_table,
 )
 from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime import zarr_group
@@ -85,7 +86,8 @@ def report_schemas():
         languages=("en",), states=("0",), scorings=("seqsim",), values=np.zeros((1, 1, 1, 1))
     )
     tables["associations"] = language_maps.tests_table([test], distances, 1, "bh")
-    return [("report", f"{name}.parquet", table.schema) for name, table in tables.items()]
+    schemas = {name: retrieval_table.plain_schema(made) for name, made in tables.items()}
+    return [("report", f"{name}.parquet", schema) for name, schema in schemas.items()]
 
 
 def checked():

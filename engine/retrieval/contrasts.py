@@ -13,12 +13,24 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int16
 from scipy import stats
 
+from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.derived import BASELINE
 from isogloss.engine.retrieval.scorings import Scoring
 from isogloss.kernels import bootstrap
 
-FAMILIES = ("best state", "final state", "seqsim", "duration", "uncorrected", "direction", "pair")
-"""What a cell is compared with; q is computed over the contrasts of one family."""
+_OF_SCORES = ("best state", "final state", "seqsim")
+FAMILIES = (
+    *_OF_SCORES,
+    "duration",
+    "uncorrected",
+    "direction",
+    "pair",
+    *(f"{name}, corrected" for name in _OF_SCORES),
+)
+"""What a cell is compared with; q is computed over the contrasts of one family.
+
+Corrected scores are compared with equally corrected ones, in families of their own.
+"""
 MOST_PAIRS = 66
 """Language pairs of 12 languages; more pairs aren't compared with each other, for they are too many."""
 VALUES = ("difference", "ci_low", "ci_high", "p")
@@ -54,15 +66,18 @@ def _compared(hits: Bool[np.ndarray, "S V 2 n"], scorings: Sequence[Scoring]) ->
     best = hits.mean((2, 3)).argmax(0)
     for v, scoring in enumerate(scorings):
         plain = scoring.correction == "none"
+        to_best, to_final, to_seqsim = (
+            FAMILIES.index(name if plain else f"{name}, corrected") for name in _OF_SCORES
+        )
         others = {
-            FAMILIES.index("seqsim"): place.get(Scoring("seqsim")) if plain else None,
+            to_seqsim: place.get(Scoring("seqsim", scoring.correction)),
             FAMILIES.index("duration"): baseline,
             FAMILIES.index("uncorrected"): None if plain else place[Scoring(scoring.measure)],
         }
         for s in states:
             for d in (0, 1):
-                if plain and v != baseline:
-                    for family, other in enumerate((int(best[v]), final)):
+                if v != baseline:
+                    for family, other in ((to_best, int(best[v])), (to_final, final)):
                         if other != s:
                             yield family, s, v, d, other, v, d
                 for family, other in others.items():
@@ -72,13 +87,35 @@ def _compared(hits: Bool[np.ndarray, "S V 2 n"], scorings: Sequence[Scoring]) ->
 
 
 def contrast(here: Bool[np.ndarray, "K n"], there: Bool[np.ndarray, "K n"]) -> Float[np.ndarray, "K 4"]:
-    """`VALUES` of the differences of the means of rows of hits of the same n queries."""
+    """`VALUES` of the differences of the means of rows of hits of the same n queries.
+
+    Where no query is found by one side alone, or all are, a bootstrap has nothing to vary; see `_widened`.
+    """
     n = here.shape[1]
     drawn = bootstrap.resamples(n) @ (here.astype(np.float32) - there).T
     low, high = bootstrap.ends(drawn)
     only_here, only_there = (here & ~there).sum(1), (there & ~here).sum(1)
     p = sign_flip(n)[only_here, only_there]
-    return np.stack([(only_here - only_there) / n, low / n, high / n, p], axis=1)
+    difference = (only_here - only_there) / n
+    return np.stack([difference, *_widened(difference, low / n, high / n, n), p], axis=1)
+
+
+def _widened(
+    difference: Float[np.ndarray, " K"],
+    low: Float[np.ndarray, " K"],
+    high: Float[np.ndarray, " K"],
+    n: int | Int[np.ndarray, " K"],
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Ends of intervals, those that are a point widened by what Wilson's interval (1927) gives for 0 of n.
+
+    Where none of n queries is found by one side alone, the share of those that are is at most this, and the
+    difference lies between it and its negative.
+    """
+    point, outside = low == high, metrics.outside(n)
+    return (
+        np.where(point, np.maximum(-1, difference - outside), low),
+        np.where(point, np.minimum(1, difference + outside), high),
+    )
 
 
 def between_pairs(
@@ -102,7 +139,10 @@ def between_pairs(
     both = known[first] & known[second]
     only = [(both & x & ~y).sum(1) for x, y in ((hits[first], hits[second]), (hits[second], hits[first]))]
     p = sign_flip(hits.shape[1])[tuple(only)]
-    return np.stack([first, second]), np.stack([shares[first] - shares[second], low, high, p], axis=1)
+    fewer = np.minimum(known[first].sum(1), known[second].sum(1))
+    difference = shares[first] - shares[second]
+    ends = _widened(difference, low, high, fewer)
+    return np.stack([first, second]), np.stack([difference, *ends, p], axis=1)
 
 
 @functools.lru_cache(maxsize=4)

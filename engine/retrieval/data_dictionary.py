@@ -49,6 +49,8 @@ def write(out: pathlib.Path) -> None:
             number = field.name.removeprefix("recall_at_1_of_")
             if number.isdecimal():
                 meaning = meaning.replace("99 others", f"{int(number) - 1} others")
+            if rate := found.get(b"fdr", b"").decode():
+                meaning = meaning.replace("`--fdr`", f"`--fdr={rate}`")
             rows.append((f"{name}.parquet", field.name, str(field.type), meaning.replace("`", ""), *made))
     names = ("table", "column", "type", "meaning", *table_files.MADE)
     columns = zip(*rows, strict=True) if rows else [()] * len(names)

@@ -252,12 +252,16 @@ def write(out: pathlib.Path, of_each: Mapping[str, Reported], fdr: str) -> None:
         table_files.write_parquet_in_pieces(without_q, _gathered(pieces()), unfinished)
         q = _q(compared, p, fdr)
         retrieval_table.write_in_pieces(
-            SCHEMA, functools.partial(_with_q, unfinished, q), out, "grid_contrasts"
+            SCHEMA.with_metadata({"fdr": fdr}),
+            functools.partial(_with_q, unfinished, q),
+            out,
+            "grid_contrasts",
         )
     whole = pa.concat_tables(means)
     of_means = [np.array([COMPARED.index(each) for each in whole["compared"].to_pylist()], np.int64)]
     added = pa.array(_q(of_means, [whole["p"].to_numpy()], fdr), pa.float64())
-    retrieval_table.write_table(whole.append_column("q", added).cast(MEAN_SCHEMA), out, "grid_means")
+    made = whole.append_column("q", added).cast(MEAN_SCHEMA).replace_schema_metadata({"fdr": fdr})
+    retrieval_table.write_table(made, out, "grid_means")
 
 
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -169,7 +169,8 @@ def _associations(
     if lengths is not None:
         predictors["length"] = lengths[chosen][:, chosen]
     tests = associations.associations(responses, predictors | given(config, grid))
-    return tests_table(tests, distances, len(tested), config.fdr), ""
+    table = tests_table(tests, distances, len(tested), config.fdr)
+    return table.replace_schema_metadata({"fdr": config.fdr}), ""
 
 
 def _predictors(grid: Grid, tested: Sequence[Language]) -> dict[str, Float[np.ndarray, "L L"]]:

@@ -209,13 +209,17 @@ def interval(hits: Bool[np.ndarray, "K n"]) -> tuple[Float[np.ndarray, " K"], Fl
     """
     n = hits.shape[1]
     low, high = bootstrap.ends(bootstrap.resamples(n) @ hits.T.astype(np.float32))  # < 2^24: exact
-    z = stats.norm.ppf((1 + bootstrap.CONFIDENCE) / 2)
-    outside = z**2 / (n + z**2)  # Wilson's far end, at 0 hits; mirrored at n hits
     count = hits.sum(1)
     return (
-        np.where(count == n, 1 - outside, low.astype(np.float64) / n),
-        np.where(count == 0, outside, high.astype(np.float64) / n),
+        np.where(count == n, 1 - outside(n), low.astype(np.float64) / n),
+        np.where(count == 0, outside(n), high.astype(np.float64) / n),
     )
+
+
+def outside(n: int | Int[np.ndarray, "*K"]) -> np.number | Float[np.ndarray, "*K"]:
+    """Far end of Wilson's 95% interval (1927) of 0 of n, `z^2 / (n + z^2)`; mirrored at n of n."""
+    z = stats.norm.ppf((1 + bootstrap.CONFIDENCE) / 2)
+    return z**2 / (np.asarray(n) + z**2)
 
 
 def known_mean(values: Float[np.ndarray, "*K n"]) -> Float[np.ndarray, "*K"]:

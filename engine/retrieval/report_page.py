@@ -12,7 +12,8 @@ from isogloss.engine.drawing import colophon, page
 from isogloss.engine.retrieval import answers, language_order, metrics, report_page_data
 from isogloss.engine.retrieval.derived import record
 from isogloss.engine.retrieval.report_tables import Collected
-from isogloss.engine.retrieval.report_terms import RETRIEVAL, TERMS
+from isogloss.engine.retrieval.report_terms import FDR, RETRIEVAL, TERMS
+from isogloss.engine.retrieval.scorings import scoring
 from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -54,13 +55,13 @@ def render(
     heading = f"Retrieval across {len(results.languages)} languages"
     body = page.filled(
         _FOLDER / "report_page.html",
-        head=_head(heading, results, attributes, maps),
+        head=_head(heading, results, attributes, maps, collected.fdr),
         coverage=page.table_section(
             "coverage",
             "Coverage",
             _coverage(results.languages, attributes.get("languages"), sentences),
         ),
-        settings=page.table_section("settings", "Settings of the grid", _settings(attributes, name)),
+        settings=_settings(attributes, name, collected),
         method=html.escape(_METHOD),
         colophon=colophon.of_grid(attributes, name, date),
     )
@@ -74,7 +75,7 @@ def render(
     )
 
 
-def _head(heading: str, results: metrics.Results, attributes: Mapping[str, Json], maps: str) -> str:
+def _head(heading: str, results: metrics.Results, attributes: Mapping[str, Json], maps: str, fdr: str) -> str:
     return page.head(
         heading + _in_model(attributes),
         [
@@ -82,7 +83,7 @@ def _head(heading: str, results: metrics.Results, attributes: Mapping[str, Json]
             html.escape(maps).replace("maps.html", '<a href="maps.html">maps.html</a>'),
         ],
         alerts=_alerts(results.uncorrected),
-        terms=_terms(results.uncorrected.measures),
+        terms=_terms(results.uncorrected.measures, fdr),
         numbers="retrieval.csv",
     )
 
@@ -98,7 +99,7 @@ def _answers(results: metrics.Results, files: Mapping[str, str], *, texts: bool)
     return {"answers": found if files else [], "folder": answers.FOLDER, "texts": texts}
 
 
-def _terms(names: Sequence[str]) -> dict[str, str]:
+def _terms(names: Sequence[str], fdr: str) -> dict[str, str]:
     """Meanings of each measure and each term."""
     chosen = [record(name) for name in names]
     if "seqsim" in names:  # is made of both
@@ -108,7 +109,7 @@ def _terms(names: Sequence[str]) -> dict[str, str]:
         if measure.transpose and record(measure.transpose).retrieves:
             other = record(measure.transpose).label
             meanings[measure.label] += f" From b to a it is {other} from a to b, transposed."
-    return meanings | dict(TERMS)
+    return meanings | dict(TERMS) | {"q": f"{TERMS['q']} By {FDR[fdr]}."}
 
 
 def _sentences(results: metrics.Results) -> str:
@@ -187,9 +188,18 @@ def _left_out(names: Json) -> str:
     return f"<td><details><summary>{len(names):,}</summary>{listed}</details></td>"
 
 
-def _settings(attributes: Mapping[str, Json], name: str) -> str:
-    """Table of the grid's attributes, nested ones by dotted name, except those shown elsewhere."""
+def _settings(attributes: Mapping[str, Json], name: str, collected: Collected) -> str:
+    """Section of the grid's attributes, nested ones by dotted name, and of the report's options."""
     elsewhere = ("languages", "pairs", "states", "measures")
     shown = {key: value for key, value in attributes.items() if key not in elsewhere}
     rows: dict[str, Json] = {"grid": name, **page.dotted(shown)}
-    return page.settings_table(rows)
+    prefix = "recall_at_1_of_"
+    candidates = [each for each in collected.tables["retrieval"].column_names if each.startswith(prefix)]
+    corrections = dict.fromkeys(scoring(each).correction for each in collected.results.measures)
+    rows |= {
+        "report.corrections": ", ".join(corrections),
+        "report.candidates": candidates[0].removeprefix(prefix),
+        "report.fdr": f"{collected.fdr}, {FDR[collected.fdr]}",
+    }
+    heading = "Settings of the grid and of the report"
+    return page.table_section("settings", heading, page.settings_table(rows))

@@ -24,6 +24,9 @@ CORRECTIONS = {
 }
 """Label and meaning of each correction."""
 
+FDR = {"bh": "Benjamini and Hochberg", "by": "Benjamini and Yekutieli, for any dependence"}
+"""Names of the methods of --fdr."""
+
 TERMS = {
     "asks": "The language of the query: one spoken sentence, for which its translation is sought.",
     "answers": "The language of the candidates: all spoken sentences that both languages have.",
@@ -34,10 +37,11 @@ TERMS = {
     "Chance": "What guessing scores: R@1 of 1 / n.",
     "Duration alone": "Retrieval by the numbers of frames and nothing else. A state that isn't above it says "
     "nothing about languages.",
-    "Onset": "First state whose R@1 exceeds that of duration alone with q < 0.05, in a paired test. Its "
+    "Onset": "First state whose R@1 exceeds that of duration alone with q < 0.05, in a paired test; the "
+    "family of this q is all comparisons with duration alone. Its "
     f"{bootstrap.CONFIDENCE:.0%} interval is over resampled sentences.",
     "q": "False discovery rate: if all cells with this q or less are called better than guessing, about this "
-    "share of them is wrong.",
+    "share of them is wrong. Its family: all pairs, directions, states, measures and corrections.",
     "95% interval": f"Percentile bootstrap over sentences, {bootstrap.RESAMPLES:,} resamples, the same for "
     "all states and measures of one n; Wilson's where none or all hit.",
     "Hub": "The candidates that come first most often, right or wrong, by the ids of their sentences: the "

@@ -60,7 +60,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
 
     def outputs() -> int:
         for name in TABLES:
-            _join(out, of_each, name)
+            _join(out, of_each, name, config.fdr)
         reported = reported_grids.opened(of_each, statistics)
         grid_differences.write(out, reported, config.fdr)
         means = table_files.read_parquet(out / "means.parquet")
@@ -87,7 +87,7 @@ def _write_scripts(folder: pathlib.Path, scripts: Mapping[str, str]) -> None:
             old.unlink(missing_ok=True)
 
 
-def _join(out: pathlib.Path, of_each: Mapping[str, ReportConfig], name: str) -> None:
+def _join(out: pathlib.Path, of_each: Mapping[str, ReportConfig], name: str, fdr: str) -> None:
     """Write one table of the reports' tables of a name, with the column `grid`."""
     files = {label: each.out / f"{name}.parquet" for label, each in of_each.items()}
 
@@ -98,5 +98,5 @@ def _join(out: pathlib.Path, of_each: Mapping[str, ReportConfig], name: str) -> 
                 yield named.replace_schema_metadata()
 
     fields = table_files.parquet_schema(next(iter(files.values()))).remove_metadata()
-    schema = pa.schema([pa.field("grid", pa.string()), *fields])
+    schema = pa.schema([pa.field("grid", pa.string()), *fields], {"fdr": fdr})
     retrieval_table.write_in_pieces(schema, pieces, out, name)

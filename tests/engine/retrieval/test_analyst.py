@@ -61,7 +61,7 @@ def test_a_grid_becomes_a_table(grid):
 
 
 def test_pandas_reads_each_table_which_says_its_version_and_its_day(spoken, undrawn, tmp_path):
-    report.run(report.ReportConfig(grid=spoken / "grid.zarr", out=tmp_path))
+    report.run(report.ReportConfig(grid=spoken / "grid.zarr", out=tmp_path, fdr="by"))
     tables = sorted(tmp_path.glob("*.parquet"))
     assert len(tables) >= 2
     for path in tables:
@@ -69,9 +69,11 @@ def test_pandas_reads_each_table_which_says_its_version_and_its_day(spoken, undr
         made = parquet.read_schema(path).metadata
         assert made[b"isogloss_version"].decode() == isogloss_version()
         assert made[b"created"].decode() == today()
+        assert (made[b"fdr"] == b"by") if "q" in pd.read_parquet(path) else True
     columns = pd.read_csv(tmp_path / "columns.tsv", sep="\t")
     assert set(columns.table) == {path.name for path in tables}
     assert set(columns.created) == {today()}
+    assert columns.query("column == 'q'").meaning.str.endswith("(--fdr=by).").all()
     assert set(columns.isogloss_version) == {isogloss_version()}
     ranks = xr.open_zarr(tmp_path / "ranks.zarr")
     ranks.to_netcdf(tmp_path / "ranks.nc", engine="scipy")

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
-from statsmodels.stats import contingency_tables, multitest
+from statsmodels.stats import contingency_tables, multitest, proportion
 
 from isogloss.engine.retrieval import contrasts
 from isogloss.engine.retrieval.scorings import Scoring
 from isogloss.kernels import bootstrap
 
-SCORINGS = (Scoring("seqsim"), Scoring("seqsim", "csls"), Scoring("dtw"), Scoring("duration"))
+SCORINGS = (
+    *(Scoring(measure, correction) for measure in ("seqsim", "dtw") for correction in ("none", "csls")),
+    Scoring("duration"),
+)
 
 
 def hits(*shape, seed=0, share=0.5):
@@ -31,7 +34,7 @@ def test_a_contrast_equals_loops_over_the_shared_resamples():
 
 
 def test_every_cell_is_compared_with_what_its_family_names():
-    found = hits(3, 4, 2, 30)
+    found = hits(3, 5, 2, 30)
     found[1, 0] = True  # state 1 is the best of SeqSim
     index, values = contrasts.within_pair(found, SCORINGS)
     names = [contrasts.FAMILIES[family] for family in index[:, 0]]
@@ -39,17 +42,41 @@ def test_every_cell_is_compared_with_what_its_family_names():
     for name, (_, s, v, d, *other), (difference, *_) in zip(names, index, values, strict=True):
         assert [s, v, d] != other
         assert difference == pytest.approx(found[s, v, d].mean() - found[tuple(other)].mean(), abs=1e-6)
+        corrected = name.endswith(", corrected")
         wanted = {
-            "best state": (1, v, d) if v == 0 else None,
+            "best state": (1, v, d) if v == 0 else (other[0], v, d),
             "final state": (2, v, d),
-            "seqsim": (s, 0, d),
-            "duration": (s, 3, d),
-            "uncorrected": (s, 0, d),
+            "seqsim": (s, int(corrected), d),
+            "duration": (s, 4, d),
+            "uncorrected": (s, v - 1, d),
             "direction": (s, v, 1),
-        }[name]
-        assert wanted is None or tuple(other) == wanted
-    assert {v for name, v in zip(names, index[:, 2], strict=True) if name == "uncorrected"} == {1}
-    assert {v for name, v in zip(names, index[:, 2], strict=True) if name == "final state"} == {0, 2}
+        }[name.removesuffix(", corrected")]
+        assert tuple(other) == wanted
+    measured = {
+        name: {v for each, v in zip(names, index[:, 2], strict=True) if each == name} for name in names
+    }
+    assert measured["uncorrected"] == measured["final state, corrected"] == {1, 3}
+    assert measured["final state"] == {0, 2}
+    assert (measured["seqsim"], measured["seqsim, corrected"]) == ({2, 4}, {3})
+
+
+def test_an_interval_where_no_query_is_discordant_is_as_wide_as_wilsons():
+    n = 60
+    nothing, everything = np.zeros((1, n), bool), np.ones((1, n), bool)
+    far = proportion.proportion_confint(0, n, method="wilson")[1]
+    for here, there, ends in (
+        (nothing, nothing, (-far, far)),
+        (hits(1, n), hits(1, n), (-far, far)),
+        (everything, nothing, (1 - far, 1)),
+        (nothing, everything, (-1, far - 1)),
+    ):
+        _, low, high, p = contrasts.contrast(here, there)[0]
+        assert (low, high) == pytest.approx(ends)
+        assert (p == 1) == (ends[0] == -ends[1])
+    known = np.stack([np.arange(n) < 40, np.arange(n) < n])
+    _, values = contrasts.between_pairs(np.zeros((2, n), bool), known)
+    far = proportion.proportion_confint(0, 40, method="wilson")[1]
+    assert values[0, 1:3] == pytest.approx([-far, far])
 
 
 @pytest.mark.parametrize(("method", "peer"), [("bh", "fdr_bh"), ("by", "fdr_by")])

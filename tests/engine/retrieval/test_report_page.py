@@ -79,7 +79,7 @@ def page(given, attributes=ATTRIBUTES, maps=""):
     best = pa.table(dict(zip(order, map(list, zip(*rows, strict=True)), strict=True)))
     above = np.where(np.isnan(given.figure("recall_at_1")), nan, np.arange(2))  # from b to a all cells are
     tables = {"retrieval": table.tabulate(given, hubs, sentences, "bh", 100, above), "best_states": best}
-    collected = report_tables.Collected(results=given, tables=tables, above=above)
+    collected = report_tables.Collected(results=given, tables=tables, fdr="by", above=above)
     return report_page.render(
         collected,
         attributes,
@@ -243,6 +243,10 @@ def test_settings_are_listed_by_name():
     assert texts[texts.index("flags.memory_gb") + 1] == "8.0"
     assert texts[texts.index("model") + 1] == "openai/whisper-base"
     assert "pairs" not in texts
+    assert texts[texts.index("report.fdr") + 1] == "by, Benjamini and Yekutieli, for any dependence"
+    assert texts[texts.index("report.candidates") + 1] == "100"
+    assert texts[texts.index("report.corrections") + 1] == "none, csls"
+    assert any("Its family: all pairs" in line and "Yekutieli" in line for line in texts)
 
 
 def test_missing_and_empty_cells_are_announced():
