@@ -28,7 +28,7 @@ from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.activations.state_source import FINAL
 from isogloss.engine.corpora import corpus, languages, listing
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.runtime import compilation, disk_space, json_values, sentences
+from isogloss.engine.runtime import compilation, disk_space, json_values, objects, sentences
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.progress import Progress
@@ -127,6 +127,22 @@ def run(config: ExtractConfig) -> ExtractSummary:
         programs=programs(),
         plan=cost,
     )
+
+
+def make_empty(config: ExtractConfig) -> None:
+    """Make the stores that a run would fill, in a folder, with a file of no bytes for each utterance.
+
+    Jobs behind this one can plan with them before there is any state.
+
+    Raises:
+      Refusal: as of a run.
+    """
+    settings = _settings(config)
+    _, _, surveys = _surveys(config, settings)
+    outcome = Outcome([(_store(config, found, settings), found) for found in surveys], settings.axis)
+    for unit in outcome.todo:
+        for file in unit.store.files_of_row(unit.row):
+            objects.write(file, b"")
 
 
 def _forecast(surveys: Sequence[inventory.Survey], settings: ExtractionSettings) -> dict[str, Any]:

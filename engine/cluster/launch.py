@@ -128,8 +128,8 @@ def _show(
     for path, text in texts.items():
         print(f"--- {path}\n{text}", file=sys.stderr)
     plans: list[dry_run.Plan] = []
-    for step, path in zip(steps, config.flagfiles, strict=True):
-        numbers, unknown = dry_run.plan(step, path, first=not plans)
+    found = dry_run.plan_steps(steps, config.flagfiles, elsewhere=config.cluster == "kubernetes")
+    for step, (numbers, unknown) in zip(steps, found, strict=True):
         plans.append(numbers)
         if unknown:
             _LOG.warning("%s: %s", step.name, unknown)

@@ -89,18 +89,11 @@ def run(config: GridConfig) -> GridSummary:
       OSError: the grid can't be written.
     """
     start = time.monotonic()
-    implementation = config.implementation
-    if implementation == "auto":
-        implementation = frame_scores.default_implementation(jax.default_backend())
+    implementation = _implementation(config)
     programs = compilation.keep(config.compilation_cache, implementation)
-    stores = grid_plan.stores(config)
-    pairs = pair_names.parse_pairs(config.pairs, tuple(stores))
-    members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
-    if config.self_pairs:
-        pairs, members = self_pairs.added(pairs, members)
-    plan = grid_plan.plan(config, pairs, members, implementation)
+    plan, members = _planned(config, implementation)
     _warn(plan, members)
-    mine = config.share.of(list(itertools.product(range(len(plan.states)), range(len(pairs)))))
+    mine = config.share.of(list(itertools.product(range(len(plan.states)), range(len(plan.pairs)))))
     block = grid_plan.block_size(config, members, implementation)
     outcome = _GridOutcome(changes=_warn_of_changes(config, plan))
     there = grid_store.existing(config.grid, plan)
@@ -113,6 +106,33 @@ def run(config: GridConfig) -> GridSummary:
         grid_plan.check_disk(config, plan, len(todo))
         cost = _fill(config, plan, members, mine, implementation, block, outcome)
     return _summary(outcome, members, implementation, start, programs(), cost)
+
+
+def make_empty(config: GridConfig) -> None:
+    """Make the grid that a run would fill, so that jobs behind this one can plan before there is any score.
+
+    Raises:
+      Refusal: as of a run.
+    """
+    plan, _ = _planned(config, _implementation(config))
+    grid_store.create_or_grow(config.grid, plan)
+
+
+def _implementation(config: GridConfig) -> str:
+    """Implementation of the kernels that the options name, or the best one here."""
+    if config.implementation == "auto":
+        return frame_scores.default_implementation(jax.default_backend())
+    return config.implementation
+
+
+def _planned(config: GridConfig, implementation: str) -> tuple[Plan, dict[str, GridLanguage]]:
+    """Axes and identity of the grid that the options ask for, and the languages that enter it."""
+    stores = grid_plan.stores(config)
+    pairs = pair_names.parse_pairs(config.pairs, tuple(stores))
+    members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
+    if config.self_pairs:
+        pairs, members = self_pairs.added(pairs, members)
+    return grid_plan.plan(config, pairs, members, implementation), members
 
 
 def _fill(

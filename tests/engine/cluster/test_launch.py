@@ -158,26 +158,70 @@ def test_a_stopped_launch_leaves_no_task_behind(fake):
     assert not pathlib.Path(f"/proc/{pid}").exists()
 
 
-def test_a_dry_run_shows_scripts_and_what_each_step_costs(fake, speech, model_folder):
-    store = fake.folder / "store"
-    (fake.folder / "extract.flags").write_text(
-        f"--corpus=manifest:{speech}\n--model={model_folder}\n--store={store}\n"
-    )
-    (fake.folder / "grid.flags").write_text(f"--store={store}\n--grid={fake.folder}/grid.zarr\n")
-    line = command("--cluster=local", f"--run={fake.run}", "--shards=2")
-    done = subprocess.run(
-        [*line, "extract.flags", "grid.flags", "--dry_run"],
-        cwd=fake.folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def chain(fake, speech, model_folder):
+    """Flag files of extract, grid and report, and the folder of the first two's results."""
+    made = fake.folder / "made"
+    texts = {
+        "extract": f"--corpus=manifest:{speech}\n--model={model_folder}\n--store={made}/store\n",
+        "grid": f"--store={made}/store\n--grid={made}/grid.zarr\n--measures=seqsim,meanpool\n",
+        "report": f"--grid={made}/grid.zarr\n--out={made}/report\n",
+    }
+    for name, text in texts.items():
+        (fake.folder / f"{name}.flags").write_text(text)
+    return made
+
+
+def dry_run(fake, *names):
+    """Plan of a launch of these steps by two tasks, and what it shows."""
+    line = command("--cluster=local", f"--run={fake.run}", "--shards=2", *names, "--dry_run")
+    done = subprocess.run(line, cwd=fake.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)["plan"]
-    assert plan["extract_utterances"] == 20
-    assert (plan["tasks"], plan["files"]) == (4, 20)
-    assert plan["extract_tasks"] == plan["grid_tasks"] == 2
-    assert "--shard_index=" in done.stderr
-    assert "grid: can't be estimated before the steps before it are done" in done.stderr
     assert not fake.run.exists()
-    assert not store.exists()
+    return json.loads(done.stdout)["plan"], done.stderr
+
+
+def test_a_dry_run_shows_scripts_and_what_each_step_costs(fake, chain):
+    """Also of a grid whose stores aren't there yet: two measures of three pairs, four states, 7 sentences."""
+    plan, shown = dry_run(fake, "extract.flags", "grid.flags")
+    assert "--shard_index=" in shown
+    assert "can't be estimated" not in shown
+    assert not chain.exists()
+    assert (plan["tasks"], plan["extract_utterances"]) == (4, 20)
+    assert plan["extract_tasks"] == plan["grid_tasks"] == 2
+    states = plan["grid_units"] // 3
+    assert states > 1
+    assert (plan["grid_units"], plan["grid_files"]) == (3 * states, 2 * 3 * states)
+    assert plan["grid_bytes"] == 2 * 3 * states * (4 * 7**2 + 4)
+    assert plan["grid_estimated_seconds"] > 0
+    assert plan["files"] == 20 + plan["grid_files"]
+    assert plan["bytes"] == plan["extract_bytes"] + plan["grid_bytes"]
+
+
+@pytest.mark.deep
+def test_a_dry_run_of_steps_to_come_says_what_they_say_when_their_input_is_there(fake, chain, job):
+    plan, shown = dry_run(fake, "extract.flags", "grid.flags", "report.flags")
+    assert "can't be estimated" not in shown
+    assert "report: its hours and its files aren't known before the grid has scores" in shown
+    job("extract", f"--flagfile={fake.folder}/extract.flags").summary()
+    told = {"grid": job("grid", f"--flagfile={fake.folder}/grid.flags", "--dry_run").summary()["plan"]}
+    job("grid", f"--flagfile={fake.folder}/grid.flags").summary()
+    told["report"] = job("report", f"--flagfile={fake.folder}/report.flags", "--dry_run").summary()["plan"]
+    for step, whole in told.items():
+        exact = {name: amount for name, amount in whole.items() if not name.endswith("seconds")}
+        assert {name: plan[f"{step}_{name}"] for name in exact} == exact
+
+
+def test_a_dry_run_for_another_machine_warns_where_others_refuse(fake, chain, caplog):
+    (fake.folder / "extract.flags").write_text("--corpus=manifest:/data/a.tsv\n--model=m\n--store=/data/s\n")
+    files = tuple(str(fake.folder / f"{name}.flags") for name in ("extract", "grid"))
+    options = {"run": fake.run, "shards": 2, "flagfiles": files, "dry_run": True}
+    with pytest.raises(Refusal, match=r"extract\.flags: m: no such file"):
+        launch.run(LaunchConfig(cluster="local", **options))
+    summary = launch.run(LaunchConfig(cluster="kubernetes", image="isogloss:1", **options))
+    assert (summary.plan["tasks"], summary.plan["files"]) == (4, 0)
+    assert "extract: " in caplog.text
+    assert "grid: " in caplog.text
 
 
 def test_every_job_may_be_a_step():
