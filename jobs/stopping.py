@@ -45,7 +45,7 @@ def _wait(woken: socket.socket) -> None:
     state, rest = "what is written is kept", "goes on"
     if counts:
         state = f"{counts.done + counts.skipped:,} of {counts.total:,} {counts.unit} are {counts.verb}"
-        rest = "goes on" if counts.verb == progress.STORED else "begins again"
+        rest = "goes on" if counts.verb in (progress.STORED, progress.DONE) else "begins again"
     summary = {"interrupted": True} | (dataclasses.asdict(counts) if counts else {})
     start = "\n" if sys.stderr.isatty() else ""  # a bar may stand in the line
     try:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from isogloss.engine.cluster.run_folder import PARTIAL, REFUSED, RunFolder
 from isogloss.engine.cluster.steps import Step
+from isogloss.engine.runtime.progress import DONE, Progress
 from isogloss.engine.runtime.refusal import Refusal, UnfinishedError
 
 _LOG = logging.getLogger(__name__)
@@ -41,12 +42,15 @@ def run_steps(run: RunFolder, steps: Sequence[Step], places: Sequence[Slot], rou
       Refusal: a task was refused; names it, its reason and its log.
       UnfinishedError: a task died in every round.
     """
+    every = sum(step.tasks for step in steps)
+    over = every - sum(len(run.unfinished(step)) for step in steps)
+    progress = Progress("launch", every, "tasks", before=over, verb=DONE)
     for step in steps:
         for turn in range(rounds):
             tasks = run.unfinished(step)
             if tasks:
                 _LOG.info("%s: %d tasks, round %d of %d", step.name, len(tasks), turn + 1, rounds)
-                _run_tasks(run, step, tasks, places)
+                _run_tasks(run, step, tasks, places, progress)
         codes = run.exit_codes(step)
         if REFUSED in codes:
             task = codes.index(REFUSED)
@@ -59,11 +63,15 @@ def run_steps(run: RunFolder, steps: Sequence[Step], places: Sequence[Slot], rou
             )
         if PARTIAL in codes:
             _LOG.warning("%s is done as far as the inputs allow; see %s", step.name, run.log(step, "*"))
+    progress.close()
 
 
-def _run_tasks(run: RunFolder, step: Step, tasks: Sequence[int], places: Sequence[Slot]) -> None:
+def _run_tasks(
+    run: RunFolder, step: Step, tasks: Sequence[int], places: Sequence[Slot], progress: Progress
+) -> None:
     waiting, free = collections.deque(tasks), list(places)
     running: dict[subprocess.Popen[bytes], Slot] = {}
+    left = len(tasks)
     with _signals_passed_on(running):
         while waiting or running:
             while waiting and free:
@@ -72,6 +80,10 @@ def _run_tasks(run: RunFolder, step: Step, tasks: Sequence[int], places: Sequenc
             time.sleep(_POLL)
             for process in [each for each in running if each.poll() is not None]:
                 free.append(running.pop(process))
+                now = len(run.unfinished(step))
+                for _ in range(left - now):
+                    progress.advance()
+                left = now
 
 
 def _start(run: RunFolder, step: Step, task: int, slot: Slot) -> subprocess.Popen[bytes]:

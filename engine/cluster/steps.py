@@ -3,14 +3,13 @@
 import dataclasses
 import pathlib
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from isogloss.engine.cluster import job_configs
 from isogloss.engine.cluster.launch_config import check_sbatch
-from isogloss.engine.runtime import place
+from isogloss.engine.runtime import place, temporary
 from isogloss.engine.runtime.options import ShardedJobConfig
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -114,7 +113,7 @@ def _step(path: pathlib.Path, shards: int) -> Step:
 def _check_flags(step: Step, path: str) -> None:
     """Refuse flags that the job doesn't have, before a queue finds out hours later."""
     command = [sys.executable, "-m", f"isogloss.jobs.{step.job}", f"--flagfile={path}", "--only_check_args"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = temporary.run(command)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1].removeprefix("error: ")
         raise Refusal(f"{path}: {reason}")

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 _LINE_EVERY = 30.0  # seconds
 _LOG = logging.getLogger(__name__)
-STORED = "stored"
+STORED, DONE = "stored", "done"  # verbs of units that outlive the process
 _newest: "Progress | None" = None
 
 
@@ -47,7 +47,7 @@ class Progress:
           unit: name of the units.
           before: units that earlier runs stored.
           without: units that are known to fail.
-          verb: what is done to the units; only what is STORED outlives the process.
+          verb: what is done to the units; only what is STORED or DONE outlives the process.
         """
         global _newest  # noqa: PLW0603 (one job runs in a process; a signal asks for its counts)
         _newest = self

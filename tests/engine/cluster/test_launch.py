@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -140,22 +141,57 @@ def test_each_process_has_a_gpu_of_its_own(fake):
 
 
 def test_a_stopped_launch_leaves_no_task_behind(fake):
-    """Its tasks end first, with a record, and only then it ends itself."""
+    """Its tasks end first, with a record, and only then it ends itself and says how many were done."""
     sleeper = fake.folder / "sleeper"
-    sleeper.write_text("#!/bin/bash\necho $$ > pid\nexec sleep 60\n")
+    sleeper.write_text(
+        "#!/bin/bash\n[ -f second ] || { touch second; exit 0; }\necho $$ > pid\nexec sleep 60\n"
+    )
     sleeper.chmod(0o755)
-    (fake.folder / "bench.flags").write_text("")
+    for name in ("bench-a", "bench-b", "bench-c"):
+        (fake.folder / f"{name}.flags").write_text("")
     line = command("--cluster=local", f"--run={fake.run}", "--shards=1", f"--python={sleeper}")
-    process = subprocess.Popen([*line, "bench.flags"], cwd=fake.folder, stdout=-1, stderr=-1, text=True)
-    while not (fake.folder / "pid").exists() or not (fake.folder / "pid").read_text():
-        time.sleep(0.02)
-    pid = int((fake.folder / "pid").read_text())
+    process = start([*line, "bench-a.flags", "bench-b.flags", "bench-c.flags"], fake.folder)
+    pid = number_in(fake.folder / "pid")
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert json.loads(out)["interrupted"]
-    assert fake.records == {"bench-0": 143}
+    summary = json.loads(out)
+    assert (summary["interrupted"], summary["done"], summary["total"]) == (True, 1, 3)
+    assert "stopped: 1 of 3 tasks are done; the same command goes on" in err
+    assert fake.records == {"bench-a-0": 0, "bench-b-0": 143}
     assert not pathlib.Path(f"/proc/{pid}").exists()
+
+
+def test_a_launch_that_is_stopped_while_it_asks_the_jobs_leaves_none_behind(fake):
+    """Here the Python that it asks never answers."""
+    (fake.folder / "bench.flags").write_text("")
+    asked = (
+        f"import os, time; open({str(fake.folder / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    )
+    (fake.folder / "slow").write_text(f"#!/bin/bash\nexec {sys.executable} -c {shlex.quote(asked)}\n")
+    (fake.folder / "slow").chmod(0o755)
+    given = ["launch", "--cluster=local", f"--run={fake.run}", "--shards=1", "bench.flags"]
+    by_slow = (
+        f"import runpy, sys; sys.executable = {str(fake.folder / 'slow')!r}; sys.argv = {given!r};"
+        "runpy.run_module('isogloss.jobs.launch', run_name='__main__', alter_sys=True)"
+    )
+    process = start([sys.executable, "-c", by_slow], fake.folder)
+    pid = number_in(fake.folder / "pid")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+
+
+def start(line, folder):
+    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def number_in(path):
+    """Number that a file holds as soon as it is written."""
+    while not path.exists() or not path.read_text():
+        time.sleep(0.02)
+    return int(path.read_text())
 
 
 @pytest.fixture
