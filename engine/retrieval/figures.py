@@ -18,6 +18,7 @@ from isogloss.engine.corpora.languages import OTHER_GROUP, language_group
 from isogloss.engine.drawing.panels import blank, labelled, plain, several
 from isogloss.engine.drawing.style import CHANCE, HATCH, INK, LINES, MUTED, PLAIN, SEQUENTIAL
 from isogloss.engine.retrieval import language_order, metrics
+from isogloss.engine.retrieval.derived import BASELINE
 from isogloss.engine.retrieval.scorings import scoring
 
 _WIDE = 0.8  # inches; wider cells have horizontal names
@@ -76,24 +77,35 @@ def heatmap(
     return figure
 
 
-def curves(results: metrics.Results) -> Figure:
-    """Curves of R@1 along the states, a panel per measure on one scale, with chance.
+def curves(results: metrics.Results, ends: Float[np.ndarray, "4 S M"]) -> Figure:
+    """Curves of R@1 along the states, a panel per measure on one scale, with chance and duration alone.
 
-    Up to six pairs have a line per direction (a->b solid, b->a dashed); for more pairs, the mean over pairs
-    and directions is drawn, with a band that holds the middle 80% of them.
+    Up to six pairs have a line per direction (a->b solid, b->a dashed). The mean over pairs and directions is
+    drawn with its 95% intervals, over languages (wide) and over sentences.
+
+    Args:
+      results: figures of the grid.
+      ends: of the intervals of the means, as of `report_tables.mean_ends`; NaN where unknown.
     """
-    figure, panels = several(len(results.measures), row=3.0, rest=0.8, shared=True)
+    measures = [name for name in results.measures if name != BASELINE]
+    figure, panels = several(len(measures), row=3.0, rest=0.8, shared=True)
     recall = results.figure("recall_at_1")
-    for panel, measure in zip(panels, results.measures, strict=False):
-        lines = recall[:, :, results.measures.index(measure)]
-        (_each_pair if len(results.pairs) <= _FEW else _spread)(panel, lines, results)
+    for panel, measure in zip(panels, measures, strict=False):
+        at = results.measures.index(measure)
+        if len(results.pairs) <= _FEW:
+            _each_pair(panel, recall[:, :, at], results)
+        _mean(panel, recall[:, :, at], ends[:, :, at], results)
         _state_axis(panel, results)
         panel.set_title(scoring(measure).label, loc="left", size=10.5, weight="bold", color=INK)
+        if BASELINE in results.measures:
+            alone = recall[:, :, results.measures.index(BASELINE)].reshape(1, -1)
+            look = {"color": INK, "lw": 0.9, "ls": (0, (5, 3))}
+            panel.axhline(metrics.known_mean(alone)[0], label="duration alone", **look)
         panel.axhline(results.chance, color=MUTED, lw=0.9, ls=(0, (1, 2)), label="chance")
     for panel in panels[:: min(3, len(panels))]:  # the first of each row
         panel.set_ylabel("R@1", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=min(7, len(labels)), frameon=False, fontsize=8.5)
+    figure.legend(handles, labels, loc="lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8.5)
     figure.subplots_adjust(
         left=0.62 / figure.get_figwidth(),
         right=0.985,
@@ -169,6 +181,8 @@ def _name(axes: Axes, codes: Sequence[str], cell: float, pad: float) -> None:
     axes.set_xticks(range(len(codes)), names, size=size, color=INK, rotation=turn)
     axes.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.tick_params(axis="x", pad=3 + pad)
+    axes.set_ylabel("asks", size=8, color=MUTED)
+    axes.set_xlabel("answers", size=8, color=MUTED)
 
 
 def _names(codes: Sequence[str]) -> list[str]:
@@ -222,13 +236,20 @@ def _each_pair(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.R
             axes.plot(results.depths, values[:, direction], color=color, lw=1.6, ls=style, label=label)
 
 
-def _spread(axes: Axes, lines: Float[np.ndarray, "P S 2"], results: metrics.Results) -> None:
-    by_state = np.moveaxis(lines, 1, 0).reshape(len(results.states), -1)
-    known = [row[~np.isnan(row)] for row in by_state]
-    low, high = ([np.quantile(row, q) if row.size else np.nan for row in known] for q in (0.1, 0.9))
-    axes.fill_between(results.depths, low, high, color="#9fc5e0", lw=0, label="middle 80%")
-    mean = metrics.known_mean(by_state)
-    axes.plot(results.depths, mean, color=LINES[0], lw=1.8, label=f"mean of {len(results.pairs):,} pairs")
+def _mean(
+    axes: Axes, lines: Float[np.ndarray, "P S 2"], ends: Float[np.ndarray, "4 S"], results: metrics.Results
+) -> None:
+    """Draw the mean with its intervals; that of one pair has only the interval over sentences."""
+    few, count = len(results.pairs) <= _FEW, len(results.pairs)
+    color = MUTED if few else LINES[0]
+    for name, (low, high) in (("languages", ends[2:]), ("sentences", ends[:2])):
+        if not np.isnan(low).all():
+            axes.fill_between(
+                results.depths, low, high, color=color, alpha=0.18, lw=0, label=f"95% over {name}"
+            )
+    mean = metrics.known_mean(np.moveaxis(lines, 1, 0).reshape(len(results.states), -1))
+    label = f"mean of {count:,} pairs" if count > 1 else "mean of both"
+    axes.plot(results.depths, mean, color=color, lw=1.2 if few else 1.8, label=label)
 
 
 def _state_axis(axes: Axes, results: metrics.Results) -> None:

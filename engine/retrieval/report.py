@@ -287,7 +287,9 @@ def _draw(out: pathlib.Path, collected: Collected) -> None:
     Heatmaps of an earlier report that this one doesn't have are removed.
     """
     results, certain = collected.results.uncorrected, report_tables.certain(collected.tables["retrieval"])
-    picture_files.save(figures.curves(results), out / "curves")
+    ends = report_tables.mean_ends(collected.results, collected.tables["means"])
+    plain = [collected.results.measures.index(name) for name in results.measures]
+    picture_files.save(figures.curves(results, ends[:, :, plain]), out / "curves")
     heatmaps = set()
     for measure in results.measures:
         state = results.best_state(measure)

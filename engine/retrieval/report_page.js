@@ -10,6 +10,7 @@ const FEW = P <= 6; // each pair has a line of its own among the means
 const BASELINE = M; // index of duration alone, which has no card and no correction
 const blocks = []; // Uint16Array (plane, state, pair) by scoring, loaded when needed
 let onsets = null; // Uint16Array (plane, scoring, pair, direction)
+let means = null; // Uint16Array (end, state, scoring)
 const pairAt = new Int32Array(L * L).fill(-1); // query * L + candidate -> 2 * pair + direction
 meta.pairs.forEach(([a, b], p) => {
   pairAt[a * L + b] = 2 * p;
@@ -44,6 +45,7 @@ const scoringOf = (m) => m === BASELINE ? meta.baseline : meta.scorings[view.cor
 // Loads the blocks of a correction that aren't loaded yet.
 async function load(correction) {
   onsets ??= await unpack("onsets");
+  means ??= await unpack("means");
   const wanted = [...meta.scorings[correction], meta.baseline].filter((v) => v >= 0 && !blocks[v]);
   await Promise.all(wanted.map(async (v) => {
     blocks[v] = await unpack(`block-${v}`);
@@ -142,6 +144,13 @@ function overPairsAt(figure, m, s) {
     highest = Math.max(highest, x);
   }
   return { mean: count ? sum / count : NaN, highest, known: known.subarray(0, count) };
+}
+// Ends of the 95% interval of a mean R@1, over sentences (0) or over languages (1).
+function meanEnds(m, s, over) {
+  return [0, 1].map((end) => {
+    const raw = means[((2 * over + end) * S + s) * meta.best.length + scoringOf(m)];
+    return raw === meta.unknown ? NaN : raw / meta.steps;
+  });
 }
 // Ends of the middle 80% of the values of a state; of few pairs, of all values.
 function spread({ known }) {

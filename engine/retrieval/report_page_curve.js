@@ -13,9 +13,12 @@ function series() {
     if (pair && main) return { label, m, lines: pairLines(along, pair, label) };
     const means = () => meta.states.map((_, s) => both(figure, m, s, pair.p));
     if (pair) return { label, m, lines: [{ values: means(), name: `${label}, both directions` }] };
-    const states = overPairs(figure, m), ends = states.map(spread);
-    const band = main && !FEW ? [0, 1].map((end) => ends.map((pair) => pair[end])) : null;
-    const lines = [{ values: states.map((s) => s.mean), band, name: label }];
+    const states = overPairs(figure, m);
+    const lines = [{
+      values: states.map((s) => s.mean),
+      bands: main ? meanBands(m, states) : [],
+      name: label,
+    }];
     for (let p = 0; main && FEW && p < P; p++) {
       for (const d of [0, 1]) {
         const name = `${label}, ${wayOf(p, d)}`;
@@ -26,6 +29,23 @@ function series() {
     }
     return { label, m, lines };
   });
+}
+// Ends along the states: of R@1 the intervals of its mean over languages and over sentences, where they are
+// known; of other figures the middle 80% of many pairs.
+function meanBands(m, states) {
+  const edges = (ends) => [0, 1].map((end) => ends.map((pair) => pair[end]));
+  if (view.figure !== "recall_at_1") return FEW ? [] : [edges(states.map(spread))];
+  return [1, 0].map((over) => edges(meta.states.map((_, s) => meanEnds(m, s, over))));
+}
+function bandsText() {
+  if (view.lines) return "";
+  const mean = view.figure === "recall_at_1",
+    known = meanEnds(view.measure, view.state, 0).every(Number.isFinite);
+  if (selected()) return mean ? "Bands: 95% intervals over sentences." : "";
+  if (!mean) return FEW ? "" : "Band: the middle 80% of the pairs.";
+  return known
+    ? "Bands: 95% intervals of the mean, the wider over languages, the narrower over sentences."
+    : "";
 }
 // A line for each language that the words name: as answer to the query language selected, or asking all others.
 function languageSeries() {
@@ -57,7 +77,7 @@ const wayOf = (p, d) => (d ? meta.pairs[p].toReversed() : meta.pairs[p]).map(lan
 function pairLines(along, { p, direction }, label) {
   return [direction, 1 - direction].map((d) => ({
     values: along(view.figure, p, d),
-    band: view.figure === "recall_at_1" ? [along("ci_low", p, d), along("ci_high", p, d)] : null,
+    bands: view.figure === "recall_at_1" ? [[along("ci_low", p, d), along("ci_high", p, d)]] : [],
     dash: d === direction ? "" : "6 4",
     name: `${label}, ${wayOf(p, d)}`,
   }));
@@ -70,7 +90,7 @@ function drawCurve() {
     label = $("curve-title").textContent;
   const frame = { left: 42, right: width - 112, top: 12, bottom: height - 40 };
   const seen = all.flatMap(({ lines }) =>
-    lines.flatMap(({ values, band }) => [...values, ...(band?.[1] ?? [])])
+    lines.flatMap(({ values, bands }) => [values, ...(bands ?? []).map((band) => band[1])].flat())
   );
   seen.push(baseline());
   const largest = Math.max(0, ...seen.filter((x) => !Number.isNaN(x)));
@@ -125,7 +145,10 @@ function drawCurve() {
 }
 
 function drawAxes(svg, frame, height, highest, x, y) {
-  const write = (text, x, y, anchor) => svg.append(vector("text", { x, y, "text-anchor": anchor }, text));
+  const write = (text, x, y, anchor, meaning) => {
+    const words = vector("text", { x, y, "text-anchor": anchor }, text);
+    svg.append(meaning ? vector("g", {}, vector("title", {}, meaning), words) : words);
+  };
   const rule = (x1, x2, y1, y2, look) => svg.append(vector("line", { x1, x2, y1, y2, ...look }));
   const step = highest > 0.5 ? 0.2 : highest > 0.2 ? 0.1 : 0.05;
   for (let v = 0; v <= highest + 1e-9; v += step) {
@@ -135,20 +158,27 @@ function drawAxes(svg, frame, height, highest, x, y) {
   let free = Infinity; // from the last state backwards, those that have room for their names
   for (let s = S - 1; s >= 0; s--) {
     if (x(s) + 8 > free) continue;
-    write(stateName(s), x(s), frame.bottom + 18, "middle");
+    write(
+      stateName(s),
+      x(s),
+      frame.bottom + 18,
+      "middle",
+      stateName(s) === "final" ? terms.final : terms.State,
+    );
     free = x(s) - (s === S - 1 ? 18 : 14);
   }
   write("encoder state, by depth in blocks", (frame.left + frame.right) / 2, height - 4, "middle");
   const here = x(view.state), look = { stroke: css("--muted"), "stroke-dasharray": "2 3" };
   rule(here, here, frame.top, y(0), look);
 }
-function drawLine(svg, { values, band, dash, faint }, m, color, x, y) {
+function drawLine(svg, { values, bands, dash, faint }, m, color, x, y) {
   const main = m === view.measure && !faint, stroke = css(color);
   const known = meta.states.map((_, s) => s).filter((s) => !Number.isNaN(values[s]));
-  if (band && known.length > 1) {
+  for (const band of bands ?? []) {
+    const there = known.filter((s) => !Number.isNaN(band[0][s]));
     const edge = (end, states) => states.map((s) => `${x(s)},${y(end[s])}`);
-    const points = [...edge(band[1], known), ...edge(band[0], known.toReversed())].join(" ");
-    svg.append(vector("polygon", { points, fill: stroke, opacity: 0.16 }));
+    const points = [...edge(band[1], there), ...edge(band[0], there.toReversed())].join(" ");
+    if (there.length > 1) svg.append(vector("polygon", { points, fill: stroke, opacity: 0.16 }));
   }
   const look = {
     fill: "none",

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from isogloss.engine.corpora.languages import find, language_group
 from isogloss.engine.drawing import style
-from isogloss.engine.retrieval import contrasts, language_order, metrics
+from isogloss.engine.retrieval import contrasts, language_order, metrics, report_tables
 from isogloss.engine.retrieval.derived import BASELINE, record
 from isogloss.engine.retrieval.report_tables import Collected
 from isogloss.engine.retrieval.report_terms import CORRECTIONS
@@ -43,7 +43,7 @@ ONSETS = ("onset", "onset_low", "onset_high", "recall_at_1_held_out")
 
 
 def blocks(collected: Collected) -> dict[str, bytes]:
-    """Blocks by the id of their element: one per scoring, and that of onsets."""
+    """Blocks by the id of their element: one per scoring, that of onsets, and that of ends of means."""
     results = collected.results
     names, others = _hubs(results, collected.tables["retrieval"])
     others["above"] = collected.above
@@ -54,7 +54,12 @@ def blocks(collected: Collected) -> dict[str, bytes]:
         f"block-{v}": _block(results, v, {name: cells[:, :, v] for name, cells in others.items()})
         for v in range(len(results.measures))
     }
-    return packed | {"onsets": _onsets(results, collected.tables["best_states"])}
+    ends = report_tables.mean_ends(results, collected.tables["means"])
+    means = np.where(np.isnan(ends), UNKNOWN, np.rint(np.nan_to_num(ends) * STEPS)).astype("<u2")
+    return packed | {
+        "onsets": _onsets(results, collected.tables["best_states"]),
+        "means": means.tobytes(),  # (end, state, scoring)
+    }
 
 
 def _block(results: metrics.Results, v: int, others: Mapping[str, Float[np.ndarray, "P S 2"]]) -> bytes:

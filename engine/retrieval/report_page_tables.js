@@ -44,6 +44,7 @@ function drawDetail() {
       }),
     ];
   });
+  if (!pair) rows.splice(1, 0, ...meanRows(m, s));
   if (meta.baseline >= 0) rows.splice(1, 0, durationRow(pair));
   const n = pair ? meta.n[pair.p] : 0;
   if (n) {
@@ -55,6 +56,13 @@ function drawDetail() {
   $("detail").replaceChildren(node("table", {}, ...table(["", ...heads], rows, 1)));
 }
 
+// The intervals of the mean R@1, as far as they are known.
+function meanRows(m, s) {
+  return ["Over sentences", "Over languages"].map((name, over) => {
+    const ends = meanEnds(m, s, over);
+    return [term(name), "", ends.some(Number.isNaN) ? "–" : ends.map((end) => percent(end)).join(" to ")];
+  });
+}
 // R@1 of duration alone.
 function durationRow(pair) {
   const recall = (d) => percent(value("recall_at_1", BASELINE, 0, pair.p, d));

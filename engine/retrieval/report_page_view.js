@@ -96,6 +96,7 @@ function draw() {
   canvas.setAttribute("aria-label", label);
   drawMap();
   drawCurve();
+  $("bands").textContent = bandsText();
   drawForms();
   drawOnset();
   drawDetail();
@@ -167,6 +168,7 @@ function languageOptions() {
 }
 function fillControls() {
   $("state").max = S - 1;
+  $("state").parentElement.title = `${terms.State} final: ${terms.final}`;
   $("correction").append(
     ...meta.corrections.map(({ label }, c) => node("option", { value: String(c) }, label)),
   );

@@ -96,6 +96,21 @@ def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored],
     return Collected(results=results, tables=tables, fdr=fdr, above=above)
 
 
+MEAN_ENDS = ("sentences_low", "sentences_high", "languages_low", "languages_high")
+"""Columns of the table of means that hold the ends of its intervals."""
+
+
+def mean_ends(results: metrics.Results, means: pa.Table) -> Float[np.ndarray, "4 S M"]:
+    """`MEAN_ENDS` by state and scoring; NaN where they aren't of all pairs, and over the languages of one."""
+    ends = np.stack([means[name].to_numpy() for name in MEAN_ENDS])
+    found = ends.reshape(len(MEAN_ENDS), len(results.measures), len(results.states)).swapaxes(1, 2).copy()
+    pairs = int((results.n > 0).sum())
+    found[:, :, :] = np.where(means["pairs"].to_numpy().max(initial=0) == pairs, found, np.nan)
+    if pairs < 2:  # other languages can't be drawn from them
+        found[2:] = np.nan
+    return found
+
+
 def certain(retrieval: pa.Table) -> float:
     """Largest p of the retrieval table whose q is below `SIGNIFICANT`; 0 if none is."""
     p, q = (retrieval[name].to_numpy() for name in ("p", "q"))
@@ -186,7 +201,7 @@ def _means(
         mean, sentences, languages = summaries.means(_hits(results, whole, scored), len(grid.sentences))
         found = np.stack([mean, *sentences, *languages])
     measure, state = (axis.ravel() for axis in np.indices(shape[::-1]))
-    names = ("recall_at_1", "sentences_low", "sentences_high", "languages_low", "languages_high")
+    names = ("recall_at_1", *MEAN_ENDS)
     return pa.table(
         {
             **table.scoring_columns(results.measures, measure),

@@ -44,6 +44,10 @@ TERMS = {
     "share of them is wrong. Its family: all pairs, directions, states, measures and corrections.",
     "95% interval": f"Percentile bootstrap over sentences, {bootstrap.RESAMPLES:,} resamples, the same for "
     "all states and measures of one n; Wilson's where none or all hit.",
+    "Over sentences": "95% interval of the mean R@1 over pairs and directions, if other sentences had been "
+    "read: sentences resampled by id.",
+    "Over languages": "The same if other languages had been chosen: languages resampled, a pair counts as "
+    "often as its two are drawn together.",
     "Hub": "The candidates that come first most often, right or wrong, by the ids of their sentences: the "
     "first, and of up to 66 pairs the next two if they answer more than one query.",
     "State": "An encoder state: 0 enters the first block, k leaves block k.",

@@ -61,6 +61,7 @@ def test_cells_that_guessing_might_give_have_a_dot():
     assert figures.DOTTED in figure.texts[1].get_text()
     plain = figures.heatmap(given, "seqsim", 2, clustered=False)
     assert figures.DOTTED not in plain.texts[1].get_text()
+    assert (plain.axes[0].get_ylabel(), plain.axes[0].get_xlabel()) == ("asks", "answers")
 
 
 def test_the_largest_certain_p_is_that_of_the_table():
@@ -103,18 +104,28 @@ def test_groups_are_separated_and_named():
 
 
 def test_few_pairs_have_a_line_each_many_a_mean():
-    few = figures.curves(results())
+    given = results(measures=("seqsim", "dtw", "duration"))
+    ends = np.random.default_rng(1).random((4, 3, 3))
+    few = figures.curves(given, ends)
+    assert [panel.get_title(loc="left") for panel in few.axes] == ["SeqSim", "DTW"]
     labels = few.axes[0].get_legend_handles_labels()[1]
     pairs = itertools.permutations(("English", "Spanish", "French"), 2)
-    assert sorted(labels[:-1]) == sorted(f"{a} → {b}" for a, b in pairs)
-    assert (labels[0], labels[-1]) == ("English → Spanish", "chance")
+    assert sorted(labels[:6]) == sorted(f"{a} → {b}" for a, b in pairs)
+    assert labels[0] == "English → Spanish"
+    bands = ["95% over languages", "95% over sentences"]
+    assert labels[6:] == [*bands, "mean of 3 pairs", "duration alone", "chance"]
+    alone = few.axes[1].lines[-2].get_ydata()
+    assert alone[0] == pytest.approx(given.figure("recall_at_1")[:, :, 2].mean())
+    wide, narrow = few.axes[1].collections
+    for band, (low, high) in ((wide, ends[2:, :, 1]), (narrow, ends[:2, :, 1])):
+        assert band.get_paths()[0].get_extents().y0 == pytest.approx(min(low.min(), high.min()))
     given = results(languages=tuple("abcde"))
     given.values[:, 0] = nan
-    many = figures.curves(given)
+    many = figures.curves(given, np.full((4, 3, 2), nan))
     mean = many.axes[1].lines[0].get_ydata()
     np.testing.assert_allclose(mean[1:], given.figure("recall_at_1")[:, 1:, 1].mean((0, 2)))
     assert np.isnan(mean[0])
-    assert many.axes[1].get_legend_handles_labels()[1] == ["middle 80%", "mean of 10 pairs", "chance"]
+    assert many.axes[1].get_legend_handles_labels()[1] == ["mean of 10 pairs", "chance"]
     many.savefig(io.BytesIO())
 
 

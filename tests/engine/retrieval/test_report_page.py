@@ -79,6 +79,9 @@ def page(given, attributes=ATTRIBUTES, maps=""):
     best = pa.table(dict(zip(order, map(list, zip(*rows, strict=True)), strict=True)))
     above = np.where(np.isnan(given.figure("recall_at_1")), nan, np.arange(2))  # from b to a all cells are
     tables = {"retrieval": table.tabulate(given, hubs, sentences, "bh", 100, above), "best_states": best}
+    count = len(given.measures) * len(given.states)
+    ends = {name: np.full(count, (k + 1) / 8) for k, name in enumerate(report_tables.MEAN_ENDS)}
+    tables["means"] = pa.table({"pairs": np.full(count, (given.n > 0).sum(), np.int32), **ends})
     collected = report_tables.Collected(results=given, tables=tables, fdr="by", above=above)
     return report_page.render(
         collected,
@@ -174,6 +177,17 @@ def test_q_hub_and_onset_of_each_cell_are_those_of_the_tables():
     onsets = numbers(text, "onsets").reshape(4, 2, 3, 2)
     assert onsets[:, 1, 1, 0].tolist() == [2, 0, 1, round(0.25 * meta["steps"])]  # 2: past both states, none
     assert (onsets[:, :, 2] == meta["unknown"]).all()
+
+
+def test_the_intervals_of_means_are_those_of_the_table():
+    text = page(results())
+    steps = json.loads(script(text, "meta"))["steps"]
+    found = numbers(text, "means").reshape(4, 2, 2) / steps
+    assert (np.abs(found - np.arange(1, 5)[:, None, None] / 8) < 1e-4).all()
+    alone = results(languages=("en", "fr"))
+    ends = numbers(page(alone), "means").reshape(4, -1)
+    assert (ends[2:] == report_page_data.UNKNOWN).all()  # one pair has no other languages to draw
+    assert (ends[:2] < report_page_data.UNKNOWN).all()
 
 
 def test_the_page_says_what_it_is_made_from_and_how_to_cite_it():

@@ -125,6 +125,22 @@ def test_a_state_after_the_onset_that_length_explains_is_named(page, address):
     )
 
 
+def test_means_have_both_intervals(page):
+    choose(page, "#state", "1")
+    rows = {row.split("\t")[0]: row.split("\t")[-1] for row in texts(page, "#detail tbody tr")}
+    out = pathlib.Path(page.run("decodeURI(location.pathname)")).parent
+    mean = pd.read_parquet(out / "means.parquet").query(
+        "state == '1' and measure == 'seqsim' and correction == 'none'"
+    )
+    for name in ("sentences", "languages"):
+        low, high = (f"{100 * mean[f'{name}_{end}'].item():.1f}%" for end in ("low", "high"))
+        assert rows[f"Over {name}"] == f"{low} to {high}"
+    assert page.run("document.querySelectorAll('#curve polygon').length") == 2
+    assert "the wider over languages" in text(page, "#bands")
+    assert page.run("document.querySelector('#state').parentElement.title").startswith("An encoder state: 0 ")
+    assert "final LayerNorm" in page.run("document.querySelector('#curve g title').textContent")
+
+
 def test_a_cell_opens_to_its_sentences(page, address):
     assert text(page, "#sentences-note").startswith("Select a pair")
     page.open(f"{address}#pair=en,fr&state=final", 1400, READY)
