@@ -76,6 +76,15 @@ def test_a_step_alone_refuses_to_start_before_its_input_is_done(fake):
     assert "extract-0 isn't done" in done.stderr
 
 
+def test_a_start_that_is_cut_off_leaves_the_record_of_the_one_that_took_its_place(fake):
+    """As after a requeue, where the first start may still be ending when the second is done."""
+    fake.launch("extract", shards=1)
+    (fake.run / "exit" / "extract-0").unlink()
+    fake.python.write_text(f"#!/bin/bash\necho 0 > '{fake.run}/exit/extract-0'; exit 143\n")
+    done = subprocess.run(["bash", fake.run / "extract.sh", "0"], capture_output=True, check=False)
+    assert (done.returncode, fake.records["extract-0"]) == (143, 0)
+
+
 def test_one_job_may_have_two_steps_and_one_that_is_not_divided_has_one_task(fake):
     summary = fake.launch("extract-a", "extract-b", "bench")
     assert summary.tasks == {"extract-a": 2, "extract-b": 2, "bench": 1}
