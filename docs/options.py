@@ -1,7 +1,7 @@
 """Writes what docs/ has from the code: `make docs`.
 
-Tables of options, jobs, measures and corpora stand between markers, `<!-- NAME -->` and `<!-- /NAME -->`. A
-job without a page gets one, made of its docstring and its options.
+Tables of options, columns, jobs, measures and corpora stand between markers, `<!-- NAME -->` and
+`<!-- /NAME -->`. A job without a page gets one, made of its docstring and its options.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from isogloss.engine.corpora import corpus
 from isogloss.engine.retrieval.measures import MEASURES
-from isogloss.engine.runtime import options
+from isogloss.engine.runtime import data_dictionary, options
 from isogloss.jobs import __main__ as command
 
 DOCS = pathlib.Path(__file__).parent
@@ -73,6 +73,14 @@ def corpus_table() -> str:
     return table(("corpus", "recordings"), rows)
 
 
+def column_table(job: str, name: str) -> str:
+    """Columns of one of a job's tables, from the file beside the code that makes it."""
+    module = inspect.getfile(configuration(job))
+    known = data_dictionary.columns(pathlib.Path(module).with_name(data_dictionary.NAME))
+    rows = [(f"`{column}`", *each) for (table_name, column), each in known.items() if table_name == name]
+    return table(("column", "type", "meaning"), rows)
+
+
 def page(job: str) -> str:
     """Text of a job's page, or of the index, with every table as the code has it now."""
     made = {
@@ -82,8 +90,13 @@ def page(job: str) -> str:
         "corpora": corpus_table,
     }
     path = DOCS / f"{job}.md"
+
+    def filled(found: re.Match[str]) -> str:
+        kind, _, name = found[2].partition("_")
+        return found[1] + (column_table(job, name) if kind == "columns" else made[found[2]]()) + found[3]
+
     text = path.read_text(encoding="utf-8") if path.exists() else _skeleton(job)
-    return MARKED.sub(lambda found: found[1] + made[found[2]]() + found[3], text)
+    return MARKED.sub(filled, text)
 
 
 def _skeleton(job: str) -> str:

@@ -31,7 +31,7 @@ from isogloss.engine.retrieval import (
     table as retrieval_table,
 )
 from isogloss.engine.retrieval.measures import MEASURES
-from isogloss.engine.runtime import zarr_group
+from isogloss.engine.runtime import data_dictionary as runtime_dictionary, zarr_group
 from isogloss.engine.similarity import neurons, similarity
 from isogloss.engine.training import tuned_model
 from isogloss.engine.transcription import model_scores, summary, transcript_table
@@ -166,6 +166,15 @@ def test_arrays_are_those_of_a_store_and_of_a_grid(spoken):
     found = {name: ", ".join(array.dims) for name, array in grid.variables.items()}
     every = dict.fromkeys(MEASURES, "pair, state, query, candidate")
     assert dict(section("grid", "GRID.zarr")) == every | found
+
+
+@pytest.mark.parametrize("room", ["control", "lexicon", "linear_maps", "similarity", "interpretation"])
+def test_every_column_has_a_meaning(room):
+    source = DOCS.parent / "engine" / room / runtime_dictionary.NAME
+    for (table, column), each in runtime_dictionary.columns(source).items():
+        assert each.type, (table, column)
+        assert each.meaning.endswith((".", ")")), (table, column)
+        assert f"<!-- columns_{table} -->" in "".join(PAGES.values())
 
 
 def test_the_data_dictionary_says_what_the_page_says():

@@ -20,10 +20,11 @@ from isogloss.engine.control.terms import CAUTIONS
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.retrieval import contrasts, table as retrieval_table
 from isogloss.engine.retrieval.grid_store import pair_name
-from isogloss.engine.runtime import atomic_write, part_run
+from isogloss.engine.runtime import atomic_write, data_dictionary, part_run
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.texts import espeak_voices
 
+_COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
 _LOG = logging.getLogger(__name__)
 
 
@@ -67,6 +68,7 @@ def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, reader
     found = {name: tables.shown(name, held, **about) for name, held in found.items()}
     for name, held in found.items():
         retrieval_table.write_table(held, config.out, name)
+    data_dictionary.write(config.out, _COLUMNS)
     _draw(config, opened, found)
     html = page.render(config, opened, found, _notes(made, config))
     path = config.out / "control.html"

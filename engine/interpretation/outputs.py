@@ -16,10 +16,11 @@ from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.report import Checks
 from isogloss.engine.interpretation.word_pairs import Method
-from isogloss.engine.runtime import atomic_write, part_run, table_files
+from isogloss.engine.runtime import atomic_write, data_dictionary, part_run, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 
+_COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
 _LOG = logging.getLogger(__name__)
 _REASONS = 20  # distinct reasons of left-out sentence pairs that are logged
 _FAR = 1e-4  # difference from the grid's score that gets a warning
@@ -74,12 +75,14 @@ def write(
     outputs = dataclasses.replace(_summarise(sentences, method), failed=ended.failed, tables=rows)
     if not rows["word_pairs"]:
         report.remove(out)
+        data_dictionary.write(out, _COLUMNS, _of_matches)
         return outputs
     described = {
         "encoder": checks.encoder.name if checks.encoder else "none",
         "phones": "espeak" if checks.voices else "none",
     }
     page = report.write(out, opened, words, parts, done, checks, {**settings, **described})
+    data_dictionary.write(out, _COLUMNS, _of_matches)
     voiceless = checks.voices.voiceless if checks.voices else {}
     for language, reason in voiceless.items():
         _LOG.warning("%s: its words have no phones: %s", language, reason)
@@ -87,6 +90,12 @@ def write(
     for language, reason in unread.items():
         _LOG.warning("%s: its words have no meaning: %s", language, reason)
     return dataclasses.replace(outputs, without_phones=voiceless, without_meaning=unread, page=str(page))
+
+
+def _of_matches(table: str, column: str) -> str | None:
+    """Meaning of a column that `matches` has from `word_pairs`."""
+    known = data_dictionary.columns(_COLUMNS).get(("word_pairs", column)) if table == "matches" else None
+    return known.meaning if known else None
 
 
 def _join_all(out: pathlib.Path, parts: PartFiles, kept: Sequence[str]) -> dict[str, int]:

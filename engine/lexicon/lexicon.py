@@ -7,6 +7,7 @@ parts of all others joins them. Memory: both languages' frames at one state, twi
 import dataclasses
 import logging
 import math
+import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
@@ -26,6 +27,7 @@ from isogloss.engine.retrieval import pair_names, table as retrieval_table
 from isogloss.engine.retrieval.grid_store import Pair, pair_name
 from isogloss.engine.runtime import (
     compilation,
+    data_dictionary,
     json_values,
     out_folder,
     part_run,
@@ -41,6 +43,7 @@ from isogloss.engine.texts import phones
 from isogloss.engine.whisper import named_states
 from isogloss.kernels import bootstrap, frame_scores
 
+_COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1  # of the parts; another number makes older parts unfindable
 
@@ -256,6 +259,7 @@ def _write(config: LexiconConfig, work: _Work) -> dict:
         for name in tables.SCHEMAS:
             joined[name] = part_run.joined(work.parts, found.kept, tables.SCHEMAS[name], tables.kind(name))
             retrieval_table.write_table(joined[name], config.out, name)
+        data_dictionary.write(config.out, _COLUMNS, tables.meaning)
         if found.kept:
             frame: pd.DataFrame = joined["classes"].to_pandas()
             picture_files.save(figures.drawn(frame), config.out / figures.NAME)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from isogloss.engine.lexicon.lexicon_config import POOLINGS
 from isogloss.engine.lexicon.word_classes import CLASSES
 
 _TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int32()
@@ -61,6 +62,14 @@ SCHEMAS = {"word_pairs": WORD_PAIRS, "classes": CLASS_ROWS}
 def similarity_column(pooling: str, state: str) -> str:
     """Name of the column of `word_pairs` with the similarities of a pooling at a state."""
     return f"{pooling}_{state}"
+
+
+def meaning(table: str, column: str) -> str | None:
+    """Meaning of a column of similarities; None of others, which columns.tsv has."""
+    pooling, _, state = column.partition("_")
+    if table != "word_pairs" or pooling not in POOLINGS:
+        return None
+    return f"Similarity of the pair at state {state} by the pooling {pooling}; larger is closer."
 
 
 def kind(name: str) -> str:

@@ -6,6 +6,7 @@ with --measures=seqsim the frames of two languages, and of one in float32.
 
 import dataclasses
 import math
+import pathlib
 import time
 from collections.abc import Mapping
 
@@ -20,12 +21,13 @@ from isogloss.engine.linear_maps.held_out import LanguageSide, Setting
 from isogloss.engine.linear_maps.linear_maps_config import LinearMapsConfig
 from isogloss.engine.retrieval import table as retrieval_table
 from isogloss.engine.retrieval.derived import BASELINE
-from isogloss.engine.runtime import compilation
+from isogloss.engine.runtime import compilation, data_dictionary
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.similarity import pair_units
 from isogloss.engine.similarity.pair_units import PairJob, PairSummary, PairUnits, Pooled, Unit
 from isogloss.kernels import bootstrap, frame_scores
 
+_COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
 _LAYOUT = 2  # of the parts; another number makes older parts unfindable
 
 
@@ -118,6 +120,7 @@ def _write(config: LinearMapsConfig, rows: pa.Table) -> dict[str, Json]:
     """Facts for the summary, after table and figure are written."""
     whole = tables.with_q(rows, config.fdr)
     retrieval_table.write_table(whole, config.out, "linear_maps")
+    data_dictionary.write(config.out, _COLUMNS)
     frame = whole.to_pandas()
     picture_files.save(figures.curves(frame), config.out / "linear_maps")
     known = frame.loc[(frame["pivot_language"] == "") & frame["recall_at_1"].notna()]

@@ -8,6 +8,7 @@ Finished pairs are part files under OUT/parts.
 import dataclasses
 import itertools
 import math
+import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -24,7 +25,7 @@ from isogloss.engine.activations.language_states import (
 )
 from isogloss.engine.activations.stored_neurons import NAME
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
-from isogloss.engine.runtime import json_values, table_files
+from isogloss.engine.runtime import data_dictionary, json_values, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.refusal import Refusal
@@ -36,6 +37,7 @@ from isogloss.engine.whisper.neurons import STATISTICS
 
 LANGUAGE_MEAN = ("kept", "removed")
 ALL_BLOCKS = "mean"
+_COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
 _LAYOUT = 2  # of the parts; another number makes older parts unfindable
 _TEXT = ("language_a", "language_b", "block", "statistic", "language_mean", "index", "weights")
 _OF_LENGTH = tuple(f"duration_{field}" for field in Alignment._fields)
@@ -91,6 +93,7 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
 
     def write(table: pa.Table) -> dict[str, Json]:
         table_files.write_both(table, config.out / "neurons")
+        data_dictionary.write(config.out, _COLUMNS)
         return {"rows": table.num_rows}
 
     job = UnitJob[Pair](

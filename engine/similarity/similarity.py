@@ -5,13 +5,14 @@ is gone, and these figures need the states. Units, parts and memory are those of
 """
 
 import dataclasses
+import pathlib
 import time
 
 import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from isogloss.engine.runtime import table_files
+from isogloss.engine.runtime import data_dictionary, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.similarity import pair_units, representations
 from isogloss.engine.similarity.pair_units import PairJob, PairSummary, PairUnits, Pooled, Unit
@@ -19,6 +20,7 @@ from isogloss.engine.similarity.representations import Similarity
 from isogloss.engine.similarity.similarity_config import SimilarityConfig
 from isogloss.kernels import bootstrap
 
+_COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
 LENGTH = ("kept", "partialled out")
 SCHEMA = pa.schema(
     {
@@ -93,6 +95,7 @@ def _pair(work: PairUnits, a: str, b: str, pooled: Pooled) -> list[tuple[int, Si
 def _write(config: SimilarityConfig, rows: pa.Table) -> dict[str, Json]:
     whole = with_q(rows, config.fdr)
     table_files.write_both(whole, config.out / "similarity")
+    data_dictionary.write(config.out, _COLUMNS)
     return {"rows": whole.num_rows}
 
 

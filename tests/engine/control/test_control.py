@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from dictionary import described
 
 from isogloss.engine.control import control, figures, inputs, pair_tables
 from isogloss.engine.control.terms import CAUTIONS
@@ -35,6 +36,7 @@ def test_the_tables_of_a_run(ran):
     assert summary.complete
     assert (summary.done, summary.waiting, summary.tables["factors"]) == (3, 0, 3 * 4 * 3)
     made = {name: read(config.out, name) for name in summary.tables}
+    assert described(config.out) == set(made)
     sentences = made["sentences"].set_index(["language", "sentence"])
     assert sentences.loc[("aa", "1"), "names_found"] == "Veuillez"
     assert sentences.index[sentences.names].get_level_values(1).unique().tolist() == ["3"]  # both raters

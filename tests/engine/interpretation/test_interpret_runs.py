@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from dictionary import described
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
@@ -118,7 +119,7 @@ def test_a_language_without_a_word_leaves_its_sentence_pairs_out(one, with_words
     summary = interpret.run(config)
     assert (summary.done, summary.left_out, summary.page) == (1, 7, None)
     assert table(config).problem.str.endswith("has no words: transcription is empty").all()
-    tables = {"word_pairs.parquet", "word_types.parquet", "sentence_pairs.parquet"}
+    tables = {"word_pairs.parquet", "word_types.parquet", "sentence_pairs.parquet", "columns.tsv"}
     assert {path.name for path in config.out.iterdir() if path.is_file() and path.suffix != ".json"} == tables
 
 
@@ -360,6 +361,7 @@ def test_checks_pictures_and_the_page(config, monkeypatch):
     config = dataclasses.replace(config, sentence_encoder="letters", pictures=1, states=("final",))
     summary = interpret.run(config)
     assert summary.page == str(config.out / "interpret.html")
+    assert described(config.out) == {*summary.tables, "matches", "checks", "planes"}
     assert pathlib.Path(summary.page).stat().st_size > 10_000
     assert len(list(config.out.glob("pair_*.png"))) == len(list(config.out.glob("pair_*.svg"))) == 2
     checks = pd.read_parquet(config.out / "checks.parquet")

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from dictionary import described
 from scipy import stats
 
 from isogloss.engine.lexicon import figures, lexicon, tables
@@ -39,6 +40,7 @@ def test_one_hot_phones_and_concepts_give_1_and_one_half(ran):
     assert summary.complete
     assert (summary.done, summary.words) == (1, {"aa": 20, "bb": 20})
     table = read(config.out, "classes").set_index(["pooling", "state", "class"])
+    assert described(config.out) == {"word_pairs", "classes"}
     assert list(table.n.unique()) == [4, 16]
     expected = {
         ("0", "cognate"): 1, ("0", "synonym"): 0.5, ("0", "near-homophone"): 1,

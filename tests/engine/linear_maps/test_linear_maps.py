@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from dictionary import described
 from scipy import stats
 
 from isogloss.engine.linear_maps import folds, linear_maps
@@ -36,6 +37,7 @@ def test_rows_of_no_map_equal_mean_states_read_by_xarray(made, store):
     rows = pd.read_parquet(config.out / "linear_maps.parquet")
     assert (summary.done, summary.rows, len(rows)) == (4, 2 * 2 * 2 * (4 + 4 + 8), summary.rows)
     assert (config.out / "linear_maps.svg").stat().st_size > 0
+    assert described(config.out) == {"linear_maps"}
     keys = ["language_a", "language_b", "state", "measure", "method", "pivot_language", "mapped", "direction"]
     assert not rows.duplicated(keys).any()
     assert set(rows.loc[rows["pivot_language"] == "bb", "language_b"]) == {"cc"}

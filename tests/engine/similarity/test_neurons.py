@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from dictionary import described
 
 from isogloss.engine.activations import extract, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
@@ -89,6 +90,7 @@ def test_shares_and_resume_give_the_same_table(made, store, tmp_path):
     assert neurons.run(config).done == 0
     similarity.run(SimilarityConfig(store=store, out=config.out))
     assert neurons.run(config).done == 0, "jobs of one room may share a folder"
+    assert described(config.out) == {"similarity", "neurons"}
     assert neurons.run(dataclasses.replace(config, weights="depth")).done == 3
 
 

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import xarray as xr
+from dictionary import described
 from pyarrow import parquet
 
 from isogloss.engine.similarity import representations, similarity
@@ -28,6 +29,7 @@ def test_rows_equal_mean_states_read_by_xarray(made, store):
     config, summary = made
     rows = parquet.read_table(config.out / "similarity.parquet").to_pylist()
     assert (summary.done, summary.rows, len(rows)) == (4, 12, 12)
+    assert described(config.out) == {"similarity"}
     assert [(r["state"], r["language_a"], r["language_b"]) for r in rows[::2]] == [
         (state, a, b) for state in ("0", "final") for a, b in (("aa", "bb"), ("aa", "cc"), ("bb", "cc"))
     ]
