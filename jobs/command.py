@@ -8,6 +8,7 @@ kept.
 """
 
 import dataclasses
+import functools
 import importlib
 import json
 import logging
@@ -15,7 +16,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from absl import app, flags
 
@@ -56,8 +57,8 @@ def run(config: type[JobConfig], conductor: str) -> None:
 
     def main(argv: Sequence[str]) -> None:
         try:
-            given = configuration(config, flags.FLAGS, os.environ, argv[1:])
-            log_lines.begin(conductor.rpartition(".")[2], given, flags.FLAGS.log_dir)
+            given, log_folder = _given(config, argv)
+            log_lines.begin(conductor.rpartition(".")[2], given, log_folder)
             _quiet_libraries()
             summary: Summary = importlib.import_module(conductor).run(given)
         except (Refusal, WriteError) as error:
@@ -77,7 +78,7 @@ def run(config: type[JobConfig], conductor: str) -> None:
 
     define(config, flags.FLAGS)
     stopping.watch()
-    app.run(main, flags_parser=_parsed)
+    app.run(main, flags_parser=functools.partial(_parsed, config))
 
 
 def define(config: type[JobConfig], holder: flags.FlagValues) -> None:
@@ -157,18 +158,41 @@ def _value(each: Option, value: Value | list[str]) -> Value:
     return values
 
 
-def _parsed(argv: Sequence[str]) -> Sequence[str]:
-    """Arguments that aren't flags; --help and --version end the process with 0, a malformed flag with 2."""
+def _given(config: type[Config], argv: Sequence[str]) -> tuple[Config, pathlib.Path | None]:
+    """Configuration and folder of logs that the parsed flags give."""
+    return configuration(config, flags.FLAGS, os.environ, argv[1:]), log_lines.folder(flags.FLAGS.log_dir)
+
+
+def _parsed(config: type[JobConfig], argv: Sequence[str]) -> Sequence[str]:
+    """Arguments that aren't flags; --help and --version end the process with 0, a malformed flag with 2.
+
+    --only_check_args, after which absl ends the process with 0, refuses what the run would of its options.
+    """
     if "--version" in argv[1:]:
         print(f"isogloss {version.isogloss_version()}")
         sys.exit(0)
     try:
-        return flags.FLAGS(list(argv))
+        rest = flags.FLAGS(list(argv))
+        if flags.FLAGS.only_check_args:
+            _given(config, rest)
+        return rest
+    except Refusal as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except flags.Error as error:
         print(f"error: {error}; --help lists the flags", file=sys.stderr)
         sys.exit(2)
-    except SystemExit:
-        sys.exit(0)  # absl ends --help with 1
+    except (SystemExit, BrokenPipeError):
+        _leave()  # absl ends --help with 1
+
+
+def _leave() -> NoReturn:
+    """End the process with 0, also where nobody reads on: `--help | head`."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own flush fails
+    sys.exit(0)
 
 
 def _quiet_libraries() -> None:

@@ -6,7 +6,7 @@ import socket
 
 from absl import logging as absl_logging
 
-from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime import atomic_write, options
 from isogloss.engine.runtime.options import JobConfig
 
 
@@ -30,12 +30,21 @@ def process_name(job: str, config: JobConfig) -> str:
     return f"{job}{shard}@{socket.gethostname()}"
 
 
-def begin(job: str, config: JobConfig, folder: str) -> None:
-    """Name the process in every line of the log, and write the log into a folder too, unless it is ""."""
+def folder(given: str) -> pathlib.Path | None:
+    """Folder that --log_dir names; None if it is "".
+
+    Raises:
+      Refusal: it isn't on a file system.
+    """
+    return options.local_path("--log_dir", given) if given else None
+
+
+def begin(job: str, config: JobConfig, folder: pathlib.Path | None) -> None:
+    """Name the process in every line of the log, and write the log into a folder too, if there is one."""
     process = process_name(job, config)
     absl_logging.get_absl_handler().setFormatter(Lines(process))
     if folder:
-        atomic_write.make_folder(pathlib.Path(folder))
-        handler = logging.FileHandler(pathlib.Path(folder) / f"{process}.log", encoding="utf-8")
+        atomic_write.make_folder(folder)
+        handler = logging.FileHandler(folder / f"{process}.log", encoding="utf-8")
         handler.setFormatter(Lines(process))
         logging.getLogger().addHandler(handler)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from isogloss.engine.cluster import job_configs
 from isogloss.engine.cluster.launch_config import check_sbatch
 from isogloss.engine.runtime import place, temporary
-from isogloss.engine.runtime.options import ShardedJobConfig
+from isogloss.engine.runtime.options import ShardedJobConfig, local_path
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -77,7 +77,7 @@ def read_steps(flagfiles: Sequence[str], shards: int) -> tuple[Step, ...]:
     Raises:
       Refusal: a file, a job or a flag doesn't exist, or two files have one name.
     """
-    steps = tuple(_step(pathlib.Path(path), shards) for path in flagfiles)
+    steps = tuple(_step(local_path("a flag file", path), shards) for path in flagfiles)
     names = [step.name for step in steps]
     if len(set(names)) < len(names):
         raise Refusal(
@@ -111,8 +111,10 @@ def _step(path: pathlib.Path, shards: int) -> Step:
 
 
 def _check_flags(step: Step, path: str) -> None:
-    """Refuse flags that the job doesn't have, before a queue finds out hours later."""
+    """Refuse what the job would refuse of its flags, before a queue finds out hours later."""
     command = [sys.executable, "-m", f"isogloss.jobs.{step.job}", f"--flagfile={path}", "--only_check_args"]
+    if step.sharded:
+        command += [f"--num_shards={step.tasks}", "--shard_index=0"]
     done = temporary.run(command)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1].removeprefix("error: ")

@@ -29,7 +29,10 @@ finish() {{
   echo "$1" > "$record.new" && mv "$record.new" "$record" || exit 1
 }}
 
-case $(code {name}-$index) in 0|2|3) exit 0 ;; esac
+case $(code {name}-$index) in 0|2|3)
+  echo "not started: {name}-$index ended before with $(cat "$record"); to repeat it, remove $record" >&2
+  exit 0
+esac
 {before}
 {exports}trap : TERM INT  # the job ends by itself, then its code is recorded
 cd {folder} || exit 1

@@ -70,6 +70,11 @@ def open_corpus(spec: str, columns: Sequence[str] = ()) -> Corpus:
       columns: value of --columns: ROLE=COLUMN, see columns.Columns.
     """
     name, colon, rest = spec.partition(":")
+    if "://" in spec:
+        raise Refusal(
+            f"--corpus={spec}: recordings must be on a file system or on the hub; only --store and --grid "
+            "may be in a bucket. Mount the bucket, or copy it"
+        )
     for kind in KINDS:
         if kind.name == name:
             if columns and not kind.takes_columns:

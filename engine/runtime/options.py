@@ -180,20 +180,35 @@ def path(each: Option, value: str | Place) -> Place:
     Raises:
       Refusal: it is empty, or in a bucket although the option names a file or folder, or of another scheme.
     """
+    if not each.bucket:
+        return local_path(f"--{each.name}", str(value))
     text = str(value)
-    if not text:
-        raise Refusal(f"--{each.name} is empty; name a file or folder")
     try:
         in_bucket = place.parse(text)
     except ValueError as error:
         raise Refusal(f"--{each.name}={text}: {error}") from error
-    if in_bucket and each.bucket:
+    if in_bucket:
         return in_bucket
+    return local_path(f"--{each.name}", text, "a folder, or a path in a bucket of s3:// or gs://")
+
+
+def local_path(what: str, text: str, allowed: str = "") -> pathlib.Path:
+    """Path on a file system, "~" expanded.
+
+    Args:
+      what: flag that names it, for messages.
+      text: its value.
+      allowed: what it may be, in words, where that is more than a file or folder.
+
+    Raises:
+      Refusal: it is empty, or has a scheme, such as s3://.
+    """
+    if not text:
+        raise Refusal(f"{what} is empty; name a file or folder")
     if "://" in text or text.startswith(("s3:/", "gs:/")):  # pathlib turns two slashes into one
-        allowed = "a folder, or a path in a bucket of s3:// or gs://" if each.bucket else "on a file system"
-        only = "" if each.bucket else "; only --store and --grid may be in a bucket"
-        raise Refusal(f"--{each.name}={text}: must be {allowed}{only}")
-    return pathlib.Path(value).expanduser()  # pyright: ignore[reportArgumentType]
+        allowed = allowed or "on a file system; only --store and --grid may be in a bucket"
+        raise Refusal(f"{what}={text}: must be {allowed}")
+    return pathlib.Path(text).expanduser()
 
 
 def _check(each: Option, value: object) -> None:

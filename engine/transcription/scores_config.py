@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from isogloss.engine.runtime.options import JobConfig, option
+from isogloss.engine.runtime.options import JobConfig, local_path, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -41,4 +41,4 @@ class ScoresConfig(JobConfig):
     def folders(self) -> tuple[tuple[str, pathlib.Path | None], ...]:
         """Model and folder of each run; the folder is None if it isn't given."""
         parts = (run.partition("=") for run in self.runs)
-        return tuple((name, pathlib.Path(path).expanduser() if path else None) for name, _, path in parts)
+        return tuple((name, local_path(f"--runs={name}", path) if path else None) for name, _, path in parts)

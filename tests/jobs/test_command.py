@@ -16,7 +16,7 @@ from absl import flags
 from isogloss.engine.runtime.options import options
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
-from isogloss.jobs import command, scheduler
+from isogloss.jobs import command, log_lines, scheduler
 
 PROGRAM = """
 import ctypes, dataclasses, logging, sys, time, types
@@ -76,6 +76,24 @@ def test_values_come_as_their_type():
 def test_values_that_say_nothing_and_buckets_are_refused(given, message):
     with pytest.raises(Refusal, match=message):
         parsed(given)
+
+
+@pytest.mark.parametrize("given", ["", "logs", "s3://bucket/logs"])
+def test_logs_are_on_a_file_system(given):
+    if given.startswith("s3"):
+        with pytest.raises(Refusal, match="--log_dir=s3://bucket/logs: must be on a file system"):
+            log_lines.folder(given)
+    else:
+        assert log_lines.folder(given) == (pathlib.Path(given) if given else None)
+
+
+def test_help_ends_well_where_nobody_reads_on():
+    """As in `isogloss extract --help | head`."""
+    line = [sys.executable, "-m", "isogloss.jobs.extract", "--help"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        job.stdout.close()
+        said = job.stderr.read()
+    assert (said, job.returncode) == (b"", 0)
 
 
 def test_a_job_has_a_flag_for_each_option():

@@ -74,6 +74,9 @@ def test_a_step_alone_refuses_to_start_before_its_input_is_done(fake):
     done = subprocess.run(["bash", fake.run / "grid.sh", "0"], capture_output=True, text=True, check=False)
     assert (done.returncode, fake.records["grid-0"]) == (0, 2)
     assert "extract-0 isn't done" in done.stderr
+    done = subprocess.run(["bash", fake.run / "grid.sh", "0"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert f"ended before with 2; to repeat it, remove {fake.run}/exit/grid-0" in done.stderr
 
 
 def test_a_start_that_is_cut_off_leaves_the_record_of_the_one_that_took_its_place(fake):
@@ -97,19 +100,28 @@ def test_one_job_may_have_two_steps_and_one_that_is_not_divided_has_one_task(fak
         (["extrakt.flags"], "", "named after a job.*extract.*grid"),
         (["launch.flags"], "", "named after a job"),
         (["grid.flags"], "--stor=x", "grid.flags: Unknown command line flag 'stor'"),
+        (["grid.flags"], "--grid=g", "grid.flags: --store is missing"),
+        (["grid.flags"], "--store=s\n--grid=g\n--measures=nonsense", "grid.flags: .*nonsense"),
+        (["grid.flags"], "--store=s\n--grid=g\n--log_dir=s3://b/logs", "--log_dir=s3://b/logs: must be on"),
         (["grid.flags", "more/grid.flags"], "", "one name"),
         (["grid.flags"], "#SBATCH --array=0-3", "--array=0-3 is set by launch"),
         ([], "", "name the flag files"),
     ],
 )
-def test_flag_files_are_checked_before_anything_runs(fake, names, text, message):
-    (fake.folder / "more").mkdir()
+def test_flag_files_are_checked_before_anything_runs(tmp_path, names, text, message):
+    """And all that the job will refuse of its options, hours later."""
+    (tmp_path / "more").mkdir()
     for name in names:
-        (fake.folder / name).write_text(text)
-    paths = tuple(str(fake.folder / name) for name in names)
+        (tmp_path / name).write_text(text)
+    paths = tuple(str(tmp_path / name) for name in names)
     with pytest.raises(Refusal, match=message):
-        launch.run(LaunchConfig(cluster="local", run=fake.run, shards=2, flagfiles=paths))
-    assert not fake.run.exists()
+        launch.run(LaunchConfig(cluster="local", run=tmp_path / "run", shards=2, flagfiles=paths))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_flag_file_in_a_bucket_is_refused(tmp_path):
+    with pytest.raises(Refusal, match=r"a flag file=s3://b/grid\.flags: must be on a file system"):
+        launch.run(LaunchConfig(cluster="local", run=tmp_path, shards=1, flagfiles=("s3://b/grid.flags",)))
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_hub_out_of_reach(tmp_path, monkeypatch):
         ("hub:no such thing", ("sentence=a",), "must be one of: fleurs, "),
         ("hub", ("sentence=a",), "must be one of: fleurs, "),
         ("covost2:a:b:c", (), "must be one of: fleurs, "),
+        ("manifest:s3://bucket/a.tsv", (), "--corpus=manifest:s3://bucket/a.tsv: recordings must be on"),
     ],
 )
 def test_refuses_before_anything_is_asked(spec, columns, rule):
