@@ -72,7 +72,7 @@ def report_schemas():
         "sentences": np.zeros(1, np.int32),
         "ranks": np.ones((1, 1, 2, 1), np.uint16),
         "hubs": np.zeros((1, 1, 2, 3, 2), np.int32),
-        "halves": np.zeros((1, 1, 2, 3)),
+        "halves": np.zeros((1, 1, 2, 5, 3)),
     }
     compared, values = contrasts.within_pair(figures["ranks"] == 1, statistics.scorings(grid))
     scored = pair_metrics.Scored(**figures, compared=compared, contrasts=values)

@@ -2,12 +2,13 @@
 
 Pure NumPy; a score is larger where closer, so a cost is negated first. Both corrections are transductive:
 they look at the other queries of the same test. `csls_from` is inductive: its statistics come from sentences
-that are not tested.
+that are not tested, and so are those of `centred_from`.
 """
 
 import numpy as np
 from jaxtyping import Float, Int, Int32
 
+from isogloss.engine.retrieval import metrics
 from isogloss.kernels import bootstrap
 
 NEIGHBOURS = 10
@@ -54,31 +55,52 @@ def csls_from(
     return 2 * scores - _nearest_mean(rows, k)[:, None] - _nearest_mean(columns.T, k)
 
 
-def in_halves(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 3"]:
-    """R@1 of rows and of columns as queries, among half of the sentences: as they are, `csls`, `csls_from`.
+FORMS = (
+    "recall_at_1",
+    *(f"recall_at_1_{name}" for name in ("csls", "csls_inductive", "centred", "centred_inductive")),
+)
+"""What `in_halves` compares, as columns of a table."""
+
+
+def in_halves(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 f 3"]:
+    """R@1 of rows and of columns as queries, among half of the sentences, by `FORMS`, each with its interval.
 
     Each half is tested once, and the inductive statistics come from the other half; the figures are means of
-    both. A tie counts against the right answer. NaN for fewer than two sentences.
+    both, the 95% intervals resample all sentences. A tie counts against the right answer. NaN for fewer than
+    two sentences.
     """
     n = len(scores)
     if n < 2:
-        return np.full((2, 3), np.nan)
+        return np.full((2, len(FORMS), 3), np.nan)
     tested = np.random.default_rng(bootstrap.SEED).permutation(n) < n // 2
-    found = np.zeros((2, 3))
+    found, hits = np.zeros((2, len(FORMS))), np.zeros((2, len(FORMS), n), bool)
     for half in (tested, ~tested):
         inner = scores[half][:, half]
         outside = scores[half][:, ~half], scores[~half][:, half]
-        for form, corrected in enumerate((inner, csls(inner), csls_from(inner, *outside))):
+        forms = inner, csls(inner), csls_from(inner, *outside), centred(inner), centred_from(inner, *outside)
+        for form, corrected in enumerate(forms):
             gold = np.diagonal(corrected)
             for side, axis in enumerate((1, 0)):
                 beaten = corrected >= (gold[:, None] if side == 0 else gold)
-                found[side, form] += (beaten.sum(axis) == 1).mean() / 2
-    return found
+                hits[side, form, half] = beaten.sum(axis) == 1
+                found[side, form] += hits[side, form, half].mean() / 2
+    ends = (end.reshape(found.shape) for end in metrics.interval(hits.reshape(-1, n)))
+    return np.stack([found, *ends], axis=-1)
 
 
 def centred(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
     """Scores without the means of their rows and columns: `S_ij - mean_j S - mean_i S + mean S`."""
     return scores - scores.mean(1, keepdims=True) - scores.mean(0) + scores.mean()
+
+
+def centred_from(
+    scores: Float[np.ndarray, "n m"], rows: Float[np.ndarray, "n r"], columns: Float[np.ndarray, "c m"]
+) -> Float[np.ndarray, "n m"]:
+    """Inductive form of `centred`: the means of rows and columns are over other sentences, as in `csls_from`.
+
+    The mean of all scores is left out, because it orders nothing.
+    """
+    return scores - rows.mean(1, keepdims=True) - columns.mean(0)
 
 
 def _nearest_mean(scores: Float[np.ndarray, "n m"], k: int) -> Float[np.ndarray, " n"]:

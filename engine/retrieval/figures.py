@@ -242,10 +242,10 @@ def _mean(
     """Draw the mean with its intervals; that of one pair has only the interval over sentences."""
     few, count = len(results.pairs) <= _FEW, len(results.pairs)
     color = MUTED if few else LINES[0]
-    for name, (low, high) in (("languages", ends[2:]), ("sentences", ends[:2])):
+    for name, alpha, (low, high) in (("languages", 0.14, ends[2:]), ("sentences", 0.3, ends[:2])):
         if not np.isnan(low).all():
             axes.fill_between(
-                results.depths, low, high, color=color, alpha=0.18, lw=0, label=f"95% over {name}"
+                results.depths, low, high, color=color, alpha=alpha, lw=0, label=f"95% over {name}"
             )
     mean = metrics.known_mean(np.moveaxis(lines, 1, 0).reshape(len(results.states), -1))
     label = f"mean of {count:,} pairs" if count > 1 else "mean of both"

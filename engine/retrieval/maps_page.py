@@ -18,6 +18,7 @@ from isogloss.engine.corpora.languages import Language
 from isogloss.engine.drawing import page, style
 from isogloss.engine.retrieval import associations, language_distances, language_order, map_plane
 from isogloss.engine.retrieval.language_distances import Distances
+from isogloss.engine.retrieval.report_terms import TERMS
 from isogloss.engine.retrieval.scorings import scoring
 from isogloss.engine.runtime.json_values import Json
 
@@ -31,6 +32,10 @@ _LEAD = (
     "between two ways of speaking: here it is as thick as the languages on its sides are far apart.",
     '<a href="report.html">The report</a> has the figures behind these maps.',
 )
+_TERMS = {
+    name: TERMS[name] for name in ("R@1", "asks", "answers", "State", "final", "Duration alone", "Onset")
+}
+_TERMS["q"] = "False discovery rate over all associations of the same test."
 _METHOD = (
     "Distance: 1 - R@1, the mean of both directions. Places are those of the languages, not of the speakers, "
     "by Glottolog 4.0 (Hammarström, Forkel and Haspelmath 2019, CC BY 4.0); coastline: Natural Earth 4.1 "
@@ -72,7 +77,7 @@ def render(
     heading = f"Where {len(found)} languages lie" + (f" in {model}" if model else "")
     body = page.filled(
         _FOLDER / "maps_page.html",
-        head=page.head(heading, _LEAD, alerts=_alerts(distances, found), needs="maps"),
+        head=page.head(heading, _LEAD, alerts=_alerts(distances, found), terms=_TERMS, needs="maps"),
         no_tests=html.escape(no_tests),
         method=html.escape(_METHOD),
         colophon=colophon,

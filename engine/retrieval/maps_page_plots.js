@@ -146,6 +146,9 @@ function drawOnsets() {
       ),
     );
   });
+  const corner = { x: names - 4, "text-anchor": "end", style: "font-size: 10px" };
+  svg.append(vector("text", { ...corner, y: names - 6 }, "asks ↓"));
+  svg.append(vector("text", { ...corner, y: names - 20 }, "answers →"));
   $("onset").replaceChildren(svg);
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect(),

@@ -37,8 +37,9 @@ from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
 
 _OF_PAIRS = ("pairs", "languages", "flags")  # attributes that change when other pairs are added
-_LAYOUT = 4  # of a part file; with another number, older parts are not found
+_LAYOUT = 5  # of a part file; with another number, older parts are not found
 _SHAPES = len(metrics.SHAPE_FIGURES)
+_HALVES = (len(corrections.FORMS), 3)  # of `corrections.in_halves`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ class Scored:
     sentences: Int32[np.ndarray, " n"]
     ranks: UInt16[np.ndarray, "R V 2 n"]
     hubs: Int32[np.ndarray, "S V 2 h 2"]
-    halves: Float[np.ndarray, "S V 2 3"]
+    halves: Float[np.ndarray, "S V 2 f 3"]
     compared: Int16[np.ndarray, "K 7"]
     contrasts: Float[np.ndarray, "K 4"]
     rivals: Shaped[np.ndarray, "S V 2 n"] | None = None
@@ -109,7 +110,7 @@ class _Answers:
     ranks: Int[np.ndarray, "2 n"]
     shapes: Float[np.ndarray, "2 F"]
     hubs: Int32[np.ndarray, "2 h 2"]
-    halves: Float[np.ndarray, "2 3"]
+    halves: Float[np.ndarray, "2 f 3"]
     rivals: Shaped[np.ndarray, "2 n"]
 
 
@@ -122,7 +123,7 @@ def _answers(
     """
     scores = corrections.correct(matrix, scoring.correction)
     shapes, hubs = np.empty((2, _SHAPES)), np.empty((2, corrections.HUBS, 2), np.int32)
-    group, halves = dali.dali(scores), np.full((2, 3), np.nan)
+    group, halves = dali.dali(scores), np.full((2, *_HALVES), np.nan)
     strict, *levels = (np.nan,) * 3
     if scoring.correction == "none":
         strict = dali.dali(scores, own) if own else np.nan
@@ -184,7 +185,7 @@ def score(grid: Grid, pair: int, statistics: Statistics) -> Scored:
     values = np.full((*shape, len(metrics.ALL_FIGURES)), np.nan)
     ranks = np.zeros((*shape, n), np.uint16)
     hubs = np.full((*shape, corrections.HUBS, 2), corrections.NO_HUB, np.int32)
-    halves, rivals = np.full((*shape, 3), np.nan), np.zeros(ranks.shape, single_answers.RIVAL)
+    halves, rivals = np.full((*shape, *_HALVES), np.nan), np.zeros(ranks.shape, single_answers.RIVAL)
     computed, sentences = np.full(shape[:2], n == 0), np.zeros(n, np.int32)
     problems: tuple[list[str], list[str]] = ([], [])
     states = range(len(grid.states)) if n else ()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int, Int32, Shaped
 
-from isogloss.engine.retrieval import contrasts, metrics
+from isogloss.engine.retrieval import contrasts, corrections, metrics
 from isogloss.engine.retrieval.scorings import scoring
 from isogloss.engine.runtime import atomic_write, table_files
 
@@ -82,10 +82,12 @@ def hub_suffix(place: int) -> str:
     return f"_{place + 1}" if place else ""
 
 
-def tabulate_halves(results: metrics.Results, halves: Float[np.ndarray, "P S M 2 3"]) -> pa.Table:
-    """Table of R@1 within halves of the sentences: as they are, CSLS inside the half, CSLS from the other."""
-    pair, state, measure, direction = np.nonzero(~np.isnan(halves[..., 0]))
-    names = ("recall_at_1", "recall_at_1_csls", "recall_at_1_csls_inductive")
+def tabulate_halves(results: metrics.Results, halves: Float[np.ndarray, "P S M 2 f 3"]) -> pa.Table:
+    """Table of R@1 within halves of the sentences, by `corrections.FORMS`, each with its interval."""
+    pair, state, measure, direction = np.nonzero(~np.isnan(halves[..., 0, 0]))
+    # R@1 of all forms come first, as in older tables.
+    names = [f"{form}{end}" for end in ("", "_low", "_high") for form in corrections.FORMS]
+    values = halves[pair, state, measure, direction].swapaxes(1, 2).reshape(len(pair), -1)
     return pa.table(
         {
             **_pair_columns(results.pairs, pair),
@@ -93,10 +95,7 @@ def tabulate_halves(results: metrics.Results, halves: Float[np.ndarray, "P S M 2
             "measure": labels(results.measures, measure),
             "direction": labels(arrows(results.pairs), 2 * pair + direction),
             "candidates": pa.array(results.n[pair] / 2, pa.float64()),
-            **{
-                name: pa.array(halves[pair, state, measure, direction, i], pa.float64())
-                for i, name in enumerate(names)
-            },
+            **{name: pa.array(values[:, i], pa.float64()) for i, name in enumerate(names)},
         }
     )
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats import proportion
 
 from isogloss.engine.retrieval import corrections, dali
 
@@ -35,15 +36,29 @@ def test_inductive_csls_takes_its_means_from_others():
     np.testing.assert_allclose(corrections.csls_from(scores, rows, columns, 2), expected, rtol=1e-12)
 
 
-def test_halves_compare_three_forms_on_the_same_candidates():
+def test_inductive_centring_takes_its_means_from_others():
+    scores, rows, columns = matrix(3, 1), matrix(3, 2, m=5), matrix(4, 3, m=3)
+    expected = [
+        [scores[i, j] - sum(rows[i]) / 5 - sum(columns[:, j]) / 4 for j in range(3)] for i in range(3)
+    ]
+    np.testing.assert_allclose(corrections.centred_from(scores, rows, columns), expected, rtol=1e-12)
+
+
+def test_halves_compare_all_forms_on_the_same_candidates():
     n = 40
     scores = matrix(n, 4) + 6 * np.eye(n)
-    assert corrections.in_halves(scores).tolist() == [[1.0] * 3] * 2
+    found = corrections.in_halves(scores)
+    low, high = proportion.proportion_confint(n, n, method="wilson")
+    np.testing.assert_allclose(found, np.broadcast_to([1, low, high], (2, len(corrections.FORMS), 3)))
     hub = matrix(n, 4) + 4 * np.eye(n)
     hub[:, 3] += 4.5  # of every query; known from the other half as well
-    plain, _, inductive = corrections.in_halves(hub)[0]
-    assert inductive > plain + 0.2
-    np.testing.assert_array_equal(corrections.in_halves(hub)[::-1], corrections.in_halves(hub.T))
+    found = corrections.in_halves(hub)
+    plain, _, csls, _, centred = found[0]
+    assert csls[0] > plain[0] + 0.2
+    assert centred[0] > plain[0] + 0.2
+    assert (found[..., 1] <= found[..., 0]).all()
+    assert (found[..., 0] <= found[..., 2]).all()
+    np.testing.assert_array_equal(found[::-1], corrections.in_halves(hub.T))
 
 
 def test_centred_has_no_means_left():

@@ -148,6 +148,17 @@ def test_maps_are_accessible_and_fit_a_telephone(page, width):
 
 
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
+def test_maps_explain_their_words_and_who_asks(page):
+    drawn = page.run("[...document.querySelectorAll('#onset text')].map((text) => text.textContent)")
+    assert {"asks ↓", "answers →"} <= set(drawn)
+    terms = page.run("document.querySelector('#terms dl').textContent")
+    assert all(
+        word in terms
+        for word in ("First state whose R@1 exceeds", "final LayerNorm", "The language of the query")
+    )
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
 def test_figures_can_be_downloaded_as_they_are_seen(page, address):
     figures, forms = ("map", "scaling", "onset", "tree"), ("svg", "png", "csv")
     stems = {figure: f"isogloss-{figure}-seqsim-final" for figure in figures}

@@ -127,6 +127,8 @@ def test_hubs_are_found_by_name_and_corrected(planted):
     assert raised.loc[raised["difference"] > 0.2, "q"].max() < 0.01
     halves = planted["hub"]["inductive"].query("measure == 'seqsim'").set_index("direction").loc[forward]
     assert (halves["recall_at_1_csls_inductive"] > halves["recall_at_1"]).all()
+    assert (halves["recall_at_1_centred_inductive"] > halves["recall_at_1"]).all()
+    assert (halves["recall_at_1_low"] < halves["recall_at_1_high"]).all()
     assert set(halves["candidates"]) == {N / 2}
 
 
