@@ -69,7 +69,7 @@ def run(config: type[JobConfig], conductor: str) -> None:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         stopping.ignore()
-        print(json.dumps(dataclasses.asdict(summary)), flush=True)  # pyright: ignore[reportArgumentType]
+        print(json.dumps(_record(summary, given.dry_run)), flush=True)
         if given.dry_run:
             for what, amount in summary.plan.items():
                 print(f"{what.replace('_', ' '):>24}: {amounts.figure(what, amount)}", file=sys.stderr)
@@ -79,6 +79,12 @@ def run(config: type[JobConfig], conductor: str) -> None:
     define(config, flags.FLAGS)
     stopping.watch()
     app.run(main, flags_parser=functools.partial(_parsed, config))
+
+
+def _record(summary: Summary, dry_run: bool) -> dict[str, object]:
+    """What the line of JSON holds; of a dry run the plan alone has the amounts that both have."""
+    fields: dict[str, object] = dataclasses.asdict(summary)  # pyright: ignore[reportArgumentType]
+    return {name: value for name, value in fields.items() if not (dry_run and name in summary.plan)}
 
 
 def define(config: type[JobConfig], holder: flags.FlagValues) -> None:

@@ -50,7 +50,7 @@ class ExtractSummary:
       bytes: size of the stored utterances, written now or before.
       changes: names of recordings that are new, gone or changed since a store was made, by language.
       failed: reasons by "language utterance".
-      through_ffmpeg: with --dry_run, "language utterance" of the files that ffmpeg is to decode.
+      through_ffmpeg: "language utterance" of the files that ffmpeg decoded, or with --dry_run will decode.
       seconds: duration of the run.
       audio_seconds_per_second: seconds of audio encoded and written per second of the run.
       programs: number compiled by this run, and number found in the cache; all steps run one program.
@@ -120,6 +120,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
         left_out=outcome.left_out,
         truncated=outcome.truncated,
         failed=outcome.failed,
+        through_ffmpeg=inventory.through_ffmpeg(outcome.written),
         bytes=settings.shard_bytes(outcome.stored_frames),
         changes=changes,
         seconds=round(seconds, 3),

@@ -64,15 +64,20 @@ def forecast(surveys: Sequence[Survey], axis: TimeAxis) -> Forecast:
     }
     pending = {utterance: f.frames[row] for f, row, utterance in mine if f.frames[row] and not f.present[row]}
     broken = durations.undecodable_soon(pending, axis)
-    sound = [utterance for utterance in durations.in_files(list(pending)) if utterance not in broken]
+    sound = [utterance for utterance in pending if utterance not in broken]
     return Forecast(
         skipped=sum(found.present[row] for found, row, _ in mine),
         left_out=sum(asked_for for _, asked_for in unusable.values()),
         truncated=sum(bool(found.truncated[row] and found.frames[row]) for found, row, _ in mine),
         failed={name: reason for name, (reason, asked_for) in unusable.items() if not asked_for}
         | {_name(utterance): reason for utterance, reason in broken.items()},
-        through_ffmpeg=[_name(utterance) for utterance in durations.through_ffmpeg(sound)],
+        through_ffmpeg=through_ffmpeg(sound),
     )
+
+
+def through_ffmpeg(utterances: Sequence[Utterance]) -> list[str]:
+    """Names, "language utterance", of those in files that ffmpeg decodes; all such files are opened."""
+    return [_name(utterance) for utterance in durations.through_ffmpeg(durations.in_files(utterances))]
 
 
 def _name(utterance: Utterance) -> str:
@@ -135,6 +140,7 @@ class Outcome:
       stored_frames: number of frames of each utterance stored now or before.
       audio_seconds: seconds of audio written by this run.
       failed: reasons by "language utterance".
+      written: utterances written by this run.
       progress: display that counts finished utterances, None before it is set.
     """
 
@@ -146,6 +152,7 @@ class Outcome:
         self.stored_frames: list[int] = []
         self.audio_seconds = 0.0
         self.failed: dict[str, str] = {}
+        self.written: list[Utterance] = []
         self.progress: Progress | None = None
         for store, found in languages:
             # Listed once per store: on a network file system each listing of a folder takes seconds.
@@ -186,6 +193,7 @@ class Outcome:
         """Record an utterance that is on disk."""
         unit.store.forget_failure(unit.row)
         self.done += 1
+        self.written.append(unit.utterance)
         self.stored_frames.append(unit.frames)
         self.audio_seconds += unit.frames * self._axis.frame_seconds
         if self.progress is not None:

@@ -197,8 +197,15 @@ def _by_libsndfile(file: io.BufferedReader) -> soundfile.SoundFile | None:
 
 
 def through_ffmpeg(source: AudioSource) -> bool:
-    """True if libsndfile can't read a recording, so that whoever can decode it does so by ffmpeg."""
-    with _open(source) as file:
+    """True if libsndfile can't read a recording, so that whoever can decode it does so by ffmpeg.
+
+    False if it can't be opened any more.
+    """
+    try:
+        opened = _open(source)
+    except AudioError:
+        return False
+    with opened as file:
         sound = _by_libsndfile(file)
         if sound is not None:
             sound.close()

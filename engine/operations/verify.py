@@ -18,7 +18,7 @@ from isogloss.engine.operations.checksums import ChunkLayout
 from isogloss.engine.operations.verify_config import VerifyConfig
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.measures import stored_measures
-from isogloss.engine.runtime import amounts, objects, sentences
+from isogloss.engine.runtime import objects, sentences
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
@@ -79,7 +79,9 @@ class VerifySummary:
         """What is damaged, and the next command."""
         where = config.store or config.grid
         job = "extract" if config.store else "grid"
-        start = f"checked {self.checked:,} files ({amounts.size(self.bytes)}) in {where}: "
+        start = (
+            f"checked {self.checked:,} {sentences.units_of('files', config.share, self.bytes)} in {where}: "
+        )
         if not self.damaged and not self.labels:
             return f"{start}all are sound"
         count = len(self.damaged)

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import logging
 import math
+import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,7 @@ from isogloss.engine.retrieval.grid_store import Plan
 from isogloss.engine.retrieval.grid_work import Unit
 from isogloss.engine.runtime import compilation, sentences
 from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.place import BucketPath
 from isogloss.engine.runtime.progress import Progress
 from isogloss.kernels import frame_scores
 
@@ -66,7 +68,8 @@ class GridSummary:
         start = sentences.stored(self.done, self.skipped, len(self.failed), "units", grid, share)
         lacking = sum(map(len, self.missing.values()))
         broken = f", without {lacking:,} recordings, named above" if lacking else ""
-        report = sentences.command("report", grid=grid, out=grid.parent / "report")
+        near = pathlib.Path("out") if isinstance(grid, BucketPath) else grid.parent  # a report is in a folder
+        report = sentences.command("report", grid=grid, out=near / "report")
         return start + broken + sentences.following(share, report)
 
 

@@ -35,12 +35,17 @@ def stored(
       size: bytes of all that is stored.
     """
     total = done + skipped + failed
-    of = unit + (f" of shard {share.index} of {share.count}" if share.count > 1 else "")
-    of += f" ({amounts.size(size)})" if size else ""
+    of = units_of(unit, share, size)
     if total == skipped:
         return f"nothing was left to do: all {total:,} {of} are in {where}"
     trouble = f", {failed:,} failed and {'is' if failed == 1 else 'are'} named above" if failed else ""
     return f"stored {done + skipped:,} of {total:,} {of} in {where}{trouble}"
+
+
+def units_of(unit: str, share: Share, size: int | None = None) -> str:
+    """Units, the shard that has them if there are several, and their size: "files of shard 0 of 4 (2 MB)"."""
+    of = f" of shard {share.index} of {share.count}" if share.count > 1 else ""
+    return unit + of + (f" ({amounts.size(size)})" if size else "")
 
 
 def following(share: Share, command: str) -> str:

@@ -1,5 +1,6 @@
 """Flags of every job from its options, and how a process ends."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -221,6 +222,20 @@ def test_a_job_ends_in_a_sentence_and_its_log_names_the_process(tmp_path):
     assert log.endswith(f" {process}] half-way")
     assert sentence == "all is in o"
     assert (tmp_path / "logs" / f"{process}.log").read_text() == f"{log}\n"
+
+
+def test_no_amount_of_a_dry_run_is_there_twice():
+    """What was done is 0 there, what is to do stands in the plan."""
+
+    @dataclasses.dataclass
+    class Summary:
+        bytes: int
+        done: int
+        plan: dict[str, int]
+
+    made = Summary(bytes=0, done=0, plan={"bytes": 5})
+    assert command._record(made, dry_run=True) == {"done": 0, "plan": {"bytes": 5}}
+    assert command._record(made, dry_run=False) == {"bytes": 0, "done": 0, "plan": {"bytes": 5}}
 
 
 def test_a_dry_run_speaks_to_people_on_stderr_and_in_numbers_on_stdout():

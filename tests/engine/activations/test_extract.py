@@ -235,7 +235,7 @@ def test_a_dry_run_of_much_audio_reads_headers_only(config, broken, monkeypatch,
     assert "21 recordings weren't decoded" in caplog.text
 
 
-def test_a_dry_run_names_what_goes_through_ffmpeg(config, tmp_path, speech, caplog):
+def test_what_goes_through_ffmpeg_is_named(config, tmp_path, speech, caplog):
     caplog.set_level("INFO")
     if (program := shutil.which("ffmpeg")) is None:
         pytest.skip("ffmpeg isn't installed")
@@ -248,7 +248,8 @@ def test_a_dry_run_names_what_goes_through_ffmpeg(config, tmp_path, speech, capl
     dry = dataclasses.replace(config, dry_run=True)
     assert extract.run(dry).through_ffmpeg == ["aa s3.0"]
     assert "ffmpeg decodes 1 recordings: aa s3.0" in caplog.text
-    assert extract.run(config).done == 20
+    real = extract.run(config)
+    assert (real.done, real.through_ffmpeg) == (20, ["aa s3.0"])
     assert extract.run(dry).through_ffmpeg == []  # it is stored
 
 

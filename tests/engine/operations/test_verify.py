@@ -100,8 +100,11 @@ def test_shares_labels_and_a_dry_run(made, tmp_path):
     shutil.copytree(config.store, tmp_path / "store")
     given = VerifyConfig(store=tmp_path / "store")
     assert verify.run(dataclasses.replace(given, dry_run=True)).plan == {"files": 20}
-    shares = [verify.run(dataclasses.replace(given, num_shards=3, shard_index=i)).checked for i in range(3)]
-    assert sum(shares) == 20
+    third = dataclasses.replace(given, num_shards=3, shard_index=1)
+    shares = [verify.run(dataclasses.replace(third, shard_index=i)) for i in range(3)]
+    assert sum(share.checked for share in shares) == 20
+    assert "files of shard 1 of 3 (" in shares[1].sentence(third)
+    assert " shard " not in verify.run(given).sentence(given)
     [label] = (tmp_path / "store" / "bb.zarr" / "frames" / "c").iterdir()
     label.write_bytes(b"nonsense")
     found = verify.run(dataclasses.replace(given, repair=True))

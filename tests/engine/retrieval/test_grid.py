@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import xarray as xr
 
 from isogloss.engine.activations import activation_store, extract, language_states
 from isogloss.engine.retrieval import grid
+from isogloss.engine.runtime import place
 from isogloss.kernels import reference
 
 MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
@@ -102,6 +104,19 @@ def test_every_score_equals_the_reference(config, store, centred):
                     got = dataset[measure].sel(pair=pair, query=query, candidate=candidate)
                     bound = 1e-6 * slack(measure, want, len(x) + len(y))
                     assert abs(float(got) - want[measure]) <= bound, (measure, query, candidate)
+
+
+@pytest.mark.parametrize(
+    ("where", "out"), [("a/b/grid.zarr", "a/b/report"), ("s3://bucket/b/grid.zarr", "out/report")]
+)
+def test_the_next_command_names_a_folder(where, out):
+    """A report is never in a bucket."""
+    summary = grid.GridSummary(
+        done=1, skipped=0, failed={}, missing={}, changes={}, seconds=1.0, utterance_pairs_per_second=1.0,
+        implementation="numba", programs={}, plan={},
+    )  # fmt: skip
+    given = grid.GridConfig(store=pathlib.Path("store"), grid=place.parse(where) or pathlib.Path(where))
+    assert summary.sentence(given).endswith(f"python -m isogloss.jobs.report --grid={where} --out={out}")
 
 
 def test_nan_exactly_where_a_language_lacks_a_sentence(config):
