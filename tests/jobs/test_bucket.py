@@ -7,12 +7,16 @@ import sys
 
 import pandas as pd
 import pytest
+from google_server import Google
 
 from isogloss.engine.activations import activation_store, extract, open_states
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.interpretation import interpret
 from isogloss.engine.interpretation.interpret_config import InterpretConfig
+from isogloss.engine.operations import status, verify
+from isogloss.engine.operations.status_config import StatusConfig
+from isogloss.engine.operations.verify_config import VerifyConfig
 from isogloss.engine.retrieval import grid, report
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.report_config import ReportConfig
@@ -67,6 +71,30 @@ def test_a_bucket_has_the_folder_s_bytes(undisturbed, moved, s3, files, tmp_path
         assert again.skipped
     assert held(s3, root) == without_report(files, folder)
     assert (tmp_path / "report/retrieval.csv").read_bytes() == (folder / "report/retrieval.csv").read_bytes()
+
+
+@pytest.fixture
+def google(monkeypatch):
+    """A server that speaks Google's interface, and which this process finds by its environment."""
+    server = Google()
+    monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", server.endpoint)
+    monkeypatch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "test")
+    yield server
+    server.close()
+
+
+def test_a_bucket_of_google_has_them_too(undisturbed, google, files):
+    folder, (first, second, _) = undisturbed
+    root = place.parse("gs://bucket/all")
+    assert extract.run(dataclasses.replace(first, store=root / "store")).complete
+    moved = dataclasses.replace(second, store=root / "store", grid=root / "grid.zarr")
+    assert grid.run(moved).complete
+    assert grid.run(moved).done == 0
+    found = {key: content for key, content in google.held.items() if not key.endswith(".claim")}
+    assert found == {f"all/{key}": content for key, content in without_report(files, folder).items()}
+    assert status.run(StatusConfig(grid=root / "grid.zarr")).plan == {"left": 0}
+    checked = verify.run(VerifyConfig(store=root / "store"))
+    assert (checked.checked, checked.complete) == (20, True)
 
 
 @pytest.mark.deep
