@@ -105,7 +105,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
     if config.dry_run:
         hours = round(sum(todo) * settings.axis.frame_seconds / 3600, 4)
         work = settings.encoder.cost(todo, settings.states, settings.dtype)
-        plan = {**cost, "audio_hours": hours, **work}
+        plan = {**cost, "audio_hours": hours, **work, **_estimated(surveys)}
         counts = _forecast(surveys, settings)
         seconds = round(time.monotonic() - start, 3)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
@@ -130,6 +130,18 @@ def run(config: ExtractConfig) -> ExtractSummary:
     )
 
 
+def _estimated(surveys: Sequence[inventory.Survey]) -> dict[str, int]:
+    """Number of lengths that are estimated, if there are any; also logged."""
+    if not (count := sum(found.guessed for found in surveys)):
+        return {}
+    _LOG.warning(
+        "the lengths of %d recordings are estimated from the sizes of files that aren't fetched yet; hours, "
+        "bytes and seconds may be off by a factor of two",
+        count,
+    )
+    return {"estimated_lengths": count}
+
+
 def make_empty(config: ExtractConfig) -> None:
     """Make the stores that a run would fill, in a folder, with a file of no bytes for each utterance.
 
@@ -139,7 +151,7 @@ def make_empty(config: ExtractConfig) -> None:
       Refusal: as of a run.
     """
     settings = _settings(config)
-    _, _, surveys = _surveys(config, settings)
+    _, _, surveys = _surveys(dataclasses.replace(config, dry_run=True), settings)
     outcome = Outcome([(_store(config, found, settings), found) for found in surveys], settings.axis)
     for unit in outcome.todo:
         for file in unit.store.files_of_row(unit.row):
@@ -216,6 +228,7 @@ def _surveys(
                     identity,
                     settings,
                     redo_changed=config.redo_changed,
+                    estimate=config.dry_run,
                 )
             )
     return sizes, set(stores), surveys

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from isogloss.engine.activations import activation_store, pipeline, store_growth
 from isogloss.engine.activations.activation_store import Identity, LanguageStore
 from isogloss.engine.activations.settings import ExtractionSettings
-from isogloss.engine.corpora import durations
+from isogloss.engine.corpora import durations, estimated_lengths
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.time_axis import TimeAxis
@@ -31,6 +31,7 @@ class Survey:
       frames: number of frames to store of each utterance, 0 if it is left out.
       present: True for each utterance that is stored.
       truncated: True for each utterance longer than the window.
+      guessed: number of lengths that are estimated.
     """
 
     listing: Listing
@@ -41,6 +42,7 @@ class Survey:
     frames: tuple[int, ...]
     present: tuple[bool, ...]
     truncated: tuple[bool, ...]
+    guessed: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,7 @@ def survey(
     settings: ExtractionSettings,
     *,
     redo_changed: bool,
+    estimate: bool = False,
 ) -> Survey:
     """State of a language, from its store if there is one, else from the headers of its recordings.
 
@@ -102,12 +105,13 @@ def survey(
       identity: required identity of the store.
       settings: of the extraction.
       redo_changed: make states again whose recordings have changed.
+      estimate: estimate lengths for which audio would have to be fetched.
 
     Raises:
       Refusal: the store is of another model, other settings or another corpus, or holds states of recordings
         that have changed since, or long is "error" and a recording exceeds the window.
     """
-    changes, axis = "", settings.axis
+    changes, axis, guessed = "", settings.axis, 0
     if store is not None:
         activation_store.check_identity(store, identity)
         found = store_growth.compare(store, listing, identity, axis, settings.long)
@@ -115,7 +119,7 @@ def survey(
         changes, samples = found.text, ()
         frames, present, truncated = found.frames, found.present, found.truncated
     else:
-        samples = durations.lengths(listing)
+        samples, guessed = estimated_lengths.lengths(listing) if estimate else (durations.lengths(listing), 0)
         frames = durations.frames_in_use(listing, samples, axis, settings.long)
         present = (False,) * len(frames)
         truncated = tuple(count > axis.window_samples for count in samples)
@@ -128,6 +132,7 @@ def survey(
         frames=frames,
         present=present,
         truncated=truncated,
+        guessed=guessed,
     )
 
 

@@ -24,8 +24,13 @@ _LOG = logging.getLogger(__name__)
 
 def lengths(listing: Listing) -> tuple[int, ...]:
     """Number of samples at 16 kHz of every recording; 0 if its header can't be read."""
+    return lengths_of(listing.utterances)
+
+
+def lengths_of(utterances: Sequence[Utterance]) -> tuple[int, ...]:
+    """As `lengths`, of some utterances."""
     with ThreadPoolExecutor(_THREADS, "probe") as pool:
-        return tuple(pool.map(_samples, listing.utterances))
+        return tuple(pool.map(_samples, utterances))
 
 
 def frames_in_use(listing: Listing, samples: Sequence[int], axis: TimeAxis, long: str) -> tuple[int, ...]:

@@ -2,9 +2,11 @@
 
 A language is a configuration, or the value of a column. A listing reads the columns that are needed but not
 the audio, which is downloaded when a recording is decoded. If no column has the number of samples, lengths
-come from the audio's headers, which downloads the files of every language that is listed.
+come from the audio's headers, which downloads the files of every language that is listed; a dry run estimates
+them (`estimated_lengths`).
 """
 
+import collections
 import functools
 import pathlib
 import re
@@ -106,27 +108,32 @@ class Hub:
 
     def sentences(self, language: str) -> list[str]:
         """Sentence of each recording of a language; downloads no audio."""
-        return self._rows(language)["sentence"].to_pylist()
+        return self._of(language, self._rows(language))["sentence"].to_pylist()
 
     def _rows(self, language: str) -> pa.Table:
-        """Rows of a language, without audio."""
+        """Rows of the configuration that has a language, without audio."""
         listing.require(language, self.languages(), f"{self._name} has no language")
         configuration = language if self._known else self._by_language[language]
-        rows = self._data.rows(configuration, self._chosen[1], self._columns)
+        return self._data.rows(configuration, self._chosen[1], self._columns)
+
+    def _of(self, language: str, rows: pa.Table) -> pa.Table:
+        """Those of the rows that are of a language."""
         # The rows of all languages in a column are read once: they are kept, and small without the audio.
         if self._columns.language:
             codes = [_code(value, self._data.name) for value in rows["language"].to_pylist()]
-            rows = rows.filter([code == language for code in codes])
+            return rows.filter([code == language for code in codes])
         return rows
 
     def listing(self, language: str, recordings: str = "first") -> listing.Listing:
         """Utterances of a language by sentence, then by name; downloads no audio."""
-        rows = self._rows(language)
+        every = self._rows(language)
+        rows = self._of(language, every)
         name = f"{language}/{self._chosen[1]}"
         if folder_rows.in_files(rows):
             found = folder_rows.describe(rows, name, self._data.files)
         else:
-            found = parquet_rows.describe(rows, name, self._columns, self._data.files, self._groups)
+            sizes = collections.Counter(every["file"].to_pylist())
+            found = parquet_rows.describe(rows, name, self._columns, self._data.files, self._groups, sizes)
         # The commit of a preset is part of this program; stores that were made with it keep their hash.
         revision = "" if self._known else self._data.revision
         return listing.number(self.description, language, found, recordings, revision)

@@ -74,6 +74,7 @@ class RowSource(audio.AudioSource):
       group: index of the row group in the file.
       row: index of the row in the row group.
       groups: recordings in memory.
+      rows_of_file: number of rows of the file.
     """
 
     files: StoredFiles
@@ -82,6 +83,7 @@ class RowSource(audio.AudioSource):
     group: int
     row: int
     groups: RowGroups
+    rows_of_file: int
 
     def require(self) -> None:
         """Refuse a file that is neither here nor can be fetched."""
@@ -135,7 +137,12 @@ def read_rows(source: pathlib.Path | io.IOBase, place: str, name: str, columns: 
 
 
 def describe(
-    rows: pa.Table, name: str, columns: Columns, files: StoredFiles, groups: RowGroups
+    rows: pa.Table,
+    name: str,
+    columns: Columns,
+    files: StoredFiles,
+    groups: RowGroups,
+    sizes: Mapping[str, int] | None = None,
 ) -> list[listing.Recording]:
     """Recordings of one language's rows, sorted by sentence (numbers as numbers), then by name.
 
@@ -145,7 +152,9 @@ def describe(
       columns: of the data set.
       files: folder or repository with the files.
       groups: recordings in memory.
+      sizes: number of rows of each file, those of other languages included; by default those of `rows`.
     """
+    sizes = sizes or collections.Counter(rows["file"].to_pylist())
     found = []
     for number, row in enumerate(rows.to_pylist()):
         file = pathlib.PurePosixPath(row["path"] or "").name or f"{number:06}"
@@ -159,6 +168,7 @@ def describe(
             group=row["group"],
             row=row["row"],
             groups=groups,
+            rows_of_file=sizes[row["file"]],
         )
         found.append(recording(row, source))
     return listing.in_order(found)

@@ -1,5 +1,6 @@
 """Data sets of a hub on this machine: what is asked of it, how many bytes it sends, and once only."""
 
+import json
 import re
 
 import pyarrow as pa
@@ -89,6 +90,40 @@ def test_a_branch_is_pinned_and_kept_for_offline_runs(fleurs, tmp_path, finish):
     _, errors = finish(hub.python(tmp_path, *run[:-1], HF_HUB_OFFLINE="1"), 1)
     assert "fr_fr/test-00000-of-00001.parquet: not in the cache" in errors  # its audio, before any is decoded
     assert not hub.asked
+
+
+ESTIMATE = """
+import sys
+from isogloss.engine.corpora import corpus, estimated_lengths
+listing = corpus.open_corpus(sys.argv[1], ("sentence=id", "samples=none")).listing("fr_fr", "all")
+found, guessed = estimated_lengths.lengths(listing)
+print(sum(found), len(found), guessed)
+"""
+
+
+def test_lengths_are_estimated_from_the_sizes_of_files_where_no_column_has_them(fleurs, tmp_path, finish):
+    """16 bits a sample and a few bytes of text, so the estimate is close; once fetched, they are exact."""
+    total = sum(SAMPLES + row for row in range(ROWS))
+    run = (ESTIMATE, f"hub:{FLEURS}:test")
+    found, count, guessed = map(int, finish(fleurs.python(tmp_path, *run))[0].split())
+    assert (count, guessed) == (ROWS, ROWS)
+    assert found == pytest.approx(total, rel=0.02)
+    assert not fleurs.downloads()
+    assert 0 < fleurs.sent() < ROWS * 2 * SAMPLES / 10
+    fetching = (PROGRAM, f"hub:{FLEURS}:test", "sentence=id,samples=none", "fr_fr", "decode")
+    finish(fleurs.python(tmp_path, *fetching))
+    assert finish(fleurs.python(tmp_path, *run))[0].split() == [str(total), str(ROWS), "0"]
+
+
+@pytest.mark.deep
+def test_a_dry_run_of_extract_fetches_no_audio(fleurs, tmp_path, finish, model_folder):
+    flags = ("--columns=sentence=id,samples=none", f"--model={model_folder}", f"--store={tmp_path}/store")
+    run = ("-m isogloss.jobs.extract", f"--corpus=hub:{FLEURS}:test", *flags, "--dry_run")
+    output, errors = finish(fleurs.python(tmp_path, *run))
+    plan = json.loads(output)["plan"]
+    assert (plan["utterances"], plan["estimated_lengths"]) == (2 * ROWS, 2 * ROWS)
+    assert "the lengths of 48 recordings are estimated" in errors
+    assert not fleurs.downloads()
 
 
 def test_hub_out_of_reach(tmp_path, monkeypatch):

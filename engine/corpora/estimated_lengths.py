@@ -1,0 +1,59 @@
+"""Lengths of recordings whose audio isn't fetched yet, estimated from the sizes of their files, for dry runs.
+
+One question to the hub for the sizes of all files; no audio is moved. A file's bytes are divided among its
+rows, and by the usual rate of the format: within a factor of two for the sum, of no use for one recording.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from isogloss.engine.corpora import durations
+from isogloss.engine.corpora.folder_rows import StoredSource
+from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.corpora.parquet_rows import RowSource
+from isogloss.engine.corpora.stored_files import HubFiles
+from isogloss.engine.time_axis import SAMPLE_RATE
+
+# Bytes of a second of speech: 16 bits at 16 kHz, FLAC half of it, the others at usual rates of speech.
+_RATES = {".wav": 32_000, ".flac": 16_000, ".mp3": 6_000, ".m4a": 8_000, ".ogg": 6_000, ".opus": 4_000}
+
+
+def lengths(listing: Listing) -> tuple[tuple[int, ...], int]:
+    """Numbers of samples at 16 kHz, as `durations.lengths`, and how many of them are estimated."""
+    absent = _absent(listing.utterances)
+    sizes = {
+        (files, file): size
+        for files in {files for files, _ in absent}
+        for file, size in files.missing([file for of, file in absent if of == files]).items()
+    }
+    guessed = {
+        utterance: _samples(utterance, sizes[key])
+        for key, utterances in absent.items()
+        for utterance in utterances
+        if key in sizes
+    }
+    known = durations.lengths_of([each for each in listing.utterances if each not in guessed])
+    found = iter(known)
+    return tuple(guessed.get(each) or next(found) for each in listing.utterances), len(guessed)
+
+
+def _absent(utterances: Sequence[Utterance]) -> dict[tuple[HubFiles, str], list[Utterance]]:
+    """Utterances whose lengths only audio of the hub tells, by repository and file."""
+    found: dict[tuple[HubFiles, str], list[Utterance]] = {}
+    for utterance in utterances:
+        source = utterance.source
+        if (
+            isinstance(source, RowSource | StoredSource)
+            and isinstance(source.files, HubFiles)
+            and source.promised is None
+        ):
+            source.require()  # offline, what isn't here is refused
+            found.setdefault((source.files, source.file), []).append(utterance)
+    return found
+
+
+def _samples(utterance: Utterance, size: int) -> int:
+    source = utterance.source
+    rows = source.rows_of_file if isinstance(source, RowSource) else 1
+    rate = _RATES.get(pathlib.PurePosixPath(source.name).suffix.lower(), _RATES[".wav"])
+    return max(1, round(size / rows / rate * SAMPLE_RATE))
