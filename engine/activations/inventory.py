@@ -111,27 +111,39 @@ def survey(
       Refusal: the store is of another model, other settings or another corpus, or holds states of recordings
         that have changed since, or long is "error" and a recording exceeds the window.
     """
-    changes, axis, guessed = "", settings.axis, 0
-    if store is not None:
-        activation_store.check_identity(store, identity)
-        found = store_growth.compare(store, listing, identity, axis, settings.long)
-        store_growth.check_changed(store, found, redo_changed=redo_changed)
-        changes, samples = found.text, ()
-        frames, present, truncated = found.frames, found.present, found.truncated
-    else:
-        samples, guessed = estimated_lengths.lengths(listing) if estimate else (durations.lengths(listing), 0)
-        frames = durations.frames_in_use(listing, samples, axis, settings.long)
-        present = (False,) * len(frames)
-        truncated = tuple(count > axis.window_samples for count in samples)
+    if store is None:
+        return _of_recordings(listing, rows, identity, settings, estimate=estimate)
+    activation_store.check_identity(store, identity)
+    found = store_growth.compare(store, listing, identity, settings.axis, settings.long)
+    store_growth.check_changed(store, found, redo_changed=redo_changed)
     return Survey(
         listing=listing,
         rows=rows,
         identity=identity,
-        changes=changes,
+        changes=found.text,
+        samples=(),
+        frames=found.frames,
+        present=found.present,
+        truncated=found.truncated,
+        guessed=0,
+    )
+
+
+def _of_recordings(
+    listing: Listing, rows: range, identity: Identity, settings: ExtractionSettings, *, estimate: bool
+) -> Survey:
+    """State of a language that has no store."""
+    samples, guessed = estimated_lengths.lengths(listing) if estimate else (durations.lengths(listing), 0)
+    frames = durations.frames_in_use(listing, samples, settings.axis, settings.long)
+    return Survey(
+        listing=listing,
+        rows=rows,
+        identity=identity,
+        changes="",
         samples=samples,
         frames=frames,
-        present=present,
-        truncated=truncated,
+        present=(False,) * len(frames),
+        truncated=tuple(count > settings.axis.window_samples for count in samples),
         guessed=guessed,
     )
 
