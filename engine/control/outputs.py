@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -70,14 +70,27 @@ def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, reader
         retrieval_table.write_table(held, config.out, name)
     data_dictionary.write(config.out, _COLUMNS)
     _draw(config, opened, found)
-    html = page.render(config, opened, found, _notes(made, config))
+    html, scripts = page.render(config, opened, found, _notes(made, config))
     path = config.out / "control.html"
+    _write_scripts(config.out / page.FOLDER, scripts)
     atomic_write.write_whole(path, lambda file: file.write_text(html, "utf-8"))
     for line in (*_notes(made, config), *CAUTIONS):
         _LOG.info("%s", line)
     return dataclasses.replace(
         made, tables={name: held.num_rows for name, held in found.items()}, page=str(path)
     )
+
+
+def _write_scripts(folder: pathlib.Path, scripts: Iterator[tuple[str, str]]) -> None:
+    """Write the scripts beside the page, and remove those of an earlier one."""
+    names = set()
+    for name, text in scripts:
+        atomic_write.make_folder(folder)
+        atomic_write.write_whole(folder / name, lambda file, text=text: file.write_text(text, "utf-8"))
+        names.add(name)
+    for old in folder.glob("*.js"):
+        if old.name not in names:
+            old.unlink(missing_ok=True)
 
 
 def _unknown(config: ControlConfig, opened: ControlInputs, readers: Readers) -> dict:

@@ -1,4 +1,5 @@
-// The page of the control job: what is chosen, its figures and its tables.
+// The page of the control job: what is chosen, and its figures.
+const { tables, drawSorted, addTools, bring, addressOfTables, readTables } = globalThis.forTables;
 const view = { pair: null, direction: 0, state: 0 };
 const pen = document.createElement("canvas").getContext("2d"); // measures names
 const known = (value) => value !== null && value !== undefined;
@@ -146,47 +147,6 @@ function drawPartial() {
   });
 }
 
-function drawSets() {
-  const state = meta.states[view.state], sets = rows({ state, scores: "as they are" });
-  const [a, b] = view.direction ? meta.pairs[view.at].toReversed() : meta.pairs[view.at];
-  $("sets-title").textContent = `Challenge sets, ${meta.names[a]} → ${meta.names[b]}, state ${state}`;
-  const heads = [
-    "Removed",
-    "Alike from",
-    "Form",
-    "Queries",
-    "Candidates",
-    "R@1",
-    "95%",
-    "Expected",
-    "Difference",
-    "95%",
-    "Random removal",
-    ...(meta.other ? ["Other encoder", "Difference", "95%"] : []),
-  ];
-  const cells = (row) => [
-    row.removed,
-    known(row.alike) ? row.alike.toFixed(2) : "–",
-    row.form === "both" ? "both sides" : "queries only",
-    row.queries.toLocaleString("en"),
-    row.candidates.toLocaleString("en"),
-    share(row.recall_at_1),
-    between(row.ci_low, row.ci_high),
-    share(row.expected),
-    share(row.difference),
-    between(row.difference_low, row.difference_high),
-    between(row.random_low, row.random_high),
-    ...(meta.other
-      ? [
-        share(row.other_recall_at_1),
-        share(row.other_difference),
-        between(row.other_difference_low, row.other_difference_high),
-      ]
-      : []),
-  ];
-  $("sets").replaceChildren(...table(heads, sets.map(cells), 3));
-}
-
 function drawCurve() {
   const state = meta.states[view.state];
   const forms = ["queries", "both"].map((form) =>
@@ -217,79 +177,3 @@ function drawCurve() {
     label: $("curve-title").textContent,
   });
 }
-
-function drawWhy() {
-  const { sentences } = view.pair;
-  const gone = sentences.filter((row) => row.names || row.numbers || row.alike);
-  const heads = [
-    "Sentence",
-    "Rules",
-    ...meta.pairs[view.at].map((code) => meta.names[code]),
-    "Names",
-    "Numbers",
-    "Closest words",
-    "Phones alike",
-    "Overlap",
-    "Advantage",
-  ];
-  const cells = (row) => [
-    row.sentence,
-    ["names", "numbers", "alike"].filter((rule) => row[rule]).join(", "),
-    row.text_a,
-    row.text_b,
-    row.names_found ?? "",
-    row.numbers_found ?? "",
-    row.word_a ? `${row.word_a} / ${row.word_b}` : "",
-    ...["closest", "overlap", view.direction ? "advantage_ba" : "advantage_ab"].map((name) =>
-      known(row[name]) ? row[name].toFixed(2) : "–"
-    ),
-  ];
-  $("why").replaceChildren(...table(heads, gone.map(cells), 7));
-}
-
-function draw() {
-  drawFactors();
-  drawPartial();
-  drawSets();
-  drawCurve();
-  drawWhy();
-  $("live").textContent = $("sets-title").textContent;
-}
-
-// Records of columns.
-function records(columns) {
-  const names = Object.keys(columns);
-  return (columns[names[0]] ?? []).map((_, k) =>
-    Object.fromEntries(names.map((name) => [name, columns[name][k]]))
-  );
-}
-async function choose() {
-  const at = Number($("languages").value), held = await unpacked(`pair-${at}`).json();
-  if (at !== Number($("languages").value)) return; // another was chosen while this one was unpacked
-  view.at = at;
-  view.pair = Object.fromEntries(Object.entries(held).map(([name, columns]) => [name, records(columns)]));
-  draw();
-}
-
-function begin() {
-  meta.pairs.forEach(([a, b], at) => {
-    $("languages").append(node("option", { value: at }, `${meta.names[a]} – ${meta.names[b]}`));
-  });
-  meta.states.forEach((name, at) => $("state").append(node("option", { value: at }, name)));
-  view.state = meta.state;
-  $("state").value = view.state;
-  $("languages").addEventListener("change", choose);
-  for (const id of ["direction", "state"]) {
-    $(id).addEventListener("change", () => {
-      view[id] = Number($(id).value);
-      draw();
-    });
-  }
-  $("controls").addEventListener("submit", (event) => event.preventDefault());
-  window.addEventListener("resize", () => view.pair && draw());
-  dark().addEventListener("change", () => view.pair && draw());
-  globalThis.drawForPaper(() => view.pair && draw());
-  document.querySelector("main").hidden = false;
-  if (meta.pairs.length) choose();
-}
-begin();

@@ -1,13 +1,13 @@
 """HTML page of the control job, one file with all figures inside, see `drawing.page`.
 
-Each language pair is a block of JSON, which the scripts unpack when a reader chooses it: 5 kB a state. A page
-of more than `MOST_PAIRS` shows the first ones and says so; the tables have all.
+Each language pair is a block of JSON, which the scripts unpack when a reader chooses it: 5 kB a state. The
+first `MOST_PAIRS` are in the page; every further one is a script in a folder beside it, loaded on demand.
 """
 
 import html
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,10 @@ from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.options import recorded
 
 MOST_PAIRS = 300
+FOLDER = "control_pairs"
+"""Folder of the scripts beside the page."""
 _FOLDER = pathlib.Path(__file__).parent
+_SCRIPTS = tuple(_FOLDER / f"page{part}.js" for part in ("", "_sets", "_view"))
 _LEAD = (
     "R@1 far above chance proves nothing by itself. Is it <b>sound</b>, <b>meaning</b> or mere "
     "<b>length</b>? Challenge sets take sentences away, factors take their part of the score away, and "
@@ -40,8 +43,8 @@ _AGREEMENT = 200  # rows that the page shows
 
 def render(
     config: ControlConfig, opened: ControlInputs, found: Mapping[str, pa.Table], notes: Sequence[str]
-) -> str:
-    """HTML of the whole page.
+) -> tuple[str, Iterator[tuple[str, str]]]:
+    """HTML of the whole page, and the scripts in `FOLDER` beside it, each with its name.
 
     Args:
       config: of the run.
@@ -52,9 +55,7 @@ def render(
     frames = {name: held.to_pandas() for name, held in found.items()}
     done = set(zip(frames["control"]["language_a"], frames["control"]["language_b"], strict=True))
     pairs = [pair for pair in opened.pairs if pair in done]
-    if len(pairs) > MOST_PAIRS:
-        notes = [*notes, f"This page shows {MOST_PAIRS} of {len(pairs)} pairs; control.csv has all."]
-        pairs = pairs[:MOST_PAIRS]
+    files = [f"{page.address(pair_name(pair))}.js" for pair in pairs[MOST_PAIRS:]]
     states = [opened.grid.states[state] for state in opened.states]
     model = str(opened.grid.attributes.get("model", ""))
     beside = str(opened.against.attributes.get("model", "")) if opened.against else None
@@ -69,15 +70,22 @@ def render(
         "state": _best(frames["control"], states),
         "factors": [name for name in FACTORS if name in factors],
         "other": opened.against is not None,
+        "inside": MOST_PAIRS,
+        "files": files,
+        "folder": FOLDER,
     }
-    return page.render(
+    blocks = _Blocks(frames)
+    shown = page.render(
         _body(config, heading, beside, notes, frames["agreement"], _made_from(config, opened, beside)),
         title=heading,
         styles=(_FOLDER / "page.css",),
-        scripts=(_FOLDER / "page.js",),
+        scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=meta,
-        blocks={f"pair-{i}": _block(pair, frames) for i, pair in enumerate(pairs)},
+        blocks={f"pair-{i}": blocks.of(pair) for i, pair in enumerate(pairs[:MOST_PAIRS])},
+        beside=bool(files),
     )
+    beyond = zip(files, pairs[MOST_PAIRS:], strict=True)
+    return shown, ((file, page.script_beside(file, blocks.of(pair))) for file, pair in beyond)
 
 
 def _body(
@@ -125,24 +133,37 @@ def _best(control: pd.DataFrame, states: Sequence[str]) -> int:
     return max(range(len(states)), key=lambda k: float(means.get(states[k], -1.0)), default=0)
 
 
-def _block(pair: Pair, frames: Mapping[str, pd.DataFrame]) -> bytes:
-    """Columns of a pair's tables as JSON."""
-    mine = {
-        name: frames[name]
-        .loc[(frames[name]["language_a"] == pair[0]) & (frames[name]["language_b"] == pair[1])]
-        .drop(columns=["language_a", "language_b"])
-        for name in ("control", "factors", "sentence_pairs")
-    }
-    texts = frames["sentences"].set_index(["language", "sentence"])
+class _Blocks:
+    """Blocks of language pairs; where the rows of each lie is found once for all."""
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame]) -> None:
+        self._frames = {name: frames[name] for name in ("control", "factors", "sentence_pairs")}
+        self._rows = {
+            name: frame.groupby(["language_a", "language_b"]).indices for name, frame in self._frames.items()
+        }
+        self._texts = frames["sentences"].set_index(["language", "sentence"])
+
+    def of(self, pair: Pair) -> bytes:
+        """Columns of a pair's tables as JSON."""
+        none = np.zeros(0, int)
+        mine = {
+            name: frame.iloc[self._rows[name].get(pair, none)].drop(columns=["language_a", "language_b"])
+            for name, frame in self._frames.items()
+        }
+        return _block(pair, mine, self._texts)
+
+
+def _block(pair: Pair, mine: dict[str, pd.DataFrame], texts: pd.DataFrame) -> bytes:
+    sentences = mine["sentence_pairs"]
     for side, code in zip("ab", pair, strict=True):
-        held = texts.loc[code].reindex(mine["sentence_pairs"]["sentence"])
-        mine["sentence_pairs"][f"text_{side}"] = held["raw_transcription"].to_numpy()
+        held = texts.loc[code].reindex(sentences["sentence"])
+        sentences[f"text_{side}"] = held["raw_transcription"].to_numpy()
         for column in ("names_found", "numbers_found"):
             if column in held:
-                before = mine["sentence_pairs"].get(column, pd.Series("", mine["sentence_pairs"].index))
+                before = sentences[column] if column in sentences else [""] * len(sentences)
                 more = held[column].fillna("").to_numpy()
                 joined = ["; ".join(filter(None, both)) for both in zip(before, more, strict=True)]
-                mine["sentence_pairs"][column] = joined
+                sentences[column] = joined
     packed = {name.replace("sentence_pairs", "sentences"): _columns(held) for name, held in mine.items()}
     return json.dumps(packed, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 

@@ -30,7 +30,7 @@ globalThis.drawForPaper = (draw) => {
 const percent = (value, digits = 1) => Number.isNaN(value) ? "–" : `${(100 * value).toFixed(digits)}%`;
 
 // Head and body of a table; columns from `numbers` on hold numbers, the first one heads its row.
-function table(heads, rows, numbers) {
+globalThis.table = (heads, rows, numbers) => {
   const kind = (k) => k < numbers ? { dir: "auto" } : { class: "number" };
   const cell = (text, k) => k ? node("td", kind(k), text) : node("th", { scope: "row", dir: "auto" }, text);
   const head = heads.map((text, k) => node("th", { scope: "col", ...kind(k) }, text));
@@ -38,7 +38,7 @@ function table(heads, rows, numbers) {
     node("thead", {}, node("tr", {}, ...head)),
     node("tbody", {}, ...rows.map((row) => node("tr", {}, ...row.map(cell)))),
   ];
-}
+};
 
 // A box beside the pointer: a title, a line, and rows of a name and its text.
 function tip(x, y, title, rows, note) {

@@ -21,6 +21,8 @@ from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
 _BESIDE = " 'self' file:"
+REGISTER = "(globalThis.isogloss ??= {})"
+"""Object of the page's scripts that takes what a script beside the page brings, by the script's name."""
 TO_WORK_IN = (_FOLDER / "page_tables.js", _FOLDER / "page_figures.js")
 """Scripts of pages whose tables sort and filter, and whose figures and tables can be downloaded."""
 
@@ -139,6 +141,11 @@ def written(value: Json) -> str:
 def address(name: str) -> str:
     """Relative address of a file or folder of that name."""
     return urllib.parse.quote(os.fsencode(name), safe="")
+
+
+def script_beside(file: str, block: bytes) -> str:
+    """JavaScript that brings a deflated block under the name of its file, for `bring` of the scripts."""
+    return f"{REGISTER}[{json.dumps(file)}] = {json.dumps(_pack(block))};\n"
 
 
 def _bare(*scripts: pathlib.Path) -> str:

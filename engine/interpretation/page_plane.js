@@ -16,7 +16,7 @@ function drawPlane() {
   const rows = meta.tests.filter((row) => is(row) && row.n).map(testRow);
   $("tests").replaceChildren(
     ...rows.length
-      ? table(["", "Matches", "Random", "d", "p, flips", "p, t", "n"], rows, 1)
+      ? globalThis.table(["", "Matches", "Random", "d", "p, flips", "p, t", "n"], rows, 1)
       : [node("caption", {}, "Neither check was made for these languages.")],
   );
 }

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Shaped, UInt16
 
+from isogloss.engine.drawing.page import REGISTER
 from isogloss.engine.retrieval.scorings import Scoring
 
 FOLDER = "sentences"
 """Folder of the scripts beside the page."""
-REGISTER = "(globalThis.isogloss ??= {})"
-"""Object of the page's scripts that takes what a script brings, by the script's name."""
 
 
 RIVAL = np.dtype([("rival", "<u2"), ("ahead", "<f2")])

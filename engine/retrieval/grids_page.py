@@ -6,12 +6,9 @@ two grids and scoring, which the page loads when asked: of 102 languages and 34 
 deflated.
 """
 
-import base64
 import html
 import itertools
-import json
 import pathlib
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,7 +17,7 @@ from jaxtyping import Float, Int, Shaped, UInt16
 
 from isogloss.engine.drawing import page
 from isogloss.engine.drawing.colophon import colophon, corpora
-from isogloss.engine.retrieval import answers, contrasts, grid_curves, grid_differences, report_page_data
+from isogloss.engine.retrieval import contrasts, grid_curves, grid_differences, report_page_data
 from isogloss.engine.retrieval.derived import BASELINE, record
 from isogloss.engine.retrieval.grid_differences import COMPARED, Two
 from isogloss.engine.retrieval.report_page_data import STEPS, UNKNOWN
@@ -242,14 +239,8 @@ def _contrasts(
     for k, (of_two, bests, _) in enumerate(packed):
         for v, (planes, best) in enumerate(zip(of_two, bests, strict=True)):
             blocks[f"best-{k}-{v}"] = planes[:, -1].tobytes() + best.tobytes()
-            scripts[f"{k}-{v}.js"] = _script(f"{k}-{v}.js", planes[:, :-1].tobytes())
+            scripts[f"{k}-{v}.js"] = page.script_beside(f"{k}-{v}.js", planes[:, :-1].tobytes())
     return blocks, scripts, [n for _, _, n in packed]
-
-
-def _script(file: str, block: bytes) -> str:
-    """JavaScript that brings a deflated block under the name of its file."""
-    packed = base64.b64encode(zlib.compress(block, 6)).decode()
-    return f"{answers.REGISTER}[{json.dumps(file)}] = {json.dumps(packed)};\n"
 
 
 def _fill(

@@ -81,7 +81,7 @@ function paintScale(pen, left, down, width) {
 function curveTable() {
   const [heads, ...rows] = curveRows();
   const text = (number, k) => k ? shown(number) : number;
-  return table(heads, rows.map((row) => row.map(text)), 1);
+  return globalThis.table(heads, rows.map((row) => row.map(text)), 1);
 }
 function mapRows() {
   const { measure: m, state: s } = view, rows = [["asks", "answers", FIGURES[view.figure], "n", "q of R@1"]];

@@ -16,6 +16,7 @@ from typing import Literal
 
 from isogloss.engine.corpora import audio, corpus
 from isogloss.engine.corpora.listing import Listing, Utterance
+from isogloss.engine.drawing import page
 from isogloss.engine.retrieval import answers
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.report_config import ReportConfig
@@ -99,7 +100,7 @@ def _text(utterance: Utterance) -> str:
 
 def _write(path: pathlib.Path, rows: Mapping[str, Sequence[str]]) -> None:
     content = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-    text = f"{answers.REGISTER}[{json.dumps(path.name)}] = {content};\n"
+    text = f"{page.REGISTER}[{json.dumps(path.name)}] = {content};\n"
     atomic_write.write_whole(path, lambda file: file.write_text(text, "utf-8"))
 
 

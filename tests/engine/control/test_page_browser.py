@@ -54,6 +54,8 @@ def test_the_page_says_what_the_tables_say(page, folder, width):
         & (control_table.state == "2")
         & (control_table.scores == AS_IS)
     ]
+    if not page.run("document.querySelector('#sets-more').hidden"):
+        chromium.click(page, "#sets-more")
     shown = [row.split("\t") for row in texts(page, "#sets tbody tr")]
     assert len(shown) == len(rows) > 6
     for cells, row in zip(shown, rows.itertuples(), strict=True):
@@ -131,3 +133,46 @@ def test_the_colophon_says_what_it_is_made_from(page, folder, width, given):
     grids = [grid_store.open_grid(path) for path in (given.configure().grid, given.other)]
     for name in ("Corpus", "Date", "Made by", "licence Apache-2.0", *(grid.path.name for grid in grids)):
         assert name in shown
+
+
+@pytest.mark.parametrize("width", [1200])
+def test_the_address_names_the_pair_and_the_table_sorts_and_is_saved(page, address, folder, width):
+    page.run("location.hash = '#pair=bb-cc&state=final&asks=cc&sets-sort=5'")
+    chromium.wait(lambda: "cc → bb, state final" in text(page, "#sets-title"))
+    queries = [int(row.split("\t")[3]) for row in texts(page, "#sets tbody tr")]
+    table = pd.read_parquet(folder / "control.parquet")
+    mine = table[(table.direction == "cc->bb") & (table.state == "final") & (table.scores == AS_IS)]
+    by_candidates = mine.sort_values("candidates", kind="stable")
+    assert queries == by_candidates["queries"].tolist()[: len(queries)]
+    choose(page, "#languages", "0")
+    chromium.wait(lambda: "pair=aa-bb" in page.run("location.hash"))
+    assert "sets-sort=5" in page.run("location.hash")
+    chromium.click(page, "#sets-csv")
+    saved = page.downloads / "isogloss-sets.csv"
+    chromium.wait(saved.is_file)
+    chromium.wait(lambda: saved.stat().st_size > 0)
+    rows = pd.read_csv(saved)
+    assert len(rows) == len(mine)
+    assert rows.columns.is_unique
+    assert {"R@1", "R@1, 95% from", "R@1, 95% to"} <= {*rows.columns}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(control.outputs.page, "MOST_PAIRS", 1)
+
+
+@pytest.mark.parametrize("width", [1200])
+def test_pairs_of_a_large_grid_are_loaded_from_files_beside_the_page(small, given, browser, width):
+    config = given.configure(against=given.other)
+    assert control.run(config).complete
+    beside = config.out / control.outputs.page.FOLDER
+    assert {path.name for path in beside.iterdir()} == {"aa-cc.js", "bb-cc.js"}
+    (beside / "aa-cc.js").unlink()
+    browser.open((config.out / "control.html").as_uri() + "#pair=bb-cc", width, READY)
+    assert "bb → cc" in text(browser, "#sets-title")
+    assert browser.run("document.querySelector('#lost').hidden")
+    before = len(browser.errors)
+    choose(browser, "#languages", "1")
+    chromium.wait(lambda: not browser.run("document.querySelector('#lost').hidden"))
+    del browser.errors[before:]  # the file that isn't there
