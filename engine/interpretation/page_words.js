@@ -130,5 +130,5 @@ function drawTable(pair) {
     ...figures(pair, k).map(([, text]) => text),
   ]);
   const heads = ["Match", "Similarity", "Share", "Transport", "Means alike", "Sounds alike"];
-  $("table").replaceChildren(...table([meta.names[a], meta.names[b], ...heads], rows, 3));
+  $("table").replaceChildren(...globalThis.table([meta.names[a], meta.names[b], ...heads], rows, 3));
 }

@@ -156,5 +156,5 @@ function rowsAsTable(id, [heads, ...rows], texts) {
     return id === "gain" && k > texts + 1 ? points(value) : percent(value);
   };
   const names = heads.map((head) => HEADS[head] ?? head);
-  $(`${id}-table`).replaceChildren(...table(names, rows.map((row) => row.map(written)), texts));
+  $(`${id}-table`).replaceChildren(...globalThis.table(names, rows.map((row) => row.map(written)), texts));
 }

@@ -187,5 +187,5 @@ function drawTests() {
       small(q),
     ];
   });
-  $("tests").replaceChildren(...table(["Predictor", "Test", "Slope", "r", "p", "q"], rows, 2));
+  $("tests").replaceChildren(...globalThis.table(["Predictor", "Test", "Slope", "r", "p", "q"], rows, 2));
 }

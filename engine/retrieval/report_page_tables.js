@@ -53,7 +53,7 @@ function drawDetail() {
     rows.push([term("Hub"), ...ways.map((d) => hub(m, s, pair.p, d))]);
     rows.push([term("n"), String(n), ""], [term("Chance"), percent(1 / n), ""]);
   } else if (!pair) rows.push([term("Hub"), worstHub(m, s), ""]);
-  $("detail").replaceChildren(node("table", {}, ...table(["", ...heads], rows, 1)));
+  $("detail").replaceChildren(node("table", {}, ...globalThis.table(["", ...heads], rows, 1)));
 }
 
 // The intervals of the mean R@1, as far as they are known.
