@@ -77,7 +77,7 @@ def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored],
     sentences = [[grid.sentences[i] for i in pair.sentences] for pair in pairs]
     hubs = np.stack([pair.hubs for pair in pairs])
     whole = [p for p, pair in enumerate(pairs) if len(pair.sentences) and pair.computed.all()]
-    # 32 bits, and joined once: of 102 languages and 34 states there are 27 million contrasts.
+    # 32 bits, and joined once: of 102 languages and 34 states there are 26 million contrasts.
     inside = (np.insert(pair.compared.astype(np.int32), [1, 4], p, axis=1) for p, pair in enumerate(pairs))
     found = list(zip(inside, (pair.contrasts for pair in pairs), strict=True))
     if 2 <= len(whole) <= contrasts.MOST_PAIRS:

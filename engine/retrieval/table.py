@@ -108,7 +108,7 @@ def tabulate_contrasts(
 ) -> pa.Table:
     """Table of paired differences of R@1, one row each; q is computed within each family.
 
-    Names are coded, which takes a fifth of the memory: of 102 languages there are 27 million rows.
+    Names are coded, which takes a fifth of the memory: of 102 languages there are 26 million rows.
 
     Args:
       results: figures of the grid, for the names.
