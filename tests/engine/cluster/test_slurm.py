@@ -70,12 +70,10 @@ def test_launched_again_it_submits_only_what_is_not_in_the_queue(slurm, fake, mo
             raise KeyboardInterrupt
         real(folder, launched)
 
-    monkeypatch.setattr(RunFolder, "write_launched", killed)
-    with pytest.raises(KeyboardInterrupt):
-        fake.launch("extract", "grid", cluster="slurm", rounds=2)
-    monkeypatch.undo()
-    for name, value in slurm.environment.items():
-        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "write_launched", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fake.launch("extract", "grid", cluster="slurm", rounds=2)
     assert fake.launch("extract", "grid", cluster="slurm", rounds=2).submitted == 3
     again = fake.launch("extract", "grid", cluster="slurm", rounds=2)
     assert (again.submitted, again.ids) == (0, ids(fake.run))
