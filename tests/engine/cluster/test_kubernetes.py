@@ -12,6 +12,7 @@ import yaml
 from isogloss.engine.operations import status
 from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.tallies.tally import Count
 
 PODS = pathlib.Path(__file__).with_name("pods.py")
 
@@ -39,7 +40,7 @@ def submit(fake, tmp_path, monkeypatch):
 
     def run():
         return subprocess.run(
-            ["bash", fake.run / "submit.sh"], capture_output=True, text=True, check=False, timeout=60
+            ["bash", fake.run / "submit.sh"], capture_output=True, text=True, check=False, timeout=300
         )
 
     return run
@@ -90,6 +91,27 @@ def test_pods_that_die_are_made_again_and_what_is_final_is_not(fake, submit, tmp
     found = status.run(StatusConfig(run=fake.run))
     assert (found.done, found.total, found.failed, found.plan["left"]) == (6, 6, 0, 0)
     assert list(found.reasons) == ["extract-1"]
+
+
+@pytest.mark.deep
+def test_the_jobs_themselves_run_in_pods(fake, submit, tmp_path, speech, model_folder, programs):
+    """One of extract's is killed as it starts."""
+    (tmp_path / "bin" / "python").write_text(f'#!/bin/bash\nexec {sys.executable} "$@"\n')
+    (tmp_path / "pods" / "disturb").write_text("0 kill\n")
+    kept = f"--compilation_cache={programs}\n"
+    flags = {
+        "extract": f"--corpus=manifest:{speech}\n--model={model_folder}\n--store={tmp_path}/store\n{kept}",
+        "grid": f"--store={tmp_path}/store\n--grid={tmp_path}/grid.zarr\n--measures=seqsim\n{kept}",
+        "report": f"--grid={tmp_path}/grid.zarr\n--out={tmp_path}/report\n",
+    }
+    launch(fake, *flags, text=flags)
+    done = submit()
+    assert done.returncode == 0, done.stderr
+    found = status.run(StatusConfig(run=fake.run))
+    assert (found.done, found.total, found.reasons) == (6, 6, {})
+    assert found.parts["utterances of extract"]["extract"] == Count(done=20, total=20)
+    assert found.parts["units of grid"]["grid"].left == 0
+    assert (tmp_path / "report" / "report.html").is_file()
 
 
 def test_tasks_whose_pods_are_deleted_with_their_node_are_done(fake, submit, tmp_path):

@@ -224,6 +224,23 @@ def test_a_lost_node(slurm, fake):
 
 
 @pytest.mark.deep
+def test_a_cancelled_task_and_one_killed_with_its_script(slurm, fake):
+    """As by preemption that cancels, and by a lack of memory: the next round does both."""
+    (fake.folder / "codes" / "wait").touch()
+    fake.codes(extract_0=["wait"], extract_1=["wait"])
+    fake.launch("extract", cluster="slurm", rounds=2, sbatch="--no-requeue")
+    slurm.until(lambda: len(fake.calls) == 2)
+    slurm.run("scancel", f"{ids(fake.run)['extract'][0]}_0")
+    slurm.until(lambda: len(slurm.run("squeue", "-hr", "-t", "running,completing", "-o", "%i").split()) == 1)
+    assert fake.records == {"extract-0": 143}
+    for process in processes(str(slurm.folder), "slurm_script") + processes(str(fake.python)):
+        os.kill(process, signal.SIGKILL)
+    slurm.finish()
+    assert sorted(fake.calls) == ["extract-0"] * 2 + ["extract-1"] * 2
+    assert fake.records == {"extract-0": 0, "extract-1": 0}
+
+
+@pytest.mark.deep
 def test_a_time_limit_and_a_requeue(slurm, fake):
     """A task that is cut off goes on in the next round, one that Slurm itself requeues in the same."""
     (fake.folder / "codes" / "wait").touch()
