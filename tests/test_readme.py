@@ -31,6 +31,8 @@ OTHERS = {"help", "version", "flagfile", "verbosity", "log_dir"} | {
     "gpus",
     "time",
     "cpus",
+    "mem",
+    "partition",
     "build",
     "require",
 }
