@@ -26,7 +26,7 @@ COMMANDS = sorted(
     )
 )
 SLURM = {f"SLURM_ARRAY_TASK_{name}": "8073"[i] for i, name in enumerate(("COUNT", "MIN", "MAX", "ID"))}
-OTHERS = {"help", "version", "flagfile", "verbosity", "log_dir"} | {
+OTHERS = {"help", "version", "flagfile", "verbosity", "log_dir", "only_check_args"} | {
     "array",
     "gpus",
     "time",
