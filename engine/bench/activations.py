@@ -27,6 +27,7 @@ def create(
     states: tuple[str, ...],
     features: int,
     positions: int = POSITIONS,
+    neurons: tuple[int, int] | None = None,
 ) -> LanguageStore:
     """An empty store of one language, float16, utterance u standing for sentence u."""
     utterances = tuple(
@@ -49,6 +50,7 @@ def create(
         states=states,
         axis=TimeAxis(samples_per_frame=encoder_program.SAMPLES_PER_FRAME, window_frames=positions),
         features=features,
+        neurons=neurons,
         identity=Identity(
             model="random",
             weights_sha256="0",

@@ -2,7 +2,8 @@
 
 Against the encoder alone on as many windows, whose log-mel is in memory already. Lengths are like FLEURS's,
 but an encoder looks at 30 s whatever a recording's length, so a window is the unit of work. The model is
-loaded and compiled beforehand: that costs a run seconds once, not a share of its time.
+loaded and compiled beforehand: that costs a run seconds once, not a share of its time. The same with neurons
+stands beside it.
 """
 
 import functools
@@ -55,13 +56,15 @@ def cases(setting: BenchSetting) -> list[Planned]:
 class _Recordings:
     """Noise as 16-bit files, and a fresh store of them for every run."""
 
-    def __init__(self, root: pathlib.Path, sizes: Dimensions, count: int) -> None:
+    def __init__(self, root: pathlib.Path, sizes: Dimensions, count: int, *, neurons: bool) -> None:
         frames = data.fleurs_frames(count, data.rng(6))
         self.frames: Int32[np.ndarray, " U"] = np.maximum(
             1, frames * sizes.positions // encoder_program.WINDOW_FRAMES
         )
         self.states = named_states.state_names(sizes.encoder_layers)
         self._root, self._sizes, self._turn = root, sizes, itertools.count()
+        self._neurons = encoder_program.neuron_sizes(sizes) if neurons else None
+        root.mkdir()
         self.store = self.renew()
 
     def renew(self) -> LanguageStore:
@@ -75,7 +78,7 @@ class _Recordings:
             wave = 0.1 * data.rng(60 + u).standard_normal(samples, np.float32)
             soundfile.write(root / f"xx-{u}.wav", wave, audio.SAMPLE_RATE, subtype="PCM_16")
         given = self.frames, self.states, self._sizes.features, self._sizes.positions
-        self.store = activations.create(root, "xx", *given)
+        self.store = activations.create(root, "xx", *given, neurons=self._neurons)
         return self.store
 
     def wave(self, u: int) -> pathlib.Path:
@@ -99,17 +102,14 @@ class _Recordings:
 
 def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows: int) -> Case:
     folder = temporary.Folder("isogloss-bench-")
-    recordings = _Recordings(pathlib.Path(folder.name), sizes, count)
     tensors = bench_encoder.random_tensors(sizes)
     precision = encoder_program.precision_for(setting.device)
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build(sizes, dtype=compute, form=precision.attention)
     loaded = parameters.load(shapes, tensors.__getitem__, sizes.encoder_layers)
     weights = parameters.cast(loaded, compute)
-    program = encoder_program.program(sizes, graph, recordings.states, "float16")
-    stream = DataParallel(program, Replicas(weights, devices=1), rows_per_device=rows)
 
-    def extract() -> LanguageStore:
+    def extract(recordings: _Recordings, stream: DataParallel) -> LanguageStore:
         pipeline.Pipeline(
             WindowEncoder(stream, encoder_program.time_axis(sizes).window_samples),
             samples=encoder_program.time_axis(sizes).window_samples,
@@ -123,6 +123,13 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
         ).run(recordings.units())
         return recordings.store
 
+    made = {}
+    for neurons in (False, True):
+        recordings = _Recordings(pathlib.Path(folder.name) / str(neurons), sizes, count, neurons=neurons)
+        program = encoder_program.program(sizes, graph, recordings.states, "float16", with_neurons=neurons)
+        stream = DataParallel(program, Replicas(weights, devices=1), rows_per_device=rows)
+        made[neurons] = recordings, functools.partial(extract, recordings, stream)
+
     # The encoder with nothing around it, from a log-mel in memory: what is missing to its speed is overhead.
     alone = jax.jit(lambda weights, mel: nnx.merge(graph, weights)(mel))
     mel = jnp.asarray(data.rng(4).standard_normal((rows, 2 * sizes.positions, sizes.mels), np.float32))
@@ -131,14 +138,23 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
         for _ in range(0, count, rows):
             jax.block_until_ready(alone(weights, mel))
 
-    def check(result: object) -> Check:
+    def check(recordings: _Recordings, result: object) -> Check:
         assert isinstance(result, LanguageStore)
         return _check(recordings, result, tensors, sizes, precision.compute)
 
     work = {"work": float(count), "unit": _UNIT, "effort": count * encoder_program.flops(sizes) / 1e9}
-    ours = TimedTask(name="extract, end to end", call=extract, prepare=recordings.renew, check=check, **work)
+    tasks = [
+        TimedTask(
+            name="extract with neurons" if neurons else "extract, end to end",
+            call=call,
+            prepare=recordings.renew,
+            check=functools.partial(check, recordings),
+            **work,
+        )
+        for neurons, (recordings, call) in made.items()
+    ]
     other = TimedTask(name="encoder alone", call=encode_alone, **work)
-    return Case(title=title, tasks=(ours, other), yardstick=setting.product, folder=folder)
+    return Case(title=title, tasks=(*tasks, other), yardstick=setting.product, folder=folder)
 
 
 def _refuse(unit: pipeline.PendingUtterance, reason: str) -> None:
