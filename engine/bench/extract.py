@@ -109,26 +109,12 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
     loaded = parameters.load(shapes, tensors.__getitem__, sizes.encoder_layers)
     weights = parameters.cast(loaded, compute)
 
-    def extract(recordings: _Recordings, stream: DataParallel) -> LanguageStore:
-        pipeline.Pipeline(
-            WindowEncoder(stream, encoder_program.time_axis(sizes).window_samples),
-            samples=encoder_program.time_axis(sizes).window_samples,
-            states=recordings.states,
-            largest=float(np.finfo(np.float16).max),
-            stored=lambda: None,
-            # As the job has them: two steps of recordings decoded ahead, one step of states being written.
-            limits=pipeline.Limits(rows_ahead=max(4, 2 * rows), rows_writing=max(4, rows), threads=4),
-            done=lambda unit: None,
-            failed=_refuse,
-        ).run(recordings.units())
-        return recordings.store
-
     made = {}
     for neurons in (False, True):
         recordings = _Recordings(pathlib.Path(folder.name) / str(neurons), sizes, count, neurons=neurons)
         program = encoder_program.program(sizes, graph, recordings.states, "float16", with_neurons=neurons)
         stream = DataParallel(program, Replicas(weights, devices=1), rows_per_device=rows)
-        made[neurons] = recordings, functools.partial(extract, recordings, stream)
+        made[neurons] = recordings, functools.partial(_extract, recordings, stream, sizes, rows)
 
     # The encoder with nothing around it, from a log-mel in memory: what is missing to its speed is overhead.
     alone = jax.jit(lambda weights, mel: nnx.merge(graph, weights)(mel))
@@ -155,6 +141,23 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
     ]
     other = TimedTask(name="encoder alone", call=encode_alone, **work)
     return Case(title=title, tasks=(*tasks, other), yardstick=setting.product, folder=folder)
+
+
+def _extract(recordings: _Recordings, stream: DataParallel, sizes: Dimensions, rows: int) -> LanguageStore:
+    """The store, after all recordings went through the pipeline."""
+    window = encoder_program.time_axis(sizes).window_samples
+    pipeline.Pipeline(
+        WindowEncoder(stream, window),
+        samples=window,
+        states=recordings.states,
+        largest=float(np.finfo(np.float16).max),
+        stored=lambda: None,
+        # As the job has them: two steps of recordings decoded ahead, one step of states being written.
+        limits=pipeline.Limits(rows_ahead=max(4, 2 * rows), rows_writing=max(4, rows), threads=4),
+        done=lambda unit: None,
+        failed=_refuse,
+    ).run(recordings.units())
+    return recordings.store
 
 
 def _refuse(unit: pipeline.PendingUtterance, reason: str) -> None:
