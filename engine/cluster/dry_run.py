@@ -26,9 +26,10 @@ _BY_PYTHON = "from isogloss.jobs import planned; planned.main()"
 def totals(plans: Sequence[Plan], tasks: int) -> Plan:
     """Sums over all steps, and their time one after the other, each with all its tasks at once.
 
-    Files and bytes are those of steps that know how many files they write; a report's bytes are read.
+    Files and bytes are those of steps that know both, because they write them: the bytes of a report and the
+    files of a verify are read.
     """
-    writing = [plan for plan in plans if "files" in plan]
+    writing = [plan for plan in plans if all(what in plan for what in TOTALS)]
     sums = {what: sum(plan[what] for plan in writing) for what in TOTALS}
     return {
         "tasks": tasks,
@@ -60,8 +61,9 @@ def plan_steps(
                 raise Refusal(f"{path}: {unknown}")
             if unknown and not elsewhere:
                 unknown = f"can't be estimated before the steps before it are done ({unknown})"
-            elif "--grid" in flags:
-                del numbers["estimated_seconds"], numbers["task_seconds"]
+            elif "--grid" in flags and not unknown:
+                for what in ("estimated_seconds", "task_seconds"):
+                    numbers.pop(what, None)  # verify has none
                 unknown = "its hours and its files aren't known before the grid has scores"
             found.append((numbers, unknown))
             made = step.value(_MADE.get(step.job, ""))

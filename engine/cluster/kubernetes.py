@@ -29,7 +29,8 @@ cd "$(dirname "$0")"
 ended() {{
   kubectl get pods -l "job-name=$1" -o \
     'jsonpath={{range .items[*]}}{{.metadata.annotations.batch\.kubernetes\.io/job-completion-index}} '\
-'{{.status.containerStatuses[*].state.terminated.exitCode}} {{.metadata.name}}{{"\n"}}{{end}}' |
+'{{.status.containerStatuses[?(@.name=="main")].state.terminated.exitCode}} '\
+'{{.metadata.name}}{{"\n"}}{{end}}' |
     awk 'NF == 3 {{
       rank = $2 == 0 ? 4 : $2 == 3 ? 3 : $2 == 2 ? 2 : 1
       if (rank >= best[$1]) {{ best[$1] = rank; line[$1] = $0 }}

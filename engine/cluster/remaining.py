@@ -74,16 +74,18 @@ def begin(folder: RunFolder, cluster: str, rounds: int, every: Sequence[Step], l
     """Write down what is launched, and forget the exit codes of steps that are to be done.
 
     Tasks of the first step that are done with the same flags keep theirs, unless the step lacks something:
-    which task made that isn't known. Later steps have new input.
+    which task made that isn't known. Later steps have new input. On Kubernetes every step with the same flags
+    keeps all: its Job is there as well until someone deletes it, and submit.sh then forgets its tasks.
     """
     launched = folder.launched()
     if left.lacking:
         _LOG.warning("%s: %s; all of its tasks are started again", left.steps[0].name, left.lacking)
     for step in left.steps:
-        kept = step is left.steps[0] and not left.lacking and _same(folder, launched, step)
+        noted = cluster == "kubernetes"
+        kept = (noted or (step is left.steps[0] and not left.lacking)) and _same(folder, launched, step)
         before = launched.steps[step.name].tasks if launched and step.name in launched.steps else 0
         for index in range(max(step.tasks, before)):
-            if not (kept and folder.exit_code(step, index) == DONE):
+            if not (kept and (noted or folder.exit_code(step, index) == DONE)):
                 folder.record(step, index).unlink(missing_ok=True)
         folder.write(folder.flags(step), step.flags)
     now = {step.name: LaunchedStep(job=step.job, tasks=step.tasks) for step in every}

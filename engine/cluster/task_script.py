@@ -25,12 +25,12 @@ echo "== $(date +%FT%T%z) $(hostname) {name}-$index ${{SLURM_JOB_ID:+Slurm job $
 ls "$run/exit" > /dev/null  # a network disk then shows what other nodes wrote
 code() {{ cat "$run/exit/$1" 2> /dev/null; }}
 finish() {{
-  case $(code {name}-$index) in 0|2|3) return ;; esac  # the start that a requeue made was quicker
+  case $(code {name}-$index)-$1 in 0-*|3-*|2-[!03]*) return ;; esac  # a start by a requeue got further
   echo "$1" > "$record.new" && mv "$record.new" "$record" || exit 1
 }}
 
 case $(code {name}-$index) in 0|2|3)
-  echo "not started: {name}-$index ended before with $(cat "$record"); to repeat it, remove $record" >&2
+  echo "nothing to do: {name}-$index ended before with $(cat "$record"), says $record" >&2
   exit 0
 esac
 {before}

@@ -101,6 +101,7 @@ def main():
         key = "completedIndexes" if "completedIndexes" in rest[-1] else "conditions"
         print(*json.loads((STATE / f"{rest[1]}.json").read_text())[key])
     else:
+        assert '[?(@.name=="main")]' in rest[-1], "a pod may have containers of others, too"
         name = rest[2].removeprefix("job-name=")
         for number, (index, code) in enumerate(json.loads((STATE / f"{name}.json").read_text())["ended"]):
             print(index, code, f"{name}-{index}-{number}")
