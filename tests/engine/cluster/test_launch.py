@@ -273,6 +273,7 @@ def test_a_dry_run_of_steps_to_come_says_what_they_say_when_their_input_is_there
         assert {name: plan[f"{step}_{name}"] for name in exact} == exact
 
 
+@pytest.mark.deep
 def test_a_dry_run_for_another_machine_warns_where_others_refuse(fake, chain, caplog):
     (fake.folder / "extract.flags").write_text("--corpus=manifest:/data/a.tsv\n--model=m\n--store=/data/s\n")
     files = tuple(str(fake.folder / f"{name}.flags") for name in ("extract", "grid"))
