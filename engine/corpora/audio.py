@@ -23,6 +23,7 @@ from jaxtyping import Float
 from isogloss.engine.corpora import ffmpeg
 from isogloss.engine.corpora.audio_error import AudioError
 from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime.refusal import WriteError
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _CHANNELS = 2
@@ -161,6 +162,8 @@ def _resampled(frames: int, rate: int) -> int:
 def _open(source: AudioSource) -> io.BufferedReader:
     try:
         return source.open()
+    except WriteError:
+        raise  # an OSError too, but of the disk that a download goes to
     except FileNotFoundError as error:
         raise AudioError(f"{source.name}: the file is missing. Restore it, or leave it out.") from error
     except OSError as error:

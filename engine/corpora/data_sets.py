@@ -24,7 +24,7 @@ from isogloss.engine.corpora.columns import Columns
 from isogloss.engine.corpora.dataset_layout import DatasetLayout, Files
 from isogloss.engine.corpora.stored_files import FolderFiles, HubFiles, StoredFiles, not_cached, offline
 from isogloss.engine.runtime import hub_faults
-from isogloss.engine.runtime.refusal import Refusal, UnreachableError
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 
 COMMIT = re.compile("[0-9a-f]{40}")
 _READ_AHEAD = 1 << 16  # bytes
@@ -254,7 +254,7 @@ def _write(path: pathlib.Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _failure(what: str, error: Exception) -> Refusal | UnreachableError:
+def _failure(what: str, error: Exception) -> Refusal | UnreachableError | WriteError:
     return hub_faults.failure(
         what, error, f" can't be read ({hub_faults.reason(error)}). Check the name, or give a folder"
     )

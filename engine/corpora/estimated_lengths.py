@@ -2,6 +2,7 @@
 
 One question to the hub for the sizes of all files; no audio is moved. A file's bytes are divided among its
 rows, and by the usual rate of the format: within a factor of two for the sum, of no use for one recording.
+So no recording is called too short or too long by its estimate, which lies between one frame and the window.
 """
 
 import pathlib
@@ -12,13 +13,13 @@ from isogloss.engine.corpora.folder_rows import StoredSource
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.corpora.parquet_rows import RowSource
 from isogloss.engine.corpora.stored_files import HubFiles
-from isogloss.engine.time_axis import SAMPLE_RATE
+from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 # Bytes of a second of speech: 16 bits at 16 kHz, FLAC half of it, the others at usual rates of speech.
 _RATES = {".wav": 32_000, ".flac": 16_000, ".mp3": 6_000, ".m4a": 8_000, ".ogg": 6_000, ".opus": 4_000}
 
 
-def lengths(listing: Listing) -> tuple[tuple[int, ...], int]:
+def lengths(listing: Listing, axis: TimeAxis) -> tuple[tuple[int, ...], int]:
     """Numbers of samples at 16 kHz, as `durations.lengths`, and how many of them are estimated."""
     absent = _absent(listing.utterances)
     sizes = {
@@ -27,7 +28,7 @@ def lengths(listing: Listing) -> tuple[tuple[int, ...], int]:
         for file, size in files.missing([file for of, file in absent if of == files]).items()
     }
     guessed = {
-        utterance: _samples(utterance, sizes[key])
+        utterance: min(max(_samples(utterance, sizes[key]), axis.frame_samples), axis.window_samples)
         for key, utterances in absent.items()
         for utterance in utterances
         if key in sizes
@@ -56,4 +57,4 @@ def _samples(utterance: Utterance, size: int) -> int:
     source = utterance.source
     rows = source.rows_of_file if isinstance(source, RowSource) else 1
     rate = _RATES.get(pathlib.PurePosixPath(source.name).suffix.lower(), _RATES[".wav"])
-    return max(1, round(size / rows / rate * SAMPLE_RATE))
+    return round(size / rows / rate * SAMPLE_RATE)

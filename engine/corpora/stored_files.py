@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from isogloss.engine.runtime import hub_faults
-from isogloss.engine.runtime.refusal import Refusal, UnreachableError
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 
 _LOG = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class HubFiles:
             raise self._failure(wanted[0], error) from error
         return {info.path: getattr(info, "size", 0) for info in infos}
 
-    def _failure(self, file: str, error: Exception) -> Refusal | UnreachableError:
+    def _failure(self, file: str, error: Exception) -> Refusal | UnreachableError | WriteError:
         return hub_faults.failure(
             f"{self.repository}: {file}", error, f" can't be fetched ({hub_faults.reason(error)}). Run again"
         )

@@ -1,12 +1,16 @@
 """Data sets of a hub on this machine: what is asked of it, how many bytes it sends, and once only."""
 
+import errno
 import json
 import re
 
 import pyarrow as pa
 import pytest
 
-from isogloss.engine.corpora import corpus, presets
+from isogloss.engine.corpora import audio, corpus, presets
+from isogloss.engine.corpora.folder_rows import StoredSource
+from isogloss.engine.corpora.stored_files import HubFiles
+from isogloss.engine.runtime.refusal import UnreachableError, WriteError
 
 FLEURS = "mteb/fleurs"
 ROWS, SAMPLES = 24, 60_000
@@ -95,8 +99,9 @@ def test_a_branch_is_pinned_and_kept_for_offline_runs(fleurs, tmp_path, finish):
 ESTIMATE = """
 import sys
 from isogloss.engine.corpora import corpus, estimated_lengths
+from isogloss.engine.time_axis import TimeAxis
 listing = corpus.open_corpus(sys.argv[1], ("sentence=id", "samples=none")).listing("fr_fr", "all")
-found, guessed = estimated_lengths.lengths(listing)
+found, guessed = estimated_lengths.lengths(listing, TimeAxis(samples_per_frame=320, window_frames=1500))
 print(sum(found), len(found), guessed)
 """
 
@@ -124,6 +129,28 @@ def test_a_dry_run_of_extract_fetches_no_audio(fleurs, tmp_path, finish, model_f
     assert (plan["utterances"], plan["estimated_lengths"]) == (2 * ROWS, 2 * ROWS)
     assert "the lengths of 48 recordings are estimated" in errors
     assert not fleurs.downloads()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError("Consistency check failed: file should be of size 9 but has size 4"), UnreachableError),
+        (OSError(errno.ESTALE, "Stale file handle"), UnreachableError),
+        (OSError(errno.ENOSPC, "No space left on device"), WriteError),
+    ],
+)
+def test_a_download_that_fails_is_no_fault_of_its_recording(tmp_path, monkeypatch, error, kind):
+    """A full disk neither: each recording would be reported as broken."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    files = HubFiles("o/speech", "a" * 40)
+    source = StoredSource(name="a.wav", size=None, promised=None, files=files, file="a.wav")
+    with pytest.raises(kind, match=r"o/speech: a\.wav: the .*the same command"):
+        audio.samples(source)
 
 
 def test_hub_out_of_reach(tmp_path, monkeypatch):
