@@ -27,7 +27,7 @@ from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.texts import meaning, phones
 
 _LOG = logging.getLogger(__name__)
-_LAYOUT = 1  # of the parts; another number makes older parts unfindable
+_LAYOUT = 2  # of the parts; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

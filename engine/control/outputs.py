@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import logging
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from isogloss.engine.control.inputs import ControlInputs
 from isogloss.engine.control.pair_data import Readers
 from isogloss.engine.control.terms import CAUTIONS
 from isogloss.engine.drawing import picture_files
+from isogloss.engine.drawing.page import write_scripts
 from isogloss.engine.retrieval import contrasts, table as retrieval_table
 from isogloss.engine.retrieval.grid_store import pair_name
 from isogloss.engine.runtime import atomic_write, data_dictionary, part_run
@@ -72,25 +73,13 @@ def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, reader
     _draw(config, opened, found)
     html, scripts = page.render(config, opened, found, _notes(made, config))
     path = config.out / "control.html"
-    _write_scripts(config.out / page.FOLDER, scripts)
+    write_scripts(config.out / page.FOLDER, scripts)
     atomic_write.write_whole(path, lambda file: file.write_text(html, "utf-8"))
     for line in (*_notes(made, config), *CAUTIONS):
         _LOG.info("%s", line)
     return dataclasses.replace(
         made, tables={name: held.num_rows for name, held in found.items()}, page=str(path)
     )
-
-
-def _write_scripts(folder: pathlib.Path, scripts: Iterator[tuple[str, str]]) -> None:
-    """Write the scripts beside the page, and remove those of an earlier one."""
-    names = set()
-    for name, text in scripts:
-        atomic_write.make_folder(folder)
-        atomic_write.write_whole(folder / name, lambda file, text=text: file.write_text(text, "utf-8"))
-        names.add(name)
-    for old in folder.glob("*.js"):
-        if old.name not in names:
-            old.unlink(missing_ok=True)
 
 
 def _unknown(config: ControlConfig, opened: ControlInputs, readers: Readers) -> dict:

@@ -14,9 +14,10 @@ import re
 import string
 import urllib.parse
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from isogloss.engine.drawing import style
+from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.json_values import Json
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -146,6 +147,24 @@ def address(name: str) -> str:
 def script_beside(file: str, block: bytes) -> str:
     """JavaScript that brings a deflated block under the name of its file, for `bring` of the scripts."""
     return f"{REGISTER}[{json.dumps(file)}] = {json.dumps(_pack(block))};\n"
+
+
+def write_scripts(folder: pathlib.Path, scripts: Iterable[tuple[str, str]]) -> None:
+    """Write scripts beside a page, each with its name, and remove those of an earlier page.
+
+    Without scripts no folder is made.
+
+    Raises:
+      OSError: a script can't be written.
+    """
+    names = set()
+    for name, text in scripts:
+        atomic_write.make_folder(folder)
+        atomic_write.write_whole(folder / name, lambda file, text=text: file.write_text(text, "utf-8"))
+        names.add(name)
+    for old in folder.glob("*.js"):
+        if old.name not in names:
+            old.unlink(missing_ok=True)
 
 
 def _bare(*scripts: pathlib.Path) -> str:

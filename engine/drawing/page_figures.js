@@ -101,5 +101,15 @@ globalThis.forFigures = (() => {
     return values.map((v, s) => known(s) ? to(v, s) : "").join("");
   }
 
-  return { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, pathOf };
+  // Bars with caps from the low to the high end at each state where both are known.
+  function drawBars(svg, [low, high], stroke, x, y) {
+    const d = low.flatMap((_, s) => {
+      const left = (x(s) - 3).toFixed(1), [foot, head] = [low[s], high[s]].map((v) => y(v).toFixed(1));
+      const bar = `M${left} ${foot}h6m-3 0V${head}m-3 0h6`;
+      return Number.isNaN(low[s]) || Number.isNaN(high[s]) ? [] : [bar];
+    });
+    const look = { fill: "none", stroke, "stroke-width": 1.2, class: "bars" };
+    if (d.length) svg.append(vector("path", { d: d.join(""), ...look }));
+  }
+  return { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, drawBars, pathOf };
 })();

@@ -28,7 +28,7 @@ from isogloss.engine.similarity.pair_units import PairJob, PairSummary, PairUnit
 from isogloss.kernels import bootstrap, frame_scores
 
 _COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
-_LAYOUT = 2  # of the parts; another number makes older parts unfindable
+_LAYOUT = 3  # of the parts; another number makes older parts unfindable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

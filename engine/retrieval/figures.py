@@ -81,7 +81,7 @@ def curves(results: metrics.Results, ends: Float[np.ndarray, "4 S M"]) -> Figure
     """Curves of R@1 along the states, a panel per measure on one scale, with chance and duration alone.
 
     Up to six pairs have a line per direction (a->b solid, b->a dashed). The mean over pairs and directions is
-    drawn with its 95% intervals, over languages (wide) and over sentences.
+    drawn with its 95% intervals: a band over sentences, and bars over languages, for either may be the wider.
 
     Args:
       results: figures of the grid.
@@ -242,11 +242,15 @@ def _mean(
     """Draw the mean with its intervals; that of one pair has only the interval over sentences."""
     few, count = len(results.pairs) <= _FEW, len(results.pairs)
     color = MUTED if few else LINES[0]
-    for name, alpha, (low, high) in (("languages", 0.14, ends[2:]), ("sentences", 0.3, ends[:2])):
-        if not np.isnan(low).all():
-            axes.fill_between(
-                results.depths, low, high, color=color, alpha=alpha, lw=0, label=f"95% over {name}"
-            )
+    low, high, languages_low, languages_high = ends
+    if not np.isnan(low).all():
+        axes.fill_between(
+            results.depths, low, high, color=color, alpha=0.25, lw=0, label="95% over sentences"
+        )
+    if not np.isnan(languages_low).all():
+        middle, half = (languages_low + languages_high) / 2, (languages_high - languages_low) / 2
+        look = {"fmt": "none", "ecolor": color, "elinewidth": 1.0, "capsize": 2.5}
+        axes.errorbar(results.depths, middle, half, label="95% over languages", **look)
     mean = metrics.known_mean(np.moveaxis(lines, 1, 0).reshape(len(results.states), -1))
     label = f"mean of {count:,} pairs" if count > 1 else "mean of both"
     axes.plot(results.depths, mean, color=color, lw=1.2 if few else 1.8, label=label)

@@ -1,6 +1,6 @@
 // Data of the page of several grids: what is shown, means by grid, and contrasts out of the packed blocks.
 const { terms, tables, drawSorted, addTools, bring, addressOfTables, readTables } = globalThis.forTables;
-const { chartFile, saveRows, saveVector, addDownloads, drawNames, pathOf } = globalThis.forFigures;
+const { chartFile, saveRows, saveVector, addDownloads, drawNames, drawBars, pathOf } = globalThis.forFigures;
 const view = { measure: 0, correction: 0, two: 0, state: "best", form: "chart" };
 const blocks = {}; // Uint16Array by block, loaded when needed; null where it isn't there
 let printing = false;

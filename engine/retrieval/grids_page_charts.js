@@ -2,14 +2,14 @@
 
 const pen = node("canvas").getContext("2d"); // measures names
 
-// A chart of lines, each { name, x, values, bands, color, dash, dots, states }; x runs from 0 to 1.
+// A chart of lines, each { name, x, values, bands, bars, color, dash, dots, states }; x runs from 0 to 1.
 function chart(id, lines, { label, under, ticks, floor, signed, tipTitle }) {
   const width = printing ? 600 : Math.max(280, $(id).clientWidth);
   const height = Math.max(250, Math.min(380, width * 0.56));
   pen.font = font(12);
   const longest = Math.max(0, ...lines.map(({ name }) => name ? pen.measureText(name).width : 0));
   const frame = { left: 46, right: width - Math.min(width / 3, longest + 18), top: 12, bottom: height - 40 };
-  const seen = lines.flatMap(({ values, bands }) => [...values, ...(bands ?? []).flat(2)]);
+  const seen = lines.flatMap(({ values, bands, bars }) => [values, bands ?? [], bars ?? []].flat(3));
   const known = seen.filter((v) => !Number.isNaN(v));
   const top = Math.max(0.1, Math.ceil(Math.max(0, ...known) * 10 - 1e-9) / 10);
   const low = floor ?? Math.min(0, Math.floor(Math.min(0, ...known) * 10 + 1e-9) / 10);
@@ -57,7 +57,7 @@ function chart(id, lines, { label, under, ticks, floor, signed, tipTitle }) {
   });
   $(id).replaceChildren(svg);
 }
-function drawSeries(svg, { x: places, values, bands, color, dash, dots }, x, y) {
+function drawSeries(svg, { x: places, values, bands, bars, color, dash, dots }, x, y) {
   const at = (s) => x(places[s]), stroke = css(color);
   const known = values.map((_, s) => s).filter((s) => !Number.isNaN(values[s]));
   for (const [low, high] of bands ?? []) {
@@ -65,6 +65,7 @@ function drawSeries(svg, { x: places, values, bands, color, dash, dots }, x, y) 
     const corners = [...edge(high, known), ...edge(low, known.toReversed())].join(" ");
     svg.append(vector("polygon", { points: corners, fill: stroke, opacity: 0.14 }));
   }
+  if (bars) drawBars(svg, bars, stroke, at, y);
   const look = { fill: "none", stroke, "stroke-width": dash ? 1.4 : 2.2, "stroke-dasharray": dash ?? "none" };
   svg.append(vector("path", { d: pathOf(values, at, y), "stroke-linejoin": "round", ...look }));
   for (const s of dots ? known : []) {
@@ -101,13 +102,13 @@ function drawGain() {
   $("gain-title").textContent = title;
   const columns = ["difference", "sentences_low", "sentences_high", "languages_low", "languages_high", "q"];
   const all = columns.map(differencesOf), [values, ...rest] = all.map((column) => column.slice(0, -1));
-  const [low, high, wideLow, wideHigh, q] = rest, grid = sides()[0];
+  const [low, high, languagesLow, languagesHigh, q] = rest, grid = sides()[0];
   const x = states.map((name) => grid.across[grid.states.indexOf(name)]);
   const told = (
     s,
   ) => [`state ${states[s]}`, `${points(values[s])} [${ends(low[s], high[s])}], q ${qText(q[s])}`];
-  const bands = [[low, high], [wideLow, wideHigh]], dots = q.map((each) => each < 0.05);
-  const line = { name: "", x, values, bands, color: "--ink", dots, states, told };
+  const bands = [[low, high]], bars = [languagesLow, languagesHigh], dots = q.map((each) => each < 0.05);
+  const line = { name: "", x, values, bands, bars, color: "--ink", dots, states, told };
   const under = `encoder state, by its depth in ${one}`, ticks = states.map((name, s) => [x[s], name]);
   const tipTitle = `${one} minus ${other}, in points`;
   chart("gain", values.length ? [line] : [], { label: title, under, ticks, signed: true, tipTitle });

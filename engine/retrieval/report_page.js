@@ -1,7 +1,7 @@
 // Data of the page: what is shown, and figures out of the packed blocks.
 const { terms, term, matches, tables, drawSorted, addTools, showTable, bring, addressOfTables, readTables } =
   globalThis.forTables;
-const { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, pathOf } =
+const { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, drawBars, pathOf } =
   globalThis.forFigures;
 const L = meta.languages.length, S = meta.states.length, P = meta.pairs.length, M = meta.measures.length;
 const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn: "Mutual nearest" };

@@ -16,7 +16,7 @@ function series() {
     const states = overPairs(figure, m);
     const lines = [{
       values: states.map((s) => s.mean),
-      bands: main ? meanBands(m, states) : [],
+      ...(main ? meanEdges(m, states) : {}),
       name: label,
     }];
     for (let p = 0; main && FEW && p < P; p++) {
@@ -30,22 +30,22 @@ function series() {
     return { label, m, lines };
   });
 }
-// Ends along the states: of R@1 the intervals of its mean over languages and over sentences, where they are
-// known; of other figures the middle 80% of many pairs.
-function meanBands(m, states) {
+// Ends along the states: of R@1 the intervals of its mean, a band over sentences and bars over languages, since
+// either may be the wider; of other figures a band, the middle 80% of many pairs.
+function meanEdges(m, states) {
   const edges = (ends) => [0, 1].map((end) => ends.map((pair) => pair[end]));
-  if (view.figure !== "recall_at_1") return FEW ? [] : [edges(states.map(spread))];
-  return [1, 0].map((over) => edges(meta.states.map((_, s) => meanEnds(m, s, over))));
+  if (view.figure !== "recall_at_1") return { bands: FEW ? [] : [edges(states.map(spread))] };
+  const [band, bars] = [0, 1].map((over) => edges(meta.states.map((_, s) => meanEnds(m, s, over))));
+  return { bands: [band], bars };
 }
 function bandsText() {
   if (view.lines) return "";
-  const mean = view.figure === "recall_at_1",
-    known = meanEnds(view.measure, view.state, 0).every(Number.isFinite);
+  const mean = view.figure === "recall_at_1";
+  const known = (over) => meta.states.some((_, s) => meanEnds(view.measure, s, over).every(Number.isFinite));
   if (selected()) return mean ? "Bands: 95% intervals over sentences." : "";
   if (!mean) return FEW ? "" : "Band: the middle 80% of the pairs.";
-  return known
-    ? "Bands: 95% intervals of the mean, the wider over languages, the narrower over sentences."
-    : "";
+  const looks = ["Band: 95% interval of the mean over sentences.", "Bars: over languages."];
+  return looks.filter((_, over) => known(over)).join(" ");
 }
 // A line for each language that the words name: as answer to the query language selected, or asking all others.
 function languageSeries() {
@@ -90,7 +90,9 @@ function drawCurve() {
     label = $("curve-title").textContent;
   const frame = { left: 42, right: width - 112, top: 12, bottom: height - 40 };
   const seen = all.flatMap(({ lines }) =>
-    lines.flatMap(({ values, bands }) => [values, ...(bands ?? []).map((band) => band[1])].flat())
+    lines.flatMap(({ values, bands, bars }) =>
+      [values, ...(bands ?? []).map((band) => band[1]), bars?.[1] ?? []].flat()
+    )
   );
   seen.push(baseline());
   const largest = Math.max(0, ...seen.filter((x) => !Number.isNaN(x)));
@@ -171,7 +173,7 @@ function drawAxes(svg, frame, height, highest, x, y) {
   const here = x(view.state), look = { stroke: css("--muted"), "stroke-dasharray": "2 3" };
   rule(here, here, frame.top, y(0), look);
 }
-function drawLine(svg, { values, bands, dash, faint }, m, color, x, y) {
+function drawLine(svg, { values, bands, bars, dash, faint }, m, color, x, y) {
   const main = m === view.measure && !faint, stroke = css(color);
   const known = meta.states.map((_, s) => s).filter((s) => !Number.isNaN(values[s]));
   for (const band of bands ?? []) {
@@ -180,6 +182,7 @@ function drawLine(svg, { values, bands, dash, faint }, m, color, x, y) {
     const points = [...edge(band[1], there), ...edge(band[0], there.toReversed())].join(" ");
     if (there.length > 1) svg.append(vector("polygon", { points, fill: stroke, opacity: 0.16 }));
   }
+  if (bars) drawBars(svg, bars, stroke, x, y);
   const look = {
     fill: "none",
     stroke,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from isogloss.engine.drawing import picture_files
+from isogloss.engine.drawing import page, picture_files
 from isogloss.engine.retrieval import (
     data_dictionary,
     grid_curves,
@@ -68,23 +68,13 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
         picture_files.save(grid_curves.drawn(means, states), out / "curves")
         data_dictionary.write(out)
         html, scripts = grids_page.render(out, reported, date=version.today())
-        _write_scripts(out / grids_page.FOLDER, scripts)
+        page.write_scripts(out / grids_page.FOLDER, scripts.items())
         atomic_write.write_whole(out / PAGE, lambda file: file.write_text(html, "utf-8"))
         return table_files.read_parquet(out / "retrieval.parquet", ["n"]).num_rows
 
     rows, written = written_once.write(out, "report", made_of, outputs)
     assert isinstance(rows, int)
     return rows, written
-
-
-def _write_scripts(folder: pathlib.Path, scripts: Mapping[str, str]) -> None:
-    """Write the scripts beside the page, and remove those of an earlier one."""
-    atomic_write.make_folder(folder)
-    for name, text in scripts.items():
-        atomic_write.write_whole(folder / name, lambda file, text=text: file.write_text(text, "utf-8"))
-    for old in folder.glob("*.js"):
-        if old.name not in scripts:
-            old.unlink(missing_ok=True)
 
 
 def _join(out: pathlib.Path, of_each: Mapping[str, ReportConfig], name: str, fdr: str) -> None:

@@ -176,6 +176,15 @@ def test_other_settings_in_one_folder_are_refused(given):
     assert json.loads((config.out / "control.json").read_text())["job"] == "control"
 
 
+def test_parts_of_before_intervals_were_widened_are_not_mixed_with_new_ones(given, monkeypatch):
+    config = given.configure(pairs=("aa-bb",))
+    with monkeypatch.context() as before:
+        before.setattr(control, "_LAYOUT", 1)
+        control.run(config)
+    with pytest.raises(ValueError, match=r"layout: stored 1, asked for 2"):
+        control.run(config)
+
+
 def test_a_grid_against_itself_has_no_difference(given):
     """An encoder beside itself differs in nothing."""
     first = given.configure(against=given.grid)

@@ -100,6 +100,13 @@ def test_shares_and_resume_give_the_same_table(made, tmp_path):
     assert (again.done, again.recall_at_1, again.chance) == (0, last.recall_at_1, last.chance)
 
 
+def test_units_of_before_intervals_were_widened_are_computed_again(made, monkeypatch):
+    dry = dataclasses.replace(made[0], dry_run=True)
+    assert linear_maps.run(dry).skipped == 4
+    monkeypatch.setattr(linear_maps, "_LAYOUT", 2)
+    assert linear_maps.run(dry).skipped == 0
+
+
 def test_a_damaged_shard_is_named_and_the_rest_goes_on(store, tmp_path):
     shutil.copytree(store, tmp_path / "store")
     shard = tmp_path / "store" / "cc.zarr" / "states" / "c.1.0.0.0"

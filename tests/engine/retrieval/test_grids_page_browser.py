@@ -72,6 +72,9 @@ def test_the_page_says_what_the_tables_say(page, folder):
     )
     gain = means[means.compared == "best state"].difference.item()
     assert f"At each pair's best states: +{100 * gain:.1f} points" in text(page, "#gain-best")
+    assert [
+        page.run(f"document.querySelectorAll('#gain {mark}').length") for mark in ("polygon", ".bars")
+    ] == [1, 1]
     choose(page, "#form", "table")
     drawn = [row.split("\t") for row in texts(page, "#gain-table tbody tr")]
     assert [row[0] for row in drawn] == [*STATES["base"], "best of each pair"]

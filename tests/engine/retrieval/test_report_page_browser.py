@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Ch
 LANGUAGES, N = ("en", "es", "fr"), 24
 STATES = ("0", "1", "final")
 DASH = "\N{EN DASH}"
+BAND, MARKS = "Band: 95% interval of the mean over sentences.", ("polygon", ".bars")
 PAIR = f"Pair, a {DASH} b"
 
 
@@ -135,10 +136,28 @@ def test_means_have_both_intervals(page):
     for name in ("sentences", "languages"):
         low, high = (f"{100 * mean[f'{name}_{end}'].item():.1f}%" for end in ("low", "high"))
         assert rows[f"Over {name}"] == f"{low} to {high}"
-    assert page.run("document.querySelectorAll('#curve polygon').length") == 2
-    assert "the wider over languages" in text(page, "#bands")
+    assert [page.run(f"document.querySelectorAll('#curve {mark}').length") for mark in MARKS] == [1, 1]
+    assert text(page, "#bands") == f"{BAND} Bars: over languages."
+    bars = page.run("document.querySelector('#curve .bars').getAttribute('d')").split("M")[1:]
+    assert len(bars) == len(STATES)
     assert page.run("document.querySelector('#state').parentElement.title").startswith("An encoder state: 0 ")
     assert "final LayerNorm" in page.run("document.querySelector('#curve g title').textContent")
+
+
+def test_of_one_pair_only_the_interval_over_sentences_is_drawn_and_named(page, tmp_path, undrawn):
+    sentences = [f"s{i}" for i in range(N)]
+    grid = made_grid(
+        tmp_path / "grid.zarr", [LANGUAGES[:2]], sentences, states=STATES[:2], measures=("seqsim",),
+        frames={code: dict.fromkeys(sentences, 100) for code in LANGUAGES[:2]}, model="base",
+        languages={code: {} for code in LANGUAGES[:2]},
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    for s in (0, 1):
+        grid.write(0, s, {"seqsim": np.float32(rng.standard_normal((N, N)) + 2 * np.eye(N))})
+    assert report.run(report.ReportConfig(grid=grid.path, out=tmp_path / "out")).complete
+    page.open((tmp_path / "out" / "report.html").as_uri(), 1400, READY)
+    assert [page.run(f"document.querySelectorAll('#curve {mark}').length") for mark in MARKS] == [1, 0]
+    assert text(page, "#bands") == BAND
 
 
 def test_a_cell_opens_to_its_sentences(page, address):
