@@ -223,13 +223,18 @@ def test_a_lost_node(slurm, fake):
     assert fake.records == {"extract-0": 0}
 
 
+def both_wait(slurm, fake, sbatch):
+    """Launch two tasks in two rounds, which wait until they are killed."""
+    (fake.folder / "codes" / "wait").touch()
+    fake.codes(extract_0=["wait"], extract_1=["wait"])
+    fake.launch("extract", cluster="slurm", rounds=2, sbatch=sbatch)
+    slurm.until(lambda: len(fake.calls) == 2)
+
+
 @pytest.mark.deep
 def test_a_cancelled_task_and_one_killed_with_its_script(slurm, fake):
     """As by preemption that cancels, and by a lack of memory: the next round does both."""
-    (fake.folder / "codes" / "wait").touch()
-    fake.codes(extract_0=["wait"], extract_1=["wait"])
-    fake.launch("extract", cluster="slurm", rounds=2, sbatch="--no-requeue")
-    slurm.until(lambda: len(fake.calls) == 2)
+    both_wait(slurm, fake, "--no-requeue")
     slurm.run("scancel", f"{ids(fake.run)['extract'][0]}_0")
     slurm.until(lambda: len(slurm.run("squeue", "-hr", "-t", "running,completing", "-o", "%i").split()) == 1)
     assert fake.records == {"extract-0": 143}
@@ -243,10 +248,7 @@ def test_a_cancelled_task_and_one_killed_with_its_script(slurm, fake):
 @pytest.mark.deep
 def test_a_time_limit_and_a_requeue(slurm, fake):
     """A task that is cut off goes on in the next round, one that Slurm itself requeues in the same."""
-    (fake.folder / "codes" / "wait").touch()
-    fake.codes(extract_0=["wait"], extract_1=["wait"])
-    fake.launch("extract", cluster="slurm", rounds=2, sbatch="--time=1")
-    slurm.until(lambda: len(fake.calls) == 2)
+    both_wait(slurm, fake, "--time=1")
     second = f"{ids(fake.run)['extract'][0]}_1"
     slurm.run("scontrol", "requeue", second)
     slurm.until(lambda: "BeginTime" in slurm.run("squeue", "-h", "-o", "%r"))
