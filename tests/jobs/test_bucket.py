@@ -83,6 +83,7 @@ def google(monkeypatch):
     server.close()
 
 
+@pytest.mark.deep
 def test_a_bucket_of_google_has_them_too(undisturbed, google, files):
     folder, (first, second, _) = undisturbed
     root = place.parse("gs://bucket/all")
@@ -174,7 +175,7 @@ def test_two_processes_at_once_and_one_killed(undisturbed, s3, files, job):
     assert held(s3, url) == files(folder / "store")
 
 
-@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("said", [pytest.param(True, marks=pytest.mark.deep), False])
 def test_an_analyst_opens_a_bucket(undisturbed, s3, monkeypatch, said):
     """By the README's lines, with variables of the environment or with options."""
     pytest.importorskip("s3fs", reason="xarray reads s3:// by s3fs: pip install s3fs")

@@ -24,6 +24,7 @@ def report(job):
     return lambda grid, out, **environment: job("report", f"--grid={grid}", f"--out={out}").run(**environment)
 
 
+@pytest.mark.deep
 def test_ends_with_one_line_of_json_and_prints_the_table_aside(report, grid):
     done = report(grid, grid.parent / "out")
     assert done.returncode == 0, done.stderr

@@ -242,7 +242,15 @@ def dry_run(fake, *names):
     return json.loads(done.stdout)["plan"], done.stderr
 
 
-def test_a_dry_run_shows_scripts_and_what_each_step_costs(fake, chain):
+def test_a_dry_run_shows_scripts_and_what_a_step_costs(fake, chain):
+    plan, shown = dry_run(fake, "extract.flags")
+    assert "--shard_index=" in shown
+    assert not chain.exists()
+    assert (plan["tasks"], plan["extract_utterances"], plan["files"]) == (2, 20, 20)
+
+
+@pytest.mark.deep
+def test_a_dry_run_shows_what_each_step_costs(fake, chain):
     """Also of a grid whose stores aren't there yet: two measures of three pairs, four states, 7 sentences."""
     plan, shown = dry_run(fake, "extract.flags", "grid.flags", "verify.flags")
     assert "--shard_index=" in shown

@@ -178,10 +178,10 @@ def run_launch(flagfiles, *options, code=0):
 @pytest.mark.parametrize(
     ("array", "flags", "pairs"),
     [
-        ("2", "--num_shards=2 --shard_index=0", [1]),
+        pytest.param("2", "--num_shards=2 --shard_index=0", [1], marks=pytest.mark.deep),
         ("1", "--num_shards=2", [2]),
         ("1", "", [3]),
-        ("0-2", "--num_shards=auto", [1, 1, 1]),
+        pytest.param("0-2", "--num_shards=auto", [1, 1, 1], marks=pytest.mark.deep),
         ("0,2", "--num_shards=auto", []),
     ],
 )

@@ -76,7 +76,7 @@ def test_rounded_frames_have_no_dtw(config):
         dataclasses.replace(config, implementation="numba_int8", measures=("seqsim", "dtw"))
 
 
-@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("centred", [pytest.param(False, marks=pytest.mark.deep), True])
 def test_every_score_equals_the_reference(config, store, centred):
     """Cosines of 16 float32 features are off by some 16 * 2**-24 = 1e-6; a DTW path adds up to 200 of them.
 

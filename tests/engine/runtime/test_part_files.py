@@ -1,5 +1,7 @@
 """engine.runtime.part_files: what is found again, what isn't, notes, and what is dropped."""
 
+import errno
+
 import pyarrow as pa
 import pytest
 
@@ -69,7 +71,7 @@ def test_a_part_that_cannot_be_written_leaves_the_old_one(tmp_path):
 
     def fail(path):
         path.write_text("half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     with pytest.raises(OSError, match="disk full"):
         parts(tmp_path, a=2).save("a", fail)
