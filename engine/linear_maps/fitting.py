@@ -115,4 +115,5 @@ def _penalised(
 ) -> Float[np.ndarray, "K n"]:
     """Eigenvalues of a Gram matrix of n states, plus each penalty times their mean squared length."""
     values = np.maximum(values, 0)  # rounding makes some of them negative
-    return values + np.asarray(penalties)[:, None] * values.mean()
+    # A lone sentence is its own mean: all of its states are 0, and so is the map, whatever divides them.
+    return values + np.asarray(penalties)[:, None] * (values.mean() or 1.0)

@@ -41,12 +41,14 @@ def refusal(monkeypatch):
 def killed_and_resumed(written, files):
     """Function that runs a job undisturbed, then killed at some moments and run again."""
 
-    def run(job, out, moments, parts):
+    def run(job, out, moments, parts, *, apart=False):
         """(first summary, last summary, parts at the last kill, names of the files that differ).
 
-        A moment (pattern, count) is "so many files are there", drafts not counted, and a little later.
+        A moment (pattern, count) is "so many files are there", drafts not counted, and a little later. The
+        undisturbed run is in this process, or a process of its own if `apart`: with PyTorch, bits follow the
+        number of threads.
         """
-        undisturbed = job.here()
+        undisturbed = job.summary() if apart else job.here()
         whole = out.rename(out.with_name("whole"))
         rng, before = random.Random(5), {}
         for pattern, count in moments:

@@ -183,7 +183,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     )
     assert done.returncode == 2
     assert "can't be written" in done.stderr
-    assert "free or add space" in done.stderr
+    assert "Free or add space" in done.stderr
     assert "Traceback" not in done.stderr
     assert before.items() <= written(store, EXTRACT_FILES).items()
     extract.summary()

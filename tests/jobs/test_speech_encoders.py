@@ -14,7 +14,9 @@ def test_extract_killed_at_random_moments(job, speech, tmp_path, killed_and_resu
     source = f"--corpus=manifest:{speech}", f"--model=torch:{tmp_path}/xls-r", "--rows_per_device=2"
     extract = job("extract", *source, f"--store={tmp_path}/store")
     moments = [(FILES, count) for count in (1, 7)]
-    undisturbed, last, before, differing = killed_and_resumed(extract, tmp_path / "store", moments, FILES)
+    undisturbed, last, before, differing = killed_and_resumed(
+        extract, tmp_path / "store", moments, FILES, apart=True
+    )
     assert undisturbed["done"] == 20
     assert last["skipped"] >= len(before) > 0
     assert last["done"] + last["skipped"] == 20

@@ -54,6 +54,15 @@ def test_penalty_is_the_largest_of_those_that_find_most_on_the_inner_part():
     assert len(set(chosen)) > 1
 
 
+def test_a_lone_sentence_has_nothing_to_learn_from():
+    """It is its own mean, as the one that is left where the inner part takes the other."""
+    x, y = pair(2, 6)
+    made = fitting.fit("ridge", x, y, 2)
+    assert made.penalty == fitting.PENALTIES[-1]
+    assert np.isfinite(made.matrix).all()
+    assert not fitting.ridge(centred(x[:1]), centred(y[:1]), 0.1).any()
+
+
 def test_procrustes_is_scipys_where_sentences_determine_it():
     x, y = map(centred, pair(40, 7))
     expected, _ = scipy.linalg.orthogonal_procrustes(x, y)
