@@ -136,14 +136,17 @@ def _recording(folder: pathlib.Path, line: int, row: Mapping[str, str]) -> Recor
 
 
 def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str] | Problem]]:
-    """Number of each line under the header, with its fields by column or its broken rule."""
+    """Number of each line under the header, with its fields by column or its broken rule; or the header's."""
     if not path.is_file():
         raise Refusal(f"manifest {path} is not a file. Give the path of a TSV.")
     lines = list(tsv.rows(path))
     first, header = lines[0] if lines else (1, [])
-    _check_header(path, first, header)
-    if not lines[1:]:
-        raise Refusal(f"{path.name}: has only a header. Add a line for each recording.")
+    fault = _header_fault(header)
+    if fault is None and not lines[1:]:
+        fault = "has only a header. Add a line for each recording."
+    if fault is not None:  # no line below it can be read
+        yield first, Problem(line=first, text=fault)
+        return
     for number, fields in lines[1:]:
         if len(fields) != len(header):
             text = f"{len(fields)} fields, but the header has {len(header)}. Separate fields by one tab each."
@@ -158,17 +161,22 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str] | Problem]]:
             yield number, row
 
 
-def _check_header(path: pathlib.Path, line: int, header: list[str]) -> None:
+def _header_fault(header: list[str]) -> str | None:
+    """Broken rule of a header, with its remedy."""
     for separator, name in ((",", "commas"), (";", "semicolons")):
         if len(header) == 1 and separator in header[0]:
-            raise Refusal(
-                f"{path.name} line {line}: fields are separated by {name}, a manifest needs tabs. "
+            return (
+                f"fields are separated by {name}, a manifest needs tabs. "
                 "Save it as tab-separated text, without quotes."
             )
     for column in _NEEDED:
-        listing.require(column, header, f"{path.name} line {line}: the header lacks the column")
+        try:
+            listing.require(column, header, "the header lacks the column")
+        except Refusal as refused:
+            return str(refused)
     if twice := [column for column in _NEEDED + _OPTIONAL if header.count(column) > 1]:
-        raise Refusal(f"{path.name} line {line}: column {twice[0]} appears twice. Keep one.")
+        return f"column {twice[0]} appears twice. Keep one."
+    return None
 
 
 def _relative(folder: pathlib.Path, field: str) -> str:

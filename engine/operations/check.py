@@ -90,6 +90,8 @@ def run(config: CheckConfig) -> CheckSummary:
     opened, found = _open(config)
     utterances: list[Utterance] = []
     codes = config.languages or opened.languages()
+    if found and not opened.languages():  # no line of a manifest can be read: its rows say why
+        codes = ()
     for code in codes:
         try:
             utterances += opened.listing(code, config.recordings).utterances

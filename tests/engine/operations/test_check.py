@@ -105,13 +105,39 @@ def test_a_dry_run_reads_no_audio_and_writes_nothing(checked, tmp_path):
 
 
 def test_what_cannot_be_opened_is_refused(checked, folder, tmp_path):
-    (folder / "commas.tsv").write_text("language,sentence,audio\nen,1,a.wav\n")
-    with pytest.raises(ValueError, match="separated by commas"):
-        check.run(CheckConfig(corpus=f"manifest:{folder}/commas.tsv"))
+    with pytest.raises(ValueError, match="is not a file"):
+        check.run(CheckConfig(corpus=f"manifest:{folder}/lost.tsv"))
     with pytest.raises(ValueError, match="has no language 'zz'"):
         check.run(checked(*LINES, languages=("zz",)))
     with pytest.raises(ValueError, match=r"must end in \.tsv or \.parquet"):
         dataclasses.replace(checked(*LINES), out=tmp_path / "problems.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "detail"),
+    [
+        (
+            "language,sentence,audio\nen,1,a.wav\nen,2,b.wav\n",
+            1,
+            "separated by commas, a manifest needs tabs",
+        ),
+        ("\n\nlanguage;sentence;audio\nen;1;a.wav\n", 3, "separated by semicolons"),
+        ("language\tsentense\taudio\nen\t1\ta.wav\n", 1, "'sentence'. Did you mean sentense?"),
+        ("language\tsentence\taudio\taudio\nen\t1\ta.wav\ta.wav\n", 1, "column audio appears twice"),
+        ("language\tsentence\taudio\n", 1, "only a header"),
+        ("", 1, "lacks the column 'language'"),
+    ],
+)
+def test_a_broken_header_is_a_row_too(folder, tmp_path, text, line, detail):
+    (folder / "headless.tsv").write_text(text)
+    out = tmp_path / "problems.tsv"
+    corpus = f"manifest:{folder}/headless.tsv"
+    done = check.run(CheckConfig(corpus=corpus, out=out, languages=("en",)))
+    assert (done.complete, done.problems, done.recordings) == (False, {"manifest": 1}, 0)
+    head, row = (each.split("\t") for each in out.read_text().splitlines())
+    fields = dict(zip(head, row, strict=True))
+    assert (fields["problem"], fields["line"], fields["language"]) == ("manifest", str(line), "")
+    assert detail in fields["detail"]
 
 
 def test_what_goes_through_ffmpeg_is_named_and_is_no_problem(checked, folder, tmp_path):
