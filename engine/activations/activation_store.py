@@ -13,7 +13,6 @@ that a store that has grown gives what a new one would.
 
 import dataclasses
 import functools
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,6 +23,7 @@ from jaxtyping import Bool, Float, Int, Int32
 from isogloss.engine.activations import state_origin, stored_neurons
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import objects, zarr_group
+from isogloss.engine.runtime.failure_notes import FailureNotes
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -32,7 +32,7 @@ from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 KIND, FORMAT, READ = "activations", 3, (1, 2, 3)  # 3 has fingerprints of recordings and their places
 INNER_FRAMES = 50  # at most, in an inner chunk: one second, so that padding costs half a second per clip
-_STORE, _NOTE = re.compile(r"([^.].*)\.zarr"), re.compile(r"(\d+)\.json")
+_STORE = re.compile(r"([^.].*)\.zarr")
 
 
 def _inner_frames(positions: int) -> int:
@@ -220,8 +220,8 @@ class LanguageStore:
         return [objects.result(each, self.path) for each in reads]
 
     @property
-    def _notes(self) -> Place:
-        return self.path / "failed"
+    def _notes(self) -> FailureNotes:
+        return FailureNotes(group=self.path)
 
     def failures(self) -> dict[int, str]:
         """Reasons why utterances have no shard, from the last run that tried them."""
@@ -230,22 +230,15 @@ class LanguageStore:
 
     def notes(self) -> dict[int, dict[str, str]]:
         """Notes on failures by row of the array: name of the "utterance" and the "error"."""
-        rows = sorted(int(found[1]) for found in map(_NOTE.fullmatch, objects.children(self._notes)) if found)
-        notes = objects.read_all([self._notes / f"{row}.json" for row in rows])
-        # A note may be removed between the listing and the reading, by a process that stores its utterance.
-        return {row: json.loads(note) for row, note in zip(rows, notes, strict=True) if note}
-
-    def _note(self, utterance: int) -> Place:
-        return self._notes / f"{self.rows[utterance]}.json"
+        return {row: note for (row,), note in self._notes.read().items()}
 
     def note_failure(self, utterance: int, error: str) -> None:
         """Store the reason why an utterance can't be used."""
-        text = json.dumps({"utterance": self.names[utterance], "error": error}, ensure_ascii=False) + "\n"
-        objects.write(self._note(utterance), text.encode())
+        self._notes.write((int(self.rows[utterance]),), utterance=self.names[utterance], error=error)
 
     def forget_failure(self, utterance: int) -> None:
         """Remove the note on an utterance that is stored now."""
-        objects.remove(self._note(utterance))
+        self._notes.remove((int(self.rows[utterance]),))
 
 
 def open_store(root: Place, language: str) -> LanguageStore:

@@ -17,6 +17,7 @@ import jax
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage, open_languages
 from isogloss.engine.retrieval import grid_plan, grid_store, grid_work, pair_names, self_pairs
 from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.retrieval.grid_failures import GridFailures
 from isogloss.engine.retrieval.grid_store import Plan
 from isogloss.engine.retrieval.grid_work import Unit
 from isogloss.engine.runtime import compilation, sentences
@@ -157,13 +158,15 @@ def _fill(
     outcome.skipped = len(mine) - len(todo)
     progress = Progress("grid", len(mine), "units", before=outcome.skipped)
     scores = grid_work.scorer(config, implementation)
+    failures = GridFailures(grid, finished)
     for (state, pair), found in grid_work.computed(plan, members, todo, scores, block):
         if isinstance(found, DamagedError):
-            what = f"{grid_store.pair_name(pairs[pair])} state {plan.states[state]}"
+            what = failures.note((places[pair], state), str(found))
             _LOG.error("%s: %s", what, found)
             outcome.failed[what] = str(found)
         else:
             grid.write(places[pair], state, found)
+            failures.forget((places[pair], state))
             outcome.done += 1
             outcome.utterance_pairs += math.prod(len(members[code].rows) for code in pairs[pair])
         progress.advance(stored=not isinstance(found, DamagedError))

@@ -1,4 +1,4 @@
-"""State of a grid: one listing for each measure and one file of metadata; no score is read.
+"""State of a grid: one listing for each measure and one of failures, and one file of metadata; no score.
 
 Labels are read only of a grid that has grown, where a unit may have several files.
 """
@@ -13,6 +13,7 @@ from jaxtyping import Int
 from isogloss.engine.retrieval import grid_store, pair_names
 from isogloss.engine.retrieval.measures import stored_measures
 from isogloss.engine.runtime import objects
+from isogloss.engine.runtime.failure_notes import FailureNotes, Index
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.zarr_group import Group
 from isogloss.engine.tallies.pace import pace
@@ -27,24 +28,40 @@ def tally(path: Place) -> Tally:
     languages = typing.cast(dict[str, object], group.attributes["languages"])
     pairs = [pair_names.split(name, languages)[0] for name in names]
     units = _units_of_a_grown_grid(path) if _has_grown(group, measures) else _units(group, measures)
-    by_pair = np.bincount(units[:, 0], minlength=len(names)).tolist()
-    by_state = np.bincount(units[:, 1], minlength=len(states)).tolist()
-    of_language = {code: [0, 0] for code in sorted(languages)}  # sums of Count take a fifth of a second
-    for number, pair in enumerate(pairs):
+    notes = _failures(group, units)
+    noted = np.asarray([*notes], int).reshape(-1, 2)
+    by_pair = np.stack([np.bincount(each[:, 0], minlength=len(names)) for each in (units, noted)], 1)
+    by_state = np.stack([np.bincount(each[:, 1], minlength=len(states)) for each in (units, noted)], 1)
+    of_language = {code: [0, 0, 0] for code in sorted(languages)}  # sums of Count take a fifth of a second
+    for pair, (done, failed) in zip(pairs, by_pair.tolist(), strict=True):
         for code in set(pair):
-            of_language[code][0] += by_pair[number]
+            of_language[code][0] += done
             of_language[code][1] += len(states)
-    total = Count(done=len(units), total=len(names) * len(states))
+            of_language[code][2] += failed
+    total = Count(done=len(units), total=len(names) * len(states), failed=len(notes))
     return Tally(
         unit="units",
         count=total,
         parts={
-            "language": {code: Count(done=done, total=of) for code, (done, of) in of_language.items()},
-            "state": {name: Count(done=by_state[i], total=len(names)) for i, name in enumerate(states)},
+            "language": {
+                code: Count(done=done, total=of, failed=failed)
+                for code, (done, of, failed) in of_language.items()
+            },
+            "state": {
+                name: Count(done=done, total=len(names), failed=failed)
+                for name, (done, failed) in zip(states, by_state.tolist(), strict=True)
+            },
         },
-        reasons={},
+        reasons={note["unit"]: note["error"] for note in notes.values()},
         pace=pace(len(units), lambda i: group.chunk(measures[-1], (*units[i].tolist(), 0, 0)), total.left),
     )
+
+
+def _failures(group: Group, units: Int[np.ndarray, "U 2"]) -> dict[Index, dict[str, str]]:
+    """Notes on failed units by pair and state, without those of units that are done."""
+    notes = FailureNotes(group=group.path).read()
+    done = set(map(tuple, units.tolist())) if notes else set()
+    return {unit: note for unit, note in notes.items() if unit not in done}
 
 
 def _has_grown(group: Group, measures: Sequence[str]) -> bool:

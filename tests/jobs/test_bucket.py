@@ -17,10 +17,12 @@ from isogloss.engine.interpretation.interpret_config import InterpretConfig
 from isogloss.engine.operations import status, verify
 from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.operations.verify_config import VerifyConfig
-from isogloss.engine.retrieval import grid, report
+from isogloss.engine.retrieval import grid, grid_store, report
 from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.retrieval.grid_failures import GridFailures
 from isogloss.engine.retrieval.report_config import ReportConfig
-from isogloss.engine.runtime import place
+from isogloss.engine.runtime import objects, place
+from isogloss.engine.tallies import grid_status
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -155,6 +157,15 @@ def test_failures_are_noted_and_forgotten_in_a_bucket(undisturbed, s3):
     assert store.failures() == {}
     with pytest.raises(ValueError, match=r"'zz' isn't extracted \(stored: aa, bb, cc\)"):
         activation_store.open_store(place.parse(url), "zz")
+    path = place.parse(f"{s3.bucket()}/grid.zarr")
+    s3.upload(undisturbed[0] / "grid.zarr", str(path))
+    opened = grid_store.open_grid(path)
+    objects.remove(opened.group.chunk(opened.measures[0], (1, 0, 0, 0)))
+    failures = GridFailures(opened, opened.done())
+    failures.note((1, 0), "c.3.0.0.0: damaged")
+    assert grid_status.tally(path).reasons == {"aa-cc state 0": "c.3.0.0.0: damaged"}
+    failures.forget((1, 0))
+    assert (grid_status.tally(path).count.left, objects.children(path / "failed")) == (1, set())
 
 
 def chunks(s3, url):

@@ -13,6 +13,8 @@ import xarray as xr
 from isogloss.engine.activations import activation_store, extract, language_states
 from isogloss.engine.retrieval import grid
 from isogloss.engine.runtime import place
+from isogloss.engine.tallies import grid_status
+from isogloss.engine.tallies.tally import Count
 from isogloss.kernels import reference
 
 MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
@@ -262,7 +264,7 @@ def test_a_dry_run_refuses_another_plan_and_counts_what_is_there(config):
     assert grid.run(dataclasses.replace(dry, pairs=("aa-bb",))).plan["units"] == 0
 
 
-def test_a_damaged_shard_is_named_and_the_rest_goes_on(config, store, tmp_path):
+def test_a_damaged_shard_is_named_and_noted_until_it_is_sound(config, store, tmp_path, files):
     shutil.copytree(store, tmp_path / "store")
     shard = tmp_path / "store" / "cc.zarr" / "states" / "c.1.0.0.0"
     data = bytearray(shard.read_bytes())
@@ -273,8 +275,29 @@ def test_a_damaged_shard_is_named_and_the_rest_goes_on(config, store, tmp_path):
     assert (summary.done, summary.complete) == (4, False)
     assert set(summary.failed) == {"aa-cc state 0", "bb-cc state 0"}
     assert all("cc.zarr" in reason and "run extract again" in reason for reason in summary.failed.values())
+    found = grid_status.tally(config.grid)
+    assert found.reasons == summary.failed
+    assert (found.count, found.parts["state"]["0"]) == (
+        Count(done=4, total=6, failed=2),
+        Count(done=1, total=3, failed=2),
+    )
+    assert {code: count.failed for code, count in found.parts["language"].items()} == {
+        "aa": 1,
+        "bb": 1,
+        "cc": 2,
+    }
     shutil.copy(store / "cc.zarr" / "states" / "c.1.0.0.0", shard)
+    note = config.grid / "failed" / "1.0.json"
+    kept = note.read_bytes()
     assert grid.run(config).done == 2
+    assert not list(note.parent.iterdir())
+    note.write_bytes(kept)  # as of a process that was killed between the scores and their note
+    assert not grid_status.tally(config.grid).reasons
+    grid.run(config)
+    whole = dataclasses.replace(config, store=store, grid=tmp_path / "whole.zarr")
+    grid.run(whole)
+    assert files(config.grid, "*/c.*") == files(whole.grid, "*/c.*")
+    assert files(config.grid).keys() == files(whole.grid).keys()
 
 
 def test_a_language_is_loaded_once_per_pair_of_blocks(config, monkeypatch):
