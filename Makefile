@@ -108,5 +108,6 @@ lock: $(VENV)/run.done
 	echo uv | $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header - -o locks/uv.txt
 	$(COMPILE) --universal -o locks/run.txt
 	$(COMPILE) --universal --extra cuda -o locks/cuda.txt
+	echo torch==2.13.0 | $(COMPILE) --universal --extra torch --constraint - -o locks/torch.txt
 	$(COMPILE) --universal --extra test --extra check -o locks/test.txt
 	$(COMPILE) --resolution=lowest-direct --extra test -o locks/lowest.txt

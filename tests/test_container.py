@@ -15,7 +15,7 @@ def test_what_is_copied_is_there_and_is_a_whole_package(tmp_path):
     admitted = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     for name in (name for copy in copies for name in copy.split()):
         if name == "locks/${LOCK}.txt":
-            assert all((ROOT / "locks" / f"{lock}.txt").is_file() for lock in ("run", "cuda"))
+            assert all((ROOT / "locks" / f"{lock}.txt").is_file() for lock in ("run", "cuda", "torch"))
             continue
         assert name in admitted
         source = ROOT / name
