@@ -26,7 +26,7 @@ from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.activations.inventory import Outcome
 from isogloss.engine.activations.settings import ExtractionSettings
 from isogloss.engine.activations.state_source import FINAL
-from isogloss.engine.corpora import corpus, languages, listing
+from isogloss.engine.corpora import corpus, estimated_lengths, languages, listing
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, disk_space, json_values, objects, sentences
 from isogloss.engine.runtime.name_lists import first_names
@@ -105,7 +105,8 @@ def run(config: ExtractConfig) -> ExtractSummary:
     if config.dry_run:
         hours = round(sum(todo) * settings.axis.frame_seconds / 3600, 4)
         work = settings.encoder.cost(todo, settings.states, settings.dtype)
-        plan = {**cost, "audio_hours": hours, **work, **_estimated(surveys)}
+        guessed = estimated_lengths.reported(sum(found.guessed for found in surveys))
+        plan = {**cost, "audio_hours": hours, **work, **guessed}
         counts = _forecast(surveys, settings)
         seconds = round(time.monotonic() - start, 3)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
@@ -128,18 +129,6 @@ def run(config: ExtractConfig) -> ExtractSummary:
         programs=programs(),
         plan=cost,
     )
-
-
-def _estimated(surveys: Sequence[inventory.Survey]) -> dict[str, int]:
-    """Number of lengths that are estimated, if there are any; also logged."""
-    if not (count := sum(found.guessed for found in surveys)):
-        return {}
-    _LOG.warning(
-        "the lengths of %d recordings are estimated from the sizes of files that aren't fetched yet; hours, "
-        "bytes and seconds may be off by a factor of two",
-        count,
-    )
-    return {"estimated_lengths": count}
 
 
 def make_empty(config: ExtractConfig) -> None:

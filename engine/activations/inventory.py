@@ -133,9 +133,7 @@ def _of_recordings(
     listing: Listing, rows: range, identity: Identity, settings: ExtractionSettings, *, estimate: bool
 ) -> Survey:
     """State of a language that has no store."""
-    samples, guessed = (
-        estimated_lengths.lengths(listing, settings.axis) if estimate else (durations.lengths(listing), 0)
-    )
+    samples, guessed = estimated_lengths.lengths(listing, settings.axis, estimate=estimate)
     frames = durations.frames_in_use(listing, samples, settings.axis, settings.long)
     return Survey(
         listing=listing,

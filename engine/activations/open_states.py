@@ -37,7 +37,7 @@ def open_audio(
     compute: str = "auto",
     form: str = "auto",
     rows_per_device: int = 0,
-    devices: int | None = None,
+    estimate: bool = False,
 ) -> StateSource:
     """Source of the recordings that `--corpus=spec` names; no audio is decoded and no weight is read yet.
 
@@ -52,7 +52,7 @@ def open_audio(
       compute: "auto", "float32" or "bfloat16".
       form: of attention, "auto" or one of attention.FORMS.
       rows_per_device: rows of an encoder step; 0 chooses the platform's default.
-      devices: number of this host's devices to use; by default all.
+      estimate: estimate lengths for which audio would have to be fetched, for a dry run.
 
     Raises:
       Refusal: an argument isn't allowed.
@@ -68,7 +68,7 @@ def open_audio(
         long=long,
         precision=precision,
         rows_per_device=rows_per_device or encoder_program.rows_here(checkpoint, precision),
-        devices=devices,
+        estimate=estimate,
     )
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.corpora import audio, durations, listing
+from isogloss.engine.corpora import audio, durations, estimated_lengths, listing
 from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.runtime.ahead import computed_ahead
@@ -45,7 +45,8 @@ class Recorded:
       long: treatment of recordings longer than the window, one of durations.LONG.
       precision: precision of the computation.
       rows_per_device: rows of a step on one device.
-      devices: number of this host's devices to use; None for all.
+      estimate: estimate lengths for which audio would have to be fetched, for a dry run.
+      estimated: number of such lengths by language, where there are any.
       listings, listed: listings and utterances of the languages used so far.
       announced: waveforms of the rows announced, which threads decode.
     """
@@ -58,7 +59,8 @@ class Recorded:
     long: str
     precision: encoder_program.Precision
     rows_per_device: int
-    devices: int | None
+    estimate: bool = False
+    estimated: dict[str, int] = dataclasses.field(default_factory=dict)
     listings: dict[str, Listing] = dataclasses.field(default_factory=dict)
     listed: dict[str, tuple[ListedUtterance, ...]] = dataclasses.field(default_factory=dict)
     announced: dict[tuple[str, tuple[int, ...]], _Decoded] = dataclasses.field(default_factory=dict)
@@ -78,7 +80,7 @@ class Recorded:
     @property
     def step_rows(self) -> int:
         """Utterances that the encoder takes at once on all devices."""
-        return self.rows_per_device * len(jax.local_devices()[: self.devices])
+        return self.rows_per_device * jax.local_device_count()
 
     @property
     def _axis(self) -> TimeAxis:
@@ -95,7 +97,8 @@ class Recorded:
         """All utterances of a language; headers are read once."""
         if language not in self.listed:
             found = self._listing(language)
-            samples = durations.lengths(found)
+            samples, guessed = estimated_lengths.lengths(found, self._axis, estimate=self.estimate)
+            self.estimated.update({language: guessed} if guessed else {})
             frames = durations.frames_in_use(found, samples, self._axis, self.long)
             self.listed[language] = tuple(
                 _listed(row, utterance, samples[row], frames[row], self._axis)
@@ -183,7 +186,6 @@ class Recorded:
             "float32",
             self.precision,
             rows_per_device=self.rows_per_device,
-            devices=self.devices,
         )
 
     def identity(self, language: str) -> dict[str, Json]:

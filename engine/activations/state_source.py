@@ -103,6 +103,11 @@ class StateSource(Protocol):
         ...
 
     @property
+    def estimated(self) -> Mapping[str, int]:
+        """Number of lengths that are estimated, by language; of those listed so far, in a dry run."""
+        ...
+
+    @property
     def step_rows(self) -> int:
         """Utterances whose states are computed together on all devices; 1 if they are only read."""
         ...

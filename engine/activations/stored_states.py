@@ -62,6 +62,11 @@ class Stored:
         return tuple(sorted({str(store.attributes["corpus"]) for store in self.stores.values()}))
 
     @property
+    def estimated(self) -> Mapping[str, int]:
+        """Nothing: a store has the lengths."""
+        return {}
+
+    @property
     def step_rows(self) -> int:
         """1: states are read, not computed."""
         return 1

@@ -5,6 +5,7 @@ rows, and by the usual rate of the format: within a factor of two for the sum, o
 So no recording is called too short or too long by its estimate, which lies between one frame and the window.
 """
 
+import logging
 import pathlib
 from collections.abc import Sequence
 
@@ -15,12 +16,18 @@ from isogloss.engine.corpora.parquet_rows import RowSource
 from isogloss.engine.corpora.stored_files import HubFiles
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
+_LOG = logging.getLogger(__name__)
 # Bytes of a second of speech: 16 bits at 16 kHz, FLAC half of it, the others at usual rates of speech.
 _RATES = {".wav": 32_000, ".flac": 16_000, ".mp3": 6_000, ".m4a": 8_000, ".ogg": 6_000, ".opus": 4_000}
 
 
-def lengths(listing: Listing, axis: TimeAxis) -> tuple[tuple[int, ...], int]:
-    """Numbers of samples at 16 kHz, as `durations.lengths`, and how many of them are estimated."""
+def lengths(listing: Listing, axis: TimeAxis, *, estimate: bool) -> tuple[tuple[int, ...], int]:
+    """Numbers of samples at 16 kHz, as `durations.lengths`, and how many of them are estimated.
+
+    Unless lengths are to be estimated, audio is fetched where nothing else tells them.
+    """
+    if not estimate:
+        return durations.lengths(listing), 0
     absent = _absent(listing.utterances)
     sizes = {
         (files, file): size
@@ -36,6 +43,18 @@ def lengths(listing: Listing, axis: TimeAxis) -> tuple[tuple[int, ...], int]:
     known = durations.lengths_of([each for each in listing.utterances if each not in guessed])
     found = iter(known)
     return tuple(guessed.get(each) or next(found) for each in listing.utterances), len(guessed)
+
+
+def reported(count: int) -> dict[str, int]:
+    """Entry of a plan that tells how many lengths are estimated, none if none are; also logged."""
+    if not count:
+        return {}
+    _LOG.warning(
+        "the lengths of %d recordings are estimated from the sizes of files that aren't fetched yet; hours, "
+        "bytes and seconds may be off by a factor of two",
+        count,
+    )
+    return {"estimated_lengths": count}
 
 
 def _absent(utterances: Sequence[Utterance]) -> dict[tuple[HubFiles, str], list[Utterance]]:

@@ -19,6 +19,7 @@ import jax
 import pyarrow as pa
 
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance
+from isogloss.engine.corpora import estimated_lengths
 from isogloss.engine.decoding import (
     compile_cost,
     decoder_program,
@@ -182,6 +183,7 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
         done, waiting = [], 0
         failed, more = _forecast(job, work)
         plan |= _time_here(job, plan, work.todo)
+        plan |= estimated_lengths.reported(sum(job.input.source.estimated.values()))
     else:
         done = work.todo
         waiting, failed, more = _made(config, job, work, skipped)
@@ -215,13 +217,23 @@ def _divided(config: DecoderJobConfig, job: DecoderJob) -> _Work:
         language: utterance_blocks.blocks(given.source, language, given.sentences)
         for language in dict.fromkeys(unit.language for unit in share)
     }
-    keys = {language: {unit.name: job.key(unit) for unit in blocks} for language, blocks in own.items()}
+    keys = {language: _keys(config, job, language, blocks) for language, blocks in own.items()}
     parts = PartFiles(folder=config.out / "parts", keys=_together(keys))
     out_folder.check(config.out, job.name, job.settings)
     names = {unit.name for unit in share}
     mine = [unit for blocks in own.values() for unit in blocks if unit.name in names]
     todo = [unit for unit in mine if not parts.kept(unit.name) or _recovered(job, unit, parts)]
     return _Work(units=units, mine=mine, todo=todo, keys=keys, parts=parts)
+
+
+def _keys(
+    config: DecoderJobConfig, job: DecoderJob, language: str, units: Sequence[UtteranceBlock]
+) -> dict[str, str]:
+    """Keys of a language's units, by unit."""
+    if language in job.input.source.estimated:  # keys depend on lengths: those of runs are written down
+        if written := unit_keys.recorded(config.out, language, _known(job, language)):
+            return written
+    return {unit.name: job.key(unit) for unit in units}
 
 
 def _known(job: DecoderJob, language: str) -> dict[str, Json]:
@@ -297,6 +309,8 @@ def _recovered(job: DecoderJob, unit: UtteranceBlock, parts: PartFiles) -> bool:
     rows = [utterance.row for utterance in unit.utterances if utterance.name in without]
     # Only what failed is tried again; a unit whose recordings are still broken keeps its part.
     source = job.input.source
+    if unit.language in source.estimated:  # a dry run, which fetches no audio
+        return False
     return bool(rows) and any(isinstance(made, Encoded) for made in source.encoded(unit.language, rows))
 
 

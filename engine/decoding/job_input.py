@@ -106,6 +106,7 @@ def _open_source(
         compute=config.compute,
         form=config.attention,
         rows_per_device=config.rows_per_device,
+        estimate=config.dry_run,
     )
 
 

@@ -101,7 +101,8 @@ import sys
 from isogloss.engine.corpora import corpus, estimated_lengths
 from isogloss.engine.time_axis import TimeAxis
 listing = corpus.open_corpus(sys.argv[1], ("sentence=id", "samples=none")).listing("fr_fr", "all")
-found, guessed = estimated_lengths.lengths(listing, TimeAxis(samples_per_frame=320, window_frames=1500))
+axis = TimeAxis(samples_per_frame=320, window_frames=1500)
+found, guessed = estimated_lengths.lengths(listing, axis, estimate=True)
 print(sum(found), len(found), guessed)
 """
 
@@ -121,10 +122,12 @@ def test_lengths_are_estimated_from_the_sizes_of_files_where_no_column_has_them(
 
 
 @pytest.mark.deep
-def test_a_dry_run_of_extract_fetches_no_audio(fleurs, tmp_path, finish, model_folder):
-    flags = ("--columns=sentence=id,samples=none", f"--model={model_folder}", f"--store={tmp_path}/store")
-    run = ("-m isogloss.jobs.extract", f"--corpus=hub:{FLEURS}:test", *flags, "--dry_run")
-    output, errors = finish(fleurs.python(tmp_path, *run))
+@pytest.mark.parametrize(("name", "option"), [("extract", "store"), ("transcribe", "out"), ("align", "out")])
+def test_a_dry_run_fetches_no_audio(fleurs, tmp_path, finish, reader, name, option):
+    columns = "--columns=sentence=id,samples=none,transcription=transcription"
+    flags = (columns, f"--model={reader}", f"--{option}={tmp_path}/made")
+    run = (f"-m isogloss.jobs.{name}", f"--corpus=hub:{FLEURS}:test", *flags)
+    output, errors = finish(fleurs.python(tmp_path, *run, "--dry_run"))
     plan = json.loads(output)["plan"]
     assert (plan["utterances"], plan["estimated_lengths"]) == (2 * ROWS, 2 * ROWS)
     assert "the lengths of 48 recordings are estimated" in errors

@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 
 from isogloss.engine.alignment import align
+from isogloss.engine.corpora import audio, estimated_lengths
 from isogloss.engine.transcription import transcribe
 
 PARTS = "parts/[!.]*.parquet"  # no drafts
 OTHER = {"transcribe": ({"num_beams": 2}, {"exit_norm": "true"}), "align": ({"text": "decoded"},)}
 OWN = {"out", "done", "skipped", "seconds", "audio_seconds_per_second", "plan", "programs"}  # of a run
+JOBS = {"transcribe": transcribe.TranscribeJob, "align": align.AlignJob}
 WRITES = {"transcribe": "summary", "align": "table"}  # field of the path of its main table
 
 
@@ -104,6 +106,27 @@ def test_dry_run_writes_nothing(whole, tmp_path):
     assert done.plan["estimated_seconds"] > 0
     assert done.done == 0
     assert not (tmp_path / "never").exists()
+
+
+def test_a_dry_run_that_estimates_lengths_knows_what_is_done(whole, again, monkeypatch, caplog):
+    """Keys of parts depend on lengths; those of a run stand beside its parts."""
+
+    def guess(listing, axis, *, estimate):
+        assert estimate
+        return (axis.window_samples // 2,) * len(listing.utterances), len(listing.utterances)
+
+    monkeypatch.setattr(estimated_lengths, "lengths", guess)
+    dry = dataclasses.replace(again, dry_run=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "decode", lambda *given: pytest.fail("audio was fetched"))
+        every = lambda job, part: set(part["utterance"].to_pylist())  # noqa: E731 broken ones aren't tried again
+        patch.setattr(JOBS[whole.name], "without_states", every)
+        done = whole.run(dry)
+    assert [done.plan[name] for name in ("units", "utterances", "estimated_lengths")] == [0, 0, 20]
+    assert done.failed == whole.summary.failed
+    assert "the lengths of 20 recordings are estimated" in caplog.text
+    (again.out / "parts" / "languages" / "bb.json").unlink()
+    assert whole.run(dry).plan["units"] == 1  # whether its part is of these recordings isn't known
 
 
 MOMENTS = ((PARTS, 1), ("*.csv", 1))

@@ -15,7 +15,7 @@ class Source:
     """Utterances of two languages; no state is asked for."""
 
     states, apply_norm, languages, whole_window, step_rows = ("1",), (False,), ("aa", "bb"), True, 1
-    corpora, sizes = ("two",), {"aa": 2 * BLOCK + 1, "bb": 3}
+    corpora, estimated, sizes = ("two",), {}, {"aa": 2 * BLOCK + 1, "bb": 3}
 
     def encoded(self, language, rows):
         raise AssertionError("no state is asked for")
