@@ -1,10 +1,10 @@
 """A job as a command: flags from the fields of its configuration, one call, one line of JSON on stdout.
 
 The last line on stderr is a sentence for people: what is stored now, and the next command. Exit codes: 0,
-complete; 1, a fault of the program, with a traceback, or a disk, a bucket or a hub that fails for now; 2,
-refused (malformed flags, bad input), or stopped until a person helps (no permission, a full disk); 3,
-complete except for bad inputs, which are named; 130 or 143, stopped by Ctrl-C or SIGTERM. What is written is
-kept.
+complete; 1, a fault of the program, with a traceback, or a disk, a bucket or a hub that fails for now, even
+if all else is done; 2, refused (malformed flags, bad input), or stopped until a person helps (no permission,
+a full disk); 3, complete except for bad inputs, which are named; 130 or 143, stopped by Ctrl-C or SIGTERM.
+What is written is kept.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from absl import app, flags
 
-from isogloss.engine.runtime import amounts, options, sentences, version
+from isogloss.engine.runtime import amounts, disk_faults, options, sentences, version
 from isogloss.engine.runtime.options import JobConfig, Option, Value
 from isogloss.engine.runtime.refusal import Refusal, UnfinishedError, UnreachableError, WriteError
 from isogloss.jobs import log_lines, scheduler, stopping
@@ -74,11 +74,20 @@ def run(config: type[JobConfig], conductor: str) -> None:
             for what, amount in summary.plan.items():
                 print(f"{what.replace('_', ' '):>24}: {amounts.figure(what, amount)}", file=sys.stderr)
         print(sentences.planned(summary.plan) if given.dry_run else summary.sentence(given), file=sys.stderr)
-        sys.exit(0 if summary.complete else 3)
+        sys.exit(_code(summary))
 
     define(config, flags.FLAGS)
     stopping.watch()
     app.run(main, flags_parser=functools.partial(_parsed, config))
+
+
+def _code(summary: Summary) -> int:
+    """Exit code of a run that came to its end; 1 if what failed may succeed when it is tried again."""
+    if summary.complete:
+        return 0
+    failed: Mapping[str, str] | Sequence[str] = getattr(summary, "failed", ())
+    reasons = failed.values() if isinstance(failed, Mapping) else failed
+    return 1 if any(map(disk_faults.may_pass, reasons)) else 3
 
 
 def _record(summary: Summary, dry_run: bool) -> dict[str, object]:

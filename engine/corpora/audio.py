@@ -22,13 +22,14 @@ from jaxtyping import Float
 
 from isogloss.engine.corpora import ffmpeg
 from isogloss.engine.corpora.audio_error import AudioError
-from isogloss.engine.runtime import json_values
-from isogloss.engine.runtime.refusal import WriteError
+from isogloss.engine.runtime import disk_faults, json_values
+from isogloss.engine.runtime.refusal import UnreachableError, WriteError
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _CHANNELS = 2
 _MARGIN = 1_600  # samples read beyond a window, so that the resampling filter doesn't see the cut
 _PIECES, _PIECE = 16, 1024  # of a file, in its fingerprint; bytes
+_BLOCK = 1 << 20  # bytes read at a time
 _UNKNOWN = 0x7FFFF000  # an encoder that writes to a pipe doesn't know the size and states at least this
 _OGG_PAGE = 65_307  # bytes of the longest possible page
 
@@ -88,7 +89,11 @@ class FileSource(AudioSource):
                 for piece in range(_PIECES):
                     file.seek(piece * max(0, self.size - _PIECE) // (_PIECES - 1))
                     pieces.update(file.read(_PIECE))
-        except OSError:
+        except OSError as error:
+            if disk_faults.passing(error):  # another fingerprint would pass for another recording
+                raise UnreachableError(
+                    f"{self.path}: can't be read ({error.strerror}); {disk_faults.AGAIN}"
+                ) from error
             return super().fingerprint()
         return pieces.hexdigest()[:16]
 
@@ -126,14 +131,16 @@ def decode(source: AudioSource, window: int | None = None) -> Float[np.ndarray, 
         try:
             wave = sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
+            _read_through(source, file)
             raise AudioError(
                 f"{source.name}: decoding stops with an error ({error}). Copy the file again."
             ) from error
-    if len(wave) != frames:
-        raise AudioError(
-            f"{source.name}: holds {len(wave)} of the {frames} samples that its header states. "
-            "Copy the file again, or re-encode it as WAV or FLAC."
-        )
+        if len(wave) != frames:
+            _read_through(source, file)
+            raise AudioError(
+                f"{source.name}: holds {len(wave)} of the {frames} samples that its header states. "
+                "Copy the file again, or re-encode it as WAV or FLAC."
+            )
     length = _resampled(whole, rate)
     if source.promised not in (None, length):
         raise AudioError(
@@ -167,9 +174,22 @@ def _open(source: AudioSource) -> io.BufferedReader:
     except FileNotFoundError as error:
         raise AudioError(f"{source.name}: the file is missing. Restore it, or leave it out.") from error
     except OSError as error:
-        raise AudioError(
-            f"{source.name}: can't be opened ({error.strerror}). Check the file's permissions."
-        ) from error
+        raise _unreadable(source, "opened", error) from error
+
+
+def _unreadable(source: AudioSource, what: str, error: OSError) -> AudioError:
+    remedy = disk_faults.AGAIN if disk_faults.passing(error) else "Check the file's permissions."
+    return AudioError(f"{source.name}: can't be {what} ({error.strerror}). {remedy}")
+
+
+def _read_through(source: AudioSource, file: io.BufferedReader) -> None:
+    """Raise the error of a disk that fails, which libsndfile takes for the end of a file."""
+    try:
+        file.seek(0)
+        while file.read(_BLOCK):
+            pass
+    except OSError as error:
+        raise _unreadable(source, "read", error) from error
 
 
 def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile:
@@ -177,9 +197,16 @@ def _header(source: AudioSource, file: io.BufferedReader) -> soundfile.SoundFile
     size = file.seek(0, io.SEEK_END)
     if size == 0:
         raise AudioError(f"{source.name}: the file is empty (0 bytes). Copy it again, or take it out.")
-    if missing := _missing_part(file, size):
+    try:
+        missing = _missing_part(file, size)
+    except OSError as error:
+        raise _unreadable(source, "read", error) from error
+    if missing:
         raise AudioError(f"{source.name}: truncated, {missing} is missing. Copy the file again.")
-    sound = _by_libsndfile(file) or soundfile.SoundFile(ffmpeg.decoded(source.name, file))
+    sound = _by_libsndfile(file)
+    if sound is None:
+        _read_through(source, file)
+        sound = soundfile.SoundFile(ffmpeg.decoded(source.name, file))
     rule = ""
     if not 1 <= sound.channels <= _CHANNELS:
         rule = f"{sound.channels} channels; at most {_CHANNELS} are averaged. Mix the recording down first."

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Listing, Utterance
-from isogloss.engine.runtime import name_lists
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime import disk_faults, name_lists
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 LEFT_OUT = "left out by --long=skip"  # end of the reason that is no failure
@@ -23,7 +23,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def lengths(listing: Listing) -> tuple[int, ...]:
-    """Number of samples at 16 kHz of every recording; 0 if its header can't be read."""
+    """Number of samples at 16 kHz of every recording; 0 if its header can't be read.
+
+    Raises:
+      UnreachableError: the disk fails, perhaps for a moment.
+    """
     return lengths_of(listing.utterances)
 
 
@@ -92,7 +96,9 @@ def _why_undecodable(utterance: Utterance, axis: TimeAxis) -> str:
 def _samples(utterance: Utterance) -> int:
     try:
         return audio.samples(utterance.source)
-    except audio.AudioError:
+    except audio.AudioError as error:
+        if disk_faults.may_pass(str(error)):  # a store would keep for good that it is broken
+            raise UnreachableError(str(error)) from error
         return 0  # `why_unusable` finds the reason again, in this run and in later ones
 
 

@@ -1,4 +1,8 @@
-"""Faults of a disk while something is written: those that only a person mends, and those that may pass."""
+"""Faults of a disk: those that only a person mends, and those that may pass.
+
+While something is written, a fault ends the run. One while an input is read is a reason why its unit fails,
+like damage of the input: the run goes on, and then ends so that launch tries again.
+"""
 
 import errno
 import re
@@ -13,14 +17,29 @@ _LASTING = {
         "EILSEQ EOPNOTSUPP"
     ).split()
 }
+AGAIN = "the disk failed, perhaps for a moment: run the same command again first"
 _CODE = re.compile(r"os_error_code='(\d+)'")  # in the messages of TensorStore
 
 
 def lasting(error: Exception) -> bool:
     """True if trying again can't help: no permission, read-only, full, or something else is in the way."""
+    return _number(error) in _LASTING
+
+
+def passing(error: Exception) -> bool:
+    """True if a read that failed may succeed later; False of what was read and is damaged."""
+    return (number := _number(error)) is not None and number not in {*_LASTING, errno.ENOENT}
+
+
+def may_pass(reason: str) -> bool:
+    """True if a unit failed for a reason that AGAIN is part of."""
+    return AGAIN in reason
+
+
+def _number(error: Exception) -> int | None:
+    """Number of a system's error, also of one that TensorStore passes on; None if it has none."""
     found = _CODE.search(str(error))
-    number = error.errno if isinstance(error, OSError) else found and int(found[1])
-    return number in _LASTING
+    return error.errno if isinstance(error, OSError) else found and int(found[1])
 
 
 def failure(

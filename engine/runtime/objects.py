@@ -226,11 +226,13 @@ def result(reading: "_Future[Value_co]", place: Place) -> Value_co:
 
     Raises:
       UnreachableError: the bucket doesn't answer.
-      ValueError: what is stored is damaged.
+      ValueError: what is stored is damaged, or the disk fails, see `disk_faults.may_pass`.
     """
     try:
         return reading.result()
     except _ERRORS as error:
         if isinstance(place, BucketPath) and bucket.unreachable(error):
             raise bucket.failure(str(place), error) from error
+        if isinstance(place, pathlib.Path) and disk_faults.passing(error):
+            raise ValueError(f"{error}; {disk_faults.AGAIN}") from error
         raise

@@ -14,6 +14,7 @@ import time
 import pytest
 from absl import flags
 
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.options import options
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
@@ -126,6 +127,22 @@ def test_only_refusals_end_without_a_traceback(error, code, traceback):
 def array(count, first, last, index):
     names = zip(("COUNT", "MIN", "MAX", "ID"), (count, first, last, index), strict=True)
     return {f"SLURM_ARRAY_TASK_{name}": str(number) for name, number in names}
+
+
+@dataclasses.dataclass
+class Ended:
+    """Summary of a run with units that failed, by name or in a list."""
+
+    failed: dict[str, str] | list[str]
+    complete: bool = False
+
+
+@pytest.mark.parametrize("form", [lambda failed: failed, lambda failed: list(failed.values())])
+def test_launch_tries_again_what_failed_by_a_disk_that_may_recover(form):
+    damaged, unread = {"a": "checksum"}, {"b": f"Stale file handle; {disk_faults.AGAIN}"}
+    assert command._code(Ended(form(damaged))) == 3
+    assert command._code(Ended(form(damaged | unread))) == 1
+    assert command._code(Ended({}, complete=True)) == 0
 
 
 def test_a_whole_array_gives_its_shards():

@@ -1,6 +1,7 @@
 """Audio against librosa, and every way in which a recording can be broken."""
 
 import dataclasses
+import errno
 import io
 import shutil
 import struct
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from isogloss.engine.corpora import audio, ffmpeg
+from isogloss.engine.corpora import audio, durations, ffmpeg, listing
+from isogloss.engine.runtime import disk_faults
+from isogloss.engine.runtime.refusal import UnreachableError
 
 # librosa.load imports audioread, which imports what Python 3.13 dropped.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal:DeprecationWarning")
@@ -160,6 +163,68 @@ def test_raw_name_and_folder_and_missing(put, tmp_path):
         assert source.size is None
         with pytest.raises(audio.AudioError, match=rule):
             audio.samples(source)
+
+
+class FailingFile(io.RawIOBase):
+    """File of a disk that can't read behind some bytes now."""
+
+    def __init__(self, content, sound):
+        self.content, self.sound = io.BytesIO(content), sound
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def seek(self, offset, whence=0, /):
+        return self.content.seek(offset, whence)
+
+    def readinto(self, buffer, /):
+        if self.content.tell() + len(buffer) > self.sound:
+            raise OSError(errno.EIO, "Input/output error")
+        return self.content.readinto(buffer)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FailingSource(audio.AudioSource):
+    content: bytes
+    sound: int
+
+    def open(self):
+        return io.BufferedReader(FailingFile(self.content, self.sound), 16)
+
+
+@pytest.mark.parametrize("sound", [0, 44, 3000])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # libsndfile's read prints it
+def test_a_disk_that_fails_is_no_fault_of_a_recording(sound):
+    """In the header and behind it, where libsndfile takes it for the file's end."""
+    source = FailingSource(name="a.wav", size=None, content=encoded(frames=4001), sound=sound)
+    with pytest.raises(audio.AudioError, match=r"a\.wav: can't be read \(Input/output error\)") as found:
+        audio.decode(source)
+    assert disk_faults.may_pass(str(found.value))
+    if sound == 0:
+        utterance = listing.Utterance(
+            name="a", language="en", sentence="1", rank=0, transcription="", gender="", source=source
+        )
+        with pytest.raises(UnreachableError, match="run the same command again"):
+            durations.lengths_of([utterance])
+
+
+def test_a_fingerprint_is_not_taken_from_a_disk_that_fails(put, monkeypatch):
+    source = put(encoded())
+
+    def fail(number):
+        def opened(*_):
+            raise OSError(number, "no")
+
+        monkeypatch.setattr(audio.FileSource, "open", opened)
+
+    fail(errno.EACCES)
+    assert source.fingerprint() == audio.AudioSource.fingerprint(source)
+    fail(errno.ESTALE)
+    with pytest.raises(UnreachableError, match="can't be read"):
+        source.fingerprint()
 
 
 def test_promised_length_spares_the_file_and_is_checked(put, tmp_path):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from isogloss.engine.runtime import atomic_write, disk_faults
+from isogloss.engine.runtime import atomic_write, disk_faults, objects
 from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 
 LIMITED = """
@@ -38,6 +38,34 @@ def test_the_same_command_may_go_on(number):
     found = disk_faults.failure("a/b", OSError(number, "no"))
     assert isinstance(found, UnreachableError)
     assert "run the same command again" in str(found)
+
+
+class Failed:
+    """Future of a read that failed."""
+
+    def __init__(self, message):
+        self.message = message
+
+    def result(self):
+        raise ValueError(self.message)
+
+
+def test_what_can_not_be_read_now_is_told_from_what_is_damaged(tmp_path):
+    """Only the former is tried again."""
+    message = "Error opening: failed [os_error_code='{}']"
+    for number, passes in (
+        (errno.EIO, True),
+        (errno.ESTALE, True),
+        (errno.EACCES, False),
+        (errno.ENOENT, False),
+    ):
+        assert disk_faults.passing(OSError(number, "no")) == passes
+        with pytest.raises(ValueError, match="failed") as found:
+            objects.result(Failed(message.format(number)), tmp_path)
+        assert disk_faults.may_pass(str(found.value)) == passes
+    with pytest.raises(ValueError, match="checksum") as found:
+        objects.result(Failed("checksum verification failed"), tmp_path)
+    assert not disk_faults.may_pass(str(found.value))
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.EROFS, Refusal), (errno.ESTALE, UnreachableError)])
