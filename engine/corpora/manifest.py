@@ -139,10 +139,14 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str] | Problem]]:
     """Number of each line under the header, with its fields by column or its broken rule; or the header's."""
     if not path.is_file():
         raise Refusal(f"manifest {path} is not a file. Give the path of a TSV.")
-    lines = list(tsv.rows(path))
+    broken: list[int] = []
+    lines = list(tsv.rows(path, broken))
+    yield from ((number, Problem(line=number, text=tsv.NOT_UTF8)) for number in broken)
     first, header = lines[0] if lines else (1, [])
+    if broken and (not lines or broken[0] < first):
+        return  # the header is broken
     fault = _header_fault(header)
-    if fault is None and not lines[1:]:
+    if fault is None and not lines[1:] and not broken:
         fault = "has only a header. Add a line for each recording."
     if fault is not None:  # no line below it can be read
         yield first, Problem(line=first, text=fault)

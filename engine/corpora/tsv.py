@@ -3,25 +3,39 @@
 The csv module would join lines at quotes, and `splitlines` would cut texts at U+2028.
 """
 
+import codecs
 import pathlib
 from collections.abc import Iterator, Sequence
 
 from isogloss.engine.runtime.refusal import Refusal
 
+NOT_UTF8 = "not UTF-8. Save the file as UTF-8 text."
 
-def rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """Number, from 1, and fields of each line that isn't empty; Refusal if it can't be read as UTF-8."""
+
+def rows(path: pathlib.Path, broken: list[int] | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Number, from 1, and fields of each line that isn't empty.
+
+    Args:
+      path: the file.
+      broken: takes the numbers of lines that aren't UTF-8, which are left out; None: they are refused.
+
+    Raises:
+      Refusal: the file can't be read, or isn't UTF-8.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise Refusal(f"{path}: can't be read ({error.strerror}). Check its permissions.") from error
-    try:
-        text = content.decode("utf-8-sig")  # some spreadsheets write a byte order mark
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise Refusal(f"{path.name} line {line}: not UTF-8. Save the file as UTF-8 text.") from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if stripped := line.removesuffix("\r"):
+    content = content.removeprefix(codecs.BOM_UTF8)  # some spreadsheets write a byte order mark
+    for number, line in enumerate(content.split(b"\n"), 1):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if broken is None:
+                raise Refusal(f"{path.name} line {number}: {NOT_UTF8}") from error
+            broken.append(number)
+            continue
+        if stripped := text.removesuffix("\r"):
             yield number, stripped.split("\t")
 
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
+from isogloss.engine.corpora import corpus
 from isogloss.engine.operations import check
 from isogloss.engine.operations.check_config import CheckConfig
 
@@ -138,6 +139,23 @@ def test_a_broken_header_is_a_row_too(folder, tmp_path, text, line, detail):
     fields = dict(zip(head, row, strict=True))
     assert (fields["problem"], fields["line"], fields["language"]) == ("manifest", str(line), "")
     assert detail in fields["detail"]
+
+
+@pytest.mark.parametrize("latin", [(2, 4), (1, 3)])
+def test_each_line_that_is_not_utf_8_is_a_row(folder, latin):
+    """What else is in the list is examined, unless its header can't be read."""
+    rows = ["language\tsentence\taudio\ttranscription", *(f"en\t{n}\ta.wav\tcafé {n}" for n in (1, 2, 3))]
+    if 1 in latin:
+        rows[0] += "\tété"
+    content = [row.encode("latin-1" if n in latin else "utf-8") for n, row in enumerate(rows, 1)]
+    (folder / "latin.tsv").write_bytes(b"\xef\xbb\xbf" * (1 not in latin) + b"\r\n".join(content))
+    config = CheckConfig(corpus=f"manifest:{folder}/latin.tsv", out=folder / "latin_problems.tsv")
+    done = check.run(config)
+    assert (done.problems, done.recordings) == ({"manifest": 2}, 1 if 1 not in latin else 0)
+    found = [row.split("\t") for row in config.out.read_text().splitlines()[1:]]
+    assert [int(row[2]) for row in found] == list(latin)
+    with pytest.raises(ValueError, match=rf"latin\.tsv line {latin[0]}: not UTF-8"):
+        corpus.open_corpus(config.corpus)
 
 
 def test_what_goes_through_ffmpeg_is_named_and_is_no_problem(checked, folder, tmp_path):
