@@ -18,6 +18,7 @@ from isogloss.engine.control.inputs import ControlInputs
 from isogloss.engine.control.outputs import ControlOutputs
 from isogloss.engine.control.pair_data import Readers, UnusableError
 from isogloss.engine.control.pair_tables import Thresholds
+from isogloss.engine.drawing import picture_files
 from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Grid, Pair, pair_name
 from isogloss.engine.runtime import disk_space, json_values, out_folder, part_run, sentences
@@ -64,6 +65,7 @@ class ControlSummary(ControlOutputs):
         return f"{start}{lacking}; the page is {self.page}"
 
 
+@picture_files.draws
 def run(config: ControlConfig) -> ControlSummary:
     """Summary of a run, which computes the missing pairs and writes the tables once none is left.
 

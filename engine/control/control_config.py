@@ -6,6 +6,7 @@ from typing import Literal
 
 from isogloss.engine.activations.extract_config import CORPUS
 from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -47,6 +48,8 @@ class ControlConfig(ShardedJobConfig):
         0,
         minimum=0,
     )
+    figure_width: float = width_option()
+    figure_font: str | None = font_option()
 
     def __post_init__(self) -> None:
         """Refuse similarities that none has.

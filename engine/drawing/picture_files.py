@@ -1,23 +1,28 @@
 """Figures on disk, as PNG, SVG and PDF; equal figures give equal bytes.
 
-Text stays text in SVG and PDF. Within `look`, figures have another width or font.
+Text stays text in SVG and PDF. Figures saved by a conductor that `draws` have the width and font of its
+options.
 """
 
-import contextlib
 import contextvars
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from isogloss.engine.drawing import figure_scale
+from isogloss.engine.drawing.figure_options import FigureOptions
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.refusal import Refusal
 
+Config = TypeVar("Config", bound=FigureOptions)
+Summary = TypeVar("Summary")
 KINDS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """Metadata by type of file, without the date."""
 
@@ -35,30 +40,34 @@ class Look:
             raise Refusal(f"--figure_font={self.font}: no such font is installed; name one of fc-list")
 
     def apply(self, figure: Figure) -> None:
-        """Scale a figure with its text and lines, and set its font."""
-        factor = self.width / figure.get_figwidth() if self.width else 1.0
-        figure.set_size_inches(*(factor * figure.get_size_inches()))
+        """Scale a figure with all its parts, and set its font."""
+        if self.width:
+            figure_scale.scale(figure, self.width / figure.get_figwidth())
         for text in figure.findobj(Text):
             assert isinstance(text, Text)
-            text.set_fontsize(factor * float(text.get_fontsize()))
             if self.font:
-                text.set_fontfamily(self.font)
-        for line in figure.findobj(Line2D):
-            assert isinstance(line, Line2D)
-            line.set_linewidth(factor * line.get_linewidth())
+                # Behind it the fonts that the text had, for scripts that this one can't write.
+                text.set_fontfamily([self.font, *text.get_fontfamily()])
 
 
 _LOOK: contextvars.ContextVar[Look | None] = contextvars.ContextVar("look", default=None)
 
 
-@contextlib.contextmanager
-def look(chosen: Look) -> Iterator[None]:
-    """Block in which saved figures have this look."""
-    token = _LOOK.set(chosen)
-    try:
-        yield
-    finally:
-        _LOOK.reset(token)
+def draws(run: Callable[[Config], Summary]) -> Callable[[Config], Summary]:
+    """Conductor of a job, whose figures have the width and font of its options.
+
+    It raises a Refusal before anything else if the font isn't installed.
+    """
+
+    @functools.wraps(run)
+    def looking(config: Config) -> Summary:
+        token = _LOOK.set(Look(width=config.figure_width, font=config.figure_font))
+        try:
+            return run(config)
+        finally:
+            _LOOK.reset(token)
+
+    return looking
 
 
 def save(figure: Figure, stem: pathlib.Path) -> list[pathlib.Path]:

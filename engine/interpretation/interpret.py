@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from isogloss.engine.activations.language_states import DamagedError
+from isogloss.engine.drawing import picture_files
 from isogloss.engine.interpretation import (
     align_words,
     inputs,
@@ -82,6 +83,7 @@ def _settings(config: InterpretConfig) -> dict[str, Json]:
     return {"layout": _LAYOUT, "sentences": config.sentences, **dataclasses.asdict(_method(config))}
 
 
+@picture_files.draws
 def run(config: InterpretConfig) -> InterpretSummary:
     """Summary of a run, which compares the words of all units left and writes the tables once none is.
 

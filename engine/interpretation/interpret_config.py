@@ -6,6 +6,7 @@ from typing import Literal
 
 from isogloss.engine.activations.extract_config import CORPUS
 from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -58,6 +59,8 @@ class InterpretConfig(ShardedJobConfig):
     pictures: int = option(
         "Sentence pairs drawn of each language pair and state: those of the highest scores.", 2, minimum=0
     )
+    figure_width: float = width_option()
+    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:

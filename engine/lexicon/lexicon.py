@@ -18,6 +18,7 @@ import pyarrow as pa
 from isogloss.engine.activations import store_languages
 from isogloss.engine.activations.language_states import DamagedError, agreement, open_languages
 from isogloss.engine.drawing import picture_files
+from isogloss.engine.drawing.figure_options import drawn_as
 from isogloss.engine.lexicon import figures, pair_tables, tables, translations, words
 from isogloss.engine.lexicon.lexicon_config import LexiconConfig
 from isogloss.engine.lexicon.pair_tables import Settings
@@ -126,6 +127,7 @@ class _Work:
         return pair_tables.compute(a, b, self.translations, self.settings)
 
 
+@picture_files.draws
 def run(config: LexiconConfig) -> LexiconSummary:
     """Summary of a run, which computes the missing pairs and writes the tables once none is left.
 
@@ -265,6 +267,7 @@ def _write(config: LexiconConfig, work: _Work) -> dict:
             picture_files.save(figures.drawn(frame), config.out / figures.NAME)
         return {name: held.num_rows for name, held in joined.items()}
 
-    made_of: Json = [version.isogloss_version(), [work.parts.keys[name] for name in found.kept]]
+    keys: Json = [work.parts.keys[name] for name in found.kept]
+    made_of: Json = [version.isogloss_version(), keys, drawn_as(config)]
     rows, _ = written_once.write(config.out, "lexicon", made_of, outputs)
     return {**facts, "rows": rows, "table": str(config.out / "classes.parquet")}

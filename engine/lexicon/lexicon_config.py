@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -42,6 +43,8 @@ class LexiconConfig(ShardedJobConfig):
     matches: int = option(
         "Unrelated pairs, nearest in length ratio, that each pair of words is put beside.", 20, minimum=1
     )
+    figure_width: float = width_option()
+    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:

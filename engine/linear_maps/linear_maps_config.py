@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import compilation_cache_option, option
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.similarity.pair_config import PairJobConfig
@@ -23,6 +24,8 @@ class LinearMapsConfig(PairJobConfig):
     pivot: str | None = option(
         "Language to which pairs without it are mapped, too: learnt from each of the two to it.", None
     )
+    figure_width: float = width_option()
+    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.drawing.picture_files import Look
+from isogloss.engine.drawing.figure_options import drawn_as
 from isogloss.engine.retrieval import (
     data_dictionary,
     figures,
@@ -54,6 +54,7 @@ _PAGE = "report.html"
 _LINES = 60  # of the table on the terminal; retrieval.csv has all
 
 
+@picture_files.draws
 def run(config: ReportConfig) -> ReportSummary:
     """Summary of a run that scores the missing pairs, and writes the report if none is left.
 
@@ -62,8 +63,7 @@ def run(config: ReportConfig) -> ReportSummary:
         written to.
       OSError: the report can't be written.
     """
-    with picture_files.look(Look(width=config.figure_width, font=config.figure_font)):
-        return _run_several(config) if len(config.grids) > 1 else _run_one(config)
+    return _run_several(config) if len(config.grids) > 1 else _run_one(config)
 
 
 def _run_one(config: ReportConfig) -> ReportSummary:
@@ -223,7 +223,7 @@ def _write_once(
         config.fdr,
         config.distances and config.distances.read_text("utf-8"),
         texts and texts.identity(config.out),
-        [config.figure_width, config.figure_font],
+        drawn_as(config),
     ]
 
     def outputs() -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from isogloss.engine.activations.extract_config import CORPUS
 from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -55,10 +56,8 @@ class ReportConfig(ShardedJobConfig):
         "link",
     )
 
-    figure_width: float = option(
-        "Width of the figures in inches, to which all their parts are scaled; 0: as drawn.", 0.0, minimum=0
-    )
-    figure_font: str | None = option("Installed font of the figures; by default Matplotlib's own.", None)
+    figure_width: float = width_option()
+    figure_font: str | None = font_option()
 
     @property
     def grids(self) -> tuple[Place, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from isogloss.engine.drawing import page, picture_files
+from isogloss.engine.drawing.figure_options import drawn_as
 from isogloss.engine.retrieval import (
     data_dictionary,
     grid_curves,
@@ -55,7 +56,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
     }
     config = next(iter(of_each.values()))
     # The order of the grids decides what is subtracted from what; that of an object's keys wouldn't count.
-    settings = [config.fdr, config.figure_width, config.figure_font]
+    settings = [config.fdr, *drawn_as(config)]
     made_of = ["several grids", version.isogloss_version(), settings, list(marks), marks]
 
     def outputs() -> int:

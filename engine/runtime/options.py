@@ -152,16 +152,20 @@ class ShardedJobConfig(JobConfig):
 
 
 _PLACES = ("corpus", "model", "tokenizer")  # that may lie on one machine
+_LOOKS = ("figure_width", "figure_font")  # of figures, which leave results as they are
 
 
 def recorded(config: JobConfig) -> dict[str, Json]:
-    """Options for the record in what a run writes: none that names a place of this machine, or a shard."""
+    """Options for the record in what a run writes.
+
+    None names a place of this machine or a shard, or says how figures look.
+    """
     of_a_process = {field.name for field in dataclasses.fields(ShardedJobConfig)}
     return {
         each.name: list(value) if isinstance(value, tuple) else value
         for each in options(config)
         for value in [getattr(config, each.name)]
-        if each.kind is not pathlib.Path and each.name not in (*_PLACES, *of_a_process)
+        if each.kind is not pathlib.Path and each.name not in (*_PLACES, *_LOOKS, *of_a_process)
     }
 
 

@@ -91,6 +91,7 @@ class PairJob:
       rows: rows of a unit, from the mean states of its languages.
       outputs: writes table and figures of all rows; returns facts for the summary, fields of it.
       seconds_of_a_pair: estimate of the time that a pair of languages takes at a state.
+      settings: what the outputs depend on besides the rows and --fdr.
     """
 
     name: str
@@ -98,6 +99,7 @@ class PairJob:
     rows: Callable[[PairUnits, Unit, Pooled], pa.Table]
     outputs: Callable[[pa.Table], dict[str, Json]]
     seconds_of_a_pair: Callable[[PairUnits], float]
+    settings: Mapping[str, Json] = dataclasses.field(default_factory=dict)
 
 
 def name(unit: Unit) -> str:
@@ -156,7 +158,7 @@ def run(job: PairJob, config: PairJobConfig, work: PairUnits, kind: type[Summary
         rows=lambda unit: job.rows(work, unit, means.of(unit)),
         plan=lambda units: {"units": len(units), "pairs": pairs(units)},
         estimated_seconds=lambda units: math.ceil(job.seconds_of_a_pair(work) * pairs(units)),
-        settings={"fdr": config.fdr},
+        settings={"fdr": config.fdr, **job.settings},
         outputs=job.outputs,
     )
     return unit_run.run(units, config, kind)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import compilation, disk_space, out_folder, sentences
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.devices import Lockstep, Tree, first
@@ -88,6 +89,7 @@ class TuneSummary:
         return f"trained {self.steps:,} steps{course}; the model is in {config.out}; next: {command}"
 
 
+@picture_files.draws
 def run(config: TuneConfig) -> TuneSummary:
     """Summary of a run.
 

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import JobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -79,6 +80,8 @@ class TuneConfig(JobConfig):
         "Number format of products; auto: float32 on CPU, else bfloat16.", "auto"
     )
     seed: int = option("Seed of the split, of the order of batches and of all that is drawn.", 0, minimum=0)
+    figure_width: float = width_option()
+    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:

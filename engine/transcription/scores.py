@@ -52,6 +52,7 @@ class ScoresSummary:
         return f"scored {self.rows:,} tasks of models; the table is {self.table}"
 
 
+@picture_files.draws
 def run(config: ScoresConfig) -> ScoresSummary:
     """Summary of a run.
 

@@ -18,6 +18,7 @@ from isogloss.engine.decoding.job import DecoderJob, DecoderJobSummary
 from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import open_input
 from isogloss.engine.decoding.utterance_blocks import Unit, UtteranceBlock
+from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import devices, json_values
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
@@ -132,6 +133,7 @@ class TranscribeJob(DecoderJob[Transcript]):
         }
 
 
+@picture_files.draws
 def run(config: TranscribeConfig) -> TranscribeSummary:
     """Summary of a run of the job, see `job.run`."""
     return job.run(config, open_job, TranscribeSummary)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from isogloss.engine.decoding.job_config import DecoderJobConfig
+from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import option
 
 
@@ -21,3 +22,5 @@ class TranscribeConfig(DecoderJobConfig):
         "Language whose transcription of a sentence is its translation; by default English.", None
     )
     num_beams: int = option("Beams of the search; 1 is greedy.", 1, minimum=1)
+    figure_width: float = width_option()
+    figure_font: str | None = font_option()

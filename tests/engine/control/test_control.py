@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from dictionary import described
+from drawn_figures import looks
 
 from isogloss.engine.control import control, figures, inputs, pair_tables
 from isogloss.engine.control.terms import CAUTIONS
@@ -89,7 +90,7 @@ def test_challenge_sets_by_plain_loops(ran):
     assert sorted(table.alike.dropna().unique()) == [0.5, 0.6, 1.0]
 
 
-def test_a_rerun_does_nothing_and_shards_join_to_equal_bytes(given):
+def test_a_rerun_does_nothing_and_shards_join_to_equal_bytes(given, monkeypatch):
     whole = given.configure()
     control.run(whole)
     kept = {path.name: path.read_bytes() for path in whole.out.iterdir() if path.is_file()}
@@ -103,6 +104,11 @@ def test_a_rerun_does_nothing_and_shards_join_to_equal_bytes(given):
     for name, content in kept.items():
         if name.endswith((".parquet", ".csv", ".png")):
             assert (given.folder / "shards" / name).read_bytes() == content
+    monkeypatch.setattr(figures, "drawn", REAL)
+    looking = control.run(dataclasses.replace(whole, figure_width=3.5, figure_font="DejaVu Serif"))
+    assert (looking.done, looking.skipped) == (0, 3)
+    assert looks(whole.out / "factors.svg") == (3.5, {"DejaVu Serif"})
+    assert all((whole.out / name).read_bytes() == kept[name] for name in kept if name.endswith(".parquet"))
 
 
 def test_without_readers_columns_are_missing_and_it_says_so(given):

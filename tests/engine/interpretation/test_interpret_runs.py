@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dictionary import described
+from drawn_figures import looks
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
@@ -375,5 +376,9 @@ def test_checks_pictures_and_the_page(config, monkeypatch):
     assert matches.sound_distance.isna().all()
     before = {path: path.read_bytes() for path in config.out.iterdir() if path.is_file()}
     (config.out / "pair_aa-bb_1_old.png").write_bytes(b"")
-    assert interpret.run(config).done == 0
-    assert {path: path.read_bytes() for path in config.out.iterdir() if path.is_file()} == before
+    assert interpret.run(dataclasses.replace(config, figure_width=3.5, figure_font="DejaVu Serif")).done == 0
+    after = {path: path.read_bytes() for path in config.out.iterdir() if path.is_file()}
+    assert after.keys() == before.keys()
+    drawn = {path for path in after if after[path] != before[path]}
+    assert {path.suffix for path in drawn} == {".png", ".svg", ".pdf"}
+    assert [looks(path) for path in drawn if path.suffix == ".svg"] == 2 * [(3.5, {"DejaVu Serif"})]

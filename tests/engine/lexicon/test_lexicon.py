@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from dictionary import described
+from drawn_figures import looks
 from scipy import stats
 
 from isogloss.engine.lexicon import figures, lexicon, tables
 from isogloss.engine.lexicon.lexicon_config import LexiconConfig
+from isogloss.engine.runtime.refusal import Refusal
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +224,15 @@ def test_the_figure_has_a_panel_for_each_pooling(ran):
     assert [axes.get_title() for axes in figure.axes] == ["mean", "centre", "seqsim"]
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["cognate (sound and meaning)", "synonym (meaning)", "near-homophone (sound)"]
+
+
+@pytest.mark.usefixtures("spoken_letters")
+def test_another_look_draws_again_and_computes_nothing(ran, tmp_path):
+    shutil.copytree(ran[0].out, tmp_path / "out")
+    config = dataclasses.replace(ran[0], out=tmp_path / "out", figure_width=3.5, figure_font="DejaVu Serif")
+    summary = lexicon.run(config)
+    assert (summary.done, summary.skipped, summary.rows) == (0, 1, ran[1].rows)
+    assert looks(config.out / "classes.svg") == (3.5, {"DejaVu Serif"})
+    assert (config.out / "classes.csv").read_bytes() == (ran[0].out / "classes.csv").read_bytes()
+    with pytest.raises(Refusal, match="no such font is installed"):
+        lexicon.run(dataclasses.replace(config, figure_font="Nobody's Sans"))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from dictionary import described
+from drawn_figures import looks
 from scipy import stats
 
 from isogloss.engine.linear_maps import folds, linear_maps
@@ -98,6 +99,9 @@ def test_shares_and_resume_give_the_same_table(made, tmp_path):
         assert (config.out / name).read_bytes() == (made[0].out / name).read_bytes()
     again = linear_maps.run(config)
     assert (again.done, again.recall_at_1, again.chance) == (0, last.recall_at_1, last.chance)
+    looking = linear_maps.run(dataclasses.replace(config, figure_width=3.5, figure_font="DejaVu Serif"))
+    assert (looking.done, looking.chance) == (0, last.chance)
+    assert looks(config.out / "linear_maps.svg") == (3.5, {"DejaVu Serif"})
 
 
 def test_units_of_before_intervals_were_widened_are_computed_again(made, monkeypatch):

@@ -76,3 +76,7 @@ def test_the_record_names_no_place_of_a_machine():
     assert record["languages"] == ["en"]
     assert record["dtype"] == "float16"
     assert not {"corpus", "model", "store", "compilation_cache", "num_shards", "dry_run"} & record.keys()
+
+
+def test_the_record_has_nothing_of_the_look_of_figures():
+    assert not [name for name in recorded(made(ReportConfig, figure_width=3.5)) if name.startswith("figure")]

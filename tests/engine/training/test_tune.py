@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 import safetensors.numpy
+from drawn_figures import looks
 from pyarrow import parquet
 
 from isogloss.engine.activations import activation_store, open_states, store_languages
@@ -133,7 +134,8 @@ def test_a_killed_run_goes_on_to_equal_bits(tuned, tmp_path, job, files, monkeyp
         "tune.json",
     ):
         assert left[name] == right[name], name
-    assert tune.run(ours).done == 0
+    assert tune.run(changed(ours, figure_width=3.5)).done == 0
+    assert looks(ours.out / "losses.svg")[0] == 3.5
 
 
 def test_another_run_into_the_folder_is_refused(tuned, changed):

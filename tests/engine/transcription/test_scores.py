@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 import sacrebleu
+from drawn_figures import looks
 
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import scores
@@ -58,9 +59,16 @@ def table(out):
 
 def test_scores_stand_beside_those_of_mismatched_speech(runs, spoken, tmp_path):
     config = ScoresConfig(
-        store=spoken / "store", new="aa-es", old=("aa-aa",), runs=runs, out=tmp_path / "out"
+        store=spoken / "store",
+        new="aa-es",
+        old=("aa-aa",),
+        runs=runs,
+        out=tmp_path / "out",
+        figure_width=3.5,
+        figure_font="DejaVu Serif",
     )
     summary = scores.run(config)
+    assert looks(config.out / "scores.svg") == (3.5, {"DejaVu Serif"})
     assert (summary.rows, summary.plan) == (4, {"tasks": 4, "texts": 14})
     found = table(config.out)
     assert found.loc[("a", "aa-es"), "chrf"] == pytest.approx(

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from drawn_figures import looks
 from pyarrow import parquet
 
 from isogloss.engine.activations import activation_store, extract, open_states, store_languages
@@ -135,8 +136,9 @@ def test_languages_may_be_added(config, whole, tmp_path, files):
     (tmp_path / "exits_notes.txt").write_text("a user's own")
     (tmp_path / "exits_bb.png").unlink()
     (tmp_path / "exits_bb.png").mkdir()
-    fewer = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa",)))
+    fewer = transcribe.run(dataclasses.replace(config, out=tmp_path, languages=("aa",), figure_width=3.5))
     assert (fewer.done, fewer.skipped) == (0, 7)
+    assert looks(tmp_path / "exits_aa.svg")[0] == 3.5
     left = sorted(path.name for path in tmp_path.glob("exits_*"))
     assert left == ["exits_aa.pdf", "exits_aa.png", "exits_aa.svg", "exits_bb.png", "exits_notes.txt"]
 

@@ -1,0 +1,10 @@
+"""Looks of figures on disk."""
+
+import re
+
+
+def looks(svg):
+    """Width of an SVG in inches, and the first font of each of its texts."""
+    text = svg.read_text()
+    fonts = {families.split(",")[0].strip(" '") for families in re.findall(r"font-family: ([^;\"]+)", text)}
+    return float(re.search(r'<svg[^>]* width="([\d.]+)pt"', text)[1]) / 72, fonts
