@@ -5,6 +5,9 @@ anti-diagonal don't depend on each other, so they fill a register; and each pair
 whatever the lengths of the others. Memory: a row of sums per thread.
 Threads are Python's (compiled code lets go of the interpreter): safe beside JAX and under a caller's own
 threads, which Numba's default threading layer is not.
+
+Compiling is fast because arrays are made in Python and small functions are put into their callers before types
+are found: an allocation, or a function by itself, takes Numba 0.1 s.
 """
 
 import concurrent.futures
@@ -22,6 +25,13 @@ _SMALL = 1 << 20  # cells that one thread computes before others have started
 SHARES = 4  # portions of the work per thread, so that one that is held up has less to do
 _strip = microkernels.strip(count=False)
 _counting_strip = microkernels.strip(count=True)
+Room = tuple[
+    Float[np.ndarray, "2 edge"],
+    Float[np.ndarray, " spare"],
+    Int[np.ndarray, " lanes"],
+    Float[np.ndarray, " LANES"],
+]
+"""(edge, spare, lanes, state) of `cost`, whose content means nothing between calls."""
 
 
 def dtw_cost(
@@ -43,7 +53,7 @@ def dtw_cost(
     costs = np.zeros(len(n), np.float32)
 
     def work(pairs: Int[np.ndarray, " share"]) -> None:
-        _costs(flat, distances.shape, pairs, rows, columns, per_cell, costs)
+        _costs(flat, distances.shape, pairs, rows, columns, per_cell, room(distances.shape[2]), costs)
 
     # Threads cost more than they bring for a few small pairs.
     cells = rows * columns
@@ -77,30 +87,28 @@ def _costs(
     n: Int[np.ndarray, " P"],
     m: Int[np.ndarray, " P"],
     per_cell: bool,
+    scratch: Room,
     costs: Float[np.ndarray, " P"],
 ) -> None:
     """Write to `costs` those of `pairs`."""
-    edge, spare = room(shape[2])
     for p in pairs:
         table = p * shape[1] * shape[2], shape[2], n[p], m[p]
-        costs[p] = cost(flat, table, edge, spare, per_cell)
+        costs[p] = cost(flat, table, scratch, per_cell)
 
 
-@numba.njit(nogil=True)
-@typing.no_type_check
-def room(columns: int) -> tuple[Float[np.ndarray, "2 edge"], Float[np.ndarray, " spare"]]:
-    """(edge, spare) of `cost` for tables of so many columns."""
+def room(columns: int) -> Room:
+    """What `cost` needs for tables of so many columns."""
     steps = columns + 2 * LANES
-    return np.empty((2, steps + 2 * LANES), np.float32), np.empty(LANES * steps, np.float32)
+    edge, spare = np.empty((2, steps + 2 * LANES), np.float32), np.empty(LANES * steps, np.float32)
+    return edge, spare, np.empty(2 * LANES, np.int64), np.empty(LANES, np.float32)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def cost(
     flat: Float[np.ndarray, " cells"],
     table: tuple[int, int, int, int],
-    edge: Float[np.ndarray, "2 edge"],
-    spare: Float[np.ndarray, " spare"],
+    scratch: Room,
     per_cell: bool,
 ) -> float:
     """Cost of one pair, divided by the cells of its path if `per_cell`; NaN if a distance in use is.
@@ -111,17 +119,15 @@ def cost(
     Args:
       flat: distances.
       table: where in `flat` it starts, length of its rows there, rows and columns in use.
-      edge: from `room`; sums of the row above a strip, and the cells of their paths.
-      spare: from `room`.
+      scratch: from `room`, whose edge holds the sums of the row above a strip, and the cells of their paths.
       per_cell: whether to count and divide.
     """
     _, width, n, m = table
+    edge, spare, lanes, state = scratch
     above = -n % LANES
     sums, cells = edge[0], edge[1]
     sums[:] = np.inf  # nothing is above the first strip
     cells[:] = 0
-    lanes = np.empty(2 * LANES, np.int64)
-    state = np.empty(LANES, np.float32)
     nan = False
     for s in range((n + above) // LANES):
         first = above if s == 0 else 0
@@ -143,7 +149,7 @@ def cost(
     return np.float32(np.nan) if nan else found
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def _set_lanes(
     table: tuple[int, int, int, int],
@@ -170,7 +176,7 @@ def _set_lanes(
     return furthest
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def _copy(
     flat: Float[np.ndarray, " cells"],

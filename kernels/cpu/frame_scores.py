@@ -87,8 +87,8 @@ def _batch_scores(
         factor = form.pack(np.ascontiguousarray(x[u, :length], np.float32), height, slivers, True)
         columns = np.flatnonzero(np.isin(run_of, share))
         shape = height, form.entries(x.shape[2]), _tile_rows(length, height)
-        given = slivers, blocks, begins[share], length, m[columns], sizes[share], shape
-        found = _scores(*given, *_room(length, m[columns], *wanted))
+        given = slivers, blocks, begins[share], length, m[columns], sizes[share], shape, *wanted[1:3]
+        found = _scores(*given, *_room(length, m[columns], sizes[share], shape[2], wanted))
         # The factor is NaN for frames that aren't finite; float64 holds a product of any two.
         scores[:, u, columns] = found * (factor * factors[columns]).astype(np.float32)
 
@@ -152,20 +152,32 @@ def _blocks(
 _Room = tuple[
     Float[np.ndarray, " tile"], Float[np.ndarray, " R"], Float[np.ndarray, " C"], Float[np.ndarray, " T"]
 ]
+_Sinkhorn = tuple[Float[np.ndarray, " kernel"], Float[np.ndarray, "3 most"]]
 
 
 def _room(
-    n: int, m: Int[np.ndarray, " share"], maxima: bool, with_dtw: bool, per_cell: bool, with_transport: bool
-) -> tuple[bool, bool, bool, int, tuple[Float[np.ndarray, " kernel"], Float[np.ndarray, "3 most"]] | None]:
-    """What `_scores` is to compute, the width of its tables, and memory for transport, if it is wanted.
+    n: int,
+    m: Int[np.ndarray, " share"],
+    sizes: Int[np.ndarray, "runs 2"],
+    tile_rows: int,
+    wanted: tuple[bool, bool, bool, bool],
+) -> tuple[Float[np.ndarray, "5 share"], int, _Room, dtw.Room, _Sinkhorn | None]:
+    """Where `_scores` writes: scores, the width of its tables, and arrays, those of transport if wanted.
 
-    Numba compiles no transport for a caller that gives None: it takes a second, and few want it.
+    There is no room for maxima that nobody wants. Numba compiles no transport for a caller that gives None:
+    it takes a second, and few want it.
     """
-    width = -(-int(m.max()) // LANES) * LANES
+    maxima, with_dtw, _, with_transport = wanted
+    width = -(-int(m.max()) // LANES) * LANES if with_dtw or with_transport else 0
+    found = np.full((5, len(m)), np.nan, np.float32)
+    tile = np.empty(tile_rows * COLUMNS * LANES, np.float32)
+    most, longest = sizes.max(axis=0).tolist()
+    row_maxima = np.empty(most * n * LANES if maxima else 0, np.float32)
+    room = tile, row_maxima, np.empty(longest + LANES, np.float32), np.empty(n * width, np.float32)
     if not with_transport:
-        return maxima, with_dtw, per_cell, width if with_dtw else 0, None
-    room = np.empty(n * width + LANES, np.float32), np.empty((3, max(n, width)), np.float32)
-    return maxima, with_dtw, per_cell, width, room
+        return found, width, room, dtw.room(width), None
+    sinkhorn = np.empty(n * width + LANES, np.float32), np.empty((3, max(n, width)), np.float32)
+    return found, width, room, dtw.room(width), sinkhorn
 
 
 @numba.njit(nogil=True)
@@ -178,36 +190,34 @@ def _scores(
     m: Int[np.ndarray, " share"],
     sizes: Int[np.ndarray, "runs 2"],
     shape: tuple[int, int, int],
-    maxima: bool,
     with_dtw: bool,
     per_cell: bool,
+    found: Float[np.ndarray, "5 share"],
     width: int,
-    sinkhorn: tuple[Float[np.ndarray, " kernel"], Float[np.ndarray, "3 most"]] | None,
+    room: _Room,
+    warp: dtw.Room,
+    sinkhorn: _Sinkhorn | None,
 ) -> Float[np.ndarray, "5 share"]:
     """Precision, recall, cost, transport and its error of one utterance of A with some of B.
 
     These are in runs, of which `sizes` has the numbers of utterances and of frames.
     """
-    found = np.full((5, len(m)), np.nan, np.float32)
-    tile = np.empty(shape[2] * COLUMNS * LANES, np.float32)
-    table = np.empty(n * width, np.float32)
-    edge, spare = dtw.room(width)
+    _, row_maxima, column_maxima, table = room
     first = 0
     for run in range(len(sizes)):
         count, total = sizes[run, 0], sizes[run, 1]
         lengths = m[first : first + count]
         # Not 0: all cosines of a frame may be negative.
-        row_maxima = np.full(len(lengths) * n * LANES if maxima else 0, -np.inf, np.float32)
-        column_maxima = np.full(total + LANES, -np.inf, np.float32)
-        room = tile, row_maxima, column_maxima, table
+        row_maxima[: count * n * LANES] = -np.inf
+        column_maxima[: total + LANES] = -np.inf
         _fill(slivers, blocks[begins[run] :], (n, total), lengths, shape, width, room)
         column = 0
-        for k in range(count if maxima else 0):
+        for k in range(count if len(row_maxima) else 0):
             found[0, first + k] = _mean_of_highest(row_maxima[k * n * LANES :], n)
             found[1, first + k] = _mean(column_maxima[column:], lengths[k])
             column += lengths[k]
         if with_dtw:
-            found[2, first] = dtw.cost(table, (0, width, n, total), edge, spare, per_cell)
+            found[2, first] = dtw.cost(table, (0, width, n, total), warp, per_cell)
         if sinkhorn is not None:
             costs = transport.cost(table, width, n, total, sinkhorn[0], sinkhorn[1])
             found[3, first], found[4, first] = costs
@@ -215,7 +225,7 @@ def _scores(
     return found
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def _fill(
     slivers: Shaped[np.ndarray, " A"],
@@ -252,7 +262,7 @@ def _fill(
                 _keep(tile, table[row * width + column :], rows, count * LANES, width)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def _raise(
     tile: Float[np.ndarray, " tile"],
@@ -268,7 +278,7 @@ def _raise(
         microkernels.raise_maxima(cells, tops[0], tops[1][block:], rows, lanes[0], lanes[1])
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def _keep(
     tile: Float[np.ndarray, " tile"], table: Float[np.ndarray, " table"], rows: int, count: int, width: int
@@ -294,7 +304,7 @@ def _mean_of_highest(values: Float[np.ndarray, " size"], count: int) -> float:
     return total / np.float32(count)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def _mean(values: Float[np.ndarray, " size"], count: int) -> float:
     total = np.float32(0)

@@ -53,7 +53,7 @@ def _pack_floats(
     frames: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray, " size"], left: bool
 ) -> float:
     del left
-    return 1.0 if _write_floats(frames, width, out) else np.nan
+    return 1.0 if _write(frames, width, out) else np.nan
 
 
 def _pack_bytes(
@@ -63,7 +63,7 @@ def _pack_bytes(
     places = len(out) // BYTES.entries(features)
     # Always in blocks of LANES, because turning works on whole registers; `_write_bytes` regroups them.
     turned = np.empty(-(-places // LANES) * LANES * features, np.float32)
-    if not _write_floats(frames, LANES, turned):
+    if not _write(frames, LANES, turned):
         out[:] = 0
         return np.nan
     # The longest feature becomes 127, not 128, so that a byte and its negative both exist.
@@ -88,15 +88,29 @@ def rounding_error(frames: Float[np.ndarray, "n D"]) -> float:
     return np.sqrt(features) / 2 * BYTES.pack(frames.astype(np.float32), LANES, out, False)
 
 
+def _write(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray, " size"]) -> bool:
+    """Write frames of length 1; returns whether all are finite."""
+    # What `_write_floats` needs is made here, where it costs no time to compile.
+    return _write_floats(x, x.reshape(-1), width, np.zeros(LANES, np.float32), np.empty(LANES), out)
+
+
 @numba.njit(nogil=True)
 @typing.no_type_check
-def _write_floats(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray, " size"]) -> bool:
-    """Write frames of length 1; returns whether all are finite."""
+def _write_floats(
+    x: Float[np.ndarray, "n D"],
+    flat: Float[np.ndarray, " all"],
+    width: int,
+    factors: Float[np.ndarray, " LANES"],
+    exact: Float[np.ndarray, " LANES"],
+    out: Float[np.ndarray, " size"],
+) -> bool:
+    """Write frames of length 1, which are given as rows, too; returns whether all are finite.
+
+    `factors` begin with 0 and `exact` with anything.
+    """
     depth = x.shape[1]
     frames = len(out) // depth
     finite = True
-    factors, exact = np.empty(LANES, np.float32), np.empty(LANES, np.float64)
-    factors[:] = 0
     for first in range(0, frames, width):
         start, last = min(first, len(x) - 1), max(0, len(x) - 1 - first)
         for i in range(width):
@@ -116,7 +130,7 @@ def _write_floats(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray
             else:
                 whole = 0  # so short a frame that only float64 can hold its factor
         if whole:
-            microkernels.transpose(x[start:].reshape(-1), depth, last, factors, block, width, whole)
+            microkernels.transpose(flat[start * depth :], depth, last, factors, block, width, whole)
         # What is left of the features, and blocks that the routine would write beyond or round to nothing.
         for k in range(whole * LANES, depth):
             for i in range(width):

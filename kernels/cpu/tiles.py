@@ -22,7 +22,7 @@ _byte_product = microkernels.product_of_bytes(HEIGHTS, PANELS, by_instruction=_b
 _byte_product_of_one = microkernels.product_of_bytes(HEIGHTS, 1, by_instruction=_by_instruction)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, inline="always")
 @typing.no_type_check
 def fill(
     tile: Float[np.ndarray, " tile"],

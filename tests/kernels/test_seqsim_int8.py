@@ -84,10 +84,10 @@ def test_seqsim_is_the_harmonic_mean():
 FRESH = """
 import numpy as np
 from isogloss.kernels import frame_scores
-from isogloss.kernels.cpu import tiles
+from isogloss.kernels.cpu import frame_scores as cpu
 x, n = np.ones((1, 3, 8), np.float32), np.int32([3])
 frame_scores.frame_scores(x, n, x, n, measures=("precision",), implementation="numba_int8")
-assert any("vpdpbusd" in code for code in tiles.fill.inspect_asm().values())
+assert any("vpdpbusd" in code for code in cpu._scores.inspect_asm().values())
 """
 
 
