@@ -6,8 +6,8 @@ whatever the lengths of the others. Memory: a row of sums per thread.
 Threads are Python's (compiled code lets go of the interpreter): safe beside JAX and under a caller's own
 threads, which Numba's default threading layer is not.
 
-Compiling is fast because arrays are made in Python and small functions are put into their callers before types
-are found: an allocation, or a function by itself, takes Numba 0.1 s.
+Arrays are made in Python, and small functions are put into their callers before types are found: to compile
+an allocation, or a function by itself, takes Numba 0.1 s.
 """
 
 import concurrent.futures
