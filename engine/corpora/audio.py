@@ -15,6 +15,7 @@ import hashlib
 import io
 import math
 import pathlib
+import stat
 
 import numpy as np
 import soundfile
@@ -23,7 +24,7 @@ from jaxtyping import Float
 from isogloss.engine.corpora import ffmpeg
 from isogloss.engine.corpora.audio_error import AudioError
 from isogloss.engine.runtime import disk_faults, json_values
-from isogloss.engine.runtime.refusal import UnreachableError, WriteError
+from isogloss.engine.runtime.refusal import WriteError
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _CHANNELS = 2
@@ -73,7 +74,7 @@ class FileSource(AudioSource):
     @classmethod
     def at(cls, path: pathlib.Path, name: str) -> "FileSource":
         """Source at `path`, which may be missing: `samples` then raises AudioError."""
-        return cls(path=path, name=name, size=path.stat().st_size if path.is_file() else None)
+        return cls(path=path, name=name, size=_size(path))
 
     def open(self) -> io.BufferedReader:
         """Open file."""
@@ -91,15 +92,24 @@ class FileSource(AudioSource):
                     pieces.update(file.read(_PIECE))
         except OSError as error:
             if disk_faults.passing(error):  # another fingerprint would pass for another recording
-                raise UnreachableError(
-                    f"{self.path}: can't be read ({error.strerror}); {disk_faults.AGAIN}"
-                ) from error
+                raise disk_faults.unread(f"{self.path}: can't be read", error, "") from error
             return super().fingerprint()
         return pieces.hexdigest()[:16]
 
     def changed(self) -> float | None:
         """Seconds since 1970 at which the file changed last, even if its date was set back."""
         return None if self.size is None else self.path.stat().st_ctime
+
+
+def _size(path: pathlib.Path) -> int | None:
+    """Bytes of a file; None if there is none, or none that may be looked at."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        if disk_faults.passing(error):  # or the recording would count as missing
+            raise disk_faults.unread(f"{path}: can't be found", error, "") from error
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def samples(source: AudioSource) -> int:

@@ -15,6 +15,7 @@ import zlib
 
 from isogloss.engine.corpora import audio, listing, tsv
 from isogloss.engine.corpora.languages import SPLITS
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.refusal import Refusal
 
 _COLUMNS = 7
@@ -106,9 +107,10 @@ def _audio_folder(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path:
                     f"{archive}: truncated, or not a tar.gz ({error}). Download it again."
                 ) from error
             except OSError as error:
-                raise Refusal(
-                    f"{archive}: can't be unpacked beside itself ({error.strerror}). "
-                    f"Free space and allow writing there, or unpack it to {unpacked} yourself."
+                raise disk_faults.unread(
+                    f"{archive}: can't be unpacked beside itself",
+                    error,
+                    f". Free space and allow writing there, or unpack it to {unpacked} yourself.",
                 ) from error
         if unpacked.is_dir():
             return unpacked

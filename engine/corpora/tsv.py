@@ -7,6 +7,7 @@ import codecs
 import pathlib
 from collections.abc import Iterator, Sequence
 
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.refusal import Refusal
 
 NOT_UTF8 = "not UTF-8. Save the file as UTF-8 text."
@@ -21,11 +22,12 @@ def rows(path: pathlib.Path, broken: list[int] | None = None) -> Iterator[tuple[
 
     Raises:
       Refusal: the file can't be read, or isn't UTF-8.
+      UnreachableError: the disk fails, perhaps for a moment.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Refusal(f"{path}: can't be read ({error.strerror}). Check its permissions.") from error
+        raise disk_faults.unread(f"{path}: can't be read", error, ". Check its permissions.") from error
     content = content.removeprefix(codecs.BOM_UTF8)  # some spreadsheets write a byte order mark
     for number, line in enumerate(content.split(b"\n"), 1):
         try:

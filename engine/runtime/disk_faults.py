@@ -7,7 +7,7 @@ like damage of the input: the run goes on, and then ends so that launch tries ag
 import errno
 import re
 
-from isogloss.engine.runtime.refusal import UnreachableError, WriteError
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 
 # A full disk stays full until somebody makes room, so tasks that are started again would only queue in vain.
 _LASTING = {
@@ -29,6 +29,20 @@ def lasting(error: Exception) -> bool:
 def passing(error: Exception) -> bool:
     """True if a read that failed may succeed later; False of what was read and is damaged."""
     return (number := _number(error)) is not None and number not in {*_LASTING, errno.ENOENT}
+
+
+def unread(what: str, error: Exception, remedy: str) -> Refusal | UnreachableError:
+    """Exception for an input that can't be read and without which nothing begins.
+
+    Args:
+      what: path, or the rule that it breaks; begins the message.
+      error: of the system or of a library.
+      remedy: end of the message, unless the disk fails.
+    """
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    if passing(error):
+        return UnreachableError(f"{what} ({reason}); {AGAIN}")
+    return Refusal(f"{what} ({reason}){remedy}")
 
 
 def may_pass(reason: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 from pyarrow import parquet
 
-from isogloss.engine.runtime import atomic_write, version
+from isogloss.engine.runtime import atomic_write, disk_faults, version
 from isogloss.engine.runtime.refusal import Refusal
 
 MADE = ("isogloss_version", "created")
@@ -55,7 +55,7 @@ def read_parquet(path: pathlib.Path, columns: Sequence[str] | None = None) -> pa
                 raise Refusal(f"{path}: lacks {', '.join(missing)}")
             return opened.read(columns=columns and list(columns), use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:  # Arrow's own of a damaged footer is an OSError
-        raise Refusal(f"{path}: not a table in Parquet ({error})") from error
+        raise disk_faults.unread(f"{path}: not a table in Parquet", error, "") from error
 
 
 def parquet_schema(path: pathlib.Path) -> pa.Schema:
@@ -71,7 +71,7 @@ def read_parquet_in_pieces(path: pathlib.Path) -> Iterator[pa.Table]:
             for group in range(opened.num_row_groups):
                 yield opened.read_row_group(group, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
-        raise Refusal(f"{path}: not a table in Parquet ({error})") from error
+        raise disk_faults.unread(f"{path}: not a table in Parquet", error, "") from error
 
 
 def write_csv(table: pa.Table, path: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import io
+import pathlib
 import shutil
 import struct
 import subprocess
@@ -225,6 +226,21 @@ def test_a_fingerprint_is_not_taken_from_a_disk_that_fails(put, monkeypatch):
     fail(errno.ESTALE)
     with pytest.raises(UnreachableError, match="can't be read"):
         source.fingerprint()
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EIO])
+def test_a_file_is_missing_only_if_the_disk_says_so(put, monkeypatch, number):
+    path = put(encoded()).path
+
+    def fail(*_, **__):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(pathlib.Path, "stat", fail)
+    if number == errno.EIO:
+        with pytest.raises(UnreachableError, match=r"can't be found \(no\); the disk failed"):
+            audio.FileSource.at(path, "a.wav")
+    else:
+        assert audio.FileSource.at(path, "a.wav").size is None
 
 
 def test_promised_length_spares_the_file_and_is_checked(put, tmp_path):

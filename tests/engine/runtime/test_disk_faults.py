@@ -1,12 +1,14 @@
 """engine.runtime.disk_faults: which faults of a disk end a run for good, and which another try may mend."""
 
 import errno
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
-from isogloss.engine.runtime import atomic_write, disk_faults, objects
+from isogloss.engine.corpora import tsv
+from isogloss.engine.runtime import atomic_write, disk_faults, objects, table_files
 from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 
 LIMITED = """
@@ -38,6 +40,18 @@ def test_the_same_command_may_go_on(number):
     found = disk_faults.failure("a/b", OSError(number, "no"))
     assert isinstance(found, UnreachableError)
     assert "run the same command again" in str(found)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EACCES, Refusal), (errno.EIO, UnreachableError)])
+def test_a_table_that_can_not_be_read(tmp_path, monkeypatch, number, kind):
+    def fail(*_, **__):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(pathlib.Path, "open", fail)
+    monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
+    for read in (lambda path: list(tsv.rows(path)), table_files.read_parquet):
+        with pytest.raises(kind, match=r"a\.table: .* \(no\)"):
+            read(tmp_path / "a.table")
 
 
 class Failed:
