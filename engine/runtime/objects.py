@@ -10,6 +10,7 @@ import itertools
 import os
 import pathlib
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
@@ -22,6 +23,8 @@ from isogloss.engine.runtime.place import BucketPath, Place
 
 Value_co = TypeVar("Value_co", covariant=True)
 _ABSENT = b"\x02"  # generation of an object that doesn't exist
+_ABSENT_ERRORS = (FileNotFoundError, NotADirectoryError)
+_RIGHTS = ". Check its permissions"
 _ERRORS = (ValueError, OSError, RuntimeError)  # of TensorStore
 
 
@@ -47,7 +50,12 @@ def exists(place: Place) -> bool:
     if isinstance(place, BucketPath):
         found = bucket.open_bucket(place).read(place.key, byte_range=slice(0, 0))
         return result(found, place).state == "value"
-    return place.is_file()
+    try:
+        return stat.S_ISREG(place.stat().st_mode)  # is_file takes any fault of a disk for "no", since 3.14
+    except _ABSENT_ERRORS:
+        return False
+    except OSError as error:
+        raise disk_faults.unread(f"{place}: can't be looked at", error, _RIGHTS) from error
 
 
 def keys(place: Place) -> list[str]:
@@ -95,7 +103,12 @@ def read_all(places: Sequence[Place]) -> list[bytes | None]:
 
 def _content(place: Place, answer: ts.Future | None) -> bytes | None:
     if isinstance(place, pathlib.Path):
-        return place.read_bytes() if place.is_file() else None
+        try:
+            return place.read_bytes()
+        except (*_ABSENT_ERRORS, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise disk_faults.unread(f"{place}: can't be read", error, _RIGHTS) from error
     assert answer is not None
     found = result(answer, place)
     return found.value if found.state == "value" else None

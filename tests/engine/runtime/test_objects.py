@@ -1,6 +1,8 @@
 """engine.objects: a folder and a bucket behave alike; buckets that can't be used are refused soon."""
 
+import errno
 import http.server
+import pathlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,23 @@ def bucket(s3):
 @pytest.fixture(params=["folder", "bucket"])
 def root(request, tmp_path):
     return tmp_path / "ç" if request.param == "folder" else request.getfixturevalue("bucket")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EACCES, Refusal), (errno.ESTALE, UnreachableError)])
+def test_an_object_that_a_disk_does_not_give_is_not_absent(tmp_path, monkeypatch, number, kind):
+    def fail(*_, **__):
+        raise OSError(number, "no")
+
+    (tmp_path / "a").mkdir()
+    assert (objects.read(tmp_path / "a"), objects.exists(tmp_path / "a")) == (None, False)
+    objects.write(tmp_path / "b", b"1")
+    assert (objects.read(tmp_path / "b"), objects.exists(tmp_path / "b")) == (b"1", True)
+    assert (objects.read(tmp_path / "b" / "c"), objects.exists(tmp_path / "b" / "c")) == (None, False)
+    monkeypatch.setattr(pathlib.Path, "stat", fail)
+    monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
+    for ask in (objects.read, objects.exists):
+        with pytest.raises(kind, match=r"b: can't be (read|looked at) \(no\)"):
+            ask(tmp_path / "b")
 
 
 def test_objects_are_listed_read_and_written(root):
