@@ -18,9 +18,8 @@ from isogloss.kernels import bootstrap
 
 RESAMPLES = 200
 """Resamples of the sentences for the support of a clade; its standard error is then at most 3.5%."""
-MOST = 40
-"""Languages beyond which only the leading scoring's trees have support, because of the time it takes."""
 _MEMORY = 600_000_000  # bytes of resampled distances
+_TOGETHER = 64  # pairs whose distances are stored in one go, because single ones lie far apart
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,10 +114,8 @@ def support(
 ) -> Float[np.ndarray, "V S K"]:
     """Share of the resamples of the sentences whose tree has each clade of a scoring's tree.
 
-    Sentences are resampled by their id, so that one drawn is drawn in every pair (Felsenstein 1985). 102
-    languages, 34 states and 344 sentences took 52 s a scoring on two busy cores. So with more than `MOST`
-    languages only the leading scoring has support, and that of the others is NaN. Scorings are taken together
-    as far as `_MEMORY` allows, because all figures are read once for each such block.
+    Sentences are resampled by their id, so that one drawn is drawn in every pair (Felsenstein 1985). Scorings
+    are taken together as far as `_MEMORY` allows, because all figures are read once for each such block.
 
     Args:
       distances: all of them known.
@@ -128,14 +125,9 @@ def support(
     """
     drawn = bootstrap.resamples(sentences)[:RESAMPLES]
     of_one = 4 * len(distances.states) * len(drawn) * len(of_two(results))
-    few = len(distances.languages) <= MOST
-    every = list(range(len(distances.scorings))) if few else [distances.leading]
-    share = np.full((*distances.values.shape[:2], len(distances.languages) - 1), np.nan)
-    block = max(1, _MEMORY // of_one)
-    for start in range(0, len(every), block):
-        each = every[start : start + block]
-        share[each] = _support(distances, results, scored, drawn, each)
-    return share
+    every, block = range(len(distances.scorings)), max(1, _MEMORY // of_one)
+    blocks = [every[start : start + block] for start in every[::block]]
+    return np.concatenate([_support(distances, results, scored, drawn, each) for each in blocks])
 
 
 def _support(
@@ -149,11 +141,15 @@ def _support(
     pairs, size = of_two(results), len(distances.languages)
     chosen = [results.measures.index(distances.scorings[v]) for v in scorings]
     far = np.zeros((len(chosen), len(distances.states), len(drawn), len(pairs)), np.float32)
+    some = np.empty((_TOGETHER, *far.shape[:-1]), np.float32)
     for place, (pair, *_) in enumerate(pairs):
         found = scored(pair)
         counts = drawn[:, found.sentences]
         hits = (found.ranks[:, chosen] == 1).mean(2, dtype=np.float32).swapaxes(0, 1)
-        far[..., place] = 1 - (hits @ counts.T) / np.maximum(counts.sum(1), 1)
+        at = place % _TOGETHER
+        some[at] = 1 - (hits @ counts.T) / np.maximum(counts.sum(1), 1)
+        if at == _TOGETHER - 1 or place == len(pairs) - 1:
+            far[..., place - at : place + 1] = np.moveaxis(some[: at + 1], 0, -1)
     order = _condensed([(i, j) for _, i, j in pairs], size)
     share = np.zeros((*far.shape[:2], size - 1))
     for v, which in enumerate(scorings):

@@ -42,9 +42,8 @@ _METHOD = (
     "(public domain). Projection: Equal Earth, equal in area. Cells: Voronoi cells on that plane, clipped at "
     "the frame; neighbours are languages whose cells share a border there. Scaling: classical (Torgerson "
     "1952), turned to lie like that of the best state; shares of variance are of the positive eigenvalues. "
-    f"Tree: average linkage, support of {language_distances.RESAMPLES} resamples of the sentences; "
-    f"of more than {language_distances.MOST} languages only for the measure that is shown first, because of "
-    f"the time it takes. Associations: p of {associations.PERMUTATIONS:,} permutations of language labels; "
+    f"Tree: average linkage, support of {language_distances.RESAMPLES} resamples of the sentences. "
+    f"Associations: p of {associations.PERMUTATIONS:,} permutations of language labels; "
     "Mantel takes one predictor alone, MRQAP (double semi-partialing) beside all others. A partial Mantel "
     "test isn't offered: it finds too much where both sides are correlated in space."
 )
@@ -68,7 +67,7 @@ def render(
       name: name of the grid.
       model: name of the model, or "".
       colophon: markup of what the page is made from.
-      support: of the clades of the trees, NaN where it isn't computed; None if some distance is unknown.
+      support: of the clades of the trees, None if some distance is unknown.
       onsets: states by scoring, asking and answering language, as of the report; -1 where unknown.
       tests: table of the association tests.
       no_tests: the reason if there is none.

@@ -101,11 +101,8 @@ function drawTree() {
     );
   }
   $("tree").replaceChildren(svg);
-  $("tree-note").textContent = "Average linkage; the axis is 1 − R@1. " + (
-    Number.isNaN(root.support)
-      ? `Of so many languages, support is computed for ${meta.scorings[meta.leading].label} alone.`
-      : "Numbers: support in percent, where at least 50; thick: at least 95."
-  );
+  $("tree-note").textContent = "Average linkage; the axis is 1 − R@1. " +
+    "Numbers: support in percent, where at least 50; thick: at least 95.";
 }
 
 function drawOnsets() {

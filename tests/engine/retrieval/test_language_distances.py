@@ -110,9 +110,8 @@ def test_every_scoring_has_support_of_its_own_whatever_fits_in_memory(monkeypatc
     monkeypatch.setattr(language_distances, "_MEMORY", 1)
     np.testing.assert_array_equal(language_distances.support(distances, given, ranked, 30), whole)
     np.testing.assert_array_equal(whole, np.ones((2, 1, 2)))
-    monkeypatch.setattr(language_distances, "MOST", 2)  # with three languages, the leading scoring's alone
-    few = language_distances.support(distances, given, ranked, 30)
-    np.testing.assert_array_equal(few, [[[1, 1]], [[np.nan, np.nan]]])
+    monkeypatch.setattr(language_distances, "_TOGETHER", 2)  # of three pairs
+    np.testing.assert_array_equal(language_distances.support(distances, given, ranked, 30), whole)
 
 
 def test_nexus():
