@@ -142,6 +142,17 @@ def test_a_folder_that_can_not_be_written_to(
     assert {key: found[key] for key in found if "__lock" not in key} == files(undisturbed / "store")
 
 
+def launched(folder, step, given):
+    """Exit code of a launch of one step with these flags, starts of its task so far, and what it says."""
+    flags = folder / f"{step}.flags"
+    flags.write_text("\n".join(given))
+    options = ["--cluster=local", f"--run={folder}/{step}", "--shards=1", "--rounds=2", str(flags)]
+    command = [sys.executable, "-m", "isogloss.jobs.launch", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    starts = (folder / step / "logs" / f"{step}-0.log").read_text().count("== ")
+    return done.returncode, starts, done.stderr
+
+
 def test_launch_tries_again_what_may_pass(tmp_path, s3, source, monkeypatch, mounted):
     """A bucket, a hub and a disk that fail for now: each round starts the task; the same launch then ends."""
     change, mount = mounted
@@ -157,30 +168,27 @@ def test_launch_tries_again_what_may_pass(tmp_path, s3, source, monkeypatch, mou
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
 
-    def launched(what):
-        flags = tmp_path / f"extract-{what}.flags"
-        flags.write_text("\n".join(given[what]))
-        options = ["--cluster=local", f"--run={tmp_path}/{what}", "--shards=1", "--rounds=2", str(flags)]
-        command = [sys.executable, "-m", "isogloss.jobs.launch", *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        starts = (tmp_path / what / "logs" / f"extract-{what}-0.log").read_text().count("== ")
-        return done.returncode, starts, done.stderr
-
-    for what in given:
-        code, starts, errors = launched(what)
+    for what, flags in given.items():
+        code, starts, errors = launched(tmp_path, f"extract-{what}", flags)
         assert (code, starts) == (1, 2), errors
         assert "died 2 times" in errors
     change()
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
-    assert [launched(what)[:2] for what in ("bucket", "disk")] == [(0, 3), (0, 3)]
+    for what in ("bucket", "disk"):
+        assert launched(tmp_path, f"extract-{what}", given[what])[:2] == (0, 3)
 
 
-def test_a_folder_that_can_not_be_read(mounted, undisturbed, files, job):
+def test_a_folder_that_can_not_be_read(mounted, undisturbed, files, job, tmp_path):
+    """The pair of the other languages is compared, and launch tries the rest again."""
     change, mount = mounted
     shutil.copytree(undisturbed / "store", mount / "store")
-    grid = job("grid", f"--store={mount}/store", f"--grid={mount}/grid.zarr", MEASURES)
+    flags = [f"--store={mount}/store", f"--grid={mount}/grid.zarr", MEASURES]
     change(match="bb.zarr/states/c.", read={"share": 1.0, "errno": errno.EIO})
-    assert list(grid.summary(1)["failed"])  # so that launch tries again
+    code, starts, errors = launched(tmp_path, "grid", flags)
+    assert (code, starts) == (1, 2), errors
+    found = job("status", f"--grid={mount}/grid.zarr").summary()
+    assert found["done"] == found["failed"] / 2 > 0
+    assert all("the disk failed, perhaps for a moment" in reason for reason in found["reasons"].values())
     change()
-    grid.summary()
+    assert launched(tmp_path, "grid", flags)[:2] == (0, 3)
     assert files(mount / "grid.zarr") == files(undisturbed / "grid.zarr")
