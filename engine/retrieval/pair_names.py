@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from isogloss.engine.retrieval.grid_axes import Pair
+from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 
 
@@ -31,6 +32,25 @@ def parse_pairs(wanted: Sequence[str], languages: Sequence[str]) -> tuple[Pair, 
     if len(set(found)) < len(found):
         raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
     return tuple(sorted(found, key=lambda pair: [languages.index(code) for code in pair]))
+
+
+def indices(flag: str, wanted: Sequence[str], pairs: Sequence[Pair]) -> list[int]:
+    """Index of each pair that an option names, in the order of `pairs`; a-b and b-a are the same.
+
+    Raises:
+      Refusal: there is no such pair, or it is named twice.
+    """
+    place = {f"{b}-{a}": i for i, (a, b) in enumerate(pairs)}
+    place |= {f"{a}-{b}": i for i, (a, b) in enumerate(pairs)}
+    if unknown := [name for name in wanted if name not in place]:
+        raise Refusal(
+            f"--{flag}: the grid has no pair {first_names(unknown)}. Name pairs a-b of two languages among "
+            f"{', '.join(sorted({code for pair in pairs for code in pair}))}"
+        )
+    found = sorted({place[name] for name in wanted})
+    if len(found) < len(wanted):
+        raise Refusal(f"--{flag} names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
+    return found
 
 
 def split(name: str, languages: Collection[str]) -> list[Pair]:

@@ -68,7 +68,7 @@ def run(config: ReportConfig) -> ReportSummary:
 
 def _run_one(config: ReportConfig) -> ReportSummary:
     start = time.monotonic()
-    grid = _open_grid(config.grid)
+    grid = _open_grid(config.grid, config.contrast_pairs)
     language_maps.given(config, grid)  # refused before anything is computed
     texts = sentence_texts.open_texts(config, grid)
     statistics = _statistics(config)
@@ -108,7 +108,7 @@ def _run_one(config: ReportConfig) -> ReportSummary:
 def _run_several(config: ReportConfig) -> ReportSummary:
     labels = several_grids.labels(config.grids)
     for grid in config.grids:
-        _open_grid(grid)  # refused before anything is computed
+        _open_grid(grid, config.contrast_pairs)  # refused before anything is computed
     of_each = {
         label: dataclasses.replace(config, grid=grid, out=config.out / label)
         for label, grid in zip(labels, config.grids, strict=True)
@@ -134,8 +134,9 @@ def _statistics(config: ReportConfig) -> Statistics:
     return Statistics(corrections=config.corrections, candidates=config.candidates, answers=config.answers)
 
 
-def _open_grid(path: Place) -> Grid:
+def _open_grid(path: Place, contrast_pairs: Sequence[str]) -> Grid:
     grid = grid_store.open_grid(path)
+    report_tables.contrasted(grid.only(self_pairs=False), contrast_pairs)
     if not reported(grid.ranked):
         raise Refusal(
             f"{path}: a report needs one of {_needed()}. The grid has {', '.join(grid.measures) or 'none'}. "
@@ -221,6 +222,7 @@ def _write_once(
         dict(grid.attributes),
         config.grid.name,
         config.fdr,
+        list(config.contrast_pairs),
         config.distances and config.distances.read_text("utf-8"),
         texts and texts.identity(config.out),
         drawn_as(config),
@@ -253,7 +255,7 @@ def _write(
     for name in sorted(set(grid.ranked) - set(reported(grid.ranked))):
         other = MEASURES[name].backward
         _LOG.warning("%s is left out: its other direction is %s, which the grid lacks", name, other)
-    collected = report_tables.collect(grid, statistics, scored, config.fdr)
+    collected = report_tables.collect(grid, statistics, scored, config.fdr, config.contrast_pairs)
     for name, table in collected.tables.items():
         retrieval_table.write_table(table, config.out, name)
     ranks_store.write(config.out / "ranks.zarr", grid, statistics.scorings(grid), scored)

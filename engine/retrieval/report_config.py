@@ -34,6 +34,10 @@ class ReportConfig(ShardedJobConfig):
         "bh",
         choices=("bh", "by"),
     )
+    contrast_pairs: tuple[str, ...] = option(
+        "Language pairs a-b, up to 66, that are compared with each other; by default all, if no more.",
+        (),
+    )
     distances: pathlib.Path | None = option(
         "Tab-separated table of further distances between languages for the association tests: language_a, "
         "language_b, and a column of numbers for each distance.",

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
-from isogloss.engine.retrieval import contrasts, metrics, summaries, table
+from isogloss.engine.retrieval import contrasts, metrics, pair_names, summaries, table
 from isogloss.engine.retrieval.derived import BASELINE
 from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.scorings import scoring
+from isogloss.engine.runtime.refusal import Refusal
 
 SIGNIFICANT = 0.05
 """q below which a state retrieves more than the length baseline."""
@@ -56,7 +57,27 @@ class Collected:
     above: Float[np.ndarray, "P S M 2"]
 
 
-def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored], fdr: str) -> Collected:
+def contrasted(grid: Grid, named: Sequence[str]) -> list[int]:
+    """Indices of the pairs that --contrast_pairs names, to be compared with each other; none if it is empty.
+
+    Raises:
+      Refusal: the grid lacks one of them, one is named twice, or they are too many or one.
+    """
+    found = pair_names.indices("contrast_pairs", named, grid.pairs)
+    if named and not 2 <= len(found) <= contrasts.MOST_PAIRS:
+        raise Refusal(
+            f"--contrast_pairs: must name 2 to {contrasts.MOST_PAIRS} language pairs, got {len(found)}"
+        )
+    return found
+
+
+def collect(
+    grid: Grid,
+    statistics: Statistics,
+    scored: Callable[[int], Scored],
+    fdr: str,
+    contrast_pairs: Sequence[str] = (),
+) -> Collected:
     """Figures and tables of a grid.
 
     Args:
@@ -64,6 +85,7 @@ def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored],
       statistics: what is computed of each pair.
       scored: figures of a pair by its index.
       fdr: false discovery rate, "bh" or "by".
+      contrast_pairs: names of those that are compared with each other; if none, all, if not too many.
     """
     pairs = [_without_ranks(scored(pair)) for pair in range(len(grid.pairs))]
     results = metrics.Results(
@@ -80,8 +102,8 @@ def collect(grid: Grid, statistics: Statistics, scored: Callable[[int], Scored],
     # 32 bits, and joined once: of 102 languages and 34 states there are 26 million contrasts.
     inside = (np.insert(pair.compared.astype(np.int32), [1, 4], p, axis=1) for p, pair in enumerate(pairs))
     found = list(zip(inside, (pair.contrasts for pair in pairs), strict=True))
-    if 2 <= len(whole) <= contrasts.MOST_PAIRS:
-        found += _between_pairs(grid, results, whole, scored)
+    named = contrasted(grid, contrast_pairs) or whole
+    found += _between_pairs(grid, results, [p for p in whole if p in named], scored)
     compared, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
     threshold = _threshold(compared, values, fdr)
     above = _above(results, compared, values, threshold)
@@ -125,7 +147,12 @@ def _without_ranks(scored: Scored) -> Scored:
 def _between_pairs(
     grid: Grid, results: metrics.Results, whole: Sequence[int], scored: Callable[[int], Scored]
 ) -> Iterator[tuple[Int[np.ndarray, "K 9"], Float[np.ndarray, "K 4"]]]:
-    """Contrasts between pairs, at the best state of each measure: index rows as of the table, and values."""
+    """Contrasts between pairs, at the best state of each measure: index rows as of the table, and values.
+
+    One pair has none, and neither have too many.
+    """
+    if not 2 <= len(whole) <= contrasts.MOST_PAIRS:
+        return
     pairs = [scored(p) for p in whole]
     for (v, name), d in itertools.product(enumerate(results.measures), (0, 1)):
         state = results.best_state(name)

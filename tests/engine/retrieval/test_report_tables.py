@@ -1,5 +1,6 @@
 """Tables of a report from grids with planted truth: what is not there is not found, and what is there is."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from isogloss.engine.retrieval import report
+from isogloss.engine.retrieval import contrasts, report
+from isogloss.engine.runtime.refusal import Refusal
 from small_grids import made_grid
 
 LANGUAGES = ("en", "es", "fr")
@@ -156,3 +158,33 @@ def test_two_pairs_are_compared_by_sentence(planted):
     pairs = planted["late"]["contrasts"].query("compared_with == 'pair' and measure == 'seqsim'")
     assert len(pairs) == 2 * 3
     assert (pairs["ci_low"] <= pairs["difference"]).all()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_of_many_pairs_those_named_are_compared(tmp_path, monkeypatch):
+    rng, sentences = np.random.default_rng(1), list(map(str, range(12)))
+    grid = made_grid(tmp_path / "grid.zarr", PAIRS, sentences, states=("final",), measures=("seqsim",))
+    for p in range(len(PAIRS)):
+        grid.write(p, 0, {"seqsim": np.float32(rng.standard_normal((12, 12)) + np.eye(12))})
+    config = report.ReportConfig(grid=grid.path, out=tmp_path / "out", corrections=())
+
+    def compared(*named):
+        done = report.run(dataclasses.replace(config, contrast_pairs=named))
+        found = pd.read_parquet(config.out / "contrasts.parquet").query("compared_with == 'pair'")
+        return done.done, found.drop(columns="q").reset_index(drop=True)
+
+    done, every = compared()
+    assert (done, len(every)) == (3, 3 * 2)
+    monkeypatch.setattr(contrasts, "MOST_PAIRS", 2)
+    done, some = compared("es-en", "es-fr")
+    of_es = every.query("language_b == 'es' and other_language_a == 'es'")  # en-es against es-fr
+    pd.testing.assert_frame_equal(some, of_es.reset_index(drop=True))
+    assert (done, len(some)) == (0, 2)
+    for named, message in (
+        (("en-de",), "the grid has no pair en-de. Name pairs a-b of two languages among en, es, fr"),
+        (("en-es", "es-en"), "names a pair twice"),
+        (("en-es",), "must name 2 to 2 language pairs, got 1"),
+        (("en-es", "en-fr", "es-fr"), "must name 2 to 2 language pairs, got 3"),
+    ):
+        with pytest.raises(Refusal, match=message):
+            compared(*named)
