@@ -32,7 +32,7 @@ FAMILIES = (
 Corrected scores are compared with equally corrected ones, in families of their own.
 """
 MOST_PAIRS = 66
-"""Language pairs of 12 languages; more pairs aren't compared with each other, for they are too many."""
+"""Language pairs of 12 languages; of more only some, if they are named, are compared with each other."""
 VALUES = ("difference", "ci_low", "ci_high", "p")
 FLIPS = 10_000
 """Draws of `flipped`."""
