@@ -45,10 +45,11 @@ def killed_and_resumed(written, files):
         """(first summary, last summary, parts at the last kill, names of the files that differ).
 
         A moment (pattern, count) is "so many files are there", drafts not counted, and a little later. The
-        undisturbed run is in this process, or a process of its own if `apart`: with PyTorch, bits follow the
-        number of threads.
+        undisturbed run and the last are in this process, or in processes of their own if `apart`: with
+        PyTorch, bits follow the number of threads. After the first moment each run goes on in a process.
         """
-        undisturbed = job.summary() if apart else job.here()
+        ended = job.summary if apart else job.here
+        undisturbed = ended()
         whole = out.rename(out.with_name("whole"))
         rng, before = random.Random(5), {}
         for pattern, count in moments:
@@ -57,7 +58,7 @@ def killed_and_resumed(written, files):
             after = written(out, parts)
             assert before.items() <= after.items(), "something done was lost or done again"
             before = after
-        last = job.summary()
+        last = ended()
         made, expected = files(out), files(whole)
         assert made.keys() == expected.keys()  # no draft of a killed process, neither
         return undisturbed, last, before, {name for name in made if made[name] != expected[name]}

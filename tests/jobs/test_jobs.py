@@ -18,10 +18,10 @@ def source(speech, model_folder):
 
 def test_from_speech_to_report(folder, job, source):
     store = folder / "store"
-    assert job("extract", *source, f"--store={store}", "--states=0,final").summary()["done"] == 20
+    assert job("extract", *source, f"--store={store}", "--states=0,final").here()["done"] == 20
     flagfile = folder / "grid.flags"
     flagfile.write_text(f"--store={store}\n--grid={folder}/grid.zarr\n")
-    grid = job("grid", f"--flagfile={flagfile}").summary()
+    grid = job("grid", f"--flagfile={flagfile}").here()
     assert (grid["done"], grid["implementation"]) == (6, "numba")
     report = job("report", f"--grid={folder}/grid.zarr", f"--out={folder}/report").run()
     assert report.returncode == 0, report.stderr

@@ -152,7 +152,7 @@ def test_killed_and_run_again_as_a_real_process(whole, job, tmp_path, files, wri
         assert parts.items() <= after.items(), "something done was lost or done again"
         parts = after
     (out / "summary.parquet").unlink(missing_ok=True)
-    done = process.summary()
+    done = process.here()
     assert done["done"] + done["skipped"] == 20
     assert parts.items() <= written(out, PARTS).items()
     assert done["skipped"] == 20 or len(parts) < 3
