@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from isogloss.engine.activations import language_states
-from isogloss.engine.retrieval import grid_store, grid_work, measures, scores
+from isogloss.engine.retrieval import grid_plan, grid_store, grid_work, measures, scores
 from isogloss.engine.retrieval.device_scores import DeviceScores
 from isogloss.engine.retrieval.measures import MEASURES, Measure
 from isogloss.kernels import pooling
@@ -151,6 +151,33 @@ def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
     assert most <= 2 * 2 + 2 + 1  # and one whose successor is being made
     assert not any(ref() is not None for ref in alive)
     gc.unfreeze()
+
+
+def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
+    """What a dry run says of three languages in blocks of one is what goes to the device."""
+    data = {code: utterances(0, count=count) for count, code in enumerate("abc", 1)}
+    pairs, units, uploaded = (("a", "b"), ("a", "c"), ("b", "c")), [(0, 0), (0, 1), (0, 2)], []
+    members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in data}
+    for code, member in members.items():
+        member.frames = np.int32([len(frames) for frames in data[code]])
+        member.store = mock.Mock(features=D, dtype=np.dtype(np.float16))
+    given = devices(1, measures=("seqsim",))
+    upload = given._rows.upload
+
+    def watched(arrays):
+        uploaded.append(arrays[0].nbytes)
+        return upload(arrays)
+
+    monkeypatch.setattr(given._rows, "upload", watched)
+    frames_of = {id(member): data[code] for code, member in members.items()}
+    monkeypatch.setattr(language_states, "read", lambda member, state: frames_of[id(member)])
+    facts = {"pairs": pairs, "states": ("0",), "sentences": (), "measures": ("seqsim",), "common": ()}
+    plan = grid_store.Plan(**facts, identity={"remove_language_mean": False}, flags={})
+    assert len(list(grid_work._started(plan, members, units, given, 1))) == len(units)
+    planned = grid_plan._uploads(members, plan, units, 1)
+    assert len(planned) == 3 + 1  # one of the three comes back
+    assert len(set(planned)) == 3
+    assert sorted(planned) == sorted(uploaded)
 
 
 def test_a_scan_takes_fewer_pairs_where_memory_is_small(alone):
