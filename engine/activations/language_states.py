@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float32, Int, Int32
 
 from isogloss.engine.activations import state_origin
 from isogloss.engine.activations.activation_store import LanguageStore
-from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime import disk_faults, json_values
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import pooling
@@ -183,10 +183,10 @@ def read(member: GridLanguage, state: str) -> list[Float[np.ndarray, "_ D"]]:
     try:
         return member.store.read(state, member.rows)
     except ValueError as error:
-        raise DamagedError(
-            f"{member.store.path}: state {state} can't be read ({error}). "
-            "Remedy: delete that file, run extract again, then this job"
-        ) from error
+        reason = disk_faults.with_remedy(
+            error, ". Remedy: delete that file, run extract again, then this job"
+        )
+        raise DamagedError(f"{member.store.path}: state {state} can't be read: {reason}") from error
 
 
 def arrange(

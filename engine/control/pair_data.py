@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float, Int
 from isogloss.engine.control import overlap
 from isogloss.engine.control.inputs import ControlInputs
 from isogloss.engine.control.overlap import Overlap, SoundSide
-from isogloss.engine.retrieval import metrics
+from isogloss.engine.retrieval import grid_store, metrics
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given, record
 from isogloss.engine.retrieval.grid_store import Grid, Pair, pair_name
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts.meaning import SentenceEncoder
 from isogloss.engine.texts.phones import Phonemes, Phones
@@ -114,7 +115,8 @@ def _read(
         try:
             scores = np.asarray(grid.read(measure, place, state), np.float64)
         except ValueError as error:  # a checksum error of TensorStore is one
-            raise UnusableError(f"{name}: {error}; delete that chunk and run the grid job again") from error
+            reason = disk_faults.with_remedy(error, grid_store.REMAKE)
+            raise UnusableError(f"{name}: {reason}") from error
         if np.isnan(scores).all():
             raise UnusableError(f"{name} isn't computed yet; run the grid job to its end")
         try:

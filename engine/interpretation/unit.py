@@ -17,7 +17,9 @@ from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.sentence_choice import SentencePair
 from isogloss.engine.interpretation.tables import ComparedSentences
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
+from isogloss.engine.retrieval import grid_store
 from isogloss.engine.retrieval.grid_store import Pair
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.refusal import Refusal
 
 States = Mapping[str, Float[np.ndarray, "_ D"]]  # by utterance
@@ -119,7 +121,8 @@ def _choose(opened: InterpretInputs, unit: PairState, sentences: str) -> list[Se
             raise Refusal("it isn't computed yet")
         return sentence_choice.choose(scores, sentences)
     except ValueError as error:  # TensorStore's checksum error is one, too
-        raise DamagedError(f"{what}: {error}; delete that chunk and run the grid job again") from error
+        reason = disk_faults.with_remedy(error, grid_store.REMAKE)
+        raise DamagedError(f"{what}: {reason}") from error
 
 
 def _utterances(which: GridLanguage) -> dict[str, str]:

@@ -22,7 +22,7 @@ from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.operations import findings
 from isogloss.engine.operations.check_config import CheckConfig
 from isogloss.engine.operations.findings import CorpusProblem, Examined
-from isogloss.engine.runtime import atomic_write, sentences, table_files
+from isogloss.engine.runtime import atomic_write, disk_faults, sentences, table_files
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
@@ -43,6 +43,7 @@ class CheckSummary:
       languages: number of languages.
       hours: of audio that could be decoded.
       problems: number by kind.
+      failed: reason by recording that the disk didn't give, so that nothing is known of it.
       through_ffmpeg: number of recordings that libsndfile can't read and ffmpeg can; in the table, too.
       table: path of the table; None without --out.
       seconds: duration of the run.
@@ -53,6 +54,7 @@ class CheckSummary:
     languages: int
     hours: float = 0.0
     problems: Mapping[str, int]
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     through_ffmpeg: int = 0
     table: str | None = None
     seconds: float
@@ -111,6 +113,7 @@ def run(config: CheckConfig) -> CheckSummary:
         languages=len(codes),
         hours=round(sum(each.seconds for each in examined if each) / 3600, 4),
         problems=findings.counts(found),
+        failed={each.source: each.detail for each in found if each.problem == findings.UNREAD},
         through_ffmpeg=sum(each.through_ffmpeg for each in examined if each),
         table=str(config.out) if config.out and not config.dry_run else None,
         seconds=round(time.monotonic() - start, 3),
@@ -144,7 +147,7 @@ def _open(config: CheckConfig) -> tuple[Corpus, list[CorpusProblem]]:
 def _examine(
     utterances: Sequence[Utterance], window: float, found: list[CorpusProblem]
 ) -> list[Examined | None]:
-    """Facts about all recordings, None for broken ones; adds their problems to `found`."""
+    """Facts about all recordings, None for those that can't be decoded; adds their problems to `found`."""
     examined: list[Examined | None] = []
     threads = os.cpu_count() or 1
     progress = Progress("check", len(utterances), "recordings", verb="checked")
@@ -152,7 +155,8 @@ def _examine(
         try:
             examined.append(future.result())
         except audio.AudioError as error:
-            found.append(findings.of("broken", utterance, str(error)))
+            kind = findings.UNREAD if disk_faults.may_pass(str(error)) else "broken"
+            found.append(findings.of(kind, utterance, str(error)))
             examined.append(None)
         else:
             found += findings.of_recording(utterance, future.result(), window)

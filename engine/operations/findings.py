@@ -17,6 +17,7 @@ from isogloss.engine.corpora.listing import Utterance
 SILENT = 1e-3  # largest magnitude of a silent recording, -60 dB of full scale
 FULL = 0.99  # magnitude from which a sample counts as clipped
 FFMPEG = "through ffmpeg"  # in the table, and not counted as a problem
+UNREAD = "unread"  # the disk fails, perhaps for a moment: the recording may be sound
 CLIPPED = 1e-3  # share of such samples; loud but sound speech has a tenth of it
 
 

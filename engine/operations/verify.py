@@ -7,6 +7,7 @@ eight files.
 
 import dataclasses
 import logging
+import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +23,7 @@ from isogloss.engine.runtime import objects, sentences
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 from isogloss.engine.runtime.zarr_group import Group
 
 _LOG = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class VerifySummary:
       bytes: their size.
       damaged: fault by file that doesn't match its checksums.
       removed: damaged files that --repair removed.
+      failed: reason by file that the disk didn't give, so that nothing is known of it; never removed.
       labels: fault by group whose labels can't be read; removing a file doesn't help there.
       seconds: duration of the run.
       bytes_per_second: throughput.
@@ -65,6 +67,7 @@ class VerifySummary:
     bytes: int = 0
     damaged: Mapping[str, str] = dataclasses.field(default_factory=dict)
     removed: int = 0
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float
     bytes_per_second: float = 0.0
@@ -72,8 +75,8 @@ class VerifySummary:
 
     @property
     def complete(self) -> bool:
-        """True if nothing damaged is left."""
-        return self.removed == len(self.damaged) and not self.labels
+        """True if nothing damaged is left, and all was read."""
+        return self.removed == len(self.damaged) and not self.labels and not self.failed
 
     def sentence(self, config: VerifyConfig) -> str:
         """What is damaged, and the next command."""
@@ -82,15 +85,19 @@ class VerifySummary:
         start = (
             f"checked {self.checked:,} {sentences.units_of('files', config.share, self.bytes)} in {where}: "
         )
+        again = sentences.command("verify", **{"store" if config.store else "grid": where})
+        unread = f"the disk didn't give {len(self.failed):,}, named above"
         if not self.damaged and not self.labels:
-            return f"{start}all are sound"
+            return start + (
+                f"{unread}, the others are sound; next: {again}" if self.failed else "all are sound"
+            )
+        start += f"{unread}; " if self.failed else ""
         count = len(self.damaged)
         labels = (
             f", and the labels of {len(self.labels)}: remove these and make them anew" if self.labels else ""
         )
         if self.removed:
             return f"{start}{count:,} were damaged and are removed{labels}; next: run {job} again, as before"
-        again = sentences.command("verify", **{"store" if config.store else "grid": where})
         return f"{start}{count:,} are damaged, named above{labels}; next: {again} --repair"
 
 
@@ -100,6 +107,7 @@ def run(config: VerifyConfig) -> VerifySummary:
     Raises:
       Refusal: there is no store or grid.
       WriteError: a damaged file can't be removed.
+      UnreachableError: labels can't be read, or a bucket doesn't answer, perhaps for a moment.
     """
     start = time.monotonic()
     labels: dict[str, str] = {}
@@ -110,29 +118,46 @@ def run(config: VerifyConfig) -> VerifySummary:
     plan = {"files": len(mine)}
     if config.dry_run:
         return VerifySummary(labels=labels, seconds=round(time.monotonic() - start, 3), plan=plan)
-    size, damaged = 0, {}
-    progress = Progress("verify", len(mine), "files", verb="checked")
-    for file, future in computed_ahead(mine, _examine, threads=_THREADS, ahead=2 * _THREADS):
-        length, fault = future.result()
-        size += length
-        if fault:
-            _LOG.error("%s: %s (%s)", file.name, fault, file.place)
-            damaged[file.name] = fault
-            if config.repair:
-                objects.remove(file.place)
-        progress.advance()
-    progress.close()
+    size, damaged, failed = _read(mine, repair=config.repair)
     seconds = time.monotonic() - start
     return VerifySummary(
-        checked=len(mine),
+        checked=len(mine) - len(failed),
         bytes=size,
         damaged=damaged,
         removed=len(damaged) if config.repair else 0,
+        failed=failed,
         labels=labels,
         seconds=round(seconds, 3),
         bytes_per_second=round(size / seconds, 1),
         plan=plan,
     )
+
+
+def _read(files: Sequence[StoredFile], *, repair: bool) -> tuple[int, dict[str, str], dict[str, str]]:
+    """Size of the files, faults of those that are damaged, reasons of those that a disk doesn't give.
+
+    A damaged one is removed if asked for. A bucket that doesn't answer ends the run: others would wait, too.
+    """
+    size, damaged, failed = 0, {}, {}
+    progress = Progress("verify", len(files), "files", verb="checked")
+    for file, future in computed_ahead(files, _examine, threads=_THREADS, ahead=2 * _THREADS):
+        try:
+            length, fault = future.result()
+        except UnreachableError as error:
+            if not isinstance(file.place, pathlib.Path):
+                raise
+            _LOG.error("%s: %s", file.name, error)
+            failed[file.name] = str(error)
+            length, fault = 0, ""
+        size += length
+        if fault:
+            _LOG.error("%s: %s (%s)", file.name, fault, file.place)
+            damaged[file.name] = fault
+            if repair:
+                objects.remove(file.place)
+        progress.advance()
+    progress.close()
+    return size, damaged, failed
 
 
 def _examine(file: StoredFile) -> tuple[int, str]:

@@ -30,6 +30,7 @@ from isogloss.engine.runtime.zarr_group import Array, Group
 KIND, READ = "grid", (1, 2, 3, 4)
 FORMAT, WITH_SELF_PAIRS = 3, 4  # 3 records what each language is made of; who reads 3 knows no self pairs
 AXES = ("pair", "state", "query", "candidate")
+REMAKE = "; delete that chunk and run the grid job again"  # remedy of a damaged file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,7 @@ class Plan:
     @property
     def axes(self) -> GridAxes:
         """Labels of the arrays of a grid that has only this plan."""
-        names = (field.name for field in dataclasses.fields(GridAxes))
-        return GridAxes(**{name: getattr(self, name) for name in names})
+        return GridAxes(**{axis.name: getattr(self, axis.name) for axis in dataclasses.fields(GridAxes)})
 
     def attributes(self) -> dict[str, Json]:
         """Attributes of the group."""

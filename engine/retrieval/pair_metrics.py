@@ -32,7 +32,7 @@ from isogloss.engine.retrieval.grid_store import Grid
 from isogloss.engine.retrieval.measures import MEASURES, reported
 from isogloss.engine.retrieval.report_config import CORRECTIONS
 from isogloss.engine.retrieval.scorings import Scoring, corrected, scorings
-from isogloss.engine.runtime import json_values, objects
+from isogloss.engine.runtime import disk_faults, json_values, objects
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
 
@@ -277,7 +277,7 @@ def _matrices(
             found[name] = metrics.between(scores, common)
             sentences[:] = np.flatnonzero(common)
         except ValueError as error:  # a checksum error of TensorStore is one
-            broken.append(f"{chunk}: {error}; delete that chunk and run the grid job again")
+            broken.append(f"{chunk}: {disk_faults.with_remedy(error, grid_store.REMAKE)}")
     if grid.has_frames:
         frames = grid.frames(pair)
         common = np.minimum(*frames) > 0

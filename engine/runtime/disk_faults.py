@@ -50,6 +50,11 @@ def may_pass(reason: str) -> bool:
     return AGAIN in reason
 
 
+def with_remedy(error: Exception, remedy: str) -> str:
+    """Reason of a failure and the remedy of damage, left away if AGAIN is part of the reason."""
+    return str(error) if may_pass(str(error)) else f"{error}{remedy}"
+
+
 def _number(error: Exception) -> int | None:
     """Number of a system's error, also of one that TensorStore passes on; None if it has none."""
     found = _CODE.search(str(error))

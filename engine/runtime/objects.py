@@ -50,18 +50,20 @@ def exists(place: Place) -> bool:
     if isinstance(place, BucketPath):
         found = bucket.open_bucket(place).read(place.key, byte_range=slice(0, 0))
         return result(found, place).state == "value"
-    try:
-        return stat.S_ISREG(place.stat().st_mode)  # is_file takes any fault of a disk for "no", since 3.14
-    except _ABSENT_ERRORS:
-        return False
-    except OSError as error:
-        raise disk_faults.unread(f"{place}: can't be looked at", error, _RIGHTS) from error
+    with _asked(place, "looked at"):
+        try:
+            return stat.S_ISREG(
+                place.stat().st_mode
+            )  # is_file takes any fault of a disk for "no", since 3.14
+        except _ABSENT_ERRORS:
+            return False
 
 
 def keys(place: Place) -> list[str]:
     """Paths of all objects below a place, relative to it; a bucket answers with a thousand per request."""
     if isinstance(place, pathlib.Path):
-        return list(_files_below(place, ""))  # three times as fast as TensorStore's listing
+        with _asked(place, "listed"):
+            return list(_files_below(place, ""))  # three times as fast as TensorStore's listing
     below = ts.KvStore.open(spec(place), context=CONTEXT).result()
     return [os.fsdecode(key) for key in result(below.list(), place)]
 
@@ -74,15 +76,24 @@ def _files_below(folder: pathlib.Path | str, prefix: str) -> Iterator[str]:
                     yield from _files_below(entry.path, f"{prefix}{entry.name}/")
                 else:
                     yield prefix + entry.name
-    except (FileNotFoundError, NotADirectoryError):
+    except _ABSENT_ERRORS:
         return
+
+
+@contextlib.contextmanager
+def _asked(path: pathlib.Path, what: str) -> Iterator[None]:
+    """Refusal, or UnreachableError if the disk fails, in place of a system's error."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_faults.unread(f"{path}: can't be {what}", error, _RIGHTS) from error
 
 
 def children(place: Place) -> set[str]:
     """Names directly below a place; none if there is no such place."""
     if isinstance(place, BucketPath):
         return {key.split("/")[0] for key in keys(place)}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with _asked(place, "listed"), contextlib.suppress(*_ABSENT_ERRORS):
         return set(os.listdir(place))  # of half a million names, in half of pathlib's time
     return set()
 
@@ -103,12 +114,9 @@ def read_all(places: Sequence[Place]) -> list[bytes | None]:
 
 def _content(place: Place, answer: ts.Future | None) -> bytes | None:
     if isinstance(place, pathlib.Path):
-        try:
+        with _asked(place, "read"), contextlib.suppress(*_ABSENT_ERRORS, IsADirectoryError):
             return place.read_bytes()
-        except (*_ABSENT_ERRORS, IsADirectoryError):
-            return None
-        except OSError as error:
-            raise disk_faults.unread(f"{place}: can't be read", error, _RIGHTS) from error
+        return None
     assert answer is not None
     found = result(answer, place)
     return found.value if found.state == "value" else None
@@ -129,13 +137,11 @@ def _end(place: Place, count: int, answer: ts.Future | None) -> tuple[int | None
         assert answer is not None
         found = result(answer, place)
         return (None, found.value) if found.state == "value" else None
-    try:
-        with place.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - count))
-            return size, file.read()
-    except FileNotFoundError:
-        return None
+    with _asked(place, "read"), contextlib.suppress(*_ABSENT_ERRORS), place.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - count))
+        return size, file.read()
+    return None
 
 
 def times(places: Sequence[Place]) -> list[float | None]:
@@ -144,10 +150,9 @@ def times(places: Sequence[Place]) -> list[float | None]:
 
 
 def _time(path: pathlib.Path) -> float | None:
-    try:
+    with _asked(path, "looked at"), contextlib.suppress(*_ABSENT_ERRORS):
         return path.stat().st_mtime
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def write(place: Place, content: bytes) -> None:
@@ -189,11 +194,19 @@ def write_new(place: Place, content: bytes) -> bool:
 
 
 def remove(place: Place) -> None:
-    """Remove an object, if there is one."""
+    """Remove an object, if there is one.
+
+    Raises:
+      WriteError: it can't be removed.
+      UnreachableError: the disk or the bucket fails, perhaps for a moment.
+    """
     if isinstance(place, BucketPath):
         finish(bucket.open_bucket(place).write(place.key, None), place, str(place))
     else:
-        place.unlink(missing_ok=True)
+        try:
+            place.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_faults.failure(str(place), error, "it is still there") from error
 
 
 def remove_all(place: Place) -> None:

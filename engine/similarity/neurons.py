@@ -25,7 +25,7 @@ from isogloss.engine.activations.language_states import (
 )
 from isogloss.engine.activations.stored_neurons import NAME
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
-from isogloss.engine.runtime import data_dictionary, json_values, table_files
+from isogloss.engine.runtime import data_dictionary, disk_faults, json_values, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.refusal import Refusal
@@ -155,9 +155,8 @@ class _Held:
                 try:
                     self._held[code] = np.stack(member.store.read_neurons(member.rows))
                 except ValueError as error:  # a checksum error of TensorStore is one
-                    raise DamagedError(
-                        f"{error}; run verify --repair on the store, then extract again"
-                    ) from error
+                    remedy = "; run verify --repair on the store, then extract again"
+                    raise DamagedError(disk_faults.with_remedy(error, remedy)) from error
         return self._held
 
 

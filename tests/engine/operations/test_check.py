@@ -1,6 +1,7 @@
 """Check of a corpus: every kind of problem, each with its line."""
 
 import dataclasses
+import errno
 import shutil
 import subprocess
 
@@ -9,9 +10,10 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
-from isogloss.engine.corpora import corpus
+from isogloss.engine.corpora import audio, corpus
 from isogloss.engine.operations import check
 from isogloss.engine.operations.check_config import CheckConfig
+from isogloss.engine.runtime import disk_faults
 
 RATE = 16_000
 
@@ -156,6 +158,28 @@ def test_each_line_that_is_not_utf_8_is_a_row(folder, latin):
     assert [int(row[2]) for row in found] == list(latin)
     with pytest.raises(ValueError, match=rf"latin\.tsv line {latin[0]}: not UTF-8"):
         corpus.open_corpus(config.corpus)
+
+
+@pytest.mark.parametrize(("number", "problem"), [(errno.EIO, "unread"), (errno.EACCES, "broken")])
+def test_what_a_disk_does_not_give_is_not_called_broken(checked, tmp_path, monkeypatch, number, problem):
+    """The rest is examined and the table written; the job's exit code is made from `failed`."""
+    opened = audio.FileSource.open
+
+    def fail(source):
+        if source.name == "b.wav":
+            raise OSError(number, "no")
+        return opened(source)
+
+    monkeypatch.setattr(audio.FileSource, "open", fail)
+    config = checked(
+        "en\t1\ta.wav\tone", "en\t2\tb.wav\ttwo", "en\t3\tstill.wav\tthree", out=tmp_path / "a.tsv"
+    )
+    found = check.run(config)
+    assert (found.complete, found.problems) == (False, {problem: 1, "silent": 1})
+    assert [*found.failed] == ["b.wav"] * (problem == "unread")
+    assert all(map(disk_faults.may_pass, found.failed.values()))
+    rows = [row.split("\t") for row in config.out.read_text().splitlines()[1:]]
+    assert [(row[0], row[4]) for row in rows] == [(problem, "b.wav"), ("silent", "still.wav")]
 
 
 def test_what_goes_through_ffmpeg_is_named_and_is_no_problem(checked, folder, tmp_path):

@@ -1,6 +1,8 @@
 """Verify: every damaged file is named, removed on request, and made again to the same bytes."""
 
 import dataclasses
+import errno
+import pathlib
 import shutil
 
 import numpy as np
@@ -13,7 +15,7 @@ from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.operations.verify_config import VerifyConfig
 from isogloss.engine.retrieval import grid
 from isogloss.engine.retrieval.grid_config import GridConfig
-from isogloss.engine.runtime import objects, place
+from isogloss.engine.runtime import disk_faults, objects, place
 from small_grids import made_grid
 
 
@@ -80,6 +82,32 @@ def test_damage_is_named_removed_and_made_again(copied, files):
     assert make().done > 0
     assert files(root) == whole
     assert verify.run(config).complete
+
+
+def test_a_file_that_a_disk_does_not_give_is_named_and_kept(copied, monkeypatch):
+    """The others are checked and repaired all the same."""
+    kind, config, _ = copied
+    root = config.store or config.grid
+    unread, flipped, *_ = sorted(root.glob("aa.zarr/states/c.*" if kind == "store" else "*/c.*"))
+    damage(flipped, "flipped last")
+    read = pathlib.Path.read_bytes
+
+    def fail(path):
+        if path == unread:
+            raise OSError(errno.ESTALE, "no")
+        return read(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
+    found = verify.run(dataclasses.replace(config, repair=True))
+    assert (found.removed, found.complete, unread.exists(), flipped.exists()) == (1, False, True, False)
+    assert found.checked == {"store": 19, "grid": 8}[kind]
+    [reason] = found.failed.values()
+    assert reason.startswith(f"{unread}: can't be read (no)")
+    assert disk_faults.may_pass(reason)  # so that the job ends with 1
+    assert "the disk didn't give 1, named above; 1 were damaged and are removed" in found.sentence(config)
+    again = verify.run(config)
+    assert not again.damaged
+    assert "the disk didn't give 1, named above, the others are sound; next: " in again.sentence(config)
 
 
 def test_each_damage_of_a_chunk_is_told_apart(made, tmp_path):

@@ -77,6 +77,7 @@ def test_what_can_not_be_read_now_is_told_from_what_is_damaged(tmp_path):
         with pytest.raises(ValueError, match="failed") as found:
             objects.result(Failed(message.format(number)), tmp_path)
         assert disk_faults.may_pass(str(found.value)) == passes
+        assert disk_faults.with_remedy(found.value, "; delete it").endswith("; delete it") != passes
     with pytest.raises(ValueError, match="checksum") as found:
         objects.result(Failed("checksum verification failed"), tmp_path)
     assert not disk_faults.may_pass(str(found.value))

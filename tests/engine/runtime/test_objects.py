@@ -1,5 +1,6 @@
 """engine.objects: a folder and a bucket behave alike; buckets that can't be used are refused soon."""
 
+import contextlib
 import errno
 import http.server
 import pathlib
@@ -48,6 +49,33 @@ def test_an_object_that_a_disk_does_not_give_is_not_absent(tmp_path, monkeypatch
     for ask in (objects.read, objects.exists):
         with pytest.raises(kind, match=r"b: can't be (read|looked at) \(no\)"):
             ask(tmp_path / "b")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EACCES, Refusal), (errno.EIO, UnreachableError)])
+def test_a_disk_that_fails_gives_a_message_wherever_it_is_asked(tmp_path, monkeypatch, number, kind):
+    """The last entry of a folder may fail, too, behind others that were listed."""
+
+    class Entry:
+        def is_dir(self):
+            raise OSError(number, "no")
+
+    def fail(*_, **__):
+        raise OSError(number, "no")
+
+    (tmp_path / "b").write_bytes(b"1")
+    with monkeypatch.context() as failing:
+        failing.setattr(objects.os, "scandir", lambda _: contextlib.nullcontext(iter([Entry()])))
+        failing.setattr(objects.os, "listdir", fail)
+        for name in ("open", "stat", "unlink"):
+            failing.setattr(pathlib.Path, name, fail)
+        for ask in (objects.keys, objects.children, lambda at: objects.read_ends([at], 4)):
+            with pytest.raises(kind, match=r"b: can't be (listed|read) \(no\)"):
+                ask(tmp_path / "b")
+        with pytest.raises(kind, match=r"b: can't be looked at \(no\)"):
+            objects.times([tmp_path / "b"])
+        with pytest.raises((WriteError, UnreachableError), match=r"b: can't be written .* it is still there"):
+            objects.remove(tmp_path / "b")
+    assert objects.keys(tmp_path) == ["b"]
 
 
 def test_objects_are_listed_read_and_written(root):
