@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32
 
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.json_values import Json
 
 
@@ -143,7 +144,8 @@ class Stored:
 
     def _absent(self, store: LanguageStore, row: int, listed: "_Listed") -> Unusable:
         unfinished = f"{store.path.name}: {store.names[row]} isn't extracted yet. Run extract to its end"
-        noted = listed.failures.get(row)
+        # What a failing disk kept from extract is extract's to try again, not this job's.
+        noted = listed.failures.get(row, "").replace(disk_faults.AGAIN, "run extract again")
         return Unusable(
             row=row, reason=noted or unfinished, asked_for=bool(noted) and bool(listed.left_out[row])
         )

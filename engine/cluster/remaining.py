@@ -53,8 +53,9 @@ def find(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collect
     if not queued:
         for i, step in enumerate(every):
             counts = folder.counts(step) if _same(folder, launched, step) else {}
-            lacking = results.lacking(step) if DONE in counts else ""
-            if lacking or counts != {DONE: step.tasks}:
+            whole = counts == {DONE: step.tasks}
+            lacking = results.lacking(step, whole=whole) if DONE in counts else ""
+            if lacking or not whole:
                 return Remaining(steps=every[i:], lacking=lacking)
         return Remaining(steps=())
     names = [step.name for step in every]

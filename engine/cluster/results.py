@@ -25,8 +25,13 @@ _LOG = logging.getLogger(__name__)
 _CLOCKS = 60.0  # seconds by which clocks of a corpus's and a store's disks may differ
 
 
-def lacking(step: Step) -> str:
+def lacking(step: Step, *, whole: bool) -> str:
     """Results that a step lacks, in words; "" if they are whole, or if its flags name none.
+
+    Args:
+      step: step of which some tasks have ended.
+      whole: whether all of them ended without a failure. Others are started again by their own exit codes, so
+        that units that they couldn't make aren't lacking.
 
     Raises:
       Refusal: something else is in the place of its store or grid.
@@ -34,7 +39,7 @@ def lacking(step: Step) -> str:
     if step.job in ("extract", "convert"):
         return _of_store(step)
     if step.job == "grid":
-        return _of_grid(step)
+        return _of_grid(step, whole=whole)
     out = step.place("out")
     if not isinstance(out, pathlib.Path):
         return ""
@@ -104,15 +109,15 @@ def _replaced(listing: Listing, store: LanguageStore) -> list[str]:
     return [each.name for each in young if each.source.fingerprint() != held[each.name]]
 
 
-def _of_grid(step: Step) -> str:
+def _of_grid(step: Step, *, whole: bool) -> str:
     path, root = step.place("grid"), step.place("store")
     if path is None or root is None:
         return ""
     if not zarr_group.exists(path):
         return f"{path} isn't there"
     count = grid_status.tally(path).count
-    if count.left:
-        return f"{path} lacks {count.left:,} of {count.total:,} units"
+    if missing := count.left + (count.failed if whole else 0):
+        return f"{path} lacks {missing:,} of {count.total:,} units"
     held = grid_store.open_group(path).attributes["languages"]
     assert isinstance(held, Mapping)
     stores = activation_store.stores(root)

@@ -45,7 +45,8 @@ def tally(path: pathlib.Path) -> Tally:
         made = _made(step)
         if made:
             parts[f"{made.unit} of {name}"] = {name: made.count, **made.parts["language"]}
-            reasons |= made.reasons
+            told = {name.partition(" ")[2] for name in reasons}  # by the logs, with the task
+            reasons |= {unit: why for unit, why in made.reasons.items() if unit not in told}
         if at_work is None and steps[name].left:
             at_work = _pace(folder, step, steps[name], made)
     pace_of, found = at_work or ("", Pace())
@@ -86,7 +87,8 @@ def _reasons(log: pathlib.Path, task: str) -> dict[str, str]:
             return {task: line.removeprefix("error: ")}
         if line.startswith("{"):
             failed = json.loads(line).get("failed", {})
-            return {f"{task} {unit}": str(why) for unit, why in dict(failed).items()}
+            named = failed.items() if isinstance(failed, dict) else enumerate(failed, 1)
+            return {f"{task} {unit}": str(why) for unit, why in named}
     return {task: lines[-1] if lines else "an empty log"}
 
 

@@ -64,6 +64,8 @@ class StatusSummary:
         start += f", {self.left_out:,} are left out" if self.left_out else ""
         if self.unit == "tasks" and self.failed:
             start += ": correct what the table of reasons names, and launch again"
+        elif not self.plan["left"] and self.failed:
+            return f"{start}: correct what the table of reasons names, and run the same command again"
         elif not self.plan["left"]:
             return f"{start}; nothing is left to do"
         what = f"{self.pace_of}: " if self.pace_of else ""

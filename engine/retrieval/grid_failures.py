@@ -1,12 +1,14 @@
 """Failures of a grid's units, noted in GRID.zarr/failed/PAIR.STATE.json by the indices of the unit's chunks.
 
-A damaged shard of a store is the usual reason. A note is removed by the run that computes its unit.
+A damaged shard of a store is the usual reason. A note is removed by the run that computes its unit. Units for
+which a failing disk gave no states have none: they are left to do.
 """
 
 from collections.abc import Iterable
 
 from isogloss.engine.retrieval.grid_axes import pair_name
 from isogloss.engine.retrieval.grid_store import Grid
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.failure_notes import FailureNotes, Index
 
 
@@ -27,11 +29,15 @@ class GridFailures:
             self.forget(unit)
 
     def note(self, unit: Index, error: str) -> str:
-        """Name of a unit that can't be computed, whose reason is stored."""
+        """Name of a unit that can't be computed; the reason is stored unless it may pass by itself.
+
+        A disk that fails for a moment would otherwise leave a file for each of many thousand units.
+        """
         pair, state = unit
         name = f"{pair_name(self._grid.pairs[pair])} state {self._grid.states[state]}"
-        self._notes.write(self._place(unit), unit=name, error=error)
-        self._noted.add(self._place(unit))
+        if not disk_faults.may_pass(error):
+            self._notes.write(self._place(unit), unit=name, error=error)
+            self._noted.add(self._place(unit))
         return name
 
     def forget(self, unit: Index) -> None:

@@ -187,8 +187,9 @@ def test_a_folder_that_can_not_be_read(mounted, undisturbed, files, job, tmp_pat
     code, starts, errors = launched(tmp_path, "grid", flags)
     assert (code, starts) == (1, 2), errors
     found = job("status", f"--grid={mount}/grid.zarr").summary()
-    assert found["done"] == found["failed"] / 2 > 0
-    assert all("the disk failed, perhaps for a moment" in reason for reason in found["reasons"].values())
+    assert found["done"] == found["plan"]["left"] / 2 > 0
+    assert not found["failed"]  # as they may be made yet
+    assert "the disk failed, perhaps for a moment" in (tmp_path / "grid" / "logs" / "grid-0.log").read_text()
     change()
     assert launched(tmp_path, "grid", flags)[:2] == (0, 3)
     assert files(mount / "grid.zarr") == files(undisturbed / "grid.zarr")

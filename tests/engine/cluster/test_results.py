@@ -75,6 +75,21 @@ def test_scores_that_verify_removed(launch, made, caplog):
     assert "lacks 1 of 6 units" in caplog.text
 
 
+def test_a_unit_that_failed_lacks_only_where_no_task_says_so(made):
+    (made / "grid.zarr" / "seqsim" / "c.1.0.0.0").unlink()
+    (made / "grid.zarr" / "failed").mkdir()
+    (made / "grid.zarr" / "failed" / "1.0.json").write_text('{"unit": "aa-cc state 1", "error": "damaged"}')
+    step = Step(
+        name="grid",
+        job="grid",
+        flags=f"--store={made}/store\n--grid={made}/grid.zarr\n",
+        tasks=2,
+        sharded=True,
+    )
+    assert "lacks 1 of 6 units" in results.lacking(step, whole=True)
+    assert not results.lacking(step, whole=False)
+
+
 @pytest.mark.parametrize(
     ("gone", "steps"),
     [
@@ -131,11 +146,11 @@ def test_a_language_with_which_no_process_has_begun_where_the_corpus_is_gone(lau
 def test_a_step_of_convert_is_asked_for_its_store(made):
     flags = f"--corpus=manifest:{made}/speech.tsv\n--arrays=arrays\n--store={made}/store\n"
     step = Step(name="convert", job="convert", flags=flags, tasks=2, sharded=True)
-    assert not results.lacking(step)
+    assert not results.lacking(step, whole=True)
     (made / "store" / "bb.zarr" / "states" / "c.3.0.0.0").unlink()
-    assert results.lacking(step) == f"{made}/store lacks 1 of 20 utterances"
+    assert results.lacking(step, whole=True) == f"{made}/store lacks 1 of 20 utterances"
     shutil.rmtree(made / "store" / "cc.zarr")
-    assert results.lacking(step) == f"{made}/store has no cc"
+    assert results.lacking(step, whole=True) == f"{made}/store has no cc"
 
 
 def test_a_store_that_has_grown_since_the_grid(launch, made, caplog):

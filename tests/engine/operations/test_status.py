@@ -15,6 +15,7 @@ from isogloss.engine.operations import status
 from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.retrieval import grid
 from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.runtime.failure_notes import FailureNotes
 from isogloss.engine.tallies import pace
 from isogloss.engine.tallies.tally import Count
 
@@ -83,6 +84,18 @@ def test_units_by_language_and_state(folder, flat):
     assert found.parts["state"] == {"0": Count(done=2, total=3), "final": Count(done=2, total=3)}
 
 
+def test_units_that_failed_are_not_all_that_is_to_be_done(folder):
+    """The rest may be whole: what the reasons name is to be mended, and done by another run."""
+    config = StatusConfig(grid=folder / "grid.zarr")
+    (folder / "grid.zarr" / "dtw" / "c.0.1.0.0").unlink()
+    FailureNotes(group=folder / "grid.zarr").write((0, 1), unit="aa-bb state final", error="damaged")
+    found = status.run(config)
+    assert (found.failed, found.reasons) == (1, {"aa-bb state final": "damaged"})
+    assert found.sentence(config).endswith(
+        "1 failed: correct what the table of reasons names, and run the same command again"
+    )
+
+
 def launched(folder):
     """A run of extract, by two tasks, and of grid, by three, none of which has ended."""
     run = RunFolder(path=folder / "run")
@@ -106,27 +119,30 @@ def end(run, codes):
 
 def test_a_run_by_its_records_and_logs(folder):
     run = launched(folder)
-    end(run, {"extract-0": 0, "extract-1": 3, "grid-0": 2, "grid-1": 1})
+    end(run, {"extract-0": 0, "extract-1": 3, "grid-0": 2, "grid-1": 1, "grid-2": 3})
     logs = {
         "extract-1": json.dumps({"failed": {"aa s1.0": "not audio"}}) + "\nstored 12 of 13 utterances",
         "grid-0": "error: no memory\n",
         "grid-1": "Traceback (most recent call last):\nOSError: stale file handle\n",
+        "grid-2": json.dumps({"failed": ["aa-bb: damaged", "aa-cc: damaged"]}) + "\n",  # as report has it
     }
     for task, text in logs.items():
         (run.path / "logs" / f"{task}.log").write_text(text)
     found = status.run(StatusConfig(run=run.path))
     assert found.parts["step"] == {
         "extract": Count(done=2, total=2),
-        "grid": Count(done=0, total=3, failed=1),
+        "grid": Count(done=1, total=3, failed=1),
     }
     assert found.parts["units of grid"]["grid"] == Count(done=6, total=6)
     assert found.parts["utterances of extract"]["aa"].failed == 1
-    assert {task: found.reasons[task] for task in ("extract-1 aa s1.0", "grid-0", "grid-1")} == {
+    assert found.reasons == {
         "extract-1 aa s1.0": "not audio",
         "grid-0": "no memory",
         "grid-1": "OSError: stale file handle",
+        "grid-2 1": "aa-bb: damaged",
+        "grid-2 2": "aa-cc: damaged",
     }
-    assert found.sentence(StatusConfig(run=run.path)).startswith("2 of 5 tasks are done in")
+    assert found.sentence(StatusConfig(run=run.path)).startswith("3 of 5 tasks are done in")
 
 
 def test_the_time_left_of_a_run_no_task_of_which_has_ended(folder):
