@@ -1,7 +1,6 @@
 """Launching: what is refused before anything runs, and runs on this machine."""
 
 import json
-import pathlib
 import shlex
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import time
 
 import pytest
+from processes import awaited, ended
 
 from isogloss.engine.cluster import job_configs, launch, steps
 from isogloss.engine.cluster.launch_config import LaunchConfig
@@ -168,7 +168,7 @@ def test_a_stopped_launch_leaves_no_task_behind(fake):
     """Its tasks end first, with a record, and only then it ends itself and says how many were done."""
     sleeper = fake.folder / "sleeper"
     sleeper.write_text(
-        "#!/bin/bash\n[ -f second ] || { touch second; exit 0; }\necho $$ > pid\nexec sleep 60\n"
+        "#!/bin/bash\n[ -f second ] || { touch second; exit 0; }\necho $$ > pid\nexec sleep 600\n"
     )
     sleeper.chmod(0o755)
     for name in ("bench-a", "bench-b", "bench-c"):
@@ -183,14 +183,14 @@ def test_a_stopped_launch_leaves_no_task_behind(fake):
     assert (summary["interrupted"], summary["done"], summary["total"]) == (True, 1, 3)
     assert "stopped: 1 of 3 tasks are done; the same command goes on" in err
     assert fake.records == {"bench-a-0": 0, "bench-b-0": 143}
-    assert not pathlib.Path(f"/proc/{pid}").exists()
+    awaited(lambda: ended(pid))
 
 
 def test_a_launch_that_is_stopped_while_it_asks_the_jobs_leaves_none_behind(fake):
     """Here the Python that it asks never answers."""
     (fake.folder / "bench.flags").write_text("")
     asked = (
-        f"import os, time; open({str(fake.folder / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+        f"import os, time; open({str(fake.folder / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     )
     (fake.folder / "slow").write_text(f"#!/bin/bash\nexec {sys.executable} -c {shlex.quote(asked)}\n")
     (fake.folder / "slow").chmod(0o755)
@@ -204,7 +204,7 @@ def test_a_launch_that_is_stopped_while_it_asks_the_jobs_leaves_none_behind(fake
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
-    assert not pathlib.Path(f"/proc/{pid}").exists()
+    awaited(lambda: ended(pid))
 
 
 def start(line, folder):

@@ -6,9 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from processes import awaited, ended
 
 from isogloss.engine.runtime import objects, place, temporary
 
@@ -18,7 +18,7 @@ from isogloss.engine.runtime import place, temporary
 from isogloss.jobs import stopping
 
 stopping.watch()
-child = "import os, pathlib, time; pathlib.Path(%r).write_text(str(os.getpid())); time.sleep(60)"
+child = "import os, pathlib, time; pathlib.Path(%r).write_text(str(os.getpid())); time.sleep(600)"
 other = place.parse(sys.argv[1]) or pathlib.Path(sys.argv[1])
 with temporary.Folder("mine-") as folder, temporary.removed_at_stop(other):
     file = pathlib.Path(folder) / "pid"
@@ -26,21 +26,6 @@ with temporary.Folder("mine-") as folder, temporary.removed_at_stop(other):
     temporary.run([sys.executable, "-c", child % str(file)])
     print("the main thread went on", flush=True)
 """
-
-
-def awaited(condition):
-    latest = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < latest
-        time.sleep(0.05)
-
-
-def ended(process):
-    """True also of one for which its new parent hasn't waited yet."""
-    try:
-        return "\nState:\tZ" in pathlib.Path(f"/proc/{process}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def test_a_job_ends_whose_reader_has_ended_and_whose_places_cannot_be_removed(tmp_path):
