@@ -3,14 +3,17 @@
 #   bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]
 #   bash demo/tune.sh python out/demo/store .cache/whisper-base en es fr out/tune --window=448 --learning_rate=5e-5
 # Before the command, ENGLISH=en_us names English by another code than `en`, and TOKEN=zh gives the language token of
-# TARGET if it isn't the code's first part.
+# TARGET if it isn't the code's first part. UNSEEN may be several, commas between: the first is also the old task of
+# translation into English. AVERAGES=0.25,0.5,0.75, written so, are the shares of the start
+# in averages of plain's weights; AVERAGES= makes none.
 # It can be stopped and run again: whatever is complete is skipped.
 set -euo pipefail
 python=$1 store=$2 model=$3 source=$4 target=$5 unseen=$6 out=$7
 shift 7
 flags=("$@")
 english=${ENGLISH:-en} token=${TOKEN:-${target%%_*}}
-old=$unseen-$english,$english-$english
+old=${unseen%%,*}-$english,$english-$english
+averages=${AVERAGES-0.5}
 runs=()
 
 # tune NAME FLAGS...
@@ -22,26 +25,26 @@ tune() {
 # texts NAME MODEL: of the new task, of unseen speech, and of both old tasks.
 texts() {
   transcribed "$1" "$2" new --task=translate --languages="$source,$unseen" --language="$token" --references="$target"
-  transcribed "$1" "$2" english --task=translate --languages="$unseen" --references="$english"
+  transcribed "$1" "$2" english --task=translate --languages="${unseen%%,*}" --references="$english"
   transcribed "$1" "$2" asr --languages="$english"
 }
 
 # transcribed NAME MODEL PART FLAGS...: of the held-out sentences. All runs need the same programs, compiled once.
 transcribed() {
-  local into=$out/texts/$1/$3
+  local into=$out/texts/${1##*/}/$3
   "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into" \
     --sentences="$out/plain/held_out.txt" --compilation_cache="$out/programs" "${@:4}"
   runs+=("$1=$into")
 }
 
-tune plain --average=0,0.5
+tune plain --average="0${averages:+,$averages}"
 tune replay --replay="$old"
 tune ewc-1e4 --ewc=1e4 --ewc_tasks="$old"
 tune ewc-1e6 --ewc=1e6 --ewc_tasks="$old" --fisher_from="$out/ewc-1e4"
 tune anchor --anchor=1
 texts before "$model"
-for name in plain plain/average-0.5 replay ewc-1e4 ewc-1e6 anchor; do
-  texts "${name##*/}" "$out/$name"
+for name in plain ${averages:+plain/average-${averages//,/ plain/average-}} replay ewc-1e4 ewc-1e6 anchor; do
+  texts "$name" "$out/$name"
 done
 "$python" -m isogloss.jobs.scores --store="$store" --new="$source-$target" --old="$old" --out="$out/scores" \
   --sentences="$out/plain/held_out.txt" --runs="$(IFS=,; echo "${runs[*]}")"

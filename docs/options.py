@@ -38,9 +38,10 @@ def option_table(job: str) -> str:
     rows = []
     # Required options first, each kind in the order of its fields.
     for each in sorted(options.options(configuration(job)), key=lambda one: not one.required):
-        allowed = f" One of {', '.join(f'`{choice}`' for choice in each.choices)}." if each.choices else ""
+        listed = each.choices if each.kind is not tuple else ()  # of a tuple the help says what each is
+        allowed = f" One of {', '.join(f'`{choice}`' for choice in listed)}." if listed else ""
         name = each.name.upper() if each.positional else f"--{each.name}"
-        rows.append((f"`{name}`", _default(each), each.help.replace("<", "&lt;") + allowed))
+        rows.append((f"`{name}`", _default(each), each.described.replace("<", "&lt;") + allowed))
     return table(("option", "default", "meaning"), rows)
 
 
@@ -48,7 +49,7 @@ def _default(each: options.Option) -> str:
     if each.required:
         return "required"
     if each.default in (None, ()):
-        return "`all`" if each.all_if_empty else "none"
+        return f"`{each.empty}`" if each.empty else "none"
     if isinstance(each.default, bool):
         return f"`{str(each.default).lower()}`"
     return f"`{','.join(each.default) if isinstance(each.default, tuple) else each.default}`"

@@ -58,6 +58,8 @@ def run(config: type[JobConfig], conductor: str) -> None:
     def main(argv: Sequence[str]) -> None:
         try:
             given, log_folder = _given(config, argv)
+            if given.dry_run:
+                stopping.keeps_nothing()
             log_lines.begin(conductor.rpartition(".")[2], given, log_folder)
             _quiet_libraries()
             summary: Summary = importlib.import_module(conductor).run(given)
@@ -77,6 +79,8 @@ def run(config: type[JobConfig], conductor: str) -> None:
         sys.exit(_code(summary))
 
     define(config, flags.FLAGS)
+    if not config.resumes:
+        stopping.keeps_nothing()
     stopping.watch()
     app.run(main, flags_parser=functools.partial(_parsed, config))
 
@@ -107,15 +111,15 @@ def define(config: type[JobConfig], holder: flags.FlagValues) -> None:
 
 
 def _define(each: Option, holder: flags.FlagValues) -> None:
-    text = f"{each.help} Required." if each.required else each.help
+    text = f"{each.described} Required." if each.required else each.described
     default = each.default
     if each.name == COUNT:
         text += " Or auto: those of a Slurm array --array=0-(N-1)."
         flags.DEFINE(_CountParser(), COUNT, default, text, flag_values=holder)
-    elif each.choices:
+    elif each.choices and each.kind is not tuple:
         flags.DEFINE_enum(each.name, default, list(each.choices), text, flag_values=holder)  # pyright: ignore
     elif isinstance(default, tuple):
-        names = ["all"] if each.all_if_empty and not default else list(default)
+        names = [each.empty] if each.empty and not default else list(default)
         flags.DEFINE_list(each.name, names, text, flag_values=holder)
     else:
         kinds = {bool: flags.DEFINE_boolean, int: flags.DEFINE_integer, float: flags.DEFINE_float}
@@ -166,11 +170,9 @@ def _value(each: Option, value: Value | list[str]) -> Value:
     if not isinstance(value, list):
         return value
     values = tuple(value or ())
-    if each.all_if_empty:
-        if not values:
-            raise Refusal(f"--{each.name} is empty; name some, or all")
-        return () if values == ("all",) else values
-    return values
+    if each.empty and not values:
+        raise Refusal(f"--{each.name} is empty; name some, or {each.empty}")
+    return () if each.empty and values == (each.empty,) else values
 
 
 def _given(config: type[Config], argv: Sequence[str]) -> tuple[Config, pathlib.Path | None]:

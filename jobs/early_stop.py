@@ -17,5 +17,5 @@ def watch() -> None:
 
 def _stop(number: int, frame: types.FrameType | None) -> None:
     os.write(1, b'{"interrupted": true}\n')
-    os.write(2, b"stopped: nothing had begun; the same command goes on\n")
+    os.write(2, b"stopped: nothing had begun; run the same command again\n")
     os._exit(128 + number)

@@ -42,7 +42,7 @@ from isogloss.engine.runtime.options import JobConfig, option
 class CountConfig(JobConfig):
     """Options of the count job."""
 
-    corpus: str = option(f"Corpus: {', '.join(corpus.forms())}.")
+    corpus: str = option(f"Corpus: {corpus.forms()}.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,10 @@ def products(platform, dtype, implementation="xla", *, centred=False):
     def program(x, n, y, m, *means):
         a, b = means or (None, None)
         left, right = operands.operand(x, n, a, form=form), operands.operand(y, m, b, form=form)
-        return pair_table.scores(left, right, maxima=True, with_dtw=True, per_cell=True)
+        scores = pair_table.scores(
+            left, right, maxima=True, with_dtw=True, per_cell=True, with_transport=True
+        )
+        return scores, pair_table.chosen_transport(left, right, jnp.zeros(32, int), jnp.zeros(32, int))
 
     given = [jax.ShapeDtypeStruct(side.shape, dtype) for side in (FRAMES, OTHERS)]
     means = [jax.ShapeDtypeStruct((D,), jnp.float32)] * (2 * centred)
@@ -52,12 +55,16 @@ def products(platform, dtype, implementation="xla", *, centred=False):
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
 @pytest.mark.parametrize("centred", [False, True])
 def test_factors_have_16_bits_and_products_32(platform, centred):
-    """One large product of 8 utterances with 128: of stored frames, or on a TPU four of their two halves."""
-    short = "bf16" if platform == "tpu" else "f16"
+    """One large product of 8 utterances with 128: of stored frames, or on a TPU four of their two halves.
+
+    So for pairs that are chosen, 32 of them at a time. There is no other product.
+    """
+    short, times = ("bf16", 4) if platform == "tpu" else ("f16", 1)
     factors = f"tensor<8x{N}x{D}x{short}>", f"tensor<128x{M}x{D}x{short}>"
     large = f"tensor<8x{N}x128x{M}xf32>"
-    expected = [(*factors, large)] * (4 if platform == "tpu" else 1)
-    assert products(platform, jnp.float16, centred=centred) == expected
+    chosen = f"tensor<32x{N}x{D}x{short}>", f"tensor<32x{M}x{D}x{short}>", f"tensor<32x{N}x{M}xf32>"
+    found = products(platform, jnp.float16, centred=centred)
+    assert sorted(found) == sorted([(*factors, large)] * times + [chosen] * times)
 
 
 @pytest.mark.parametrize(("implementation", "count"), [("xla", 6), ("xla_bfloat16", 1)])
@@ -67,7 +74,7 @@ def test_float32_frames_are_split(implementation, count, centred):
         found = products(platform, jnp.float32, implementation, centred=centred)
         assert [tuple(kind.rsplit("x")[-1] for kind in types) for types in found] == [
             ("bf16>", "bf16>", "f32>")
-        ] * count
+        ] * (2 * count)
 
 
 def test_frame_scores_take_the_form_of_the_platform(monkeypatch):

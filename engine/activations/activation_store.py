@@ -219,7 +219,7 @@ class LanguageStore:
         reads = [self._neurons[self.rows[u]].read() for u in utterances]
         return [objects.result(each, self.path) for each in reads]
 
-    @property
+    @functools.cached_property
     def _notes(self) -> FailureNotes:
         return FailureNotes(group=self.path)
 

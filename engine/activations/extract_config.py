@@ -8,8 +8,6 @@ from isogloss.engine.corpora import corpus
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 
-CORPUS = ", ".join(corpus.forms())
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderJobConfig(ShardedJobConfig):
@@ -18,10 +16,8 @@ class EncoderJobConfig(ShardedJobConfig):
     model: str = option("Whisper checkpoint: hub id, folder or OpenAI .pt file.")
     revision: str | None = option("Commit, tag or branch of a hub id.", None)
     columns: tuple[str, ...] = corpus.columns_option()
-    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
-    recordings: Literal["first", "all"] = option(
-        "Recordings of a sentence in a language: the first by file name, or all.", "first"
-    )
+    languages: tuple[str, ...] = corpus.languages_option()
+    recordings: Literal["first", "all"] = corpus.recordings_option()
     long: Literal["truncate", "skip", "error"] = option(
         "Treatment of audio beyond the model's window of 30 s.", "truncate"
     )
@@ -48,10 +44,10 @@ class ExtractConfig(EncoderJobConfig):
         "Whisper checkpoint: hub id, folder or OpenAI .pt file; or torch:HUB_ID_OR_FOLDER, another speech "
         "encoder, in PyTorch."
     )
-    corpus: str = option(f"Corpus: {CORPUS}.")
+    corpus: str = option(f"Corpus: {corpus.forms()}.")
     store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
     states: tuple[str, ...] = option(
-        "Encoder states to store: all, or some of 0,1,...,final.", (), all_if_empty=True
+        "Encoder states to store: all, or some of 0,1,...,final.", (), empty="all"
     )
     dtype: Literal["float16", "float32"] = option("Number format on disk.", "float16")
     neurons: bool = option(

@@ -20,7 +20,7 @@ import jax
 
 from isogloss.engine.bench import kernel_errors, kernel_speeds
 from isogloss.engine.bench.bench_config import BenchConfig
-from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick
+from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick, absent
 from isogloss.engine.runtime import atomic_write, devices
 from isogloss.engine.runtime.text_table import text_table
 
@@ -63,9 +63,11 @@ class AcceptanceSummary:
     def sentence(self, config: BenchConfig) -> str:
         """How many figures there are, and how many fall short."""
         kept = f"; also in {config.json}" if config.json else ""
+        lacking = sum(one.left_out for one in self.findings)
+        out = f"left out {lacking} for want of a package, {len(self.left_out)} of time"
         return (
-            f"{len(self.findings)} figures on {self.device}: {len(self.wrong)} wrong, {len(self.short)} "
-            f"short of what is wanted, {len(self.left_out)} stages left out{kept}"
+            f"{len(self.findings) - lacking} figures on {self.device}: {len(self.wrong)} wrong, "
+            f"{len(self.short)} short of what is wanted; {out}{kept}"
         )
 
 
@@ -116,10 +118,13 @@ def run(config: BenchConfig) -> AcceptanceSummary:
 
 
 def _found(name: str, stage: Stage) -> Iterator[Finding]:
-    """Figures of a stage; the reason if it fails, whatever it is: too little memory, a missing package."""
+    """Figures of a stage; the reason if it can't run here, or fails, whatever that is: too little memory."""
     _LOG.info("%s", name)
     try:
-        yield from stage()
+        try:
+            yield from stage()
+        except ModuleNotFoundError as error:
+            yield absent(name, "all", error)
     except Exception as error:  # noqa: BLE001 one stage must not cost the others their hour on a device
         _LOG.exception("%s", name)
         reason = f"{type(error).__name__}: {str(error)[:300]}"
@@ -129,37 +134,38 @@ def _found(name: str, stage: Stage) -> Iterator[Finding]:
 def _stages(device: str, *, small: bool) -> dict[str, Stage]:
     """Stages by name, in order: what is right comes first, then speeds, the most wanted first."""
     watch = Stopwatch(shortest=0.0 if small else SAMPLE)
-    products: dict[str, Yardstick] = {}
+    products: list[Yardstick] = []
 
     def measured() -> Iterator[Finding]:
-        best, found = kernel_speeds.yardsticks(device, quick=small, watch=watch)
-        products.update(best)
-        yield from found
+        best, found = kernel_speeds.yardstick(device, quick=small, watch=watch)
+        products.append(best)
+        yield found
 
-    def of_stores() -> Yardstick:
-        return products["float32" if device == "cpu" else "float16"]
+    def product() -> Yardstick:
+        if not products:
+            raise LookupError("the product of this device couldn't be measured")
+        return products[0]
 
-    def of_encoder() -> Yardstick:
-        return products["float32" if device == "cpu" else "bfloat16"]
+    def of(module: str, name: str, *given: object, **options: object) -> Iterator[Finding]:
+        # Imported here: they need Flax or TensorStore, which a machine may lack.
+        return getattr(importlib.import_module(f"isogloss.engine.bench.{module}"), name)(*given, **options)
 
     def encoder(name: str, *given: object, **options: object) -> Iterator[Finding]:
-        # Imported here: it needs Flax, which a machine may lack.
-        return getattr(importlib.import_module("isogloss.engine.bench.encoder_speeds"), name)(
-            *given, **options
-        )
+        return of("encoder_speeds", name, *given, **options)
 
     frames = "float32" if device == "cpu" else "float16"
     given = {"quick": small, "watch": watch}
     return {
         "kernels against float64": kernel_errors.findings,
         "product": measured,
-        "SeqSim": lambda: kernel_speeds.seqsim(frames, of_stores(), **given),
+        "SeqSim": lambda: kernel_speeds.seqsim(frames, product(), **given),
         "DTW": lambda: kernel_speeds.warping(**given),
         "SeqSim and DTW": lambda: kernel_speeds.together(frames, **given),
         "encoder, errors": lambda: encoder("errors", device),
-        "encoder": lambda: encoder("speeds", device, of_encoder(), **given),
+        "encoder": lambda: encoder("speeds", device, product(), **given),
         "grid of 4 languages": lambda: kernel_speeds.grid(frames, **given),
-        "extraction": lambda: encoder("extraction", device, of_encoder(), quick=small),
+        "grid job": lambda: of("grid_speeds", "grid", frames, **given),
+        "extraction": lambda: encoder("extraction", device, product(), quick=small),
     }
 
 

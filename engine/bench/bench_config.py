@@ -34,10 +34,11 @@ _ALONE = "; or alone ".join(["", *(f"{name}, {what}" for name, what in ALONE.ite
 class BenchConfig(JobConfig):
     """Options of the bench job; each field's help is in its definition."""
 
+    resumes = False
     suite: tuple[str, ...] = option(
         f"Suites: all, or some of {', '.join(SUITES)}{_ALONE}.",
         (),
-        all_if_empty=True,
+        empty="all",
     )
     device: Literal["auto", "cpu", "gpu", "h100", "h200", "a100", "tpu-v5e", "tpu-v6e"] = option(
         "Device of kernels and encoder, auto, cpu or gpu; for roofline a chip's name, or auto for all.",

@@ -22,6 +22,8 @@ class Chip:
       link: bytes/s from the host to the chip, one direction.
       source: publication of these figures.
       note: what stands in for an unpublished figure.
+      parts: 16-bit factors that make a float16 number. TPUs know bfloat16 alone and take two, so that an
+        exact product is four, see `kernels.operands`.
     """
 
     label: str
@@ -32,6 +34,7 @@ class Chip:
     link: float
     source: str
     note: str = ""
+    parts: int = 1
 
 
 _PCIE_5 = "PCIe 5 x16: 128 GB/s is the sum of both directions, half of it counts."
@@ -80,7 +83,8 @@ CHIPS = {
         link=16e9,
         source="docs.cloud.google.com/tpu/docs/v5e",
         note="No figure is published for its vector unit, which is left out, nor for its link to the host: "
-        "that of PCIe 3 x16 stands in.",
+        "that of PCIe 3 x16 stands in. Four products of bfloat16 make an exact one of float16.",
+        parts=2,
     ),
     "tpu-v6e": Chip(
         label="Google TPU v6e",
@@ -90,7 +94,9 @@ CHIPS = {
         memory=32e9,
         link=64e9,
         source="docs.cloud.google.com/tpu/docs/v6e",
-        note="No figure is published for its vector unit, which is left out. PCIe 5, lanes not stated: x16.",
+        note="No figure is published for its vector unit, which is left out. PCIe 5, lanes not stated: x16. "
+        "Four products of bfloat16 make an exact one of float16.",
+        parts=2,
     ),
 }
 """By the name that --device takes."""

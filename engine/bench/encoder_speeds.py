@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 
 from isogloss.engine.bench import data, encoder, oracle
-from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick
+from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick, absent
 from isogloss.engine.bench.setting import BenchSetting
 from isogloss.engine.bench.timing import TimedTask
 from isogloss.engine.checkpoints.dimensions import Dimensions
@@ -141,7 +141,7 @@ def _files_to_shards(device: str, product: Yardstick, *, quick: bool) -> Iterato
         suite = importlib.import_module("isogloss.engine.bench.extract")
         importlib.import_module("zarr")
     except ImportError as error:
-        yield Finding(stage="extraction", name=name, found=float("nan"), note=f"left out: {error}")
+        yield absent("extraction", name, error)
         return
     task = TimedTask(name="product", call=product.call, work=product.flops / 1e9, unit="GFLOP/s")
     setting = BenchSetting(

@@ -13,6 +13,7 @@ import jax
 
 ROUNDS = 3
 Call = Callable[[], object]
+_ABSENT = "left out: "
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,11 @@ class Finding:
     note: str = ""
 
     @property
+    def left_out(self) -> bool:
+        """True if a package is missing for it."""
+        return self.note.startswith(_ABSENT)
+
+    @property
     def wrong(self) -> bool:
         """True if nothing was found, or an error exceeds its bound; NaN does."""
         return self.found is None or (self.bound is not None and not self.found <= self.bound)
@@ -46,6 +52,13 @@ class Finding:
     def short(self) -> bool:
         """True if less was found than wanted."""
         return self.found is not None and self.wanted is not None and not self.found >= self.wanted
+
+
+def absent(stage: str, name: str, error: ImportError) -> Finding:
+    """What needs a package that is missing; the error itself if a part of isogloss is."""
+    if str(error.name).startswith("isogloss"):
+        raise error
+    return Finding(stage=stage, name=name, found=float("nan"), note=f"{_ABSENT}{error}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

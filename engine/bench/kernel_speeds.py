@@ -20,19 +20,14 @@ _NARROW = 512  # features; the maxima weigh more beside so short a product
 _FRAMES_OF_A_LANGUAGE = 76_800
 
 
-def yardsticks(device: str, *, quick: bool, watch: Stopwatch) -> tuple[dict[str, Yardstick], list[Finding]]:
-    """The best product of each number format by its name, and their speeds."""
-    formats = ("float32",) if device == "cpu" else ("bfloat16", "float16")
-    best: dict[str, Yardstick] = {}
-    found = []
-    for name in formats:
-        rates = {}
-        for task in machine_peak.products(device, quick, name):
-            [seconds] = watch.seconds(task.call)
-            rates[task.work / seconds] = Yardstick(name=name, call=task.call, flops=1e9 * task.work)
-        best[name] = rates[max(rates)]
-        found.append(Finding(stage="product", name=name, found=max(rates) / 1e3, unit="TFLOP/s"))
-    return best, found
+def yardstick(device: str, *, quick: bool, watch: Stopwatch) -> tuple[Yardstick, Finding]:
+    """The device's best dense product, and its speed."""
+    name, rates = machine_peak.product_format(device), {}
+    for task in machine_peak.products(device, quick):
+        [seconds] = watch.seconds(task.call)
+        rates[task.work / seconds] = Yardstick(name=name, call=task.call, flops=1e9 * task.work)
+    best = max(rates)
+    return rates[best], Finding(stage="product", name=name, found=best / 1e3, unit="TFLOP/s")
 
 
 def seqsim(dtype: str, product: Yardstick, *, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
@@ -69,7 +64,7 @@ def warping(*, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
     name = f"{pairs} pairs of {frames} frames, distances given"
     yield Finding(stage="DTW", name=name, found=cells / seconds, unit="GCUPS", wanted=WANTED_GCUPS)
     found = float(dtw.dtw_cost(distances[:1], lengths[:1], lengths[:1])[0])
-    expected = _warped(np.asarray(distances[0], np.float64))
+    expected = oracle.dtw_cost(np.asarray(distances[0], np.float64))
     yield Finding(stage="DTW", name="error of a cost", found=abs(found - expected) / expected, bound=1e-5)
 
 
@@ -133,16 +128,3 @@ def _scores(
     x: Array, n: Int32[np.ndarray, " U"], y: Array, m: Int32[np.ndarray, " V"], measures: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "U V"]]:
     return frame_scores.frame_scores(x, n, y, m, measures=measures, implementation="xla")
-
-
-def _warped(distances: Float[np.ndarray, "N N"]) -> float:
-    """DTW cost of a square table in float64, by anti-diagonals."""
-    size = len(distances)
-    before, now = np.full(size + 1, np.inf), np.full(size + 1, np.inf)
-    before[0] = 0.0  # the way into the table: cell (-1, -1)
-    for k in range(2 * size - 1):
-        i = np.arange(max(0, k - size + 1), min(k, size - 1) + 1)
-        following = np.full(size + 1, np.inf)
-        following[i + 1] = distances[i, k - i] + np.minimum(np.minimum(before[i], now[i]), now[i + 1])
-        before, now = now, following
-    return float(now[size])

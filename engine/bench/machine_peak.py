@@ -20,10 +20,15 @@ from isogloss.engine.bench.timing import TimedTask
 _PIECE = 1 << 22  # bytes of a write
 
 
-def products(device: str, quick: bool, dtype: str = "") -> list[TimedTask]:
-    """Candidates for the best dense product: by default float32 BLAS and XLA on CPU, bfloat16 elsewhere."""
+def product_format(device: str) -> str:
+    """Number format of the dense product that others are compared with."""
+    return "float32" if device == "cpu" else "bfloat16"
+
+
+def products(device: str, quick: bool) -> list[TimedTask]:
+    """Candidates for the best dense product, in `product_format`: on a CPU by BLAS, too."""
     sizes = (256,) if quick else (2048, 4096) if device == "cpu" else (2048, 4096, 8192)
-    chosen = jnp.dtype(dtype or ("float32" if device == "cpu" else "bfloat16"))
+    chosen = jnp.dtype(product_format(device))
     tasks = []
     for size in sizes:
         x, y = data.rng().standard_normal((2, size, size), np.float32)

@@ -1,8 +1,7 @@
 """Float64 references that are fast enough for the sizes of a benchmark, in NumPy alone.
 
-SeqSim, the log-mel, Whisper's encoder and its decoder's loss written down once more, without a line of what
-is timed; tests hold them against `kernels.reference` and against the product's own. DTW needs none:
-`reference.dtw_cost` does.
+SeqSim, DTW, the log-mel, Whisper's encoder and its decoder's loss written down once more, without a line of
+what is timed; tests hold them against `kernels.reference` and against the product's own.
 """
 
 import dataclasses
@@ -29,6 +28,19 @@ def seqsim(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"]) -> tuple[fl
     """(precision, recall) of two utterances."""
     c = cosines(x, y)
     return float(c.max(axis=1).mean()), float(c.max(axis=0).mean())
+
+
+def dtw_cost(distances: Float[np.ndarray, "N M"]) -> float:
+    """Sum along the cheapest path through a table, by anti-diagonals."""
+    rows, columns = distances.shape
+    before, now = np.full(rows + 1, np.inf), np.full(rows + 1, np.inf)
+    before[0] = 0.0  # the way into the table: cell (-1, -1)
+    for k in range(rows + columns - 1):
+        i = np.arange(max(0, k - columns + 1), min(k, rows - 1) + 1)
+        following = np.full(rows + 1, np.inf)
+        following[i + 1] = distances[i, k - i] + np.minimum(np.minimum(before[i], now[i]), now[i + 1])
+        before, now = now, following
+    return float(now[rows])
 
 
 def log_mel(

@@ -24,6 +24,7 @@ from isogloss.engine.checkpoints import huggingface
 from isogloss.engine.checkpoints.dimensions import tensor_shapes
 from isogloss.engine.runtime import objects, temporary
 from isogloss.engine.runtime.place import Place
+from isogloss.engine.time_axis import SAMPLE_RATE
 
 STATES, MEASURES = 4, 2  # of the rehearsal: a Whisper of two blocks; seqsim and meanpool
 FLEURS_SENTENCES, LARGE_STATES = 350, 34
@@ -95,9 +96,9 @@ def _stages(folder: pathlib.Path, place: Place, full: Size) -> list[Stage]:
 
 
 def projection(stages: Sequence[Stage], full: Size) -> dict[str, int | float]:
-    """What the costs come to with 350 sentences a language and 34 states, 102 languages as rehearsed.
+    """What the costs come to with 350 sentences a language and 34 states, as many languages as rehearsed.
 
-    Costs per unit only: encoding and comparing 13 s recordings come on top, and are the larger part.
+    Costs per unit only: encoding, comparing and reading 13 s recordings come on top, and are the larger part.
     """
     found = {stage.name: stage for stage in stages}
     utterances = full.languages * FLEURS_SENTENCES
@@ -115,6 +116,8 @@ def projection(stages: Sequence[Stage], full: Size) -> dict[str, int | float]:
         "grid_bytes": units * MEASURES * FLEURS_SENTENCES**2 * 4,
         "grid_overhead_hours": round(found["grid"].seconds * ratios["grid"] / 3600, 3),
         "report_overhead_hours": round(found["report"].seconds * ratios["grid"] / 3600, 3),
+        "status_seconds": round(found["status"].seconds * ratios["grid"], 1),
+        "verify_overhead_seconds": round(found["verify"].seconds * ratios["grid"], 1),
     }
 
 
@@ -159,9 +162,9 @@ def _write_corpus(folder: pathlib.Path, full: Size) -> None:
     lines = ["language\tsentence\taudio"]
     for language in range(full.languages):
         for sentence in range(full.sentences):
-            wave = 0.1 * random.standard_normal(int(16_000 * random.uniform(0.2, 1.8)), np.float32)
+            wave = 0.1 * random.standard_normal(int(SAMPLE_RATE * random.uniform(0.2, 1.8)), np.float32)
             name = f"audio/{language}-{sentence}.wav"
-            soundfile.write(folder / name, wave, 16_000)
+            soundfile.write(folder / name, wave, SAMPLE_RATE)
             lines.append(f"l{language:03}\t{sentence}\t{name}")
     (folder / "manifest.tsv").write_text("\n".join(lines) + "\n")
 

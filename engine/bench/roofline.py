@@ -118,7 +118,7 @@ def uploads(work: GridWork, chip: Chip) -> int:
     Languages are taken in blocks, of which two and a pair that is read ahead fit the memory: with n blocks,
     the n (n + 1) / 2 pairs of blocks need one block each.
     """
-    fit = int(HELD * chip.memory / work.language_bytes)
+    fit = int(HELD * chip.memory / (chip.parts * work.language_bytes))
     if fit >= work.languages:
         return work.languages * work.states
     size = max(1, (fit - 2) // 2)
@@ -138,7 +138,7 @@ def parts(work: GridWork, chip: Chip) -> tuple[Part, ...]:
     copies = uploads(work, chip) * work.language_bytes
     read, written = 2 * work.language_bytes, work.scores_bytes
     on_device = (
-        ("product", "arithmetic", 2 * work.features * cells / chip.product),
+        ("product", "arithmetic", 2 * work.features * cells * chip.parts**2 / chip.product),
         ("maxima", "memory", max(12 * cells / chip.bandwidth, _comparing(work, chip))),
         ("distances", "memory", 4 * cells / chip.bandwidth),
         ("DTW", "memory", _DTW_BYTES * cells / chip.bandwidth),

@@ -72,11 +72,16 @@ def download(repository: str, revision: str | None) -> pathlib.Path:
 
     None as revision is the main branch. Of an audio language model only the shards that hold its encoder.
     """
+    return snapshot(repository, revision, wanted(repository, revision))
+
+
+def wanted(repository: str, revision: str | None) -> list[str]:
+    """Names and patterns of what `download` fetches, FETCHED of a Whisper; fetches the description."""
     config = snapshot(repository, revision, DESCRIPTION) / "config.json"
     tower = _tower(config) if config.is_file() else None
     index = config.with_name(INDEX)
     weights = sorted(shards(index, tower.prefixes)) if tower and index.is_file() else WEIGHTS
-    return snapshot(repository, revision, [*DESCRIPTION, *weights])
+    return [*DESCRIPTION, *weights]
 
 
 def snapshot(repository: str, revision: str | None, patterns: list[str]) -> pathlib.Path:

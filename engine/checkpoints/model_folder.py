@@ -68,37 +68,19 @@ def configuration(checkpoint: Checkpoint, special: Mapping[str, Json]) -> bytes:
             **{key: getattr(sizes, field) for field, key in KEYS.items()},
             **special,
         }
-    return _json(own)
+    return json_file(own)
 
 
 def generation_settings(checkpoint: Checkpoint, settings: Mapping[str, Json]) -> bytes:
     """Content of generation_config.json that is made of `settings`, with the heads that follow the words."""
     heads = checkpoint.alignment_heads
-    return _json(
+    return json_file(
         {**settings, **({} if heads is None else {"alignment_heads": [list(pair) for pair in heads]})}
     )
 
 
-def feature_settings(checkpoint: Checkpoint) -> bytes:
-    """Content of preprocessor_config.json that is made of the model's sizes."""
-    seconds = checkpoint.dimensions.positions // 50  # frames of 20 ms
-    return _json(
-        {
-            "feature_extractor_type": "WhisperFeatureExtractor",
-            "processor_class": "WhisperProcessor",
-            "feature_size": checkpoint.dimensions.mels,
-            "sampling_rate": 16_000,
-            "hop_length": 160,
-            "n_fft": 400,
-            "chunk_length": seconds,
-            "padding_value": 0.0,
-            "padding_side": "right",
-            "return_attention_mask": False,
-        }
-    )
-
-
-def _json(content: Mapping[str, Json]) -> bytes:
+def json_file(content: Mapping[str, Json]) -> bytes:
+    """Content of a JSON file of such a folder."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -121,7 +103,7 @@ def write(
     """
     atomic_write.make_folder(folder)
     origin = EncoderOrigin(weights_sha256=checkpoint.states_sha256, encoder_sha256=checkpoint.encoder_sha256)
-    for name, content in {**files, ORIGIN: _json(dataclasses.asdict(origin))}.items():
+    for name, content in {**files, ORIGIN: json_file(dataclasses.asdict(origin))}.items():
         atomic_write.write_whole(folder / name, lambda file, content=content: file.write_bytes(content))
     tensors = {
         PREFIX + name: tensor.stored() if name.startswith(ENCODER) else decoder[name]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _CONFIG, _FRONT_END, _PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 _FORMATS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is taken
+DESCRIPTION = (_CONFIG, _FRONT_END, _PROCESSOR, *(f"{single}.index.json" for single in _FORMATS))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,16 +74,7 @@ def open_checkpoint(
       Refusal: the model can't be found or fetched, is of another type, or lacks a file.
     """
     folder = _folder(model, revision)
-    if not (folder / _CONFIG).is_file():
-        raise Refusal(
-            f"{folder}: has no {_CONFIG}. Remedy: give the folder of a model as transformers saves it"
-        )
-    config = stored_tensors.json_object(folder / _CONFIG)
-    kind = str(config.get("model_type"))
-    if kind not in prefixes:
-        raise Refusal(
-            f"{model}: its model_type is {kind}, which no family has; torch: takes {', '.join(prefixes)}"
-        )
+    config, kind = _config(model, folder, prefixes)
     front_end = _front_end(folder)
     on_hub = huggingface.local_path(model) is None
     # What is cached doesn't decide: it may be of a format that isn't the first, and have another hash.
@@ -96,14 +88,38 @@ def open_checkpoint(
     return opened, kind
 
 
+def weight_names(model: str, revision: str | None, prefixes: Mapping[str, str]) -> list[list[str]]:
+    """Names of a hub id's weight files, format by format; `open_checkpoint` takes the first there is.
+
+    Arguments and refusals as of `open_checkpoint`; fetches the description alone.
+    """
+    folder = _folder(model, revision)
+    _, kind = _config(model, folder, prefixes)
+    return [_weights(folder, single, prefixes[kind]) for single in _FORMATS]
+
+
+def _config(model: str, folder: pathlib.Path, prefixes: Mapping[str, str]) -> tuple[dict[str, Json], str]:
+    """Content of config.json, and the model_type there."""
+    if not (folder / _CONFIG).is_file():
+        raise Refusal(
+            f"{folder}: has no {_CONFIG}. Remedy: give the folder of a model as transformers saves it"
+        )
+    config = stored_tensors.json_object(folder / _CONFIG)
+    kind = str(config.get("model_type"))
+    if kind not in prefixes:
+        raise Refusal(
+            f"{model}: its model_type is {kind}, which no family has; torch: takes {', '.join(prefixes)}"
+        )
+    return config, kind
+
+
 def _folder(model: str, revision: str | None) -> pathlib.Path:
     """Folder of a model with its descriptions; those of a hub id are fetched."""
     if path := huggingface.local_path(model):
         if revision is not None:
             raise Refusal(f"{model}: a revision, here {revision!r}, belongs to a hub id, not to a path")
         return path
-    indices = [f"{single}.index.json" for single in _FORMATS]
-    return huggingface.snapshot(model, revision, [_CONFIG, _FRONT_END, _PROCESSOR, *indices])
+    return huggingface.snapshot(model, revision, list(DESCRIPTION))
 
 
 def _front_end(folder: pathlib.Path) -> dict[str, Json]:
@@ -126,14 +142,16 @@ def _fetched(model: str, revision: str | None, folder: pathlib.Path, prefix: str
     Without a network `snapshot` fetches nothing, and the first format that is cached is taken.
     """
     for single in _FORMATS:
-        index = folder / f"{single}.index.json"
-        wanted = (
-            sorted(huggingface.shards(index, _beginnings(index, prefix))) if index.is_file() else [single]
-        )
-        huggingface.snapshot(model, revision, wanted)
+        huggingface.snapshot(model, revision, _weights(folder, single, prefix))
         if files := _files(folder, prefix):
             return files
     return ()
+
+
+def _weights(folder: pathlib.Path, single: str, prefix: str) -> list[str]:
+    """Names of the weight files of one format that hold the encoder, by the index if there is one."""
+    index = folder / f"{single}.index.json"
+    return sorted(huggingface.shards(index, _beginnings(index, prefix))) if index.is_file() else [single]
 
 
 def _files(folder: pathlib.Path, prefix: str) -> tuple[pathlib.Path, ...]:

@@ -31,7 +31,7 @@ class LaunchConfig(JobConfig):
     sbatch: str | None = option('Options of sbatch for every step, such as "--gpus=1 --time=4:00:00".', None)
     python: str | None = option(
         "Command that starts Python in a task, such as 'apptainer exec --nv isogloss.sif python'; "
-        "none: the Python of launch.",
+        "without it, the Python of launch.",
         None,
     )
     env: tuple[str, ...] = option("Environment variables of the tasks, NAME=VALUE.", ())

@@ -4,8 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.activations.extract_config import CORPUS
-from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.corpora.corpus import columns_option, forms
 from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
@@ -18,7 +17,7 @@ class ControlConfig(ShardedJobConfig):
     """Options of the control job; each field's help is in its definition."""
 
     grid: Place = option("Grid of score matrices, GRID.zarr in a folder or bucket.")
-    corpus: str = option(f"Corpus with the texts of the grid's sentences: {CORPUS}.")
+    corpus: str = option(f"Corpus with the texts of the grid's sentences: {forms()}.")
     out: pathlib.Path = option("Folder to write tables, figures and the page to.")
     against: Place | None = option(
         "Grid of another encoder on the same recordings, whose figures are put beside: what an encoder finds "
@@ -27,9 +26,9 @@ class ControlConfig(ShardedJobConfig):
     )
     columns: tuple[str, ...] = columns_option()
     measure: str = option("Measure of the grid to explain, one that is its own transpose.", "seqsim")
-    pairs: tuple[str, ...] = option("Language pairs a-b, or all.", (), all_if_empty=True)
+    pairs: tuple[str, ...] = option("Language pairs a-b, or all.", (), empty="all")
     states: tuple[str, ...] = option(
-        "Encoder states: all of the grid, or some of 0,1,...,final.", (), all_if_empty=True
+        "Encoder states: all of the grid, or some of 0,1,...,final.", (), empty="all"
     )
     names: tuple[str, ...] = option(
         "Who finds proper names: LANG:spacy:MODEL for each language that has one, table:FILE.tsv with "
@@ -38,7 +37,7 @@ class ControlConfig(ShardedJobConfig):
     )
     phones: Literal["espeak", "none"] = option("Sound of words: espeak-ng's phones, or none.", "espeak")
     sentence_encoder: str = sentence_encoder_option("sentences")
-    alike: float = option("Similarity of phones from which two words sound alike, above 0 and up to 1.", 0.6)
+    alike: float = option("Similarity of phones from which two words sound alike.", 0.6, above=0, maximum=1)
     curve: tuple[str, ...] = option(
         "Further values of --alike, for the curve of R@1.", ("0.5", "0.6", "0.7", "0.8", "0.9", "1.0")
     )
@@ -58,8 +57,6 @@ class ControlConfig(ShardedJobConfig):
           Refusal: the option, the rule and the value.
         """
         super().__post_init__()
-        if not 0 < self.alike <= 1:
-            raise Refusal(f"--alike must be above 0 and at most 1, got {self.alike}")
         for text in self.curve:
             try:
                 right = 0 < float(text) <= 1

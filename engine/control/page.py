@@ -60,7 +60,6 @@ def render(
     model = str(opened.grid.attributes.get("model", ""))
     beside = str(opened.against.attributes.get("model", "")) if opened.against else None
     heading = "Sound, meaning or length?" + (f" {model}" if model else "")
-    factors = set(frames["factors"]["factor"])
     meta: dict[str, Json] = {
         "pairs": [list(pair) for pair in pairs],
         "names": {code: language_name(code) for code in opened.texts},
@@ -68,7 +67,7 @@ def render(
         "states": states,
         "depths": metrics.depths(states),
         "state": _best(frames["control"], states),
-        "factors": [name for name in FACTORS if name in factors],
+        "factors": [name for name in FACTORS if (frames["factors"]["factor"] == name).any()],
         "other": opened.against is not None,
         "inside": MOST_PAIRS,
         "files": files,
@@ -82,6 +81,7 @@ def render(
         scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=meta,
         blocks={f"pair-{i}": blocks.of(pair) for i, pair in enumerate(pairs[:MOST_PAIRS])},
+        numbers="control.csv and factors.csv",
         beside=bool(files),
     )
     beyond = zip(files, pairs[MOST_PAIRS:], strict=True)
@@ -104,7 +104,6 @@ def _body(
             [_LEAD],
             alerts=notes,
             terms=TERMS,
-            numbers="control.csv and factors.csv",
         ),
         dashed="" if other is None else html.escape(f"Dashed: {other or 'the other encoder'}."),
         agreement=page.table_section("agreement", "Do the rules agree?", _agreement(agreement)),

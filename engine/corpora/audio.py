@@ -188,8 +188,8 @@ def _open(source: AudioSource) -> io.BufferedReader:
 
 
 def _unreadable(source: AudioSource, what: str, error: OSError) -> AudioError:
-    remedy = disk_faults.AGAIN if disk_faults.passing(error) else "Check the file's permissions."
-    return AudioError(f"{source.name}: can't be {what} ({error.strerror}). {remedy}")
+    remedy = ". Check the file's permissions."
+    return AudioError(str(disk_faults.unread(f"{source.name}: can't be {what}", error, remedy)))
 
 
 def _read_through(source: AudioSource, file: io.BufferedReader) -> None:

@@ -84,8 +84,7 @@ def open_corpus(spec: str, columns: Sequence[str] = ()) -> Corpus:
             if opened := kind.open(rest if colon else None, *more):
                 return opened
     raise Refusal(
-        f"--corpus={spec} must be one of: {', '.join(forms())}. SPLIT is one of {', '.join(SPLITS)}, "
-        "default test."
+        f"--corpus={spec} must be one of: {forms()}. SPLIT is one of {', '.join(SPLITS)}, default test."
     )
 
 
@@ -95,6 +94,16 @@ def columns_option() -> typing.Any:  # noqa: ANN401 (as options.option)
         f"Columns of a data set of the hub, ROLE=COLUMN,...; roles are {', '.join(ROLES)}.",
         (),
     )
+
+
+def languages_option() -> typing.Any:  # noqa: ANN401 (as options.option)
+    """Field of the configuration of jobs that take some languages of a corpus or a store."""
+    return option("Languages by their codes, or all.", (), empty="all")
+
+
+def recordings_option(default: str = "first") -> typing.Any:  # noqa: ANN401 (as options.option)
+    """Field of the configuration of jobs that open a corpus and may take one recording of a sentence."""
+    return option("Recordings of a sentence in a language: the first by file name, or all.", default)
 
 
 def _open_preset(name: str) -> Callable[[str | None, Sequence[str]], Corpus | None]:
@@ -190,6 +199,6 @@ KINDS = (
 """All kinds of corpora; a new one needs a reader and a line here."""
 
 
-def forms() -> tuple[str, ...]:
+def forms() -> str:
     """Allowed values of `--corpus`, for help and messages."""
-    return tuple(form for kind in KINDS for form in kind.forms)
+    return ", ".join(form for kind in KINDS for form in kind.forms)

@@ -4,27 +4,44 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.activations.extract_config import CORPUS, EncoderJobConfig
-from isogloss.engine.runtime.options import option
+from isogloss.engine.activations.extract_config import EncoderJobConfig
+from isogloss.engine.corpora.corpus import forms
+from isogloss.engine.runtime.options import JobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DecoderJobConfig(EncoderJobConfig):
+class TokenizerConfig(JobConfig):
+    """Options of jobs that give the decoder a prompt."""
+
+    model: str = option("Whisper checkpoint: hub id, folder or OpenAI .pt file.")
+    revision: str | None = option("Commit, tag or branch of a hub id.", None)
+    tokenizer: str | None = option(
+        "Folder or hub id that holds the tokenizer; by default the model's own.", None
+    )
+    stand_in: tuple[str, ...] = option(
+        "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
+    )
+
+    @property
+    def vocabulary_source(self) -> tuple[str, str | None]:
+        """Place of the tokenizer, and its revision, which is the model's only where they come together."""
+        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderJobConfig(TokenizerConfig, EncoderJobConfig):
     """Options of jobs that run the decoder; each field's help is in its definition."""
 
     out: pathlib.Path = option("Folder to write to.")
-    corpus: str | None = option(f"Corpus, whose recordings are encoded: {CORPUS}.", None)
+    corpus: str | None = option(f"Corpus, whose recordings are encoded: {forms()}.", None)
     store: Place | None = option(
         "Folder or bucket path of activation stores, in place of --corpus: states are read, not computed.",
         None,
     )
-    tokenizer: str | None = option(
-        "Folder or hub id that holds the tokenizer; by default the model's own.", None
-    )
     states: tuple[str, ...] = option(
-        "Encoder states that enter the decoder: all, or some of 1,...,final.", ("final",), all_if_empty=True
+        "Encoder states that enter the decoder: all, or some of 1,...,final.", ("final",), empty="all"
     )
     exit_norm: Literal["true", "false", "both"] = option(
         "Whether states pass the encoder's final LayerNorm; both is for transcribe.", "true"
@@ -32,9 +49,6 @@ class DecoderJobConfig(EncoderJobConfig):
     language: str = option(
         "Language token of the decoder: per-utterance (each language's own or a stand-in), detect or a code.",
         "per-utterance",
-    )
-    stand_in: tuple[str, ...] = option(
-        "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
     )
     sentences: pathlib.Path | None = option(
         "File of the sentences to take, one a line, as tune's held_out.txt; by default all.", None
@@ -61,8 +75,3 @@ class DecoderJobConfig(EncoderJobConfig):
                 "--recordings, --long and --columns choose among a corpus's recordings, a store holds what "
                 "extract chose: leave them out"
             )
-
-    @property
-    def vocabulary_source(self) -> tuple[str, str | None]:
-        """Place of the tokenizer, and its revision, which is the model's only where they come together."""
-        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)

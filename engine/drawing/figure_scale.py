@@ -1,7 +1,7 @@
 """Figures made larger or smaller as a whole.
 
 Matplotlib keeps the size of a figure apart from lengths in points: those of text, lines, marks and the gaps
-between them. Here all are multiplied, but for the lines of a hatch and of a halo around text.
+between them. Here all are multiplied, but for the lines of a hatch.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,10 @@
 """Shell of the HTML pages: one file, opens from disk without a network, all data inside.
 
 The files in this folder have the markup, style and scripts that all pages share. A page's own markup is put
-into `page.html`; its scripts are deflated, its data are JSON and deflated blocks, which the scripts unpack
-when needed.
+into `page_body.html`, which `page.html` has deflated, because style and scripts are most of a small page; its
+data are JSON and further deflated blocks, which the scripts unpack when needed.
 """
 
-import base64
 import html
 import json
 import os
@@ -13,10 +12,10 @@ import pathlib
 import re
 import string
 import urllib.parse
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from isogloss.engine.drawing import style
+from isogloss.engine.drawing import page_script, style
+from isogloss.engine.drawing.packing import packed
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.json_values import Json
 
@@ -36,6 +35,8 @@ def render(
     scripts: Sequence[pathlib.Path],
     meta: Mapping[str, Json],
     blocks: Mapping[str, bytes],
+    needs: str = "figures",
+    numbers: str = "",
     beside: bool = False,
 ) -> str:
     """HTML of a page.
@@ -47,27 +48,51 @@ def render(
       scripts: files, after the shared ones.
       meta: data for the scripts.
       blocks: further data, by id of their element.
+      needs: what of the page needs scripts, a plural.
+      numbers: file beside the page that has its numbers, for a reader without scripts.
       beside: True if the page may load scripts and recordings from its own place.
     """
-    packed = (
-        f'<script type="application/octet-stream" id="{html.escape(key)}">{_pack(value)}</script>'
-        for key, value in blocks.items()
-    )
-    data = json.dumps(meta, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    held = (_element("application/octet-stream", key, packed(value)) for key, value in blocks.items())
     return filled(
         _FOLDER / "page.html",
         title=html.escape(title),
         # Opened from a folder, browsers differ in whether 'self' is that folder.
         beside=_BESIDE if beside else "",
         media=f"; media-src{_BESIDE}" if beside else "",
-        css=_dense((style.css(), *map(_read, (_FOLDER / "page.css", *styles)))),
-        body=body,
-        # "</script>" within the data would end the element that holds them.
-        meta=data.replace("<", "\\u003c"),
-        blocks="\n".join(packed),
-        script=_pack(_bare(_FOLDER / "page.js", *scripts).encode()),
-        load=_bare(_FOLDER / "load.js"),
+        without_scripts=html.escape(_without_scripts(needs, numbers)),
+        blocks="\n".join(held),
+        page=_element(
+            "application/octet-stream", "page", packed(_shown(body, styles, scripts, meta).encode())
+        ),
+        load=page_script.bare(_FOLDER / "load.js"),
     )
+
+
+def _shown(
+    body: str, styles: Sequence[pathlib.Path], scripts: Sequence[pathlib.Path], meta: Mapping[str, Json]
+) -> str:
+    """What the page unpacks: style, markup, data and scripts."""
+    css = _dense((style.css(), *map(_read, (_FOLDER / "page.css", *styles))))
+    data = json.dumps(meta, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return filled(
+        _FOLDER / "page_body.html",
+        style=f'<style id="style">{css}</style>',
+        body=re.sub(r"\n\s*", "\n", body),
+        # "</script>" within the data would end the element that holds them.
+        meta=_element("application/json", "meta", data.replace("<", "\\u003c")),
+        script=_element("module", "script", page_script.bare(_FOLDER / "page.js", *scripts)),
+    )
+
+
+def _element(kind: str, key: str, text: str) -> str:
+    """An element of script, which isn't run where it is put into a page as text."""
+    return f'<script type="{kind}" id="{html.escape(key)}">{text}</script>'
+
+
+def _without_scripts(needs: str, numbers: str) -> str:
+    """What a reader without scripts sees instead of the page."""
+    text = f"This page unpacks itself, and its {needs} need JavaScript, from this file alone."
+    return f"{text} The same numbers are in {numbers} beside it." if numbers else text
 
 
 def filled(template: pathlib.Path, **parts: str) -> str:
@@ -81,8 +106,6 @@ def head(
     *,
     alerts: Sequence[str] = (),
     terms: Mapping[str, str] | None = None,
-    needs: str = "figures",
-    numbers: str = "",
 ) -> str:
     """Markup with which a page begins.
 
@@ -91,12 +114,7 @@ def head(
       lead: markup of each paragraph below it.
       alerts: texts of warnings.
       terms: meanings of words by word.
-      needs: what of the page needs scripts, a plural.
-      numbers: file beside the page that has its numbers, for a reader without scripts.
     """
-    without_scripts = f"The {needs} need JavaScript, from this file alone."
-    if numbers:
-        without_scripts += f" The same numbers are in {numbers} beside it."
     meanings = "".join(
         f"<dt>{html.escape(term)}</dt><dd>{html.escape(meaning)}</dd>"
         for term, meaning in (terms or {}).items()
@@ -107,7 +125,6 @@ def head(
         lead="".join(f'<p class="lead">{paragraph}</p>' for paragraph in lead),
         alerts="".join(f'<p class="alert">{html.escape(text)}</p>' for text in alerts),
         terms=filled(_FOLDER / "page_terms.html", terms=meanings) if terms else "",
-        without_scripts=html.escape(without_scripts),
     )
 
 
@@ -146,7 +163,7 @@ def address(name: str) -> str:
 
 def script_beside(file: str, block: bytes) -> str:
     """JavaScript that brings a deflated block under the name of its file, for `bring` of the scripts."""
-    return f"{REGISTER}[{json.dumps(file)}] = {json.dumps(_pack(block))};\n"
+    return f"{REGISTER}[{json.dumps(file)}] = {json.dumps(packed(block))};\n"
 
 
 def write_scripts(folder: pathlib.Path, scripts: Iterable[tuple[str, str]]) -> None:
@@ -167,19 +184,9 @@ def write_scripts(folder: pathlib.Path, scripts: Iterable[tuple[str, str]]) -> N
             old.unlink(missing_ok=True)
 
 
-def _bare(*scripts: pathlib.Path) -> str:
-    """Scripts as one text without indentation and lines of comment; no string of theirs spans lines."""
-    lines = (line.strip() for file in scripts for line in _read(file).splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
-
-
 def _dense(styles: Sequence[str]) -> str:
     """Styles as one text without indentation and line ends."""
     return re.sub(r"(?<=[{};,]) | (?=[{}])", "", re.sub(r"\s+", " ", " ".join(styles)))
-
-
-def _pack(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode()
 
 
 def _read(file: pathlib.Path) -> str:

@@ -4,8 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.activations.extract_config import CORPUS
-from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.corpora.corpus import columns_option, forms
 from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
@@ -24,7 +23,7 @@ class InterpretConfig(ShardedJobConfig):
         "Folder of words.parquet, the align job's --out; without it words are aligned here.", None
     )
     corpus: str | None = option(
-        f"Corpus that the store was made of, for waveforms and word times: {CORPUS}.", None
+        f"Corpus that the store was made of, for waveforms and word times: {forms()}.", None
     )
     columns: tuple[str, ...] = columns_option()
     model: str | None = option(
@@ -40,9 +39,9 @@ class InterpretConfig(ShardedJobConfig):
         0,
         minimum=0,
     )
-    pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), all_if_empty=True)
+    pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), empty="all")
     states: tuple[str, ...] = option(
-        "Encoder states: all of the grid, or some of 0,1,...,final.", ("final",), all_if_empty=True
+        "Encoder states: all of the grid, or some of 0,1,...,final.", ("final",), empty="all"
     )
     sentences: Literal["retrieved", "gold"] = option(
         "Sentence pairs: each sentence with its best candidate, or with its translation.", "retrieved"
@@ -50,9 +49,14 @@ class InterpretConfig(ShardedJobConfig):
     word_vector: Literal["centre", "mean"] = option(
         "Vector of a word: its centre frame, or the mean of its frames.", "centre"
     )
-    epsilon: float = option("Entropic regularisation of the transport, in units of 1 - cosine.", 0.05)
+    epsilon: float = option(
+        "Entropic regularisation of the transport, in units of 1 - cosine.", 0.05, minimum=1e-3, maximum=1e3
+    )
     threshold: float = option(
-        "Two words are linked if they exchange at least this fraction of the mass they could.", 0.3
+        "Two words are linked if they exchange at least this fraction of the mass they could.",
+        0.3,
+        above=0,
+        maximum=1,
     )
     sentence_encoder: str = sentence_encoder_option("words")
     phones: Literal["espeak", "none"] = option("Sound of words: espeak-ng's phones, or none.", "espeak")
@@ -64,16 +68,12 @@ class InterpretConfig(ShardedJobConfig):
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and shards without words.
+        """Refuse shards without words.
 
         Raises:
           Refusal: the option, the rule and the value.
         """
         super().__post_init__()
-        if not 1e-3 <= self.epsilon <= 1e3:  # below, float32 can't resolve the marginals
-            raise Refusal(f"--epsilon must be from 0.001 to 1000, got {self.epsilon}")
-        if not 0 < self.threshold <= 1:
-            raise Refusal(f"--threshold must be above 0 and at most 1, got {self.threshold}")
         if self.words is None and self.num_shards > 1:
             raise Refusal(
                 "several shards need the words of all utterances: run isogloss.jobs.align to its end, then "

@@ -112,6 +112,8 @@ def render(
         scripts=_SCRIPTS,
         meta=_meta(checked, sets),
         blocks={key: _json(value) for key, value in _blocks(checked.pairs, sets).items()},
+        needs="matches",
+        numbers="word_pairs.parquet",
     )
 
 
@@ -121,8 +123,6 @@ def _head(heading: str, report: str, left_out: int) -> str:
         heading,
         [_LEAD, *link],
         alerts=[f"{_UNCOMPARED}: {left_out:,}; {_REASONS}"] if left_out else [],
-        needs="matches",
-        numbers="word_pairs.parquet",
     )
 
 

@@ -9,7 +9,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
@@ -25,7 +24,7 @@ _COLORS = {name: LIGHT[name] for name in reversed(match_tests.ALIKE)}
 _NAMES = {"mutual": "Mutual best matches", "transport": "Matches by optimal transport"}
 _MASSES = (0.95, 0.8, 0.5)
 _GREYS = ("#eef0f2", "#dfe3e7", "#cdd3d9")
-_HALO = patheffects.withStroke(linewidth=1.8, foreground="white")
+_PAPER = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.4}  # a halo would make paths of words
 _LABELS = 16  # most word pairs named in a panel
 
 
@@ -180,7 +179,7 @@ def _label(axes: Axes, name: str, point: tuple[float, float], alike: str, taken:
     for side, offset in (("left", 5), ("right", -5)):
         text = axes.annotate(
             name, point, (offset, 0), textcoords="offset points", size=7, color=_COLORS[alike], ha=side,
-            va="center", parse_math=False, zorder=3, path_effects=[_HALO],
+            va="center", parse_math=False, zorder=3, bbox=_PAPER,
         )  # fmt: skip
         extent = text.get_window_extent().expanded(1.08, 1.2)
         inside = box.x0 < extent.x0 and extent.x1 < box.x1 and box.y0 < extent.y0 and extent.y1 < box.y1 - 30

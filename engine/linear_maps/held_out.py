@@ -15,7 +15,7 @@ from isogloss.engine.activations import language_states
 from isogloss.engine.linear_maps import fitting
 from isogloss.engine.linear_maps.fitting import MAPS, LinearMap
 from isogloss.engine.linear_maps.folds import folds, shuffled
-from isogloss.engine.retrieval import metrics, scores
+from isogloss.engine.retrieval import host_scores, metrics
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
 
 METHODS = (*MAPS, BASELINE)
@@ -235,7 +235,7 @@ def _scores(
         language_states.arrange(list(_mapped_frames(each.single, side, held)), remove_mean=False)
         for each, side in sides
     )
-    return scores.score(x, y, ("seqsim",), setting.implementation)["seqsim"]
+    return host_scores.score(x, y, ("seqsim",), setting.implementation)["seqsim"]
 
 
 def _mapped_frames(

@@ -5,7 +5,6 @@ import pathlib
 
 from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import compilation_cache_option, option
-from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.similarity.pair_config import PairJobConfig
 
 MEASURES = ("meanpool", "seqsim")
@@ -19,6 +18,7 @@ class LinearMapsConfig(PairJobConfig):
         "Measures that retrieve: meanpool, cosine of the mapped mean states; seqsim, SeqSim of the mapped "
         "frames, which reads and compares them.",
         ("meanpool",),
+        choices=MEASURES,
     )
     folds: int = option("Parts of the sentences; each is held out once, and the others train.", 5, minimum=2)
     pivot: str | None = option(
@@ -27,14 +27,3 @@ class LinearMapsConfig(PairJobConfig):
     figure_width: float = width_option()
     figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()
-
-    def __post_init__(self) -> None:
-        """Refuse measures that don't exist.
-
-        Raises:
-          Refusal: the option, the rule and the value.
-        """
-        super().__post_init__()
-        if not self.measures or not set(self.measures) <= set(MEASURES):
-            got = ",".join(self.measures) or "none"
-            raise Refusal(f"--measures must name some of {', '.join(MEASURES)}; got {got}")

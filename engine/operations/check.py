@@ -27,10 +27,10 @@ from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.text_table import text_table
+from isogloss.engine.whisper.encoder_program import FRAME_SECONDS, WINDOW_FRAMES
 from isogloss.engine.whisper.tokenizer import Tokens
 
 _LOG = logging.getLogger(__name__)
-_WINDOW = 30.0  # seconds, of every published Whisper
 _SHOWN = 60  # rows on the terminal; --out has all
 
 
@@ -124,7 +124,7 @@ def run(config: CheckConfig) -> CheckSummary:
 def _model(config: CheckConfig) -> tuple[float, Sequence[str] | None]:
     """Window of the model in seconds, and the languages it has tokens for; those of Whisper without one."""
     if config.model is None:
-        return _WINDOW, None
+        return WINDOW_FRAMES * FRAME_SECONDS, None
     opened = encoders.open_model(config.model, config.revision)
     if config.model.startswith(TORCH):  # these have no tokens of languages
         return opened.axis.window_seconds, None

@@ -4,8 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.activations.extract_config import CORPUS
-from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.corpora.corpus import columns_option, forms, languages_option, recordings_option
 from isogloss.engine.runtime.options import JobConfig, option
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -16,16 +15,15 @@ FORMATS = (".tsv", ".parquet")
 class CheckConfig(JobConfig):
     """Options of the check job; each definition has the field's help."""
 
-    corpus: str = option(f"Corpus: {CORPUS}.")
+    resumes = False
+    corpus: str = option(f"Corpus: {forms()}.")
     model: str | None = option(
         "Whisper checkpoint, whose window and language tokens count; by default 30 s, and Whisper's.", None
     )
     revision: str | None = option("Commit, tag or branch of a hub id.", None)
     columns: tuple[str, ...] = columns_option()
-    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
-    recordings: Literal["first", "all"] = option(
-        "Recordings of a sentence in a language: the first by file name, or all.", "all"
-    )
+    languages: tuple[str, ...] = languages_option()
+    recordings: Literal["first", "all"] = recordings_option("all")
     out: pathlib.Path | None = option("Table of the problems to write, FILE.tsv or FILE.parquet.", None)
 
     def __post_init__(self) -> None:

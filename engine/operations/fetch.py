@@ -6,16 +6,16 @@ Other jobs fetch the same files themselves where there is a network.
 
 import dataclasses
 import fnmatch
+import functools
 import logging
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import huggingface_hub
 from huggingface_hub import constants
 
-from isogloss.engine.activations import encoders
-from isogloss.engine.checkpoints import huggingface
+from isogloss.engine.checkpoints import checkpoint, huggingface, speech_checkpoint
 from isogloss.engine.checkpoints.checkpoint import TORCH
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.folder_rows import StoredSource
@@ -25,6 +25,7 @@ from isogloss.engine.operations.fetch_config import FetchConfig
 from isogloss.engine.runtime import amounts, hub_faults
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.speech_encoders import families
 from isogloss.engine.texts import encoder_names
 from isogloss.engine.whisper.tokenizer import Tokens
 
@@ -68,14 +69,17 @@ class FetchSummary:
         return f"{done}; where there is no network: export {variables}"
 
 
+Choice = Callable[[Sequence[str]], list[str]]
+"""Of the names of a repository's files, those that jobs read."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Model:
-    """Files of a model of the hub, by name."""
+    """Model of the hub, by name."""
 
     name: str
     revision: str | None
-    patterns: Sequence[str] | None
-    ignored: Sequence[str] = ()
+    choice: Choice
 
 
 def run(config: FetchConfig) -> FetchSummary:
@@ -86,11 +90,6 @@ def run(config: FetchConfig) -> FetchSummary:
       UnreachableError: the hub doesn't answer.
     """
     start = time.monotonic()
-    if config.model and config.model.startswith(TORCH):
-        raise Refusal(
-            f"{config.model}: fetch takes models with a tokenizer of Whisper. Remedy: `extract --dry_run` "
-            "fetches what extract needs of this one"
-        )
     if offline():
         raise Refusal("HF_HUB_OFFLINE forbids to ask the hub; unset it to fetch")
     models = _models(config)
@@ -142,16 +141,42 @@ def _corpus_files(config: FetchConfig) -> dict[StoredFiles, set[str]]:
 
 def _models(config: FetchConfig) -> list[_Model]:
     """Models of the hub that the options name; a folder has nothing to fetch."""
+    model = (config.model or "").removeprefix(TORCH)
+    read = _read_of_torch if model != config.model else _read_of_whisper
     named = [
-        (config.model, config.revision, [*huggingface.FETCHED, *_TOKENIZER], ()),
-        (config.tokenizer, None, _TOKENIZER, ()),
-        (_full_name(config.sentence_encoder), None, None, _OTHER_RUNTIMES),
+        (model, config.revision, functools.partial(read, model, config.revision)),
+        (config.tokenizer, None, functools.partial(_matching, _TOKENIZER)),
+        (_full_name(config.sentence_encoder), None, _read_of_sentence_encoder),
     ]
     return [
-        _Model(name=name, revision=revision, patterns=patterns, ignored=ignored)
-        for name, revision, patterns, ignored in named
+        _Model(name=name, revision=revision, choice=choice)
+        for name, revision, choice in named
         if name and huggingface.local_path(name) is None
     ]
+
+
+def _matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [name for name in names if any(fnmatch.fnmatch(name, each) for each in patterns)]
+
+
+def _read_of_whisper(model: str, revision: str | None, names: Sequence[str]) -> list[str]:
+    """Files of a Whisper with its tokenizer, or of an audio language model's encoder."""
+    patterns = huggingface.wanted(model, revision)
+    whole = patterns == huggingface.FETCHED
+    return _matching([*patterns, *_TOKENIZER] if whole else patterns, names)
+
+
+def _read_of_torch(model: str, revision: str | None, names: Sequence[str]) -> list[str]:
+    """Descriptions and weights of a speech encoder in PyTorch, in the first format that is there."""
+    formats = speech_checkpoint.weight_names(model, revision, families.PREFIXES)
+    weights = next((wanted for wanted in formats if set(wanted) <= set(names)), [])
+    return _matching([*speech_checkpoint.DESCRIPTION, *weights], names)
+
+
+def _read_of_sentence_encoder(names: Sequence[str]) -> list[str]:
+    """All files but those of other programs and, of two formats of the same weights, the less safe."""
+    ignored = [*_OTHER_RUNTIMES, *(["pytorch_model*.bin"] if "model.safetensors" in names else [])]
+    return sorted(set(names) - set(_matching(ignored, names)))
 
 
 def _full_name(name: str | None) -> str | None:
@@ -173,16 +198,15 @@ def _missing(model: _Model) -> dict[str, int]:
     except hub_faults.errors() as error:
         rule = f": not on the hub ({hub_faults.reason(error)}). Check the name"
         raise hub_faults.failure(model.name, error, rule) from error
-    names = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
-    # Of two formats of the same weights the safer one is loaded.
-    ignored = (*model.ignored, *(["pytorch_model*.bin"] if "model.safetensors" in names else []))
-    return {
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+    absent = {
         name: size
-        for name, size in names.items()
-        if (model.patterns is None or any(fnmatch.fnmatch(name, each) for each in model.patterns))
-        and not any(fnmatch.fnmatch(name, each) for each in ignored)
-        and not isinstance(huggingface_hub.try_to_load_from_cache(model.name, name, revision=info.sha), str)
+        for name, size in sizes.items()
+        if not isinstance(huggingface_hub.try_to_load_from_cache(model.name, name, revision=info.sha), str)
     }
+    # After `absent`: to choose may fetch the model's description, which is to be counted, too.
+    chosen = set(model.choice(list(sizes)))
+    return {name: size for name, size in absent.items() if name in chosen}
 
 
 def _fetch(model: _Model) -> None:
@@ -204,11 +228,18 @@ def _fetch(model: _Model) -> None:
 
 def _open(config: FetchConfig) -> None:
     """Open model and tokenizer as other jobs do, which notes which optional files there are not."""
-    if config.model:
-        encoders.open_model(config.model, config.revision)
-    name, revision = (config.tokenizer, None) if config.tokenizer else (str(config.model), config.revision)
-    Tokens.load(name, revision)
-    huggingface.optional_file(name, "normalizer.json", revision)
+    name, revision = config.tokenizer, None
+    if config.model and config.model.startswith(TORCH):
+        # Without PyTorch, which a login node may lack.
+        model = config.model.removeprefix(TORCH)
+        speech_checkpoint.open_checkpoint(model, config.revision, families.PREFIXES)
+    elif config.model:
+        opened = checkpoint.load_encoder(config.model, config.revision)
+        if opened.dimensions.has_decoder and not name:
+            name, revision = config.model, config.revision
+    if name:
+        Tokens.load(name, revision)
+        huggingface.optional_file(name, "normalizer.json", revision)
 
 
 def _environment() -> dict[str, str]:

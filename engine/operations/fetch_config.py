@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from isogloss.engine.activations.extract_config import CORPUS
-from isogloss.engine.corpora.corpus import columns_option
+from isogloss.engine.corpora.corpus import columns_option, forms, languages_option, recordings_option
 from isogloss.engine.runtime.options import JobConfig, option
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -13,13 +12,13 @@ from isogloss.engine.runtime.refusal import Refusal
 class FetchConfig(JobConfig):
     """Options of the fetch job; each definition has the field's help."""
 
-    corpus: str | None = option(f"Corpus: {CORPUS}.", None)
+    corpus: str | None = option(f"Corpus: {forms()}.", None)
     columns: tuple[str, ...] = columns_option()
-    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
-    recordings: Literal["first", "all"] = option(
-        "Recordings of a sentence in a language: the first by file name, or all.", "all"
+    languages: tuple[str, ...] = languages_option()
+    recordings: Literal["first", "all"] = recordings_option("all")
+    model: str | None = option(
+        "Model that extract takes, by its hub id or torch:HUB_ID; a Whisper's tokenizer comes with it.", None
     )
-    model: str | None = option("Whisper checkpoint: hub id; its tokenizer comes with it.", None)
     revision: str | None = option("Commit, tag or branch of the checkpoint.", None)
     tokenizer: str | None = option("Hub id that holds the tokenizer; by default the model's own.", None)
     sentence_encoder: str | None = option("Hub id of a model of sentence-transformers.", None)

@@ -12,6 +12,7 @@ from isogloss.engine.runtime.refusal import Refusal
 class StatusConfig(JobConfig):
     """Options of the status job; each definition has the field's help."""
 
+    resumes = False
     store: Place | None = option(
         "Folder or bucket path of activation stores, one <language>.zarr each.", None
     )

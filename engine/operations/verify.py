@@ -56,7 +56,7 @@ class VerifySummary:
       bytes: their size.
       damaged: fault by file that doesn't match its checksums.
       removed: damaged files that --repair removed.
-      failed: reason by file that the disk didn't give, so that nothing is known of it; never removed.
+      failed: reason by file that can't be read, so that nothing is known of it; never removed.
       labels: fault by group whose labels can't be read; removing a file doesn't help there.
       seconds: duration of the run.
       bytes_per_second: throughput.
@@ -86,7 +86,7 @@ class VerifySummary:
             f"checked {self.checked:,} {sentences.units_of('files', config.share, self.bytes)} in {where}: "
         )
         again = sentences.command("verify", **{"store" if config.store else "grid": where})
-        unread = f"the disk didn't give {len(self.failed):,}, named above"
+        unread = f"{len(self.failed):,} can't be read, named above"
         if not self.damaged and not self.labels:
             return start + (
                 f"{unread}, the others are sound; next: {again}" if self.failed else "all are sound"
@@ -134,7 +134,7 @@ def run(config: VerifyConfig) -> VerifySummary:
 
 
 def _read(files: Sequence[StoredFile], *, repair: bool) -> tuple[int, dict[str, str], dict[str, str]]:
-    """Size of the files, faults of those that are damaged, reasons of those that a disk doesn't give.
+    """Size of the files, faults of those that are damaged, reasons of those that can't be read.
 
     A damaged one is removed if asked for. A bucket that doesn't answer ends the run: others would wait, too.
     """
@@ -143,7 +143,7 @@ def _read(files: Sequence[StoredFile], *, repair: bool) -> tuple[int, dict[str, 
     for file, future in computed_ahead(files, _examine, threads=_THREADS, ahead=2 * _THREADS):
         try:
             length, fault = future.result()
-        except UnreachableError as error:
+        except (Refusal, UnreachableError) as error:  # no permission, or the disk fails
             if not isinstance(file.place, pathlib.Path):
                 raise
             _LOG.error("%s: %s", file.name, error)

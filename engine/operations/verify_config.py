@@ -11,6 +11,7 @@ from isogloss.engine.runtime.refusal import Refusal
 class VerifyConfig(ShardedJobConfig):
     """Options of the verify job; each definition has the field's help."""
 
+    resumes = False
     store: Place | None = option(
         "Folder or bucket path of activation stores, one <language>.zarr each.", None
     )

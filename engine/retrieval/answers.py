@@ -5,14 +5,13 @@ chosen: a page that lies in a folder may load scripts, but may not fetch data. 3
 scorings make about 0.9 MB a pair; a page without these scripts lacks them and nothing else.
 """
 
-import base64
 import json
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt16
 
+from isogloss.engine.drawing.packing import packed
 from isogloss.engine.drawing.page import REGISTER
 from isogloss.engine.retrieval.scorings import Scoring
 
@@ -57,7 +56,7 @@ def script(
 ) -> str:
     """JavaScript that brings a pair's answers.
 
-    Each scoring is a deflated block in base64, uint16 little-endian (state, direction, plane, query), so that
+    Each scoring is a packed block, uint16 little-endian (state, direction, plane, query), so that
     only the one that is shown is unpacked. Planes: rank, position of the rival, and the bits of how far the
     right answer is ahead, as float16.
 
@@ -70,10 +69,7 @@ def script(
     """
     bits = np.ascontiguousarray(rivals["ahead"]).view(np.uint16)
     planes = np.stack([ranks, rivals["rival"], bits], axis=3).astype("<u2")
-    blocks = {
-        v: base64.b64encode(zlib.compress(planes[:, v].tobytes(), 6)).decode() if v in kept else None
-        for v in range(planes.shape[1])
-    }
+    blocks = {v: packed(planes[:, v].tobytes(), 6) if v in kept else None for v in range(planes.shape[1])}
     found = json.dumps({"sentences": list(sentences), "blocks": list(blocks.values())}, separators=(",", ":"))
     return f"{REGISTER}[{json.dumps(file)}] = {found};\n"
 

@@ -12,8 +12,8 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations.language_states import arrange
 from isogloss.engine.retrieval.grid_config import DTW_NORMALISATIONS, IMPLEMENTATIONS
+from isogloss.engine.retrieval.host_scores import score
 from isogloss.engine.retrieval.measures import MEASURES, choose, with_errors
-from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
 

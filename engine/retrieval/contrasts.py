@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int16
+from jaxtyping import Bool, Float, Float32, Int, Int16, Shaped
 from scipy import stats
 
 from isogloss.engine.retrieval import metrics
@@ -169,11 +169,18 @@ def flipped(differences: Float[np.ndarray, "U K"]) -> Float[np.ndarray, " K"]:
     return (1 + as_far.sum(0)) / (FLIPS + 1)
 
 
-def false_discovery(p: Float[np.ndarray, " K"], method: str) -> Float[np.ndarray, " K"]:
-    """Q of each p over those that are not NaN: Benjamini and Hochberg ("bh") or Yekutieli ("by")."""
+def false_discovery(
+    p: Float[np.ndarray, " K"], method: str, families: Shaped[np.ndarray, " K"] | None = None
+) -> Float[np.ndarray, " K"]:
+    """Q of each p over those of its family that aren't NaN: Benjamini and Hochberg, "bh", or Yekutieli, "by".
+
+    `families` labels each p; without it all are one family.
+    """
     q, known = np.full(p.shape, np.nan), ~np.isnan(p)
-    if known.any():
-        q[known] = stats.false_discovery_control(p[known], method=method)
+    for each in (None,) if families is None else np.unique(families):
+        tested = known if families is None else known & (families == each)
+        if tested.any():
+            q[tested] = stats.false_discovery_control(p[tested], method=method)
     return q
 
 

@@ -281,11 +281,7 @@ def _q(
 ) -> Float[np.ndarray, " R"]:
     if not p:
         return np.empty(0)
-    kinds, values = np.concatenate(compared), np.concatenate(p)
-    q = np.full(len(values), np.nan)
-    for each in np.unique(kinds):
-        q[kinds == each] = contrasts.false_discovery(values[kinds == each], fdr)
-    return q
+    return contrasts.false_discovery(np.concatenate(p), fdr, np.concatenate(compared))
 
 
 def _with_q(path: pathlib.Path, q: Float[np.ndarray, " R"]) -> Iterator[pa.Table]:

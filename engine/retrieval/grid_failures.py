@@ -23,9 +23,8 @@ class GridFailures:
           done: indices (pair, state) of units that are computed, see Grid.done.
         """
         self._grid, self._notes = grid, FailureNotes(group=grid.path)
-        self._noted = set(self._notes.indices())
         # A process that was killed may have computed a unit and left its note.
-        for unit in done if self._noted else ():
+        for unit in done if self._notes.noted else ():
             self.forget(unit)
 
     def note(self, unit: Index, error: str) -> str:
@@ -37,15 +36,11 @@ class GridFailures:
         name = f"{pair_name(self._grid.pairs[pair])} state {self._grid.states[state]}"
         if not disk_faults.may_pass(error):
             self._notes.write(self._place(unit), unit=name, error=error)
-            self._noted.add(self._place(unit))
         return name
 
     def forget(self, unit: Index) -> None:
         """Remove the note on a unit that is computed now."""
-        # Few units have one, and a bucket would be asked about each.
-        if (place := self._place(unit)) in self._noted:
-            self._notes.remove(place)
-            self._noted.remove(place)
+        self._notes.remove(self._place(unit))
 
     def _place(self, unit: Index) -> Index:
         pair, state = unit

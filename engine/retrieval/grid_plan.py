@@ -14,9 +14,9 @@ from isogloss.engine.retrieval import self_pairs
 from isogloss.engine.retrieval.grid_axes import natural
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
-from isogloss.engine.retrieval.grid_work import Unit, visits
+from isogloss.engine.retrieval.grid_work import Unit, scan_bytes, visits
+from isogloss.engine.retrieval.host_scores import score
 from isogloss.engine.retrieval.measures import MEASURES, with_errors
-from isogloss.engine.retrieval.scores import score
 from isogloss.engine.runtime import devices, disk_space
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.refusal import Refusal
@@ -83,8 +83,9 @@ def block_size(config: GridConfig, members: Mapping[str, GridLanguage], implemen
         room = config.memory_gb * 1e9
         name, remedy = f"--memory_gb={config.memory_gb}", f"give at least {4 * largest / 1e9:.3f}"
     else:
-        room = _DEVICE_SHARE * memory - (config.dtw_memory_gb * 1e9 if "dtw" in config.measures else 0)
-        name = f"a device's memory of {memory / 1e9:.1f} GB less --dtw_memory_gb={config.dtw_memory_gb}"
+        scan = scan_bytes(config.dtw_memory_gb) if "dtw" in config.measures else 0
+        room = _DEVICE_SHARE * memory - scan
+        name = f"a device's memory of {memory / 1e9:.1f} GB less --dtw_memory_gb={scan / 1e9:.3g}"
         remedy = "give less --dtw_memory_gb"
     fit = int(room / largest)
     if fit < 4:

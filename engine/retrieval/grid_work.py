@@ -18,10 +18,14 @@ from isogloss.engine.activations.language_states import DamagedError, GridLangua
 from isogloss.engine.retrieval.device_scores import DeviceScores
 from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.grid_store import Pair, Plan
+from isogloss.engine.retrieval.host_scores import HostScores
 from isogloss.engine.retrieval.measures import with_errors
-from isogloss.engine.retrieval.scores import HostScores
 from isogloss.engine.retrieval.shortlist import Shortlisting
+from isogloss.engine.runtime import devices
+from isogloss.kernels import pair_table
 
+_SCAN_BYTES = 12.5e9  # a step then has 2^20 cells of full groups, whatever their lengths from 5 s on
+_SCAN_SHARE = 0.3  # of a device's memory, at most
 Unit = tuple[int, int]  # (state, pair): the order of work
 Key = tuple[int, str]  # a language at a state
 Scores = dict[str, Float32[np.ndarray, "Q C"]]
@@ -77,8 +81,16 @@ def scorer(config: GridConfig, implementation: str) -> HostScores | DeviceScores
         implementation,
         dtw_normalise=config.dtw_normalise,
         remove_mean=config.remove_language_mean,
-        scan_bytes=int(config.dtw_memory_gb * 1e9),
+        scan_bytes=scan_bytes(config.dtw_memory_gb),
     )
+
+
+def scan_bytes(gigabytes: float) -> int:
+    """Memory of a device for the distances of one scan of DTW; of 0 what suits the device."""
+    if gigabytes:
+        return int(gigabytes * 1e9)
+    memory = devices.memory()
+    return pair_table.SCAN_BYTES if memory is None else int(min(_SCAN_BYTES, _SCAN_SHARE * memory))
 
 
 def computed(

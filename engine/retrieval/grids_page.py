@@ -75,7 +75,6 @@ def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> 
             heading,
             [f"{RETRIEVAL} {_COMPARED_ON}"],
             terms={name: TERMS[name] for name in _TERMS} | _OWN_TERMS,
-            numbers="grid_means.csv and grid_contrasts.csv",
         ),
         grids=page.table_section("grids", "Grids, each with a page of its own", _grids(out, of_each)),
         settings=page.table_section("settings", "Settings that differ", _settings(of_each)),
@@ -89,6 +88,7 @@ def render(out: pathlib.Path, of_each: Mapping[str, Reported], *, date: str) -> 
         scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=_meta(out, of_each, twos, codes, counts),
         blocks=blocks,
+        numbers="grid_means.csv and grid_contrasts.csv",
         beside=True,
     )
     return shown, scripts

@@ -1,4 +1,4 @@
-"""Maps of languages: the page, the association tests and the Nexus file of a report.
+"""Maps of languages: the page, the figures, the association tests and the Nexus file of a report.
 
 Written beside the report's tables from the same figures. With few languages a map says nothing, so there is
 no page of maps of fewer languages than `map_plane.FEWEST`, and there are no tests of fewer than
@@ -15,13 +15,14 @@ from jaxtyping import Float, Int
 
 from isogloss.engine.corpora import languages
 from isogloss.engine.corpora.languages import Language
-from isogloss.engine.drawing import colophon
+from isogloss.engine.drawing import colophon, picture_files
 from isogloss.engine.retrieval import (
     associations,
     contrasts,
     given_distances,
     language_distances,
     language_order,
+    map_figures,
     map_plane,
     maps_page,
     metrics,
@@ -34,7 +35,10 @@ from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.retrieval.scorings import scoring
 from isogloss.engine.runtime import atomic_write, version
 
-_NAMES = ("maps.html", "distances.nex", "associations.parquet", "associations.csv")
+_NAMES = (
+    *("maps.html", "distances.nex", "associations.parquet", "associations.csv"),
+    *(f"{name}.{kind}" for name in map_figures.NAMES for kind in picture_files.KINDS),
+)
 _LOG = logging.getLogger(__name__)
 
 
@@ -74,15 +78,16 @@ def write(
     if (here := len(distances.languages)) < map_plane.FEWEST:
         return f"No maps: they say something of {map_plane.FEWEST} languages or more, here are {here}."
     _write_nexus(config.out, distances)
+    support = _support(distances, results, scored, grid)
+    onsets = _onsets(distances, best_states)
+    _draw(config.out, distances, support, onsets)
     html = maps_page.render(
         distances,
         name=name,
         model=str(grid.attributes.get("model", "")),
         colophon=colophon.of_grid(grid.attributes, name, version.today()),
-        support=language_distances.support(distances, results, scored, len(grid.sentences))
-        if distances.whole
-        else None,
-        onsets=_onsets(distances, best_states),
+        support=support,
+        onsets=onsets,
         tests=tests,
         no_tests=no_tests,
     )
@@ -90,6 +95,28 @@ def write(
     atomic_write.write_whole(page, lambda file: file.write_text(html, "utf-8"))
     _LOG.info("maps: %s%s", page, f"; {no_tests}" if no_tests else "")
     return f"maps.html shows where these {len(distances.languages)} languages lie."
+
+
+def _support(
+    distances: Distances, results: metrics.Results, scored: Callable[[int], Scored], grid: Grid
+) -> Float[np.ndarray, "V S K"] | None:
+    """Support of each scoring's tree; None where a distance is unknown."""
+    return (
+        language_distances.support(distances, results, scored, len(grid.sentences))
+        if distances.whole
+        else None
+    )
+
+
+def _draw(
+    out: pathlib.Path,
+    distances: Distances,
+    support: Float[np.ndarray, "V S K"] | None,
+    onsets: Int[np.ndarray, "V L L"],
+) -> None:
+    """Write the figures as PNG, SVG and PDF."""
+    for name, figure in map_figures.figures(distances, support, onsets).items():
+        picture_files.save(figure, out / name)
 
 
 def _codes(pairs: Sequence[tuple[str, str]]) -> list[str]:
@@ -208,9 +235,6 @@ def tests_table(
     size = len(v)
     p = np.concatenate([each.p for each in tests])
     kind = np.repeat([each.test for each in tests], size)
-    q = np.full(len(p), np.nan)
-    for test in associations.TESTS:
-        q[kind == test] = contrasts.false_discovery(p[kind == test], fdr)
     columns: Mapping[str, pa.Array] = {
         "test": pa.array(kind.tolist(), pa.string()),
         "predictor": pa.array(np.repeat([each.predictor for each in tests], size).tolist(), pa.string()),
@@ -220,6 +244,6 @@ def tests_table(
         "coefficient": pa.array(np.concatenate([each.coefficient for each in tests]), pa.float64()),
         "correlation": pa.array(np.concatenate([each.correlation for each in tests]), pa.float64()),
         "p": pa.array(p, pa.float64()),
-        "q": pa.array(q, pa.float64()),
+        "q": pa.array(contrasts.false_discovery(p, fdr, kind), pa.float64()),
     }
     return pa.table(columns)

@@ -76,7 +76,7 @@ def render(
     heading = f"Where {len(found)} languages lie" + (f" in {model}" if model else "")
     body = page.filled(
         _FOLDER / "maps_page.html",
-        head=page.head(heading, _LEAD, alerts=_alerts(distances, found), terms=_TERMS, needs="maps"),
+        head=page.head(heading, _LEAD, alerts=_alerts(distances, found), terms=_TERMS),
         no_tests=html.escape(no_tests),
         method=html.escape(_METHOD),
         colophon=colophon,
@@ -91,6 +91,7 @@ def render(
         scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=meta,
         blocks=_blocks(distances, support, onsets) | {"block-land": land.encode()},
+        needs="maps",
     )
 
 

@@ -37,7 +37,7 @@ from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap
 
 _OF_PAIRS = ("pairs", "languages", "flags")  # attributes that change when other pairs are added
-_LAYOUT = 5  # of a part file; with another number, older parts are not found
+_LAYOUT = 6  # of a part file; with another number, older parts are not found
 _SHAPES = len(metrics.SHAPE_FIGURES)
 _HALVES = (len(corrections.FORMS), 3)  # of `corrections.in_halves`
 

@@ -8,7 +8,13 @@ const FIGURES = { recall_at_1: "R@1", recall_at_5: "R@5", mrr: "MRR", mutual_nn:
 const MANY = L > 60; // their map takes the whole width, so that names can be read
 const FEW = P <= 6; // each pair has a line of its own among the means
 const BASELINE = M; // index of duration alone, which has no card and no correction
-const blocks = []; // Uint16Array (plane, state, pair) by scoring, loaded when needed
+const blocks = []; // Uint16Array (plane, scoring, state, pair) by correction, loaded when needed
+const placeOf = []; // [block, place in it, scorings in it] by scoring
+meta.blocks.forEach((held, block) =>
+  held.forEach((v, place) => {
+    placeOf[v] = [block, place, held.length];
+  })
+);
 let onsets = null; // Uint16Array (plane, scoring, pair, direction)
 let means = null; // Uint16Array (end, state, scoring)
 const pairAt = new Int32Array(L * L).fill(-1); // query * L + candidate -> 2 * pair + direction
@@ -37,8 +43,12 @@ function about(i) {
   return [name, code, group, family, branch, script].join(" ");
 }
 
+// Numbers of a block, which has the low bytes of all before the high ones.
 async function unpack(id) {
-  return new Uint16Array(await unpacked(id).arrayBuffer());
+  const bytes = new Uint8Array(await unpacked(id).arrayBuffer()), count = bytes.length / 2;
+  const numbers = new Uint16Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = bytes[i] | bytes[count + i] << 8;
+  return numbers;
 }
 // Scoring of a measure under the correction chosen: the index of its block.
 const scoringOf = (m) => m === BASELINE ? meta.baseline : meta.scorings[view.correction][m];
@@ -46,9 +56,10 @@ const scoringOf = (m) => m === BASELINE ? meta.baseline : meta.scorings[view.cor
 async function load(correction) {
   onsets ??= await unpack("onsets");
   means ??= await unpack("means");
-  const wanted = [...meta.scorings[correction], meta.baseline].filter((v) => v >= 0 && !blocks[v]);
-  await Promise.all(wanted.map(async (v) => {
-    blocks[v] = await unpack(`block-${v}`);
+  const scorings = [...meta.scorings[correction], meta.baseline].filter((v) => v >= 0);
+  const wanted = new Set(scorings.map((v) => placeOf[v][0]).filter((block) => !blocks[block]));
+  await Promise.all([...wanted].map(async (block) => {
+    blocks[block] = await unpack(`block-${block}`);
   }));
 }
 const bestOf = (m) => meta.best[scoringOf(m)];
@@ -61,7 +72,8 @@ function scoringName() {
 
 // Number as a block holds it; NaN where it isn't known.
 function stored(figure, m, s, p, direction) {
-  const raw = blocks[scoringOf(m)][(meta.planes[figure][direction] * S + s) * P + p];
+  const [block, place, held] = placeOf[scoringOf(m)], plane = meta.planes[figure][direction];
+  const raw = blocks[block][((plane * held + place) * S + s) * P + p];
   return raw === meta.unknown ? NaN : raw;
 }
 // Figure of a measure, pair and direction at a state.

@@ -57,9 +57,7 @@ def render(
         _FOLDER / "report_page.html",
         head=_head(heading, results, attributes, maps, collected.fdr),
         coverage=page.table_section(
-            "coverage",
-            "Coverage",
-            _coverage(results.languages, attributes.get("languages"), sentences),
+            "coverage", "Coverage", _coverage(results.languages, attributes.get("languages"), sentences)
         ),
         settings=_settings(attributes, name, collected),
         method=html.escape(_METHOD),
@@ -71,6 +69,7 @@ def render(
         scripts=(*page.TO_WORK_IN, *_SCRIPTS),
         meta=report_page_data.meta(collected) | _answers(results, answer_files, texts=texts),
         blocks=report_page_data.blocks(collected),
+        numbers="retrieval.csv",
         beside=True,
     )
 
@@ -84,7 +83,6 @@ def _head(heading: str, results: metrics.Results, attributes: Mapping[str, Json]
         ],
         alerts=_alerts(results.uncorrected),
         terms=_terms(results.uncorrected.measures, fdr),
-        numbers="retrieval.csv",
     )
 
 

@@ -1,14 +1,14 @@
 """Data inside a report's page: figures of every scoring, q, hubs and onsets, for its scripts.
 
-Figures are stored as counts out of n in 16 bits, compressed, a block per scoring. q follows from n and the
-number of hits, because p does; so a list for each n is enough.
+Figures are stored as counts out of n in 16 bits, deflated, a block for the scorings of each correction. q
+follows from n and the number of hits, because p does; so a list for each n is enough.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Float, UInt16
 
 from isogloss.engine.corpora.languages import find, language_group
 from isogloss.engine.drawing import style
@@ -43,7 +43,7 @@ ONSETS = ("onset", "onset_low", "onset_high", "recall_at_1_held_out")
 
 
 def blocks(collected: Collected) -> dict[str, bytes]:
-    """Blocks by the id of their element: one per scoring, that of onsets, and that of ends of means."""
+    """Blocks by the id of their element: one per correction, that of onsets, that of ends of means."""
     results = collected.results
     names, others = _hubs(results, collected.tables["retrieval"])
     others["above"] = collected.above
@@ -51,31 +51,45 @@ def blocks(collected: Collected) -> dict[str, bytes]:
     if largest >= UNKNOWN:
         raise Refusal(f"the page counts up to {UNKNOWN - 1} sentences a pair, there are {largest}")
     packed = {
-        f"block-{v}": _block(results, v, {name: cells[:, :, v] for name, cells in others.items()})
-        for v in range(len(results.measures))
+        f"block-{c}": _halves(np.stack([_block(results, v, others) for v in scorings], 1))
+        for c, scorings in enumerate(_stored(results))
     }
     ends = report_tables.mean_ends(results, collected.tables["means"])
-    means = np.where(np.isnan(ends), UNKNOWN, np.rint(np.nan_to_num(ends) * STEPS)).astype("<u2")
+    means = np.where(np.isnan(ends), UNKNOWN, np.rint(np.nan_to_num(ends) * STEPS)).astype(np.uint16)
     return packed | {
         "onsets": _onsets(results, collected.tables["best_states"]),
-        "means": means.tobytes(),  # (end, state, scoring)
+        "means": _halves(means),  # (end, state, scoring)
     }
 
 
-def _block(results: metrics.Results, v: int, others: Mapping[str, Float[np.ndarray, "P S 2"]]) -> bytes:
-    """Figures of a scoring: uint16 little-endian (plane, state, pair)."""
+def _halves(numbers: UInt16[np.ndarray, "..."]) -> bytes:
+    """The low bytes of all numbers, then the high ones, which are mostly equal: so they deflate to less."""
+    return np.ascontiguousarray(numbers, "<u2").view(np.uint8).reshape(-1, 2).T.tobytes()
+
+
+def _stored(results: metrics.Results) -> list[list[int]]:
+    """Scorings of each block: those that have its correction; not every measure has each."""
+    chosen = [scoring(name) for name in results.measures]
+    corrections = dict.fromkeys(each.correction for each in chosen)
+    return [[v for v, each in enumerate(chosen) if each.correction == name] for name in corrections]
+
+
+def _block(
+    results: metrics.Results, v: int, others: Mapping[str, Float[np.ndarray, "P S V 2"]]
+) -> UInt16[np.ndarray, "K S P"]:
+    """Planes of a scoring."""
     own = planes(len(results.pairs))
     shape = (max(b for _, b in own.values()) + 1, len(results.states), len(results.pairs))
-    packed = np.full(shape, UNKNOWN, "<u2")
+    packed = np.full(shape, UNKNOWN, np.uint16)
     units = {"mrr": STEPS} | dict.fromkeys(others, 1)
     for figure, places in own.items():
-        cells = others[figure] if figure in others else results.figure(figure)[:, :, v]
-        values = np.moveaxis(cells, 1, 0)  # (state, pair, direction)
+        cells = others[figure] if figure in others else results.figure(figure)
+        values = np.moveaxis(cells[:, :, v], 1, 0)  # (state, pair, direction)
         whole = units.get(figure, results.n[None, :, None])
         counts = np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * whole))
         for direction, plane in enumerate(places):
             packed[plane] = counts[..., direction]
-    return packed.tobytes()
+    return packed
 
 
 def planes(pairs: int) -> dict[str, tuple[int, int]]:
@@ -102,18 +116,18 @@ def _hubs(
 
 
 def _onsets(results: metrics.Results, best: pa.Table) -> bytes:
-    """`ONSETS` as uint16 little-endian (plane, scoring, pair, direction); past the last state stands none."""
+    """`ONSETS` (plane, scoring, pair, direction); past the last state stands none."""
     states = {name: s for s, name in enumerate((*results.states, "none"))}
     pairs = {pair: p for p, pair in enumerate(results.pairs)}
     names = {scoring(name): v for v, name in enumerate(results.measures)}
-    packed = np.full((len(ONSETS), len(names), len(pairs), 2), UNKNOWN, "<u2")
+    packed = np.full((len(ONSETS), len(names), len(pairs), 2), UNKNOWN, np.uint16)
     keys = ("language_a", "language_b", "measure", "correction", "direction")
     for row in zip(*(best[name].to_pylist() for name in (*keys, *ONSETS)), strict=True):
         a, b, measure, correction, direction, *ends, held_out = row
         v, p, d = names[Scoring(measure, correction)], pairs[a, b], int(direction != f"{a}->{b}")
         packed[:3, v, p, d] = [states.get(end, UNKNOWN) for end in ends]
         packed[3, v, p, d] = UNKNOWN if np.isnan(held_out) else round(held_out * STEPS)
-    return packed.tobytes()
+    return _halves(packed)
 
 
 def meta(collected: Collected) -> dict[str, Json]:
@@ -138,6 +152,7 @@ def meta(collected: Collected) -> dict[str, Json]:
         "corrections": [
             {"key": key, "label": CORRECTIONS[key][0], "about": CORRECTIONS[key][1]} for key in corrections
         ],
+        "blocks": _stored(results),
         "scorings": [[chosen.index(_corrected(m, c)) for m in measures] for c in corrections],
         "baseline": chosen.index(Scoring(BASELINE)) if Scoring(BASELINE) in chosen else -1,
         "best": [results.best_state(name) for name in results.measures],

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from isogloss.engine.retrieval import derived
 from isogloss.engine.retrieval.derived import DerivedMeasure
+from isogloss.engine.retrieval.report_terms import CORRECTIONS
 
 _PLUS = "+"
-_LABELS = {"csls": "CSLS", "centred": "centred"}
 
 
 class Scoring(NamedTuple):
@@ -15,7 +15,7 @@ class Scoring(NamedTuple):
 
     Attributes:
       measure: name of a measure of the grid or of a derived one.
-      correction: one of `corrections.CORRECTIONS`.
+      correction: one of CORRECTIONS.
     """
 
     measure: str
@@ -30,7 +30,7 @@ class Scoring(NamedTuple):
     def label(self) -> str:
         """Name in figures."""
         label = derived.record(self.measure).label
-        return label if self.correction == "none" else f"{label}, {_LABELS[self.correction]}"
+        return label if self.correction == "none" else f"{label}, {CORRECTIONS[self.correction][0]}"
 
 
 def scoring(name: str) -> Scoring:

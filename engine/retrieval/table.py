@@ -133,9 +133,7 @@ def tabulate_contrasts(
         }
         columns |= {prefix + name: column for name, column in cells.items()}
     columns |= {name: pa.array(values[:, i], pa.float64()) for i, name in enumerate(contrasts.VALUES)}
-    q = np.full(len(values), np.nan)
-    for each in np.unique(family):
-        q[family == each] = contrasts.false_discovery(values[family == each, -1], fdr)
+    q = contrasts.false_discovery(values[:, -1], fdr, family)
     return pa.table(columns | {"q": pa.array(q, pa.float64())})
 
 

@@ -62,16 +62,17 @@ def _number(error: Exception) -> int | None:
 
 
 def failure(
-    what: str, error: Exception, kept: str = "earlier results are kept"
+    what: str, error: Exception, kept: str = "earlier results are kept", *, done: str = "written"
 ) -> WriteError | UnreachableError:
-    """Exception for something that can't be written.
+    """Exception for something that can't be written or removed.
 
     Args:
       what: path, or what was to be written there; begins the message.
       error: of the system or of TensorStore.
       kept: what is still there.
+      done: what was to be done with it, as a participle.
     """
-    reason = f"{what}: can't be written ({error}); {kept}."
+    reason = f"{what}: can't be {done} ({error}); {kept}."
     if lasting(error):
         return WriteError(f"{reason} Free or add space, check permissions, then run the same command again")
     return UnreachableError(

@@ -6,6 +6,7 @@ one that is left.
 """
 
 import dataclasses
+import functools
 import json
 import re
 
@@ -33,6 +34,11 @@ class FailureNotes:
     def _file(self, index: Index) -> Place:
         return self._folder / f"{'.'.join(map(str, index))}.json"
 
+    @functools.cached_property
+    def noted(self) -> set[Index]:
+        """Indices that had a note when this was first asked for, with what this process has changed since."""
+        return set(self.indices())
+
     def indices(self) -> list[Index]:
         """Indices of the units that have a note, sorted."""
         found = filter(None, map(_FILE.fullmatch, objects.children(self._folder)))
@@ -47,8 +53,12 @@ class FailureNotes:
 
     def write(self, index: Index, **note: str) -> None:
         """Store a note, in place of an older one."""
+        self.noted.add(index)
         objects.write(self._file(index), (json.dumps(note, ensure_ascii=False) + "\n").encode())
 
     def remove(self, index: Index) -> None:
         """Remove the note on a unit that is stored now, if there is one."""
-        objects.remove(self._file(index))
+        # Few units have one, and a bucket would be asked about each.
+        if index in self.noted:
+            objects.remove(self._file(index))
+            self.noted.remove(index)

@@ -52,9 +52,9 @@ def reason(error: Exception) -> str:
 
 def unanswered(error: Exception) -> bool:
     """True if the hub was asked and didn't answer in full, or was too busy: what it has isn't known."""
-    import huggingface_hub  # noqa: PLC0415 (as above)
+    from huggingface_hub import constants  # noqa: PLC0415 (as above)
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         return False
     if _cut(error):
         return True

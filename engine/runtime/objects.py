@@ -52,9 +52,8 @@ def exists(place: Place) -> bool:
         return result(found, place).state == "value"
     with _asked(place, "looked at"):
         try:
-            return stat.S_ISREG(
-                place.stat().st_mode
-            )  # is_file takes any fault of a disk for "no", since 3.14
+            # is_file takes any fault of a disk for "no", since 3.14
+            return stat.S_ISREG(place.stat().st_mode)
         except _ABSENT_ERRORS:
             return False
 
@@ -206,16 +205,29 @@ def remove(place: Place) -> None:
         try:
             place.unlink(missing_ok=True)
         except OSError as error:
-            raise disk_faults.failure(str(place), error, "it is still there") from error
+            raise disk_faults.failure(str(place), error, "it is still there", done="removed") from error
 
 
 def remove_all(place: Place) -> None:
-    """Remove all objects below a path in a bucket, or a folder with all that is in it."""
+    """Remove all objects below a path in a bucket, or a folder with all that is in it.
+
+    Raises:
+      WriteError: something can't be removed.
+      UnreachableError: the disk or the bucket fails, perhaps for a moment.
+    """
     if isinstance(place, BucketPath):
         below = ts.KvStore.open(spec(place), context=CONTEXT).result()
         finish(below.delete_range(ts.KvStore.KeyRange()), place, str(place))
-    elif place.is_dir():
-        shutil.rmtree(place)
+        return
+    try:
+        while True:
+            # What another process removes meanwhile ends the walk before Python 3.13.
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(place)
+            if not place.exists():
+                return
+    except OSError as error:
+        raise disk_faults.failure(str(place), error, "some of it is still there", done="removed") from error
 
 
 def empty_draft(place: Place) -> None:

@@ -5,9 +5,13 @@ checks. Imports nothing heavy, because `--help` loads this module.
 """
 
 import dataclasses
+import math
+import operator
 import pathlib
 import types
 import typing
+from collections.abc import Mapping
+from typing import ClassVar
 
 from isogloss.engine.runtime import place
 from isogloss.engine.runtime.json_values import Json
@@ -15,6 +19,7 @@ from isogloss.engine.runtime.place import BucketPath, Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.shards import Share
 
+Limit = int | float | None
 Value = bool | int | float | str | Place | tuple[str, ...] | None
 
 
@@ -23,8 +28,11 @@ def option(
     default: object = dataclasses.MISSING,
     *,
     choices: tuple[str, ...] = (),
-    minimum: int | float | None = None,
-    all_if_empty: bool = False,
+    minimum: Limit = None,
+    maximum: Limit = None,
+    above: Limit = None,
+    below: Limit = None,
+    empty: str = "",
     positional: bool = False,
 ) -> typing.Any:  # noqa: ANN401 (the type of a field is its annotation, as with dataclasses.field)
     """Field of a job's configuration.
@@ -32,16 +40,20 @@ def option(
     Args:
       help: meaning of the option, for users.
       default: value if none is given; an option without a default is required.
-      choices: allowed values, where the annotation doesn't name them.
+      choices: allowed values, where the annotation doesn't name them; of a tuple those of its members.
       minimum: smallest allowed number.
-      all_if_empty: True if an empty tuple means all; the flag's value is then "all".
+      maximum: largest allowed number.
+      above: number that the value must exceed.
+      below: number that the value must not reach.
+      empty: what an empty tuple means, "all" or "none", which is then the flag's value; "" if neither.
       positional: True if the values are the command's arguments that aren't flags.
     """
+    limits = {"at least": minimum, "above": above, "below": below, "at most": maximum}
     metadata = {
         "help": help,
         "choices": choices,
-        "minimum": minimum,
-        "all_if_empty": all_if_empty,
+        "limits": {how: limit for how, limit in limits.items() if limit is not None},
+        "empty": empty,
         "positional": positional,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -57,9 +69,9 @@ class Option:
       help: meaning, for users.
       default: value if none is given; None if the option is required.
       required: True if a value must be given.
-      choices: allowed values; empty if any value is allowed.
-      minimum: smallest allowed number.
-      all_if_empty: True if an empty tuple means all.
+      choices: allowed values, or members of a tuple; empty if any value is allowed.
+      limits: allowed numbers, by the keys of `_WITHIN`; empty if any number is allowed.
+      empty: what an empty tuple means; "" if nothing of its own.
       positional: True if the values are the command's arguments that aren't flags.
       bucket: True if a path may be in a bucket.
     """
@@ -70,10 +82,21 @@ class Option:
     default: Value
     required: bool
     choices: tuple[str, ...]
-    minimum: int | float | None
-    all_if_empty: bool
+    limits: Mapping[str, int | float]
+    empty: str
     positional: bool
     bucket: bool
+
+    @property
+    def range(self) -> str:
+        """Allowed numbers in words."""
+        return " and ".join(f"{how} {limit:g}" for how, limit in self.limits.items())
+
+    @property
+    def described(self) -> str:
+        """Meaning and allowed numbers; that a number is at least 0 or 1 goes without saying."""
+        plain = self.limits in ({}, {"at least": 0}, {"at least": 1})
+        return self.help if plain else f"{self.help} {self.range.capitalize()}."
 
 
 def options(config: "type[JobConfig] | JobConfig") -> tuple[Option, ...]:
@@ -113,8 +136,13 @@ def _kind(annotation: object) -> tuple[type, tuple[str, ...], bool]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobConfig:
-    """Option of every job, and the checks of all options."""
+    """Option of every job, and the checks of all options.
 
+    Attributes:
+      resumes: whether what a stopped run has written spares the next run of the same command that work.
+    """
+
+    resumes: ClassVar[bool] = True
     dry_run: bool = option("Print the plan and its cost, do nothing.", False)
 
     def __post_init__(self) -> None:
@@ -221,17 +249,32 @@ def _check(each: Option, value: object) -> None:
         raise Refusal(f"--{each.name} is missing; --help describes it")
     if each.kind is str and value == "":
         raise Refusal(f"--{each.name} is empty; leave it out, or give it a value")
-    if each.choices and value not in each.choices:
+    if each.kind is tuple:
+        _check_members(each, value)
+    elif each.choices and value not in each.choices:
         raise Refusal(f"--{each.name} must be one of {', '.join(each.choices)}; got {value!r}")
-    if each.minimum is not None and not _at_least(value, each.minimum):
-        raise Refusal(f"--{each.name} must be a number of at least {each.minimum:g}, got {value}")
-    if each.kind is tuple and not _distinct(value):
+    if each.limits and value is not None and not _within(value, each.limits):
+        finite = "a finite number " if isinstance(value, float) and not math.isfinite(value) else ""
+        raise Refusal(f"--{each.name} must be {finite}{each.range}, got {value}")
+
+
+_WITHIN = {"at least": operator.ge, "above": operator.gt, "at most": operator.le, "below": operator.lt}
+
+
+def _within(value: object, limits: Mapping[str, int | float]) -> bool:
+    # NaN compares as false, so it is refused with the infinities.
+    return isinstance(value, int | float) and all(
+        _WITHIN[how](value, limit) for how, limit in {"below": float("inf"), **limits}.items()
+    )
+
+
+def _check_members(each: Option, value: object) -> None:
+    if not _distinct(value):
         raise Refusal(f"--{each.name} must name each value once and none empty, got {value!r}")
-
-
-def _at_least(value: object, minimum: float | int) -> bool:
-    # Written so that NaN, which compares as false, is refused with the infinities.
-    return isinstance(value, int | float) and minimum <= value < float("inf")
+    given = typing.cast(tuple[str, ...], value)
+    if each.choices and not (set(given) <= set(each.choices) and (given or each.empty)):
+        known = ", ".join(each.choices)
+        raise Refusal(f"--{each.name} must name some of {known}; got {','.join(given) or 'none'}")
 
 
 def _distinct(value: object) -> bool:

@@ -5,7 +5,6 @@ from typing import Literal
 
 from isogloss.engine.runtime.options import option
 from isogloss.engine.runtime.place import Place
-from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.similarity.unit_config import UnitJobConfig
 
 
@@ -20,15 +19,7 @@ class NeuronsConfig(UnitJobConfig):
         "uniform",
     )
     memory_gb: float = option(
-        "Memory for neurons, in GB; languages are taken in blocks that fit, so that each is read seldom.", 8.0
+        "Memory for neurons, in GB; languages are taken in blocks that fit, so that each is read seldom.",
+        8.0,
+        above=0,
     )
-
-    def __post_init__(self) -> None:
-        """Refuse a memory that isn't an amount.
-
-        Raises:
-          Refusal: the option, the rule and the value.
-        """
-        super().__post_init__()
-        if not 0 < self.memory_gb < float("inf"):
-            raise Refusal(f"--memory_gb must be a positive number, got {self.memory_gb}")

@@ -1,7 +1,9 @@
 """Options of jobs that compare the states of languages, a language at a state with all others at a time."""
 
 import dataclasses
+from typing import Literal
 
+from isogloss.engine.retrieval.report_config import fdr_option
 from isogloss.engine.runtime.options import option
 from isogloss.engine.similarity.unit_config import UnitJobConfig
 
@@ -11,10 +13,6 @@ class PairJobConfig(UnitJobConfig):
     """Options that these jobs share; each definition has the field's help."""
 
     states: tuple[str, ...] = option(
-        "Encoder states to compare: all that are stored, or some of 0,1,...,final.", (), all_if_empty=True
+        "Encoder states to compare: all that are stored, or some of 0,1,...,final.", (), empty="all"
     )
-    fdr: str = option(
-        "False discovery rate of q: bh (Benjamini and Hochberg) or by (Yekutieli, for any dependence).",
-        "bh",
-        choices=("bh", "by"),
-    )
+    fdr: Literal["bh", "by"] = fdr_option()

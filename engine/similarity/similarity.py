@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pyarrow as pa
-from scipy import stats
 
+from isogloss.engine.retrieval import contrasts
 from isogloss.engine.runtime import data_dictionary, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.similarity import pair_units, representations
@@ -101,12 +101,7 @@ def _write(config: SimilarityConfig, rows: pa.Table) -> dict[str, Json]:
 
 def with_q(table: pa.Table, fdr: str) -> pa.Table:
     """The same rows with q of Mantel's p, over the rows of one `length`."""
-    p, length = table["mantel_p"].to_numpy(), np.asarray(table["length"].to_pylist())
-    q = np.full(len(p), np.nan)
-    for each in LENGTH:
-        of = (length == each) & ~np.isnan(p)
-        if of.any():
-            q[of] = stats.false_discovery_control(p[of], method=fdr)
+    q = contrasts.false_discovery(table["mantel_p"].to_numpy(), fdr, np.asarray(table["length"].to_pylist()))
     return table.append_column("q", pa.array(q, pa.float64()))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.corpora.corpus import languages_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 
@@ -13,4 +14,4 @@ class UnitJobConfig(ShardedJobConfig):
 
     store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
     out: pathlib.Path = option("Folder to write the table to.")
-    languages: tuple[str, ...] = option("Languages by their codes, or all.", (), all_if_empty=True)
+    languages: tuple[str, ...] = languages_option()

@@ -100,6 +100,8 @@ FAMILIES: Mapping[str, SpeechFamily] = {
     ),
 }
 """Families by the model_type of config.json."""
+PREFIXES: Mapping[str, str] = {kind: family.prefix for kind, family in FAMILIES.items()}
+"""Beginnings of their tensors' names, see `SpeechFamily`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

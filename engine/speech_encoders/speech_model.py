@@ -221,8 +221,9 @@ def open_model(
         raise Refusal(f"--neurons: {model} is of a family that gives none; leave it out")
     if attention != "auto":
         raise Refusal(f"--attention={attention}: a form of Whisper's; {model} has its own; leave it out")
-    prefixes = {kind: family.prefix for kind, family in families.FAMILIES.items()}
-    checkpoint, kind = speech_checkpoint.open_checkpoint(model.removeprefix(TORCH), revision, prefixes)
+    checkpoint, kind = speech_checkpoint.open_checkpoint(
+        model.removeprefix(TORCH), revision, families.PREFIXES
+    )
     config, front_end = _described(checkpoint, families.FAMILIES[kind])
     layout = families.layout(checkpoint.name, families.FAMILIES[kind], config.to_dict(), checkpoint.front_end)
     if rows_per_device > 1 and not layout.padding:

@@ -9,6 +9,7 @@ in sorted batches, so that equal texts give equal bits.
 
 import importlib
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -103,7 +104,7 @@ def _of_library(name: str) -> SentenceEncoder:
             f"{install('meaning')}, {remedy}"
         ) from error
     try:
-        model = library.SentenceTransformer(name)
+        model = library.SentenceTransformer(os.path.expanduser(name))
     except (*hub_faults.errors(), ValueError) as error:
         rule = (
             f": no model of sentence-transformers can be loaded ({hub_faults.reason(error)}). "

@@ -202,7 +202,7 @@ def _go_on(
     every = config.dev_steps or max(1, steps // _MEASUREMENTS)
     _LOG.info(
         "%s, %s of %s: %d steps of %d rows on %d %s device(s), %d held-out examples",
-        given.checkpoint.name, config.train, f"state {config.state}", steps, config.batch,
+        given.checkpoint.name, config.train, f"state {config.states[0]}", steps, config.batch,
         len(lockstep.devices), jax.default_backend(), len(given.dev),
     )  # fmt: skip
     if not done:

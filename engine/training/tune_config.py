@@ -4,14 +4,15 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from isogloss.engine.decoding.job_config import TokenizerConfig
 from isogloss.engine.drawing.figure_options import font_option, width_option
-from isogloss.engine.runtime.options import JobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.options import compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TuneConfig(JobConfig):
+class TuneConfig(TokenizerConfig):
     """Options of the tune job; each field's help is in its definition."""
 
     store: Place = option("Folder or bucket path of activation stores.")
@@ -24,19 +25,12 @@ class TuneConfig(JobConfig):
         "the transcriptions of a sentence in the target language.",
         None,
     )
-    revision: str | None = option("Commit, tag or branch of a hub id.", None)
-    tokenizer: str | None = option(
-        "Folder or hub id that holds the tokenizer; by default the model's own.", None
-    )
     task: Literal["translate", "transcribe"] = option("Task token of the prompt.", "translate")
     language_token: Literal["target", "source"] = option(
         "Language token of the prompt: that of the text (Hugging Face's convention) or of the speech.",
         "target",
     )
-    stand_in: tuple[str, ...] = option(
-        "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
-    )
-    state: str = option("Encoder state that enters the decoder: one of 1,...,final.", "final")
+    states: tuple[str, ...] = option("Encoder state that enters the decoder: one of 1,...,final.", ("final",))
     exit_norm: bool = option("Whether another state than final passes the encoder's final LayerNorm.", True)
     window: int = option(
         "Frames that the decoder sees, speech and silence; 0: the model's whole window.", 0, minimum=0
@@ -48,7 +42,7 @@ class TuneConfig(JobConfig):
     batch: int = option("Rows of a step, on all devices together.", 8, minimum=1)
     learning_rate: float = option("Largest learning rate.", 1e-5, minimum=0)
     warmup: int | None = option(
-        "Steps of linear warm-up before the cosine; a tenth of --steps by default.", None
+        "Steps of linear warm-up before the cosine; a tenth of --steps by default.", None, minimum=0
     )
     weight_decay: float = option("Decoupled weight decay of matrices, as in AdamW.", 0.01, minimum=0)
     ewc: float = option("Lambda of elastic weight consolidation; 0: none.", 0.0, minimum=0)
@@ -58,20 +52,20 @@ class TuneConfig(JobConfig):
     )
     fisher_examples: int = option("Most examples of an old task for its Fisher information.", 200, minimum=1)
     fisher_from: pathlib.Path | None = option(
-        "OUT of an earlier run, whose Fisher information of the same tasks is taken; none: it is computed.",
+        "OUT of an earlier run, whose Fisher information of the same tasks is taken.",
         None,
     )
     anchor: float = option("Factor of half the squared distance from the start; 0: none.", 0.0, minimum=0)
     replay: tuple[str, ...] = option(
         "Old tasks whose examples are mixed in, SPEECH-TEXT,...: fr-en,en-en.", ()
     )
-    replay_share: float = option("Share of a batch's rows that are of old tasks.", 0.25, minimum=0)
+    replay_share: float = option("Share of a batch's rows that are of old tasks.", 0.25, minimum=0, below=1)
     average: tuple[str, ...] = option(
         "Share of the start in the weights that are written, 0 to 1; further shares give a folder each, "
         "OUT/average-SHARE.",
         ("0",),
     )
-    dev_share: float = option("Share of the sentences that are held out.", 0.1, minimum=0)
+    dev_share: float = option("Share of the sentences that are held out.", 0.1, minimum=0, below=1)
     dev_steps: int = option("Steps between two measurements of the dev loss; 0: ten in a run.", 0, minimum=0)
     checkpoint_steps: int = option(
         "Steps between two checkpoints, from which a killed run goes on.", 50, minimum=1
@@ -91,15 +85,14 @@ class TuneConfig(JobConfig):
           Refusal: the options and the rule.
         """
         super().__post_init__()
+        if len(self.states) != 1:
+            raise Refusal(
+                f"--states names the one state that is trained on, got {','.join(self.states) or 'none'}"
+            )
         if (self.ewc > 0) != bool(self.ewc_tasks):
             raise Refusal("--ewc and --ewc_tasks belong together: give both, or neither")
         if self.fisher_from and not self.ewc:
             raise Refusal("--fisher_from belongs to --ewc: give both, or neither")
-        for name in ("dev_share", "replay_share"):
-            if getattr(self, name) >= 1:
-                raise Refusal(f"--{name} must be less than 1, got {getattr(self, name)}")
-        if self.warmup is not None and self.warmup < 0:
-            raise Refusal(f"--warmup must be at least 0, got {self.warmup}")
         self.shares  # noqa: B018 (making them checks them)
 
     @property
@@ -116,8 +109,3 @@ class TuneConfig(JobConfig):
         if not shares or not all(0 <= share <= 1 for share in shares):
             raise Refusal(f"--average takes numbers from 0 to 1, as in 0,0.5; got {','.join(self.average)!r}")
         return shares
-
-    @property
-    def vocabulary_source(self) -> tuple[str, str | None]:
-        """Place of the tokenizer, and its revision, which is the model's only where they come together."""
-        return (self.tokenizer, None) if self.tokenizer else (self.model, self.revision)

@@ -251,7 +251,7 @@ def _source(config: TuneConfig, checkpoint: Checkpoint, found: Sequence[Sequence
     return open_states.open_store(
         config.store,
         checkpoint,
-        [config.state],
+        config.states,
         languages=sorted({example.language for task in found for example in task}),
         silence=True,
         compute=config.compute,
@@ -263,7 +263,7 @@ def _reader(config: TuneConfig, checkpoint: Checkpoint, vocabulary: Tokens, sour
     return RowReader(
         source=source,
         window=_window(config, sizes),
-        norm=source.apply_norm[0] or (config.state != state_source.FINAL and config.exit_norm),
+        norm=source.apply_norm[0] or (config.states != (state_source.FINAL,) and config.exit_norm),
         eot=vocabulary.eot,
         positions=sizes.text_positions,
     )
@@ -304,6 +304,7 @@ def _settings(
         "model": checkpoint.name,
         "weights_sha256": checkpoint.sha256,
         "vocabulary_sha256": json_values.sha256(vocabulary.backend.to_str()),
+        "state": config.states[0],
         "states": {language: source.identity(language) for language in source.languages},
         "examples_sha256": json_values.sha256(taught),
         "steps": schedule.steps,

@@ -7,13 +7,16 @@ import numpy as np
 import pyarrow as pa
 
 from isogloss.engine.checkpoints import model_folder
+from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.time_axis import SAMPLE_RATE
 from isogloss.engine.training import loss_figure
 from isogloss.engine.training.trainable import HostValues, Trainable
 from isogloss.engine.training.tune_config import TuneConfig
 from isogloss.engine.training.tune_input import TuneInput
+from isogloss.engine.whisper import encoder_program, log_mel
 from isogloss.engine.whisper.tokenizer import TASKS, Tokens
 
 STEPS = pa.schema(
@@ -62,7 +65,7 @@ def write_figure(out: pathlib.Path, config: TuneConfig, history: History) -> Non
     """Write losses.png, losses.svg and losses.pdf."""
     measured = np.flatnonzero(np.isfinite(history["dev_loss"]))
     dev = [(int(step), float(history["dev_loss"][step])) for step in measured]
-    title = f"{config.source} to {config.target}: {config.train}, state {config.state}"
+    title = f"{config.source} to {config.target}: {config.train}, state {config.states[0]}"
     picture_files.save(loss_figure.draw(title, history["loss"][1:].astype(np.float64), dev), out / "losses")
 
 
@@ -101,12 +104,30 @@ def _files(config: TuneConfig, given: TuneInput) -> dict[str, bytes]:
     else:
         settings = special | _generation(vocabulary, checkpoint.dimensions.text_positions)
         files["generation_config.json"] = model_folder.generation_settings(checkpoint, settings)
-        files["preprocessor_config.json"] = model_folder.feature_settings(checkpoint)
+        files["preprocessor_config.json"] = _features(checkpoint)
     if not {"tokenizer.json", "vocab.json"} & files.keys() or config.tokenizer:
         # A conversion's tokenizer may lack merges, see `tokenizer`; this one has them all.
         files["tokenizer.json"] = vocabulary.backend.to_str(pretty=False).encode()
         files.setdefault("tokenizer_config.json", b'{"tokenizer_class": "WhisperTokenizer"}\n')
     return files
+
+
+def _features(checkpoint: Checkpoint) -> bytes:
+    """Content of preprocessor_config.json."""
+    return model_folder.json_file(
+        {
+            "feature_extractor_type": "WhisperFeatureExtractor",
+            "processor_class": "WhisperProcessor",
+            "feature_size": checkpoint.dimensions.mels,
+            "sampling_rate": SAMPLE_RATE,
+            "hop_length": log_mel.HOP,
+            "n_fft": log_mel.WINDOW,
+            "chunk_length": int(encoder_program.time_axis(checkpoint.dimensions).window_seconds),
+            "padding_value": 0.0,
+            "padding_side": "right",
+            "return_attention_mask": False,
+        }
+    )
 
 
 def _generation(vocabulary: Tokens, longest: int) -> dict[str, Json]:

@@ -17,7 +17,6 @@ from isogloss.engine.transcription.error_rates import NO_RATE, Resampled
 from isogloss.kernels import bootstrap
 
 _ORDER, _BETA = 6, 2
-_TINY = 1e-16  # sacrebleu's
 
 
 def bleu(texts: Sequence[str], references: Sequence[str]) -> tuple[Resampled, str]:

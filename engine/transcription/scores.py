@@ -18,7 +18,7 @@ from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, json_values, name_lists, table_files, text_table
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import model_scores, scores_figure
+from isogloss.engine.transcription import model_scores, scores_figure, side_by_side
 from isogloss.engine.transcription.model_scores import TaskTexts
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
@@ -72,23 +72,16 @@ def run(config: ScoresConfig) -> ScoresSummary:
     rows = model_scores.rows(found, kinds, comet)
     atomic_write.make_folder(config.out)
     table = model_scores.tabulate(rows)
-    for name, write in (("scores.parquet", table_files.write_parquet), ("scores.csv", table_files.write_csv)):
-        atomic_write.write_whole(config.out / name, lambda file, write=write: write(table, file))
+    for name, made, write in (
+        ("scores.parquet", table, table_files.write_parquet),
+        ("scores.csv", table, table_files.write_csv),
+        ("side_by_side.csv", side_by_side.tabulate(rows), table_files.write_csv),
+    ):
+        atomic_write.write_whole(config.out / name, lambda file, write=write, made=made: write(made, file))
     lines = _for_comet(config, found)
     atomic_write.write_whole(config.out / "comet.jsonl", lambda file: file.write_text(lines, "utf-8"))
     picture_files.save(scores_figure.draw(rows, config.new), config.out / "scores")
-    shown = [
-        (
-            r["model"],
-            r["pair"],
-            r["kind"],
-            r["utterances"],
-            *(f"{r[c]:.1f}" for c in ("chrf", "chrf_mismatched", "bleu")),
-        )
-        for r in rows
-    ]
-    head = ("model", "pair", "kind", "n", "chrF", "mismatched", "BLEU")
-    _LOG.info("scores:\n%s", text_table.text_table(head, shown))
+    _LOG.info("scores:\n%s", text_table.text_table(*side_by_side.shown(rows)))
     return ScoresSummary(
         rows=len(rows),
         table=str(config.out / "scores.parquet"),

@@ -13,6 +13,7 @@ from isogloss.engine.runtime.refusal import Refusal
 class ScoresConfig(JobConfig):
     """Options of the scores job; each field's help is in its definition."""
 
+    resumes = False
     store: Place = option("Folder or bucket path of the activation stores that the texts are of.")
     new: str = option("Task that was learnt, SPEECH-TEXT, as in en-es.")
     out: pathlib.Path = option("Folder to write to.")

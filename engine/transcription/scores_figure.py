@@ -1,4 +1,8 @@
-"""Figure of the scores job: each model's gain on the new task against its loss on other ones, in chrF."""
+"""Figure of the scores job: each model's gain on the new task against its loss on other ones, in chrF.
+
+Models named MODEL/average-SHARE, as tune names their folders, lie on a line from the first model, the start,
+to MODEL.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +13,7 @@ from isogloss.engine.drawing import panels
 from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
 
 Row = Mapping[str, object]
+_AVERAGE = "/average-"
 _LABELS = {"old": "old task", "zero-shot": "zero-shot"}
 
 
@@ -22,9 +27,16 @@ def draw(rows: Sequence[Row], new: str) -> Figure:
         mine = [row for row in others if row["pair"] == pair]
         x, y = [gain[row["model"]] for row in mine], [_change(row) for row in mine]
         axes.plot(x, y, "o", color=color, ms=6, label=f"{pair}, {_LABELS[str(mine[0]['kind'])]}")
+        for curve in _curves({str(row["model"]): at for row, *at in zip(mine, x, y, strict=True)}):
+            axes.plot(*zip(*curve, strict=True), color=color, lw=0.9, alpha=0.6, zorder=1)
         for row, at in zip(mine, zip(x, y, strict=True), strict=True):
             axes.annotate(
-                str(row["model"]), at, xytext=(5, 4), textcoords="offset points", size=7, color=MUTED
+                str(row["model"]).rpartition("/")[2],
+                at,
+                xytext=(5, 4),
+                textcoords="offset points",
+                size=7,
+                color=MUTED,
             )
     axes.axhline(0, color=MUTED, lw=0.9, ls=(0, (1, 2)))
     axes.set(xlabel=f"change of {new}, chrF", ylabel="change of the other task, chrF")
@@ -38,6 +50,28 @@ def draw(rows: Sequence[Row], new: str) -> Figure:
         axes.legend(frameon=False, fontsize=8.5)
     figure.subplots_adjust(left=0.1, right=0.97, top=0.92, bottom=0.12)
     return figure
+
+
+def _curves(places: Mapping[str, Sequence[float]]) -> list[list[Sequence[float]]]:
+    """Points of a task from the start by way of the averages to the end, of each model that has averages."""
+    found = []
+    for end, place in places.items():
+        shares = {
+            share: at
+            for name, at in places.items()
+            if name.startswith(end + _AVERAGE) and (share := _share(name.removeprefix(end + _AVERAGE)))
+        }
+        if shares:
+            found.append([(0.0, 0.0), *(shares[share] for share in sorted(shares, reverse=True)), place])
+    return found
+
+
+def _share(text: str) -> float | None:
+    """Share of the start that a name ends with; None if it is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _change(row: Row) -> float:

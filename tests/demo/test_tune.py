@@ -19,10 +19,29 @@ def test_every_model_writes_every_task_and_all_are_scored(script):
     assert asr.endswith("--languages=en")
     assert "--model=out/plain/average-0.5 --out=out/texts/average-0.5/new" in calls[11]
     runs = calls[-1].partition("--runs=")[2].split(",")
-    models = ("before", "plain", "average-0.5", "replay", "ewc-1e4", "ewc-1e6", "anchor")
+    models = ("before", "plain", "plain/average-0.5", "replay", "ewc-1e4", "ewc-1e6", "anchor")
     parts = ("new", "english", "asr")
-    assert runs == [f"{model}=out/texts/{model}/{part}" for model in models for part in parts]
+    assert runs == [
+        f"{model}=out/texts/{model.removeprefix('plain/')}/{part}" for model in models for part in parts
+    ]
     assert "--new=en-es --old=fr-en,en-en --out=out/scores --sentences=out/plain/held_out.txt" in calls[-1]
+
+
+def test_further_unseen_languages_and_averages(script, monkeypatch):
+    monkeypatch.setenv("AVERAGES", "0.25,0.5")
+    code, calls = script("tune.sh", "store", "base", "en", "es", "fr,it", "out")
+    assert code == 0
+    assert calls[0].endswith("--average=0,0.25,0.5")
+    assert calls[1].endswith("--replay=fr-en,en-en")
+    before = calls[5:8]
+    assert "--languages=en,fr,it --language=es --references=es" in before[0]
+    assert "--languages=fr --references=en" in before[1]
+    assert [call.split("--model=")[1].split()[0] for call in calls[8:-1:3]] == [
+        *("out/plain", "out/plain/average-0.25", "out/plain/average-0.5"),
+        *("out/replay", "out/ewc-1e4", "out/ewc-1e6", "out/anchor"),
+    ]
+    assert "plain/average-0.25=out/texts/average-0.25/new" in calls[-1]
+    assert "--new=en-es --old=fr-en,en-en" in calls[-1]
 
 
 def test_codes_of_fleurs(script, monkeypatch):

@@ -250,11 +250,17 @@ def taught():
         graph, shapes = parameters.build_decoder(checkpoint.dimensions, dtype=jnp.dtype("float32"))
         layers = checkpoint.dimensions.decoder_layers
         loaded = parameters.load(shapes, checkpoint.read, layers, parameters.DECODER)
-        decoder = nnx.merge(graph, parameters.cast(loaded, jnp.dtype("float32")))
+        weights = parameters.cast(loaded, jnp.dtype("float32"))
         tokens, visible = jnp.asarray(tokens, jnp.int32), jnp.asarray(visible, jnp.int32)
-        memory = decoder.enter(jnp.asarray(states), visible, jnp.asarray(apply_norm))
-        scores = decoder.teach(tokens, memory, visible, heads)[1]
-        likely = jax.nn.softmax(decoder(tokens, memory, visible)[:, :-1])
+
+        @jax.jit  # one program; alone its operations are 60
+        def read(weights, states, apply_norm):
+            decoder = nnx.merge(graph, weights)
+            memory = decoder.enter(states, visible, apply_norm)
+            logits = decoder(tokens, memory, visible)[:, :-1]
+            return decoder.teach(tokens, memory, visible, heads)[1], jax.nn.softmax(logits)
+
+        scores, likely = read(weights, jnp.asarray(states), jnp.asarray(apply_norm))
         chosen = jnp.take_along_axis(likely, tokens[:, 1:, None], axis=-1)[..., 0]
         return np.asarray(scores), np.pad(chosen, ((0, 0), (1, 0)), constant_values=np.nan)
 

@@ -64,9 +64,11 @@ def without_report(files, folder):
 def test_a_bucket_has_the_folder_s_bytes(undisturbed, moved, s3, files, tmp_path):
     folder, _ = undisturbed
     root, configs = moved
+    s3.requests.clear()
     for job, config in zip((extract, grid, report), configs, strict=True):
         assert job.run(dataclasses.replace(config, dry_run=True)).plan
         assert job.run(config).complete
+        assert all(method != "DELETE" for method, _ in s3.requests), "nothing was to be removed"
         s3.requests.clear()
         again = job.run(config)
         assert again.done == 0

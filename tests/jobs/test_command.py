@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 import pytest
 from absl import flags
 
+from isogloss.engine.cluster import job_configs
 from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.options import options
 from isogloss.engine.runtime.refusal import Refusal
@@ -37,13 +39,14 @@ def run(config):
 {body}
 conductor.run = run
 sys.modules["some.conductor"] = conductor
+ReportConfig.resumes = {resumes}
 command.run(ReportConfig, "some.conductor")
 """
 
 
-def started(body, *given):
+def started(body, *given, resumes=True):
     """Process of a job whose conductor does this."""
-    program = PROGRAM.format(body=textwrap.indent(body, "    "))
+    program = PROGRAM.format(body=textwrap.indent(body, "    "), resumes=resumes)
     command = [sys.executable, "-c", program, "--grid=g", "--out=o", *given]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -224,6 +227,33 @@ def test_a_stopped_job_reports_how_far_it_came(number, code, busy, counts, words
     assert err == f"stopped: {words}; the same command goes on\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "resumes", "body", "words"),
+    [
+        (["--dry_run"], True, "", ""),
+        ([], False, "", ""),
+        ([], False, COUNTING, "9 of 24 pairs are stored; "),
+    ],
+)
+def test_a_stopped_job_that_keeps_nothing_says_that_it_begins_again(given, resumes, body, words):
+    """A dry run, and a job that only reads."""
+    job = started(
+        f"{body}\nimport os, signal; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)",
+        *given,
+        resumes=resumes,
+    )
+    _, err = job.communicate(timeout=60)
+    assert (job.returncode, err) == (130, f"stopped: {words}the same command begins again\n")
+
+
+def test_the_jobs_that_begin_again_are_those_that_the_manual_names():
+    manual = (pathlib.Path(__file__).parents[2] / "docs" / "index.md").read_text()
+    [named] = re.findall(r"The jobs (.*?), and dry runs, keep nothing", " ".join(manual.split()))
+    assert named.replace(" and ", ", ").split(", ") == [
+        job for job in job_configs.jobs() if not job_configs.job_config(job).resumes
+    ]
+
+
 ENDING = """
 logging.getLogger("isogloss.test").info("half-way")
 return Summary(plan={"pairs": 1200, "bytes": 23_400_000, "estimated_seconds": 75.2})
@@ -261,6 +291,24 @@ def test_a_dry_run_speaks_to_people_on_stderr_and_in_numbers_on_stdout():
     assert err.endswith("to do: 1,200 pairs: 23 MB, about 1 min 15 s; a dry run does nothing of it\n")
 
 
+AT_ONCE = """
+import os, signal, time
+from isogloss.jobs import stopping
+real = signal.signal
+def hit(number, handler):
+    real(number, handler)
+    os.kill(os.getpid(), number)
+signal.signal = hit
+stopping.watch()
+time.sleep(60)
+"""
+
+
+def test_no_signal_is_lost_while_the_handlers_are_replaced():
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, '{"interrupted": true}\n')
+
+
 SLOW_LIBRARY = """
 import sys, time
 print("begun", file=sys.stderr, flush=True)
@@ -286,4 +334,4 @@ def test_a_job_stopped_while_it_imports_says_so(tmp_path, monkeypatch, number, c
     job.send_signal(number)
     out, err = job.communicate(timeout=60)
     assert (job.returncode, out) == (code, '{"interrupted": true}\n')
-    assert err == "stopped: nothing had begun; the same command goes on\n"
+    assert err == "stopped: nothing had begun; run the same command again\n"

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from speech_models import save
 
-FILES = "*.zarr/states/c.*[0-9]"
+FILES = "*.zarr/states/c.*[0-9]"  # and no lock of TensorStore's
 
 
 @pytest.mark.deep

@@ -11,7 +11,7 @@ import urllib.request
 
 from websockets.sync.client import connect
 
-READY = "!document.querySelector('main').hidden"
+READY = "document.querySelector('main')?.hidden === false"
 """True once the scripts of a page have begun."""
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -8,12 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from isogloss.engine.bench import acceptance, bench, bench_config, findings, kernel_errors, kernel_speeds
-from isogloss.kernels import reference
+from isogloss.engine.bench import acceptance, bench, bench_config, findings, kernel_errors
 
 STAGES = (
     "kernels against float64", "product", "SeqSim", "DTW", "SeqSim and DTW", "encoder, errors", "encoder",
-    "grid of 4 languages", "extraction",
+    "grid of 4 languages", "grid job", "extraction",
 )  # fmt: skip
 
 
@@ -59,6 +58,19 @@ def test_a_stage_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
     assert len(json.loads((tmp_path / "a.json").read_text())["findings"]) == 3
 
 
+def test_a_missing_package_is_no_fault_and_a_missing_part_is_one(monkeypatch):
+    def lacks(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    stages = {"a": lambda: lacks("flax"), "b": lambda: lacks("isogloss.engine.whisper")}
+    monkeypatch.setattr(acceptance, "_stages", lambda device, small: stages)
+    summary = bench.run(config())
+    assert [one.note for one in summary.findings if one.left_out] == ["left out: No module named 'flax'"]
+    assert summary.wrong == ["b: failed"]
+    assert "1 figures" in (sentence := summary.sentence(config()))
+    assert "left out 1 for want of a package, 0 of time" in sentence
+
+
 def test_nothing_begins_when_time_is_up(monkeypatch):
     monkeypatch.setattr(acceptance, "LIMIT", -1.0)
     summary = bench.run(config())
@@ -101,11 +113,6 @@ def test_verdicts(found, verdict):
     one = findings.Finding(stage="s", name="n", **found)
     assert acceptance._verdict(one) == verdict
     assert (one.wrong, one.short) == (verdict == "WRONG", verdict == "short")
-
-
-def test_cost_by_anti_diagonals_is_the_definitions():
-    distances = np.random.default_rng(3).random((9, 9))
-    assert kernel_speeds._warped(distances) == pytest.approx(reference.dtw_cost(distances), rel=1e-12)
 
 
 BARE = """
@@ -164,6 +171,7 @@ def test_a_machine_with_little_more_than_jax_and_flax_does(tmp_path):
     written = json.loads((tmp_path / "a.json").read_text())
     assert not written["wrong"]
     absent = [one for one in written["findings"] if one["found"] is None]
-    assert [(one["name"], one["note"]) for one in absent] == [
-        ("files to shards", "left out: No module named 'soundfile'")
+    assert [(one["stage"], one["name"], one["note"]) for one in absent] == [
+        ("grid job", "all", "left out: No module named 'soundfile'"),
+        ("extraction", "files to shards", "left out: No module named 'soundfile'"),
     ]

@@ -23,6 +23,13 @@ def test_seqsim_is_the_reference(shape):
     np.testing.assert_allclose(found, expected, atol=1e-14)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (5, 3), (9, 9)])
+def test_dtw_by_anti_diagonals_is_the_reference(shape):
+    """Small integers tie, and their sums are exact."""
+    distances = np.random.default_rng(3).integers(0, 3, shape).astype(np.float64)
+    assert oracle.dtw_cost(distances) == reference.dtw_cost(distances)
+
+
 def test_log_mel_is_ours():
     """A tone, whose far bins lie at the floor; in 4 s float32 transforms leave some 1e-5 of a decade."""
     waveform = np.sin(np.arange(64_000) * 0.3).astype(np.float32)

@@ -35,14 +35,16 @@ def test_one_pair_by_hand_on_an_h100():
 
 
 def test_all_of_fleurs_by_hand():
-    """22 EFLOP; 572 MB a language at a state, all of which an H100 holds, and 11 a block a TPU v5e."""
+    """22 EFLOP; 572 MB a language at a state, all of which an H100 holds; in two parts a TPU v5e holds 11."""
     assert roofline.FLEURS.units == 5151 * 34
     assert 2 * 1280 * roofline.FLEURS.cells * roofline.FLEURS.units == pytest.approx(22.4e18, rel=1e-3)
     h100, v5e = roofline.roofline("h100"), roofline.roofline("tpu-v5e")
     assert h100.uploads == 102 * 34
-    assert v5e.uploads == 34 * 102 * (11 + 1) / 2  # 22 languages fit: 11 blocks of 10
+    assert v5e.uploads == 34 * 102 * (26 + 1) / 2  # 26 blocks of 4, of which two and a pair fit
     hours = {part.name: part.all / 3600 for part in h100.parts}
     assert hours["product"] == pytest.approx(22.416e18 / 989.4e12 / 3600, rel=1e-3)  # 6.3 hours
+    four = {part.name: part.all / 3600 for part in v5e.parts}  # products of bfloat16 for one of float16
+    assert four["product"] == pytest.approx(4 * 22.416e18 / 197e12 / 3600, rel=1e-3)
     assert h100.all_hours == pytest.approx(sum(hours[name] for name in roofline.ON_DEVICE))
     # 0.129 s / 0.65 and 5e10 cells / 3e11 a second: 0.366 s a pair, 175,134 of them
     assert h100.wanted_hours == pytest.approx(0.3657 * 175134 / 3600, rel=1e-3)

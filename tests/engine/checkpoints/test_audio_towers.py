@@ -16,14 +16,9 @@ from isogloss.engine.checkpoints.dimensions import tensor_shapes
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE
 from isogloss.engine.whisper import encoder_program, log_mel
-from small_models import NANO, random_tensors
+from small_models import TOWER, TOWER_CONFIG, random_tensors, write_audio_language_model
 
 INDEX = "model.safetensors.index.json"
-SIZES = dataclasses.replace(NANO, decoder_layers=0, text_positions=0, vocabulary=0)
-ENCODER = {
-    "num_mel_bins": 80, "d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 64, "max_source_positions": 100,
-}  # fmt: skip
 RENAMED = {
     "num_mel_bins": 80, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
     "intermediate_size": 64, "max_source_positions": 100,
@@ -33,7 +28,7 @@ TEXT = {
     "num_attention_heads": 2, "num_key_value_heads": 2,
 }  # fmt: skip
 CLASSES = {
-    "Qwen2Audio": (ENCODER, "qwen2"),
+    "Qwen2Audio": (TOWER_CONFIG, "qwen2"),
     "Voxtral": (RENAMED, "llama"),
     "AudioFlamingo3": (RENAMED, "qwen2"),
 }
@@ -44,22 +39,7 @@ def written(tmp_path):
     """Folder of a Qwen2-Audio in three shards, of which the last has no tensor of the encoder."""
     folder = tmp_path / "audio-lm"
     folder.mkdir()
-    audio = {"model_type": "qwen2_audio_encoder", **ENCODER}
-    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_audio", "audio_config": audio}))
-    tensors = {
-        f"audio_tower.{name.removeprefix('encoder.')}": value
-        for name, value in random_tensors(SIZES, 0).items()
-    }
-    names = sorted(tensors)
-    text = {"language_model.x": np.ones(3, np.float32)}
-    parts = ({name: tensors[name] for name in names[:9]}, {name: tensors[name] for name in names[9:]} | text)
-    shards = {f"model-{i}-of-3.safetensors": part for i, part in enumerate(parts, 1)}
-    for shard, part in shards.items():
-        safetensors.numpy.save_file(part, folder / shard)
-    (folder / "model-3-of-3.safetensors").write_text("not safetensors: to open it is an error")
-    weights = {name: shard for shard, part in shards.items() for name in part}
-    weights |= {"language_model.y": "model-3-of-3.safetensors"}
-    (folder / INDEX).write_text(json.dumps({"weight_map": weights}))
+    write_audio_language_model(folder)
     return folder
 
 
@@ -108,8 +88,8 @@ def test_states_equal_pytorch(tmp_path, name, alone):
     model.save_pretrained(tmp_path, max_shard_size="20KB")
     found_model = encoders.open_model(str(tmp_path), None)
     opened = found_model.checkpoint
-    assert opened.dimensions == SIZES
-    assert opened.weights.tensors.keys() == tensor_shapes(SIZES).keys()
+    assert opened.dimensions == TOWER
+    assert opened.weights.tensors.keys() == tensor_shapes(TOWER).keys()
     assert len(opened.weights.tensors) == len(tower.state_dict())  # none left over
     names = found_model.states
     assert names == (("0", "1", "2", "final") if name == "Voxtral" else ("0", "1", "2"))
@@ -128,7 +108,7 @@ def test_states_equal_pytorch(tmp_path, name, alone):
 def test_shards_without_the_encoder_are_never_opened(written):
     weights = huggingface.open_folder(written)
     assert [file.name for file in weights.files] == ["model-1-of-3.safetensors", "model-2-of-3.safetensors"]
-    for name, tensor in random_tensors(SIZES, 0).items():
+    for name, tensor in random_tensors(TOWER, 0).items():
         np.testing.assert_array_equal(weights.tensors[name].read(), tensor)
     (written / "model-3-of-3.safetensors").unlink()
     assert huggingface.open_folder(written).files == weights.files

@@ -1,5 +1,6 @@
 """A real Slurm on this machine, jobs that take no time, and flag files."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -47,11 +48,18 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
+PREEMPTION = """\
+PreemptType=preempt/partition_prio
+PreemptMode={mode}
+PartitionName=urgent Nodes=ALL PriorityTier=10 MaxTime=INFINITE State=UP
+"""
+
+
 class SlurmCluster:
     """Controller and nodes of one core each, in one folder, as our children, on 127.0.0.1 only."""
 
-    def __init__(self, folder, nodes=3):
-        self.folder, self.nodes, self.processes = folder, nodes, {}
+    def __init__(self, folder, nodes=3, more=""):
+        self.folder, self.nodes, self.more, self.processes = folder, nodes, more, {}
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH}
 
     def __enter__(self):  # noqa: D105
@@ -68,7 +76,12 @@ class SlurmCluster:
             self._start("slurmctld", "-D", "-i")
             for node in range(self.nodes):
                 self.start_node(node)
-            self.until(lambda: self.run("sinfo", "-hNo", "%t", check=False).split() == ["idle"] * self.nodes)
+            self.until(
+                lambda: (
+                    self.run("sinfo", "-hNp", "main", "-o", "%t", check=False).split()
+                    == ["idle"] * self.nodes
+                )
+            )
         except BaseException:
             self.__exit__()
             raise
@@ -96,7 +109,8 @@ class SlurmCluster:
             f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=4000\n"
             for i, port in enumerate(ports)
         ]
-        return "".join(nodes) + SETTINGS.format(host=host, port=port, user=user, folder=self.folder)
+        settings = SETTINGS.format(host=host, port=port, user=user, folder=self.folder)
+        return "".join([*nodes, settings, self.more])
 
     def _start(self, program, *flags, name=""):
         with (self.folder / f"{name or program}.out").open("ab") as out:
@@ -134,12 +148,33 @@ class SlurmCluster:
         self.until(lambda: not self.run("squeue", "-h"))
 
 
-@pytest.fixture(scope="module")
-def slurm_cluster(tmp_path_factory):
+@pytest.fixture(scope="session")
+def slurm_folder(tmp_path_factory):
+    """Function from a name to a new folder, where Slurm is installed."""
     if missing := [program for program in PROGRAMS if not shutil.which(program, path=PATH)]:
         pytest.skip(f"no {', '.join(missing)} here: apt-get install --no-install-recommends slurm-wlm munge")
-    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
+    return tmp_path_factory.mktemp
+
+
+@pytest.fixture(scope="module")
+def slurm_cluster(slurm_folder):
+    with SlurmCluster(slurm_folder("slurm")) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def preempting(slurm_folder, monkeypatch):
+    """Function from a way of preemption to a cluster of one node, with a partition that goes first."""
+    with contextlib.ExitStack() as stack:
+
+        def start(mode):
+            cluster = SlurmCluster(slurm_folder("preempting"), nodes=1, more=PREEMPTION.format(mode=mode))
+            stack.enter_context(cluster)
+            for name, value in cluster.environment.items():
+                monkeypatch.setenv(name, value)
+            return cluster
+
+        yield start
 
 
 @pytest.fixture

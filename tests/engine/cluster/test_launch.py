@@ -143,9 +143,12 @@ def test_options_that_contradict_each_other(tmp_path, options, message):
 
 
 def test_environment_variables_reach_the_tasks(fake):
+    """Also where several words start Python, as in a container."""
     fake.python.write_text(f"#!/bin/bash\nenv > '{fake.folder}/env'\n")
-    fake.launch("bench", env=("HF_HUB_OFFLINE=1", "WORDS=a 'b' $c"))
-    assert {"HF_HUB_OFFLINE=1", "WORDS=a 'b' $c"} <= set((fake.folder / "env").read_text().splitlines())
+    python = f"env -u NOTHING INSIDE='a container' '{fake.python}'"
+    fake.launch("bench", env=("HF_HUB_OFFLINE=1", "WORDS=a 'b' $c"), python=python)
+    expected = {"HF_HUB_OFFLINE=1", "WORDS=a 'b' $c", "INSIDE=a container"}
+    assert expected <= set((fake.folder / "env").read_text().splitlines())
 
 
 def test_a_fetch_among_tasks_that_may_not_ask_the_hub_asks_it(fake, monkeypatch):

@@ -117,16 +117,17 @@ def broken(tmp_path_factory, speech):
 
 @pytest.fixture
 def chain(tmp_path, broken, model_folder, programs):
-    """Function from a folder to flag files of extract, grid and report that write there."""
+    """Function from a folder to flag files of extract, grid and report that write there, or into a bucket."""
 
-    def write(folder):
+    def write(folder, bucket=None):
         folder.mkdir()
+        held = bucket or folder
         kept = f"--compilation_cache={programs}\n"
         source = f"--corpus=manifest:{broken}\n--model={model_folder}\n--rows_per_device=1\n"
         texts = {
-            "extract": f"{source}--store={folder}/store\n{kept}",
-            "grid": f"--store={folder}/store\n--grid={folder}/grid.zarr\n{kept}",
-            "report": f"--grid={folder}/grid.zarr\n--out={folder}/report\n",
+            "extract": f"{source}--store={held}/store\n{kept}",
+            "grid": f"--store={held}/store\n--grid={held}/grid.zarr\n{kept}",
+            "report": f"--grid={held}/grid.zarr\n--out={folder}/report\n",
         }
         for name, text in texts.items():
             (folder / f"{name}.flags").write_text(text)
@@ -148,11 +149,7 @@ def test_a_chain_with_a_broken_recording_and_killed_tasks(slurm, tmp_path, chain
     )  # fmt: skip
     assert summary["submitted"] == 3 * (kills + 2)
     slurm.until(lambda: list((tmp_path / "a" / "store").glob("*.zarr/states/c.*")))
-    rng = random.Random(3)
-    for _ in range(kills):
-        slurm.until(lambda: processes("-m isogloss.jobs.", f"{tmp_path}/run"))
-        os.kill(rng.choice(processes("-m isogloss.jobs.", f"{tmp_path}/run")), signal.SIGKILL)
-        time.sleep(rng.uniform(0, 6) if kills > 1 else 0)
+    kill_at_random(slurm, f"{tmp_path}/run", kills)
     alone = run_launch(
         chain(tmp_path / "b"), "--cluster=local", f"--run={tmp_path}/alone", "--shards=1", code=3
     )
@@ -166,6 +163,39 @@ def test_a_chain_with_a_broken_recording_and_killed_tasks(slurm, tmp_path, chain
         found, expected = (files(tmp_path / side, pattern) for side in "ab")
         assert found == expected
         assert expected
+
+
+def kill_at_random(slurm, run, kills):
+    """Kill tasks of a run, one after another."""
+    rng = random.Random(3)
+    for _ in range(kills):
+        slurm.until(lambda: processes("-m isogloss.jobs.", run))
+        os.kill(rng.choice(processes("-m isogloss.jobs.", run)), signal.SIGKILL)
+        time.sleep(rng.uniform(0, 6) if kills > 1 else 0)
+
+
+@pytest.mark.deep
+def test_a_chain_into_a_bucket_with_killed_tasks(slurm, tmp_path, chain, files, s3):
+    """Ends with the objects of one undisturbed process in a folder."""
+    bucket, kills = f"{s3.bucket()}/all", 4
+    given = ",".join(f"{name}={value}" for name, value in s3.environment.items())
+    run_launch(
+        chain(tmp_path / "a", bucket), "--cluster=slurm", f"--run={tmp_path}/run", "--shards=2",
+        f"--rounds={kills + 2}", f"--env={given}",
+    )  # fmt: skip
+    slurm.until(lambda: any("/states/c." in key for key in s3.keys(f"{bucket}/store")))
+    kill_at_random(slurm, f"{tmp_path}/run", kills)
+    run_launch(chain(tmp_path / "b"), "--cluster=local", f"--run={tmp_path}/alone", "--shards=1", code=3)
+    slurm.finish()
+    logs = "".join(path.read_text() for path in (tmp_path / "run" / "logs").iterdir())
+    assert logs.count("Slurm job") >= 6 + kills
+    held = s3.objects(bucket)
+    for pattern in ("store/*.zarr/*/c.*", "grid.zarr/*/c.*"):
+        expected = files(tmp_path / "b", pattern)
+        assert expected == {key: held.get(key) for key in expected}
+        assert expected
+    found, expected = (files(tmp_path / side, "report/retrieval.*") for side in "ab")
+    assert found == expected
 
 
 def run_launch(flagfiles, *options, code=0):
@@ -258,3 +288,24 @@ def test_a_time_limit_and_a_requeue(slurm, fake):
     slurm.finish()
     assert fake.records == {"extract-0": 0, "extract-1": 0}
     assert "TIME LIMIT" in fake.log("extract-0")
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("mode", ["REQUEUE", "CANCEL"])
+def test_a_task_that_a_partition_of_higher_rank_preempts(preempting, fake, mode):
+    """It goes on in the same round where Slurm requeues it, and in the next where it is cancelled."""
+    slurm = preempting(mode)
+    (fake.folder / "codes" / "wait").touch()
+    fake.codes(extract_0=["wait"])
+    fake.launch("extract", "grid", cluster="slurm", shards=1, rounds=2)
+    slurm.until(lambda: fake.calls == ["extract-0"])
+    slurm.run("sbatch", "--partition=urgent", f"--output={fake.folder}/urgent", "--wrap", "echo done")
+    slurm.until((fake.folder / "urgent").exists)
+    if mode == "REQUEUE":
+        first = f"{ids(fake.run)['extract'][0]}_0"
+        slurm.until(lambda: "BeginTime" in slurm.run("squeue", "-h", "-o", "%r"))
+        slurm.run("scontrol", "update", f"jobid={first}", "StartTime=now")  # Slurm waits for two minutes
+    slurm.finish()
+    assert fake.calls == ["extract-0", "extract-0", "grid-0"]
+    assert fake.records == {"extract-0": 0, "grid-0": 0}
+    assert "PREEMPTION" in fake.log("extract-0")

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 import xarray as xr
@@ -52,7 +53,7 @@ def test_the_tables_of_a_run(ran):
     np.testing.assert_allclose(made["factors"].q, q)
     assert made["factors"].p_permutation.between(0.1, 1).all()
     assert set(made["factors"].other_state) == {"0", "1", "final"}
-    page = (config.out / "control.html").read_text()
+    page = pages.opened((config.out / "control.html").read_text())
     assert all(caution.replace("'", "&#x27;") in page for caution in CAUTIONS)
 
 
@@ -119,7 +120,7 @@ def test_without_readers_columns_are_missing_and_it_says_so(given):
     assert not {"overlap", "meaning", "alike", "names"} & set(table.columns)
     assert factors.factor.unique().tolist() == ["length"]
     assert not {"other_weight", "p_permutation"} & set(factors.columns)
-    page = (config.out / "control.html").read_text()
+    page = pages.opened((config.out / "control.html").read_text())
     assert "Without phones" in page
     assert "Without a sentence encoder" in page
 

@@ -1,11 +1,10 @@
 """The page of matches: what it holds, that nothing escapes it, and that it needs no network."""
 
-import base64
 import json
 import re
-import zlib
 
 import numpy as np
+import pages
 import pandas as pd
 
 from isogloss.engine.interpretation import match_tests, page as interpret_page
@@ -20,16 +19,11 @@ def sentence_pairs(checked):
 
 def render(checked, pairs=None, **settings):
     pairs = sentence_pairs(checked) if pairs is None else pairs
-    return interpret_page.render(checked, pairs, settings, name="run")
+    return pages.opened(interpret_page.render(checked, pairs, settings, name="run"))
 
 
 def block(page, key):
-    return json.loads(unpacked(page, key))
-
-
-def unpacked(page, key):
-    packed = re.search(rf'id="{re.escape(key)}">([^<]*)</script>', page).group(1)
-    return zlib.decompress(base64.b64decode(packed)).decode()
+    return json.loads(pages.inflated(pages.script(page, key)))
 
 
 def meta(page):
@@ -63,7 +57,7 @@ def test_it_names_its_model_and_links_to_the_report_beside_it(checked, tmp_path)
 
     def written():
         interpret_page.write(path, checked, sentence_pairs(checked), {}, name="run", model="base & co")
-        return path.read_text()
+        return pages.opened(path.read_text())
 
     assert "in base &amp; co</h1>" in written()
     assert "report.html" not in written()
@@ -90,7 +84,7 @@ def test_the_page_is_whole_and_local(checked, tmp_path):
     interpret_page.write(
         path, checked, sentence_pairs(checked), {"model": "whisper-nano"}, name="run", model=""
     )
-    assert path.read_text("utf-8") == page
+    assert pages.opened(path.read_text("utf-8")) == page
 
 
 def test_text_cannot_leave_its_place(checked):
@@ -137,4 +131,4 @@ def test_the_page_holds_in_what_words_are_alike(checked):
     names = [None if code is None else meta(page)["alike"][code] for code in codes]
     assert names == [None if pd.isna(name) else name for name in own["alike"]]
     assert len(set(names)) > 2
-    assert "meta.alike[pair.alike[k]" in unpacked(page, "script")
+    assert "meta.alike[pair.alike[k]" in pages.script(page, "script")

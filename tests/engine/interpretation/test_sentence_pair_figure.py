@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 from matplotlib import patches
 
-from isogloss.engine.drawing import fonts
+from isogloss.engine.drawing import fonts, picture_files
 from isogloss.engine.interpretation import match_tests, plane_figure, sentence_pair_figure
 from isogloss.engine.interpretation.sentence_pair_figure import FigureSide, Match
 
@@ -113,7 +113,7 @@ def test_fonts_cover_what_they_can():
     assert fonts.boxed("a\u2060b", {"\u2060"}) == "ab"
 
 
-def test_a_plane_is_drawn_where_both_are_known(checked):
+def test_a_plane_is_drawn_where_both_are_known(checked, tmp_path):
     assert plane_figure.plane(checked, "en", "de", "7") is None
     half = checked._replace(pairs=checked.pairs.assign(sound_distance=np.nan))
     assert plane_figure.plane(half, "en", "de", "1") is None
@@ -124,6 +124,10 @@ def test_a_plane_is_drawn_where_both_are_known(checked):
     matches = checked.pairs.query("state == '1' and mutual").dropna(subset=list(match_tests.CHECKS))
     assert len(offsets) == len(matches) > 0  # every pair of types is there once
     assert {text.get_text() for text in transport.texts} & {"house · haus", "dog · hund"}
+    _, svg, _ = picture_files.save(figure, tmp_path / "plane")
+    named = {text.get_text() for text in transport.texts} & {"house · haus", "here · hier", "we · wir"}
+    assert len(named) > 1
+    assert all(f">{name}</text>" in svg.read_text("utf-8") for name in named)
     none = checked._replace(pairs=checked.pairs.assign(mutual=False, transported=False))
     png(plane_figure.plane(none, "en", "de", "1"))  # is drawn, too
     # Its grey is of random word pairs of its own state, and drawn alike every time.

@@ -12,7 +12,7 @@ from drawn_figures import looks
 from scipy import stats
 
 from isogloss.engine.lexicon import figures, lexicon, tables
-from isogloss.engine.lexicon.lexicon_config import LexiconConfig
+from isogloss.engine.lexicon.lexicon_config import POOLINGS, LexiconConfig
 from isogloss.engine.runtime.refusal import Refusal
 
 
@@ -22,7 +22,11 @@ def ran(stored, made_words, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(lexicon.phones, "Phones", made_words.letters)
     config = LexiconConfig(
-        store=stored, out=tmp_path_factory.mktemp("ran") / "out", languages=("aa", "bb"), matches=5
+        store=stored,
+        out=tmp_path_factory.mktemp("ran") / "out",
+        languages=("aa", "bb"),
+        matches=5,
+        pooling=POOLINGS,
     )
     summary = lexicon.run(config)
     patch.undo()
@@ -85,20 +89,22 @@ def test_word_pairs_by_plain_loops(ran, made_words):
         assert row.mean_final == pytest.approx(cosine, abs=1e-5)
 
 
-def test_centre_is_the_mean_less_the_language_mean(ran, made_words):
+@pytest.mark.parametrize("pooling", ["centre", "middle"])
+def test_centre_and_middle_are_frames_less_the_language_mean(ran, made_words, pooling):
     config, _ = ran
     table = read(config.out, "word_pairs")
-    means = {
-        code: np.stack(
-            [made_words.states(code, c)[2, : made_words.frames(code, c)].mean(0) for c in range(20)]
-        )
-        for code in ("aa", "bb")
-    }
+
+    def vector(code, concept):
+        n = made_words.frames(code, concept)
+        own = made_words.states(code, concept)[2, :n]
+        return own.mean(0) if pooling == "centre" else own[n // 2]
+
+    means = {code: np.stack([vector(code, c) for c in range(20)]) for code in ("aa", "bb")}
     units = {code: each - each.mean(0) for code, each in means.items()}
     units = {code: each / np.linalg.norm(each, axis=1, keepdims=True) for code, each in units.items()}
     at = [table[f"sentence_{side}"].str[1:].astype(int).to_numpy() for side in "ab"]
     expected = (units["aa"][at[0]] * units["bb"][at[1]]).sum(1)
-    np.testing.assert_allclose(table.centre_final, expected, atol=1e-5)
+    np.testing.assert_allclose(table[f"{pooling}_final"], expected, atol=1e-5)
 
 
 def test_figures_of_classes_follow_from_word_pairs(ran):
@@ -178,8 +184,8 @@ def test_a_damaged_file_leaves_out_its_pairs(stored, tmp_path, spoken_letters):
         ({"languages": ("aa",)}, "lexicon needs two extracted languages, got aa"),
         ({"pairs": ("aa-dd",)}, "--pairs=aa-dd"),
         ({"states": ("9",)}, "0, 1, final"),
-        ({"near": 1.0}, "--near must be below 1"),
-        ({"pooling": ("max",)}, "--pooling must be some of mean, centre, seqsim"),
+        ({"near": 1.0}, "--near must be at least 0 and below 1"),
+        ({"pooling": ("max",)}, "--pooling must name some of mean, centre, seqsim"),
         ({"translations": ("aa-bb",)}, "must be FILE.tsv or LANG_A:LANG_B:FILE.index"),
         ({"translations": ("aa:zz:x.index",)}, "zz is none of the languages"),
         ({"translations": ("nowhere.tsv",)}, "not a file"),
@@ -221,7 +227,7 @@ def test_other_settings_in_one_folder_are_refused(ran, spoken_letters):
 def test_the_figure_has_a_panel_for_each_pooling(ran):
     config, _ = ran
     figure = figures.drawn(read(config.out, "classes"))
-    assert [axes.get_title() for axes in figure.axes] == ["mean", "centre", "seqsim"]
+    assert [axes.get_title() for axes in figure.axes] == ["mean", "centre", "seqsim", "middle"]
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["cognate (sound and meaning)", "synonym (meaning)", "near-homophone (sound)"]
 

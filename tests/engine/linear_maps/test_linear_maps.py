@@ -139,7 +139,7 @@ def test_too_few_sentences_have_no_figures(store, tmp_path):
         ({"states": ("9",)}, "0, final"),
         ({"pivot": "en"}, "no en among the languages aa, bb, cc"),
         ({"measures": ("dtw",)}, "--measures must name some of meanpool, seqsim; got dtw"),
-        ({"folds": 1}, "--folds must be a number of at least 2"),
+        ({"folds": 1}, "--folds must be at least 2"),
     ],
 )
 def test_nonsense_is_refused(store, tmp_path, change, message):

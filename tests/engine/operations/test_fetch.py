@@ -5,10 +5,15 @@ import json
 import hub_stand_in
 import pytest
 from hub_stand_in import finish, table, wav
+from huggingface_hub import constants, file_download
+from huggingface_hub.utils import _http
 
+from isogloss.engine.checkpoints import checkpoint, speech_checkpoint
 from isogloss.engine.operations import fetch
 from isogloss.engine.operations.fetch_config import FetchConfig
-from isogloss.engine.runtime.refusal import UnreachableError
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError
+from isogloss.engine.speech_encoders.families import PREFIXES
+from small_models import write_audio_language_model
 
 LISTED = """
 from isogloss.engine.corpora import audio, corpus
@@ -74,6 +79,98 @@ def test_fetched_once_then_without_a_network(filled, tmp_path):
     assert finish(hub.python(tmp_path, LISTED, **done["environment"]))[0] == "60000\n"
     _, errors = finish(hub.python(tmp_path, FETCH, *flags, **done["environment"]), 2)
     assert "HF_HUB_OFFLINE forbids to ask the hub; unset it" in errors
+    assert not hub.asked
+
+
+@pytest.fixture
+def asked(hub, tmp_path, monkeypatch):
+    """Function that goes offline and gives the files that were sent; until then the test asks this hub."""
+    endpoint, cache = f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache"
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    for name, value in (
+        ("ENDPOINT", endpoint),
+        ("HUGGINGFACE_CO_URL_TEMPLATE", template),
+        ("HF_HOME", str(cache)),
+        ("HF_HUB_CACHE", str(cache / "hub")),
+    ):
+        monkeypatch.setattr(constants, name, value)
+    # Clients before 1.0 have a copy of it, made when the module is imported.
+    monkeypatch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+    forget_sessions()
+
+    def offline():
+        sent = {
+            path.rpartition("/")[2]
+            for how, path, size in hub.asked
+            if how == "GET" and size and "/resolve/" in path
+        }
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        forget_sessions()
+        del hub.asked[:]
+        return sent
+
+    yield offline
+    monkeypatch.undo()
+    forget_sessions()
+
+
+def forget_sessions():
+    """Sessions of clients before 1.0 know for good whether they are offline."""
+    if hasattr(_http, "reset_sessions"):
+        _http.reset_sessions()
+
+
+def test_of_a_speech_encoder_what_extract_reads(hub, asked):
+    """The safer format, the encoder's shards; opened by name without a network afterwards."""
+    shards = [f"model-{i}-of-2.safetensors" for i in (1, 2)]
+    index = {"weight_map": {"wav2vec2.encoder.x": shards[0], "lm_head.weight": shards[1]}}
+    read = {
+        "config.json": b'{"model_type": "wav2vec2"}',
+        "preprocessor_config.json": b"{}",
+        "model.safetensors.index.json": json.dumps(index).encode(),
+        shards[0]: bytes(1000),
+    }
+    others = dict.fromkeys([shards[1], "pytorch_model.bin", "flax_model.msgpack", "vocab.json"], b"other")
+    hub.files["o/xls-r"] = read | others
+    config = FetchConfig(model="torch:o/xls-r")
+    counted = {"files": len(read), "bytes": sum(map(len, read.values()))}
+    planned = fetch.run(FetchConfig(model="torch:o/xls-r", dry_run=True))
+    assert planned.plan == counted
+    assert not any(shards[0] in path for _, path, _ in hub.asked)
+    assert fetch.run(config).files == 1  # the dry run has fetched the descriptions
+    assert fetch.run(config).plan == {"files": 0, "bytes": 0}
+    assert asked() == set(read)
+    opened, kind = speech_checkpoint.open_checkpoint("o/xls-r", None, PREFIXES)
+    assert (kind, [file.name for file in opened.files]) == ("wav2vec2", [shards[0]])
+    assert not hub.asked
+
+
+def test_of_an_older_speech_encoder_its_only_format(hub, asked):
+    read = {
+        "config.json": b'{"model_type": "hubert"}',
+        "processor_config.json": b'{"feature_extractor": {}}',
+        "pytorch_model.bin": bytes(1000),
+    }
+    hub.files["o/hubert"] = read | {"tf_model.h5": b"other"}
+    assert fetch.run(FetchConfig(model="torch:o/hubert")).files == len(read)
+    hub.files["o/text"] = {"config.json": b'{"model_type": "bert"}'}
+    with pytest.raises(Refusal, match="its model_type is bert, which no family has"):
+        fetch.run(FetchConfig(model="torch:o/text"))
+    assert asked() == set(read)
+    opened, _ = speech_checkpoint.open_checkpoint("o/hubert", None, PREFIXES)
+    assert [file.name for file in opened.files] == ["pytorch_model.bin"]
+
+
+def test_of_an_audio_language_model_the_shards_of_its_encoder(hub, asked, tmp_path):
+    """No tokenizer is looked for, because no job of the decoder takes such a model."""
+    folder = tmp_path / "audio-lm"
+    folder.mkdir()
+    write_audio_language_model(folder)
+    hub.files["o/audio-lm"] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    read = hub.files["o/audio-lm"].keys() - {"model-3-of-3.safetensors"}
+    assert fetch.run(FetchConfig(model="o/audio-lm")).files == len(read)
+    assert asked() == read
+    assert checkpoint.load_encoder("o/audio-lm").weights.no_final
     assert not hub.asked
 
 

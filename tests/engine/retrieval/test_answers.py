@@ -1,12 +1,11 @@
 """Answers to single queries, against plain loops, and the scripts that bring them to the page."""
 
-import base64
 import json
 import pathlib
 import re
-import zlib
 
 import numpy as np
+import pages
 import pytest
 
 from isogloss.engine.retrieval import answers, metrics, report
@@ -83,7 +82,7 @@ def read(path):
 
 
 def unpacked(block, n):
-    numbers = np.frombuffer(zlib.decompress(base64.b64decode(block)), "<u2").reshape(2, 2, 3, n)
+    numbers = np.frombuffer(pages.inflated(block), "<u2").reshape(2, 2, 3, n)
     return numbers[:, :, 0], numbers[:, :, 1], numbers[:, :, 2].view(np.float16)
 
 
@@ -114,7 +113,7 @@ def test_scripts_are_resumed_with_their_pair_and_those_of_another_grid_are_remov
     lost.unlink()
     assert run(made)[0].done == 1
     assert {path: path.read_bytes() for path in (out / "sentences").iterdir()} == files
-    page = (out / "report.html").read_text()
+    page = pages.opened((out / "report.html").read_text())
     assert all(path.name in page for path in files)
     other = pathlib.Path(tmp_path / "other")
     other.mkdir()
@@ -135,4 +134,4 @@ def test_shards_write_their_own_and_only_what_is_asked_for(tmp_path):
     assert [block is None for block in blocks] == [False, True, True] * 2
     done, _ = run(made, answers="none")
     assert not list((out / "sentences").iterdir())
-    assert '"answers":[]' in pathlib.Path(done.report).read_text()
+    assert '"answers":[]' in pages.opened(pathlib.Path(done.report).read_text())

@@ -86,6 +86,12 @@ def test_q_equals_statsmodels_and_skips_what_is_unknown(method, peer):
     q = contrasts.false_discovery(p, method)
     assert np.isnan(q).tolist() == (~known).tolist()
     np.testing.assert_allclose(q[known], multitest.multipletests(p[known], method=peer)[1])
+    families = np.array(list("aababb"))
+    both = contrasts.false_discovery(p, method, families)
+    for each in "ab":
+        np.testing.assert_array_equal(
+            both[families == each], contrasts.false_discovery(p[families == each], method)
+        )
 
 
 def test_pairs_with_other_sentences_are_paired_by_sentence():

@@ -1,6 +1,8 @@
 """Score matrices on devices: equal bits on 1, 2 and 8, work divided, nothing uploaded twice, all freed."""
 
 import gc
+import itertools
+import pathlib
 import weakref
 from unittest import mock
 
@@ -9,10 +11,11 @@ import numpy as np
 import pytest
 
 from isogloss.engine.activations import language_states
-from isogloss.engine.retrieval import grid_plan, grid_store, grid_work, measures, scores
+from isogloss.engine.retrieval import grid_plan, grid_store, grid_work, host_scores, measures
 from isogloss.engine.retrieval.device_scores import DeviceScores
+from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.measures import MEASURES, Measure
-from isogloss.kernels import pooling
+from isogloss.kernels import pair_table, pooling
 
 NAMES = ("seqsim", "precision", "recall", "dtw", "meanpool")
 D = 8
@@ -58,7 +61,7 @@ def test_devices_do_not_change_a_bit(alone, removed, count):
 @pytest.mark.parametrize("removed", [False, True])
 def test_equal_to_the_kernels_of_the_cpu(alone, removed):
     """Sums of 8 products in float32, of frames a few times longer than their centred ones."""
-    given = scores.HostScores(NAMES, "numba", dtw_normalise="none", remove_mean=removed)
+    given = host_scores.HostScores(NAMES, "numba", dtw_normalise="none", remove_mean=removed)
     for name, expected in scored(given, utterances(0), utterances(1)).items():
         tolerance = {"rtol": 1e-5} if MEASURES[name].cost else {"atol": 1e-5 if name == "seqsim" else 3e-6}
         np.testing.assert_allclose(alone[removed][name], expected, **({"rtol": 0} | tolerance))
@@ -178,6 +181,61 @@ def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
     assert len(planned) == 3 + 1  # one of the three comes back
     assert len(set(planned)) == 3
     assert sorted(planned) == sorted(uploaded)
+
+
+@pytest.mark.parametrize(("memory", "held"), [(60e9, 12.5e9), (12e9, 3.6e9), (None, 1e9)])
+def test_the_memory_of_a_scan_follows_the_device(monkeypatch, memory, held):
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
+    assert grid_work.scan_bytes(0.0) == held
+    assert grid_work.scan_bytes(2.5) == 2.5e9
+
+
+def test_a_step_of_dtw_has_a_million_cells_on_a_large_device(monkeypatch):
+    """Of full groups of any two lengths from 5 to 30 s, and of like length below; its distances fit."""
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: 60e9)
+    held = grid_work.scan_bytes(0.0)
+    lengths = range(language_states.STEP, 1500 + language_states.STEP, language_states.STEP)
+    for n, m in itertools.product(lengths, lengths):
+        users = len(language_states.device_groups(np.full(1000, n, np.int32))[-1])
+        size = pair_table.sizes(users, n, m, held)
+        assert 4 * size.scan * size.block * n * m <= held
+        if n == m or min(n, m) >= 256:
+            assert size.scan * size.block * n >= 1 << 20, (n, m, size)
+
+
+@pytest.mark.parametrize(("memory", "block"), [(60e9, 10), (16e9, 1), (None, 1)])
+def test_the_block_of_languages_follows_the_device(monkeypatch, memory, block):
+    """1.9 GB a language and state: beside a scan, two blocks and a pair that is read ahead."""
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
+    member = mock.create_autospec(language_states.GridLanguage, instance=True)
+    member.frames = np.full(400, 1600, np.int32)
+    member.store = mock.Mock(features=1280, dtype=np.dtype(np.float16))
+    config = GridConfig(store=pathlib.Path("store"), grid=pathlib.Path("grid.zarr"))
+    assert grid_plan.block_size(config, {"aa": member}, "xla") == block
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: 4e9)
+    with pytest.raises(ValueError, match=r"4.0 GB less --dtw_memory_gb=1.2 is too little: four languages"):
+        grid_plan.block_size(config, {"aa": member}, "xla")
+
+
+def test_results_are_asked_for_one_unit_behind(monkeypatch):
+    """While a unit is computed the next one has started, whose languages were read meanwhile."""
+    told = []
+    given = mock.create_autospec(DeviceScores, instance=True, AHEAD=DeviceScores.AHEAD)
+
+    def start(x, y, among=None):
+        told.append(f"start {x}{y}")
+        return lambda: told.append(f"ask {x}{y}") or {}
+
+    given.place.side_effect = lambda frames, mean=None: frames
+    given.start.side_effect = start
+    members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in "abc"}
+    for code, member in members.items():
+        member.sentences, member.language = (), code
+    monkeypatch.setattr(language_states, "read", lambda member, state: member.language)
+    facts = {"pairs": (("a", "b"), ("a", "c"), ("b", "c")), "states": ("0",), "sentences": (), "common": ()}
+    plan = grid_store.Plan(**facts, measures=("seqsim",), identity={"remove_language_mean": False}, flags={})
+    list(grid_work.computed(plan, members, [(0, 0), (0, 1), (0, 2)], given, 2))
+    assert told == ["start ab", "start ac", "ask ab", "start bc", "ask ac", "ask bc"]
 
 
 def test_a_scan_takes_fewer_pairs_where_memory_is_small(alone):

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import pathlib
 import shutil
 
@@ -195,7 +196,8 @@ def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, mes
 
 @pytest.mark.parametrize("memory", [0.0, -1.0, float("nan"), float("inf")])
 def test_memory_that_is_no_amount(config, memory):
-    with pytest.raises(ValueError, match="positive number"):
+    finite = "" if math.isfinite(memory) else "a finite number "
+    with pytest.raises(ValueError, match=f"^--memory_gb must be {finite}above 0, got {memory}$"):
         dataclasses.replace(config, memory_gb=memory)
 
 

@@ -99,7 +99,7 @@ def test_it_sorts_filters_and_leads_to_the_cell_of_each_grid(page, folder):
     assert cells(page) == seen
     assert page.run("location.href") == link
     there = page.run("document.querySelector('#contrasts tbody a').href")
-    page.open(there, 1400, "!document.querySelector('main').hidden")
+    page.open(there, 1400, "document.querySelector('main')?.hidden === false")
     assert pathlib.Path(page.run("decodeURI(location.pathname)")) == folder / "large" / "report.html"
     assert text(page, "#map-title") == "R@1 of SeqSim, CSLS, state 1"
     assert text(page, "#detail tbody tr:first-child td").startswith(seen[0][2])

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 
 import browser as chromium
 import numpy as np
+import pages
 import pytest
 from browser import READY
 
@@ -65,7 +66,9 @@ def rows(path):
 
 
 def meta(page):
-    [data] = re.findall(r'<script type="application/json" id="meta">(.*?)</script>', page.read_text("utf-8"))
+    [data] = re.findall(
+        r'<script type="application/json" id="meta">(.*?)</script>', pages.opened(page.read_text("utf-8"))
+    )
     return json.loads(data)
 
 
@@ -107,13 +110,13 @@ def test_page_of_maps(ten):
     assert data["states"][data["best"][data["leading"]]] == "final"
     assert len(data["plane"]["cells"]) == len(CODES)
     assert len(data["tests"][0][0]) == 8
-    text = page.read_text("utf-8")
+    text = pages.opened(page.read_text("utf-8"))
     blocks = set(re.findall('id="(block-[a-z]+)"', text))
     assert blocks == {
         f"block-{name}" for name in "distances land scaling variance trees support onsets".split()
     }
     assert not re.search(r"""(src|href)=["']?(?!data:|report\.html)[a-z]""", text)
-    assert '<a href="maps.html">' in (ten / "out" / "report.html").read_text("utf-8")
+    assert '<a href="maps.html">' in pages.opened((ten / "out" / "report.html").read_text("utf-8"))
     assert f"<dt>Date</dt><dd>{today()}</dd>" in text
     assert "How to cite" in text
 
@@ -229,8 +232,8 @@ def test_three_languages_have_no_maps_and_old_ones_are_removed(tmp_path):
         p.name for p in (tmp_path / "out").iterdir()
     }
     assert "No maps: they say something of 4 languages or more, here are 3." in (
-        tmp_path / "out" / "report.html"
-    ).read_text("utf-8")
+        pages.opened((tmp_path / "out" / "report.html").read_text("utf-8"))
+    )
 
 
 def test_few_places_have_scaling_and_tree_but_no_map(tmp_path):
@@ -240,7 +243,7 @@ def test_few_places_have_scaling_and_tree_but_no_map(tmp_path):
     data = meta(page)
     assert data["whole"]
     assert data["plane"] is None
-    assert "No map: 3 languages have a place, it needs 4." in page.read_text("utf-8")
+    assert "No map: 3 languages have a place, it needs 4." in pages.opened(page.read_text("utf-8"))
 
 
 def test_unknown_pairs_and_a_language_without_a_place(tmp_path, caplog):
@@ -252,7 +255,7 @@ def test_unknown_pairs_and_a_language_without_a_place(tmp_path, caplog):
     assert not data["whole"]
     assert data["tests"] is None
     assert data["placed"] == [0, 1, 2, 3, 4, 5]
-    text = page.read_text("utf-8")
+    text = pages.opened(page.read_text("utf-8"))
     assert "FLEURS doesn't have them: zz." in text.replace("&#x27;", "'")
     assert "No association tests: they need every pair of languages" in text
     assert not (tmp_path / "out" / "distances.nex").exists()

@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 import xarray as xr
 
 from isogloss.engine.activations import activation_store, language_states
-from isogloss.engine.retrieval import grid, grid_config, measures, report, scores
+from isogloss.engine.retrieval import grid, grid_config, host_scores, measures, report
 from isogloss.engine.retrieval.measures import MEASURES, Measure
 from isogloss.kernels import dtw, frame_scores, pooling
 
@@ -79,7 +80,7 @@ def test_a_record_brings_a_measure_to_the_table_the_page_and_a_heatmap(toys, spo
     nearest = dataset["apart"][0, 0].values.argmin(1) == np.arange(7)  # a cost: the smallest is nearest
     assert table.loc[("apart", "aa->bb"), "recall_at_1"] == nearest.mean()
     assert ("first", "bb->aa") in table.index
-    page = pathlib.Path(done.report).read_text("utf-8")
+    page = pages.opened(pathlib.Path(done.report).read_text("utf-8"))
     assert '"label":"Apart & away"' in page
     assert "<dt>Apart &amp; away</dt><dd>Distance of the mean frames; smaller is closer." in page
     assert {path.name for path in out.glob("heatmap_*_by_group.png")} == {
@@ -93,7 +94,7 @@ def test_what_no_kernel_fills_is_nan_not_zero(toys, spoken, monkeypatch):
     """A kernel of `frame_scores` that gives one group of utterances and no more."""
     x, y = (states(spoken / "store", code) for code in ("aa", "bb"))
     monkeypatch.setattr(frame_scores, "frame_scores", lambda *_, **__: {})
-    found = scores.score(x, y, ("seqsim", "apart"), "numba")
+    found = host_scores.score(x, y, ("seqsim", "apart"), "numba")
     assert np.isnan(found["seqsim"]).all()
     assert np.isfinite(found["apart"]).all()
 
@@ -104,7 +105,7 @@ def test_a_measure_that_nothing_computes_is_refused(monkeypatch, spoken):
     monkeypatch.setitem(MEASURES, "cka", dataclasses.replace(BY_FRAME, name="cka", kernel=""))
     x = states(spoken / "store", "aa")
     with pytest.raises(ValueError, match="cka"):
-        scores.score(x, x, ("cka",), "numba")
+        host_scores.score(x, x, ("cka",), "numba")
 
 
 def test_records_agree_with_the_kernels_and_with_each_other():
@@ -114,6 +115,7 @@ def test_records_agree_with_the_kernels_and_with_each_other():
         assert MEASURES[measure.backward].backward == name
         assert MEASURES[measure.backward].cost == measure.cost
     assert grid_config.DTW_NORMALISATIONS == dtw.NORMALISATIONS
+    assert grid_config.IMPLEMENTATIONS == ("auto", *frame_scores.IMPLEMENTATIONS)
     assert {m.name for m in MEASURES.values() if not m.kernel} == set(frame_scores.MEASURES)
 
 

@@ -8,6 +8,7 @@ import shutil
 import warnings
 
 import numpy as np
+import pages
 import pytest
 import zarr
 from pyarrow import parquet
@@ -182,7 +183,7 @@ def test_everything_is_written_and_no_draft_is_left(grid, undrawn, monkeypatch):
         "sentences",
     }
     assert done.report == str(grid.parent / "out" / "report.html")
-    assert "made-up" in pathlib.Path(done.report).read_text()
+    assert "made-up" in pages.opened(pathlib.Path(done.report).read_text())
 
 
 def test_a_deleted_part_is_scored_again(grid):
@@ -239,7 +240,7 @@ def test_missing_chunks_are_named_and_the_rest_goes_on(grid, caplog):
     # Recall is also the other direction of precision.
     gone = {("en", "fr", "final", "seqsim"), ("en", "es", "0", "recall"), ("en", "es", "0", "precision")}
     assert left == every - gone
-    assert "3 of 24 cells aren&#x27;t computed yet" in pathlib.Path(again.report).read_text()
+    assert "3 of 24 cells aren&#x27;t computed yet" in pages.opened(pathlib.Path(again.report).read_text())
     names = [path.name for path in (grid.parent / "out" / "parts").iterdir()]
     third = report.run(config(grid))
     assert (third.done, third.skipped) == (2, 1)  # incomplete pairs are never kept

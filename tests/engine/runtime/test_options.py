@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from isogloss.engine.activations.convert_config import ConvertConfig
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.alignment.align_config import AlignConfig
 from isogloss.engine.bench.bench_config import BenchConfig
@@ -13,16 +14,20 @@ from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.retrieval.report_config import ReportConfig
 from isogloss.engine.runtime.options import options, recorded
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.training.tune_config import TuneConfig
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 
 CONFIGS = (
     ExtractConfig, GridConfig, ReportConfig, TranscribeConfig, AlignConfig, InterpretConfig, BenchConfig,
+    ConvertConfig,
 )  # fmt: skip
 
 
 def made(config, **changed):
     """A configuration of which only what is required is given."""
-    given = {each.name: each.kind("there") for each in options(config) if each.required}
+    given = {
+        one.name: 1.0 if one.kind is float else one.kind("there") for one in options(config) if one.required
+    }
     if issubclass(config, TranscribeConfig | AlignConfig):
         given["corpus"] = "manifest:speech.tsv"
     return config(**{**given, **changed})
@@ -49,13 +54,34 @@ def test_a_home_is_expanded_in_every_path(config):
     ("config", "changed", "message"),
     [
         (GridConfig, {"implementation": "triton"}, "--implementation must be one of auto, .*; got 'triton'"),
-        (ExtractConfig, {"rows_per_device": -1}, "--rows_per_device must be a number of at least 0, got -1"),
+        (ExtractConfig, {"rows_per_device": -1}, "--rows_per_device must be at least 0, got -1"),
         (ExtractConfig, {"model": ""}, "--model is empty"),
         (ExtractConfig, {"languages": ("aa", "aa")}, "--languages must name each value once"),
         (ExtractConfig, {"num_shards": 2, "shard_index": 2}, "from 0 to 1"),
-        (GridConfig, {"memory_gb": 0.0}, "--memory_gb must be a positive number"),
+        (GridConfig, {"memory_gb": 0.0}, "--memory_gb must be above 0, got 0.0"),
         (GridConfig, {"measures": ("cosine",)}, "measures must name some of seqsim"),
-        (InterpretConfig, {"epsilon": 0.0}, "--epsilon"),
+        (
+            InterpretConfig,
+            {"epsilon": 0.0},
+            "--epsilon must be at least 0.001 and at most 1000",
+        ),
+        (
+            InterpretConfig,
+            {"threshold": 1.5},
+            "--threshold must be above 0 and at most 1, got 1.5",
+        ),
+        (
+            ConvertConfig,
+            {"window_seconds": float("inf")},
+            "--window_seconds must be a finite number above 0, got inf",
+        ),
+        (TuneConfig, {"warmup": -1}, "--warmup must be at least 0, got -1"),
+        (TuneConfig, {"states": ("1", "final")}, "--states names the one state .*, got 1,final"),
+        (
+            ReportConfig,
+            {"corrections": ("csls", "best")},
+            "--corrections must name some of csls, .*; got csls,best",
+        ),
         (TranscribeConfig, {"store": pathlib.Path("store")}, "not both"),
         (AlignConfig, {"states": ("1", "2")}, "at one state"),
     ],

@@ -123,7 +123,7 @@ def test_a_language_is_read_once_for_a_pair_of_blocks(made, store, tmp_path, mon
 def test_memory_for_less_than_two_languages_is_refused(store, tmp_path):
     with pytest.raises(ValueError, match=r"--memory_gb=1e-06 is too little: two languages .* give at least"):
         neurons.run(NeuronsConfig(store=store, out=tmp_path / "out", memory_gb=1e-6))
-    with pytest.raises(ValueError, match="--memory_gb must be a positive number"):
+    with pytest.raises(ValueError, match="--memory_gb must be above 0"):
         NeuronsConfig(store=store, out=tmp_path / "out", memory_gb=0.0)
     assert not (tmp_path / "out").exists()
 

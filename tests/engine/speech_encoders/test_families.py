@@ -4,8 +4,6 @@ import pytest
 
 from isogloss.engine.activations.encoders import open_model
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
-from isogloss.engine.operations import fetch
-from isogloss.engine.operations.fetch_config import FetchConfig
 from isogloss.engine.speech_encoders import families
 from isogloss.engine.time_axis import TimeAxis
 
@@ -52,8 +50,6 @@ def test_flops_grow_with_frames_more_than_in_proportion():
 def test_jobs_that_need_whisper_say_so():
     with pytest.raises(ValueError, match="without a decoder of Whisper, which this job needs"):
         load_checkpoint("torch:facebook/wav2vec2-xls-r-300m")
-    with pytest.raises(ValueError, match=r"extract --dry_run"):
-        fetch.run(FetchConfig(model="torch:facebook/wav2vec2-xls-r-300m"))
 
 
 def test_a_speech_encoder_without_torch_before_its_name_is_pointed_there(tmp_path):

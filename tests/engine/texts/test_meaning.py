@@ -55,6 +55,14 @@ def test_an_error_of_the_library_is_in_the_refusal(monkeypatch, error, reason):
         meaning.load("nowhere")
 
 
+def test_a_home_is_expanded_in_a_folder_of_a_model(monkeypatch):
+    opened = []
+    library = types.SimpleNamespace(SentenceTransformer=opened.append)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", library)
+    assert meaning.load("~/LaBSE").name == "LaBSE"
+    assert opened == [os.path.expanduser("~/LaBSE")]
+
+
 @pytest.mark.deep  # imports PyTorch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_synonyms_are_nearer_than_random_words(tmp_path):

@@ -285,7 +285,7 @@ def test_one_example_is_learnt_by_heart(tuning, tmp_path, taught_store):
         checkpoint_steps=60,
         learning_rate=1e-2,
         train="decoder",
-        state="1",
+        states=("1",),
     )
     summary = tune.run(config)
     assert summary.loss < 0.1
@@ -315,10 +315,10 @@ def test_one_example_is_learnt_by_heart(tuning, tmp_path, taught_store):
         ({"replay": ("en-fr",)}, "into English only"),
         ({"replay": ("fr-xx",)}, "SPEECH-TEXT"),
         ({"window": 101}, "at most the model's 100"),
-        ({"state": "0"}, "states that may enter"),
+        ({"states": ("0",)}, "states that may enter"),
         ({"source": "de"}, "isn't extracted"),
         ({"warmup": 12}, "less than the run's 12"),
-        ({"dev_share": 1.0}, "less than 1"),
+        ({"dev_share": 1.0}, "below 1"),
     ],
 )
 def test_bad_options_are_refused_before_any_compute(tuning, tmp_path, options, reason):

@@ -8,7 +8,7 @@ import sacrebleu
 from drawn_figures import looks
 
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import scores
+from isogloss.engine.transcription import scores, scores_figure
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
 REFERENCES = [
@@ -84,6 +84,38 @@ def test_scores_stand_beside_those_of_mismatched_speech(runs, spoken, tmp_path):
     assert list(found["kind"]) == ["new", "new", "old", "old"]
     assert found["comet"].isna().all()
     assert (config.out / "scores.png").stat().st_size > 0
+    beside = pd.read_csv(config.out / "side_by_side.csv").set_index(["model", "metric"])
+    assert list(beside) == ["aa-es", "aa-es_mismatched", "aa-aa", "aa-aa_mismatched"]
+    for name, metric in (("chrF", "chrf"), ("BLEU", "bleu")):
+        for pair in ("aa-es", "aa-aa"):
+            for end in ("", "_mismatched"):
+                ours = beside.loc[[("a", name), ("b", name)], pair + end]
+                expected = found.loc[[("a", pair), ("b", pair)], metric + end]
+                assert ours.tolist() == pytest.approx(expected.tolist())
+
+
+def test_a_task_that_a_model_lacks_is_blank_beside_the_others(runs, spoken, tmp_path, caplog):
+    """What was learnt comes first."""
+    config = ScoresConfig(store=spoken / "store", new="aa-aa", runs=runs[1:], out=tmp_path / "out")
+    with caplog.at_level("INFO"):
+        scores.run(config)
+    beside = pd.read_csv(config.out / "side_by_side.csv").set_index(["model", "metric"])
+    assert list(beside) == ["aa-aa", "aa-aa_mismatched", "aa-es", "aa-es_mismatched"]
+    assert beside.loc[("a", "chrF")].isna().tolist() == [False, False, True, True]
+    assert beside.loc["b"].notna().all(axis=None)
+    (text,) = (message for message in caplog.messages if message.startswith("scores:"))
+    head, *lines = text.splitlines()[1:]
+    assert head.split("  ")[0] == "chrF (mismatched)"
+    assert "aa-aa, new" in head
+    assert "aa-es, zero-shot" in head
+    assert [line.split()[0] for line in lines] == ["b", "a"]
+    assert lines[1].count("(") == 1
+
+
+def test_averages_lie_on_a_line_from_the_start_to_the_end():
+    places = {"plain": (9.0, -3.0), "plain/average-0.25": (7.0, -1.0), "plain/average-0.5": (4.0, 0.5)}
+    places |= {"replay": (5.0, 1.0), "replay/average-x": (1.0, 1.0), "plainer/average-0.5": (2.0, 2.0)}
+    assert scores_figure._curves(places) == [[(0, 0), (4.0, 0.5), (7.0, -1.0), (9.0, -3.0)]]
 
 
 def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):

@@ -29,14 +29,14 @@ def loops(hidden):
     return found
 
 
-def test_equal_plain_loops_over_the_frames_in_use():
-    """Quarters, so that sums are exact and zeros are common; padding holds NaN."""
+@pytest.mark.parametrize(("frames", "lengths"), [(8, (1, 5, 8)), (45, (1, 17, 45))])
+def test_equal_plain_loops_over_the_frames_in_use(frames, lengths):
+    """By slabs of 15, too. Quarters, so that sums are exact and zeros are common; padding holds NaN."""
     rng = np.random.default_rng(0)
-    hidden = np.full((3, 8, 5), np.nan, np.float32)
-    lengths = (1, 5, 8)
+    hidden = np.full((3, frames, 5), np.nan, np.float32)
     for row, n in zip(hidden, lengths, strict=True):
         row[:n] = rng.integers(-3, 4, (n, 5)) / 4
-    used = np.arange(8)[None, :] < np.array(lengths)[:, None]
+    used = np.arange(frames)[None, :] < np.array(lengths)[:, None]
     found = np.asarray(jax.jit(neurons.statistics)(hidden, used))
     assert found.dtype == np.float32
     for row, n, statistics in zip(hidden, lengths, found, strict=True):

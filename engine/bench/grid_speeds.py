@@ -1,0 +1,64 @@
+"""The grid job's own way on this device: languages are placed once, then all their pairs are compared.
+
+4 languages of utterances as long as FLEURS's, compared at one state by SeqSim's two sides, DTW and mean
+pooling, on all devices of this host. Some scores are held against float64.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from isogloss.engine.bench import data, oracle
+from isogloss.engine.bench.findings import Finding, Stopwatch
+from isogloss.engine.retrieval.device_scores import DeviceScores
+from isogloss.engine.retrieval.grid_work import scan_bytes
+from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.kernels import reference
+
+_STAGE = "grid job"
+_NAMES = ("precision", "recall", "dtw", "meanpool")
+_BOUND = 1e-5  # of a score, and of a cost over the cost
+_CHECKED = 3  # utterances of a language, the shortest
+
+
+def grid(dtype: str, *, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
+    """Pairs a second, uploads included, and errors of each measure among the shortest utterances."""
+    count, features = (3, 16) if quick else (96, 1280)
+    random = data.rng(24)
+    lengths = np.sort(data.fleurs_frames(count, random)) // (10 if quick else 1)
+    languages = [
+        [random.standard_normal((n, features), np.float32).astype(dtype) for n in lengths.tolist()]
+        for _ in range(4)
+    ]
+
+    def pairs(scores: DeviceScores) -> list[dict[str, Float[np.ndarray, "U V"]]]:
+        placed = [scores.place(language) for language in languages]
+        started = [scores.start(a, b) for a, b in itertools.combinations(placed, 2)]
+        return [wait() for wait in started]
+
+    title = f"{count} utterances of {lengths[0]} to {lengths[-1]} frames, {features} features"
+    for removed, kind in ((False, ""), (True, ", language mean removed")):
+        scores = DeviceScores(_NAMES, "xla", remove_mean=removed, scan_bytes=scan_bytes(0.0))
+        if not removed:
+            [seconds] = watch.seconds(functools.partial(pairs, scores))
+            yield Finding(stage=_STAGE, name=f"{title}, all devices", found=6 / seconds, unit="pairs/s")
+        x, y = (reference.remove_language_mean(side) if removed else side for side in languages[:2])
+        found = pairs(scores)[0]
+        for name in _NAMES:
+            exact = np.asarray([[_exact(a, b, name) for b in y[:_CHECKED]] for a in x[:_CHECKED]])
+            off = np.abs(found[name][:_CHECKED, :_CHECKED] - exact)
+            error = (off / exact if MEASURES[name].cost else off).max()
+            yield Finding(stage=_STAGE, name=f"error, {name}{kind}", found=float(error), bound=_BOUND)
+
+
+def _exact(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "M D"], name: str) -> float:
+    """Score of two utterances, float64."""
+    if name == "meanpool":
+        means = (side.mean(axis=0, keepdims=True, dtype=float) for side in (x, y))
+        return float(oracle.cosines(*means)[0, 0])
+    return (
+        oracle.dtw_cost(1 - oracle.cosines(x, y)) if name == "dtw" else oracle.seqsim(x, y)[name == "recall"]
+    )

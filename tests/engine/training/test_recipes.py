@@ -1,0 +1,133 @@
+"""The recipe of docs/tune.md for CoVoST 2, word for word: a hub on this machine has files of its form."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hub_stand_in import running, table, wav
+
+from isogloss.engine.corpora import presets
+
+ROOT = pathlib.Path(__file__).parents[3]
+SENTENCES = 6
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    """Commands of the recipes: of FLEURS and MaSS, of CoVoST 2, of its scores."""
+    text = (ROOT / "docs/tune.md").read_text().partition("## Recipes")[2].partition("## Options")[0]
+    return text.split("```")[1::2]
+
+
+@pytest.fixture
+def hub(byte_model):
+    """FLEURS, CoVoST 2 and a Whisper of bytes under the names of the recipes."""
+    model = byte_model("recipes", ("en", "fr", "de", "ja", "zh"), 4, spread=3, decoder_layers=1)
+    with running() as server:
+        server.commit = presets.FLEURS_COMMIT
+        server.files["openai/whisper-large-v2"] = {path.name: path.read_bytes() for path in model.iterdir()}
+        server.files["mteb/fleurs"] = data_set(
+            {
+                f"{code}/test": spoken({"id": pa.array(range(SENTENCES), pa.int32()), **fleurs(code)})
+                for code in ("en_us", "fr_fr", "de_de", "ja_jp", "cmn_hans_cn")
+            }
+        )
+        server.files["fixie-ai/covost2"] = data_set(
+            {
+                f"{pair}/train": spoken(covost2(pair.partition("_")[0]))
+                for pair in ("en_de", "en_zh-CN", "fr_en")
+            }
+        )
+        yield server
+
+
+def fleurs(code):
+    every = range(SENTENCES)
+    return {
+        "num_samples": pa.array([4000 + 900 * i for i in every], pa.int32()),
+        "transcription": [f"{code} says {i}" for i in every],
+        "raw_transcription": [f"{code.title()} says {i}." for i in every],
+        "gender": pa.array([i % 2 for i in every], pa.int64()),
+    }
+
+
+def covost2(language):
+    ids = [f"common_voice_{language}_{i}" for i in range(SENTENCES)]
+    return {
+        "client_id": ids,
+        "file": ids,
+        "sentence": [f"{language} {i}" for i in range(SENTENCES)],
+        "translation": [f"translated {i} of {language}" for i in range(SENTENCES)],
+        "id": ids,
+    }
+
+
+def spoken(columns):
+    """Parquet of such columns and of recordings of 0.25 s and more."""
+    sounds = [(f"{i}.wav", wav(4000 + 900 * i)) for i in range(SENTENCES)]
+    return table(columns, sounds, labels={"gender": ["male", "female"]} if "gender" in columns else None)
+
+
+def data_set(parts):
+    """Files of a data set and a card, as on the hub, by CONFIGURATION/SPLIT."""
+    lines = ["---", "configs:"]
+    for configuration in dict.fromkeys(part.partition("/")[0] for part in parts):
+        lines += [f"- config_name: {configuration}", "  data_files:"]
+        for split in (part.partition("/")[2] for part in parts if part.startswith(f"{configuration}/")):
+            lines += [f"  - split: {split}", f"    path: {configuration}/{split}-*"]
+    files = {f"{part}-00000-of-00001.parquet": content for part, content in parts.items()}
+    return {"README.md": "\n".join([*lines, "---", ""]).encode(), **files}
+
+
+@pytest.fixture
+def shell(hub, tmp_path):
+    """Function that runs commands as a user does."""
+    work, programs = tmp_path / "work", tmp_path / "bin"
+    programs.mkdir()
+    work.mkdir()
+    (programs / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (programs / "isogloss").write_text(f'#!/bin/sh\nexec {sys.executable} -m isogloss.jobs "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    given = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "HF_HOME": str(tmp_path / "hub"),
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+        "JAX_NUM_CPU_DEVICES": "1",
+    }
+
+    def run(commands):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=work, env=os.environ | given, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{commands}\n{done.stderr[-4000:]}"
+        return work
+
+    return run
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1800)
+def test_covost2_into_chinese_and_what_became_of_english(shell, blocks):
+    _, made, scored = blocks
+    work = shell(made)
+    texts = pd.read_csv(work / "texts.tsv", sep="\t")
+    assert texts.groupby(["language", "target_language"]).size().to_dict() == {
+        ("en", "zh"): SENTENCES,
+        ("fr", "en"): SENTENCES,
+    }
+    assert (work / "out/zh/model.safetensors").is_file()
+    shell(scored)
+    found = pd.read_csv(work / "out/scores/side_by_side.csv").set_index(["model", "metric"])
+    tasks = [
+        *("en_us-cmn_hans_cn", "fr_fr-cmn_hans_cn", "de_de-cmn_hans_cn", "ja_jp-cmn_hans_cn"),
+        *("fr_fr-en_us", "de_de-en_us", "ja_jp-en_us"),
+    ]
+    assert [name for name in found if not name.endswith("_mismatched")] == tasks
+    assert found.notna().all(axis=None)
+    assert found.index.get_level_values("model").unique().tolist() == ["before", "tuned"]
