@@ -44,8 +44,8 @@ function drawDetail() {
       }),
     ];
   });
-  if (!pair) rows.splice(1, 0, ...meanRows(m, s));
   if (meta.baseline >= 0) rows.splice(1, 0, durationRow(pair));
+  if (!pair) rows.splice(1, 0, ...meanRows(m, s));
   const n = pair ? meta.n[pair.p] : 0;
   if (n) {
     const ways = [pair.direction, 1 - pair.direction];
