@@ -28,7 +28,7 @@ CONTROL ?= demo
 unexport PYTHONDONTWRITEBYTECODE
 
 # The scripts of a page are one module, and are linted as one. Neither command of deno needs a network.
-PAGES := engine/interpretation/page engine/control/page engine/retrieval/report_page engine/retrieval/maps_page engine/retrieval/grids_page
+PAGES := engine/interpretation/page engine/control/page engine/report/report_page engine/report/maps_page engine/report/grids_page
 DENO_LINT := $(BIN)/deno lint --quiet --no-config --rules-include=no-undef,eqeqeq
 export DENO_NO_UPDATE_CHECK = 1
 

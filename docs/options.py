@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from isogloss.engine.corpora import corpus
-from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.runtime import data_dictionary, options
 from isogloss.jobs import __main__ as command
 

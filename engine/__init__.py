@@ -22,7 +22,7 @@ __getattr__, __dir__ = on_demand(
     __name__,
     {
         "encode": "isogloss.engine.activations.labelled_states",
-        "compare": "isogloss.engine.retrieval.comparison",
+        "compare": "isogloss.engine.grid.comparison",
         "retrieval_figures": "isogloss.engine.retrieval.matrix_figures",
     },
 )

@@ -6,8 +6,8 @@
 It can be stopped and run again at any time: finished pairs and states are skipped.
 """
 
-from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.jobs import command
 
 if __name__ == "__main__":
-    command.run(GridConfig, "isogloss.engine.retrieval.grid")
+    command.run(GridConfig, "isogloss.engine.grid.grid")

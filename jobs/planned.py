@@ -10,8 +10,8 @@ from absl import flags
 
 from isogloss.engine.activations import extract
 from isogloss.engine.activations.extract_config import ExtractConfig
-from isogloss.engine.retrieval import grid
-from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.grid import grid
+from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.jobs import command
 

@@ -6,8 +6,8 @@ Writes retrieval.parquet, retrieval.csv, report.html and PNG figures. It can be 
 time: finished pairs are skipped unless the grid has changed.
 """
 
-from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.report.report_config import ReportConfig
 from isogloss.jobs import command
 
 if __name__ == "__main__":
-    command.run(ReportConfig, "isogloss.engine.retrieval.report")
+    command.run(ReportConfig, "isogloss.engine.report.report")

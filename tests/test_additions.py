@@ -133,7 +133,7 @@ def last(
         "MEASURES = {\n",
         "MEASURES = {\n    'last': lambda x, y: sum(float(p) * float(q) for p, q in zip(x[-1], y[-1])),\n",
     ),
-    "engine/retrieval/measures.py": (
+    "engine/grid/measures.py": (
         "_ALL = (\n",
         """_ALL = (
     Measure(

@@ -21,14 +21,16 @@ FLOORS = {
     "texts": 3,
     "activations": 4,
     "decoding": 5,
-    "retrieval": 5,
-    "similarity": 6,
-    "lexicon": 7,
+    "grid": 5,
+    "retrieval": 6,
+    "report": 7,
+    "similarity": 7,
+    "lexicon": 8,
     "training": 6,
     "transcription": 6,
     "alignment": 6,
     "interpretation": 7,
-    "linear_maps": 7,
+    "linear_maps": 8,
     "tallies": 6,
     "control": 8,
     "cluster": 8,
@@ -38,13 +40,15 @@ FLOORS = {
 """Rooms of the engine; a room imports lower floors only. A room without a floor is on the roof."""
 ROOF = 9
 DISK = {
-    "tensorstore": {"runtime", "activations", "retrieval", "bench"},  # beyond runtime types of handles only
+    # Beyond runtime types of handles only.
+    "tensorstore": {"runtime", "activations", "grid", "retrieval", "bench"},
     "zarr": {"runtime", "bench"},
     "pyarrow": {
         "runtime",
         "corpora",
         "decoding",
         "retrieval",
+        "report",
         "similarity",
         "lexicon",
         "linear_maps",

@@ -13,24 +13,20 @@ import xarray as xr
 
 from isogloss.engine.alignment import word_tables
 from isogloss.engine.control import tables as control_tables
+from isogloss.engine.grid import grid_axes, grid_store
+from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.interpretation import match_tests, report as interpret_report, tables
 from isogloss.engine.lexicon import tables as lexicon_tables
 from isogloss.engine.linear_maps import tables as linear_maps_tables
-from isogloss.engine.retrieval import (
+from isogloss.engine.report import (
     associations,
-    contrasts,
     data_dictionary,
-    grid_axes,
     grid_differences,
-    grid_store,
     language_distances,
     language_maps,
-    metrics,
-    pair_metrics,
     report_tables,
-    table as retrieval_table,
 )
-from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.retrieval import contrasts, metrics, pair_metrics, table as retrieval_table
 from isogloss.engine.runtime import data_dictionary as runtime_dictionary, zarr_group
 from isogloss.engine.similarity import neurons, similarity
 from isogloss.engine.training import tuned_model

@@ -22,8 +22,8 @@ from isogloss.engine.control.overlap import Overlap, SoundSide
 from isogloss.engine.control.pair_data import LENGTH, MEANING, SOUND, PairData
 from isogloss.engine.control.pair_tables import Thresholds
 from isogloss.engine.control.rules import Evidence
-from isogloss.engine.retrieval import grid_store
-from isogloss.engine.retrieval.grid_store import Plan
+from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.grid_store import Plan
 from isogloss.engine.runtime import temporary
 from isogloss.engine.whisper import named_states
 

@@ -19,8 +19,8 @@ from isogloss.engine.bench import activations, data, oracle
 from isogloss.engine.bench.data import Batch
 from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Check, Row, TimedTask
-from isogloss.engine.retrieval.grid import run as run_grid
-from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.grid.grid import run as run_grid
+from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.runtime import temporary
 from isogloss.kernels import frame_scores, reference
 

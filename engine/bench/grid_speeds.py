@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from isogloss.engine.bench import data, oracle
 from isogloss.engine.bench.findings import Finding, Stopwatch
-from isogloss.engine.retrieval.device_scores import DeviceScores
-from isogloss.engine.retrieval.grid_work import scan_bytes
-from isogloss.engine.retrieval.measures import MEASURES
+from isogloss.engine.grid.device_scores import DeviceScores
+from isogloss.engine.grid.grid_work import scan_bytes
+from isogloss.engine.grid.measures import MEASURES
 from isogloss.kernels import reference
 
 _STAGE = "grid job"

@@ -13,9 +13,9 @@ from isogloss.engine.bench import data, oracle, seqsim
 from isogloss.engine.bench.data import Batch
 from isogloss.engine.bench.setting import FLOPS_UNIT, BenchSetting, Planned
 from isogloss.engine.bench.timing import Case, Check, TimedTask
-from isogloss.engine.retrieval.device_scores import DeviceScores
-from isogloss.engine.retrieval.host_scores import HostScores
-from isogloss.engine.retrieval.shortlist import BEST, Shortlisting
+from isogloss.engine.grid.device_scores import DeviceScores
+from isogloss.engine.grid.host_scores import HostScores
+from isogloss.engine.grid.shortlist import BEST, Shortlisting
 from isogloss.kernels import frame_transport, pair_table, reference
 
 PEERS = ()

@@ -16,7 +16,7 @@ from isogloss.engine.cluster.steps import Step
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.retrieval import grid_store, pair_names
+from isogloss.engine.grid import grid_store, pair_names
 from isogloss.engine.runtime import name_lists, objects, written_once, zarr_group
 from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 from isogloss.engine.tallies import grid_status, store_status

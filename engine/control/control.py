@@ -19,8 +19,8 @@ from isogloss.engine.control.outputs import ControlOutputs
 from isogloss.engine.control.pair_data import Readers, UnusableError
 from isogloss.engine.control.pair_tables import Thresholds
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.retrieval import grid_store
-from isogloss.engine.retrieval.grid_store import Grid, Pair, pair_name
+from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.grid_store import Grid, Pair, pair_name
 from isogloss.engine.runtime import disk_space, json_values, out_folder, part_run, sentences
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles

@@ -11,9 +11,9 @@ from isogloss.engine.control.control_config import ControlConfig
 from isogloss.engine.control.rules import Evidence
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.listing import Listing
-from isogloss.engine.retrieval import grid_store, pair_names
+from isogloss.engine.grid import grid_store, pair_names
+from isogloss.engine.grid.grid_store import Grid, Pair
 from isogloss.engine.retrieval.derived import record
-from isogloss.engine.retrieval.grid_store import Grid, Pair
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal

@@ -19,8 +19,8 @@ from isogloss.engine.control.pair_data import Readers
 from isogloss.engine.control.terms import CAUTIONS
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.drawing.page import write_scripts
+from isogloss.engine.grid.grid_store import pair_name
 from isogloss.engine.retrieval import contrasts, table as retrieval_table
-from isogloss.engine.retrieval.grid_store import pair_name
 from isogloss.engine.runtime import atomic_write, data_dictionary, part_run
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.texts import espeak_voices

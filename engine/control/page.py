@@ -21,8 +21,8 @@ from isogloss.engine.control.terms import CAUTIONS, TERMS
 from isogloss.engine.corpora.languages import language_name
 from isogloss.engine.drawing import page
 from isogloss.engine.drawing.colophon import colophon, facts
+from isogloss.engine.grid.grid_store import Pair, pair_name
 from isogloss.engine.retrieval import metrics
-from isogloss.engine.retrieval.grid_store import Pair, pair_name
 from isogloss.engine.retrieval.table import arrows
 from isogloss.engine.runtime import version
 from isogloss.engine.runtime.json_values import Json

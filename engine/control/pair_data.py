@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float, Int
 from isogloss.engine.control import overlap
 from isogloss.engine.control.inputs import ControlInputs
 from isogloss.engine.control.overlap import Overlap, SoundSide
-from isogloss.engine.retrieval import grid_store, metrics
+from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.grid_store import Grid, Pair, pair_name
+from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given, record
-from isogloss.engine.retrieval.grid_store import Grid, Pair, pair_name
 from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts.meaning import SentenceEncoder

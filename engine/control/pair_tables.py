@@ -17,8 +17,8 @@ from isogloss.engine.control.challenge import Answers
 from isogloss.engine.control.inputs import ControlInputs
 from isogloss.engine.control.pair_data import LENGTH, MEANING, PairData
 from isogloss.engine.control.regression import Fit
+from isogloss.engine.grid.grid_store import Pair
 from isogloss.engine.retrieval import contrasts
-from isogloss.engine.retrieval.grid_store import Pair
 from isogloss.engine.retrieval.table import arrows
 
 AS_IS = "as they are"

@@ -12,10 +12,10 @@ from jaxtyping import Float
 
 from isogloss.engine.activations import activation_store, state_origin
 from isogloss.engine.activations.language_states import GridLanguage, open_languages
+from isogloss.engine.grid import grid_axes, grid_store
+from isogloss.engine.grid.grid_store import Grid, Pair
 from isogloss.engine.interpretation import aligned_words
 from isogloss.engine.interpretation.aligned_words import LanguageWords
-from isogloss.engine.retrieval import grid_axes, grid_store
-from isogloss.engine.retrieval.grid_store import Grid, Pair
 from isogloss.engine.runtime import json_values
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.place import Place

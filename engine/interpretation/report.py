@@ -18,6 +18,7 @@ from jaxtyping import Float
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import audio, corpus
 from isogloss.engine.drawing import colophon, picture_files
+from isogloss.engine.grid import grid_store
 from isogloss.engine.interpretation import (
     match_tests,
     page as interpret_page,
@@ -29,7 +30,6 @@ from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
 from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.match_tests import CheckedMatches
 from isogloss.engine.interpretation.unit import Reader
-from isogloss.engine.retrieval import grid_store
 from isogloss.engine.runtime import atomic_write, table_files, version
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles

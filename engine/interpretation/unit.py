@@ -11,14 +11,14 @@ from jaxtyping import Float
 
 from isogloss.engine.activations import language_states
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage, LanguageStates
+from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.grid_store import Pair
 from isogloss.engine.interpretation import inputs, sentence_choice, word_pairs
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
 from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.sentence_choice import SentencePair
 from isogloss.engine.interpretation.tables import ComparedSentences
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
-from isogloss.engine.retrieval import grid_store
-from isogloss.engine.retrieval.grid_store import Pair
 from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.refusal import Refusal
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from isogloss.engine.grid.grid_store import Pair
 from isogloss.engine.interpretation import word_pairs
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
 from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
-from isogloss.engine.retrieval.grid_store import Pair
 
 _ROW_BYTES = 30  # of a word pair on disk, in a part and again in the table
 

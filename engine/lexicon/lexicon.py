@@ -19,13 +19,14 @@ from isogloss.engine.activations import store_languages
 from isogloss.engine.activations.language_states import DamagedError, agreement, open_languages
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.drawing.figure_options import drawn_as
+from isogloss.engine.grid import pair_names
+from isogloss.engine.grid.grid_store import Pair, pair_name
 from isogloss.engine.lexicon import figures, pair_tables, tables, translations, words
 from isogloss.engine.lexicon.lexicon_config import LexiconConfig
 from isogloss.engine.lexicon.pair_tables import Settings
 from isogloss.engine.lexicon.translations import Translations
 from isogloss.engine.lexicon.words import LexiconWords
-from isogloss.engine.retrieval import pair_names, table as retrieval_table
-from isogloss.engine.retrieval.grid_store import Pair, pair_name
+from isogloss.engine.retrieval import table as retrieval_table
 from isogloss.engine.runtime import (
     compilation,
     data_dictionary,

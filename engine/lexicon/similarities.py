@@ -7,9 +7,9 @@ from jaxtyping import Float
 
 from isogloss.engine.activations import language_states
 from isogloss.engine.activations.language_states import LanguageStates
+from isogloss.engine.grid.host_scores import score
 from isogloss.engine.lexicon.lexicon_config import CENTRE, MEAN, MIDDLE, SEQSIM
 from isogloss.engine.lexicon.words import LexiconWords
-from isogloss.engine.retrieval.host_scores import score
 
 
 def similarities(

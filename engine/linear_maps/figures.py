@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from isogloss.engine.drawing.panels import labelled, plain
 from isogloss.engine.drawing.style import INK, LINES, MUTED
+from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.linear_maps.held_out import METHODS
 from isogloss.engine.retrieval.derived import BASELINE
-from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.retrieval.metrics import depths
 
 _LABELS = dict(

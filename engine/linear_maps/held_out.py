@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from isogloss.engine.activations import language_states
+from isogloss.engine.grid import host_scores
 from isogloss.engine.linear_maps import fitting
 from isogloss.engine.linear_maps.fitting import MAPS, LinearMap
 from isogloss.engine.linear_maps.folds import folds, shuffled
-from isogloss.engine.retrieval import host_scores, metrics
+from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
 
 METHODS = (*MAPS, BASELINE)

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from isogloss.engine.activations import activation_store
+from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.measures import stored_measures
 from isogloss.engine.operations import checksums
 from isogloss.engine.operations.checksums import ChunkLayout
 from isogloss.engine.operations.verify_config import VerifyConfig
-from isogloss.engine.retrieval import grid_store
-from isogloss.engine.retrieval.measures import stored_measures
 from isogloss.engine.runtime import objects, sentences
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.place import Place

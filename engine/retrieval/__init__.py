@@ -1,4 +1,4 @@
-"""The grid and report jobs: score matrices, ranks, tables, heatmaps and the page.
+"""Ranks, R@k, corrections, contrasts, intervals and tests of score matrices.
 
 For notebooks: `compare` and `retrieval_figures`.
 """
@@ -7,5 +7,5 @@ from isogloss.engine.runtime.public_names import on_demand
 
 __getattr__, __dir__ = on_demand(
     __name__,
-    {"compare": f"{__name__}.comparison", "retrieval_figures": f"{__name__}.matrix_figures"},
+    {"compare": "isogloss.engine.grid.comparison", "retrieval_figures": f"{__name__}.matrix_figures"},
 )

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from isogloss.engine.retrieval import shortlist
-from isogloss.engine.retrieval.measures import MEASURES, Measure
+from isogloss.engine.grid import shortlist
+from isogloss.engine.grid.measures import MEASURES, Measure
 
 BASELINE = "duration"
 Scores = Float[np.ndarray, "n n"]

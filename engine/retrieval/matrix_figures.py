@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.retrieval import metrics
-from isogloss.engine.retrieval.measures import MEASURES
 from isogloss.engine.runtime.refusal import Refusal
 
 

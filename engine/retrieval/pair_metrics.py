@@ -17,21 +17,20 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Bool, Float, Int, Int16, Int32, Shaped, UInt16
 
+from isogloss.engine.grid import grid_store, shortlist
+from isogloss.engine.grid.grid_axes import of_one_language
+from isogloss.engine.grid.grid_store import Grid
+from isogloss.engine.grid.measures import MEASURES, reported
 from isogloss.engine.retrieval import (
     answers as single_answers,
     contrasts,
     corrections,
     dali,
     derived,
-    grid_store,
     metrics,
-    shortlist,
 )
-from isogloss.engine.retrieval.grid_axes import of_one_language
-from isogloss.engine.retrieval.grid_store import Grid
-from isogloss.engine.retrieval.measures import MEASURES, reported
-from isogloss.engine.retrieval.report_config import CORRECTIONS
 from isogloss.engine.retrieval.scorings import Scoring, corrected, scorings
+from isogloss.engine.retrieval.statistics_options import CORRECTIONS
 from isogloss.engine.runtime import disk_faults, json_values, objects
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.kernels import bootstrap

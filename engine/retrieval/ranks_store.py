@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from isogloss.engine.retrieval import grid_store
-from isogloss.engine.retrieval.grid_store import Grid
+from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.grid_store import Grid
 from isogloss.engine.retrieval.pair_metrics import Scored
 from isogloss.engine.retrieval.scorings import Scoring
 from isogloss.engine.runtime import atomic_write, objects, zarr_group

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from isogloss.engine.retrieval.report_config import fdr_option
+from isogloss.engine.retrieval.statistics_options import fdr_option
 from isogloss.engine.runtime.options import option
 from isogloss.engine.similarity.unit_config import UnitJobConfig
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int
 
-from isogloss.engine.retrieval import grid_store, pair_names
-from isogloss.engine.retrieval.measures import stored_measures
+from isogloss.engine.grid import grid_store, pair_names
+from isogloss.engine.grid.measures import stored_measures
 from isogloss.engine.runtime import objects
 from isogloss.engine.runtime.failure_notes import FailureNotes, Index
 from isogloss.engine.runtime.place import Place

@@ -12,15 +12,16 @@ from google_server import Google
 from isogloss.engine.activations import activation_store, extract, open_states
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
+from isogloss.engine.grid import grid, grid_store
+from isogloss.engine.grid.grid_config import GridConfig
+from isogloss.engine.grid.grid_failures import GridFailures
 from isogloss.engine.interpretation import interpret
 from isogloss.engine.interpretation.interpret_config import InterpretConfig
 from isogloss.engine.operations import status, verify
 from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.operations.verify_config import VerifyConfig
-from isogloss.engine.retrieval import grid, grid_store, report
-from isogloss.engine.retrieval.grid_config import GridConfig
-from isogloss.engine.retrieval.grid_failures import GridFailures
-from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.report import report
+from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.runtime import objects, place
 from isogloss.engine.tallies import grid_status
 

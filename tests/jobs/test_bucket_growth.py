@@ -6,8 +6,8 @@ import pytest
 
 from isogloss.engine.activations import extract
 from isogloss.engine.activations.extract_config import ExtractConfig
-from isogloss.engine.retrieval import grid
-from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.grid import grid
+from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.runtime import objects, place, zarr_group
 
 

@@ -24,7 +24,7 @@ from isogloss.jobs import command, log_lines, scheduler
 
 PROGRAM = """
 import ctypes, dataclasses, logging, sys, time, types
-from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 from isogloss.jobs import command

@@ -1,6 +1,6 @@
 """Grids on disk whose scores a test gives."""
 
-from isogloss.engine.retrieval import grid_store
+from isogloss.engine.grid import grid_store
 
 
 def made_grid(

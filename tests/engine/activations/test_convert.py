@@ -12,8 +12,8 @@ import xarray as xr
 
 from isogloss.engine.activations import convert
 from isogloss.engine.activations.convert_config import ConvertConfig
-from isogloss.engine.retrieval import grid
-from isogloss.engine.retrieval.grid_config import GridConfig
+from isogloss.engine.grid import grid
+from isogloss.engine.grid.grid_config import GridConfig
 
 HOP = 640
 

@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from isogloss.engine.activations import extract, store_languages
-from isogloss.engine.retrieval import grid
+from isogloss.engine.grid import grid
 from isogloss.engine.runtime import objects, place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.tallies import store_status

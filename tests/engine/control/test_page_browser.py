@@ -8,7 +8,7 @@ from browser import choose, text, texts
 from isogloss.engine.control import control
 from isogloss.engine.control.pair_tables import AS_IS
 from isogloss.engine.drawing import style
-from isogloss.engine.retrieval import grid_store
+from isogloss.engine.grid import grid_store
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="there is no Chromium on this machine")
 READY = f"{chromium.READY} && !!document.querySelector('#sets tbody tr')"

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from isogloss.engine.grid.grid import GridConfig, run as run_grid
 from isogloss.engine.interpretation import interpret, tables
-from isogloss.engine.retrieval.grid import GridConfig, run as run_grid
 from isogloss.kernels import reference, word_reference
 
 SHARES = ("share_precision", "share_recall", "share")

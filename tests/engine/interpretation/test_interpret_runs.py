@@ -14,11 +14,11 @@ from drawn_figures import looks
 
 from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
+from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.grid import GridConfig, run as run_grid
 from isogloss.engine.interpretation import interpret, report
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.word_pairs import Method
-from isogloss.engine.retrieval import grid_store
-from isogloss.engine.retrieval.grid import GridConfig, run as run_grid
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts import meaning
 

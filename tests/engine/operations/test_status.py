@@ -11,10 +11,10 @@ import pytest
 from isogloss.engine.activations import extract
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.cluster.run_folder import Launched, LaunchedStep, RunFolder
+from isogloss.engine.grid import grid
+from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.operations import status
 from isogloss.engine.operations.status_config import StatusConfig
-from isogloss.engine.retrieval import grid
-from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.runtime.failure_notes import FailureNotes
 from isogloss.engine.tallies import pace
 from isogloss.engine.tallies.tally import Count

@@ -10,11 +10,11 @@ import pytest
 
 from isogloss.engine.activations import extract
 from isogloss.engine.activations.extract_config import ExtractConfig
+from isogloss.engine.grid import grid
+from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.operations import status, verify
 from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.operations.verify_config import VerifyConfig
-from isogloss.engine.retrieval import grid
-from isogloss.engine.retrieval.grid_config import GridConfig
 from isogloss.engine.runtime import disk_faults, objects, place
 from small_grids import made_grid
 

@@ -8,7 +8,8 @@ import numpy as np
 import pages
 import pytest
 
-from isogloss.engine.retrieval import answers, metrics, report
+from isogloss.engine.report import report
+from isogloss.engine.retrieval import answers, metrics
 from isogloss.engine.runtime.shards import Share
 from small_grids import made_grid
 

@@ -9,9 +9,9 @@ from isogloss.engine.activations.convert_config import ConvertConfig
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.alignment.align_config import AlignConfig
 from isogloss.engine.bench.bench_config import BenchConfig
+from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.interpretation.interpret_config import InterpretConfig
-from isogloss.engine.retrieval.grid_config import GridConfig
-from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.runtime.options import options, recorded
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.training.tune_config import TuneConfig

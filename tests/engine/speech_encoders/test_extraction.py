@@ -19,9 +19,10 @@ import torch
 from isogloss.engine import encode
 from isogloss.engine.activations import extract
 from isogloss.engine.checkpoints import speech_checkpoint
-from isogloss.engine.retrieval import grid, report
-from isogloss.engine.retrieval.grid_config import GridConfig
-from isogloss.engine.retrieval.report_config import ReportConfig
+from isogloss.engine.grid import grid
+from isogloss.engine.grid.grid_config import GridConfig
+from isogloss.engine.report import report
+from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.speech_encoders import speech_model
 
 XLS_R = "wav2vec2, stable, as XLS-R"

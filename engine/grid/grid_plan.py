@@ -1,0 +1,193 @@
+"""Plan of the grid job: what enters a grid, the languages that fit memory, and what the work costs."""
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from isogloss.engine.activations import language_states, store_languages
+from isogloss.engine.activations.activation_store import LanguageStore
+from isogloss.engine.activations.language_states import GridLanguage
+from isogloss.engine.grid import self_pairs
+from isogloss.engine.grid.grid_axes import natural
+from isogloss.engine.grid.grid_config import GridConfig
+from isogloss.engine.grid.grid_store import Pair, Plan
+from isogloss.engine.grid.grid_work import Unit, scan_bytes, visits
+from isogloss.engine.grid.host_scores import score
+from isogloss.engine.grid.measures import MEASURES, with_errors
+from isogloss.engine.runtime import devices, disk_space
+from isogloss.engine.runtime.options import recorded
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.whisper import named_states
+from isogloss.kernels import frame_scores, operands
+
+_PADDING = 1.15  # frames with padding over frames
+_DEVICE_SHARE = 0.9  # of a device's memory that is planned with
+
+
+def stores(config: GridConfig) -> dict[str, LanguageStore]:
+    """Stores of the languages to compare: those of --languages, by default all that are extracted."""
+    found = store_languages.compared(config.store, config.languages, "a grid")
+    self_pairs.check_names(tuple(found))
+    return found
+
+
+def plan(
+    config: GridConfig, pairs: tuple[Pair, ...], members: Mapping[str, GridLanguage], implementation: str
+) -> Plan:
+    """Axes and identity of the grid that is asked for."""
+    stored = next(iter(members.values())).store.states
+    shared = language_states.agreement(members)
+    sentences = {sentence for member in members.values() for sentence in member.sentences}
+    common = [len(set(members[a].sentences) & set(members[b].sentences)) for a, b in pairs]
+    return Plan(
+        pairs=pairs,
+        states=named_states.choose_states(config.states, stored),
+        sentences=tuple(sorted(sentences, key=natural)),
+        measures=with_errors(config.measures),
+        common=tuple(common),
+        identity={
+            **shared,
+            "languages": {code: member.identity() for code, member in members.items()},
+            "remove_language_mean": config.remove_language_mean,
+            "implementation": implementation,
+            "dtw_normalise": config.dtw_normalise,
+            **({"rerank": config.rerank} if config.rerank else {}),
+        },
+        # Grids made without these keep the bytes that they had before the options existed.
+        flags={
+            name: value
+            for name, value in recorded(config).items()
+            if name not in ("self_pairs", "rerank") or value
+        },
+        recordings={code: member.recordings() for code, member in members.items()},
+        frames={
+            code: dict(zip(member.sentences, member.frames.tolist(), strict=True))
+            for code, member in members.items()
+        },
+    )
+
+
+def block_size(config: GridConfig, members: Mapping[str, GridLanguage], implementation: str) -> int:
+    """Number of languages in a block, so that two blocks and a pair read ahead fit memory.
+
+    That is a device's memory where one says how much it has, beside a scan of DTW; else --memory_gb.
+    """
+    on_devices = not implementation.startswith("numba")
+    size = _device_bytes if on_devices else _host_bytes
+    largest = max(size(member, config, implementation) for member in members.values())
+    memory = devices.memory() if on_devices else None
+    if memory is None:
+        room = config.memory_gb * 1e9
+        name, remedy = f"--memory_gb={config.memory_gb}", f"give at least {4 * largest / 1e9:.3f}"
+    else:
+        scan = scan_bytes(config.dtw_memory_gb) if "dtw" in config.measures else 0
+        room = _DEVICE_SHARE * memory - scan
+        name = f"a device's memory of {memory / 1e9:.1f} GB less --dtw_memory_gb={scan / 1e9:.3g}"
+        remedy = "give less --dtw_memory_gb"
+    fit = int(room / largest)
+    if fit < 4:
+        rule = f"four languages of up to {largest / 1e9:.3f} GB at one state must fit"
+        raise Refusal(f"{name} is too little: {rule}; {remedy}")
+    return (fit - 2) // 2
+
+
+def _host_bytes(member: GridLanguage, config: GridConfig, _: str) -> int:
+    itemsize = 4 if config.remove_language_mean else member.store.dtype.itemsize
+    return max(1, int(_PADDING * int(member.frames.sum()) * member.store.features * itemsize))
+
+
+def _device_bytes(member: GridLanguage, config: GridConfig, implementation: str) -> int:
+    """What a language takes on each device: the parts of its frames, and frames for kernels of their own."""
+    dtype = member.store.dtype
+    per_value = operands.value_bytes(operands.form_for(jax.default_backend(), dtype, implementation), dtype)
+    if any(MEASURES[name].by_frame and MEASURES[name].kernel for name in config.measures):
+        per_value += 4
+    return max(1, int(_PADDING * int(member.frames.sum()) * member.store.features * per_value))
+
+
+def estimate(
+    config: GridConfig,
+    grid_plan: Plan,
+    members: Mapping[str, GridLanguage],
+    todo: Sequence[Unit],
+    implementation: str,
+) -> dict[str, int | float]:
+    """Work, bytes and time of units, from a sample of the kernels timed here."""
+    frames = {code: int(member.frames.sum()) for code, member in members.items()}
+    features = next(iter(members.values())).store.features
+    pairs = [grid_plan.pairs[pair] for _, pair in todo]
+    cells = float(sum(frames[a] * frames[b] for a, b in pairs))
+    by_frame = tuple(name for name in grid_plan.measures if MEASURES[name].by_frame)
+    on_devices = not implementation.startswith("numba")
+    per_cell = compiling = 0.0
+    if by_frame and todo:
+        shortlisted = frame_scores.TRANSPORT if config.rerank else ()
+        of_all = tuple(name for name in by_frame if name not in shortlisted)
+        per_cell, compiling = _speed(features, of_all, implementation)
+        if shortlisted:  # the lists of both directions, which may have no pair in common
+            later = _speed(features, shortlisted, implementation)
+            share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
+            per_cell, compiling = per_cell + share * later[0], compiling + later[1]
+        if on_devices:  # XLA compiles a program for each pair of shapes, and all devices share the rows
+            compiling *= len(_shapes(members, pairs))
+            per_cell /= jax.local_device_count()
+    uploads = _uploads(members, grid_plan, todo, block_size(config, members, implementation))
+    return {
+        "units": len(todo),
+        "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
+        "flops": 2 * features * cells if by_frame else 0.0,
+        "dtw_cells": cells if "dtw" in by_frame else 0.0,
+        "uploads": len(uploads) if on_devices else 0,
+        "upload_bytes": sum(uploads) if on_devices else 0,
+        "files": len(grid_plan.measures) * len(todo),
+        "bytes": unit_bytes(grid_plan) * len(todo),
+        "compile_seconds": round(compiling, 1),
+        "estimated_seconds": round(compiling + cells * per_cell, 1),
+    }
+
+
+def _uploads(
+    members: Mapping[str, GridLanguage], grid_plan: Plan, todo: Sequence[Unit], block: int
+) -> list[int]:
+    """Bytes of each upload of a language at a state, padding included."""
+    sizes = {}
+    for code, member in members.items():
+        groups = language_states.device_shapes(member.frames)
+        sizes[code] = sum(u * n for u, n in groups) * member.store.features * member.store.dtype.itemsize
+    arriving = (visit.arriving for visit in visits(todo, grid_plan.pairs, block))
+    return [sizes[code] for _, code in itertools.chain.from_iterable(arriving)]
+
+
+def unit_bytes(grid_plan: Plan) -> int:
+    """Size of a unit's files, each with its checksum."""
+    return len(grid_plan.measures) * (4 * len(grid_plan.sentences) ** 2 + 4)
+
+
+def check_disk(config: GridConfig, grid_plan: Plan, units: int) -> None:
+    """Refuse a run whose files don't fit the disk."""
+    needed = units * unit_bytes(grid_plan)
+    disk_space.require(config.grid, needed, f"{units:,} units", "name another --grid, or fewer --measures")
+
+
+def _shapes(
+    members: Mapping[str, GridLanguage], pairs: Sequence[Pair]
+) -> set[tuple[tuple[int, int], tuple[int, int]]]:
+    """Shapes of the groups of utterances that are compared with each other."""
+    shapes = {code: language_states.device_shapes(member.frames) for code, member in members.items()}
+    return {shape for a, b in pairs for shape in itertools.product(shapes[a], shapes[b])}
+
+
+def _speed(features: int, names: tuple[str, ...], implementation: str) -> tuple[float, float]:
+    """Seconds per pair of frames, and to compile, on this machine; from a sample of 16 utterances of 4 s."""
+    sample = np.random.default_rng(0).standard_normal((16, 200, features)).astype(np.float16)
+    x = language_states.arrange(list(sample), remove_mean=False)
+    seconds = []
+    for _ in range(3):  # the first one compiles
+        begin = time.perf_counter()
+        score(x, x, names, implementation)
+        seconds.append(time.perf_counter() - begin)
+    best = min(seconds)
+    return best / sample.shape[0] ** 2 / sample.shape[1] ** 2, seconds[0] - best

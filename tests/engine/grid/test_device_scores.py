@@ -1,0 +1,266 @@
+"""Score matrices on devices: equal bits on 1, 2 and 8, work divided, nothing uploaded twice, all freed."""
+
+import gc
+import itertools
+import pathlib
+import weakref
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from isogloss.engine.activations import language_states
+from isogloss.engine.grid import grid_plan, grid_store, grid_work, host_scores, measures
+from isogloss.engine.grid.device_scores import DeviceScores
+from isogloss.engine.grid.grid_config import GridConfig
+from isogloss.engine.grid.measures import MEASURES, Measure
+from isogloss.kernels import pair_table, pooling
+
+NAMES = ("seqsim", "precision", "recall", "dtw", "meanpool")
+D = 8
+
+
+def utterances(seed, dtype=np.float16, count=11):
+    """Of 3 to 59 frames, about a mean as far from zero as they are from it."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(3, 60, count)
+    mean = rng.standard_normal(D)
+    return [(mean + rng.standard_normal((n, D))).astype(dtype) for n in lengths]
+
+
+def devices(count=None, **change):
+    options = {"implementation": "xla", "scan_bytes": 10_000_000, "devices": count} | change
+    return DeviceScores(options.pop("measures", NAMES), **options)
+
+
+def scored(given, x, y):
+    return given.start(given.place(x), given.place(y))()
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Scores of one device, by whether means are removed."""
+    return {
+        removed: scored(devices(1, remove_mean=removed), utterances(0), utterances(1))
+        for removed in (False, True)
+    }
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.deep), 8])
+def test_devices_do_not_change_a_bit(alone, removed, count):
+    assert jax.local_device_count() == 8
+    found = scored(devices(count, remove_mean=removed), utterances(0), utterances(1))
+    assert list(found) == list(NAMES)
+    for name, matrix in found.items():
+        assert np.isfinite(matrix).all()
+        np.testing.assert_array_equal(matrix, alone[removed][name])
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_equal_to_the_kernels_of_the_cpu(alone, removed):
+    """Sums of 8 products in float32, of frames a few times longer than their centred ones."""
+    given = host_scores.HostScores(NAMES, "numba", dtw_normalise="none", remove_mean=removed)
+    for name, expected in scored(given, utterances(0), utterances(1)).items():
+        tolerance = {"rtol": 1e-5} if MEASURES[name].cost else {"atol": 1e-5 if name == "seqsim" else 3e-6}
+        np.testing.assert_allclose(alone[removed][name], expected, **({"rtol": 0} | tolerance))
+
+
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.deep), 2, 8])
+def test_every_device_computes_its_share_of_the_rows(count):
+    """By where the pieces of the results lie before anybody asks for them."""
+    given = devices(count, measures=("seqsim", "dtw"))
+    x, y = given.place(utterances(0)), given.place(utterances(1))
+    found = given._score(x[0].operand, y[0].operand)
+    for matrix in found.values():
+        shards = matrix.addressable_shards
+        assert {shard.device for shard in shards} == set(jax.local_devices()[:count])
+        rows = sorted(shard.index[0].indices(matrix.shape[0])[:2] for shard in shards)
+        each = matrix.shape[0] // count
+        assert rows == [(i * each, (i + 1) * each) for i in range(count)]
+        assert all(shard.data.shape == (each, matrix.shape[1]) for shard in shards)
+
+
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.deep), 8])
+@pytest.mark.parametrize("dtype", [np.float16, pytest.param(np.float32, marks=pytest.mark.deep)])
+def test_a_pair_whose_languages_are_there_moves_nothing_to_the_devices(count, dtype):
+    given = devices(count, remove_mean=True)
+    x, y = given.place(utterances(0, dtype)), given.place(utterances(1, dtype))
+    given.start(x, y)()  # compiles
+    with jax.transfer_guard_host_to_device("disallow"), jax.transfer_guard_device_to_device("disallow"):
+        found = given.start(y, x)
+        again = given.start(x, y)
+    assert {name: np.isfinite(matrix).all() for name, matrix in again().items()} == dict.fromkeys(NAMES, True)
+    np.testing.assert_allclose(found()["precision"], again()["recall"].T, atol=3e-6)
+    with jax.transfer_guard_host_to_device("disallow"), pytest.raises(Exception, match="isallowed"):
+        given.place(utterances(2, dtype))
+
+
+def test_frames_go_to_the_devices_as_they_are_stored(monkeypatch):
+    """Once each: 11 utterances filled up to 16 rows of 64 frames, in 16 bits, and their lengths."""
+    given, bytes_sent = devices(8, measures=("seqsim",)), []
+    upload = given._rows.upload
+
+    def counted(arrays):
+        bytes_sent.extend(array.nbytes for array in arrays)
+        return upload(arrays)
+
+    monkeypatch.setattr(given._rows, "upload", counted)
+    [group] = given.place(utterances(0))
+    assert bytes_sent == [16 * 64 * D * 2, 16 * 4]
+    assert [part.dtype for part in group.operand.parts] == [np.float16]
+    assert group.pooled is None
+    assert group.frames is None
+
+
+def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
+    """Six languages in blocks of two: at most two blocks and the two that are read ahead are ever there."""
+    gc.freeze()  # collecting looks only at what this test makes, not at all modules
+    codes = [f"l{i}" for i in range(6)]
+    pairs = tuple((a, b) for i, a in enumerate(codes) for b in codes[i + 1 :])
+    units = [(state, pair) for state in (0, 1) for pair in range(len(pairs))]
+    given, uploads, alive, most = devices(2, measures=("seqsim",)), [], [], 0
+    data = {code: utterances(0, count=3) for code in codes}  # one length, one program
+    place = given.place
+
+    def watched(frames, mean=None):
+        nonlocal most
+        groups = place(frames, mean)
+        alive.append(weakref.ref(groups[0]))
+        gc.collect()
+        most = max(most, sum(ref() is not None for ref in alive))
+        return groups
+
+    members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in codes}
+    names = {id(member): code for code, member in members.items()}
+
+    def read(member, state):
+        uploads.append((state, names[id(member)]))
+        return data[names[id(member)]]
+
+    monkeypatch.setattr(given, "place", watched)
+    monkeypatch.setattr(language_states, "read", read)
+    facts = {"pairs": pairs, "states": ("0", "1"), "sentences": (), "measures": ("seqsim",), "common": ()}
+    plan = grid_store.Plan(**facts, identity={"remove_language_mean": False}, flags={})
+    started = grid_work._started(plan, members, units, given, 2)
+    done = [unit for unit, _ in started]
+    del started
+    gc.collect()
+    assert sorted(done) == units
+    planned = [key for visit in grid_work.visits(units, pairs, 2) for key in visit.arriving]
+    assert [("01"[state], code) for state, code in planned] == uploads
+    assert len(uploads) <= 2 * 4 * 3
+    assert most <= 2 * 2 + 2 + 1  # and one whose successor is being made
+    assert not any(ref() is not None for ref in alive)
+    gc.unfreeze()
+
+
+def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
+    """What a dry run says of three languages in blocks of one is what goes to the device."""
+    data = {code: utterances(0, count=count) for count, code in enumerate("abc", 1)}
+    pairs, units, uploaded = (("a", "b"), ("a", "c"), ("b", "c")), [(0, 0), (0, 1), (0, 2)], []
+    members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in data}
+    for code, member in members.items():
+        member.frames = np.int32([len(frames) for frames in data[code]])
+        member.store = mock.Mock(features=D, dtype=np.dtype(np.float16))
+    given = devices(1, measures=("seqsim",))
+    upload = given._rows.upload
+
+    def watched(arrays):
+        uploaded.append(arrays[0].nbytes)
+        return upload(arrays)
+
+    monkeypatch.setattr(given._rows, "upload", watched)
+    frames_of = {id(member): data[code] for code, member in members.items()}
+    monkeypatch.setattr(language_states, "read", lambda member, state: frames_of[id(member)])
+    facts = {"pairs": pairs, "states": ("0",), "sentences": (), "measures": ("seqsim",), "common": ()}
+    plan = grid_store.Plan(**facts, identity={"remove_language_mean": False}, flags={})
+    assert len(list(grid_work._started(plan, members, units, given, 1))) == len(units)
+    planned = grid_plan._uploads(members, plan, units, 1)
+    assert len(planned) == 3 + 1  # one of the three comes back
+    assert len(set(planned)) == 3
+    assert sorted(planned) == sorted(uploaded)
+
+
+@pytest.mark.parametrize(("memory", "held"), [(60e9, 12.5e9), (12e9, 3.6e9), (None, 1e9)])
+def test_the_memory_of_a_scan_follows_the_device(monkeypatch, memory, held):
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
+    assert grid_work.scan_bytes(0.0) == held
+    assert grid_work.scan_bytes(2.5) == 2.5e9
+
+
+def test_a_step_of_dtw_has_a_million_cells_on_a_large_device(monkeypatch):
+    """Of full groups of any two lengths from 5 to 30 s, and of like length below; its distances fit."""
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: 60e9)
+    held = grid_work.scan_bytes(0.0)
+    lengths = range(language_states.STEP, 1500 + language_states.STEP, language_states.STEP)
+    for n, m in itertools.product(lengths, lengths):
+        users = len(language_states.device_groups(np.full(1000, n, np.int32))[-1])
+        size = pair_table.sizes(users, n, m, held)
+        assert 4 * size.scan * size.block * n * m <= held
+        if n == m or min(n, m) >= 256:
+            assert size.scan * size.block * n >= 1 << 20, (n, m, size)
+
+
+@pytest.mark.parametrize(("memory", "block"), [(60e9, 10), (16e9, 1), (None, 1)])
+def test_the_block_of_languages_follows_the_device(monkeypatch, memory, block):
+    """1.9 GB a language and state: beside a scan, two blocks and a pair that is read ahead."""
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
+    member = mock.create_autospec(language_states.GridLanguage, instance=True)
+    member.frames = np.full(400, 1600, np.int32)
+    member.store = mock.Mock(features=1280, dtype=np.dtype(np.float16))
+    config = GridConfig(store=pathlib.Path("store"), grid=pathlib.Path("grid.zarr"))
+    assert grid_plan.block_size(config, {"aa": member}, "xla") == block
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: 4e9)
+    with pytest.raises(ValueError, match=r"4.0 GB less --dtw_memory_gb=1.2 is too little: four languages"):
+        grid_plan.block_size(config, {"aa": member}, "xla")
+
+
+def test_results_are_asked_for_one_unit_behind(monkeypatch):
+    """While a unit is computed the next one has started, whose languages were read meanwhile."""
+    told = []
+    given = mock.create_autospec(DeviceScores, instance=True, AHEAD=DeviceScores.AHEAD)
+
+    def start(x, y, among=None):
+        told.append(f"start {x}{y}")
+        return lambda: told.append(f"ask {x}{y}") or {}
+
+    given.place.side_effect = lambda frames, mean=None: frames
+    given.start.side_effect = start
+    members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in "abc"}
+    for code, member in members.items():
+        member.sentences, member.language = (), code
+    monkeypatch.setattr(language_states, "read", lambda member, state: member.language)
+    facts = {"pairs": (("a", "b"), ("a", "c"), ("b", "c")), "states": ("0",), "sentences": (), "common": ()}
+    plan = grid_store.Plan(**facts, measures=("seqsim",), identity={"remove_language_mean": False}, flags={})
+    list(grid_work.computed(plan, members, [(0, 0), (0, 1), (0, 2)], given, 2))
+    assert told == ["start ab", "start ac", "ask ab", "start bc", "ask ac", "ask bc"]
+
+
+def test_a_scan_takes_fewer_pairs_where_memory_is_small(alone):
+    few = scored(devices(1, scan_bytes=1), utterances(0), utterances(1))
+    for name, matrix in few.items():
+        np.testing.assert_array_equal(matrix, alone[False][name])
+
+
+def test_kernels_that_measures_name(monkeypatch):
+    """By frame they get padded frames, less the mean if asked, and lengths; of means, mean frames."""
+
+    def first_frames(x, n, y, m):
+        assert len(x) == len(n)
+        assert len(y) == len(m)
+        return np.asarray(x)[:, 0].astype(np.float32) @ np.asarray(y)[:, 0].astype(np.float32).T
+
+    monkeypatch.setattr(pooling, "first_frames", first_frames, raising=False)
+    own = Measure(name="first", label="", meaning="", by_frame=True, kernel="pooling.first_frames")
+    monkeypatch.setitem(measures.MEASURES, "first", own)
+    x, y = utterances(0), utterances(1)
+    for removed in (False, True):
+        found = scored(devices(2, measures=("first",), remove_mean=removed), x, y)["first"]
+        a, b = (
+            np.mean([u.astype(np.float32).mean(axis=0) for u in side], axis=0) * np.float32(removed)
+            for side in (x, y)
+        )
+        expected = [[(p[0].astype(np.float32) - a) @ (q[0].astype(np.float32) - b) for q in y] for p in x]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
