@@ -4,6 +4,8 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.checkpoints.checkpoint_options import model_option, revision_option
 from isogloss.engine.corpora import corpus
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
@@ -13,8 +15,8 @@ from isogloss.engine.runtime.place import Place
 class EncoderJobConfig(ShardedJobConfig):
     """Options of jobs that may run the encoder; each definition has the field's help."""
 
-    model: str = option("Whisper checkpoint: hub id, folder or OpenAI .pt file.")
-    revision: str | None = option("Commit, tag or branch of a hub id.", None)
+    model: str = model_option()
+    revision: str | None = revision_option()
     columns: tuple[str, ...] = corpus.columns_option()
     languages: tuple[str, ...] = corpus.languages_option()
     recordings: Literal["first", "all"] = corpus.recordings_option()
@@ -40,12 +42,9 @@ class EncoderJobConfig(ShardedJobConfig):
 class ExtractConfig(EncoderJobConfig):
     """Options of the extract job; each definition has the field's help."""
 
-    model: str = option(
-        "Whisper checkpoint: hub id, folder or OpenAI .pt file; or torch:HUB_ID_OR_FOLDER, another speech "
-        "encoder, in PyTorch."
-    )
-    corpus: str = option(f"Corpus: {corpus.forms()}.")
-    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
+    model: str = model_option(others="; or torch:HUB_ID_OR_FOLDER, another speech encoder, in PyTorch")
+    corpus: str = corpus.corpus_option()
+    store: Place = store_option()
     states: tuple[str, ...] = option(
         "Encoder states to store: all, or some of 0,1,...,final.", (), empty="all"
     )

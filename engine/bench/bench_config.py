@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from isogloss.engine.grid.grid_options import implementation_option
 from isogloss.engine.runtime.options import JobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -44,9 +45,7 @@ class BenchConfig(JobConfig):
         "Device of kernels and encoder, auto, cpu or gpu; for roofline a chip's name, or auto for all.",
         "auto",
     )
-    implementation: Literal["auto", "xla", "numba"] = option(
-        "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto"
-    )
+    implementation: Literal["auto", "xla", "numba"] = implementation_option()
     peers: bool = option("Run public implementations beside ours; see the extra `peers`.", False)
     place: Place | None = option(
         "Folder or bucket path in which a rehearsal writes its store and grid, and then removes them; a "

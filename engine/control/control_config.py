@@ -4,8 +4,10 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.corpora.corpus import columns_option, forms
+from isogloss.engine.activations.store_options import states_option
+from isogloss.engine.corpora.corpus import columns_option, corpus_option
 from isogloss.engine.drawing.figure_options import font_option, width_option
+from isogloss.engine.grid.grid_options import grid_option, pairs_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -16,8 +18,8 @@ from isogloss.engine.texts.encoder_names import sentence_encoder_option
 class ControlConfig(ShardedJobConfig):
     """Options of the control job; each field's help is in its definition."""
 
-    grid: Place = option("Grid of score matrices, GRID.zarr in a folder or bucket.")
-    corpus: str = option(f"Corpus with the texts of the grid's sentences: {forms()}.")
+    grid: Place = grid_option()
+    corpus: str = corpus_option("Corpus with the texts of the grid's sentences")
     out: pathlib.Path = option("Folder to write tables, figures and the page to.")
     against: Place | None = option(
         "Grid of another encoder on the same recordings, whose figures are put beside: what an encoder finds "
@@ -26,10 +28,8 @@ class ControlConfig(ShardedJobConfig):
     )
     columns: tuple[str, ...] = columns_option()
     measure: str = option("Measure of the grid to explain, one that is its own transpose.", "seqsim")
-    pairs: tuple[str, ...] = option("Language pairs a-b, or all.", (), empty="all")
-    states: tuple[str, ...] = option(
-        "Encoder states: all of the grid, or some of 0,1,...,final.", (), empty="all"
-    )
+    pairs: tuple[str, ...] = pairs_option()
+    states: tuple[str, ...] = states_option("of the grid")
     names: tuple[str, ...] = option(
         "Who finds proper names: LANG:spacy:MODEL for each language that has one, table:FILE.tsv with "
         "columns language, sentence, name, or none.",

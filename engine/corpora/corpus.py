@@ -7,13 +7,12 @@ listed, its audio when a recording is decoded.
 
 import dataclasses
 import pathlib
-import typing
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from isogloss.engine.corpora.columns import ROLES
 from isogloss.engine.corpora.languages import SPLITS
-from isogloss.engine.runtime.options import option
+from isogloss.engine.runtime.options import Field, option
 from isogloss.engine.runtime.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -88,7 +87,12 @@ def open_corpus(spec: str, columns: Sequence[str] = ()) -> Corpus:
     )
 
 
-def columns_option() -> typing.Any:  # noqa: ANN401 (as options.option)
+def corpus_option(what: str = "Corpus", default: object = dataclasses.MISSING) -> Field:
+    """Field `corpus` of a job's configuration."""
+    return option(f"{what}: {forms()}.", default)
+
+
+def columns_option() -> Field:
     """Field of the configuration of jobs that open a corpus."""
     return option(
         f"Columns of a data set of the hub, ROLE=COLUMN,...; roles are {', '.join(ROLES)}.",
@@ -96,12 +100,12 @@ def columns_option() -> typing.Any:  # noqa: ANN401 (as options.option)
     )
 
 
-def languages_option() -> typing.Any:  # noqa: ANN401 (as options.option)
+def languages_option() -> Field:
     """Field of the configuration of jobs that take some languages of a corpus or a store."""
     return option("Languages by their codes, or all.", (), empty="all")
 
 
-def recordings_option(default: str = "first") -> typing.Any:  # noqa: ANN401 (as options.option)
+def recordings_option(default: str = "first") -> Field:
     """Field of the configuration of jobs that open a corpus and may take one recording of a sentence."""
     return option("Recordings of a sentence in a language: the first by file name, or all.", default)
 

@@ -5,21 +5,31 @@ import pathlib
 from typing import Literal
 
 from isogloss.engine.activations.extract_config import EncoderJobConfig
-from isogloss.engine.corpora.corpus import forms
-from isogloss.engine.runtime.options import JobConfig, option
+from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.checkpoints.checkpoint_options import model_option, revision_option, tokenizer_option
+from isogloss.engine.corpora.corpus import corpus_option
+from isogloss.engine.runtime.options import Field, JobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
+
+
+def decoder_rows_option() -> Field:
+    """Field `decoder_rows` of the configuration of jobs that run the decoder."""
+    return option(
+        "Utterances that a device decodes or aligns in one step; 0: few on CPU, else 64 (aligning: 16) or "
+        "what fits its memory.",
+        0,
+        minimum=0,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenizerConfig(JobConfig):
     """Options of jobs that give the decoder a prompt."""
 
-    model: str = option("Whisper checkpoint: hub id, folder or OpenAI .pt file.")
-    revision: str | None = option("Commit, tag or branch of a hub id.", None)
-    tokenizer: str | None = option(
-        "Folder or hub id that holds the tokenizer; by default the model's own.", None
-    )
+    model: str = model_option()
+    revision: str | None = revision_option()
+    tokenizer: str | None = tokenizer_option()
     stand_in: tuple[str, ...] = option(
         "Language tokens by language, as in ky=kk,ga=en; they come before all others.", ()
     )
@@ -35,10 +45,9 @@ class DecoderJobConfig(TokenizerConfig, EncoderJobConfig):
     """Options of jobs that run the decoder; each field's help is in its definition."""
 
     out: pathlib.Path = option("Folder to write to.")
-    corpus: str | None = option(f"Corpus, whose recordings are encoded: {forms()}.", None)
-    store: Place | None = option(
-        "Folder or bucket path of activation stores, in place of --corpus: states are read, not computed.",
-        None,
+    corpus: str | None = corpus_option("Corpus, whose recordings are encoded", None)
+    store: Place | None = store_option(
+        "activation stores, in place of --corpus: states are read, not computed", None
     )
     states: tuple[str, ...] = option(
         "Encoder states that enter the decoder: all, or some of 1,...,final.", ("final",), empty="all"
@@ -53,12 +62,7 @@ class DecoderJobConfig(TokenizerConfig, EncoderJobConfig):
     sentences: pathlib.Path | None = option(
         "File of the sentences to take, one a line, as tune's held_out.txt; by default all.", None
     )
-    decoder_rows: int = option(
-        "Utterances that a device decodes in one step; 0: few on CPU, else 64 (align: 16) or what fits its "
-        "memory.",
-        0,
-        minimum=0,
-    )
+    decoder_rows: int = decoder_rows_option()
 
     def __post_init__(self) -> None:
         """Refuse options that don't go together.

@@ -3,7 +3,7 @@
 import typing
 
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.options import option
+from isogloss.engine.runtime.options import Field, option
 
 
 @typing.runtime_checkable
@@ -21,14 +21,14 @@ class FigureOptions(typing.Protocol):
         ...
 
 
-def width_option() -> typing.Any:  # noqa: ANN401 (as options.option)
+def width_option() -> Field:
     """Field `figure_width` of a job's configuration."""
     return option(
         "Width of the figures in inches, to which all their parts are scaled; 0: as drawn.", 0.0, minimum=0
     )
 
 
-def font_option() -> typing.Any:  # noqa: ANN401 (as options.option)
+def font_option() -> Field:
     """Field `figure_font` of a job's configuration."""
     return option("Installed font of the figures; by default Matplotlib's own.", None)
 

@@ -3,7 +3,9 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.activations.store_options import states_option, store_option
 from isogloss.engine.corpora.corpus import languages_option
+from isogloss.engine.grid.grid_options import grid_option, implementation_option, pairs_option
 from isogloss.engine.grid.measures import MEASURES, choose
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
@@ -18,8 +20,8 @@ _MEANINGS = "; ".join(f"{name}: {each.described}" for name, each in MEASURES.ite
 class GridConfig(ShardedJobConfig):
     """Options of the grid job; each definition has the field's help."""
 
-    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
-    grid: Place = option("Grid of score matrices to write, GRID.zarr in a folder or bucket.")
+    store: Place = store_option()
+    grid: Place = grid_option("Grid of score matrices to write")
     measures: tuple[str, ...] = option(f"Some of {_MEANINGS}.", ("seqsim", "meanpool", "dtw"))
     rerank: int = option(
         "Compute transport only for the candidates that SeqSim likes best, so many of each query in either "
@@ -28,24 +30,20 @@ class GridConfig(ShardedJobConfig):
         minimum=0,
     )
     languages: tuple[str, ...] = languages_option()
-    pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), empty="all")
+    pairs: tuple[str, ...] = pairs_option()
     self_pairs: bool = option(
         "Also compare each language with itself, and with the second recordings of its sentences where the "
         "store has them (extract --recordings=all): the ceiling and the anisotropy of a store.",
         False,
     )
-    states: tuple[str, ...] = option(
-        "Encoder states to compare: all that are stored, or some of 0,1,...,final.", (), empty="all"
-    )
+    states: tuple[str, ...] = states_option()
     remove_language_mean: bool = option("Subtract each language's mean frame from every frame first.", False)
     dtw_normalise: str = option(
         "What a DTW cost is divided by: none, length_sum (frames of both), path_length (cells of the path).",
         "none",
         choices=DTW_NORMALISATIONS,
     )
-    implementation: str = option(
-        "Implementation of the frame kernels; auto: numba on CPU, else xla.", "auto", choices=IMPLEMENTATIONS
-    )
+    implementation: str = implementation_option(IMPLEMENTATIONS)
     memory_gb: float = option(
         "Memory for states, in GB; languages are taken in blocks that fit. Accelerators that say "
         "how much memory they have take that instead.",

@@ -4,8 +4,12 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.corpora.corpus import columns_option, forms
+from isogloss.engine.activations.store_options import states_option, store_option
+from isogloss.engine.checkpoints.checkpoint_options import model_option, revision_option, tokenizer_option
+from isogloss.engine.corpora.corpus import columns_option, corpus_option
+from isogloss.engine.decoding.job_config import decoder_rows_option
 from isogloss.engine.drawing.figure_options import font_option, width_option
+from isogloss.engine.grid.grid_options import grid_option, pairs_option
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -16,33 +20,24 @@ from isogloss.engine.texts.encoder_names import sentence_encoder_option
 class InterpretConfig(ShardedJobConfig):
     """Options of the interpret job; each field's help is in its definition."""
 
-    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
-    grid: Place = option("Grid of score matrices made of that store, GRID.zarr in a folder or bucket.")
+    store: Place = store_option()
+    grid: Place = grid_option("Grid of score matrices made of that store")
     out: pathlib.Path = option("Folder to write tables, pictures and the page to.")
     words: pathlib.Path | None = option(
         "Folder of words.parquet, the align job's --out; without it words are aligned here.", None
     )
-    corpus: str | None = option(
-        f"Corpus that the store was made of, for waveforms and word times: {forms()}.", None
+    corpus: str | None = corpus_option(
+        "Corpus that the store was made of, for waveforms and word times", default=None
     )
     columns: tuple[str, ...] = columns_option()
-    model: str | None = option(
-        "Whisper checkpoint that the store was made with, to align words: hub id, folder or OpenAI .pt file.",
-        None,
+    model: str | None = model_option(
+        "Whisper checkpoint that the store was made with, to align words", default=None
     )
-    revision: str | None = option("Commit, tag or branch of a hub id.", None)
-    tokenizer: str | None = option(
-        "Folder or hub id that holds the tokenizer; by default the model's own.", None
-    )
-    decoder_rows: int = option(
-        "Utterances that a device aligns in one step; 0: 1 on CPU, else 16 or what fits its memory.",
-        0,
-        minimum=0,
-    )
-    pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), empty="all")
-    states: tuple[str, ...] = option(
-        "Encoder states: all of the grid, or some of 0,1,...,final.", ("final",), empty="all"
-    )
+    revision: str | None = revision_option()
+    tokenizer: str | None = tokenizer_option()
+    decoder_rows: int = decoder_rows_option()
+    pairs: tuple[str, ...] = pairs_option()
+    states: tuple[str, ...] = states_option("of the grid", ("final",))
     sentences: Literal["retrieved", "gold"] = option(
         "Sentence pairs: each sentence with its best candidate, or with its translation.", "retrieved"
     )

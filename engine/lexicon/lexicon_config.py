@@ -3,8 +3,10 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.activations.store_options import states_option, store_option
 from isogloss.engine.corpora.corpus import languages_option
 from isogloss.engine.drawing.figure_options import font_option, width_option
+from isogloss.engine.grid.grid_options import pairs_option
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 
@@ -17,16 +19,13 @@ POOLINGS = (*USUAL, MIDDLE)
 class LexiconConfig(ShardedJobConfig):
     """Options of the lexicon job; each field's help is in its definition."""
 
-    store: Place = option(
-        "Folder or bucket path of activation stores of single words with transcriptions, one <language>.zarr "
-        "each."
+    store: Place = store_option(
+        "activation stores of single words with transcriptions, one <language>.zarr each"
     )
     out: pathlib.Path = option("Folder to write tables and the figure to.")
     languages: tuple[str, ...] = languages_option()
-    pairs: tuple[str, ...] = option("Language pairs a-b, or all; each counts once.", (), empty="all")
-    states: tuple[str, ...] = option(
-        "Encoder states: all that are stored, or some of 0,1,...,final.", (), empty="all"
-    )
+    pairs: tuple[str, ...] = pairs_option()
+    states: tuple[str, ...] = states_option()
     translations: tuple[str, ...] = option(
         "What has one meaning, in place of the sentence ids: FILE.tsv with columns language_a, word_a, "
         "language_b, word_b, or LANG_A:LANG_B:FILE.index, a dictionary in dictd's format.",

@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.corpora.corpus import columns_option, forms, languages_option, recordings_option
+from isogloss.engine.checkpoints.checkpoint_options import revision_option
+from isogloss.engine.corpora.corpus import columns_option, corpus_option, languages_option, recordings_option
 from isogloss.engine.runtime.options import JobConfig, option
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -16,11 +17,11 @@ class CheckConfig(JobConfig):
     """Options of the check job; each definition has the field's help."""
 
     resumes = False
-    corpus: str = option(f"Corpus: {forms()}.")
+    corpus: str = corpus_option()
     model: str | None = option(
         "Whisper checkpoint, whose window and language tokens count; by default 30 s, and Whisper's.", None
     )
-    revision: str | None = option("Commit, tag or branch of a hub id.", None)
+    revision: str | None = revision_option()
     columns: tuple[str, ...] = columns_option()
     languages: tuple[str, ...] = languages_option()
     recordings: Literal["first", "all"] = recordings_option("all")

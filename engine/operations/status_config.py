@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.grid.grid_options import grid_option
 from isogloss.engine.runtime.options import JobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -13,10 +15,8 @@ class StatusConfig(JobConfig):
     """Options of the status job; each definition has the field's help."""
 
     resumes = False
-    store: Place | None = option(
-        "Folder or bucket path of activation stores, one <language>.zarr each.", None
-    )
-    grid: Place | None = option("Grid of score matrices, a folder or bucket path GRID.zarr.", None)
+    store: Place | None = store_option(default=None)
+    grid: Place | None = grid_option(default=None)
     run: pathlib.Path | None = option("Folder of a launched run.", None)
 
     def __post_init__(self) -> None:

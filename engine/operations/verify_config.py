@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.grid.grid_options import grid_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -12,10 +14,8 @@ class VerifyConfig(ShardedJobConfig):
     """Options of the verify job; each definition has the field's help."""
 
     resumes = False
-    store: Place | None = option(
-        "Folder or bucket path of activation stores, one <language>.zarr each.", None
-    )
-    grid: Place | None = option("Grid of score matrices, a folder or bucket path GRID.zarr.", None)
+    store: Place | None = store_option(default=None)
+    grid: Place | None = grid_option(default=None)
     repair: bool = option("Remove the damaged files, so that the job that made them makes them again.", False)
 
     def __post_init__(self) -> None:

@@ -4,8 +4,9 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.corpora.corpus import columns_option, forms
+from isogloss.engine.corpora.corpus import columns_option, corpus_option
 from isogloss.engine.drawing.figure_options import font_option, width_option
+from isogloss.engine.grid.grid_options import grid_option
 from isogloss.engine.retrieval.statistics_options import CORRECTIONS, fdr_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
@@ -15,10 +16,7 @@ from isogloss.engine.runtime.place import Place
 class ReportConfig(ShardedJobConfig):
     """Options of the report job; each definition has the field's help."""
 
-    grid: Place = option(
-        "Grid of score matrices, GRID.zarr in a folder or bucket; or several in folders, joined by commas, "
-        "to be compared."
-    )
+    grid: Place = grid_option(more="; or several in folders, joined by commas, to be compared")
     out: pathlib.Path = option("Folder to write tables, figures and the page to.")
     corrections: tuple[str, ...] = option(
         "Corrections for candidates that are near to everything (hubs), reported beside the scores as they "
@@ -44,9 +42,8 @@ class ReportConfig(ShardedJobConfig):
         "translation; in files beside the page.",
         "all",
     )
-    corpus: str | None = option(
-        f"Corpus that the grid was made of, for the text of these sentences: {forms()}.",
-        None,
+    corpus: str | None = corpus_option(
+        "Corpus that the grid was made of, for the text of these sentences", None
     )
     columns: tuple[str, ...] = columns_option()
     audio: Literal["link", "copy", "none"] = option(

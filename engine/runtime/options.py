@@ -20,6 +20,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.shards import Share
 
 Limit = int | float | None
+Field = typing.Any  # the type of an option is its annotation, as with dataclasses.field
 Value = bool | int | float | str | Place | tuple[str, ...] | None
 
 
@@ -34,7 +35,7 @@ def option(
     below: Limit = None,
     empty: str = "",
     positional: bool = False,
-) -> typing.Any:  # noqa: ANN401 (the type of a field is its annotation, as with dataclasses.field)
+) -> Field:
     """Field of a job's configuration.
 
     Args:
@@ -197,7 +198,7 @@ def recorded(config: JobConfig) -> dict[str, Json]:
     }
 
 
-def compilation_cache_option() -> typing.Any:  # noqa: ANN401 (as `option`)
+def compilation_cache_option() -> Field:
     """Field of the configuration of jobs that compile programs."""
     return option(
         "Folder that keeps compiled programs for the next run; by default only kernels of CPUs, in the "

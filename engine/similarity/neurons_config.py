@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from isogloss.engine.activations.store_options import store_option
 from isogloss.engine.runtime.options import option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.similarity.unit_config import UnitJobConfig
@@ -12,7 +13,7 @@ from isogloss.engine.similarity.unit_config import UnitJobConfig
 class NeuronsConfig(UnitJobConfig):
     """Options of the neurons job; each definition has the field's help."""
 
-    store: Place = option("Folder or bucket path of activation stores made with extract --neurons.")
+    store: Place = store_option("activation stores made with extract --neurons")
     weights: Literal["uniform", "depth"] = option(
         "Weights of blocks in their mean: uniform, or depth, t / sum t for block t, which NeuronXA has for "
         "causal models.",

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from isogloss.engine.activations.store_options import states_option
 from isogloss.engine.retrieval.statistics_options import fdr_option
-from isogloss.engine.runtime.options import option
 from isogloss.engine.similarity.unit_config import UnitJobConfig
 
 
@@ -12,7 +12,5 @@ from isogloss.engine.similarity.unit_config import UnitJobConfig
 class PairJobConfig(UnitJobConfig):
     """Options that these jobs share; each definition has the field's help."""
 
-    states: tuple[str, ...] = option(
-        "Encoder states to compare: all that are stored, or some of 0,1,...,final.", (), empty="all"
-    )
+    states: tuple[str, ...] = states_option()
     fdr: Literal["bh", "by"] = fdr_option()

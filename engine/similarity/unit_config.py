@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.activations.store_options import store_option
 from isogloss.engine.corpora.corpus import languages_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
@@ -12,6 +13,6 @@ from isogloss.engine.runtime.place import Place
 class UnitJobConfig(ShardedJobConfig):
     """Options of these jobs; each definition has the field's help."""
 
-    store: Place = option("Folder or bucket path of activation stores, one <language>.zarr each.")
+    store: Place = store_option()
     out: pathlib.Path = option("Folder to write the table to.")
     languages: tuple[str, ...] = languages_option()

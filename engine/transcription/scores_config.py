@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from isogloss.engine.activations.store_options import store_option
 from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.runtime.options import JobConfig, local_path, option
 from isogloss.engine.runtime.place import Place
@@ -14,7 +15,7 @@ class ScoresConfig(JobConfig):
     """Options of the scores job; each field's help is in its definition."""
 
     resumes = False
-    store: Place = option("Folder or bucket path of the activation stores that the texts are of.")
+    store: Place = store_option("the activation stores that the texts are of")
     new: str = option("Task that was learnt, SPEECH-TEXT, as in en-es.")
     out: pathlib.Path = option("Folder to write to.")
     runs: tuple[str, ...] = option(
