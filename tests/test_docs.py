@@ -20,14 +20,14 @@ from isogloss.engine.lexicon import tables as lexicon_tables
 from isogloss.engine.linear_maps import tables as linear_maps_tables
 from isogloss.engine.report import (
     associations,
-    data_dictionary,
     grid_differences,
     language_distances,
     language_maps,
+    report_columns,
     report_tables,
 )
 from isogloss.engine.retrieval import contrasts, metrics, pair_metrics, table as retrieval_table
-from isogloss.engine.runtime import data_dictionary as runtime_dictionary, zarr_group
+from isogloss.engine.runtime import data_dictionary, zarr_group
 from isogloss.engine.similarity import neurons, similarity
 from isogloss.engine.training import tuned_model
 from isogloss.engine.transcription import model_scores, summary, transcript_table
@@ -166,8 +166,8 @@ def test_arrays_are_those_of_a_store_and_of_a_grid(spoken):
 
 @pytest.mark.parametrize("room", ["control", "lexicon", "linear_maps", "similarity", "interpretation"])
 def test_every_column_has_a_meaning(room):
-    source = DOCS.parent / "engine" / room / runtime_dictionary.NAME
-    for (table, column), each in runtime_dictionary.columns(source).items():
+    source = DOCS.parent / "engine" / room / data_dictionary.NAME
+    for (table, column), each in data_dictionary.columns(source).items():
         assert each.type, (table, column)
         assert each.meaning.endswith((".", ")")), (table, column)
         assert f"<!-- columns_{table} -->" in "".join(PAGES.values())
@@ -180,5 +180,5 @@ def test_the_data_dictionary_says_what_the_page_says():
         for title, body in re.findall(r"\n### `([a-z_]+)\.parquet`\n(.*?)(?=\n##)", text, re.DOTALL)
         for column, meaning in re.findall(r"^\| `(\w+)` \| \S+ \| (.*) \|$", body, re.MULTILINE)
     }
-    assert told == dict(data_dictionary.meanings())
+    assert told == dict(report_columns.meanings())
     assert all(told.values())

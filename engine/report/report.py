@@ -23,9 +23,9 @@ from isogloss.engine.grid import grid_store
 from isogloss.engine.grid.grid_store import Grid
 from isogloss.engine.grid.measures import MEASURES, reported
 from isogloss.engine.report import (
-    data_dictionary,
     figures,
     language_maps,
+    report_columns,
     report_page,
     report_tables,
     self_pair_tables,
@@ -262,7 +262,7 @@ def _write(
     page = config.out / _PAGE
     name = os.fsencode(config.grid.name).decode("utf-8", "replace")  # in any locale
     maps = language_maps.write(config, grid, results, collected.tables["best_states"], scored, name)
-    data_dictionary.write(config.out)
+    report_columns.write(config.out)
     html = report_page.render(
         collected,
         grid.attributes,

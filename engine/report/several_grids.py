@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from isogloss.engine.drawing import page, picture_files
 from isogloss.engine.drawing.figure_options import drawn_as
-from isogloss.engine.report import data_dictionary, grid_curves, grid_differences, grids_page, reported_grids
+from isogloss.engine.report import grid_curves, grid_differences, grids_page, report_columns, reported_grids
 from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.retrieval import table as retrieval_table
 from isogloss.engine.retrieval.pair_metrics import Statistics
@@ -61,7 +61,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
         means = table_files.read_parquet(out / "means.parquet")
         states = {label: each.grid.states for label, each in reported.items()}
         picture_files.save(grid_curves.drawn(means, states), out / "curves")
-        data_dictionary.write(out)
+        report_columns.write(out)
         html, scripts = grids_page.render(out, reported, date=version.today())
         page.write_scripts(out / grids_page.FOLDER, scripts.items())
         atomic_write.write_whole(out / PAGE, lambda file: file.write_text(html, "utf-8"))

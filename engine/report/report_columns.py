@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from isogloss.engine.runtime import data_dictionary
 
-_SOURCE = pathlib.Path(__file__).with_name("report_columns.tsv")
+_SOURCE = pathlib.Path(__file__).with_suffix(".tsv")
 _GRID = "Name of the grid without its suffix."
 _OF = re.compile(r"recall_at_1_of_(\d+)")  # its number is that of --candidates
 
