@@ -43,7 +43,7 @@ class Summary(Protocol):
         ...
 
     def sentence(self, config: JobConfig) -> str:
-        """What is stored now, and the next command; not asked for after a dry run."""
+        """Amount stored now, and the next command; not asked for after a dry run."""
         ...
 
 
@@ -95,7 +95,7 @@ def _code(summary: Summary) -> int:
 
 
 def _record(summary: Summary, dry_run: bool) -> dict[str, object]:
-    """What the line of JSON holds; of a dry run the plan alone has the amounts that both have."""
+    """Fields of the line of JSON; in a dry run amounts of the plan stand in the plan alone."""
     fields: dict[str, object] = dataclasses.asdict(summary)  # pyright: ignore[reportArgumentType]
     return {name: value for name, value in fields.items() if not (dry_run and name in summary.plan)}
 

@@ -109,7 +109,7 @@ class Sizes(NamedTuple):
 
 
 def sizes(users: int, rows: int, columns: int, scan_bytes: int | None) -> Sizes:
-    """How a table of pairs is divided; a product's size depends on padded lengths alone.
+    """Sizes of the parts of a table of pairs; a product's size depends on padded lengths alone.
 
     Args:
       users: utterances of A.

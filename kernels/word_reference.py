@@ -21,7 +21,7 @@ def word_vectors(x: Float[np.ndarray, "N D"], words: Sequence[Interval]) -> Floa
 
 
 def mutual_best(similarity: Float[np.ndarray, "V W"]) -> Bool[np.ndarray, "V W"]:
-    """Where i's best is j and j's best is i; of equals the first is the best.
+    """True where i's best is j and j's best is i; of equals the first is the best.
 
     Source: Shim et al., arXiv 2505.19606 ("SeqSimInterp"); they don't say what ties do.
     """

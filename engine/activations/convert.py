@@ -57,7 +57,7 @@ class ConvertSummary:
         return not self.failed
 
     def sentence(self, config: ConvertConfig) -> str:
-        """How much of the share is stored, and the command that compares it."""
+        """Amount of the share that is stored, and the command that compares it."""
         start = sentences.stored(
             self.done, self.skipped, len(self.failed), "utterances", config.store, config.share, None
         )

@@ -76,7 +76,7 @@ class ExtractSummary:
         return not self.failed
 
     def sentence(self, config: ExtractConfig) -> str:
-        """How much of the share is stored, and the command that compares it."""
+        """Amount of the share that is stored, and the command that compares it."""
         share, store = config.share, config.store
         counts = self.done, self.skipped, len(self.failed)
         start = sentences.stored(*counts, "utterances", store, share, self.bytes)

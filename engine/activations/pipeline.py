@@ -146,7 +146,7 @@ class Pipeline:
     def _unusable(
         self, peak: Float[np.ndarray, " S"], of_neurons: Float[np.ndarray, " L"] | None = None
     ) -> str:
-        """Why an utterance can't be stored, by the peaks of its states and neurons; "" if it can."""
+        """Reason why an utterance can't be stored, by the peaks of its states and neurons; "" if it can."""
         named = dict(zip((f"state {state}" for state in self._states), peak, strict=True))
         if of_neurons is not None:
             named |= {f"neurons of block {block + 1}": value for block, value in enumerate(of_neurons)}

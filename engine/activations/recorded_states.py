@@ -198,7 +198,7 @@ class Recorded:
         return {**listed, **self.known_identity(language)}
 
     def known_identity(self, language: str) -> dict[str, Json]:
-        """What of `identity` is known without a look at recordings."""
+        """Part of `identity` that is known before any recording is opened."""
         return {
             "long": self.long,
             "compute": self.precision.compute,

@@ -140,7 +140,7 @@ class StateSource(Protocol):
         ...
 
     def known_identity(self, language: str) -> dict[str, Json]:
-        """What of `identity` is known without a look at recordings."""
+        """Part of `identity` that is known before any recording is opened."""
         ...
 
 

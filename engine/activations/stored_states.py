@@ -157,7 +157,7 @@ class Stored:
         return {"silence_by": self.silence_by, **{key: attributes[key] for key in keys}}
 
     def known_identity(self, language: str) -> dict[str, Json]:
-        """What of `identity` is known without a look at recordings: all."""
+        """All of `identity`: no recording need be opened."""
         return self.identity(language)
 
 

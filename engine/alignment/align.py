@@ -75,7 +75,7 @@ class AlignJob(DecoderJob[Aligned]):
         return unit.key(given.source, given.tokens[unit.language], layout=_LAYOUT, settings=self.identity)
 
     def known(self, language: str) -> dict[str, Json]:
-        """What the job adds to `key` and is known without a look at recordings."""
+        """Part of what the job adds to `key` that is known before any recording is opened."""
         return {"layout": _LAYOUT}
 
     def make(

@@ -61,7 +61,7 @@ class AcceptanceSummary:
         return not self.wrong and not self.left_out
 
     def sentence(self, config: BenchConfig) -> str:
-        """How many figures there are, and how many fall short."""
+        """Numbers of figures, and of those that fall short."""
         kept = f"; also in {config.json}" if config.json else ""
         lacking = sum(one.left_out for one in self.findings)
         out = f"left out {lacking} for want of a package, {len(self.left_out)} of time"

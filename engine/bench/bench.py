@@ -68,7 +68,7 @@ class BenchSummary:
         return not self.faults
 
     def sentence(self, config: BenchConfig) -> str:
-        """What was measured, and where the figures are."""
+        """Cases measured, and the place of the figures."""
         faults = f"; {len(self.faults)} figures are invalid, named above" if self.faults else ""
         kept = f"; also in {config.json}" if config.json else ""
         return f"measured {self.cases} cases, {self.rows} rows of the table above{kept}{faults}"

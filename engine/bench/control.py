@@ -145,7 +145,7 @@ def _check(
 
 
 def _one_way(x: Sequence[Sequence[str]], y: Sequence[Sequence[str]]) -> float:
-    """How much of the phones of x sounds like words of y."""
+    """Share of the phones of x that sound like words of y."""
     alike = [max(1 - _distance(v, w) / max(len(v), len(w)) for w in y) * len(v) for v in x]
     return sum(alike) / sum(map(len, x))
 

@@ -96,7 +96,7 @@ def _stages(folder: pathlib.Path, place: Place, full: Size) -> list[Stage]:
 
 
 def projection(stages: Sequence[Stage], full: Size) -> dict[str, int | float]:
-    """What the costs come to with 350 sentences a language and 34 states, as many languages as rehearsed.
+    """Costs of as many languages as rehearsed, with 350 sentences a language and 34 states.
 
     Costs per unit only: encoding, comparing and reading 13 s recordings come on top, and are the larger part.
     """

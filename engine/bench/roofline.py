@@ -201,7 +201,7 @@ class RooflineSummary:
         return True
 
     def sentence(self, config: BenchConfig) -> str:
-        """What the numbers are, and where they are kept."""
+        """Meaning of the numbers, and the place where they are kept."""
         kept = f"; also in {config.json}" if config.json else ""
         return f"computed {len(self.rooflines)} rooflines of all of FLEURS; nothing was measured{kept}"
 

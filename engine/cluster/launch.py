@@ -52,7 +52,7 @@ class LaunchSummary:
         return bool(self.ids) or not any(PARTIAL in codes for codes in self.exit_codes.values())
 
     def sentence(self, config: JobConfig) -> str:
-        """What is submitted or done, and the next command."""
+        """Steps that are submitted or done, and the next command."""
         if self.cluster == "kubernetes":
             script = shlex.quote(f"{self.run}/submit.sh")
             return f"wrote manifests to {self.run}, nothing is submitted yet; next: bash {script}"

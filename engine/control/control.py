@@ -57,7 +57,7 @@ class ControlSummary(ControlOutputs):
         return not self.missing and not self.failed
 
     def sentence(self, config: ControlConfig) -> str:
-        """How many pairs are stored, and the page or what it waits for."""
+        """Number of pairs stored, and the page or what it waits for."""
         start = sentences.stored(self.done, self.skipped, len(self.failed), "pairs", config.out, config.share)
         lacking = f"; {len(self.missing):,} pairs lack scores, named above" if self.missing else ""
         if self.page is None:

@@ -6,16 +6,15 @@ from typing import Literal
 
 from isogloss.engine.activations.store_options import states_option
 from isogloss.engine.corpora.corpus import columns_option, corpus_option
-from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.grid.grid_options import grid_option, pairs_option
-from isogloss.engine.runtime.options import ShardedJobConfig, option
+from isogloss.engine.runtime.options import FigureOptions, ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts.encoder_names import sentence_encoder_option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ControlConfig(ShardedJobConfig):
+class ControlConfig(ShardedJobConfig, FigureOptions):
     """Options of the control job; each field's help is in its definition."""
 
     grid: Place = grid_option()
@@ -47,8 +46,6 @@ class ControlConfig(ShardedJobConfig):
         0,
         minimum=0,
     )
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()
 
     def __post_init__(self) -> None:
         """Refuse similarities that none has.

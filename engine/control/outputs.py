@@ -83,7 +83,7 @@ def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, reader
 
 
 def _unknown(config: ControlConfig, opened: ControlInputs, readers: Readers) -> dict:
-    """What is missing in the tables, and why."""
+    """Parts that the tables lack, and the reasons."""
     languages = sorted(opened.texts)
     silent = {}
     if readers.voices is not None:

@@ -138,7 +138,7 @@ def _is_cached(files: HubFiles, file: str) -> bool:
 
 
 def offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids to ask the hub."""
+    """True if HF_HUB_OFFLINE forbids requests to the hub."""
     import huggingface_hub  # noqa: PLC0415 (as above)
 
     return bool(huggingface_hub.constants.HF_HUB_OFFLINE)

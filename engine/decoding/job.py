@@ -74,7 +74,7 @@ class DecoderJob(abc.ABC, Generic[Made]):
 
     @abc.abstractmethod
     def known(self, language: str) -> dict[str, Json]:
-        """What the job adds to `key` and is known without a look at recordings."""
+        """Part of what the job adds to `key` that is known before any recording is opened."""
 
     @abc.abstractmethod
     def make(self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]) -> Sequence[Made]:
@@ -155,7 +155,7 @@ class DecoderJobSummary:
         return not self.failed
 
     def sentence(self, config: DecoderJobConfig) -> str:
-        """How much of the share is stored, and the tables or what they wait for."""
+        """Amount of the share that is stored, and the tables or what they wait for."""
         start = sentences.stored(self.done, self.skipped, 0, "utterances", config.out, config.share)
         trouble = f", {len(self.failed):,} without a result, named above" if self.failed else ""
         if self.waiting:

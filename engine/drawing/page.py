@@ -71,7 +71,7 @@ def render(
 def _shown(
     body: str, styles: Sequence[pathlib.Path], scripts: Sequence[pathlib.Path], meta: Mapping[str, Json]
 ) -> str:
-    """What the page unpacks: style, markup, data and scripts."""
+    """Content that the page unpacks: style, markup, data and scripts."""
     css = _dense((style.css(), *map(_read, (_FOLDER / "page.css", *styles))))
     data = json.dumps(meta, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return filled(
@@ -90,7 +90,7 @@ def _element(kind: str, key: str, text: str) -> str:
 
 
 def _without_scripts(needs: str, numbers: str) -> str:
-    """What a reader without scripts sees instead of the page."""
+    """Text that a reader without scripts sees instead of the page."""
     text = f"This page unpacks itself, and its {needs} need JavaScript, from this file alone."
     return f"{text} The same numbers are in {numbers} beside it." if numbers else text
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from isogloss.engine.drawing import figure_scale
-from isogloss.engine.drawing.figure_options import FigureOptions
 from isogloss.engine.runtime import atomic_write
+from isogloss.engine.runtime.options import FigureOptions
 from isogloss.engine.runtime.refusal import Refusal
 
 Config = TypeVar("Config", bound=FigureOptions)

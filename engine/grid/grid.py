@@ -64,7 +64,7 @@ class GridSummary:
         return not self.failed and not any(self.missing.values())
 
     def sentence(self, config: GridConfig) -> str:
-        """How much of the share is stored, and the command that ranks it."""
+        """Amount of the share that is stored, and the command that ranks it."""
         share, grid = config.share, config.grid
         start = sentences.stored(self.done, self.skipped, len(self.failed), "units", grid, share)
         lacking = sum(map(len, self.missing.values()))
@@ -198,7 +198,7 @@ def _summary(
 
 
 def _warn_of_changes(config: GridConfig, plan: Plan) -> Mapping[str, str]:
-    """What differs from the recordings of an existing grid, by language, after logging it."""
+    """Differences from the recordings of an existing grid, by language; also logged."""
     growth = grid_store.compare(config.grid, plan)
     if growth is None:
         return {}

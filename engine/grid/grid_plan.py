@@ -100,7 +100,7 @@ def _host_bytes(member: GridLanguage, config: GridConfig, _: str) -> int:
 
 
 def _device_bytes(member: GridLanguage, config: GridConfig, implementation: str) -> int:
-    """What a language takes on each device: the parts of its frames, and frames for kernels of their own."""
+    """Bytes of a language on each device: the parts of its frames, and frames for kernels of their own."""
     dtype = member.store.dtype
     per_value = operands.value_bytes(operands.form_for(jax.default_backend(), dtype, implementation), dtype)
     if any(MEASURES[name].by_frame and MEASURES[name].kernel for name in config.measures):

@@ -66,7 +66,7 @@ class InterpretSummary(InterpretOutputs):
         return not self.failed and not self.missing and not self.left_out
 
     def sentence(self, config: InterpretConfig) -> str:
-        """How much of the share is stored, and the page or what it waits for."""
+        """Amount of the share that is stored, and the page or what it waits for."""
         start = sentences.stored(self.done, self.skipped, len(self.failed), "units", config.out, config.share)
         lacking = f"; {len(self.missing):,} units are missing, named above" if self.missing else ""
         if self.waiting:

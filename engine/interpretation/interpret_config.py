@@ -8,16 +8,15 @@ from isogloss.engine.activations.store_options import states_option, store_optio
 from isogloss.engine.checkpoints.checkpoint_options import model_option, revision_option, tokenizer_option
 from isogloss.engine.corpora.corpus import columns_option, corpus_option
 from isogloss.engine.decoding.job_config import decoder_rows_option
-from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.grid.grid_options import grid_option, pairs_option
-from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.options import FigureOptions, ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts.encoder_names import sentence_encoder_option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InterpretConfig(ShardedJobConfig):
+class InterpretConfig(ShardedJobConfig, FigureOptions):
     """Options of the interpret job; each field's help is in its definition."""
 
     store: Place = store_option()
@@ -58,8 +57,6 @@ class InterpretConfig(ShardedJobConfig):
     pictures: int = option(
         "Sentence pairs drawn of each language pair and state: those of the highest scores.", 2, minimum=0
     )
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:

@@ -18,7 +18,6 @@ import pyarrow as pa
 from isogloss.engine.activations import store_languages
 from isogloss.engine.activations.language_states import DamagedError, agreement, open_languages
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.drawing.figure_options import drawn_as
 from isogloss.engine.grid import pair_names
 from isogloss.engine.grid.grid_store import Pair, pair_name
 from isogloss.engine.lexicon import figures, pair_tables, tables, translations, words
@@ -94,7 +93,7 @@ class LexiconSummary:
         return not self.failed and not any(self.missing.values())
 
     def sentence(self, config: LexiconConfig) -> str:
-        """How many pairs are stored, and the table or what it waits for."""
+        """Number of pairs stored, and the table or what it waits for."""
         start = sentences.stored(self.done, self.skipped, len(self.failed), "pairs", config.out, config.share)
         if self.table is None:
             return f"{start}; the tables wait for {self.waiting:,} pairs of other shards"
@@ -269,6 +268,6 @@ def _write(config: LexiconConfig, work: _Work) -> dict:
         return {name: held.num_rows for name, held in joined.items()}
 
     keys: Json = [work.parts.keys[name] for name in found.kept]
-    made_of: Json = [version.isogloss_version(), keys, drawn_as(config)]
+    made_of: Json = [version.isogloss_version(), keys, config.drawn_as]
     rows, _ = written_once.write(config.out, "lexicon", made_of, outputs)
     return {**facts, "rows": rows, "table": str(config.out / "classes.parquet")}

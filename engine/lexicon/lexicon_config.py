@@ -5,9 +5,8 @@ import pathlib
 
 from isogloss.engine.activations.store_options import states_option, store_option
 from isogloss.engine.corpora.corpus import languages_option
-from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.grid.grid_options import pairs_option
-from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.options import FigureOptions, ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 
 MEAN, CENTRE, SEQSIM = USUAL = ("mean", "centre", "seqsim")
@@ -16,7 +15,7 @@ POOLINGS = (*USUAL, MIDDLE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LexiconConfig(ShardedJobConfig):
+class LexiconConfig(ShardedJobConfig, FigureOptions):
     """Options of the lexicon job; each field's help is in its definition."""
 
     store: Place = store_option(
@@ -47,6 +46,4 @@ class LexiconConfig(ShardedJobConfig):
     matches: int = option(
         "Unrelated pairs, nearest in length ratio, that each pair of words is put beside.", 20, minimum=1
     )
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from isogloss.engine.activations import language_states
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.drawing.figure_options import drawn_as
 from isogloss.engine.linear_maps import figures, fitting, held_out, tables
 from isogloss.engine.linear_maps.held_out import LanguageSide, Setting
 from isogloss.engine.linear_maps.linear_maps_config import LinearMapsConfig
@@ -81,7 +80,7 @@ def run(config: LinearMapsConfig) -> LinearMapsSummary:
         schema=tables.OF_PARTS,
         rows=lambda work, unit, pooled: _rows(config, setting, work, unit, pooled),
         outputs=lambda table: _write(config, table),
-        settings={"figures": drawn_as(config)},
+        settings={"figures": config.drawn_as},
         seconds_of_a_pair=lambda work: _seconds_of_a_pair(setting, work),
     )
     work = pair_units.open_units(job.name, config, settings, (config.pivot,) if config.pivot else ())

@@ -3,15 +3,14 @@
 import dataclasses
 import pathlib
 
-from isogloss.engine.drawing.figure_options import font_option, width_option
-from isogloss.engine.runtime.options import compilation_cache_option, option
+from isogloss.engine.runtime.options import FigureOptions, compilation_cache_option, option
 from isogloss.engine.similarity.pair_config import PairJobConfig
 
 MEASURES = ("meanpool", "seqsim")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LinearMapsConfig(PairJobConfig):
+class LinearMapsConfig(PairJobConfig, FigureOptions):
     """Options of the linear_maps job; each definition has the field's help."""
 
     measures: tuple[str, ...] = option(
@@ -24,6 +23,4 @@ class LinearMapsConfig(PairJobConfig):
     pivot: str | None = option(
         "Language to which pairs without it are mapped, too: learnt from each of the two to it.", None
     )
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()

@@ -66,7 +66,7 @@ class CheckSummary:
         return not self.problems
 
     def sentence(self, config: CheckConfig) -> str:
-        """What was found, and the command that encodes the corpus."""
+        """Problems found, and the command that encodes the corpus."""
         count = sum(self.problems.values())
         more = f"; ffmpeg decodes {self.through_ffmpeg:,} of them" if self.through_ffmpeg else ""
         found = ", ".join(f"{number:,} {problem}" for problem, number in self.problems.items())

@@ -58,7 +58,7 @@ class FetchSummary:
         return True
 
     def sentence(self, config: FetchConfig) -> str:
-        """What was fetched, and the variables for machines without a network."""
+        """Files fetched, and the variables for machines without a network."""
         del config
         done = (
             f"fetched {self.files:,} files ({amounts.size(self.bytes)})"

@@ -61,7 +61,7 @@ def tally(path: pathlib.Path) -> Tally:
 
 
 def _pace(folder: RunFolder, step: Step, tasks: Count, made: Tally | None) -> tuple[str, Pace]:
-    """What a step at work makes, and its speed: by the files of its store or grid, else by its tasks."""
+    """Unit of work of a running step, and its speed: by the files of its store or grid, else by its tasks."""
     if made:
         return f"{made.unit} of {step.name}", made.pace
     ended = [task for task, code in enumerate(folder.exit_codes(step)) if code is not None]
@@ -93,7 +93,7 @@ def _reasons(log: pathlib.Path, task: str) -> dict[str, str]:
 
 
 def _made(step: Step) -> Tally | None:
-    """What is there of a step's store or grid; None if the step makes neither or hasn't begun."""
+    """Amount of a step's store or grid that is there; None if the step makes neither or hasn't begun."""
     where = step.place({"extract": "store", "convert": "store", "grid": "grid"}.get(step.job, ""))
     if where is None:
         return None

@@ -56,7 +56,7 @@ class StatusSummary:
     complete = True  # the question is answered, whatever the answer
 
     def sentence(self, config: StatusConfig) -> str:
-        """How much is there, and how fast it grows."""
+        """Amount that is there, and the speed at which it grows."""
         where = config.store or config.grid or config.run
         verb, failed = ("are done", "were refused") if self.unit == "tasks" else ("are stored", "failed")
         start = f"{self.done:,} of {self.total:,} {self.unit} {verb} in {where}"

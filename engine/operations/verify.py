@@ -79,7 +79,7 @@ class VerifySummary:
         return self.removed == len(self.damaged) and not self.labels and not self.failed
 
     def sentence(self, config: VerifyConfig) -> str:
-        """What is damaged, and the next command."""
+        """Damaged files, and the next command."""
         where = config.store or config.grid
         job = "extract" if config.store else "grid"
         start = (

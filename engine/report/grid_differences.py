@@ -27,7 +27,7 @@ from isogloss.engine.runtime.name_lists import first_names
 
 _LOG = logging.getLogger(__name__)
 COMPARED = ("same state", "best state")
-"""What a difference is of: states of one name, or each grid's best state of that pair and scoring."""
+"""Kinds of differences: of states of one name, or of each grid's best state of that pair and scoring."""
 BEST = "best"
 """State of a mean over pairs at the best state of each."""
 _TEXT = ("grid", "other_grid", "compared", "language_a", "language_b", "direction", "measure", "correction")

@@ -155,7 +155,7 @@ def _meta(
     codes: Sequence[str],
     counts: Sequence[Int[np.ndarray, " P"]],
 ) -> dict[str, Json]:
-    """What the scripts show at once, and what they must know to read the blocks."""
+    """Data that the scripts show at once, and those they need to read the blocks."""
     measures = list(dict.fromkeys(s.measure for each in of_each.values() for s in each.scorings))
     corrections = list(dict.fromkeys(s.correction for each in of_each.values() for s in each.scorings))
     place = {code: i for i, code in enumerate(codes)}
@@ -197,7 +197,7 @@ def _meta(
 def _two(
     two: Two, labels: Sequence[str], place: Mapping[str, int], n: Int[np.ndarray, " P"], differences: pa.Table
 ) -> dict[str, Json]:
-    """What the scripts know of two grids."""
+    """Data of two grids for the scripts."""
     wanted: dict[str, str] = dict(zip(("grid", "other_grid"), two.labels, strict=True))
     return {
         "grids": [labels.index(label) for label in two.labels],

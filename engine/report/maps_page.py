@@ -108,7 +108,7 @@ def _blocks(
 
 
 def _meta(distances: Distances, found: Sequence[Language | None]) -> dict[str, Json]:
-    """What the scripts must know to read the block of distances."""
+    """Data that the scripts need to read the block of distances."""
     return {
         "languages": _languages(distances, found),
         "placed": [i for i, language in enumerate(found) if language],
@@ -190,7 +190,7 @@ def _distances(distances: Distances) -> bytes:
 
 
 def _whole(distances: Distances, support: Float[np.ndarray, "V S K"] | None) -> dict[str, bytes]:
-    """What needs all distances: scaling and its variance, trees and their support; float32 little-endian."""
+    """Results of all distances: scaling and its variance, trees and their support; float32 little-endian."""
     if support is None:
         return {}
     shape = distances.values.shape[:3]

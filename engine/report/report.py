@@ -18,7 +18,6 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.drawing.figure_options import drawn_as
 from isogloss.engine.grid import grid_store
 from isogloss.engine.grid.grid_store import Grid
 from isogloss.engine.grid.measures import MEASURES, reported
@@ -222,7 +221,7 @@ def _write_once(
         list(config.contrast_pairs),
         config.distances and config.distances.read_text("utf-8"),
         texts and texts.identity(config.out),
-        drawn_as(config),
+        config.drawn_as,
     ]
 
     def outputs() -> int:

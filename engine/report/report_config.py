@@ -5,15 +5,14 @@ import pathlib
 from typing import Literal
 
 from isogloss.engine.corpora.corpus import columns_option, corpus_option
-from isogloss.engine.drawing.figure_options import font_option, width_option
 from isogloss.engine.grid.grid_options import grid_option
 from isogloss.engine.retrieval.statistics_options import CORRECTIONS, fdr_option
-from isogloss.engine.runtime.options import ShardedJobConfig, option
+from isogloss.engine.runtime.options import FigureOptions, ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReportConfig(ShardedJobConfig):
+class ReportConfig(ShardedJobConfig, FigureOptions):
     """Options of the report job; each definition has the field's help."""
 
     grid: Place = grid_option(more="; or several in folders, joined by commas, to be compared")
@@ -51,9 +50,6 @@ class ReportConfig(ShardedJobConfig):
         "all of them beside the page; or none.",
         "link",
     )
-
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()
 
     @property
     def grids(self) -> tuple[Place, ...]:

@@ -174,7 +174,7 @@ def _corrected(measure: str, correction: str) -> Scoring:
 
 
 def languages(codes: Sequence[str]) -> list[Json]:
-    """What the scripts know of each language."""
+    """Data of each language for the scripts."""
     return [
         {"code": code, "name": name, "group": language_group(code), **_kin(code)}
         for code, name in zip(codes, language_order.names(codes), strict=True)

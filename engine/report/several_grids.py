@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from isogloss.engine.drawing import page, picture_files
-from isogloss.engine.drawing.figure_options import drawn_as
 from isogloss.engine.report import grid_curves, grid_differences, grids_page, report_columns, reported_grids
 from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.retrieval import table as retrieval_table
@@ -50,7 +49,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
     }
     config = next(iter(of_each.values()))
     # The order of the grids decides what is subtracted from what; that of an object's keys wouldn't count.
-    settings = [config.fdr, *drawn_as(config)]
+    settings = [config.fdr, *config.drawn_as]
     made_of = ["several grids", version.isogloss_version(), settings, list(marks), marks]
 
     def outputs() -> int:

@@ -27,7 +27,7 @@ FAMILIES = (
     "pair",
     *(f"{name}, corrected" for name in _OF_SCORES),
 )
-"""What a cell is compared with; q is computed over the contrasts of one family.
+"""Families of contrasts, by what a cell is compared with; q is computed within a family.
 
 Corrected scores are compared with equally corrected ones, in families of their own.
 """

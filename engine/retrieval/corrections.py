@@ -59,7 +59,7 @@ FORMS = (
     "recall_at_1",
     *(f"recall_at_1_{name}" for name in ("csls", "csls_inductive", "centred", "centred_inductive")),
 )
-"""What `in_halves` compares, as columns of a table."""
+"""Quantities that `in_halves` compares, as columns of a table."""
 
 
 def in_halves(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 f 3"]:

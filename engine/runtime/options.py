@@ -102,10 +102,14 @@ class Option:
 
 def options(config: "type[JobConfig] | JobConfig") -> tuple[Option, ...]:
     """Options of a job, in the order of its fields; options common to all jobs come last."""
-    of_all_jobs = {field.name for field in dataclasses.fields(ShardedJobConfig)}
+    of_all_jobs = [*_names(FigureOptions), *_names(ShardedJobConfig)]
     # Dataclasses list inherited fields first; a reader of --help wants the job's own first.
     fields = sorted(dataclasses.fields(config), key=lambda field: field.name in of_all_jobs)
     return tuple(_option(field) for field in fields)
+
+
+def _names(options_of_several: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(options_of_several)]
 
 
 def _option(field: "dataclasses.Field[object]") -> Option:
@@ -180,8 +184,22 @@ class ShardedJobConfig(JobConfig):
         return Share(index=self.shard_index, count=self.num_shards)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FigureOptions:
+    """Options of every job that draws, beside those of its kind."""
+
+    figure_width: float = option(
+        "Width of the figures in inches, to which all their parts are scaled; 0: as drawn.", 0.0, minimum=0
+    )
+    figure_font: str | None = option("Installed font of the figures; by default Matplotlib's own.", None)
+
+    @property
+    def drawn_as(self) -> list[Json]:
+        """Both values, for the marks of outputs that have figures."""
+        return [self.figure_width, self.figure_font]
+
+
 _PLACES = ("corpus", "model", "tokenizer")  # that may lie on one machine
-_LOOKS = ("figure_width", "figure_font")  # of figures, which leave results as they are
 
 
 def recorded(config: JobConfig) -> dict[str, Json]:
@@ -189,12 +207,12 @@ def recorded(config: JobConfig) -> dict[str, Json]:
 
     None names a place of this machine or a shard, or says how figures look.
     """
-    of_a_process = {field.name for field in dataclasses.fields(ShardedJobConfig)}
+    left_out = (*_PLACES, *_names(FigureOptions), *_names(ShardedJobConfig))
     return {
         each.name: list(value) if isinstance(value, tuple) else value
         for each in options(config)
         for value in [getattr(config, each.name)]
-        if each.kind is not pathlib.Path and each.name not in (*_PLACES, *_LOOKS, *of_a_process)
+        if each.kind is not pathlib.Path and each.name not in left_out
     }
 
 

@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json]) -> tuple[Json, bool]:
-    """What `outputs` returned about the files that it wrote, and True if it was called now.
+    """Record that `outputs` returned of the files it wrote, and True if it was called now.
 
     Args:
       out: folder of the outputs, which has a folder `parts`.

@@ -35,7 +35,7 @@ class PairSummary(UnitSummary):
     """Result of a run whose units are languages at a state."""
 
     def place(self, config: PairJobConfig) -> str:
-        """How much is stored, and the place of the table or what it waits for."""
+        """Amount stored, and the place of the table or what it waits for."""
         return self.stored(config, "languages at a state")
 
 

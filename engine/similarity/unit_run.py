@@ -53,7 +53,7 @@ class UnitSummary:
         return not self.failed and not any(self.missing.values())
 
     def stored(self, config: UnitJobConfig, units: str) -> str:
-        """How much is stored, and the place of the table or what it waits for; `units` in words."""
+        """Amount stored, and the place of the table or what it waits for; `units` in words."""
         start = sentences.stored(self.done, self.skipped, len(self.failed), units, config.out, config.share)
         if self.table is None:
             return f"{start}; the table waits for {self.waiting:,} of other shards"

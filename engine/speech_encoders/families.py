@@ -135,7 +135,7 @@ class SpeechLayout:
 
     @property
     def no_final(self) -> str | None:
-        """Why there is no state final; None if there is one."""
+        """Reason why there is no state "final"; None if there is one."""
         return None if self.final else f"no norm follows its last block, whose output is state {self.layers}"
 
     def flops(self, frames: int) -> float:

@@ -4,19 +4,20 @@ import dataclasses
 import pathlib
 from typing import Literal
 
+from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.checkpoints.checkpoint_options import model_option
 from isogloss.engine.decoding.job_config import TokenizerConfig
-from isogloss.engine.drawing.figure_options import font_option, width_option
-from isogloss.engine.runtime.options import compilation_cache_option, option
+from isogloss.engine.runtime.options import FigureOptions, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TuneConfig(TokenizerConfig):
+class TuneConfig(TokenizerConfig, FigureOptions):
     """Options of the tune job; each field's help is in its definition."""
 
-    store: Place = option("Folder or bucket path of activation stores.")
-    model: str = option("Whisper checkpoint that the store was made with: hub id, folder or OpenAI .pt file.")
+    store: Place = store_option()
+    model: str = model_option("Whisper checkpoint that the store was made with")
     source: str = option("Language of the speech, by its code in the store.")
     target: str = option("Language of the texts: its code in the store or in --texts.")
     out: pathlib.Path = option("Folder to write to: a model in Hugging Face's layout, and how it came about.")
@@ -74,8 +75,6 @@ class TuneConfig(TokenizerConfig):
         "Number format of products; auto: float32 on CPU, else bfloat16.", "auto"
     )
     seed: int = option("Seed of the split, of the order of batches and of all that is drawn.", 0, minimum=0)
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 
     def __post_init__(self) -> None:

@@ -48,7 +48,7 @@ class ScoresSummary:
         return True
 
     def sentence(self, config: ScoresConfig) -> str:
-        """Where the table is."""
+        """Place of the table."""
         return f"scored {self.rows:,} tasks of models; the table is {self.table}"
 
 

@@ -4,14 +4,13 @@ import dataclasses
 import pathlib
 
 from isogloss.engine.activations.store_options import store_option
-from isogloss.engine.drawing.figure_options import font_option, width_option
-from isogloss.engine.runtime.options import JobConfig, local_path, option
+from isogloss.engine.runtime.options import FigureOptions, JobConfig, local_path, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoresConfig(JobConfig):
+class ScoresConfig(JobConfig, FigureOptions):
     """Options of the scores job; each field's help is in its definition."""
 
     resumes = False
@@ -29,8 +28,6 @@ class ScoresConfig(JobConfig):
     scores: pathlib.Path | None = option(
         "Lines of comet.jsonl with a number `score` added to each, by a tool that scores translations.", None
     )
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()
 
     def __post_init__(self) -> None:
         """Refuse runs without a name, and none at all.

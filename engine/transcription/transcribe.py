@@ -82,7 +82,7 @@ class TranscribeJob(DecoderJob[Transcript]):
         )
 
     def known(self, language: str) -> dict[str, Json]:
-        """What the job adds to `key` and is known without a look at recordings."""
+        """Part of what the job adds to `key` that is known before any recording is opened."""
         return {
             "layout": _LAYOUT,
             "normaliser": self.references.normal[language].name,

@@ -4,12 +4,11 @@ import dataclasses
 from typing import Literal
 
 from isogloss.engine.decoding.job_config import DecoderJobConfig
-from isogloss.engine.drawing.figure_options import font_option, width_option
-from isogloss.engine.runtime.options import option
+from isogloss.engine.runtime.options import FigureOptions, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TranscribeConfig(DecoderJobConfig):
+class TranscribeConfig(DecoderJobConfig, FigureOptions):
     """Options of the transcribe job; each field's help is in its definition."""
 
     silence: bool = option(
@@ -22,5 +21,3 @@ class TranscribeConfig(DecoderJobConfig):
         "Language whose transcription of a sentence is its translation; by default English.", None
     )
     num_beams: int = option("Beams of the search; 1 is greedy.", 1, minimum=1)
-    figure_width: float = width_option()
-    figure_font: str | None = font_option()

@@ -50,7 +50,7 @@ def _by_slabs(hidden: Float[Array, "B N F"], used: Bool[Array, "B N"]) -> _Total
 
 
 def _values(hidden: Float[Array, "B N F"], used: Bool[Array, "B N"]) -> _Values:
-    """What is added up for each of STATISTICS, and what the largest is taken of."""
+    """Terms whose sums are the STATISTICS, and those of which the largest is taken."""
     mask, h = used[:, :, None], hidden.astype(jnp.float32)
     own = jnp.where(mask, h, 0)
     return (own > 0).astype(jnp.float32), jnp.abs(own), own, jnp.where(mask, h, -jnp.inf)
