@@ -1,6 +1,7 @@
 """What several rooms need: oracles, models of bytes, runs of decoder jobs, broken recordings, a browser."""
 
 import dataclasses
+import functools
 import io
 import shutil
 
@@ -44,17 +45,17 @@ def scikit_bio():
     return distance
 
 
+@pytest.fixture(scope="session")
+def extract_config(speech, model_folder):
+    """Function that makes options of the extract job of others: the small corpus and model stand in them."""
+    return functools.partial(extract.ExtractConfig, corpus=f"manifest:{speech}", model=str(model_folder))
+
+
 @pytest.fixture(scope="module")
-def two_states(tmp_path_factory, speech, model_folder):
+def two_states(tmp_path_factory, extract_config):
     """Store of the first and the final state, in float32; a test that damages it makes a copy."""
     root = tmp_path_factory.mktemp("two_states") / "store"
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=root,
-        states=("0", "final"),
-        dtype="float32",
-    )
+    config = extract_config(store=root, states=("0", "final"), dtype="float32")
     assert extract.run(config).complete
     return root
 

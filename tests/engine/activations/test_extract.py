@@ -21,12 +21,8 @@ Disk = collections.namedtuple("Disk", ["total", "used", "free"])
 
 
 @pytest.fixture
-def config(tmp_path, speech, model_folder):
-    return extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=tmp_path / "store",
-    )
+def config(tmp_path, extract_config):
+    return extract_config(store=tmp_path / "store")
 
 
 def contents(root):

@@ -73,14 +73,10 @@ def test_a_process_looks_at_recordings_of_its_own_languages_only(
     assert set(times.values()) == {1, 2}
 
 
-def test_a_language_that_nobody_has_begun_is_counted_and_not_left_out_of_a_grid(
-    tmp_path, speech, model_folder
-):
+def test_a_language_that_nobody_has_begun_is_counted_and_not_left_out_of_a_grid(tmp_path, extract_config):
     """One of two shards makes "aa" and half of "bb"; "cc" is the other's."""
     store = tmp_path / "store"
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}", model=str(model_folder), store=store, num_shards=2, shard_index=0
-    )
+    config = extract_config(store=store, num_shards=2, shard_index=0)
     assert extract.run(config).done == 10
     assert sorted(path.name for path in store.iterdir()) == ["aa.zarr", "bb.zarr", "languages"]
     assert store_languages.planned(store) == {"aa": 7, "bb": 7, "cc": 6}

@@ -11,16 +11,10 @@ from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory, speech, model_folder):
+def stored(tmp_path_factory, extract_config):
     """Every state of language "aa", float32."""
     store = tmp_path_factory.mktemp("encode")
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=store,
-        languages=("aa",),
-        dtype="float32",
-    )
+    config = extract_config(store=store, languages=("aa",), dtype="float32")
     assert extract.run(config).done == 7
     return xr.open_zarr(store / "aa.zarr").load()
 

@@ -9,13 +9,7 @@ import pytest
 import safetensors.numpy
 import soundfile
 
-from isogloss.engine.activations import (
-    activation_store,
-    extract,
-    open_states,
-    recorded_states,
-    state_source,
-)
+from isogloss.engine.activations import activation_store, extract, open_states, recorded_states, state_source
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime import zarr_group
 
@@ -28,13 +22,8 @@ def checkpoint(model_folder):
 
 
 @pytest.fixture(scope="module")
-def extraction(tmp_path_factory, speech, model_folder):
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=tmp_path_factory.mktemp("stored") / "store",
-        languages=("aa", "cc"),
-    )
+def extraction(tmp_path_factory, extract_config):
+    config = extract_config(store=tmp_path_factory.mktemp("stored") / "store", languages=("aa", "cc"))
     assert extract.run(config).complete
     return config
 

@@ -40,14 +40,9 @@ def config(tmp_path, spoken_corpus, model_folder):
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory, speech, model_folder):
+def fresh(tmp_path_factory, extract_config):
     """Stores of the whole corpus, made in one go."""
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=tmp_path_factory.mktemp("fresh"),
-        states=("0", "final"),
-    )
+    config = extract_config(store=tmp_path_factory.mktemp("fresh"), states=("0", "final"))
     extract.run(config)
     return config.store
 

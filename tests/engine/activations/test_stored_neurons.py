@@ -19,23 +19,16 @@ UTTERANCES = 13  # of two languages, one file of states and one of neurons each
 
 
 @pytest.fixture
-def config(tmp_path, speech, model_folder):
-    return extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
-        store=tmp_path / "store",
-        languages=("aa", "cc"),
-        states=("0", "final"),
-        neurons=True,
+def config(tmp_path, extract_config):
+    return extract_config(
+        store=tmp_path / "store", languages=("aa", "cc"), states=("0", "final"), neurons=True
     )
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, speech, model_folder):
+def made(tmp_path_factory, extract_config):
     """Store of both languages, made in one go, and what the run told."""
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}",
-        model=str(model_folder),
+    config = extract_config(
         store=tmp_path_factory.mktemp("neurons") / "store",
         languages=("aa", "cc"),
         states=("0", "final"),

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from isogloss.engine.activations import extract
-from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.grid import grid
 from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.operations import status, verify
@@ -20,12 +19,10 @@ from small_grids import made_grid
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, speech, model_folder):
+def made(tmp_path_factory, extract_config):
     """Options that made a store and a grid, by the option that verify takes."""
     folder = tmp_path_factory.mktemp("verified")
-    of_store = ExtractConfig(
-        corpus=f"manifest:{speech}", model=str(model_folder), store=folder / "store", states=("0", "final")
-    )
+    of_store = extract_config(store=folder / "store", states=("0", "final"))
     of_grid = GridConfig(store=folder / "store", grid=folder / "grid.zarr", states=("final",))
     extract.run(of_store)
     grid.run(of_grid)

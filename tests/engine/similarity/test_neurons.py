@@ -19,11 +19,9 @@ from isogloss.engine.similarity.similarity_config import SimilarityConfig
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, speech, model_folder):
+def store(tmp_path_factory, extract_config):
     root = tmp_path_factory.mktemp("neurons") / "store"
-    config = extract.ExtractConfig(
-        corpus=f"manifest:{speech}", model=str(model_folder), store=root, states=("final",), neurons=True
-    )
+    config = extract_config(store=root, states=("final",), neurons=True)
     assert extract.run(config).complete
     return root
 
