@@ -55,7 +55,7 @@ class Finding:
 
 
 def absent(stage: str, name: str, error: ImportError) -> Finding:
-    """Finding of a case that needs a missing package; the error itself is raised if it is a part of isogloss."""
+    """Finding of a case that needs a missing package; raises the error if it is a part of isogloss."""
     if str(error.name).startswith("isogloss"):
         raise error
     return Finding(stage=stage, name=name, found=float("nan"), note=f"{_ABSENT}{error}")
