@@ -54,7 +54,7 @@ def killed_and_resumed(written, files):
         rng, before = random.Random(5), {}
         for pattern, count in moments:
             ready = lambda pattern=pattern, count=count: len(written(out, pattern)) >= count  # noqa: E731
-            assert job.killed(ready, rng.uniform(0, 0.01))
+            assert job.killed_in(out, ready, rng.uniform(0, 0.01))
             after = written(out, parts)
             assert before.items() <= after.items(), "something done was lost or done again"
             before = after

@@ -7,9 +7,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import threading
-import time
 
+import processes
 import pytest
 from faulty_proxy import Proxy
 
@@ -57,16 +56,11 @@ def test_a_bucket_under_eight_kills(undisturbed, s3, source, files, job):
 
 def test_a_bucket_behind_a_bad_network(undisturbed, s3, source, files, job, monkeypatch):
     """A sixth of the requests is broken, and for a while all are."""
-    proxy = Proxy(s3.endpoint)
+    proxy = Proxy(s3.endpoint, outage=(3, 30.0))
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
     url = f"{s3.bucket()}/all"
     try:
-        running = job("extract", *source, f"--store={url}/store").start()
-        while running.poll() is None and chunks(s3, f"{url}/store") < 3:
-            time.sleep(0.05)
-        proxy.down = True
-        threading.Timer(30, setattr, (proxy, "down", False)).start()
-        assert running.wait() == 0
+        assert job("extract", *source, f"--store={url}/store").start().wait() == 0
         assert proxy.counts["down"] > 0
         shards = [
             job(
@@ -98,11 +92,10 @@ def mounted(tmp_path):
     mount.mkdir()
     rules.write_text("{}")
     command = [sys.executable, str(FAULTY_FOLDER), str(backing), str(mount), str(rules)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not mount.is_mount():
-        if server.poll() is not None:
-            pytest.skip(f"FUSE can't mount here: {server.communicate()[1].strip()[-200:]}")
-        time.sleep(0.02)
+    server = processes.start(command, stderr=subprocess.PIPE, text=True)
+    processes.awaited(lambda: server.poll() is not None or mount.is_mount())
+    if server.poll() is not None:
+        pytest.skip(f"FUSE can't mount here: {server.communicate()[1].strip()[-200:]}")
 
     def change(**new):
         changed = rules.with_suffix(".new")

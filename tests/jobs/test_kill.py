@@ -49,7 +49,7 @@ def kill_after(written):
 
     def killed(job, root, pattern, more, delay=0.0):
         target = len(written(root, pattern)) + more
-        return job.killed(lambda: len(written(root, pattern)) >= target, delay)
+        return job.killed_in(root, lambda: len(written(root, pattern)) >= target, delay)
 
     return killed
 
@@ -132,13 +132,13 @@ def test_grid_killed(tmp_path, job, undisturbed, files, killed_until_done, kills
 
 
 @pytest.fixture
-def one_of_two_killed(job, kill_after):
+def one_of_two_killed(job, written):
     """Function that divides a job among two processes, kills one and starts it again; True if it was hit."""
 
-    def shared(victim, name, root, pattern, more, delay, *flags):
+    def shared(victim, name, root, pattern, count, delay, *flags):
         shards = [job(name, *flags, "--num_shards=2", f"--shard_index={index}") for index in (0, 1)]
         survivor = shards[1 - victim].start()
-        hit = kill_after(shards[victim], root, pattern, more, delay)
+        hit = shards[victim].killed(lambda: len(written(root, pattern)) >= count, delay)
         restarted = shards[victim].start()
         assert survivor.wait() == 0
         assert restarted.wait() == 0

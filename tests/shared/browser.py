@@ -6,9 +6,9 @@ import json
 import pathlib
 import shutil
 import subprocess
-import time
 import urllib.request
 
+import processes
 from websockets.sync.client import connect
 
 READY = "document.querySelector('main')?.hidden === false"
@@ -36,7 +36,7 @@ class Browser:
         """Answer of the browser; events before it are looked through for errors."""
         self.sent += 1
         self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
-        while (message := json.loads(self.socket.recv(timeout=60))).get("id") != self.sent:
+        while (message := json.loads(self.socket.recv(timeout=processes.PATIENCE))).get("id") != self.sent:
             self._note(message)
         assert "error" not in message, message
         return message["result"]
@@ -73,26 +73,25 @@ def started(folder):
     command = [PROGRAM, *(f"--{flag}" for flag in flags), "about:blank"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            with connect(_page(folder), max_size=None) as socket:
+            address = processes.awaited(lambda: _page(folder))
+            with connect(address, max_size=None, open_timeout=processes.PATIENCE) as socket:
                 yield Browser(socket, folder / "downloads")
         finally:
             process.terminate()
 
 
 def _page(folder):
-    """Address of the socket of the page, once there is one."""
+    """Address of the socket of the page; None before there is one."""
     port = folder / "DevToolsActivePort"
-    wait(lambda: port.is_file() and "\n" in port.read_text())
+    if not (port.is_file() and "\n" in port.read_text()):
+        return None
     with urllib.request.urlopen(f"http://127.0.0.1:{port.read_text().split()[0]}/json") as answer:
-        return next(each for each in json.load(answer) if each["type"] == "page")["webSocketDebuggerUrl"]
+        pages = (each for each in json.load(answer) if each["type"] == "page")
+        return next((page["webSocketDebuggerUrl"] for page in pages), None)
 
 
-def wait(true, seconds=60):
-    """Return once something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "nothing happened in time"
-        time.sleep(0.02)
+wait = processes.awaited
+"""Return once something is true."""
 
 
 def text(page, selector):

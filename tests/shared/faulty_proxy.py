@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import threading
+import time
 
 FAULTS = {"reset": 0.06, "slow down": 0.04, "lost answer": 0.03, "cut answer": 0.03}
 """Shares of the requests; 16% in all."""
@@ -18,7 +19,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def pass_on(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        fault = self.server.draw()
+        fault = self.server.draw(chunk=self.command == "PUT" and "/c." in self.path)
         if fault in {"down", "reset"}:
             return self.abort()
         if fault == "slow down":
@@ -64,14 +65,16 @@ class Proxy(http.server.ThreadingHTTPServer):
     Attributes:
       endpoint: its address.
       upstream: address of the server behind it.
-      down: whether it resets every connection.
       counts: number of requests by what happened to them.
     """
 
-    def __init__(self, upstream, seed=0):
+    def __init__(self, upstream, outage, seed=0):
+        """With an outage, (chunks, seconds): after so many written chunks every connection is reset."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream.removeprefix("http://")
-        self.down, self.counts = False, collections.Counter()
+        self.counts = collections.Counter()
+        self._chunks, self._seconds = outage
+        self._up_again = 0.0
         self._random, self._lock = random.Random(seed), threading.Lock()
         self.endpoint = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -79,8 +82,8 @@ class Proxy(http.server.ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         pass  # a client that was killed
 
-    def draw(self):
-        """What happens to a request."""
+    def draw(self, *, chunk):
+        """What happens to a request, which may write a chunk."""
         with self._lock:
             fault, at = "passed", self._random.random()
             for name, share in FAULTS.items():
@@ -88,7 +91,10 @@ class Proxy(http.server.ThreadingHTTPServer):
                 if at < 0:
                     fault = name
                     break
-            fault = "down" if self.down else fault
+            self._chunks -= chunk
+            if chunk and self._chunks == -1:
+                self._up_again = time.monotonic() + self._seconds
+            fault = "down" if time.monotonic() < self._up_again else fault
             self.counts[fault] += 1
             return fault
 

@@ -6,12 +6,12 @@ import http.server
 import io
 import json
 import os
-import subprocess
 import sys
 import threading
 import urllib.parse
 
 import numpy as np
+import processes
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
@@ -66,9 +66,7 @@ class Hub(http.server.ThreadingHTTPServer):
         """Process with this hub and this cache."""
         given = {"HF_ENDPOINT": f"http://127.0.0.1:{self.server_port}", "HF_HOME": str(home), **environment}
         command = [sys.executable, *(code.split() if code.startswith("-m") else ("-c", code)), *arguments]
-        return subprocess.Popen(
-            command, env=os.environ | given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return processes.piped(command, env=os.environ | given)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -154,14 +152,16 @@ def running():
     server = Hub()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def finish(process, code=0):
     """Output of a process that ends with this exit code."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=processes.PATIENCE)
     assert process.returncode == code, errors
     return output, errors

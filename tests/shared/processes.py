@@ -1,20 +1,82 @@
-"""Processes of others as tests look at them: what has ended, and waiting for it."""
+"""Processes that tests start, which end with their test, and those of others as tests look at them."""
 
+import contextlib
+import os
 import pathlib
+import signal
+import subprocess
 import time
 
+PATIENCE = 300  # seconds in which anything happens, also on a machine with much other work
+_started: list[subprocess.Popen] = []
 
-def awaited(condition):
-    """Wait until a condition is met, a minute at most."""
-    latest = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < latest
-        time.sleep(0.05)
+
+def start(command, **options):
+    """Process that ends with the test that starts it at the latest."""
+    process = subprocess.Popen(command, **options)
+    _started.append(process)
+    return process
+
+
+def piped(command, **options):
+    """Such a process, whose output the test reads as text."""
+    return start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def end():
+    """Kill what a test has left, wait for it and close its pipes; `conftest` calls it after every test.
+
+    What a failed test leaves would fail another, by a ResourceWarning, wherever garbage is collected next.
+    """
+    while _started:
+        process = _started.pop()
+        process.kill()  # which does nothing to one that was waited for
+        process.wait()
+        for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
+            with contextlib.suppress(OSError):  # what it never read
+                pipe.close()
+
+
+def awaited(condition, seconds=PATIENCE):
+    """Wait until a condition is met, and return what it gives."""
+    latest = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < latest, "nothing happened in time"
+        time.sleep(0.02)
+    return found
+
+
+def soon(limit, trial):
+    """Result of a trial, which returns (seconds, result), as soon as it takes fewer seconds than the limit.
+
+    A busy machine may hold up two of three, but what is slow by itself is so every time.
+    """
+    for _ in range(3):
+        seconds, result = trial()
+        if seconds < limit:
+            return result
+    raise AssertionError(f"{seconds:.1f} s at last, and never less than {limit}")
 
 
 def ended(process):
     """True also of one for which its new parent hasn't waited yet."""
+    return _state(process) in "ZX"
+
+
+def kill(process):
+    """Whether SIGKILL hit a process; it is stopped before, so that it doesn't end by itself meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGSTOP)
+        awaited(lambda: _state(process) in "TZX")
+        stopped = _state(process) == "T"
+        os.kill(process, signal.SIGKILL)
+        return stopped
+    return False
+
+
+def _state(process):
+    """Letter that the kernel has for what a process does; "X" of one that is gone."""
     try:
-        return "\nState:\tZ" in pathlib.Path(f"/proc/{process}/status").read_text()
+        return pathlib.Path(f"/proc/{process}/status").read_text().partition("\nState:\t")[2][0]
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return "X"

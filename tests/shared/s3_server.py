@@ -1,5 +1,6 @@
 """An S3 server of this machine, moto's, for tests: buckets, their objects, the requests made."""
 
+import functools
 import itertools
 import threading
 
@@ -41,7 +42,9 @@ class S3:
         """Variables as people set them for such a server."""
         return {"AWS_ENDPOINT_URL": self.endpoint, **CREDENTIALS}
 
+    @functools.cached_property
     def client(self):
+        """Of this server; kept, because it takes longer to make than a job whose objects are watched."""
         import boto3  # noqa: PLC0415
 
         return boto3.client(
@@ -55,19 +58,19 @@ class S3:
     def bucket(self):
         """URL of a new bucket."""
         name = next(self._names)
-        self.client().create_bucket(Bucket=name)
+        self.client.create_bucket(Bucket=name)
         return f"s3://{name}"
 
     def keys(self, url):
         """Keys of all objects below a URL, relative to it."""
         name, _, prefix = url.removeprefix("s3://").partition("/")
-        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=f"{prefix}/")
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=f"{prefix}/")
         return [each["Key"][len(prefix) + 1 :] for page in pages for each in page.get("Contents", ())]
 
     def objects(self, url):
         """Bytes of all objects below a URL, by relative key."""
         name, _, prefix = url.removeprefix("s3://").partition("/")
-        client = self.client()
+        client = self.client
         return {
             key: client.get_object(Bucket=name, Key=f"{prefix}/{key}")["Body"].read()
             for key in self.keys(url)
@@ -76,11 +79,14 @@ class S3:
     def upload(self, folder, url):
         """Copy a folder, as `aws s3 sync` does."""
         name, _, prefix = url.removeprefix("s3://").partition("/")
-        client = self.client()
+        client = self.client
         for file in folder.rglob("*"):
             if file.is_file():
                 key = f"{prefix}/{file.relative_to(folder)}"
                 client.put_object(Bucket=name, Key=key, Body=file.read_bytes())
 
     def close(self):
+        if "client" in vars(self):
+            self.client.close()
         self._server.shutdown()
+        self._server.server_close()

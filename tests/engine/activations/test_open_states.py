@@ -2,12 +2,12 @@
 
 import dataclasses
 import shutil
-import time
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import soundfile
+from processes import awaited
 
 from isogloss.engine.activations import activation_store, extract, open_states, recorded_states, state_source
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
@@ -219,10 +219,7 @@ def test_announced_recordings_are_decoded_before_they_are_asked_for(checkpoint, 
     names = decoded[:]
     decoded.clear()
     source.announce("aa", [0, 2])
-    for _ in range(2000):
-        if len(decoded) == 2:
-            break
-        time.sleep(0.01)
+    awaited(lambda: len(decoded) == 2)
     assert sorted(decoded) == sorted(names)
     found = states(source, "aa", [0, 2])
     assert sorted(decoded) == sorted(names)

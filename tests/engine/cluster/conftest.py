@@ -3,13 +3,14 @@
 import contextlib
 import os
 import pathlib
+import random
 import shutil
 import socket
 import stat
 import subprocess
-import time
 
 import pytest
+from processes import awaited
 
 from isogloss.engine.cluster import launch, steps
 from isogloss.engine.cluster.launch_config import LaunchConfig
@@ -40,8 +41,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0,requeue_delay=1
 ReturnToService=2
-SlurmdTimeout=5
-KillWait=3
+SlurmdTimeout=15
 MailProg=/bin/true
 MaxArraySize=101
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -53,6 +53,19 @@ PreemptType=preempt/partition_prio
 PreemptMode={mode}
 PartitionName=urgent Nodes=ALL PriorityTier=10 MaxTime=INFINITE State=UP
 """
+
+
+def free_ports(count):
+    """Ports on which nobody listens, below those that the system gives to whoever asks for any."""
+    below = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = []
+    for port in random.SystemRandom().sample(range(10_000, below), 1000):
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError
 
 
 class SlurmCluster:
@@ -98,12 +111,7 @@ class SlurmCluster:
                 process.wait(5)
 
     def _settings(self):
-        sockets = [socket.socket() for _ in range(self.nodes + 1)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        port, *ports = [one.getsockname()[1] for one in sockets]
-        for one in sockets:
-            one.close()
+        port, *ports = free_ports(self.nodes + 1)
         host, user = socket.gethostname(), pathlib.Path.home().owner() if os.getuid() else "root"
         nodes = [
             f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=4000\n"
@@ -136,12 +144,12 @@ class SlurmCluster:
         return done.stdout.strip()
 
     def until(self, true):
-        """Wait until it is so, on a machine with other work, too; a hang shows the logs."""
-        end = time.monotonic() + 300
-        while not true():
+        """Wait until it is so; a hang shows the logs."""
+        try:
+            awaited(true)
+        except AssertionError as error:
             logs = [path.read_text()[-1000:] for path in self.folder.glob("*.log")]
-            assert time.monotonic() < end, "\n".join(logs)
-            time.sleep(0.05)
+            raise AssertionError("\n".join(logs)) from error
 
     def finish(self):
         """Wait until the queue is empty."""

@@ -5,10 +5,9 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from processes import awaited, ended
+from processes import PATIENCE, awaited, ended, piped
 
 from isogloss.engine.cluster import job_configs, launch, steps
 from isogloss.engine.cluster.launch_config import LaunchConfig
@@ -161,8 +160,9 @@ def test_a_fetch_among_tasks_that_may_not_ask_the_hub_asks_it(fake, monkeypatch)
 
 
 def test_each_process_has_a_gpu_of_its_own(fake):
-    line = f"echo $CUDA_VISIBLE_DEVICES >> '{fake.folder}/gpus'; sleep 0.3"
-    fake.python.write_text(f"#!/bin/bash\n{line}\n")
+    line = f"cd '{fake.folder}'; echo $CUDA_VISIBLE_DEVICES >> gpus"
+    both = "until [ $(sort -u gpus | wc -l) = 2 ]; do sleep 0.05; done"  # no process takes the other's turn
+    fake.python.write_text(f"#!/bin/bash\n{line}\n{both}\n")
     fake.launch("extract", shards=3, gpus=2)
     assert set((fake.folder / "gpus").read_text().split()) == {"0", "1"}
 
@@ -177,10 +177,10 @@ def test_a_stopped_launch_leaves_no_task_behind(fake):
     for name in ("bench-a", "bench-b", "bench-c"):
         (fake.folder / f"{name}.flags").write_text("")
     line = command("--cluster=local", f"--run={fake.run}", "--shards=1", f"--python={sleeper}")
-    process = start([*line, "bench-a.flags", "bench-b.flags", "bench-c.flags"], fake.folder)
+    process = piped([*line, "bench-a.flags", "bench-b.flags", "bench-c.flags"], cwd=fake.folder)
     pid = number_in(fake.folder / "pid")
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     summary = json.loads(out)
     assert (summary["interrupted"], summary["done"], summary["total"]) == (True, 1, 3)
@@ -202,23 +202,17 @@ def test_a_launch_that_is_stopped_while_it_asks_the_jobs_leaves_none_behind(fake
         f"import runpy, sys; sys.executable = {str(fake.folder / 'slow')!r}; sys.argv = {given!r};"
         "runpy.run_module('isogloss.jobs.launch', run_name='__main__', alter_sys=True)"
     )
-    process = start([sys.executable, "-c", by_slow], fake.folder)
+    process = piped([sys.executable, "-c", by_slow], cwd=fake.folder)
     pid = number_in(fake.folder / "pid")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     awaited(lambda: ended(pid))
 
 
-def start(line, folder):
-    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def number_in(path):
     """Number that a file holds as soon as it is written."""
-    while not path.exists() or not path.read_text():
-        time.sleep(0.02)
-    return int(path.read_text())
+    return int(awaited(lambda: path.exists() and path.read_text()))
 
 
 @pytest.fixture

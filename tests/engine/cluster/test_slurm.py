@@ -5,12 +5,12 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from processes import kill
 
 from isogloss.engine.cluster import launch
 from isogloss.engine.cluster.run_folder import RunFolder
@@ -26,14 +26,21 @@ def ids(run):
 def processes(*words):
     """Numbers of processes whose command line has all these words."""
     found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    for number in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            line = pathlib.Path(f"/proc/{number}/cmdline").read_bytes()
         except OSError:
             continue
-        if all(word in line for word in words):
-            found.append(int(path.parent.name))
+        if all(word in line.replace(b"\0", b" ").decode(errors="replace") for word in words):
+            found.append(int(number))
     return found
+
+
+def killed(*words, rng=None):
+    """Whether SIGKILL hit any process whose command line has these words: all of them, or a random one."""
+    found = processes(*words)
+    chosen = found if rng is None else found and [rng.choice(found)]
+    return any([kill(process) for process in chosen])
 
 
 def test_tasks_that_die_are_started_again_in_rounds(slurm, fake):
@@ -141,14 +148,14 @@ def launched(job_flags, *options):
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.deep)])
-def test_a_chain_with_a_broken_recording_and_killed_tasks(slurm, tmp_path, chain, files, kills):
+def test_a_chain_with_a_broken_recording_and_killed_tasks(slurm, tmp_path, chain, files, written, kills):
     """Ends with the bytes of one undisturbed process. Rounds suffice even if all kills hit one shard."""
     summary = run_launch(
         chain(tmp_path / "a"), "--cluster=slurm", f"--run={tmp_path}/run", "--shards=2",
         f"--rounds={kills + 2}",
     )  # fmt: skip
     assert summary["submitted"] == 3 * (kills + 2)
-    slurm.until(lambda: list((tmp_path / "a" / "store").glob("*.zarr/states/c.*")))
+    slurm.until(lambda: written(tmp_path / "a" / "store", "*.zarr/states/c.*"))
     kill_at_random(slurm, f"{tmp_path}/run", kills)
     alone = run_launch(
         chain(tmp_path / "b"), "--cluster=local", f"--run={tmp_path}/alone", "--shards=1", code=3
@@ -169,8 +176,7 @@ def kill_at_random(slurm, run, kills):
     """Kill tasks of a run, one after another."""
     rng = random.Random(3)
     for _ in range(kills):
-        slurm.until(lambda: processes("-m isogloss.jobs.", run))
-        os.kill(rng.choice(processes("-m isogloss.jobs.", run)), signal.SIGKILL)
+        slurm.until(lambda: killed("-m isogloss.jobs.", run, rng=rng))
         time.sleep(rng.uniform(0, 6) if kills > 1 else 0)
 
 
@@ -240,12 +246,8 @@ def test_a_lost_node(slurm, fake):
     daemon.kill()
     daemon.wait()
     number = ids(fake.run)["extract"][0]
-    for process in (
-        processes("slurmstepd", f"[{number}")
-        + processes(str(fake.run), "extract.sh")
-        + processes(str(fake.python))
-    ):
-        os.kill(process, signal.SIGKILL)
+    for words in (("slurmstepd", f"[{number}"), (str(fake.run), "extract.sh"), (str(fake.python),)):
+        killed(*words)
     (fake.folder / "codes" / "wait").unlink()
     slurm.finish()
     slurm.start_node(int(node[1:]))
@@ -268,8 +270,8 @@ def test_a_cancelled_task_and_one_killed_with_its_script(slurm, fake):
     slurm.run("scancel", f"{ids(fake.run)['extract'][0]}_0")
     slurm.until(lambda: len(slurm.run("squeue", "-hr", "-t", "running,completing", "-o", "%i").split()) == 1)
     assert fake.records == {"extract-0": 143}
-    for process in processes(str(slurm.folder), "slurm_script") + processes(str(fake.python)):
-        os.kill(process, signal.SIGKILL)
+    killed(str(slurm.folder), "slurm_script")
+    killed(str(fake.python))
     slurm.finish()
     assert sorted(fake.calls) == ["extract-0"] * 2 + ["extract-1"] * 2
     assert fake.records == {"extract-0": 0, "extract-1": 0}

@@ -8,6 +8,7 @@ import sys
 import tarfile
 
 import numpy as np
+import processes
 import pytest
 import soundfile
 
@@ -108,8 +109,8 @@ def test_several_processes_at_once_after_a_killed_one(tmp_path):
         "print(len(corpus.open_corpus(sys.argv[1]).listing('de_de', 'all').utterances))"
     )
     command = [sys.executable, "-c", script, f"fleurs-dir:{tmp_path}"]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=100)[0] for process in processes] == ["4\n"] * 3
+    readers = [processes.start(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [reader.communicate(timeout=processes.PATIENCE)[0] for reader in readers] == ["4\n"] * 3
     assert len(list((tmp_path / "de_de/audio/test").iterdir())) == 4
     assert not partial.exists()
 

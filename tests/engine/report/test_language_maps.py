@@ -13,6 +13,7 @@ import numpy as np
 import pages
 import pytest
 from browser import READY
+from processes import PATIENCE
 
 from isogloss.engine.corpora.languages import LANGUAGES
 from isogloss.engine.report import associations, language_distances, map_plane, report
@@ -135,7 +136,7 @@ def test_page_draws_itself(ten, tmp_path, fragment):
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
     url = (ten / "out" / "maps.html").as_uri() + fragment
     command = [CHROMIUM, *options, "--virtual-time-budget=5000", url]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
     shown = shown.partition("<script")[0]  # the scripts' own text stands after the document
     assert "can't be shown" not in shown
     assert shown.count("<svg") > 3

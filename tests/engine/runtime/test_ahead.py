@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from processes import PATIENCE
 
 from isogloss.engine.runtime.ahead import computed_ahead
 
@@ -12,7 +13,7 @@ def test_results_come_in_order_and_a_bounded_number_is_begun():
 
     def compute(item):
         if item == 0:
-            assert first_may_end.wait(10)  # later items are done before it
+            assert first_may_end.wait(PATIENCE)  # later items are done before it
         return 10 * item
 
     def items():

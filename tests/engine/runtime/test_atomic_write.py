@@ -11,6 +11,7 @@ import textwrap
 import time
 
 import pytest
+from processes import PATIENCE, start
 
 from isogloss.engine.runtime import atomic_write
 
@@ -31,10 +32,8 @@ WRITER = textwrap.dedent("""
 def writer(tmp_path):
     """Process in the middle of writing report.html, and its draft."""
     command = [sys.executable, "-c", WRITER, str(tmp_path / "report.html")]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield process, pathlib.Path(process.stdout.readline().strip())
-    process.kill()
-    process.communicate()
+    process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return process, pathlib.Path(process.stdout.readline().strip())
 
 
 def names(folder):
@@ -79,14 +78,14 @@ def test_a_live_writer_of_another_pid_namespace_keeps_its_draft(writer, tmp_path
     monkeypatch.setattr(os, "kill", unknown)  # as for a number of another namespace
     atomic_write.make_folder(tmp_path)
     assert draft.read_text() == "half"
-    process.communicate("go\n", timeout=60)
+    process.communicate("go\n", timeout=PATIENCE)
     assert names(tmp_path) == {"report.html"}
 
 
 def test_a_killed_writer_abandons_its_draft(writer, tmp_path):
     process, draft = writer
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)
     assert draft.exists()
     atomic_write.make_folder(tmp_path)
     assert not names(tmp_path)

@@ -4,11 +4,10 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 
 import pytest
-from processes import awaited, ended
+from processes import PATIENCE, awaited, ended, piped
 
 from isogloss.engine.runtime import objects, place, temporary
 
@@ -30,20 +29,13 @@ with temporary.Folder("mine-") as folder, temporary.removed_at_stop(other):
 
 def test_a_job_ends_whose_reader_has_ended_and_whose_places_cannot_be_removed(tmp_path):
     """As in `job | tee log`, of which the terminal ends both; without a PATH nobody finds rm."""
-    with subprocess.Popen(
-        [sys.executable, "-c", JOB, str(tmp_path / "other")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PATH": ""},
-    ) as job:
-        assert job.stdout is not None
-        file = pathlib.Path(job.stdout.readline().strip())
-        awaited(lambda: file.is_file() and file.read_text())
-        job.stdout.close()
-        job.send_signal(signal.SIGTERM)
-        assert job.wait(timeout=60) == 143
-    assert ended(int(file.read_text()))
+    job = piped([sys.executable, "-c", JOB, str(tmp_path / "other")], env=os.environ | {"PATH": ""})
+    file = pathlib.Path(job.stdout.readline().strip())
+    child = int(awaited(lambda: file.is_file() and file.read_text()))
+    job.stdout.close()
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(timeout=PATIENCE) == 143
+    awaited(lambda: ended(child))
     shutil.rmtree(file.parent)
 
 
@@ -53,15 +45,11 @@ def test_nothing_is_left_by_a_job_that_a_signal_ends(tmp_path, request, where):
     if where == "bucket":
         other = place.parse(f"{request.getfixturevalue('s3').bucket()}/other")
     objects.write(other / "some" / "file", b"content")
-    with subprocess.Popen(
-        [sys.executable, "-c", JOB, str(other)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as job:
-        assert job.stdout is not None
-        file = pathlib.Path(job.stdout.readline().strip())
-        awaited(lambda: file.is_file() and file.read_text())
-        child = int(file.read_text())
-        job.send_signal(signal.SIGTERM)
-        out, err = job.communicate(timeout=60)
+    job = piped([sys.executable, "-c", JOB, str(other)])
+    file = pathlib.Path(job.stdout.readline().strip())
+    child = int(awaited(lambda: file.is_file() and file.read_text()))
+    job.send_signal(signal.SIGTERM)
+    out, err = job.communicate(timeout=PATIENCE)
     assert (job.returncode, out) == (143, '{"interrupted": true}\n')
     assert "stopped: " in err
     awaited(lambda: not file.parent.exists() and not objects.keys(other))

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from processes import PATIENCE, start
 
 from isogloss.engine.runtime import written_once
 
@@ -94,7 +95,7 @@ def test_whoever_comes_second_waits_and_writes_nothing(out):
     def outputs():
         calls.append(len(calls))
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
         return calls[-1]
 
     def run():
@@ -102,11 +103,11 @@ def test_whoever_comes_second_waits_and_writes_nothing(out):
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     threads[0].start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE)
     threads[1].start()
     go_on.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert calls == [0]
     assert sorted(results) == [(0, False), (0, True)]
 
@@ -114,14 +115,14 @@ def test_whoever_comes_second_waits_and_writes_nothing(out):
 def test_what_a_killed_process_left_is_written_again(out, write):
     write("old")
     command = [sys.executable, "-c", KILLED, str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "writing\n"
-        waiting = []
-        # The second one is at the lock while the first is killed.
-        thread = threading.Thread(target=lambda: waiting.append(write("new")))
-        thread.start()
-        process.send_signal(signal.SIGKILL)
-        thread.join(30)
+    process = start(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    waiting = []
+    # The second one is at the lock while the first is killed.
+    thread = threading.Thread(target=lambda: waiting.append(write("new")))
+    thread.start()
+    process.send_signal(signal.SIGKILL)
+    thread.join(PATIENCE)
     assert waiting == [({"rows": 3}, True)]
     assert (out / "table.csv").read_text() == '"new"'
     (out / "table.csv").write_text("half")

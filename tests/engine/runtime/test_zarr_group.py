@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import numpy as np
+import processes
 import pytest
 import xarray as xr
 import zarr
@@ -99,13 +100,13 @@ def test_many_processes_at_once_make_one_group(tmp_path):
     """)
     command = [sys.executable, "-c", code, str(tmp_path / "g.zarr")]
     pipe = subprocess.PIPE
-    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    racers = [processes.start(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
     for racer in racers:
         assert racer.stdout.readline() == "ready\n"
     for racer in racers:
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    made = [racer.communicate(timeout=60)[0] for racer in racers]
+    made = [racer.communicate(timeout=processes.PATIENCE)[0] for racer in racers]
     assert sorted(made) == ["False\n"] * 3 + ["True\n"]
     assert [path.name for path in tmp_path.iterdir()] == ["g.zarr"]
     assert zarr.open_group(tmp_path / "g.zarr", mode="r").attrs["format"] == 1
