@@ -72,12 +72,15 @@ def _run_tasks(
     waiting, free = collections.deque(tasks), list(places)
     running: dict[subprocess.Popen[bytes], Slot] = {}
     left = len(tasks)
-    with _signals_passed_on(running):
+    with _signals_noted() as noted:
         while waiting or running:
             while waiting and free:
                 slot = free.pop(0)
                 running[_start(run, step, waiting.popleft(), slot)] = slot
             time.sleep(_POLL)
+            if noted:
+                _end(running)
+                return
             for process in [each for each in running if each.poll() is not None]:
                 free.append(running.pop(process))
                 now = len(run.unfinished(step))
@@ -100,34 +103,41 @@ def _start(run: RunFolder, step: Step, task: int, slot: Slot) -> subprocess.Pope
         )
 
 
+def _end(running: Collection[subprocess.Popen[bytes]]) -> None:
+    """Ask tasks to end, and wait until they have."""
+    for process in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    for process in running:
+        process.wait()
+
+
 @contextlib.contextmanager
-def _signals_passed_on(running: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Block in which Ctrl-C and SIGTERM first end the tasks, then do what they did before."""
+def _signals_noted() -> Iterator[list[int]]:
+    """Block in which Ctrl-C and SIGTERM are noted; at its end they do what they did before.
+
+    A handler that ended the tasks itself would miss one that is just being started.
+    """
     before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     waker = signal.set_wakeup_fd(-1)  # else the thread that ends a job at once would be faster
+    noted: list[int] = []
 
-    def restore() -> None:
+    def note(number: int, frame: types.FrameType | None) -> None:
+        noted.append(number)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
         signal.set_wakeup_fd(waker)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-    def stop(number: int, frame: types.FrameType | None) -> None:
-        for process in running:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-        for process in running:
-            process.wait()
-        restore()
-        signal.raise_signal(number)
-        time.sleep(1)  # that thread ends the process meanwhile
+    if noted:
+        signal.raise_signal(noted[0])
+        if waker >= 0:
+            time.sleep(60)  # that thread ends the process meanwhile
         raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore()
 
 
 def _reason(run: RunFolder, step: Step, task: int) -> str:

@@ -4,6 +4,7 @@ import multiprocessing.pool
 
 import numpy as np
 import pytest
+from processes import PATIENCE
 
 from isogloss.engine.grid import grid_store
 from isogloss.engine.runtime import objects, place, zarr_growth
@@ -66,7 +67,7 @@ def test_a_growth_waits_for_the_write_and_removes_it(tmp_path, monkeypatch):
 
         monkeypatch.setattr(grid_store.Grid, "_write", lambda self, *unit: slowly(*unit))
         late.write(0, 0, UNIT)
-        assert growth[0].get(30).done() == set()
+        assert growth[0].get(PATIENCE).done() == set()
 
 
 @pytest.mark.parametrize("committed", [True, False])
