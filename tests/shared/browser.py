@@ -78,6 +78,9 @@ def started(folder):
                 yield Browser(socket, folder / "downloads")
         finally:
             process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
 
 
 def _page(folder):
@@ -92,6 +95,16 @@ def _page(folder):
 
 wait = processes.awaited
 """Return once something is true."""
+
+
+def downloaded(page, pattern, count=1):
+    """Paths by name of so many downloads; until one is there, Chromium has an empty file of its name."""
+
+    def whole():
+        found = [path for path in page.downloads.glob(pattern) if path.stat().st_size]
+        return len(found) == count and {path.name: path for path in found}
+
+    return wait(whole)
 
 
 def text(page, selector):

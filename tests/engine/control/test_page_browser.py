@@ -148,9 +148,7 @@ def test_the_address_names_the_pair_and_the_table_sorts_and_is_saved(page, addre
     chromium.wait(lambda: "pair=aa-bb" in page.run("location.hash"))
     assert "sets-sort=5" in page.run("location.hash")
     chromium.click(page, "#sets-csv")
-    saved = page.downloads / "isogloss-sets.csv"
-    chromium.wait(saved.is_file)
-    chromium.wait(lambda: saved.stat().st_size > 0)
+    [saved] = chromium.downloaded(page, "isogloss-sets.csv").values()
     rows = pd.read_csv(saved)
     assert len(rows) == len(mine)
     assert rows.columns.is_unique

@@ -137,8 +137,8 @@ def test_the_matrix_is_read_by_keyboard_and_its_file_names_every_language(page):
     chromium.wait(lambda: "missed" in text(page, "#sentences-title"))
     assert "first" in text(page, "#live")
     click(page, "#map-svg")
-    chromium.wait(lambda: [*page.downloads.glob("isogloss-map-*.svg")])
-    drawn = ET.parse(next(page.downloads.glob("isogloss-map-*.svg"))).getroot()
+    [path] = chromium.downloaded(page, "isogloss-map-*.svg").values()
+    drawn = ET.parse(path).getroot()
     words = [*drawn.iter("{http://www.w3.org/2000/svg}text")]
     names = [each for each in words if each.text in {each.name for each in LANGUAGES.values()}]
     assert sorted(each.text for each in names) == sorted(2 * [each.name for each in LANGUAGES.values()])

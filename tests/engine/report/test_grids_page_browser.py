@@ -122,8 +122,7 @@ def test_what_is_seen_can_be_downloaded(page):
     forms = [f"{figure}-{form}" for figure in ("curve", "gain") for form in ("svg", "png", "csv")]
     for button in ("contrasts-csv", *forms):
         click(page, f"#{button}")
-    chromium.wait(lambda: len([*page.downloads.glob("isogloss-*[gv]")]) == 7)
-    files = {path.name: path for path in page.downloads.iterdir()}
+    files = chromium.downloaded(page, "isogloss-*[gv]", 7)
     assert len(pd.read_csv(files["isogloss-contrasts.csv"])) == 4
     for stem, word, rows in (("grids", "large", 7), ("large-minus-base", "final", 4)):
         drawn = ET.parse(files[f"isogloss-{stem}-seqsim.svg"]).getroot()

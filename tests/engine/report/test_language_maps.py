@@ -170,8 +170,7 @@ def test_figures_can_be_downloaded_as_they_are_seen(page, address):
         page.open(f"{address}#state=final", 1400, READY)
         for form in forms:
             chromium.click(page, f"#{figure}-{form}")
-        wanted = {f"{stem}.{form}" for form in forms}
-        chromium.wait(lambda w=wanted: w <= {path.name for path in page.downloads.glob("*")})
+        chromium.downloaded(page, f"{stem}.*[gv]", len(forms))
     for figure, stem in stems.items():
         drawn = ET.parse(page.downloads / f"{stem}.svg").getroot()
         words = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]

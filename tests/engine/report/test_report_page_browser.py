@@ -282,8 +282,7 @@ def test_what_is_seen_can_be_downloaded(page):
         *(f"{figure}-{form}" for figure in ("map", "curve") for form in ("svg", "png", "csv")),
     ):
         click(page, f"#{button}")
-    chromium.wait(lambda: len([*page.downloads.glob("isogloss-*[gv]")]) == 7)
-    files = {path.name: path for path in page.downloads.iterdir()}
+    files = chromium.downloaded(page, "isogloss-*[gv]", 7)
     table = pd.read_csv(files["isogloss-best.csv"])
     assert len(table) == 2
     assert table[PAIR].str.contains("French").all()
