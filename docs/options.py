@@ -10,6 +10,7 @@ import pathlib
 import re
 from collections.abc import Iterable
 
+from isogloss.engine.cluster.job_configs import job_config
 from isogloss.engine.corpora import corpus
 from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.runtime import data_dictionary, options
@@ -18,13 +19,6 @@ from isogloss.jobs import __main__ as command
 DOCS = pathlib.Path(__file__).parent
 MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 PAGE = "# {job}: {first}\n\n{rest}\n\n## Options\n\n<!-- options -->\n<!-- /options -->\n"
-
-
-def configuration(job: str) -> type[options.JobConfig]:
-    """Configuration of a job: the class that its module hands to `command.run`."""
-    module = importlib.import_module(f"isogloss.jobs.{job}")
-    [found] = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, options.JobConfig)]
-    return found
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -37,7 +31,7 @@ def option_table(job: str) -> str:
     """Options of a job: name, default, meaning with the values allowed."""
     rows = []
     # Required options first, each kind in the order of its fields.
-    for each in sorted(options.options(configuration(job)), key=lambda one: not one.required):
+    for each in sorted(options.options(job_config(job)), key=lambda one: not one.required):
         listed = each.choices if each.kind is not tuple else ()  # of a tuple the help says what each is
         allowed = f" One of {', '.join(f'`{choice}`' for choice in listed)}." if listed else ""
         name = each.name.upper() if each.positional else f"--{each.name}"
@@ -76,7 +70,7 @@ def corpus_table() -> str:
 
 def column_table(job: str, name: str) -> str:
     """Columns of one of a job's tables, from the file beside the code that makes it."""
-    module = inspect.getfile(configuration(job))
+    module = inspect.getfile(job_config(job))
     known = data_dictionary.columns(pathlib.Path(module).with_name(data_dictionary.NAME))
     rows = [(f"`{column}`", *each) for (table_name, column), each in known.items() if table_name == name]
     return table(("column", "type", "meaning"), rows)

@@ -2,7 +2,6 @@
 
 import pathlib
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+from isogloss.engine.cluster.job_configs import job_config
 from isogloss.jobs import __main__ as overview, command
 from small_grids import made_grid
 
@@ -37,7 +37,6 @@ OTHERS = {"help", "version", "flagfile", "verbosity", "log_dir", "only_check_arg
     "require",
 }
 """Flags of absl; of Slurm, Docker and pip, up to their first hyphen."""
-configuration = runpy.run_path(str(ROOT / "docs" / "options.py"))["configuration"]
 BLOCKED = "import sys; sys.modules['isogloss'] = None; import matplotlib; matplotlib.use('Agg')\n"
 
 
@@ -49,7 +48,7 @@ def python(title):
 
 def flags_of(job):
     holder = flags.FlagValues()
-    command.define(configuration(job), holder)
+    command.define(job_config(job), holder)
     return holder
 
 
@@ -98,7 +97,7 @@ def test_commands_are_what_jobs_take(page, call):
     assert not named - {*holder, "help", "version"}, page
     if "--help" not in given:
         _, *arguments = holder([job, *given])
-        assert command.configuration(configuration(job), holder, SLURM, arguments)
+        assert command.configuration(job_config(job), holder, SLURM, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES)

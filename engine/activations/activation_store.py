@@ -303,7 +303,7 @@ def create(
       features: width of a state.
       identity: model, corpus and settings, for the attributes.
       neurons: blocks, and neurons of a block; None stores none.
-      further: labels of the utterances besides `columns`, by name.
+      further: labels of the utterances other than `columns`, by name.
     """
     path = root / f"{listing.language}.zarr"
     dtype = str(identity.settings["dtype"])

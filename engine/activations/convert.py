@@ -72,7 +72,7 @@ class _Dumped:
     Attributes:
       listing: utterances.
       files: array of each.
-      fingerprints: of each file; "" where there is no use for an array, as below.
+      fingerprints: of each file; "" of arrays that aren't used, as below.
       samples: length of each recording at 16 kHz; 0 if its header can't be read.
       frames: frames of each that are stored; 0 if its recording can't be read.
       shape: states and features of all.

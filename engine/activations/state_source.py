@@ -62,7 +62,7 @@ class Unusable:
     Attributes:
       row: index of the utterance in its language.
       reason: text for people, with the name of the file.
-      asked_for: True if --long=skip leaves it out, which is no failure.
+      asked_for: True if --long=skip leaves it out, which isn't a failure.
     """
 
     row: int

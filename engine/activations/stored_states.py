@@ -111,7 +111,7 @@ class Stored:
         return [
             (language, made)
             for language, some in rows.items()
-            # What isn't stored is told without a read.
+            # What isn't stored is known without a read.
             for made in self.encoded(language, self._absent_rows(language, some))
             if isinstance(made, Unusable)
         ]

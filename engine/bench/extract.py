@@ -37,7 +37,7 @@ _UNIT = "windows/s"
 
 
 def cases(setting: BenchSetting) -> list[Planned]:
-    """Base; on an accelerator large-v2 besides."""
+    """Base; on an accelerator also large-v2."""
     if setting.quick:
         models = {"nano": bench_encoder.dimensions(16, 2, 2, positions=100)}
     else:

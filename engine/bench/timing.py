@@ -30,11 +30,6 @@ class Check:
     error: float
     bound: float
 
-    @property
-    def passed(self) -> bool:
-        """True if the error is within the bound; NaN isn't."""
-        return self.error <= self.bound
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimedTask:

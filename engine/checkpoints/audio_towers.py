@@ -67,7 +67,7 @@ def tower_of(file: str, config: Mapping[str, Json]) -> AudioTower | None:
       config: its content.
 
     Raises:
-      Refusal: the model's encoder is known to differ from Whisper's, or its sizes are no model's.
+      Refusal: the model's encoder is known to differ from Whisper's, or its sizes are those of no model.
     """
     inner = config.get("audio_config")
     part = inner if isinstance(inner, dict) else config

@@ -8,7 +8,7 @@ from isogloss.engine.runtime.options import Field, option
 def model_option(
     what: str = "Whisper checkpoint", others: str = "", default: object = dataclasses.MISSING
 ) -> Field:
-    """Field `model` of a job's configuration; `others` are models that it takes besides."""
+    """Field `model` of a job's configuration; `others` are the other models that it takes."""
     return option(f"{what}: hub id, folder or OpenAI .pt file{others}.", default)
 
 

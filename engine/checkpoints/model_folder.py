@@ -40,7 +40,7 @@ def is_of_this_layout(checkpoint: Checkpoint) -> bool:
 
 
 def companions(model: str, revision: str | None) -> dict[str, bytes]:
-    """Content by name of the files that belong to a model of this layout besides weights and config.json."""
+    """Content by name of the files of a model of this layout, other than weights and config.json."""
     found = {name: huggingface.optional_file(model, name, revision) for name in _COPIED}
     return {name: path.read_bytes() for name, path in found.items() if path is not None}
 

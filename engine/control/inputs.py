@@ -40,13 +40,13 @@ class ControlInputs:
     evidence: Evidence
 
     def other_state(self, state: int) -> int:
-        """Index of the state of `against` at the same relative depth; see `depths`."""
+        """Index of the state of `against` at the same relative depth; see `relative_depths`."""
         assert self.against is not None
-        wanted, there = depths(self.grid.states)[state], depths(self.against.states)
+        wanted, there = relative_depths(self.grid.states)[state], relative_depths(self.against.states)
         return min(range(len(there)), key=lambda k: abs(there[k] - wanted))
 
 
-def depths(states: Sequence[str]) -> list[float]:
+def relative_depths(states: Sequence[str]) -> list[float]:
     """Place of each state: its block over the number of blocks; 2 of "final", so that it meets itself."""
     blocks = max((int(name) for name in states if name.isdecimal()), default=0)
     return [int(name) / max(blocks, 1) if name.isdecimal() else 2.0 for name in states]

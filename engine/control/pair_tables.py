@@ -23,7 +23,7 @@ from isogloss.engine.retrieval.table import arrows
 
 AS_IS = "as they are"
 ADVANTAGE = "advantage"
-"""Removal of queries that sound alone could find, which is no rule about sentences but one about answers."""
+"""Removal of queries that sound alone could find. It isn't a rule about sentences, but about answers."""
 NOTHING = "nothing"
 _TOUCH = 1e-9  # similarities that differ by less are equal: k/m is not exact
 
@@ -37,7 +37,7 @@ class Removal:
 
     Attributes:
       name: rules that remove, joined by "+".
-      alike: similarity from which words are alike; NaN where that is no rule of it.
+      alike: similarity from which words are alike; NaN where that isn't among its rules.
       kept: sentences that stay, in a->b and in b->a.
     """
 

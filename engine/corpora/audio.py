@@ -237,7 +237,7 @@ def _by_libsndfile(file: io.BufferedReader) -> soundfile.SoundFile | None:
 
 
 def through_ffmpeg(source: AudioSource) -> bool:
-    """True if libsndfile can't read a recording, so that whoever can decode it does so by ffmpeg.
+    """True if libsndfile can't read a recording, so that it must be decoded by ffmpeg.
 
     False if it can't be opened any more.
     """

@@ -190,8 +190,9 @@ def _wanted(place: str, schema: pa.Schema, columns: Columns) -> list[str]:
     """Columns to read, without the audio's bytes; Refusal if a needed column is missing."""
     flat = schema.empty_table().flatten().schema  # a struct's fields become columns
     kinds = dict(zip(flat.names, flat.types, strict=True))
-    for part, check in (("bytes", _is_binary), ("path", _is_text)):
-        if not check(kinds.get(f"{columns.audio}.{part}", pa.null())):
+    audio = {"bytes": (pa.binary(), pa.large_binary()), "path": (pa.string(), pa.large_string())}
+    for part, known in audio.items():
+        if kinds.get(f"{columns.audio}.{part}", pa.null()) not in known:
             raise Refusal(
                 f"{place}: column {columns.audio}.{part} is missing. The audio must be in the file, as "
                 f"`datasets` writes it; name its column by --columns=audio=NAME. {_there(schema)}"
@@ -244,14 +245,6 @@ def _require_values(place: str, rows: pa.Table, columns: Columns) -> None:
                 f"{place} row group {group} row {row}: {column} is missing. Download the file again, or "
                 f"name another column by --columns={role}=NAME."
             )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _read_bytes(path: pathlib.Path, group: int, column: str) -> list[bytes | None]:

@@ -182,7 +182,8 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
     if config.dry_run:
         done, waiting = [], 0
         failed, more = _forecast(job, work)
-        plan |= _time_here(job, plan, work.todo)
+        compiling = compile_cost.seconds(work.todo, job.input, job.rows, job.effort)
+        plan |= job_cost.time_here(plan, job.effort, compiling)
         plan |= estimated_lengths.reported(sum(job.input.source.estimated.values()))
     else:
         done = work.todo
@@ -268,13 +269,6 @@ def _made(
     waiting = _awaited(work.units, parts)
     seen = work.mine if waiting else work.units
     return waiting, _failed(seen, parts), job.write(seen, parts, whole=not waiting)
-
-
-def _time_here(
-    job: DecoderJob, plan: Mapping[str, int | float], todo: Sequence[UtteranceBlock]
-) -> dict[str, int | float]:
-    """Estimated time of units on this machine, compiling included."""
-    return job_cost.time_here(plan, job.effort, compile_cost.seconds(todo, job.input, job.rows, job.effort))
 
 
 def _forecast(job: DecoderJob, work: _Work) -> tuple[dict[str, str], dict[str, Any]]:

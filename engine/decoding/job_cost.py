@@ -54,9 +54,7 @@ def plan(todo: Sequence[UtteranceBlock], given: DecoderInput, effort: Effort) ->
     }
 
 
-def time_here(
-    plan: Mapping[str, int | float], effort: Effort, compiling: float = 0.0
-) -> dict[str, int | float]:
+def time_here(plan: Mapping[str, int | float], effort: Effort, compiling: float) -> dict[str, int | float]:
     """Estimated seconds of a plan on this machine, from the speed of a dense product timed now.
 
     `compiling` are those that the programs take to compile.

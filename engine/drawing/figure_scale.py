@@ -22,16 +22,13 @@ from matplotlib.transforms import Affine2D, ScaledTranslation
 
 def scale(figure: Figure, factor: float) -> None:
     """Multiply all lengths of a figure."""
-    ticks = {artist for axes in figure.axes for axis in _axes(axes) for artist in _scale_ticks(axis, factor)}
+    both = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    ticks = {artist for axis in both for artist in _scale_ticks(axis, factor)}
     for axes in figure.axes:
         _scale_title_gap(axes, factor)
     for artist in set(figure.findobj()) - ticks:
         _scale_artist(artist, factor)
     figure.set_size_inches(*(factor * figure.get_size_inches()))
-
-
-def _axes(axes: Axes) -> tuple[Axis, Axis]:
-    return axes.xaxis, axes.yaxis
 
 
 def _scale_ticks(axis: Axis, factor: float) -> Iterator[Artist]:

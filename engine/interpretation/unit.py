@@ -117,7 +117,8 @@ def _choose(opened: InterpretInputs, unit: PairState, sentences: str) -> list[Se
     what = f"{opened.grid.path}: {inputs.MEASURE} of {opened.name(unit)}"
     try:
         scores = opened.scores(unit)
-        if np.isnan(scores).all() and len(_common(opened, unit)):
+        common = set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
+        if common and np.isnan(scores).all():
             raise Refusal("it isn't computed yet")
         return sentence_choice.choose(scores, sentences)
     except ValueError as error:  # TensorStore's checksum error is one, too
@@ -130,10 +131,6 @@ def _utterances(which: GridLanguage) -> dict[str, str]:
     return {
         sentence: which.store.names[row] for sentence, row in zip(which.sentences, which.rows, strict=True)
     }
-
-
-def _common(opened: InterpretInputs, unit: PairState) -> set[str]:
-    return set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
 
 
 def _problems(pair: Pair, utterances: Sequence[str], words: Mapping[str, LanguageWords]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from isogloss.kernels.unit_vectors import unit_vectors
 PENALTIES = 10.0 ** np.arange(-4, 2.5, 0.5)
 """Penalties of ridge regression to choose from, multiples of the mean squared length of a centred state."""
 MAPS = ("centred", "procrustes", "ridge")
-"""The first is no map: both languages' means are removed, and nothing is learnt besides."""
+"""The first isn't a map: both languages' means are removed, and nothing else is learnt."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

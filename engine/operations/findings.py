@@ -145,6 +145,6 @@ def _has_token(code: str, tokens: Collection[str] | None) -> bool:
 
 
 def counts(findings: Iterable[CorpusProblem]) -> dict[str, int]:
-    """Number of problems by kind, the most frequent first; that ffmpeg decodes a recording is none."""
+    """Number of problems by kind, the most frequent first; recordings that ffmpeg decodes aren't problems."""
     kinds = (finding.problem for finding in findings if finding.problem != FFMPEG)
     return dict(collections.Counter(kinds).most_common())

@@ -44,7 +44,8 @@ def given(config: ReportConfig, grid: Grid) -> dict[str, Float[np.ndarray, "L L"
     """Distances of --distances between the languages that are tested; Refusal if the file lacks some."""
     if config.distances is None:
         return {}
-    tested = [code for code in _codes(grid.pairs) if languages.find(code)]
+    codes = dict.fromkeys(code for pair in grid.pairs for code in pair)
+    tested = [code for code in codes if languages.find(code)]
     return given_distances.read(config.distances, tested)
 
 
@@ -115,10 +116,6 @@ def _draw(
     """Write the figures as PNG, SVG and PDF."""
     for name, figure in map_figures.figures(distances, support, onsets).items():
         picture_files.save(figure, out / name)
-
-
-def _codes(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    return list(dict.fromkeys(code for pair in pairs for code in pair))
 
 
 def languages_table(codes: Sequence[str]) -> pa.Table:

@@ -22,7 +22,7 @@ SHAPE_FIGURES = ("dali", "dali_s", "hubness", "hub_queries", "matched", "mismatc
 """Figures that need the scores, too: of `dali`, of `corrections` (hubs) and of `pair_metrics` (levels)."""
 ALL_FIGURES = (*FIGURES, *SHAPE_FIGURES)
 CANDIDATES = 100
-"""Number of candidates that `recall_at_1_of` is given for, unless told otherwise."""
+"""Number of candidates that `recall_at_1_of` is given for by default."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Notes on units that can't be made, GROUP.zarr/failed/INDEX.json: each unit's name and the reason.
 
 A unit's index is that of its chunks on the leading axes of the group's arrays, as in their keys. Notes are of
-the last run that tried the units; whoever stores a unit removes its note, and a chunk that exists overrules
+the last run that tried the units; storing a unit removes its note, and a chunk that exists overrules
 one that is left.
 """
 

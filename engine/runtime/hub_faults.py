@@ -74,7 +74,7 @@ def _of_disk(error: Exception) -> OSError | None:
     for each in _chain(error):
         if _status(each) is not None or _silent(each):
             return None
-        # A file that isn't there is no fault of a disk, but a name that is wrong.
+        # A missing file isn't a fault of a disk: its name is wrong.
         if isinstance(each, OSError) and each.errno not in (None, errno.ENOENT):
             return each
     return None

@@ -288,13 +288,9 @@ def _within(value: object, limits: Mapping[str, int | float]) -> bool:
 
 
 def _check_members(each: Option, value: object) -> None:
-    if not _distinct(value):
+    if not (isinstance(value, tuple) and all(value) and len(set(value)) == len(value)):
         raise Refusal(f"--{each.name} must name each value once and none empty, got {value!r}")
     given = typing.cast(tuple[str, ...], value)
     if each.choices and not (set(given) <= set(each.choices) and (given or each.empty)):
         known = ", ".join(each.choices)
         raise Refusal(f"--{each.name} must name some of {known}; got {','.join(given) or 'none'}")
-
-
-def _distinct(value: object) -> bool:
-    return isinstance(value, tuple) and all(value) and len(set(value)) == len(value)

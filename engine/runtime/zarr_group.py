@@ -268,7 +268,7 @@ class Group:
 
     @functools.cached_property
     def attributes(self) -> dict[str, Json]:
-        """Attributes, as `create` was given them, without the day: it is no part of what a group is."""
+        """Attributes, as `create` was given them, without the day, which isn't part of what a group is."""
         return {
             name: json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
             for name, value in self.metadata.get("attributes", {}).items()

@@ -129,7 +129,7 @@ def _move(made: pathlib.Path, path: pathlib.Path, remove: Sequence[Place]) -> No
     for chunk in remove:
         objects.remove(chunk)
     for file in _in_order(made):
-        # Synced before the rename, lest a loss of power leave a name in the folder that leads to nothing.
+        # Synced before the rename, or a loss of power could leave a name in the folder that leads to nothing.
         with file.open("rb") as written:
             os.fsync(written.fileno())
         target = path / file.relative_to(made)

@@ -50,7 +50,7 @@ class PairUnits:
       members: languages by their codes.
       states: states to compare.
       parts: part files, by `name` of a unit.
-      always: languages that every unit reads, besides its own and those after it.
+      always: languages that every unit reads, beyond its own and those after it.
     """
 
     members: Mapping[str, GridLanguage]
@@ -91,7 +91,7 @@ class PairJob:
       rows: rows of a unit, from the mean states of its languages.
       outputs: writes table and figures of all rows; returns facts for the summary, fields of it.
       seconds_of_a_pair: estimate of the time that a pair of languages takes at a state.
-      settings: what the outputs depend on besides the rows and --fdr.
+      settings: what the outputs depend on, other than the rows and --fdr.
     """
 
     name: str
@@ -116,7 +116,7 @@ def open_units(
     Args:
       job: name of the job.
       config: its options.
-      settings: everything that its rows depend on, besides states and recordings.
+      settings: everything that its rows depend on, other than states and recordings.
       always: languages that every unit reads.
 
     Raises:

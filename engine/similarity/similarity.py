@@ -42,7 +42,7 @@ class SimilaritySummary(PairSummary):
 
     def sentence(self, config: SimilarityConfig) -> str:
         """Place of the table and its warning, or what it waits for."""
-        warning = ". High similarity is no retrieval: read report's R@1 first" if self.table else ""
+        warning = ". High similarity isn't retrieval: read report's R@1 first" if self.table else ""
         return self.place(config) + warning
 
 

@@ -79,7 +79,7 @@ class UnitJob(Generic[Unit]):
       rows: rows of a unit; raises DamagedError if the store is damaged where it reads.
       plan: work of some units; `estimated_seconds` is asked for in dry runs alone.
       estimated_seconds: estimate of the time that some units take.
-      settings: what the outputs depend on besides the rows.
+      settings: what the outputs depend on, other than the rows.
       outputs: writes table and figures of all rows; returns facts for the summary, fields of it.
     """
 

@@ -67,7 +67,7 @@ def _curves(places: Mapping[str, Sequence[float]]) -> list[list[Sequence[float]]
 
 
 def _share(text: str) -> float | None:
-    """Share of the start that a name ends with; None if it is no number."""
+    """Share of the start that a name ends with; None if it isn't a number."""
     try:
         return float(text)
     except ValueError:

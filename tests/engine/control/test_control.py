@@ -199,4 +199,4 @@ def test_a_grid_against_itself_has_no_difference(given):
     factors = read(first.out, "factors")
     np.testing.assert_array_equal(factors.weight, factors.other_weight)
     assert (factors.other_difference == 0).all()
-    assert inputs.depths(["0", "3", "6", "final"]) == [0, 0.5, 1, 2]
+    assert inputs.relative_depths(["0", "3", "6", "final"]) == [0, 0.5, 1, 2]

@@ -4,15 +4,14 @@ import ast
 import functools
 import pathlib
 import re
-import runpy
 
 import pytest
 
+from isogloss.engine.cluster.job_configs import job_config
 from isogloss.engine.runtime.options import FigureOptions
 from isogloss.jobs import __main__ as command
 
 ROOT = pathlib.Path(__file__).parents[3]
-CONFIGURATION = runpy.run_path(str(ROOT / "docs" / "options.py"))["configuration"]
 DRAWING = "isogloss.engine.drawing.picture_files"
 
 
@@ -45,13 +44,13 @@ def imported(module):
 def test_a_job_has_the_options_if_it_draws(job):
     conductor = re.search(r'command\.run\(\w+, "(.+?)"\)', (ROOT / "jobs" / f"{job}.py").read_text())[1]
     draws = DRAWING in imported(conductor)
-    assert issubclass(CONFIGURATION(job), FigureOptions) == draws
+    assert issubclass(job_config(job), FigureOptions) == draws
     [run] = [node for node in source(conductor).body if getattr(node, "name", "") == "run"]
     assert ("picture_files.draws" in map(ast.unparse, run.decorator_list)) == draws
 
 
 def test_the_jobs_that_draw_are_these():
     """So that the test above can't pass because it finds none."""
-    named = [job for job in command.jobs() if issubclass(CONFIGURATION(job), FigureOptions)]
+    named = [job for job in command.jobs() if issubclass(job_config(job), FigureOptions)]
     drawing = "control interpret lexicon linear_maps report scores transcribe tune"
     assert sorted(named) == drawing.split()
