@@ -225,28 +225,16 @@ FUSED = "decoder/layer_0/self_attention/linear_0"
         ({f"{FC1}_scale": np.ones(24, np.float32)}, f"surplus: {FC1}_scale"),
         ({FC1: np.ones((6, 24), np.float32)}, rf"{FC1} must be \(24, 6\), but is \(6, 24\)"),
         ({f"{FUSED}/bias": np.ones(12, np.float32)}, rf"{FUSED}/bias must be \(18,\), but is \(12,\)"),
-        (
-            {f"{FUSED}/bias": np.ones(18, np.float32)},
-            f"the rows of {FUSED}/bias for k must be zeros",
-        ),
+        ({f"{FUSED}/bias": np.ones(18, np.float32)}, f"the rows of {FUSED}/bias for k must be zeros"),
         ({FC1: np.ones((24, 6), np.int8)}, f"needs {FC1}_scale.*found nothing"),
-        (
-            {FC1: np.ones((24, 6), np.int8), f"{FC1}_scale": np.ones(6, np.float32)},
-            r"float32 \(6,\)",
-        ),
-        (
-            {"decoder/projection/weight": np.ones((10, 6), np.float32)},
-            r"must be \(11, 6\), but is \(10",
-        ),
+        ({FC1: np.ones((24, 6), np.int8), f"{FC1}_scale": np.ones(6, np.float32)}, r"float32 \(6,\)"),
+        ({"decoder/projection/weight": np.ones((10, 6), np.float32)}, r"must be \(11, 6\), but is \(10"),
         ({"decoder/activation": np.int8(1)}, "decoder/activation must be 3 in a Whisper.*is 1"),
         ({"decoder/pre_norm": np.int8(0)}, "decoder/pre_norm must be 1"),
         ({"decoder/num_heads": np.int16(3)}, r"the same number of heads, got \[2, 3\]"),
         ({"encoder/num_heads": np.int16(4), "decoder/num_heads": np.int16(4)}, "multiple of heads"),
         ({"encoder/num_heads": None, "decoder/num_heads": None}, r"heads, got \[\]"),
-        (
-            {"decoder/embeddings/weight": np.ones((0, 6), np.float32)},
-            "vocabulary must be at least 1",
-        ),
+        ({"decoder/embeddings/weight": np.ones((0, 6), np.float32)}, "vocabulary must be at least 1"),
     ],
 )
 def test_another_model_is_refused(tmp_path, change, message, variables):

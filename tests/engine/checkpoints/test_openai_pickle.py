@@ -282,10 +282,7 @@ def test_a_truncated_or_altered_file_is_refused_wherever_it_is(tmp_path, saved):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"compression": zipfile.ZIP_DEFLATED}, "compressed"),
-        ({"byteorder": "big"}, "not little endian"),
-    ],
+    [({"compression": zipfile.ZIP_DEFLATED}, "compressed"), ({"byteorder": "big"}, "not little endian")],
 )
 def test_zips_that_pytorch_does_not_write_are_refused(tmp_path, options, message, saved):
     views, storages = saved

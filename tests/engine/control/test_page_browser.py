@@ -70,10 +70,7 @@ def test_the_page_says_what_the_tables_say(page, folder, width):
     assert [row.split("\t")[0] for row in texts(page, "#why tbody tr")] == gone.sentence.tolist()
     for figure, wanted in (
         ("factors", {"sound", "meaning", "length", "sound, other", "meaning, other", "length, other"}),
-        (
-            "partial",
-            {"as they are", "other encoder", "without sound, other", "length alone"},
-        ),
+        ("partial", {"as they are", "other encoder", "without sound, other", "length alone"}),
         ("curve", {"queries only", "both sides", "both sides, random", "queries only, other"}),
     ):
         assert wanted <= set(drawn(page, figure))

@@ -98,10 +98,7 @@ def test_removals_are_alone_then_cumulated():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [
-        ("language\tsentence\n", "lacks name"),
-        ("language\tsentence\tname\nen\t1\n", "line 2: 2 fields"),
-    ],
+    [("language\tsentence\n", "lacks name"), ("language\tsentence\tname\nen\t1\n", "line 2: 2 fields")],
 )
 def test_broken_tables_are_refused(tmp_path, content, message):
     path = tmp_path / "names.tsv"

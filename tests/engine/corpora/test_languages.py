@@ -64,13 +64,7 @@ def test_tokens():
             assert language.whisper in tokens
             if language.whisper != code.split("_")[0]:
                 renamed[code] = language.whisper
-    assert renamed == {
-        "fil_ph": "tl",
-        "nb_no": "no",
-        "cmn_hans_cn": "zh",
-        "yue_hant_hk": "zh",
-        "jv_id": "jw",
-    }
+    assert renamed == {"fil_ph": "tl", "nb_no": "no", "cmn_hans_cn": "zh", "yue_hant_hk": "zh", "jv_id": "jw"}
 
 
 def test_hours_of_whispers_training():

@@ -30,11 +30,7 @@ def test_reads_languages_sentences_and_ranks(put):
     read = corpus.open_corpus(f"manifest:{path}")
     assert read.languages() == ("en", "fr")
     assert read.description == "manifest:list.tsv"
-    all_rows = [
-        ("7.0", "7", 0, "a.wav", 3),
-        ("7.1", "7", 1, "d.wav", 3),
-        ("5.0", "5", 0, "c.wav", 3),
-    ]
+    all_rows = [("7.0", "7", 0, "a.wav", 3), ("7.1", "7", 1, "d.wav", 3), ("5.0", "5", 0, "c.wav", 3)]
     assert rows(read.listing("en", "all")) == all_rows
     assert rows(read.listing("en")) == [all_rows[0], all_rows[2]]
 
@@ -93,10 +89,7 @@ def test_an_absolute_path_does_not_show_in_names(put, tmp_path):
         ([HEADER, "\t1\ta.wav"], "line 2: language is empty"),
         ([HEADER, "en\t1\t "], "line 2: audio is empty"),
         ([HEADER + "\tid", "en\t1\ta.wav\t"], "line 2: id is empty"),
-        (
-            [HEADER + "\tid", "en\t1\ta.wav\tx", "en\t2\tb.wav\tx"],
-            "line 3: id 'x' of en is also in line 2",
-        ),
+        ([HEADER + "\tid", "en\t1\ta.wav\tx", "en\t2\tb.wav\tx"], "line 3: id 'x' of en is also in line 2"),
         ([HEADER, "zh-CN\t1\ta.wav"], "line 2: language 'zh-CN'"),
         ([HEADER, "../en\t1\ta.wav"], "line 2: language '../en'"),
         ([HEADER, "en\t1\t."], "1 audio files are missing: line 2: ."),
@@ -110,10 +103,7 @@ def test_refuses(put, lines, rule):
 
 def test_one_id_in_two_languages(put):
     path = put(HEADER + "\tid", "en\t1\ta.wav\tx", "fr\t1\tb.wav\tx")
-    assert [manifest.Manifest(path).listing(code).utterances[0].name for code in ("en", "fr")] == [
-        "x",
-        "x",
-    ]
+    assert [manifest.Manifest(path).listing(code).utterances[0].name for code in ("en", "fr")] == ["x", "x"]
 
 
 def test_all_missing_files_are_reported_at_once(put):

@@ -24,10 +24,7 @@ MEASURES = ("seqsim", "precision", "recall", "meanpool", "dtw")
 def extraction(corpus, model, store, **change):
     """What the extract job would be asked for, in float16 and two states unless changed."""
     config = extract.ExtractConfig(
-        corpus=f"manifest:{corpus}",
-        model=str(model),
-        store=store,
-        states=("0", "final"),
+        corpus=f"manifest:{corpus}", model=str(model), store=store, states=("0", "final")
     )
     return dataclasses.replace(config, **change)
 
@@ -45,12 +42,7 @@ def store(tmp_path_factory, speech, model_folder):
 
 @pytest.fixture
 def config(tmp_path, store):
-    return grid.GridConfig(
-        store=store,
-        grid=tmp_path / "grid.zarr",
-        measures=MEASURES,
-        memory_gb=1.0,
-    )
+    return grid.GridConfig(store=store, grid=tmp_path / "grid.zarr", measures=MEASURES, memory_gb=1.0)
 
 
 def frames_of(store, language, state, *, centred):

@@ -60,9 +60,7 @@ def grid(folder, seed=0):
     for pair in range(3):
         for state in range(2):
             made.write(
-                pair,
-                state,
-                {name: rng.random((5, 5)).astype(np.float32) for name in ("seqsim", "dtw")},
+                pair, state, {name: rng.random((5, 5)).astype(np.float32) for name in ("seqsim", "dtw")}
             )
     return made
 
