@@ -2,12 +2,13 @@
 # save what it knew. Each model is scored on the new task, on unseen speech (zero-shot) and on old tasks.
 #   bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]
 #   bash demo/tune.sh python out/demo/store .cache/whisper-base en es fr out/tune --window=448 --learning_rate=5e-5
-# Before the command, ENGLISH=en_us names English by another code than `en`, and TOKEN=zh gives the language token of
-# TARGET if it isn't the code's first part. UNSEEN may be several, commas between: the first is also the old task of
-# translation into English. AVERAGES=0.25,0.5,0.75, written so, are the shares of the start
-# in averages of plain's weights; AVERAGES= makes none.
+# The second line is for what `make demo` has made. Before the command, ENGLISH=en_us names English by another code than
+# `en`, and TOKEN=zh gives the language token of TARGET if it isn't the code's first part. UNSEEN may be several, commas
+# between: the first is also the old task of translation into English. AVERAGES=0.25,0.5,0.75, written so, are the
+# shares of the start in averages of plain's weights; AVERAGES= makes none.
 # It can be stopped and run again: whatever is complete is skipped.
 set -euo pipefail
+[ $# -ge 7 ] || { sed 's/^# //; /^set/,$d' "$0" >&2; exit 2; }
 python=$1 store=$2 model=$3 source=$4 target=$5 unseen=$6 out=$7
 shift 7
 flags=("$@")

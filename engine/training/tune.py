@@ -120,10 +120,11 @@ def run(config: TuneConfig) -> TuneSummary:
         tuned_model.write_steps(config.out, history, given.schedule.steps)
         tuned_model.write_figure(config.out, config, history)
         models = tuned_model.write_models(config, given, parts, trained)
-    seconds, dev = time.monotonic() - start, history["dev_loss"][np.isfinite(history["dev_loss"])].tolist()
+    own, seconds = 0 if config.dry_run else given.schedule.steps - done, time.monotonic() - start
+    dev = history["dev_loss"][np.isfinite(history["dev_loss"])].tolist()
     return TuneSummary(
         steps=given.schedule.steps,
-        done=0 if config.dry_run else given.schedule.steps - done,
+        done=own,
         skipped=done,
         loss=None if config.dry_run else float(history["loss"][-1]),
         dev_loss_before=dev[0] if dev else None,
@@ -131,7 +132,7 @@ def run(config: TuneConfig) -> TuneSummary:
         held_out=len(given.split.dev),
         models=models,
         seconds=round(seconds, 3),
-        examples_per_second=round((given.schedule.steps - done) * config.batch / seconds, 3),
+        examples_per_second=round(own * config.batch / seconds, 3),
         plan=plan,
         programs=programs(),
     )

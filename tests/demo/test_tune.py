@@ -1,5 +1,9 @@
 """demo/tune.sh trains every way, writes every model's texts of every task, and scores them once."""
 
+import pathlib
+import subprocess
+
+DEMO = pathlib.Path(__file__).parents[2] / "demo"
 GIVEN = ("store", "base", "en", "es", "fr", "out")
 
 
@@ -59,3 +63,12 @@ def test_a_run_that_fails_ends_the_script(script):
     code, calls = script("tune.sh", *GIVEN, fail="replay")
     assert code == 3
     assert len(calls) == 2
+
+
+def test_a_word_too_few_shows_how_to_call_it():
+    said = subprocess.run(
+        ["bash", DEMO / "tune.sh", "python", *GIVEN[:-1]], capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 2
+    assert said.stderr.startswith("The experiment on forgetting")
+    assert "bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]" in said.stderr

@@ -1,4 +1,4 @@
-"""The recipe of docs/tune.md for CoVoST 2, word for word: a hub on this machine has files of its form."""
+"""The recipes of docs/tune.md, word for word: a hub on this machine and a folder have files of their form."""
 
 import os
 import pathlib
@@ -13,27 +13,31 @@ from hub_stand_in import running, table, wav
 from isogloss.engine.corpora import presets
 
 ROOT = pathlib.Path(__file__).parents[3]
-SENTENCES = 6
+SENTENCES = 12
 
 
 @pytest.fixture(scope="module")
 def blocks():
-    """Commands of the recipes: of FLEURS and MaSS, of CoVoST 2, of its scores."""
+    """Commands of the recipes by their names."""
     text = (ROOT / "docs/tune.md").read_text().partition("## Recipes")[2].partition("## Options")[0]
-    return text.split("```")[1::2]
+    both, covost2, scores = text.split("```")[1::2]
+    fleurs, mass = both.strip().split("\n\n")
+    return {"fleurs": fleurs, "mass": mass, "covost2": covost2, "scores": scores}
 
 
 @pytest.fixture
 def hub(byte_model):
     """FLEURS, CoVoST 2 and a Whisper of bytes under the names of the recipes."""
-    model = byte_model("recipes", ("en", "fr", "de", "ja", "zh"), 4, spread=3, decoder_layers=1)
+    model = byte_model("recipes", ("en", "fr", "de", "ja", "zh", "es"), 4, spread=3, decoder_layers=1)
     with running() as server:
         server.commit = presets.FLEURS_COMMIT
-        server.files["openai/whisper-large-v2"] = {path.name: path.read_bytes() for path in model.iterdir()}
+        for name in ("openai/whisper-large-v2", "openai/whisper-base"):
+            server.files[name] = {path.name: path.read_bytes() for path in model.iterdir()}
         server.files["mteb/fleurs"] = data_set(
             {
-                f"{code}/test": spoken({"id": pa.array(range(SENTENCES), pa.int32()), **fleurs(code)})
-                for code in ("en_us", "fr_fr", "de_de", "ja_jp", "cmn_hans_cn")
+                f"{code}/{split}": spoken({"id": pa.array(range(SENTENCES), pa.int32()), **fleurs(code)})
+                for code in ("en_us", "es_419", "fr_fr", "de_de", "ja_jp", "cmn_hans_cn")
+                for split in ("train", "test")
             }
         )
         server.files["fixie-ai/covost2"] = data_set(
@@ -66,6 +70,18 @@ def covost2(language):
     }
 
 
+def write_mass(folder):
+    """Verses and their texts, named as the scripts of MaSS name them."""
+    books = {"en": "Matthew_____ENGESVN1DA", "fr": "Matthieu____FRNTLSN2DA", "es": "San_Mateo___SPNBDAN1DA"}
+    for language, edition in books.items():
+        own = folder / language
+        own.mkdir(parents=True)
+        for verse in range(SENTENCES):
+            name = f"B01___01_{edition}_verse_{verse}"
+            (own / f"{name}_one_channel.wav").write_bytes(wav(4000 + 900 * verse))
+            (own / f"{name}.txt").write_text(f"{language} says {verse}\n")
+
+
 def spoken(columns):
     """Parquet of such columns and of recordings of 0.25 s and more."""
     sounds = [(f"{i}.wav", wav(4000 + 900 * i)) for i in range(SENTENCES)]
@@ -89,6 +105,8 @@ def shell(hub, tmp_path):
     work, programs = tmp_path / "work", tmp_path / "bin"
     programs.mkdir()
     work.mkdir()
+    (work / "demo").symlink_to(ROOT / "demo")
+    write_mass(work / "PATH")
     (programs / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (programs / "isogloss").write_text(f'#!/bin/sh\nexec {sys.executable} -m isogloss.jobs "$@"\n')
     for program in programs.iterdir():
@@ -114,20 +132,38 @@ def shell(hub, tmp_path):
 @pytest.mark.deep
 @pytest.mark.timeout(1800)
 def test_covost2_into_chinese_and_what_became_of_english(shell, blocks):
-    _, made, scored = blocks
-    work = shell(made)
+    work = shell(blocks["covost2"])
     texts = pd.read_csv(work / "texts.tsv", sep="\t")
     assert texts.groupby(["language", "target_language"]).size().to_dict() == {
         ("en", "zh"): SENTENCES,
         ("fr", "en"): SENTENCES,
     }
     assert (work / "out/zh/model.safetensors").is_file()
-    shell(scored)
-    found = pd.read_csv(work / "out/scores/side_by_side.csv").set_index(["model", "metric"])
+    shell(blocks["scores"])
     tasks = [
         *("en_us-cmn_hans_cn", "fr_fr-cmn_hans_cn", "de_de-cmn_hans_cn", "ja_jp-cmn_hans_cn"),
         *("fr_fr-en_us", "de_de-en_us", "ja_jp-en_us"),
     ]
+    assert_all_side_by_side(work / "out/scores", ["before", "tuned"], tasks)
+
+
+def assert_all_side_by_side(scores, models, tasks):
+    found = pd.read_csv(scores / "side_by_side.csv").set_index(["model", "metric"])
     assert [name for name in found if not name.endswith("_mismatched")] == tasks
     assert found.notna().all(axis=None)
-    assert found.index.get_level_values("model").unique().tolist() == ["before", "tuned"]
+    assert found.index.get_level_values("model").unique().tolist() == models
+    assert (scores / "scores.png").stat().st_size > 0
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("recipe", "english", "spanish", "french"),
+    [("fleurs", "en_us", "es_419", "fr_fr"), ("mass", "en", "es", "fr")],
+)
+def test_the_experiment_on_forgetting(shell, blocks, recipe, english, spanish, french):
+    work = shell(blocks[recipe])
+    old = [f"{french}-{english}", f"{english}-{english}"]
+    tasks = [f"{english}-{spanish}", f"{french}-{spanish}", *old]
+    models = ["before", "plain", "plain/average-0.5", "replay", "ewc-1e4", "ewc-1e6", "anchor"]
+    assert_all_side_by_side(work / f"out/tune-{recipe}/scores", models, tasks)
