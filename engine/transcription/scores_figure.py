@@ -14,6 +14,7 @@ from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
 
 Row = Mapping[str, object]
 _AVERAGE = "/average-"
+_LINE = 0.04  # of the heights drawn, what a line of a name takes
 _LABELS = {"old": "old task", "zero-shot": "zero-shot"}
 
 
@@ -29,10 +30,12 @@ def draw(rows: Sequence[Row], new: str) -> Figure:
         axes.plot(x, y, "o", color=color, ms=6, label=f"{pair}, {_LABELS[str(mine[0]['kind'])]}")
         for curve in _curves({str(row["model"]): at for row, *at in zip(mine, x, y, strict=True)}):
             axes.plot(*zip(*curve, strict=True), color=color, lw=0.9, alpha=0.6, zorder=1)
-        for row, at in zip(mine, zip(x, y, strict=True), strict=True):
+    line = _LINE * float(np.ptp([0.0, *filter(np.isfinite, map(_change, others))]))
+    for model, gained in gain.items():
+        for height in _apart([_change(row) for row in others if row["model"] == model], line):
             axes.annotate(
-                str(row["model"]).rpartition("/")[2],
-                at,
+                str(model).rpartition("/")[2],
+                (gained, height),
                 xytext=(5, 4),
                 textcoords="offset points",
                 size=7,
@@ -64,6 +67,15 @@ def _curves(places: Mapping[str, Sequence[float]]) -> list[list[Sequence[float]]
         if shares:
             found.append([(0.0, 0.0), *(shares[share] for share in sorted(shares, reverse=True)), place])
     return found
+
+
+def _apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights from above, without those that are less than `least` below the one before that stays."""
+    kept: list[float] = []
+    for height in sorted(filter(np.isfinite, heights), reverse=True):
+        if not kept or kept[-1] - height >= least:
+            kept.append(height)
+    return kept
 
 
 def _share(text: str) -> float | None:

@@ -118,6 +118,10 @@ def test_averages_lie_on_a_line_from_the_start_to_the_end():
     assert scores_figure._curves(places) == [[(0, 0), (4.0, 0.5), (7.0, -1.0), (9.0, -3.0)]]
 
 
+def test_a_model_is_named_once_where_its_points_lie_close():
+    assert scores_figure._apart([0.1, 5.0, float("nan"), 0.0, 4.95, -3.0], 0.3) == [5.0, 0.1, -3.0]
+
+
 def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):
     config = ScoresConfig(store=spoken / "store", new="aa-es", runs=runs[:2], out=tmp_path / "out")
     scores.run(config)
