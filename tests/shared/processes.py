@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import time
@@ -51,11 +52,19 @@ def soon(limit, trial):
 
     A busy machine may hold up two of three, but what is slow by itself is so every time.
     """
-    for _ in range(3):
+    took = []
+    while len(took) < 3:
         seconds, result = trial()
         if seconds < limit:
             return result
-    raise AssertionError(f"{seconds:.1f} s at last, and never less than {limit}")
+        took.append(seconds)
+    raise AssertionError(f"{took} s, and never less than {limit}")
+
+
+def processor_seconds():
+    """Processor time of the processes that were started here and have ended; no other lengthens it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def ended(process):
