@@ -103,13 +103,8 @@ def run(config: TuneConfig) -> TuneSummary:
     out_folder.check(config.out, NAME, given.settings)
     plan = tune_cost.plan(given, 0, 0 if config.fisher_from else config.fisher_examples)
     disk_space.require(config.out, int(plan["bytes"]), "a model and its checkpoints", "name another --out")
-    parts = trainable.split(
-        given.checkpoint.dimensions,
-        given.checkpoint.read,
-        config.train,
-        dtype=jnp.dtype(given.precision.compute),
-        seed=config.seed,
-    )
+    base, dtype = given.checkpoint, jnp.dtype(given.precision.compute)
+    parts = trainable.split(base.dimensions, base.read, config.train, dtype=dtype, seed=config.seed)
     history, done, models = tuned_model.empty_history(given.schedule.steps), 0, []
     if config.dry_run:
         plan |= _cost_here(given, parts, float(plan["flops"]))
