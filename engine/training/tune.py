@@ -115,19 +115,18 @@ def run(config: TuneConfig) -> TuneSummary:
         tuned_model.write_steps(config.out, history, given.schedule.steps)
         tuned_model.write_figure(config.out, config, history)
         models = tuned_model.write_models(config, given, parts, trained)
-    own, seconds = 0 if config.dry_run else given.schedule.steps - done, time.monotonic() - start
-    dev = history["dev_loss"][np.isfinite(history["dev_loss"])].tolist()
+    seconds, dev = time.monotonic() - start, history["dev_loss"][np.isfinite(history["dev_loss"])].tolist()
     return TuneSummary(
         steps=given.schedule.steps,
-        done=own,
-        skipped=done,
+        done=done,
+        skipped=0 if config.dry_run else given.schedule.steps - done,
         loss=None if config.dry_run else float(history["loss"][-1]),
         dev_loss_before=dev[0] if dev else None,
         dev_loss=dev[-1] if dev else None,
         held_out=len(given.split.dev),
         models=models,
         seconds=round(seconds, 3),
-        examples_per_second=round(own * config.batch / seconds, 3),
+        examples_per_second=round(done * config.batch / seconds, 3),
         plan=plan,
         programs=programs(),
     )
@@ -164,7 +163,7 @@ def _constants(given: TuneInput, parts: Trainable, fisher: Mapping[str, np.ndarr
 def _train(
     config: TuneConfig, given: TuneInput, parts: Trainable
 ) -> tuple[dict[str, np.ndarray], History, int]:
-    """Trained values at the end, figures of all steps, and the number of steps that earlier runs had done."""
+    """Trained values at the end, figures of all steps, and the number of steps that this run did."""
     steps = given.schedule.steps
     checkpoints = Checkpoints(config.out / "checkpoints", config.checkpoint_steps)
     like: Tree = {
@@ -179,7 +178,7 @@ def _train(
         _go_on(config, given, parts, lockstep, history, done, checkpoints)
         state = lockstep.state()
     checkpoints.close()
-    return {path: np.asarray(value) for path, value in state.trained.items()}, history, done
+    return {path: np.asarray(value) for path, value in state.trained.items()}, history, steps - done
 
 
 def _go_on(

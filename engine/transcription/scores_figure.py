@@ -7,6 +7,7 @@ to MODEL.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isogloss.engine.drawing import panels
@@ -30,17 +31,7 @@ def draw(rows: Sequence[Row], new: str) -> Figure:
         axes.plot(x, y, "o", color=color, ms=6, label=f"{pair}, {_LABELS[str(mine[0]['kind'])]}")
         for curve in _curves({str(row["model"]): at for row, *at in zip(mine, x, y, strict=True)}):
             axes.plot(*zip(*curve, strict=True), color=color, lw=0.9, alpha=0.6, zorder=1)
-    line = _LINE * float(np.ptp([0.0, *filter(np.isfinite, map(_change, others))]))
-    for model, gained in gain.items():
-        for height in _apart([_change(row) for row in others if row["model"] == model], line):
-            axes.annotate(
-                str(model).rpartition("/")[2],
-                (gained, height),
-                xytext=(5, 4),
-                textcoords="offset points",
-                size=7,
-                color=MUTED,
-            )
+    _name(axes, others, gain)
     axes.axhline(0, color=MUTED, lw=0.9, ls=(0, (1, 2)))
     axes.set(xlabel=f"change of {new}, chrF", ylabel="change of the other task, chrF")
     axes.set_title("Gained and forgotten", loc="left", size=11, weight="bold", color=INK)
@@ -53,6 +44,21 @@ def draw(rows: Sequence[Row], new: str) -> Figure:
         axes.legend(frameon=False, fontsize=8.5)
     figure.subplots_adjust(left=0.1, right=0.97, top=0.92, bottom=0.12)
     return figure
+
+
+def _name(axes: Axes, others: Sequence[Row], gain: Mapping[object, float]) -> None:
+    """Names of the models at their points; points of one that lie close have one name."""
+    line = _LINE * float(np.ptp([0.0, *filter(np.isfinite, map(_change, others))]))
+    for model, gained in gain.items():
+        for height in _apart([_change(row) for row in others if row["model"] == model], line):
+            axes.annotate(
+                str(model).rpartition("/")[2],
+                (gained, height),
+                xytext=(5, 4),
+                textcoords="offset points",
+                size=7,
+                color=MUTED,
+            )
 
 
 def _curves(places: Mapping[str, Sequence[float]]) -> list[list[Sequence[float]]]:
