@@ -27,7 +27,7 @@ BOUND = 1e-5  # of a score, and of a cost over the cost
 
 pytestmark = [
     pytest.mark.deep,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(5400),
     pytest.mark.skipif(
         not (MODEL.is_dir() and MANIFEST.is_file()), reason="needs the demo's files: make demo"
     ),
