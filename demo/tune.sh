@@ -2,7 +2,7 @@
 # save what it knew. Each model is scored on the new task, on unseen speech (zero-shot) and on old tasks.
 #   bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]
 #   bash demo/tune.sh python out/demo/store .cache/whisper-base en es fr out/tune --window=448 --learning_rate=5e-5
-# The second line is for what `make demo` has made. Before the command, ENGLISH=en_us names English by another code than
+# The second of these calls uses what `make demo` has made. Before the command, ENGLISH=en_us names English by another code than
 # `en`, and TOKEN=zh gives the language token of TARGET if it isn't the code's first part. UNSEEN may be several, commas
 # between: the first is also the old task of translation into English. AVERAGES=0.25,0.5,0.75, written so, are the
 # shares of the start in averages of plain's weights; AVERAGES= makes none.

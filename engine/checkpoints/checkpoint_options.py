@@ -14,7 +14,7 @@ def model_option(
 
 def revision_option() -> Field:
     """Field `revision` of a job's configuration."""
-    return option("Commit, tag or branch of a hub id.", None)
+    return option("Commit, tag or branch of --model, if that is a hub id.", None)
 
 
 def tokenizer_option() -> Field:

@@ -72,14 +72,13 @@ def _run_tasks(
     waiting, free = collections.deque(tasks), list(places)
     running: dict[subprocess.Popen[bytes], Slot] = {}
     left = len(tasks)
-    with _signals_noted() as noted:
+    with _signals_noted() as noted, _ended(running):
         while waiting or running:
             while waiting and free:
                 slot = free.pop(0)
                 running[_start(run, step, waiting.popleft(), slot)] = slot
             time.sleep(_POLL)
             if noted:
-                _end(running)
                 return
             for process in [each for each in running if each.poll() is not None]:
                 free.append(running.pop(process))
@@ -103,20 +102,25 @@ def _start(run: RunFolder, step: Step, task: int, slot: Slot) -> subprocess.Pope
         )
 
 
-def _end(running: Collection[subprocess.Popen[bytes]]) -> None:
-    """Ask tasks to end, and wait until they have."""
-    for process in running:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-    for process in running:
-        process.wait()
+@contextlib.contextmanager
+def _ended(running: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Block after which no task runs: those that do are asked to end, and waited for."""
+    try:
+        yield
+    finally:
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in running:
+            process.wait()
 
 
 @contextlib.contextmanager
 def _signals_noted() -> Iterator[list[int]]:
     """Block in which Ctrl-C and SIGTERM are noted; at its end they do what they did before.
 
-    A handler that ended the tasks itself would miss one that is just being started.
+    A handler that ended the tasks itself would miss one that is just being started. A second signal isn't
+    waited for.
     """
     before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     waker = signal.set_wakeup_fd(-1)  # else the thread that ends a job at once would be faster
@@ -124,20 +128,26 @@ def _signals_noted() -> Iterator[list[int]]:
 
     def note(number: int, frame: types.FrameType | None) -> None:
         noted.append(number)
+        if len(noted) > 1:
+            restore()
+            signal.raise_signal(number)
+
+    def restore() -> None:
+        signal.set_wakeup_fd(waker)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     for number in before:
         signal.signal(number, note)
     try:
         yield noted
     finally:
-        signal.set_wakeup_fd(waker)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if noted:
-        signal.raise_signal(noted[0])
-        if waker >= 0:
-            time.sleep(60)  # that thread ends the process meanwhile
-        raise KeyboardInterrupt
+        restore()
+        if noted:
+            signal.raise_signal(noted[0])
+            if waker >= 0:
+                time.sleep(60)  # that thread ends the process meanwhile
+            raise KeyboardInterrupt
 
 
 def _reason(run: RunFolder, step: Step, task: int) -> str:

@@ -16,8 +16,8 @@ from isogloss.engine.runtime.refusal import Refusal
 def decoder_rows_option() -> Field:
     """Field `decoder_rows` of the configuration of jobs that run the decoder."""
     return option(
-        "Utterances that a device decodes or aligns in one step; 0: few on CPU, else 64 (aligning: 16) or "
-        "what fits its memory.",
+        "Utterances that a device decodes or aligns in one step; 0: few on CPU (aligning: 1), else 64 "
+        "(aligning: 16) or what fits its memory.",
         0,
         minimum=0,
     )

@@ -101,10 +101,10 @@ class Option:
 
 
 def options(config: "type[JobConfig] | JobConfig") -> tuple[Option, ...]:
-    """Options of a job, in the order of its fields; options common to all jobs come last."""
-    of_all_jobs = [*_names(FigureOptions), *_names(ShardedJobConfig)]
+    """Options of a job, in the order of its fields; those that many jobs have come last."""
+    of_many_jobs = [*_names(FigureOptions), *_names(ShardedJobConfig)]
     # Dataclasses list inherited fields first; a reader of --help wants the job's own first.
-    fields = sorted(dataclasses.fields(config), key=lambda field: field.name in of_all_jobs)
+    fields = sorted(dataclasses.fields(config), key=lambda field: field.name in of_many_jobs)
     return tuple(_option(field) for field in fields)
 
 
@@ -186,7 +186,7 @@ class ShardedJobConfig(JobConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FigureOptions:
-    """Options of every job that draws, beside those of its kind."""
+    """Options of every job that draws; a second base of its configuration."""
 
     figure_width: float = option(
         "Width of the figures in inches, to which all their parts are scaled; 0: as drawn.", 0.0, minimum=0

@@ -15,7 +15,7 @@ from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
 
 Row = Mapping[str, object]
 _AVERAGE = "/average-"
-_LINE = 0.04  # of the heights drawn, what a line of a name takes
+_LINE = 0.04  # height of a line of text, as a share of the range of heights
 _LABELS = {"old": "old task", "zero-shot": "zero-shot"}
 
 

@@ -135,10 +135,10 @@ def test_grid_killed(tmp_path, job, undisturbed, files, killed_until_done, kills
 def one_of_two_killed(job, written):
     """Function that divides a job among two processes, kills one and starts it again; True if it was hit."""
 
-    def shared(victim, name, root, pattern, count, delay, *flags):
+    def shared(victim, name, root, pattern, count, *flags):
         shards = [job(name, *flags, "--num_shards=2", f"--shard_index={index}") for index in (0, 1)]
         survivor = shards[1 - victim].start()
-        hit = shards[victim].killed(lambda: len(written(root, pattern)) >= count, delay)
+        hit = shards[victim].killed(lambda: len(written(root, pattern)) >= count)
         restarted = shards[victim].start()
         assert survivor.wait() == 0
         assert restarted.wait() == 0
@@ -151,17 +151,26 @@ def one_of_two_killed(job, written):
 @pytest.mark.deep
 @pytest.mark.parametrize("victim", [0, 1])
 def test_two_processes_share_an_extraction(tmp_path, source, undisturbed, files, one_of_two_killed, victim):
-    flags = [*source, f"--store={tmp_path}/store"]
-    assert one_of_two_killed(victim, "extract", tmp_path / "store", EXTRACT_FILES, 9, 0.005, *flags)
-    assert files(tmp_path / "store", EXTRACT_FILES) == files(undisturbed / "store", EXTRACT_FILES)
+    def hit(trial):
+        store = tmp_path / f"store-{trial}"
+        killed = one_of_two_killed(victim, "extract", store, EXTRACT_FILES, 9, *source, f"--store={store}")
+        assert files(store, EXTRACT_FILES) == files(undisturbed / "store", EXTRACT_FILES)
+        return killed
+
+    assert any(map(hit, range(5)))  # a process may end before it is killed
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("victim", [0, 1])
 def test_two_processes_share_a_grid(tmp_path, undisturbed, files, one_of_two_killed, victim):
-    flags = [f"--store={undisturbed}/store", f"--grid={tmp_path}/grid.zarr"]
-    one_of_two_killed(victim, "grid", tmp_path, GRID_FILES, 4, 0.0, *flags)
-    assert files(tmp_path, GRID_FILES) == files(undisturbed, GRID_FILES)
+    def hit(trial):
+        root = tmp_path / str(trial)
+        flags = [f"--store={undisturbed}/store", f"--grid={root}/grid.zarr"]
+        killed = one_of_two_killed(victim, "grid", root, GRID_FILES, 4, *flags)
+        assert files(root, GRID_FILES) == files(undisturbed, GRID_FILES)
+        return killed
+
+    assert any(map(hit, range(5)))
 
 
 @pytest.mark.deep

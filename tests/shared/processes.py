@@ -13,7 +13,7 @@ _started: list[subprocess.Popen] = []
 
 
 def start(command, **options):
-    """Process that ends with the test that starts it at the latest."""
+    """Process that ends with the test that starts it at the latest; that of a fixture with the first test."""
     process = subprocess.Popen(command, **options)
     _started.append(process)
     return process

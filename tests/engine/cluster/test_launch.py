@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 
+import processes
 import pytest
 from processes import PATIENCE, awaited, ended, piped
 
-from isogloss.engine.cluster import job_configs, launch, steps
+from isogloss.engine.cluster import job_configs, launch, local, steps
 from isogloss.engine.cluster.launch_config import LaunchConfig
 from isogloss.engine.runtime.refusal import Refusal, UnfinishedError
 from isogloss.jobs import __main__ as jobs
@@ -161,7 +162,8 @@ def test_a_fetch_among_tasks_that_may_not_ask_the_hub_asks_it(fake, monkeypatch)
 
 def test_each_process_has_a_gpu_of_its_own(fake):
     line = f"cd '{fake.folder}'; echo $CUDA_VISIBLE_DEVICES >> gpus"
-    both = "until [ $(sort -u gpus | wc -l) = 2 ]; do sleep 0.05; done"  # no process takes the other's turn
+    # No process takes the other's turn.
+    both = "for _ in {1..2000}; do [ $(sort -u gpus | wc -l) = 2 ] && break; sleep 0.05; done"
     fake.python.write_text(f"#!/bin/bash\n{line}\n{both}\n")
     fake.launch("extract", shards=3, gpus=2)
     assert set((fake.folder / "gpus").read_text().split()) == {"0", "1"}
@@ -302,3 +304,39 @@ def test_a_name_with_other_letters_is_refused(tmp_path):
     path.write_text("")
     with pytest.raises(Refusal, match="letters, digits"):
         steps.read_steps([str(path)], 1)
+
+
+class TestTasksThatAreJustStarting:
+    """What stops a launch while it starts tasks leaves none of them behind."""
+
+    @pytest.fixture
+    def begun(self, monkeypatch):
+        """Processes that stand in for tasks; the second start is given to `happens` first."""
+        started = []
+
+        def start(happens):
+            def replaced(*given):
+                started.append(processes.start(["sleep", "600"], start_new_session=True))
+                if len(started) == 2:
+                    happens()
+                return started[-1]
+
+            monkeypatch.setattr(local, "_start", replaced)
+            return started
+
+        return start
+
+    def test_a_signal_ends_the_one_that_starts_meanwhile(self, fake, begun):
+        started = begun(lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            fake.launch("extract", shards=2)
+        assert [process.poll() for process in started] == [-signal.SIGTERM] * 2
+
+    def test_one_that_cannot_start_ends_those_that_run(self, fake, begun):
+        def fail():
+            raise OSError(28, "No space left on device")
+
+        started = begun(fail)
+        with pytest.raises(OSError, match="No space left"):
+            fake.launch("extract", shards=2)
+        assert started[0].poll() == -signal.SIGTERM

@@ -146,7 +146,9 @@ def test_killed_and_run_again_as_a_real_process(whole, job, tmp_path, files, wri
     )  # fmt: skip
     assert whole.summary.done == 20
     for pattern, count in moments:
-        assert process.killed(lambda pattern=pattern, count=count: len(written(out, pattern)) >= count)
+        assert process.killed_in(
+            out, lambda pattern=pattern, count=count: len(written(out, pattern)) >= count
+        )
         after = written(out, PARTS)
         assert parts.items() <= after.items(), "something done was lost or done again"
         parts = after

@@ -35,7 +35,8 @@ def test_a_process_looks_at_recordings_of_its_own_languages_only(
     chosen, tmp_path, monkeypatch, wav, looked_at
 ):
     run, config = chosen
-    monkeypatch.setattr(job, "_time_here", lambda *given: {})
+    monkeypatch.setattr(job.job_cost, "time_here", lambda *given: {})
+    monkeypatch.setattr(job.compile_cost, "seconds", lambda *given: 0.0)
     corpus = manifest(tmp_path, wav)
     times = dict.fromkeys([f"l{number:03}" for number in range(LANGUAGES)], 0)
     for index in range(SHARDS):
@@ -84,7 +85,8 @@ def test_a_language_of_another_process_that_has_changed_is_waited_for(aligned, t
 
 def test_a_dry_run_reports_what_a_run_reports(chosen, broken, tmp_path, monkeypatch):
     """Broken recordings of every kind, empty transcriptions, audio beyond the window, --long=skip."""
-    monkeypatch.setattr(job, "_time_here", lambda *given: {})
+    monkeypatch.setattr(job.job_cost, "time_here", lambda *given: {})
+    monkeypatch.setattr(job.compile_cost, "seconds", lambda *given: 0.0)
     run, config = chosen
     manifest, kinds = broken
     manifest.write_text(manifest.read_text().replace("sentence 3 in aa", " "))
@@ -103,7 +105,8 @@ def test_a_dry_run_reports_what_a_run_reports(chosen, broken, tmp_path, monkeypa
 
 
 def test_a_dry_run_from_a_store_reports_what_is_not_stored(chosen, broken, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "_time_here", lambda *given: {})
+    monkeypatch.setattr(job.job_cost, "time_here", lambda *given: {})
+    monkeypatch.setattr(job.compile_cost, "seconds", lambda *given: 0.0)
     run, config = chosen
     store = tmp_path / "store"
     given = {"corpus": f"manifest:{broken[0]}", "model": config.model, "store": store, "states": ("final",)}

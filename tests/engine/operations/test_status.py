@@ -207,7 +207,7 @@ LANGUAGES, ROWS, STATES, MEASURES = 102, 763, 34, ("seqsim", "meanpool", "dtw")
 
 
 @pytest.mark.deep
-def test_all_of_fleurs_within_seconds(folder, job, tmp_path):
+def test_all_of_fleurs_within_seconds_of_processor_time(folder, job, tmp_path):
     """77,826 utterances, and 175,134 units of three measures: stores and grid as they are, files empty."""
     for number in range(LANGUAGES):
         _store(folder / "store" / "aa.zarr", tmp_path / "store" / f"l{number:03}.zarr")

@@ -9,7 +9,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import processes
 import pytest
 
 from isogloss.engine.runtime import objects, place, zarr_group
@@ -186,13 +185,11 @@ def denying():
 
 
 def refusal(url, kind=Refusal):
-    def asked():
-        start = time.monotonic()
-        with pytest.raises(kind) as found:
-            objects.exists(place.parse(url))
-        return time.monotonic() - start, str(found.value)
-
-    return processes.soon(10, asked)
+    start = time.monotonic()
+    with pytest.raises(kind) as found:
+        objects.exists(place.parse(url))
+    assert time.monotonic() - start < 60  # some seconds, unless the machine is busy
+    return str(found.value)
 
 
 def test_a_bucket_that_is_not_there_is_refused(s3):

@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_to_equal_bits(tuned, tmp_path, job, files, monkeyp
     given = {"average": ",".join(config.average), "source": "en", "target": "fr", "out": ours.out}
     named = ("store", "model", "learning_rate", "steps", "batch", "dev_share", "checkpoint_steps")
     flags = [f"--{name}={value}" for name, value in ({n: getattr(config, n) for n in named} | given).items()]
-    assert job("tune", *flags).killed((ours.out / "checkpoints" / "4").is_dir, 0.02)
+    assert job("tune", *flags).killed_in(ours.out, (ours.out / "checkpoints" / "4").is_dir, 0.02)
     assert not (ours.out / "model.safetensors").exists()
     summary = tune.run(ours)
     assert summary.skipped in (4, 8)
