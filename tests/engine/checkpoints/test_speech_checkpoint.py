@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import hub_client
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
@@ -16,7 +17,6 @@ FORMATS = ["model.safetensors", "pytorch_model.bin"]
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Snapshot in a cache, of which the hub can't be asked."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     commit = "0123456789" * 4
     repository = tmp_path / "models--facebook--xls-r"
@@ -26,7 +26,8 @@ def folder(tmp_path, monkeypatch):
     made.mkdir(parents=True)
     (made / "config.json").write_text(json.dumps({"model_type": "wav2vec2"}))
     (made / "preprocessor_config.json").write_text("{}")
-    return made
+    with hub_client.offline():
+        yield made
 
 
 def taken():

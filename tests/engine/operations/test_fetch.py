@@ -4,9 +4,9 @@ import json
 
 import hub_stand_in
 import pytest
+from hub_client import forget_sessions
 from hub_stand_in import finish, table, wav
 from huggingface_hub import constants, file_download
-from huggingface_hub.utils import _http
 
 from isogloss.engine.checkpoints import checkpoint, speech_checkpoint
 from isogloss.engine.operations import fetch
@@ -112,12 +112,6 @@ def asked(hub, tmp_path, monkeypatch):
     yield offline
     monkeypatch.undo()
     forget_sessions()
-
-
-def forget_sessions():
-    """Sessions of clients before 1.0 know for good whether they are offline."""
-    if hasattr(_http, "reset_sessions"):
-        _http.reset_sessions()
 
 
 def test_of_a_speech_encoder_what_extract_reads(hub, asked):
