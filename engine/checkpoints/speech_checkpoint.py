@@ -25,6 +25,22 @@ if TYPE_CHECKING:
 _CONFIG, _FRONT_END, _PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 _FORMATS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is taken
 DESCRIPTION = (_CONFIG, _FRONT_END, _PROCESSOR, *(f"{single}.index.json" for single in _FORMATS))
+_WHISPER = "it has Whisper's form: give it without torch:"
+_STREAMS = "its encoder is made for streams, causal or within sliding windows"
+_CODEC = "it is a codec or reads a codec's tokens"
+_PICTURE = "it sees patches of a spectrogram, so its states are of no frame"
+_REASONS = {
+    **dict.fromkeys(("whisper", "qwen2_audio", "voxtral", "audioflamingo3"), _WHISPER),
+    **dict.fromkeys(("moonshine_streaming", "nemotron_asr_streaming", "voxtral_realtime"), _STREAMS),
+    **dict.fromkeys(("mimi", "encodec", "dac", "xcodec", "xcodec2", "kyutai_speech_to_text"), _CODEC),
+    **dict.fromkeys(("audio-spectrogram-transformer", "clap"), _PICTURE),
+    "cohere_asr": "the tensors of its encoder are stored under other names than Parakeet's, which it is",
+    **dict.fromkeys(
+        ("granite_speech", "granite_speech_plus"),
+        "its encoder changes the middle block's output in place, and its feature extractor needs torchaudio",
+    ),
+}
+"""Reasons why models that a user may try aren't taken, by model_type."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,8 +123,10 @@ def _config(model: str, folder: pathlib.Path, prefixes: Mapping[str, str]) -> tu
     config = stored_tensors.json_object(folder / _CONFIG)
     kind = str(config.get("model_type"))
     if kind not in prefixes:
+        reason = f": {_REASONS[kind]}" if kind in _REASONS else ""
         raise Refusal(
-            f"{model}: its model_type is {kind}, which no family has; torch: takes {', '.join(prefixes)}"
+            f"{model}: its model_type is {kind}, which no family has{reason}. Remedy: torch: takes "
+            f"{', '.join(prefixes)}"
         )
     return config, kind
 

@@ -1,7 +1,7 @@
 """Table of the speech encoders of transformers: class, front end, frame hop, states; nothing of PyTorch.
 
-What isn't in a model's configuration is here: its front end, whether a norm follows the last block, and
-whether utterances of several lengths may share a step. State 0 enters the first block, state k leaves
+What isn't in a model's configuration is here: its front end, its stem, whether a norm follows the last block,
+and whether utterances of several lengths may share a step. State 0 enters the first block, state k leaves
 block k; `hidden_states` of transformers hides the last one's where a norm follows, so states are taken from
 the blocks themselves.
 
@@ -9,18 +9,15 @@ Source: transformers 5.23, modeling_*.py of the classes named, and the configura
 """
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.speech_encoders import stems
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 WINDOW_SECONDS = 30  # these encoders have none of their own; Whisper's makes stores that compare
-WAVEFORM, FILTER_BANK = "Wav2Vec2FeatureExtractor", "SeamlessM4TFeatureExtractor"
-BUCKET = 50  # frames; a second at 20 ms
-_BANK_SAMPLES, _BANK_HOP = 400, 160  # of a filter bank's frame, SeamlessM4TFeatureExtractor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,21 +28,29 @@ class SpeechFamily:
       module: module of transformers.models that has the class.
       name: class of the bare encoder.
       prefix: beginning of its tensors' names in a model with a head.
-      front_end: class of the feature extractor.
-      final: whether a norm, encoder.layer_norm, follows the last block: always, never, or if the
-        configuration has do_stable_layer_norm.
+      front_end: class of the feature extractor, of `stems.FRONT_ENDS`.
+      stem: stages between what it makes and the first block, by the configuration.
+      nested: key of the encoder's own configuration in that of a model with a head; "" if they are one.
+      blocks, norm: names of the list of blocks and of the norm behind it.
+      final: whether that norm follows the last block: always, never, or if the configuration has
+        do_stable_layer_norm.
       padding: whether states of padded utterances, with masks, are those of the utterances alone. If a
         convolution or a norm over time sees what is padded, utterances run one by one.
-      layers, ffn: keys of the configuration.
+      width, layers, ffn: keys of the configuration.
       conformer: True for blocks with two perceptrons and a convolution.
     """
 
     module: str
     name: str
     prefix: str
-    front_end: str = WAVEFORM
+    front_end: str = "Wav2Vec2FeatureExtractor"
+    stem: Callable[[Mapping[str, Any]], stems.Stages] = stems.convolutions
+    nested: str = ""
+    blocks: str = "encoder.layers"
+    norm: str = "encoder.layer_norm"
     final: Literal["always", "never", "stable"] = "stable"
     padding: bool = True
+    width: str = "hidden_size"
     layers: str = "num_hidden_layers"
     ffn: str = "intermediate_size"
     conformer: bool = False
@@ -53,12 +58,36 @@ class SpeechFamily:
 
 _SEAMLESS = {
     "prefix": "speech_encoder.",
-    "front_end": FILTER_BANK,
+    "front_end": "SeamlessM4TFeatureExtractor",
+    "stem": stems.nothing,
     "final": "always",
     "layers": "speech_encoder_layers",
     "ffn": "speech_encoder_intermediate_size",
     "conformer": True,
 }
+_PARAKEET = SpeechFamily(
+    module="parakeet.modeling_parakeet",
+    name="ParakeetEncoder",
+    prefix="encoder.",
+    front_end="ParakeetFeatureExtractor",
+    stem=stems.parakeet,
+    nested="encoder_config",
+    blocks="layers",
+    final="never",  # each block ends with a norm
+    conformer=True,
+)
+_LASR = SpeechFamily(
+    module="lasr.modeling_lasr",
+    name="LasrEncoder",
+    prefix="encoder.",
+    front_end="LasrFeatureExtractor",
+    stem=stems.lasr,
+    nested="encoder_config",
+    blocks="layers",
+    norm="out_norm",
+    final="always",
+    conformer=True,
+)
 FAMILIES: Mapping[str, SpeechFamily] = {
     "wav2vec2": SpeechFamily(module="wav2vec2.modeling_wav2vec2", name="Wav2Vec2Model", prefix="wav2vec2."),
     "hubert": SpeechFamily(module="hubert.modeling_hubert", name="HubertModel", prefix="hubert."),
@@ -67,7 +96,8 @@ FAMILIES: Mapping[str, SpeechFamily] = {
         module="wav2vec2_bert.modeling_wav2vec2_bert",
         name="Wav2Vec2BertModel",
         prefix="wav2vec2_bert.",
-        front_end=FILTER_BANK,
+        front_end="SeamlessM4TFeatureExtractor",
+        stem=stems.nothing,
         final="never",
         conformer=True,
     ),
@@ -98,6 +128,66 @@ FAMILIES: Mapping[str, SpeechFamily] = {
         padding=False,  # the convolution in its blocks has no mask
         conformer=True,
     ),
+    "sew": SpeechFamily(
+        module="sew.modeling_sew",
+        name="SEWModel",
+        prefix="sew.",
+        stem=stems.squeezed,
+        final="never",
+        padding=False,  # half a pair of frames would count as a pair, and be attended to
+    ),
+    "sew-d": SpeechFamily(
+        module="sew_d.modeling_sew_d",
+        name="SEWDModel",
+        prefix="sew_d.",
+        stem=stems.squeezed,
+        blocks="encoder.encoder.layer",
+        final="never",
+        padding=False,  # as SEW
+    ),
+    "speecht5": SpeechFamily(
+        module="speecht5.modeling_speecht5",
+        name="SpeechT5EncoderWithSpeechPrenet",
+        prefix="speecht5.encoder.",
+        front_end="SpeechT5FeatureExtractor",
+        blocks="wrapped_encoder.layers",
+        final="never",
+        padding=False,  # its convolution of positions has no mask
+        layers="encoder_layers",
+        ffn="encoder_ffn_dim",
+    ),
+    "moonshine": SpeechFamily(
+        module="moonshine.modeling_moonshine",
+        name="MoonshineEncoder",
+        prefix="model.encoder.",
+        stem=stems.moonshine,
+        blocks="layers",
+        norm="layer_norm",
+        final="always",
+        padding=False,  # a norm over the whole time axis
+        layers="encoder_num_hidden_layers",
+    ),
+    "speech_to_text": SpeechFamily(
+        module="speech_to_text.modeling_speech_to_text",
+        name="Speech2TextEncoder",
+        prefix="model.encoder.",
+        front_end="Speech2TextFeatureExtractor",
+        stem=stems.speech_to_text,
+        blocks="layers",
+        norm="layer_norm",
+        final="always",
+        padding=False,  # its second convolution sees what the first makes of padding
+        width="d_model",
+        layers="encoder_layers",
+        ffn="encoder_ffn_dim",
+    ),
+    "parakeet_encoder": dataclasses.replace(_PARAKEET, nested=""),
+    "parakeet_ctc": _PARAKEET,
+    "parakeet_rnnt": _PARAKEET,
+    "parakeet_tdt": _PARAKEET,
+    "canary": dataclasses.replace(_PARAKEET, prefix="model.encoder."),
+    "lasr_encoder": dataclasses.replace(_LASR, nested=""),
+    "lasr_ctc": _LASR,
 }
 """Families by the model_type of config.json."""
 PREFIXES: Mapping[str, str] = {kind: family.prefix for kind, family in FAMILIES.items()}
@@ -116,7 +206,7 @@ class SpeechLayout:
       ffn: width of a perceptron's hidden layer.
       final: True if a norm follows the last block.
       padding: True if utterances of several lengths may share a step.
-      convolutions: (channels, width, stride) of the stem, none of a filter bank's.
+      bank, stem: stages of the feature extractor, none if it gives samples, and of the model.
     """
 
     family: SpeechFamily
@@ -126,7 +216,8 @@ class SpeechLayout:
     ffn: int
     final: bool
     padding: bool
-    convolutions: tuple[tuple[int, int, int], ...]
+    bank: stems.Stages
+    stem: stems.Stages
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -138,49 +229,46 @@ class SpeechLayout:
         """Reason why there is no state "final"; None if there is one."""
         return None if self.final else f"no norm follows its last block, whose output is state {self.layers}"
 
+    def bucket(self, frames: int) -> int:
+        """Frames to which an utterance of so many is padded, where it is padded: seconds, rounded up."""
+        second = -(-SAMPLE_RATE // self.axis.samples_per_frame)
+        return -(-frames // second) * second
+
+    def inputs(self, frames: int) -> int:
+        """Samples or features of so many frames, as many as still make no frame more."""
+        hop, first = stems.span(self.stem)
+        return first + frames * hop - 1
+
     def flops(self, frames: int) -> float:
-        """Multiplications and additions of one utterance, norms and gates left out."""
+        """Multiplications and additions of one utterance; norms, gates and stems behind a bank left out."""
         samples, stem, channels = self.axis.samples_per_frame * frames, 0.0, 1
-        for width, taps, stride in self.convolutions:
-            samples //= stride
-            stem += 2.0 * samples * taps * channels * width
-            channels = width
+        for stage in () if self.bank else self.stem:
+            samples //= stage.stride
+            stem += 2.0 * samples * stage.taps * channels * stage.channels
+            channels = stage.channels
         d, perceptrons = self.features, 2 if self.family.conformer else 1
         convolution = 3 * d * d if self.family.conformer else 0
         block = 2 * frames * (4 * d * d + perceptrons * 2 * d * self.ffn + convolution) + 4 * frames**2 * d
         return stem + self.layers * block
 
 
-def bucket(frames: int) -> int:
-    """Frames to which an utterance of so many is padded, where it is padded."""
-    return -(-frames // BUCKET) * BUCKET
-
-
 def layout(
     model: str, family: SpeechFamily, config: Mapping[str, Any], front_end: Mapping[str, Json]
 ) -> SpeechLayout:
-    """Sizes of a model by its configuration, defaults included, and its feature extractor's settings.
+    """Sizes by the encoder's configuration, defaults included, and its feature extractor's settings.
 
     Raises:
-      Refusal: the audio is of another rate, or a frame isn't a whole number of samples.
+      Refusal: the audio is of another rate, or a stride is less than 1.
     """
     if (rate := front_end.get("sampling_rate", SAMPLE_RATE)) != SAMPLE_RATE:
         raise Refusal(f"{model}: takes audio at {rate} Hz, not at {SAMPLE_RATE}. Remedy: give another model")
-    waveform = family.front_end == WAVEFORM
-    convolutions: tuple[tuple[int, int, int], ...] = ()
-    if waveform:
-        convolutions = tuple(
-            zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"], strict=True)
-        )
-        hop, first = _span(convolutions)
-    else:
-        pooled = front_end.get("stride", 2)
-        if type(pooled) is not int or pooled < 1:
-            raise Refusal(f"{model}: stride of its feature extractor must be 1 or more, not {pooled!r}")
-        # A frame is made of `stride` neighbours; one whose last neighbour is missing is masked.
-        hop, first = _BANK_HOP * pooled, _BANK_SAMPLES + _BANK_HOP * (pooled - 1)
+    bank, stem = stems.FRONT_ENDS[family.front_end](front_end), family.stem(config)
+    for stage in (*bank, *stem):
+        if type(stage.stride) is not int or stage.stride < 1:
+            raise Refusal(f"{model}: a stride of its stem must be 1 or more, not {stage.stride!r}")
+    hop, first = stems.span((*bank, *stem))
     exact = family.padding and not config.get("conv_pos_batch_norm")
-    if waveform:
+    if not bank:
         # A group norm is over the whole time axis; models with one were trained without masks.
         exact &= config.get("feat_extract_norm", "layer") == "layer" and bool(
             front_end.get("return_attention_mask")
@@ -190,21 +278,11 @@ def layout(
         axis=TimeAxis(
             samples_per_frame=hop, window_frames=WINDOW_SECONDS * SAMPLE_RATE // hop, frame_samples=first
         ),
-        features=config["hidden_size"],
+        features=config[family.width],
         layers=config[family.layers],
         ffn=config[family.ffn],
         final=family.final == "always" or (family.final == "stable" and config["do_stable_layer_norm"]),
         padding=exact,
-        convolutions=convolutions,
+        bank=bank,
+        stem=stem,
     )
-
-
-def _span(convolutions: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
-    """Samples from one frame to the next, and samples that a frame sees.
-
-    floor((n - k) / s) + 1 of each convolution, one after the other, is floor((n - K) / S) + 1 of all, with S
-    the product of strides and K = 1 + sum (k - 1) * product of the strides before it.
-    """
-    strides = [stride for *_, stride in convolutions]
-    seen = 1 + sum((taps - 1) * math.prod(strides[:i]) for i, (_, taps, _) in enumerate(convolutions))
-    return math.prod(strides), seen

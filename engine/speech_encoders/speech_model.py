@@ -40,6 +40,14 @@ _FRONT_END = (
     "padding_value",
     "stride",
     "return_attention_mask",
+    "hop_length",
+    "n_fft",
+    "win_length",
+    "preemphasis",
+    "dither",
+    "do_ceptral_normalize",
+    "normalize_means",
+    "normalize_vars",
 )
 _COSMETIC = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
 _UNUSED = "masked_spec_embed"  # of training only
@@ -52,7 +60,7 @@ class SpeechEncoder:
     Attributes:
       checkpoint: its files.
       kind: model_type, which names the family.
-      config: configuration of transformers.
+      config: the encoder's configuration, of transformers.
       front_end: its feature extractor.
       layout: its sizes.
       compute: number format of products.
@@ -128,12 +136,12 @@ class SpeechEncoder:
 
     def step_key(self, frames: int) -> int:
         """Length that utterances are padded to; 0 where a device takes one at a time, which isn't padded."""
-        return 0 if self.rows_per_device == 1 else families.bucket(frames)
+        return 0 if self.rows_per_device == 1 else self.layout.bucket(frames)
 
     def cost(self, frames: Sequence[int], states: Sequence[str], dtype: str) -> dict[str, int | float]:
         """Work and time of utterances, by a product timed here."""
         speed = _product_flops(self.places[0]) * self.device_count
-        padded = frames if self.rows_per_device == 1 else map(families.bucket, frames)
+        padded = frames if self.rows_per_device == 1 else map(self.layout.bucket, frames)
         work = sum(map(self.layout.flops, padded))
         return {
             "flops": work,
@@ -248,12 +256,12 @@ def open_model(
 def _described(
     checkpoint: SpeechCheckpoint, family: families.SpeechFamily
 ) -> tuple["transformers.PretrainedConfig", "FrontEnd"]:
-    """Configuration, with the defaults of its class, and feature extractor."""
+    """The encoder's configuration, with the defaults of its class, and feature extractor."""
     import transformers  # noqa: PLC0415 (takes seconds)
 
     config = transformers.AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True)
     front_end = getattr(transformers, family.front_end).from_dict(dict(checkpoint.front_end))
-    return config, front_end
+    return getattr(config, family.nested) if family.nested else config, front_end
 
 
 def _places() -> tuple[str, ...]:

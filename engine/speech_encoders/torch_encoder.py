@@ -15,7 +15,8 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from jaxtyping import Float, Float32, Int32
 
-from isogloss.engine.speech_encoders.families import WAVEFORM, SpeechLayout, bucket
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.speech_encoders.families import SpeechLayout
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 _WAVLM = (
@@ -31,7 +32,14 @@ class FrontEnd(Protocol):
 
     padding_value: float
 
-    def __call__(self, wave: np.ndarray, *, sampling_rate: int, return_tensors: str) -> dict:
+    def __call__(
+        self,
+        wave: np.ndarray,
+        *,
+        sampling_rate: int,
+        return_tensors: str,
+        return_attention_mask: bool | None = None,
+    ) -> dict:
         """Features of one waveform, with a first axis of length 1."""
         ...
 
@@ -42,14 +50,13 @@ class Taken:
     def __init__(self, model: torch.nn.Module, layout: SpeechLayout, states: Sequence[str]) -> None:
         """Set hooks on the blocks, and on the norm behind them, for the states wanted."""
         self._wanted, self._made = states, dict[str, torch.Tensor]()
-        encoder = model.get_submodule("encoder")
-        blocks = encoder.get_submodule("layers")
+        blocks = model.get_submodule(layout.family.blocks)
         assert isinstance(blocks, torch.nn.ModuleList)
         blocks[0].register_forward_pre_hook(self._before, with_kwargs=True)
         for name, block in enumerate(blocks, 1):
             block.register_forward_hook(self._after(str(name)))
         if layout.final:
-            encoder.get_submodule("layer_norm").register_forward_hook(self._after("final"))
+            model.get_submodule(layout.family.norm).register_forward_hook(self._after("final"))
 
     def _before(self, module: torch.nn.Module, given: tuple, named: dict) -> None:
         self._made = {"0": given[0] if given else named["hidden_states"]}
@@ -96,11 +103,15 @@ class TorchEncoder:
 
     def prepare(self, wave: Float[np.ndarray, " samples"]) -> Float32[np.ndarray, "..."]:
         """Features of a waveform, of its own frames alone."""
-        made = self.front_end(wave, sampling_rate=SAMPLE_RATE, return_tensors="np")
-        if self.layout.family.front_end == WAVEFORM:
+        if not self.layout.bank:
+            made = self.front_end(wave, sampling_rate=SAMPLE_RATE, return_tensors="np")
             return np.asarray(made["input_values"][0], np.float32)
-        # The last frame is half padding if their number is odd, and then masked.
-        return np.asarray(made["input_features"][0][: self.layout.axis.frame_count(len(wave))], np.float32)
+        made = self.front_end(
+            wave, sampling_rate=SAMPLE_RATE, return_tensors="np", return_attention_mask=True
+        )
+        # A last feature that is half padding is masked.
+        own = int(np.asarray(made["attention_mask"][0]).sum())
+        return np.asarray(made["input_features"][0][:own], np.float32)
 
     def __call__(self, prepared: Sequence[np.ndarray], frames: Int32[np.ndarray, " B"]) -> Output:
         """Start one step; on a GPU it is still computing when this returns."""
@@ -116,13 +127,14 @@ class TorchEncoder:
     ) -> list[torch.Tensor]:
         device = next(model.parameters()).device
         inputs: dict[str, torch.Tensor | None] = {"attention_mask": None}
-        waveform = self.layout.family.front_end == WAVEFORM
         if self.rows_per_device == 1:
-            features = prepared[0][None]
+            features, length = prepared[0][None], frames[0]
         else:
-            features, mask = self._padded(prepared, bucket(max(frames)), waveform=waveform)
+            length = self.layout.bucket(max(frames))
+            features, mask = self._padded(prepared, length)
             inputs["attention_mask"] = torch.from_numpy(mask).to(device)
-        inputs["input_values" if waveform else "input_features"] = torch.from_numpy(features).to(device)
+        name = "input_features" if self.layout.bank else "input_values"
+        inputs[name] = torch.from_numpy(features).to(device)
         reduced = self.compute == "bfloat16"
         with (
             warnings.catch_warnings(),
@@ -131,16 +143,19 @@ class TorchEncoder:
         ):
             warnings.filterwarnings("ignore", _WAVLM)
             model(**inputs)
-        return taken.states()
+        states = taken.states()
+        if states[0].shape[1] != length:
+            raise Refusal(
+                f"states of {states[0].shape[1]} frames where the sizes of the stem tell {length}. Remedy: "
+                "correct config.json or preprocessor_config.json; kernels of padded convolutions must be odd"
+            )
+        return states
 
     def _padded(
-        self, prepared: Sequence[np.ndarray], frames: int, *, waveform: bool
+        self, prepared: Sequence[np.ndarray], frames: int
     ) -> tuple[Float32[np.ndarray, "B T *F"], np.ndarray]:
         """Features of a full step, padded to so many frames, and its mask."""
-        axis = self.layout.axis
-        # As many samples as still make no frame more.
-        length = axis.frame_samples + frames * axis.samples_per_frame - 1 if waveform else frames
-        shape = (self.rows_per_device, length, *prepared[0].shape[1:])
+        shape = (self.rows_per_device, self.layout.inputs(frames), *prepared[0].shape[1:])
         features = np.full(shape, self.front_end.padding_value, np.float32)
         mask = np.zeros(shape[:2], np.int64)
         for row in range(self.rows_per_device):

@@ -113,9 +113,12 @@ def test_a_model_that_padding_would_change_takes_one_at_a_time(config, tmp_path)
 
 
 def test_models_that_arent_of_the_table_are_refused(config, tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "sew"}')
-    with pytest.raises(ValueError, match=r"model_type is sew, .* takes wav2vec2, hubert, wavlm"):
-        extract.run(dataclasses.replace(config, model=f"torch:{tmp_path}"))
+    for kind, reason in (("musicgen", r"family has\. Remedy"), ("granite_speech", r"family has: its enc")):
+        (tmp_path / "config.json").write_text(f'{{"model_type": "{kind}"}}')
+        with pytest.raises(
+            ValueError, match=rf"is {kind}, which no {reason}.* takes wav2vec2, hubert, wavlm"
+        ):
+            extract.run(dataclasses.replace(config, model=f"torch:{tmp_path}"))
     (tmp_path / "config.json").write_text('{"model_type": "hubert"}')
     with pytest.raises(ValueError, match=r"has no preprocessor_config\.json"):
         extract.run(dataclasses.replace(config, model=f"torch:{tmp_path}"))
@@ -141,6 +144,7 @@ def test_rows_of_a_step_follow_the_gpus_size_and_not_what_is_free(config, monkey
     opened = speech_model.open_model(
         config.model, None, compute="auto", attention="auto", rows_per_device=0, neurons=False
     )
+    assert opened is not None
     assert opened.settings()["rows_per_device"] == rows
 
 

@@ -32,6 +32,34 @@ def test_frames_are_those_of_the_convolutions_one_by_one():
 
 
 @pytest.mark.parametrize(
+    ("kind", "own", "front_end", "hop", "first"),
+    [
+        ("sew", WAV2VEC2 | {"squeeze_factor": 2}, {}, 640, 720),
+        ("moonshine", WAV2VEC2 | {"encoder_num_hidden_layers": 2}, {}, 384, 895),
+        ("wav2vec2-bert", WAV2VEC2, {"stride": 2}, 320, 560),
+        ("speech_to_text", {"d_model": 8, "num_conv_layers": 2}, {}, 640, 400),
+        ("parakeet_ctc", {"subsampling_conv_stride": 2, "subsampling_factor": 8}, {}, 1280, 160),
+        ("lasr_ctc", {"subsampling_conv_stride": 2, "subsampling_conv_kernel_size": 5}, {}, 640, 2320),
+    ],
+)
+def test_frames_of_every_stem(kind, own, front_end, hop, first):
+    config = WAV2VEC2 | {"encoder_layers": 2, "encoder_ffn_dim": 8} | own
+    found = families.layout("x", families.FAMILIES[kind], config, front_end)
+    window = 480_000 // hop
+    assert found.axis == TimeAxis(samples_per_frame=hop, window_frames=window, frame_samples=first)
+    for frames in (1, 2, 31):  # inputs of a padded step, through the stages one by one
+        count = found.inputs(frames)
+        for stage in found.stem:
+            count = (count - stage.taps) // stage.stride + 1
+        assert count == frames
+    second = found.bucket(1)
+    assert (second - 1) * hop < 16_000 <= second * hop
+    assert found.bucket(second) == second
+    assert found.bucket(second + 1) == 2 * second
+    assert found.flops(20) > 2 * found.layers * 20 * 4 * found.features**2
+
+
+@pytest.mark.parametrize(
     ("change", "masks"),
     [({"feat_extract_norm": "group"}, True), ({}, False), ({"conv_pos_batch_norm": True}, True)],
 )

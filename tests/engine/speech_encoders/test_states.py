@@ -12,33 +12,57 @@ torch = pytest.importorskip("torch", reason="PyTorch isn't installed")
 transformers = pytest.importorskip("transformers")
 
 from isogloss.engine.activations import encoders, extract  # noqa: E402
-from isogloss.engine.speech_encoders.families import FAMILIES, FILTER_BANK  # noqa: E402
+from isogloss.engine.speech_encoders.families import FAMILIES  # noqa: E402
+from isogloss.engine.speech_encoders.speech_model import SpeechEncoder  # noqa: E402
 
 
 def transformers_states(model, folder, wave, kind):
     """States of one recording: hidden_states, with the last block's own output where a norm hides it."""
-    front_end = getattr(transformers, FAMILIES[kind].front_end).from_pretrained(folder)
-    given = front_end(wave, sampling_rate=16_000, return_tensors="pt")
+    family = FAMILIES[kind]
+    front_end = getattr(transformers, family.front_end).from_pretrained(folder)
+    masks = {"return_attention_mask": True} if front_end.model_input_names[0] == "input_features" else {}
+    given = front_end(wave, sampling_rate=16_000, return_tensors="pt", **masks)
     raw = []
-    handle = model.encoder.layers[-1].register_forward_hook(lambda *call: raw.append(call[2]))
+    block = model.get_submodule(family.blocks)[-1]
+    handle = block.register_forward_hook(lambda *call: raw.append(call[2]))
     with torch.no_grad():
-        hidden = model(**given, output_hidden_states=True).hidden_states
+        made = model(**given, output_hidden_states=True)
         handle.remove()
+    hidden, whole = made.hidden_states, made.last_hidden_state
     last = raw[0][0] if isinstance(raw[0], tuple) else raw[0]
     states = [state.numpy()[0] for state in (*hidden[:-1], last)]
-    if FAMILIES[kind].final == "always" or getattr(model.config, "do_stable_layer_norm", False):
-        states.append(model.encoder.layer_norm(last).detach().numpy()[0])
-    if FAMILIES[kind].front_end == FILTER_BANK:  # a last frame that is half padding is masked
-        own = int(given["attention_mask"].sum())
-    else:
-        own = int(model._get_feat_extract_output_lengths(torch.tensor(len(wave))))
-        assert own == len(hidden[0][0])
+    if family.final == "always" or (
+        family.final == "stable" and getattr(model.config, "do_stable_layer_norm", False)
+    ):
+        adapted = whole.shape != last.shape  # to other frames, in SeamlessM4T
+        states.append((model.get_submodule(family.norm)(last).detach() if adapted else whole).numpy()[0])
+    own = own_frames(model, wave, given.get("attention_mask"))
+    assert own == len(hidden[0][0]) or masks  # a last feature that is half padding is masked
     return np.stack([state[:own] for state in states])
 
 
+def own_frames(model, wave, mask):
+    """Frames by the model's own length function, or by its feature extractor's mask where it has none."""
+    if hasattr(model, "_get_subsampling_output_length"):
+        return int(model._get_subsampling_output_length(mask.sum()))
+    if isinstance(model, transformers.models.speech_to_text.modeling_speech_to_text.Speech2TextEncoder):
+        return int(model._get_feat_extract_output_lengths(mask.sum()))
+    if mask is not None and mask.shape[1] != len(wave):
+        return int(mask.sum())
+    counter = getattr(model, "prenet", model)
+    frames = int(counter._get_feat_extract_output_lengths(torch.tensor(len(wave))))
+    return frames // getattr(model.config, "squeeze_factor", 1)
+
+
+HOPS = {  # of the others 20 ms
+    **dict.fromkeys(("sew", "sew-d", "speech2text", "lasr", "lasr, ctc", "parakeet, tdt"), 0.04),
+    **dict.fromkeys(("parakeet", "parakeet, ctc", "canary", "speech2text, three convolutions"), 0.08),
+    **{"sew, squeezed by 3": 0.06, "moonshine": 0.024},
+}
 PADDED = {  # the others run one by one
     *("wav2vec2, layer norm", "wav2vec2, stable, as XLS-R", "hubert, stable", "wavlm, stable", "w2v-BERT"),
     *("SeamlessM4T v2", "SeamlessM4T", "unispeech", "unispeech-sat"),
+    *("parakeet", "parakeet, ctc", "parakeet, tdt", "canary", "lasr", "lasr, ctc"),
 }
 QUICK = (
     "wav2vec2, group norm",
@@ -47,6 +71,11 @@ QUICK = (
     "wavlm, stable",
     "w2v-BERT",
     "SeamlessM4T v2",
+    "sew",
+    "sew-d",
+    "moonshine",
+    "speech2text",
+    "parakeet, ctc",
 )
 
 
@@ -57,7 +86,9 @@ QUICK = (
 def test_states_equal_transformers(case, tmp_path, speech):
     kind, _ = CASES[case]
     model = save(tmp_path / "model", case)
-    exact = encoders.open_model(f"torch:{tmp_path / 'model'}", None).layout.padding
+    opened = encoders.open_model(f"torch:{tmp_path / 'model'}", None)
+    assert isinstance(opened, SpeechEncoder)
+    exact = opened.layout.padding
     assert exact == (case in PADDED)
     config = extract.ExtractConfig(
         corpus=f"manifest:{speech}",
@@ -69,7 +100,7 @@ def test_states_equal_transformers(case, tmp_path, speech):
     )
     assert extract.run(config).done == 7
     store = xr.open_zarr(tmp_path / "store" / "aa.zarr")
-    assert (store.attrs["frame_seconds"], store.attrs["window_seconds"]) == (0.02, 30.0)
+    assert (store.attrs["frame_seconds"], store.attrs["window_seconds"]) == (HOPS.get(case, 0.02), 30.0)
     settings = json.loads(store.attrs["settings"])
     assert settings["family"] == kind
     lengths = set()
