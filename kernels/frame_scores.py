@@ -66,6 +66,15 @@ def frame_scores(
     return {measure: np.asarray(matrix) for measure, matrix in scores.items()}
 
 
+def compile_for_cpu(measures: Collection[str], implementation: str, dtw_normalise: str) -> None:
+    """Compile what `frame_scores` by "numba" or "numba_int8" needs of Numba, or load it where it is kept.
+
+    Arguments as of `frame_scores`. In a fresh process that takes seconds, mostly Python's.
+    """
+    one, length = np.ones((1, 1, 1), np.float32), np.ones(1, np.int32)
+    _computed(implementation, one, length, one, length, **_wanted(measures, dtw_normalise))
+
+
 @functools.partial(jax.jit, static_argnames=("measures", "dtw_normalise", "scan_bytes"))
 def operand_scores(
     x: Operand,

@@ -187,3 +187,9 @@ def test_kernels_import_lightly():
     names = sorted(path.stem for path in (ROOT / "kernels").glob("*.py") if path.stem != "__init__")
     heavy = ("numba", "transformers", "datasets", "librosa", "flax")
     assert not loaded([f"isogloss.kernels.{name}" for name in names], heavy)
+
+
+def test_a_grid_imports_what_it_needs():
+    """A person waits for its imports; Numba comes while languages are read, or not at all."""
+    heavy = ("pandas", "pyarrow", "scipy", "xarray", "matplotlib", "librosa", "transformers", "flax", "numba")
+    assert not loaded(["isogloss.engine.grid.grid"], heavy)

@@ -134,9 +134,11 @@ def _started(
 
     held: dict[Key, Future] = {}
     with ThreadPoolExecutor(1, "read") as reader:
-        for visit in visits(units, plan.pairs, block):
+        for number, visit in enumerate(visits(units, plan.pairs, block)):
             held = {key: future for key, future in held.items() if key in visit.kept}
             held |= {key: reader.submit(place, key) for key in visit.arriving}
+            if not number and isinstance(scores, HostScores):
+                scores.prepare(shortlists=bool(plan.identity.get("rerank")))  # while languages are read
             try:
                 x, y = (held[visit.unit[0], code].result() for code in visit.codes)
             except DamagedError as error:

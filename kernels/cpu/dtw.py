@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from isogloss.kernels.cpu import microkernels
+from isogloss.kernels.cpu.compiled import compiled
 from isogloss.kernels.cpu.microkernels import LANES
 
 _SMALL = 1 << 20  # cells that one thread computes before others have started
@@ -78,7 +79,7 @@ def check_lengths(n: Int[np.ndarray, " P"], m: Int[np.ndarray, " P"], shape: Seq
             )
 
 
-@numba.njit(nogil=True)
+@compiled()
 @typing.no_type_check
 def _costs(
     flat: Float[np.ndarray, " cells"],
@@ -103,7 +104,7 @@ def room(columns: int) -> Room:
     return edge, spare, np.empty(2 * LANES, np.int64), np.empty(LANES, np.float32)
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def cost(
     flat: Float[np.ndarray, " cells"],
@@ -149,7 +150,7 @@ def cost(
     return np.float32(np.nan) if nan else found
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def _set_lanes(
     table: tuple[int, int, int, int],
@@ -176,7 +177,7 @@ def _set_lanes(
     return furthest
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def _copy(
     flat: Float[np.ndarray, " cells"],

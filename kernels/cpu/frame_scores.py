@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from isogloss.kernels.cpu import dtw, microkernels, tiles, transport
+from isogloss.kernels.cpu.compiled import compiled
 from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES
 from isogloss.kernels.cpu.packing import FLOATS, Form
 
@@ -180,7 +181,7 @@ def _room(
     return found, width, room, dtw.room(width), sinkhorn
 
 
-@numba.njit(nogil=True)
+@compiled()
 @typing.no_type_check
 def _scores(
     slivers: Shaped[np.ndarray, " A"],
@@ -225,7 +226,7 @@ def _scores(
     return found
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def _fill(
     slivers: Shaped[np.ndarray, " A"],
@@ -262,7 +263,7 @@ def _fill(
                 _keep(tile, table[row * width + column :], rows, count * LANES, width)
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def _raise(
     tile: Float[np.ndarray, " tile"],
@@ -278,7 +279,7 @@ def _raise(
         microkernels.raise_maxima(cells, tops[0], tops[1][block:], rows, lanes[0], lanes[1])
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def _keep(
     tile: Float[np.ndarray, " tile"], table: Float[np.ndarray, " table"], rows: int, count: int, width: int
@@ -291,7 +292,7 @@ def _keep(
 
 
 # What raised a maximum was no NaN, so that a register's lanes may be compared in any order.
-@numba.njit(nogil=True, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 @typing.no_type_check
 def _mean_of_highest(values: Float[np.ndarray, " size"], count: int) -> float:
     """Mean over rows of the highest of LANES."""
@@ -304,7 +305,7 @@ def _mean_of_highest(values: Float[np.ndarray, " size"], count: int) -> float:
     return total / np.float32(count)
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def _mean(values: Float[np.ndarray, " size"], count: int) -> float:
     total = np.float32(0)

@@ -19,11 +19,11 @@ import dataclasses
 import typing
 from collections.abc import Callable
 
-import numba
 import numpy as np
 from jaxtyping import Float, Int
 
 from isogloss.kernels.cpu import microkernels
+from isogloss.kernels.cpu.compiled import compiled
 from isogloss.kernels.cpu.microkernels import LANES
 
 _OFFSET = 128
@@ -94,7 +94,7 @@ def _write(x: Float[np.ndarray, "n D"], width: int, out: Float[np.ndarray, " siz
     return _write_floats(x, x.reshape(-1), width, np.zeros(LANES, np.float32), np.empty(LANES), out)
 
 
-@numba.njit(nogil=True)
+@compiled()
 @typing.no_type_check
 def _write_floats(
     x: Float[np.ndarray, "n D"],
@@ -138,7 +138,7 @@ def _write_floats(
     return finite
 
 
-@numba.njit(nogil=True, fastmath={"reassoc"})
+@compiled(fastmath={"reassoc"})
 @typing.no_type_check
 def _square(frame: Float[np.ndarray, " D"]) -> float:
     """Square of a frame's length in float64, which holds any float32 squared."""
@@ -148,7 +148,7 @@ def _square(frame: Float[np.ndarray, " D"]) -> float:
     return square
 
 
-@numba.njit(nogil=True, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 @typing.no_type_check
 def _turn(flat: Float[np.ndarray, " size"], signs: Float[np.ndarray, " D"]) -> float:
     """Turn blocks of LANES frames in place: random signs, then sums and differences; the largest feature.
@@ -179,7 +179,7 @@ def _turn(flat: Float[np.ndarray, " size"], signs: Float[np.ndarray, " D"]) -> f
     return largest
 
 
-@numba.njit(nogil=True)
+@compiled(_nrt=True)
 @typing.no_type_check
 def _write_bytes(
     turned: Float[np.ndarray, " size"],

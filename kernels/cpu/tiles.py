@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from isogloss.kernels.cpu import microkernels
+from isogloss.kernels.cpu.compiled import compiled
 from isogloss.kernels.cpu.microkernels import COLUMNS, HEIGHTS, LANES, PANELS
 
 _DEPTH = 128  # features at a time: two blocks' and a sliver's take 24 KB of the first cache's 32 or more
@@ -22,7 +23,7 @@ _byte_product = microkernels.product_of_bytes(HEIGHTS, PANELS, by_instruction=_b
 _byte_product_of_one = microkernels.product_of_bytes(HEIGHTS, 1, by_instruction=_by_instruction)
 
 
-@numba.njit(nogil=True, inline="always")
+@compiled(inline="always")
 @typing.no_type_check
 def fill(
     tile: Float[np.ndarray, " tile"],

@@ -7,11 +7,11 @@ of the columns while the row is in the first cache. What keeps it within float32
 
 import typing
 
-import numba
 import numpy as np
 from jaxtyping import Float
 
 from isogloss.kernels.cpu import scaling_loops
+from isogloss.kernels.cpu.compiled import compiled
 from isogloss.kernels.cpu.llvm_builder import LANES
 from isogloss.kernels.cpu.scaling_loops import ROWS
 from isogloss.kernels.frame_transport import EPSILON, ITERATIONS
@@ -21,7 +21,7 @@ _RATE = np.float32(-1 / EPSILON)
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@compiled(fastmath=_FASTMATH)
 @typing.no_type_check
 def cost(
     distances: Float[np.ndarray, " table"],
@@ -67,7 +67,7 @@ def cost(
     return _of_plan(distances, kernel, (width, stride), n, m, vectors)
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@compiled(fastmath=_FASTMATH)
 @typing.no_type_check
 def _of_plan(
     distances: Float[np.ndarray, " table"],
