@@ -8,5 +8,7 @@ import functools
 
 import numba
 
-compiled = functools.partial(numba.njit, nogil=True, _nrt=False, error_model="numpy", no_cfunc_wrapper=True)
+compiled = functools.partial(  # pyright: ignore[reportCallIssue] Numba's stub knows few options
+    numba.njit, nogil=True, _nrt=False, error_model="numpy", no_cfunc_wrapper=True
+)
 """Decorator, with further options of `numba.njit`."""
