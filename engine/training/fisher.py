@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
-from isogloss.engine.runtime.devices import AXIS, Tree
+from isogloss.engine.runtime.devices import Tree, summed
 from isogloss.engine.training import loss
 from isogloss.engine.training.loss import TaughtRows
 from isogloss.engine.training.trainable import Trainable, Values
@@ -61,6 +61,6 @@ def information(
         return of
 
     def measure(trained: Values, constants: Constants, rows: tuple[TaughtRows, Array]) -> Values:
-        return jax.lax.psum(squared_gradients(log_likelihood(constants), trained, rows), AXIS)
+        return summed(squared_gradients(log_likelihood(constants), trained, rows))
 
     return measure

@@ -15,7 +15,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from isogloss.engine.runtime.devices import AXIS
+from isogloss.engine.runtime.devices import summed
 from isogloss.engine.training import loss
 from isogloss.engine.training.loss import TaughtRows
 from isogloss.engine.training.trainable import DOWN, UP, Trainable, Values
@@ -100,14 +100,14 @@ def training_step(
     def step(
         state: TrainingState, constants: Constants, rows: TaughtRows
     ) -> tuple[TrainingState, StepFigures]:
-        count = jax.lax.psum(rows.weights.sum(), AXIS)
+        count = summed(rows.weights.sum())
 
         def share(trained: Values) -> Float[Array, ""]:
             total, _ = loss.row_losses(parts.decoder(trained, constants.frozen), rows)
             return total.sum() / count
 
         value, gradient = jax.value_and_grad(share)(state.trained)
-        value, gradient = jax.lax.psum((value, gradient), AXIS)
+        value, gradient = summed((value, gradient))
         penalty = jnp.zeros((), jnp.float32)
         if schedule.ewc or schedule.anchor:
             penalty, pull = jax.value_and_grad(_penalty)(state.trained, constants, schedule)
@@ -143,6 +143,6 @@ def measurement(
         state: TrainingState, constants: Constants, rows: TaughtRows
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         total, count = loss.row_losses(parts.decoder(state.trained, constants.frozen), rows)
-        return jax.lax.psum((total.sum(), count.sum()), AXIS)
+        return summed((total.sum(), count.sum()))
 
     return measure

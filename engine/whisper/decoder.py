@@ -44,6 +44,26 @@ class Attention(Projections):
         mixed, scores = masked_attention(self._split(self.query(x)), *known, visible)
         return self.out(mixed.transpose(0, 2, 1, 3).reshape(x.shape)), scores
 
+    def read(
+        self, x: Float[Array, "B T D"], states: Float[Array, "B N D"], visible: Bool[Array, "#B #T N"]
+    ) -> Float[Array, "B T D"]:
+        """Output of `mix` for keys and values of the states, which aren't made.
+
+        query . (state W) is (query W^T) . state, and weights sum to 1, so that the mean of the values is the
+        mean of the states times W, and the bias. Products with the states then take T / K of the operations
+        of keys, values and their gradients: T tokens, K features of a head.
+        """
+        by_head = (x.shape[2], self.heads, -1)
+        key, value = (p.kernel[...].astype(x.dtype).reshape(by_head) for p in (self.key, self.value))
+        query = self._split(self.query(x))
+        query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
+        sought = jnp.einsum("bhtk,dhk->bhtd", query, key)
+        scores = jnp.einsum("bhtd,bnd->bhtn", sought, states, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(jnp.where(visible[:, None], scores, -jnp.inf), axis=-1)
+        found = jnp.einsum("bhtn,bnd->bhtd", weights.astype(states.dtype), states)
+        mixed = jnp.einsum("bhtd,dhk->bthk", found, value).reshape(x.shape)
+        return self.out(mixed + self.value.bias[...].astype(x.dtype)[None, None])
+
 
 class DecoderBlock(FeedForward):
     """Pre-norm residual block: causal self-attention, cross-attention, two-layer perceptron."""
@@ -88,6 +108,29 @@ class DecoderBlock(FeedForward):
         mixed, scores = self.cross.mix(by_utterance, memory, in_use)
         x = x + mixed.reshape(x.shape).astype(jnp.float32)
         return self.feed_forward(x), past, scores
+
+    def taught(
+        self, x: Float[Array, "B T D"], states: Float[Array, "B N D"], visible: Int[Array, " B"]
+    ) -> Float[Array, "B T D"]:
+        """The residual stream of whole texts, for training: neither cache nor scores leave the block.
+
+        Args:
+          x: residual stream of T tokens.
+          states: of the memory, in the compute dtype.
+          visible: frames of the memory that may be attended to.
+        """
+        keys_values = self.attention.keys_values(normed := self.attention_norm(x).astype(self.dtype))
+        causal = jnp.tril(jnp.ones((1, x.shape[1], x.shape[1]), bool))
+        x = x + self.attention.mix(normed, keys_values, causal)[0].astype(jnp.float32)
+
+        normed = self.cross_norm(x).astype(self.dtype)
+        in_use = jnp.arange(states.shape[1])[None, None, :] < visible[:, None, None]
+        # A head's features are 64 in all of Whisper: beyond as many tokens keys and values take less.
+        if x.shape[1] * self.cross.heads <= x.shape[2]:
+            mixed = self.cross.read(normed, states, in_use)
+        else:
+            mixed, _ = self.cross.mix(normed, self.cross.keys_values(states), in_use)
+        return self.feed_forward(x + mixed.astype(jnp.float32))
 
 
 def _written(cache: Float[Array, "R H S K"], new: Array, position: int | Int[Array, ""]) -> Array:
@@ -134,14 +177,18 @@ class Decoder(nnx.Module):
         memory: Float[Array, "B N D"],
         visible: Int[Array, " B"],
     ) -> Float[Array, "B T V"]:
-        """Teacher-forced logits: those at t predict token t + 1.
+        """Teacher-forced logits, differentiable: those at t predict token t + 1.
 
         Args:
           tokens: a whole text from the prompt on; tokens after a row's own have no effect.
           memory: from `enter`.
           visible: frames of it that cross-attention may attend to, at least 1.
         """
-        return self.logits(self.teach(tokens, memory, visible, ())[0])
+        x, entering = self.embed(tokens, 0), memory.astype(self.dtype)
+        # One by one, because a scan copies what each block keeps for the backward pass, there and back.
+        for block in self.unstacked():
+            x = block.taught(x, entering, visible)
+        return self.logits(x)
 
     def teach(
         self,
