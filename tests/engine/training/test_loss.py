@@ -10,7 +10,7 @@ import pytest
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.training import loss, trainable
 from isogloss.engine.training.loss import TaughtRows
-from small_models import NANO, random_tensors
+from small_models import NANO, random_tensors  # pyright: ignore[reportMissingImports]
 
 SIZES = dataclasses.replace(
     NANO, features=24, heads=3, decoder_layers=3, positions=50, text_positions=16, vocabulary=41, ffn=96
@@ -43,12 +43,12 @@ def rows():
     weights = np.zeros((2, 9), np.float32)
     weights[0, 2:8], weights[1, 2:6] = 1, 1
     return TaughtRows(
-        states=rng.standard_normal((2, 50, 24)).astype(np.float32),
-        visible=np.array([50, 50], np.int32),
-        apply_norm=np.zeros(2, bool),
-        tokens=tokens.astype(np.int32),
-        targets=targets.astype(np.int32),
-        weights=weights,
+        states=jnp.asarray(rng.standard_normal((2, 50, 24)), jnp.float32),
+        visible=jnp.array([50, 50], jnp.int32),
+        apply_norm=jnp.zeros(2, bool),
+        tokens=jnp.asarray(tokens, jnp.int32),
+        targets=jnp.asarray(targets, jnp.int32),
+        weights=jnp.asarray(weights),
     )
 
 
@@ -59,9 +59,7 @@ def ours(parts, rows):
         total, count = loss.row_losses(parts.decoder(trained, frozen), rows)
         return total.sum() / count.sum()
 
-    value, gradients = jax.jit(jax.value_and_grad(mean))(
-        parts.trained, parts.frozen, jax.tree.map(jnp.asarray, rows)
-    )
+    value, gradients = jax.jit(jax.value_and_grad(mean))(parts.trained, parts.frozen, rows)
     return float(value), {path: np.asarray(gradient) for path, gradient in gradients.items()}
 
 
@@ -73,8 +71,8 @@ def test_loss_and_gradients_equal_pytorch(model, tensors, rows, torch_whisper, l
     rows = rows._replace(tokens=tokens, targets=targets, weights=weights)
     labels = np.where(rows.weights > 0, rows.targets, -100)
     output = oracle(
-        encoder_outputs=(torch.from_numpy(rows.states),),
-        decoder_input_ids=torch.from_numpy(rows.tokens.astype(np.int64)),
+        encoder_outputs=(torch.from_numpy(np.array(rows.states)),),
+        decoder_input_ids=torch.from_numpy(np.array(rows.tokens, np.int64)),
         labels=torch.from_numpy(labels.astype(np.int64)),
     )
     output.loss.backward()
