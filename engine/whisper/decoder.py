@@ -62,6 +62,7 @@ class Attention(Projections):
         weights = jax.nn.softmax(jnp.where(visible[:, None], scores, -jnp.inf), axis=-1)
         found = jnp.einsum("bhtn,bnd->bhtd", weights.astype(states.dtype), states)
         mixed = jnp.einsum("bhtd,dhk->bthk", found, value).reshape(x.shape)
+        assert self.value.bias is not None  # the projection of the keys alone has none
         return self.out(mixed + self.value.bias[...].astype(x.dtype)[None, None])
 
 
