@@ -64,8 +64,7 @@ def test_garbage_is_collected_again_even_after_a_fault(enabled, monkeypatch):
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(frame_scores, "compile_for_cpu", fails)
-    if not enabled:
-        gc.disable()
+    (gc.enable if enabled else gc.disable)()
     try:
         with pytest.raises(RuntimeError, match="no compiler"):
             HostScores(("seqsim",), "numba", dtw_normalise="none", remove_mean=False).prepare(
