@@ -203,6 +203,8 @@ def _check(
         raise ValueError(f"name at least one measure of {MEASURES}")
     if x.shape[2] != y.shape[2]:
         raise ValueError(f"A has {x.shape[2]} features and B {y.shape[2]}: not of one model")
+    if not x.shape[2]:
+        raise ValueError("frames have no features: nothing can be compared")
     for name, lengths, frames in (("n", n, x.shape[1]), ("m", m, y.shape[1])):
         for u, length in enumerate(lengths.tolist()):
             if not 1 <= length <= frames:

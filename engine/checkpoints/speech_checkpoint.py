@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _CONFIG, _FRONT_END, _PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 _FORMATS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is taken
 DESCRIPTION = (_CONFIG, _FRONT_END, _PROCESSOR, *(f"{single}.index.json" for single in _FORMATS))
-_WHISPER = "it has Whisper's form: give it without torch:"
+_WHISPER = "it has Whisper's form"
 _STREAMS = "its encoder is made for streams, causal or within sliding windows"
 _CODEC = "it is a codec or reads a codec's tokens"
 _PICTURE = "it sees patches of a spectrogram, so its states are of no frame"
@@ -123,10 +123,11 @@ def _config(model: str, folder: pathlib.Path, prefixes: Mapping[str, str]) -> tu
     config = stored_tensors.json_object(folder / _CONFIG)
     kind = str(config.get("model_type"))
     if kind not in prefixes:
-        reason = f": {_REASONS[kind]}" if kind in _REASONS else ""
+        reason = _REASONS.get(kind)
+        remedy = "give it without torch:" if reason == _WHISPER else f"torch: takes {', '.join(prefixes)}"
         raise Refusal(
-            f"{model}: its model_type is {kind}, which no family has{reason}. Remedy: torch: takes "
-            f"{', '.join(prefixes)}"
+            f"{model}: its model_type is {kind}, which no family has{f': {reason}' if reason else ''}. "
+            f"Remedy: {remedy}"
         )
     return config, kind
 

@@ -258,15 +258,20 @@ def layout(
     """Sizes by the encoder's configuration, defaults included, and its feature extractor's settings.
 
     Raises:
-      Refusal: the audio is of another rate, or a stride is less than 1.
+      Refusal: the audio is of another rate, or its front end or stem makes no frames.
     """
     if (rate := front_end.get("sampling_rate", SAMPLE_RATE)) != SAMPLE_RATE:
         raise Refusal(f"{model}: takes audio at {rate} Hz, not at {SAMPLE_RATE}. Remedy: give another model")
     bank, stem = stems.FRONT_ENDS[family.front_end](front_end), family.stem(config)
     for stage in (*bank, *stem):
-        if type(stage.stride) is not int or stage.stride < 1:
-            raise Refusal(f"{model}: a stride of its stem must be 1 or more, not {stage.stride!r}")
+        for name, size in (("stride", stage.stride), ("width", stage.taps)):
+            if type(size) is not int or size < 1:
+                raise Refusal(f"{model}: a {name} of its stem must be 1 or more, not {size!r}")
     hop, first = stems.span((*bank, *stem))
+    if hop > WINDOW_SECONDS * SAMPLE_RATE:
+        raise Refusal(
+            f"{model}: a frame of {hop} samples is longer than {WINDOW_SECONDS} s. Remedy: mend its settings"
+        )
     exact = family.padding and not config.get("conv_pos_batch_norm")
     if not bank:
         # A group norm is over the whole time axis; models with one were trained without masks.

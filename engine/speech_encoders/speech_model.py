@@ -128,7 +128,8 @@ class SpeechEncoder:
             "family": self.kind,
             "front_end": {
                 key: getattr(self.front_end, key) for key in _FRONT_END if hasattr(self.front_end, key)
-            },
+            }
+            | _bank_library(self.front_end),
             "config_sha256": json_values.sha256(described),
             "compute": self.compute,
             "rows_per_device": self.rows_per_device,
@@ -297,3 +298,10 @@ def _product_flops(place: str) -> float:
         float((x @ x)[0, 0])  # waits for the product
         seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)
+
+
+def _bank_library(front_end: "FrontEnd") -> dict[str, Json]:
+    """Which of two libraries makes Speech2Text's filter banks: torchaudio's differ from transformers' own."""
+    if type(front_end).__name__ != "Speech2TextFeatureExtractor":
+        return {}
+    return {"torchaudio": importlib.util.find_spec("torchaudio") is not None}

@@ -1,8 +1,9 @@
 """Whisper's decoder in Flax NNX: teacher-forced logits, cross-attention scores, cached steps.
 
-One block serves all three: it writes T new keys into a cache and attends to the cache so far; T tokens are a
-whole text, a prompt or a single token. The residual stream, LayerNorm, softmax and logits are float32 for
-any compute dtype. `exit_norm` is the ENCODER's final LayerNorm: with it any encoder state can be the memory.
+One block serves all: it writes T new keys into a cache and attends to the cache so far; T tokens are a whole
+text, a prompt or a single token. Training takes `taught`, which has neither cache nor scores. The residual
+stream, LayerNorm, softmax and logits are float32 for any compute dtype. `exit_norm` is the ENCODER's final
+LayerNorm: with it any encoder state can be the memory.
 
 Source: Radford et al., arXiv 2212.04356, section 2.2; the output projection is the token embedding.
 """

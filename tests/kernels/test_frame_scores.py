@@ -175,6 +175,7 @@ class TestNumba:
         ({"implementation": "numba_int8", "measures": ("transport",)}, "no transport"),
         ({"dtw_normalise": "steps"}, "'steps'"),
         ({"y": np.ones((2, 3, D + 1), np.float32)}, "4 features and B 5"),
+        ({side: np.ones((2, 3, 0), np.float32) for side in "xy"}, "no features"),
     ],
 )
 def test_nonsense_raises(change, message):

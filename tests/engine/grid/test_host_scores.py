@@ -28,8 +28,8 @@ class OnNumba(event.Listener):
 
 
 event.register("numba:compile", OnNumba())
-dtype, normalise, best, *measures = sys.argv[1:]
-scores = HostScores(measures, "numba", dtw_normalise=normalise, remove_mean=False)
+implementation, dtype, normalise, best, *measures = sys.argv[1:]
+scores = HostScores(measures, implementation, dtw_normalise=normalise, remove_mean=False)
 scores.prepare(shortlists=bool(int(best)))
 before = len(compiled)
 random = np.random.default_rng(0)
@@ -44,9 +44,10 @@ print(before, len(compiled) - before)
 @pytest.mark.parametrize(
     "case",
     [
-        "float16 none 0 seqsim dtw",
-        "float32 path_length 0 seqsim dtw transport",
-        "float16 none 3 seqsim transport transport_error",
+        "numba float16 none 0 seqsim dtw",
+        "numba float32 path_length 0 seqsim dtw transport",
+        "numba float16 none 3 seqsim transport transport_error",
+        "numba_int8 float16 none 0 seqsim",
     ],
 )
 def test_the_first_pair_compiles_nothing(case):

@@ -85,3 +85,17 @@ def test_a_speech_encoder_without_torch_before_its_name_is_pointed_there(tmp_pat
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"must be 'whisper'.*torch:NAME"):
         open_model(str(tmp_path), None)
+
+
+@pytest.mark.parametrize(
+    ("front_end", "message"),
+    [
+        ({"win_length": None}, "a width of its stem must be 1 or more, not None"),
+        ({"hop_length": 0}, "a stride of its stem must be 1 or more, not 0"),
+        ({"hop_length": 1_000_000}, "longer than 30 s"),
+    ],
+)
+def test_a_front_end_without_frames_is_refused(front_end, message):
+    config = WAV2VEC2 | {"subsampling_conv_stride": 2, "subsampling_conv_kernel_size": 5}
+    with pytest.raises(ValueError, match=message):
+        families.layout("x", families.FAMILIES["lasr_ctc"], config, front_end)
