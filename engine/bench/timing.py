@@ -41,6 +41,7 @@ class TimedTask:
       work: useful work of one call, in `unit` * seconds.
       unit: of the rate, such as "GFLOP/s".
       effort: useful work of one call in the units of the case's yardstick; `work` if None.
+      calls: in a row in each sample, at least; for work that follows upon itself when it is in use.
       prepare: untimed preparation of one call, which is then made once a round.
       check: compares a result of `call` with the reference.
     """
@@ -50,6 +51,7 @@ class TimedTask:
     work: float
     unit: str
     effort: float | None = None
+    calls: int = 1
     prepare: Callable[[], object] | None = None
     check: Callable[[object], Check] | None = None
 
@@ -221,7 +223,7 @@ def _warm_up(task: TimedTask, shortest: float) -> _Warm:
     seconds = time.perf_counter() - start
     compiled = counted()["compiled"]
     # What must be prepared anew for each call, such as an empty store, can't be called twice in a sample.
-    calls = 1 if task.prepare else max(1, math.ceil(shortest / max(seconds, 1e-6)))
+    calls = 1 if task.prepare else max(task.calls, math.ceil(shortest / max(seconds, 1e-6)))
     return _Warm(calls=calls, compiled=compiled, check=task.check(result) if task.check else None)
 
 

@@ -91,12 +91,14 @@ def seconds_to_compile(program: Program, parameters: Tree, *arrays: jax.ShapeDty
       arrays: shapes of the rows of one device.
     """
     found = jax.local_devices()
-    stacked = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((len(found), *leaf.shape), leaf.dtype), (parameters, *arrays)
-    )
     start = time.perf_counter()
-    jax.pmap(program, devices=found).lower(*stacked).compile()
+    jax.pmap(program, devices=found).lower(*_stacked((parameters, *arrays), len(found))).compile()
     return time.perf_counter() - start
+
+
+def _stacked(shapes: Tree, devices: int) -> Tree:
+    """Shapes of arrays with an axis of devices before the others, of those of one device."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((devices, *leaf.shape), leaf.dtype), shapes)
 
 
 class Replicas:
@@ -127,20 +129,21 @@ class Lockstep:
     def __init__(self, state: Tree, constants: Tree, devices: int | None = None) -> None:
         """Copy `state` and `constants`, trees of arrays, to the first `devices`, all by default."""
         self.devices = tuple(jax.local_devices()[:devices])
-        self._state = _copied(state, self.devices)
-        self._constants = _copied(constants, self.devices)
+        self._whole = NamedSharding(Mesh(np.asarray(self.devices), (AXIS,)), WHOLE)
+        self._constants = jax.device_put(constants, self._whole)
+        self.replace(state)
 
     def replace(self, state: Tree) -> None:
         """Put another state in place of the present one."""
-        self._state = _copied(state, self.devices)
+        # Copies of the host's arrays, because a step gives the memory of its state to the next one.
+        self._state = jax.device_put(jax.tree.map(np.asarray, state), self._whole, may_alias=False)
 
     def stepping(self, program: Callable[..., tuple[Tree, Tree]]) -> Callable[[Tree], Tree]:
         """Function of rows that advances the state by one step and returns the program's figures.
 
         The program returns the next state and the figures, which are arrays on the devices, see `first`.
         """
-        # The old state's memory is used for the new one.
-        mapped = jax.pmap(program, axis_name=AXIS, devices=self.devices, donate_argnums=(0,))
+        mapped = _in_lockstep(program, self.devices, advancing=True)
 
         def advance(rows: Tree) -> Tree:
             self._state, figures = mapped(self._state, self._constants, self._split(rows))
@@ -150,7 +153,7 @@ class Lockstep:
 
     def measuring(self, program: Callable[..., Tree]) -> Callable[[Tree], Tree]:
         """Function of rows that returns the program's figures and leaves the state as it is."""
-        mapped = jax.pmap(program, axis_name=AXIS, devices=self.devices)
+        mapped = _in_lockstep(program, self.devices, advancing=False)
         return lambda rows: mapped(self._state, self._constants, self._split(rows))
 
     def _split(self, rows: Tree) -> Tree:
@@ -162,10 +165,24 @@ class Lockstep:
         return first(self._state)
 
 
+def _in_lockstep(program: Callable[..., Tree], devices: Devices, *, advancing: bool) -> Callable[..., Tree]:
+    """The program on all devices; if it is advancing, the old state's memory is used for the new one."""
+    # State and constants have no axis of devices: with one, XLA computes each new array beside the old one
+    # and copies it.
+    return jax.pmap(
+        program,
+        axis_name=AXIS,
+        devices=devices,
+        in_axes=(None, None, 0),
+        out_axes=None,
+        donate_argnums=(0,) if advancing else (),
+    )
+
+
 def first(tree: Tree) -> Tree:
     """Values that are equal on all devices, on the host: those of the first; waits for them."""
-    # Indexing a sharded array would gather it; the copy frees the device's memory for the next step.
-    return jax.tree.map(lambda a: np.array(a.addressable_shards[0].data)[0], tree)
+    # The copy frees the device's memory for the next step.
+    return jax.tree.map(np.array, tree)
 
 
 def step_cost(
@@ -176,13 +193,10 @@ def step_cost(
     Arguments are trees of shapes, `rows` those of one device; nothing is allocated. Bytes are None where the
     compiler doesn't tell them.
     """
-    found = jax.local_devices()
-    stacked = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((len(found), *leaf.shape), leaf.dtype), (state, constants, rows)
-    )
+    found = tuple(jax.local_devices())
     start = time.perf_counter()
-    mapped = jax.pmap(program, axis_name=AXIS, devices=found, donate_argnums=(0,))
-    made = mapped.lower(*stacked).compile().memory_analysis()
+    mapped: Any = _in_lockstep(program, found, advancing=True)
+    made = mapped.lower(state, constants, _stacked(rows, len(found))).compile().memory_analysis()
     seconds = time.perf_counter() - start
     if made is None:
         return seconds, None

@@ -77,9 +77,15 @@ class Schedule:
     def optimizer(self) -> optax.GradientTransformation:
         """AdamW with clipping; biases, norms, positions and embedding don't decay."""
         return optax.chain(
-            optax.clip_by_global_norm(CLIP),
+            optax.stateless(_clipped),
             optax.adamw(self.rate, weight_decay=self.weight_decay, mask=_decays),
         )
+
+
+def _clipped(gradient: optax.Updates, _: optax.Params | None) -> optax.Updates:
+    """Gradient of norm CLIP at most; a factor, because XLA would keep quotients in memory."""
+    factor = jnp.minimum(1.0, CLIP / optax.tree.norm(gradient))
+    return jax.tree.map(lambda value: value * factor, gradient)
 
 
 def _decays(trained: Values) -> dict[str, bool]:
@@ -112,11 +118,7 @@ def training_step(
         if schedule.ewc or schedule.anchor:
             penalty, pull = jax.value_and_grad(_penalty)(state.trained, constants, schedule)
             gradient = jax.tree.map(jnp.add, gradient, pull)
-        figures = StepFigures(
-            value,
-            penalty,
-            jnp.sqrt(jax.tree.reduce(jnp.add, jax.tree.map(lambda g: jnp.sum(g * g), gradient))),
-        )
+        figures = StepFigures(value, penalty, optax.tree.norm(gradient))
         with jax.numpy_dtype_promotion("standard"):  # Optax multiplies floats by its count of steps
             change, moments = optimizer.update(gradient, state.optimizer, state.trained)
         trained: Values = jax.tree.map(jnp.add, state.trained, change)

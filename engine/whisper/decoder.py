@@ -186,11 +186,12 @@ class Decoder(nnx.Module):
           memory: from `enter`.
           visible: frames of it that cross-attention may attend to, at least 1.
         """
-        x, entering = self.embed(tokens, 0), memory.astype(self.dtype)
+        found, table = embedded(self.embedding[...], tokens)
+        x, entering = self._placed(found, 0), memory.astype(self.dtype)
         # One by one, because a scan copies what each block keeps for the backward pass, there and back.
         for block in self.unstacked():
             x = block.taught(x, entering, visible)
-        return self.logits(x)
+        return self._logits(x, table)
 
     def teach(
         self,
@@ -226,13 +227,21 @@ class Decoder(nnx.Module):
 
     def embed(self, tokens: Int[Array, "R T"], position: int | Int[Array, ""]) -> Float[Array, "R T D"]:
         """The residual stream that enters the first block."""
-        place = jax.lax.dynamic_slice_in_dim(self.positions[...], position, tokens.shape[1])
-        return self.embedding[...][tokens].astype(jnp.float32) + place[None]
+        return self._placed(self.embedding[...][tokens], position)
+
+    def _placed(self, found: Float[Array, "R T D"], position: int | Int[Array, ""]) -> Float[Array, "R T D"]:
+        place = jax.lax.dynamic_slice_in_dim(self.positions[...], position, found.shape[1])
+        return found.astype(jnp.float32) + place[None]
 
     def logits(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows V"]:
         """Logits over the vocabulary from the residual stream after the last block."""
-        normed = self.norm(x).astype(self.dtype)
-        return jnp.einsum("...d,vd->...v", normed, self.embedding[...], preferred_element_type=jnp.float32)
+        return self._logits(x, self.embedding[...])
+
+    def _logits(self, x: Float[Array, "*rows D"], table: Float[Array, "V D"]) -> Float[Array, "*rows V"]:
+        # One axis of rows, because XLA copies what it sums over several: here the gradient of the logits.
+        normed = self.norm(x).astype(self.dtype).reshape(-1, x.shape[-1])
+        logits = jnp.einsum("rd,vd->rv", normed, table, preferred_element_type=jnp.float32)
+        return logits.reshape(*x.shape[:-1], -1)
 
     def probabilities(
         self, stream: Float[Array, "B T D"], tokens: Int[Array, "B T"], among: int
@@ -260,11 +269,36 @@ class Decoder(nnx.Module):
     def unstacked(self) -> tuple[DecoderBlock, ...]:
         """The blocks one by one, for loops that would copy a slice of stacked weights at every step."""
         graph, stacked = nnx.split(self.blocks)
+        leaves, tree = jax.tree.flatten(stacked)
+        # Gradients of a split are put together once, those of slices by an addition each.
+        parts = zip(*(jax.lax.split(leaf, (1,) * self.layers) for leaf in leaves), strict=True)
+        return tuple(nnx.merge(graph, jax.tree.unflatten(tree, [leaf[0] for leaf in part])) for part in parts)
 
-        def block(layer: int) -> DecoderBlock:
-            return nnx.merge(graph, jax.tree.map(lambda leaf: leaf[layer], stacked))
 
-        return tuple(map(block, range(self.layers)))
+@jax.custom_vjp
+def embedded(
+    table: Float[Array, "V D"], tokens: Int[Array, "B T"]
+) -> tuple[Float[Array, "B T D"], Float[Array, "V D"]]:
+    """Embeddings of tokens, and the table, which gives the logits, too.
+
+    The table's two gradients are then one array: those of the embeddings are added to that of the logits,
+    where each alone would take the table's memory.
+    """
+    return table[tokens], table
+
+
+def _embedded_forward(
+    table: Float[Array, "V D"], tokens: Int[Array, "B T"]
+) -> tuple[tuple[Array, Array], Int[Array, "B T"]]:
+    return embedded(table, tokens), tokens
+
+
+def _embedded_backward(tokens: Int[Array, "B T"], gradients: tuple[Array, Array]) -> tuple[Array, None]:
+    of_embeddings, of_table = gradients
+    return of_table.at[tokens].add(of_embeddings), None
+
+
+embedded.defvjp(_embedded_forward, _embedded_backward)
 
 
 def _by_layer(heads: Heads, layers: int, of: int) -> tuple[Int[np.ndarray, "L C"], Int[np.ndarray, "L C"]]:
