@@ -42,7 +42,8 @@ def test_the_callers_arrays_stay_as_they_are(count):
     advance(rows)
     for name, value in lockstep.state().items():
         assert (value == once[name]).all()
-    assert (state["value"] == 0).all() and (state["moment"] == 1).all()
+    assert (state["value"] == 0).all()
+    assert (state["moment"] == 1).all()
 
 
 def adam(state, _, rows):
@@ -58,7 +59,7 @@ def test_a_step_changes_the_state_in_place():
     side = 256
     matrix = jax.ShapeDtypeStruct((side, side), jnp.float32)
     state = {"value": matrix, "mean": matrix, "square": matrix}
-    rows = jax.ShapeDtypeStruct((1, side), jnp.float32)
+    rows = jax.ShapeDtypeStruct((4, side), jnp.float32)
     _, used = devices.step_cost(adam, state, jax.ShapeDtypeStruct((), jnp.float32), rows)
     assert used is not None
-    assert used < 4.1 * 4 * side**2, "more than the state and a gradient: copies"
+    assert used < 5.1 * 4 * side**2, "more than the state, a gradient and its sum over devices: copies"
