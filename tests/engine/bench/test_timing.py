@@ -81,6 +81,17 @@ def test_short_calls_are_repeated_in_a_sample(clock):
     assert (row.seconds, row.role, row.of_yardstick) == (0.25, "yardstick", None)
 
 
+def test_calls_that_follow_each_other_are_one_sample(clock):
+    lengths = iter([1.0, 1.0, 4.0, 1.0, 1.0])  # the first two warm up
+
+    case = Case(
+        title="work", tasks=(task("a", lambda: clock.pass_time(next(lengths)), calls=3),), yardstick=None
+    )
+    [row] = timing.measure("suite", case, 1, shortest=0.0, rest=0.0)
+    assert row.seconds == 2.0
+    assert next(lengths, None) is None
+
+
 @pytest.mark.parametrize(("error", "fault"), [(0.0, False), (0.5, False), (0.75, True), (np.nan, True)])
 def test_an_error_beyond_its_bound_is_a_fault(error, fault):
     checked = task("a", lambda: 7, check=lambda result: Check(error=error * result / 7, bound=0.5))
