@@ -14,16 +14,10 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from isogloss.engine.activations.state_source import StateSource, Unusable
+from isogloss.engine.decoding.decoder_program import text_step
 from isogloss.engine.runtime.refusal import UnfinishedError
 from isogloss.engine.training.examples import Example
 from isogloss.engine.training.loss import TaughtRows
-
-TEXT_STEPS = (
-    32,
-    64,
-    128,
-    256,
-)  # numbers of tokens are rounded up to one of these, so that few programs compile
 
 
 def order(count: int, size: int, step: int, seed: tuple[int, ...]) -> list[int]:
@@ -86,7 +80,7 @@ class RowReader:
     def tokens(self, examples: Sequence[Example]) -> int:
         """Number of tokens of the rows of these examples."""
         longest = max(len(example.prompt) + len(example.ids) for example in examples)
-        return next((step for step in TEXT_STEPS if longest <= step < self.positions), self.positions)
+        return text_step(longest, self.positions)
 
     def read(self, examples: Sequence[Example], rows: int) -> TaughtRows:
         """Rows of some examples, filled up to a number of `rows` with copies of the last that have no weight.

@@ -107,7 +107,7 @@ def run(config: TuneConfig) -> TuneSummary:
     parts = trainable.split(base.dimensions, base.read, config.train, dtype=dtype, seed=config.seed)
     history, done, models = tuned_model.empty_history(given.schedule.steps), 0, []
     if config.dry_run:
-        plan |= _cost_here(given, parts, float(plan["flops"]))
+        plan |= _cost_here(given, parts, plan)
     else:
         out_folder.claim(config.out, NAME, given.settings)
         tuned_model.write_split(config.out, given)
@@ -132,18 +132,18 @@ def run(config: TuneConfig) -> TuneSummary:
     )
 
 
-def _cost_here(given: TuneInput, parts: Trainable, flops: float) -> dict[str, int | float]:
+def _cost_here(given: TuneInput, parts: Trainable, plan: Mapping[str, int | float]) -> dict[str, int | float]:
     every = [*given.mixture.new, *given.mixture.old]
     longest = max(every, key=lambda example: len(example.prompt) + len(example.ids))
     rows = -(-given.mixture.rows // jax.local_device_count())
     fisher = parts.trained if given.schedule.ewc else {}
     return tune_cost.here(
-        given,
+        plan,
         parts,
+        given.schedule,
         _initial(given, parts),
         _constants(given, parts, fisher),
         given.reader.read([longest], rows),
-        flops,
     )
 
 

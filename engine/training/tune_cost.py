@@ -1,5 +1,7 @@
 """Estimated cost of a run: steps, FLOPs, memory of a device, time on this machine with that of compiling."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -7,7 +9,7 @@ from isogloss.engine.decoding import decoder_cost
 from isogloss.engine.runtime import devices, shards
 from isogloss.engine.runtime.devices import Tree
 from isogloss.engine.training.trainable import Trainable
-from isogloss.engine.training.training_step import Constants, TrainingState, training_step
+from isogloss.engine.training.training_step import Constants, Schedule, TrainingState, training_step
 from isogloss.engine.training.tune_input import TuneInput
 
 _PASSES = 3  # forward, and backward to activations and to parameters
@@ -18,6 +20,7 @@ _SHARE_OF_PEAK = 0.4  # of a dense product's speed that a step reaches
 def plan(given: TuneInput, done: int, fisher_examples: int) -> dict[str, int | float]:
     """Steps to do, their examples and FLOPs, and the bytes that the folder will take.
 
+    `programs` are compiled for steps: one for each padded length of the texts, as far as batches are sampled.
     Of each old task at most `fisher_examples` are read for its Fisher information (0: an earlier run has it).
     """
     left = given.schedule.steps - done
@@ -34,24 +37,32 @@ def plan(given: TuneInput, done: int, fisher_examples: int) -> dict[str, int | f
         "dev_examples": len(given.dev),
         "fisher_examples": old if not done else 0,
         "step_flops": int(_PASSES * rows * forward),
+        "programs": len(set(seen)),
         "flops": int(_PASSES * (left * rows + (0 if done else old)) * forward),
         "bytes": 8 * weights,
     }
 
 
 def here(
-    given: TuneInput, parts: Trainable, state: TrainingState, constants: Constants, rows: Tree, flops: float
+    planned: Mapping[str, int | float],
+    parts: Trainable,
+    schedule: Schedule,
+    state: TrainingState,
+    constants: Constants,
+    rows: Tree,
 ) -> dict[str, int | float]:
     """Memory and time on this machine: the step is compiled, nothing is run but a product whose speed counts.
 
-    `rows` are those of one device, of the longest texts.
+    `planned` is from `plan`; `rows` are those of one device, of the longest texts. Programs of other lengths
+    are taken to compile as long.
     """
     shapes = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.asarray(a).dtype), (state, constants, rows)
     )
-    compiling, memory = devices.step_cost(training_step(parts, given.schedule), *shapes)
+    compiling, memory = devices.step_cost(training_step(parts, schedule), *shapes)
+    compiling *= planned["programs"]
     speed = shards.product_flops(jax.default_backend()) * jax.local_device_count()
-    training = flops / (_SHARE_OF_PEAK * speed)
+    training = planned["flops"] / (_SHARE_OF_PEAK * speed)
     found: dict[str, int | float] = {
         "peak_flops_per_second": speed,
         "compiling_seconds": round(compiling, 1),

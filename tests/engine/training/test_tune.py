@@ -207,6 +207,7 @@ def test_a_dry_run_writes_nothing(tuned, tmp_path, changed):
     assert (plan["steps"], plan["examples"], plan["training_examples"], plan["dev_examples"]) == (7, 28, 5, 2)
     assert plan["flops"] == 7 * plan["step_flops"]
     assert plan["memory_bytes"] > 0
+    assert plan["programs"] == 1
     assert plan["estimated_seconds"] >= plan["compiling_seconds"] > 0
     assert not (tmp_path / "none").exists()
 
