@@ -32,12 +32,17 @@ class LoadedEncoder(Protocol):
         """Largest number of utterances of a step."""
         ...
 
+    @property
+    def steps_at_once(self) -> int:
+        """Threads that may each compute a step at the same time."""
+        ...
+
     def prepare(self, wave: Float[np.ndarray, " samples"]) -> np.ndarray:
         """Input of the encoder, made of a waveform at 16 kHz by a decoding thread."""
         ...
 
     def __call__(self, prepared: Sequence[np.ndarray], frames: Int32[np.ndarray, " B"]) -> tuple:
-        """Start one step; `rows` waits for it.
+        """Start one step; `rows` waits for it. With several at once, returns when it is done.
 
         Args:
           prepared: results of `prepare`, of utterances with one `EncoderModel.step_key`.

@@ -1,8 +1,8 @@
 """Pipeline from recordings to shards: decoding, computing and writing overlap.
 
-Threads decode ahead, the main thread keeps up to two steps on the devices, TensorStore's threads write.
-Memory is bounded: waveforms decoded ahead, states of two steps on the devices, and `rows_writing` rows of
-states being written. An utterance that fails is reported and left out; a store that can't be written stops
+Threads decode ahead, others compute steps on the devices, TensorStore's threads write. Memory is bounded:
+waveforms decoded ahead, states of one step more than are computed at once, and `rows_writing` rows of states
+being written. An utterance that fails is reported and left out; a store that can't be written stops
 the run, because every later write would also fail.
 """
 
@@ -21,8 +21,6 @@ from isogloss.engine.corpora import audio
 from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.runtime import objects
 from isogloss.engine.runtime.ahead import computed_ahead
-
-STEPS = 2  # on the devices: one computing, one waiting for the host
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,18 +89,19 @@ class Pipeline:
 
     def run(self, units: Iterable[PendingUtterance]) -> None:
         """Write or report every utterance; WriteError if the store can't be written."""
-        steps: collections.deque = collections.deque()
         ordered = sorted(units, key=lambda unit: self._key(unit.frames))
-        for step in self._batches(self._decoded(ordered)):
-            batch = [unit for unit, _ in step]
-            frames = np.asarray([unit.frames for unit in batch], np.int32)
-            steps.append((batch, self._encode([prepared for _, prepared in step], frames)))
-            if len(steps) == STEPS:  # the newest step computes while the oldest is copied and written
-                self._write(*steps.popleft())
-        while steps:
-            self._write(*steps.popleft())
+        threads = self._encode.steps_at_once
+        # One more than computes, which is copied and written meanwhile.
+        for step, output in computed_ahead(
+            self._batches(self._decoded(ordered)), self._encoded, threads=threads, ahead=threads + 1
+        ):
+            self._write([unit for unit, _ in step], output.result())
         while self._writing:
             self._finish_oldest()
+
+    def _encoded(self, step: list[tuple[PendingUtterance, np.ndarray]]) -> tuple:
+        frames = np.asarray([unit.frames for unit, _ in step], np.int32)
+        return self._encode([prepared for _, prepared in step], frames)
 
     def _decoded(self, units: Iterable[PendingUtterance]) -> Iterator[tuple[PendingUtterance, np.ndarray]]:
         """Utterances in order with the encoder's input, `rows_ahead` of them decoded ahead."""

@@ -101,6 +101,11 @@ class TorchEncoder:
         """Largest number of utterances of a step."""
         return self.rows_per_device * len(self.devices)
 
+    @property
+    def steps_at_once(self) -> int:
+        """One: the states of a pass are kept with the model."""
+        return 1
+
     def prepare(self, wave: Float[np.ndarray, " samples"]) -> Float32[np.ndarray, "..."]:
         """Features of a waveform, of its own frames alone."""
         if not self.layout.bank:

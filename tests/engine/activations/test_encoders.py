@@ -1,6 +1,8 @@
 """A family of encoders with frames of 40 ms and a window of 1 s is an entry in FAMILIES."""
 
 import dataclasses
+import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ AXIS = TimeAxis(samples_per_frame=640, window_frames=25)
 class LoadedToy:
     """Mean sample of every frame."""
 
-    devices, capacity = ("toy",), 2
+    devices, capacity, steps_at_once = ("toy",), 2, 1
 
     def prepare(self, wave):
         return np.pad(wave, (0, AXIS.window_samples - len(wave)))
@@ -83,6 +85,36 @@ def test_a_family_brings_its_frames_to_stores_and_notebooks(toy, speech, tmp_pat
     found = encode(wave[:16_000], model="toy:mean")
     np.testing.assert_allclose(found.seconds, 0.04 * np.arange(found.sizes["frame"]))
     np.testing.assert_allclose(found[0, :3, 0], wave[:1920].reshape(3, 640).mean(1), atol=1e-6)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_steps_are_computed_at_once_where_the_encoder_says_so(toy, speech, tmp_path, monkeypatch, at_once):
+    together, threads, steps = threading.Barrier(at_once, timeout=60), [], itertools.count()
+
+    class Waiting(LoadedToy):
+        """Computes its first steps when so many are in it."""
+
+        steps_at_once = at_once
+
+        def __call__(self, prepared, frames):
+            if next(steps) < at_once:
+                together.wait()
+                threads.append(threading.get_ident())
+            return super().__call__(prepared, frames)
+
+    def extracted(name):
+        store = tmp_path / name
+        given = extract.ExtractConfig(
+            corpus=f"manifest:{speech}", model="toy:mean", store=store, languages=("aa",), dtype="float32"
+        )
+        assert extract.run(given).complete
+        return xr.open_zarr(store / "aa.zarr")
+
+    usual = extracted("usual")
+    monkeypatch.setattr(Toy, "load", lambda self, states, dtype: Waiting())
+    xr.testing.assert_identical(extracted("waiting").states.load(), usual.states.load())
+    assert len(set(threads)) == at_once
+    assert threading.get_ident() not in threads
 
 
 def test_other_models_are_whispers(toy, model_folder):
