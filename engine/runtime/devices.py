@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
@@ -129,14 +130,19 @@ class Lockstep:
     def __init__(self, state: Tree, constants: Tree, devices: int | None = None) -> None:
         """Copy `state` and `constants`, trees of arrays, to the first `devices`, all by default."""
         self.devices = tuple(jax.local_devices()[:devices])
-        self._whole = NamedSharding(Mesh(np.asarray(self.devices), (AXIS,)), WHOLE)
-        self._constants = jax.device_put(constants, self._whole)
+        whole = NamedSharding(Mesh(np.asarray(self.devices), (AXIS,)), WHOLE)
+        # Computed, because `device_put` may hand over the caller's own memory, which a step would change.
+        self._copying = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=whole)
+        self._constants = self._copied(constants)
         self.replace(state)
 
     def replace(self, state: Tree) -> None:
         """Put another state in place of the present one."""
-        # Copies of the host's arrays, because a step gives the memory of its state to the next one.
-        self._state = jax.device_put(jax.tree.map(np.asarray, state), self._whole, may_alias=False)
+        self._state = self._copied(state)
+
+    def _copied(self, tree: Tree) -> Tree:
+        # Waits, so that the caller may change its arrays at once.
+        return jax.block_until_ready(self._copying(jax.tree.map(np.asarray, tree)))
 
     def stepping(self, program: Callable[..., tuple[Tree, Tree]]) -> Callable[[Tree], Tree]:
         """Function of rows that advances the state by one step and returns the program's figures.

@@ -77,12 +77,12 @@ class Schedule:
     def optimizer(self) -> optax.GradientTransformation:
         """AdamW with clipping; biases, norms, positions and embedding don't decay."""
         return optax.chain(
-            optax.stateless(_clipped),
+            optax.stateless(clipped),
             optax.adamw(self.rate, weight_decay=self.weight_decay, mask=_decays),
         )
 
 
-def _clipped(gradient: optax.Updates, _: optax.Params | None) -> optax.Updates:
+def clipped(gradient: optax.Updates, _: optax.Params | None) -> optax.Updates:
     """Gradient of norm CLIP at most; a factor, because XLA would keep quotients in memory."""
     factor = jnp.minimum(1.0, CLIP / optax.tree.norm(gradient))
     return jax.tree.map(lambda value: value * factor, gradient)

@@ -241,7 +241,7 @@ class Decoder(nnx.Module):
         # One axis of rows, because XLA copies what it sums over several: here the gradient of the logits.
         normed = self.norm(x).astype(self.dtype).reshape(-1, x.shape[-1])
         logits = jnp.einsum("rd,vd->rv", normed, table, preferred_element_type=jnp.float32)
-        return logits.reshape(*x.shape[:-1], -1)
+        return logits.reshape(*x.shape[:-1], table.shape[0])
 
     def probabilities(
         self, stream: Float[Array, "B T D"], tokens: Int[Array, "B T"], among: int

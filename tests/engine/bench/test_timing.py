@@ -61,9 +61,10 @@ def test_rounds_begin_with_another_task_each_time():
     assert "".join(order[6:]) == "abcbcacab"
 
 
-def test_what_is_prepared_is_prepared_before_every_call():
+@pytest.mark.parametrize("calls", [1, 3])
+def test_what_is_prepared_is_prepared_before_every_call(calls):
     log = []
-    made = task("a", lambda: log.append("call"), prepare=lambda: log.append("prepare"))
+    made = task("a", lambda: log.append("call"), prepare=lambda: log.append("prepare"), calls=calls)
     measure(made, task("b", lambda: None), rounds=2)
     assert log == ["prepare", "call"] * 4
 

@@ -46,6 +46,23 @@ def test_the_callers_arrays_stay_as_they_are(count):
     assert (state["moment"] == 1).all()
 
 
+def aligned(size):
+    """Zeros at an address that JAX would take over without a copy."""
+    wide = np.zeros(size + 64, np.float32)
+    first = -wide.ctypes.data // 4 % 64
+    return wide[first : first + size]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_devices_have_copies(count):
+    state, constants = {"value": aligned(SIZE), "moment": aligned(SIZE)}, aligned(1)
+    lockstep = Lockstep(state, constants, count)
+    for array in (*state.values(), constants):
+        array[:] = 7.0
+    measure = lockstep.measuring(lambda state, constants, rows: (state["value"].max(), constants.max()))
+    assert [float(value) for value in first(measure(np.ones((2, 1), np.float32)))] == [0.0, 0.0]
+
+
 def adam(state, _, rows):
     """Adam's moments of a gradient that is a product of matrices, and the value they change."""
     gradient = summed(rows.T @ rows)

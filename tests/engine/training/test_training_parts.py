@@ -6,6 +6,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
@@ -53,6 +54,16 @@ def test_devices_change_the_last_bits_only(model):
         np.testing.assert_allclose(found[devices][0], found[1][0], rtol=1e-6)
         for path, value in found[1][1].items():
             np.testing.assert_allclose(found[devices][1][path], value, rtol=0, atol=1e-5, err_msg=path)
+
+
+@pytest.mark.parametrize("norm", [0.0, 0.5, 1.0, 40.0, np.inf, np.nan])
+def test_gradients_are_clipped_as_optax_clips(norm):
+    gradient = {"kernel": np.array([[norm, 0.0]], np.float32), "bias": np.zeros(3, np.float32)}
+    optax_clips = optax.clip_by_global_norm(training_step.CLIP)
+    wanted, _ = optax_clips.update(gradient, optax_clips.init(gradient))
+    found = training_step.clipped(gradient, None)
+    for path in gradient:
+        np.testing.assert_allclose(found[path], wanted[path], rtol=1e-6, err_msg=path)
 
 
 @pytest.mark.parametrize("train", ["lora:3", "cross", "decoder"])
