@@ -3,6 +3,9 @@
 AdamW (Loshchilov and Hutter, arXiv 1711.05101) after clipping the gradient to norm 1; the learning rate rises
 linearly and falls as half a cosine. Gradients of the devices' rows are summed and divided by the tokens of
 the whole batch, so the number of devices changes the order of additions only.
+
+A penalty is no part of that gradient: Adam divides a gradient by its own size, in which a large factor
+cancels. It is minimised after the step, by itself and in closed form (`drawn_back`).
 """
 
 import dataclasses
@@ -21,6 +24,7 @@ from isogloss.engine.training.loss import TaughtRows
 from isogloss.engine.training.trainable import DOWN, UP, Trainable, Values
 
 CLIP = 1.0
+_MOMENT, _EPSILON = 0.999, 1e-8  # AdamW's: decay of the second moment, what is added to its root
 
 
 class TrainingState(NamedTuple):
@@ -43,8 +47,8 @@ class StepFigures(NamedTuple):
     """Figures of a step, before it changed the parameters."""
 
     loss: Float[Array, ""]  # nats per token of the batch
-    penalty: Float[Array, ""]  # that is added to the loss
-    gradient_norm: Float[Array, ""]  # before clipping
+    penalty: Float[Array, ""]  # in nats
+    gradient_norm: Float[Array, ""]  # of the loss, before clipping
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,14 +82,20 @@ class Schedule:
         """AdamW with clipping; biases, norms, positions and embedding don't decay."""
         return optax.chain(
             optax.stateless(clipped),
-            optax.adamw(self.rate, weight_decay=self.weight_decay, mask=_decays),
+            optax.adamw(
+                self.rate, b2=_MOMENT, eps=_EPSILON, weight_decay=self.weight_decay, mask=_decays
+            ),
         )
 
 
 def clipped(gradient: optax.Updates, _: optax.Params | None) -> optax.Updates:
     """Gradient of norm CLIP at most; a factor, because XLA would keep quotients in memory."""
-    factor = jnp.minimum(1.0, CLIP / optax.tree.norm(gradient))
+    factor = _clipping(optax.tree.norm(gradient))
     return jax.tree.map(lambda value: value * factor, gradient)
+
+
+def _clipping(norm: Float[Array, ""]) -> Float[Array, ""]:
+    return jnp.minimum(1.0, CLIP / norm)
 
 
 def _decays(trained: Values) -> dict[str, bool]:
@@ -114,17 +124,43 @@ def training_step(
 
         value, gradient = jax.value_and_grad(share)(state.trained)
         value, gradient = summed((value, gradient))
-        penalty = jnp.zeros((), jnp.float32)
-        if schedule.ewc or schedule.anchor:
-            penalty, pull = jax.value_and_grad(_penalty)(state.trained, constants, schedule)
-            gradient = jax.tree.map(jnp.add, gradient, pull)
-        figures = StepFigures(value, penalty, optax.tree.norm(gradient))
+        norm = optax.tree.norm(gradient)
+        figures = StepFigures(value, _penalty(state.trained, constants, schedule), norm)
         with jax.numpy_dtype_promotion("standard"):  # Optax multiplies floats by its count of steps
             change, moments = optimizer.update(gradient, state.optimizer, state.trained)
+            moment = optax.tree.bias_correction(optax.tree.get(moments, "nu"), _MOMENT, state.step + 1)
         trained: Values = jax.tree.map(jnp.add, state.trained, change)
+        if schedule.ewc or schedule.anchor:
+            rate = schedule.rate(state.step) * _clipping(norm)
+            trained = drawn_back(trained, constants, schedule, moment, rate)
         return TrainingState(trained, moments, state.step + 1), figures
 
     return step
+
+
+def drawn_back(
+    trained: Values, constants: Constants, schedule: Schedule, moment: Values, rate: Float[Array, ""]
+) -> Values:
+    """Parameters that minimise h / (2 rate) (theta - trained)^2 + penalty, with h = sqrt(moment) + epsilon.
+
+    That is the proximal step in Adam's metric, as AdamW's decay is to first order (Zhuang et al., arXiv
+    2202.00089): a parameter goes the share rate w / (h + rate w) of its way back to the start, where w is its
+    weight in the penalty. A huge weight leaves it at the start, one of 0 changes no bit.
+
+    Args:
+      trained: after Adam's step.
+      constants: start of the run, and the Fisher information.
+      schedule: factors of the penalty.
+      moment: Adam's second moment of the clipped gradient, without its bias.
+      rate: learning rate, times what clipping left of the gradient: loss and penalty keep their proportion.
+    """
+    found = {}
+    for path, value in trained.items():
+        weight = schedule.anchor + (schedule.ewc * constants.fisher[path] if schedule.ewc else 0.0)
+        # Divided so, a weight that overflows has the share 1, and one of 0 the share 0.
+        share = 1 / (1 + (jnp.sqrt(moment[path]) + _EPSILON) / (rate * weight))
+        found[path] = value - share * (value - constants.start[path])
+    return found
 
 
 def _penalty(trained: Values, constants: Constants, schedule: Schedule) -> Float[Array, ""]:

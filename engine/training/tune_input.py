@@ -310,4 +310,6 @@ def _settings(
         "steps": schedule.steps,
         "warmup": schedule.warmup,
         "compute": precision.compute,
+        # Runs of earlier versions, which added the penalty's gradient to the loss's, don't go on here.
+        **({"penalty": "proximal"} if schedule.ewc or schedule.anchor else {}),
     }

@@ -66,6 +66,42 @@ def test_gradients_are_clipped_as_optax_clips(norm):
         np.testing.assert_allclose(found[path], wanted[path], rtol=1e-6, err_msg=path)
 
 
+def test_a_penalty_is_minimised_in_adams_metric():
+    """The drawn parameters are the zero of the objective's derivative, found here in float64."""
+    rng = np.random.default_rng(3)
+    start, trained, moment = (rng.standard_normal((7, 5)) for _ in range(3))
+    moment, fisher_ = moment**2 * 1e-4, rng.exponential(1e-3, (7, 5))
+    schedule = dataclasses.replace(SCHEDULE, ewc=40.0, anchor=0.5)
+    h, rate, weight = np.sqrt(moment) + 1e-8, 2e-3, 40 * fisher_ + 0.5
+    expected = (h * trained + rate * weight * start) / (h + rate * weight)
+    start, trained, moment, fisher_ = (
+        {"w": jnp.asarray(x, jnp.float32)} for x in (start, trained, moment, fisher_)
+    )
+    constants = Constants({}, start, fisher_)
+    found = training_step.drawn_back(trained, constants, schedule, moment, jnp.float32(rate))
+    np.testing.assert_allclose(found["w"], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("huge", [{"ewc": 1e9}, {"anchor": 1e9}])
+def test_a_huge_penalty_moves_nothing_and_what_it_does_not_weigh_moves_as_without(model, huge):
+    parts = trainable.split(model.dimensions, model.read, "decoder", dtype=FLOAT32, seed=0)
+    start, ends, free = trainable.device_values(parts.trained), {}, "blocks/mlp_in/bias"
+    fisher_ = {path: jnp.full_like(value, 0.0 if path == free else 1.0) for path, value in start.items()}
+    for name, penalty in (("none", {}), ("huge", huge)):
+        schedule = dataclasses.replace(SCHEDULE, **penalty)
+        state = training_step.initial(trainable.device_values(parts.trained), schedule)
+        given = Constants(trainable.device_values(parts.frozen), start, fisher_)
+        lockstep = Lockstep(state, given, 1)
+        lockstep.stepping(training_step.training_step(parts, schedule))(some_rows(8))
+        ends[name] = lockstep.state().trained
+    for path, value in start.items():
+        assert np.abs(ends["none"][path] - value).max() > SCHEDULE.learning_rate / 3, path
+        if path == free and "ewc" in huge:
+            np.testing.assert_array_equal(ends["huge"][path], ends["none"][path])
+        else:
+            np.testing.assert_allclose(ends["huge"][path], value, rtol=0, atol=1e-8, err_msg=path)
+
+
 @pytest.mark.parametrize("train", ["lora:3", "cross", "decoder"])
 def test_before_the_first_step_the_decoder_is_the_base(model, train):
     parts = trainable.split(model.dimensions, model.read, train, dtype=FLOAT32, seed=0)
