@@ -5,17 +5,57 @@
 # The second of these calls uses what `make demo` has made. Before the command, ENGLISH=en_us names English by another code than
 # `en`, and TOKEN=zh gives the language token of TARGET if it isn't the code's first part. UNSEEN may be several, commas
 # between: the first is also the old task of translation into English. AVERAGES=0.25,0.5,0.75, written so, are the
-# shares of the start in averages of plain's weights; AVERAGES= makes none.
+# shares of the start in averages of plain's weights; AVERAGES= makes none. Of the flags, --window, --states, --exit_norm,
+# --language_token, --stand_in, --tokenizer and --compute are also those of decoding: a model reads what it was trained on.
 # It can be stopped and run again: whatever is complete is skipped.
 set -euo pipefail
 [ $# -ge 7 ] || { sed 's/^# //; /^set/,$d' "$0" >&2; exit 2; }
 python=$1 store=$2 model=$3 source=$4 target=$5 unseen=$6 out=$7
 shift 7
 flags=("$@")
-english=${ENGLISH:-en} token=${TOKEN:-${target%%_*}}
+english=${ENGLISH:-en}
 old=${unseen%%,*}-$english,$english-$english
 averages=${AVERAGES-0.5}
 runs=()
+
+# given NAME: the value of a flag of tune, the last one if there are several, "" without any.
+given() {
+  local value='' i
+  for ((i = 0; i < ${#flags[@]}; i++)); do
+    case ${flags[i]} in
+      --"$1"=*) value=${flags[i]#*=} ;;
+      --"$1") value=${flags[i + 1]-} ;;
+    esac
+  done
+  printf %s "$value"
+}
+
+# stand_in CODE: the language token that --stand_in gives to a language, by its code or the first part of it.
+stand_in() {
+  local pair
+  for pair in $(given stand_in | tr , ' '); do
+    case ${pair%%=*} in "$1" | "${1%%_*}") printf %s "${pair#*=}"; return ;; esac
+  done
+}
+
+# What must agree in training and decoding. A language token that is given is that of all speech, so a stand-in for the
+# speech of one language must not take its place: the new task has --language or --stand_in, as tune's prompt has.
+same=()
+for name in window states tokenizer compute; do
+  [ -z "$(given "$name")" ] || same+=("--$name=$(given "$name")")
+done
+for flag in ${flags[@]+"${flags[@]}"}; do
+  case $flag in
+    --noexit_norm | --exit_norm=[fF]* | --exit_norm=0) norm=--exit_norm=false ;;
+    --exit_norm | --exit_norm=*) norm=--exit_norm=true ;;
+  esac
+done
+same+=(${norm+"$norm"})
+own=()
+[ -z "$(given stand_in)" ] || own=("--stand_in=$(given stand_in)")
+token=${TOKEN:-$(stand_in "$target")}
+prompt=("--language=${token:-${target%%_*}}")
+[ "$(given language_token)" != source ] || prompt=(${own[@]+"${own[@]}"})
 
 # tune NAME FLAGS...
 tune() {
@@ -25,16 +65,18 @@ tune() {
 
 # texts NAME MODEL: of the new task, of unseen speech, and of both old tasks.
 texts() {
-  transcribed "$1" "$2" new --task=translate --languages="$source,$unseen" --language="$token" --references="$target"
-  transcribed "$1" "$2" english --task=translate --languages="${unseen%%,*}" --references="$english"
-  transcribed "$1" "$2" asr --languages="$english"
+  transcribed "$1" "$2" new --task=translate --languages="$source,$unseen" ${prompt[@]+"${prompt[@]}"} \
+    --references="$target"
+  transcribed "$1" "$2" english --task=translate --languages="${unseen%%,*}" --references="$english" \
+    ${own[@]+"${own[@]}"}
+  transcribed "$1" "$2" asr --languages="$english" ${own[@]+"${own[@]}"}
 }
 
 # transcribed NAME MODEL PART FLAGS...: of the held-out sentences. All runs need the same programs, compiled once.
 transcribed() {
   local into=$out/texts/${1##*/}/$3
   "$python" -m isogloss.jobs.transcribe --store="$store" --model="$2" --out="$into" \
-    --sentences="$out/plain/held_out.txt" --compilation_cache="$out/programs" "${@:4}"
+    --sentences="$out/plain/held_out.txt" --compilation_cache="$out/programs" ${same[@]+"${same[@]}"} "${@:4}"
   runs+=("$1=$into")
 }
 

@@ -46,7 +46,7 @@ def _kinds(todo: Sequence[UtteranceBlock], given: DecoderInput) -> set[tuple[int
     sizes = given.checkpoint.dimensions
     room, kinds = sizes.text_positions - _PROMPT, set()
     for utterance in (utterance for unit in todo for utterance in unit.utterances if utterance.frames):
-        frames = sizes.positions if given.source.whole_window else utterance.frames
+        frames = given.window if given.source.whole_window else utterance.frames
         window = min(-(-frames // FRAMES_STEP) * FRAMES_STEP, sizes.positions)
         kinds.add((window, text_step(token_limit(utterance.frames, room), room)))
     return kinds

@@ -190,8 +190,9 @@ def run(config: Config, open_job: Callable[[Config], DecoderJob], summary: type[
         waiting, failed, more = _made(config, job, work, skipped)
     if more["truncated"]:
         _LOG.warning(
-            "%d utterances are longer than the model's window and %s; the column truncated marks them",
+            "%d utterances are longer than %s and %s; the column truncated marks them",
             more["truncated"],
+            job.input.window_name,
             job.beyond,
         )
     seconds = time.monotonic() - start

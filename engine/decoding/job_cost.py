@@ -41,7 +41,7 @@ def plan(todo: Sequence[UtteranceBlock], given: DecoderInput, effort: Effort) ->
     flops = 0.0
     for utterance in readable:
         text = round(_TOKENS * utterance.frames * encoder_program.FRAME_SECONDS)
-        frames = sizes.positions if source.whole_window else utterance.frames
+        frames = given.window if source.whole_window else utterance.frames
         flops += decoder_cost.flops(sizes, frames, min(sizes.text_positions, _PROMPT + text), effort.beams)
     encoder_runs = given.settings["states_from"] == "audio"
     return {

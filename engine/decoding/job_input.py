@@ -14,6 +14,7 @@ from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from isogloss.engine.decoding import early_exit, language_token
 from isogloss.engine.decoding.early_exit import Exit
+from isogloss.engine.decoding.first_frames import FirstFrames
 from isogloss.engine.decoding.job_config import DecoderJobConfig
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import json_values, name_lists
@@ -35,6 +36,7 @@ class DecoderInput:
       vocabulary: its tokenizer.
       exits: encoder states that enter the decoder.
       source: of states.
+      window: frames that the decoder sees at most.
       tokens: language token of the prompt, by language.
       platform: of JAX.
       precision: of the computation.
@@ -46,15 +48,30 @@ class DecoderInput:
     vocabulary: Tokens
     exits: tuple[Exit, ...]
     source: StateSource
+    window: int
     tokens: Mapping[str, Token]
     platform: str
     precision: Precision
     sentences: frozenset[str] | None
     settings: Mapping[str, Json]
 
+    @property
+    def window_name(self) -> str:
+        """The window in a message: the model's, or the flag that makes it shorter."""
+        whole = self.window == self.checkpoint.dimensions.positions
+        return "the model's window" if whole else f"--window={self.window}"
 
-def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcribe") -> DecoderInput:
-    """Input that the options name; `silence` fills the rest of a store's window with states of silence.
+
+def open_input(
+    config: DecoderJobConfig, *, silence: bool, task: str = "transcribe", window: int = 0
+) -> DecoderInput:
+    """Input that the options name.
+
+    Args:
+      config: the options.
+      silence: fill the rest of a store's window with states of silence.
+      task: of the prompt.
+      window: frames that the decoder sees at most; 0 for the model's.
 
     Raises:
       Refusal: an option, the model or the corpus can't be used.
@@ -62,7 +79,12 @@ def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcri
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary = Tokens.load(*config.vocabulary_source)
     exits = early_exit.choose(config.states, config.exit_norm, checkpoint.dimensions.encoder_layers)
+    positions = checkpoint.dimensions.positions
+    if window > positions:
+        raise Refusal(f"--window must be at most the model's {positions} frames, got {window}")
     source = _open_source(config, checkpoint, [exit.state for exit in exits], silence=silence)
+    if cut := 0 < window < positions:
+        source = FirstFrames(source=source, window=window)
     sentences = _sentences(config, source)
     platform = jax.default_backend()
     precision = encoder_program.precision_for(platform, config.compute, config.attention)
@@ -71,13 +93,15 @@ def open_input(config: DecoderJobConfig, *, silence: bool, task: str = "transcri
         vocabulary=vocabulary,
         exits=exits,
         source=source,
+        window=window or positions,
         tokens=_language_tokens(config, source.languages, vocabulary, task),
         platform=platform,
         precision=precision,
         sentences=sentences,
         settings=_settings(config, checkpoint, vocabulary, source, precision)
-        # Folders of all sentences keep the settings they have.
-        | ({"sentences_sha256": json_values.sha256(sorted(sentences))} if sentences else {}),
+        # Folders of all sentences, or of the whole window, keep the settings they have.
+        | ({"sentences_sha256": json_values.sha256(sorted(sentences))} if sentences else {})
+        | ({"window": window} if cut else {}),
     )
 
 

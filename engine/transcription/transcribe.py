@@ -141,7 +141,7 @@ def run(config: TranscribeConfig) -> TranscribeSummary:
 
 def open_job(config: TranscribeConfig) -> TranscribeJob:
     """The job that the options name; a Refusal if an option can't be used."""
-    given = open_input(config, silence=config.silence, task=config.task)
+    given = open_input(config, silence=config.silence, task=config.task, window=config.window)
     if len(given.exits) > 1:
         outputs.check(config.out, list(given.source.languages))
     name, revision = config.vocabulary_source

@@ -14,6 +14,9 @@ class TranscribeConfig(DecoderJobConfig, FigureOptions):
     silence: bool = option(
         "With --store, fill the window with silence; without it the decoder sees the speech alone.", True
     )
+    window: int = option(
+        "Frames that the decoder sees, speech and silence; 0: the model's whole window.", 0, minimum=0
+    )
     task: Literal["transcribe", "translate"] = option(
         "Text in the language that is spoken, or in English.", "transcribe"
     )

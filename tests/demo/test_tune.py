@@ -3,6 +3,8 @@
 import pathlib
 import subprocess
 
+import pytest
+
 DEMO = pathlib.Path(__file__).parents[2] / "demo"
 GIVEN = ("store", "base", "en", "es", "fr", "out")
 
@@ -72,3 +74,49 @@ def test_a_word_too_few_shows_how_to_call_it():
     assert said.returncode == 2
     assert said.stderr.startswith("The experiment on forgetting")
     assert "bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]" in said.stderr
+
+
+def test_texts_are_decoded_as_the_decoder_was_trained(script):
+    given = (
+        "--window=300",
+        "--window",
+        "448",
+        "--states=5",
+        "--noexit_norm",
+        "--tokenizer=words",
+        "--compute=float32",
+    )
+    _, calls = script("tune.sh", *GIVEN, *given, "--batch=4")
+    texts = [call for call in calls if "transcribe" in call]
+    shared = "--window=448 --states=5 --tokenizer=words --compute=float32 --exit_norm=false"
+    assert len(texts) == 21
+    assert all(f"--compilation_cache=out/programs {shared} " in call for call in texts)
+    assert not any("--batch" in call for call in texts)
+    _, calls = script("tune.sh", *GIVEN, "--states=5", "--exit_norm")
+    assert all("--states=5 --exit_norm=true " in call for call in calls if "transcribe" in call)
+    _, calls = script("tune.sh", *GIVEN)
+    assert "--compilation_cache=out/programs --task=translate" in calls[5]
+    assert calls[7].endswith("--compilation_cache=out/programs --languages=en")
+
+
+@pytest.mark.parametrize(
+    ("target", "flags", "new", "others"),
+    [
+        # A stand-in of the speech goes before --language, so the new task must not have it.
+        ("es", ["--stand_in=fr=oc"], "--language=es", "--stand_in=fr=oc"),
+        ("ky_kg", ["--stand_in=fr=oc,ky=kk"], "--language=kk", "--stand_in=fr=oc,ky=kk"),
+        ("ky_kg", ["--stand_in", "ky_kg=kk"], "--language=kk", "--stand_in=ky_kg=kk"),
+        ("es", ["--language_token=source"], "", ""),
+        ("es", ["--language_token", "source", "--stand_in=fr=oc"], "--stand_in=fr=oc", "--stand_in=fr=oc"),
+        ("es", ["--language_token=target"], "--language=es", ""),
+    ],
+)
+def test_the_language_token_is_that_of_training(script, target, flags, new, others):
+    _, calls = script("tune.sh", "store", "base", "en", target, "fr", "out", *flags)
+    for at in range(5, len(calls) - 1, 3):
+        assert _tokens(calls[at]) == new
+        assert _tokens(calls[at + 1]) == _tokens(calls[at + 2]) == others
+
+
+def _tokens(call):
+    return " ".join(word for word in call.split() if word.startswith(("--language=", "--stand_in=")))

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -224,6 +225,59 @@ def test_from_a_store_the_decoder_sees_the_utterance_alone(config, whole, tmp_pa
     assert {r["visible"] for r in whole_window} == {100}
     assert full <= {tuple(r[name] for name in names) for r in whole_window}
     assert [r["text"] for r in whole_window] != [r["text"] for r in found]
+
+
+@pytest.mark.parametrize("silence", [True, False])
+def test_a_window_cuts_speech_and_silence(config, tmp_path, caplog, silence):
+    """Texts of the first 60 of 100 frames, decoded again one by one from what the store holds."""
+    extract.run(
+        extract.ExtractConfig(
+            corpus=config.corpus, model=config.model, store=tmp_path / "store",
+            languages=("bb",), states=("final",), dtype="float32", )
+    )  # fmt: skip
+    changed = dataclasses.replace(
+        config, corpus=None, store=tmp_path / "store", out=tmp_path / "out", languages=("bb",),
+        states=("final",), exit_norm="true", stand_in=("bb=kk",), silence=silence, window=60,
+    )  # fmt: skip
+    expected = transcribe.run(dataclasses.replace(changed, dry_run=True))
+    done, found = transcribe.run(changed), rows(changed.out)
+    checkpoint, tokens = load_checkpoint(config.model), Tokens.load(config.model)
+    source = open_states.open_store(tmp_path / "store", checkpoint, ("final",), silence=silence)
+    decoding = decoder_program.load(
+        checkpoint, tokens, encoder_program.precision_for("cpu"), rows_per_device=1, devices=1
+    )
+    utterances = source.utterances("bb")
+    for row, listed, made in zip(found, utterances, source.encoded("bb", range(7)), strict=True):
+        frames = min(60, listed.frames)
+        visible = 60 if silence else frames
+        one = EncodedRows(
+            states=made.states[:, :60], visible=np.array([visible], np.int32), apply_norm=np.array([False])
+        )
+        limit = min(44, 16 + int(np.ceil(frames * 0.02 * 25)))
+        [decoded] = decoding.generate(one, [tokens.prompt("kk")], np.array([limit], np.int32))
+        assert row["tokens"] == list(decoded.tokens)
+        assert (row["frames"], row["visible"]) == (frames, visible)
+        assert row["truncated"] == (listed.frames > 60)
+        assert row["scored"]
+    longer = sum(listed.frames > 60 for listed in utterances)
+    assert 0 < longer < 7
+    assert done.truncated == expected.truncated == longer
+    assert (
+        f"{longer} utterances are longer than --window=60 and were transcribed up to its end" in caplog.text
+    )
+    summary = parquet.read_table(changed.out / "summary.parquet").to_pylist()
+    assert [row["truncated"] for row in summary] == [longer]
+    with pytest.raises(Refusal, match="window"):
+        transcribe.run(dataclasses.replace(changed, window=0))
+
+
+def test_the_whole_window_leaves_folders_as_they_are(config, whole, tmp_path):
+    assert "window" not in json.loads((config.out / "transcribe.json").read_text())
+    whole_again = dataclasses.replace(config, window=100)
+    again = transcribe.run(whole_again)
+    assert (again.done, again.skipped) == (0, 20)
+    with pytest.raises(Refusal, match="--window must be at most the model's 100 frames, got 101"):
+        transcribe.run(dataclasses.replace(config, out=tmp_path, window=101))
 
 
 def test_english_that_is_still_to_be_stored_is_refused_as_the_references_of_a_translation(config, tmp_path):
