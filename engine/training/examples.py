@@ -51,6 +51,7 @@ class Example:
       language: of the speech.
       row: of the utterance in its store.
       frames: of the utterance.
+      truncated: True if its recording is longer than the encoder's window, so that its end has no frames.
       sentence: id shared by languages.
       text: as written.
       transcription: of the speech; "" if unknown.
@@ -61,6 +62,7 @@ class Example:
     language: str
     row: int
     frames: int
+    truncated: bool
     sentence: str
     text: str
     transcription: str
@@ -146,7 +148,8 @@ class ExampleReader:
         speech = activation_store.open_store(self.store, languages.source)
         texts, found = self._by_row(speech, languages), []
         present, frames = speech.present(), speech.frames
-        sentences, spoken = (speech.coordinate(name) for name in ("sentence", "transcription"))
+        columns = (speech.coordinate(name) for name in ("sentence", "transcription", "truncated"))
+        sentences, spoken, truncated = columns
         unfit: list[str] = []
         for row, text in enumerate(texts):
             if not present[row] or not text:
@@ -158,8 +161,9 @@ class ExampleReader:
                 continue
             found.append(
                 Example(
-                    language=languages.source, row=row, frames=int(frames[row]), sentence=str(sentences[row]),
-                    text=text, transcription=str(spoken[row]), prompt=prompt, ids=ids,
+                    language=languages.source, row=row, frames=int(frames[row]),
+                    truncated=bool(truncated[row]), sentence=str(sentences[row]), text=text,
+                    transcription=str(spoken[row]), prompt=prompt, ids=ids,
                 )
             )  # fmt: skip
         if unfit:

@@ -121,7 +121,7 @@ def open_input(config: TuneConfig) -> TuneInput:
 def _held_out(new: Sequence[Example], split: Split) -> list[Example]:
     found = [example for example in new if example.sentence in split.dev]
     if split.dev and not found:
-        _LOG.warning("--window cuts all held-out sentences: there will be no dev loss")
+        _LOG.warning("all held-out sentences are longer than the window: there will be no dev loss")
     return found
 
 
@@ -161,23 +161,24 @@ def _whole(task: str, found: Sequence[Example], config: TuneConfig, sizes: Dimen
     A decoder that is taught words which it can't hear learns to go on without speech.
     """
     window = _window(config, sizes)
-    whole = [example for example in found if example.frames <= window]
-    if cut := sorted(example.sentence for example in found if example.frames > window):
-        _LOG.warning(
-            "%s: %d of %d utterances are left out, --window=%d cuts their speech: %s",
-            task,
-            len(cut),
-            len(found),
-            window,
-            first_names(cut),
-        )
-    return whole
+    beyond = [example.sentence for example in found if example.truncated]
+    cut = [example.sentence for example in found if example.frames > window and not example.truncated]
+    for reason, names in (
+        (f"their recordings are longer than the model's window of {sizes.positions} frames", beyond),
+        (f"--window={window} cuts their speech", cut),
+    ):
+        if names:
+            listed = first_names(sorted(names))
+            _LOG.warning(
+                "%s: %d of %d utterances are left out, %s: %s", task, len(names), len(found), reason, listed
+            )
+    return [example for example in found if example.frames <= window and not example.truncated]
 
 
 def _require_left(training: Mapping[str, Sequence[Example]]) -> None:
     """Refuse tasks without a training example."""
     if empty := [name for name, left in training.items() if not left]:
-        remedy = "a smaller --dev_share, or a larger --window if speech is cut"
+        remedy = "a smaller --dev_share, or recordings that end within the window (see --window)"
         raise Refusal(f"no training sentence is left for {', '.join(empty)}. Remedy: {remedy}")
 
 

@@ -3,26 +3,42 @@
 import dataclasses
 
 import pytest
+import soundfile
 from pyarrow import parquet
 
 
 @pytest.fixture(scope="session")
-def taught_store(tmp_path_factory, speech, reader):
-    """Store of "en" and "fr", seven parallel sentences of tones: `sentence 3 in fr`."""
+def taught_speech(tmp_path_factory, speech):
+    """Function from a share to a manifest of "en" and "fr", seven parallel sentences: `sentence 3 in fr`.
+
+    The share is how much of each recording is kept: of 0.8 all end within the model's window of 2 s, of 1
+    sentences 5 and 6 don't.
+    """
+
+    def make(share):
+        folder = tmp_path_factory.mktemp("taught_speech")
+        lines = ["language\tsentence\taudio\ttranscription"]
+        for code, language in (("aa", "en"), ("bb", "fr")):
+            for i in range(7):
+                wave, rate = soundfile.read(speech.with_name(f"{code}-{i}.wav"))
+                soundfile.write(folder / f"{language}-{i}.wav", wave[: int(share * len(wave))], rate)
+                lines.append(f"{language}\ts{i}\t{language}-{i}.wav\tsentence {i} in {language}")
+        manifest = folder / "taught.tsv"
+        manifest.write_text("\n".join(lines) + "\n")
+        return manifest
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def taught_store(tmp_path_factory, taught_speech, reader):
+    """Store of those sentences, whole."""
     from isogloss.engine.activations import extract  # noqa: PLC0415 seconds that few modules need
 
-    head, *lines = speech.read_text().splitlines()
-    for code, language in (("aa", "en"), ("bb", "fr")):
-        lines = [
-            line.replace(f"{code}\t", f"{language}\t", 1).replace(f"in {code}", f"in {language}")
-            for line in lines
-        ]
-    manifest = speech.with_name("taught.tsv")
-    manifest.write_text("\n".join([head, *(line for line in lines if not line.startswith("cc"))]) + "\n")
     store = tmp_path_factory.mktemp("taught") / "store"
     extract.run(
         extract.ExtractConfig(
-            corpus=f"manifest:{manifest}",
+            corpus=f"manifest:{taught_speech(0.8)}",
             model=str(reader),
             store=store,
             states=("1", "final"),

@@ -10,7 +10,7 @@ import safetensors.numpy
 from drawn_figures import looks
 from pyarrow import parquet
 
-from isogloss.engine.activations import activation_store, open_states, store_languages
+from isogloss.engine.activations import activation_store, extract, open_states, store_languages
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.training import fisher_files, tune, tune_cost, tune_input
@@ -183,8 +183,8 @@ def test_the_plan_counts_fisher_examples_up_to_their_bound(tuned, tmp_path, chan
 
 
 def test_speech_that_the_window_cuts_is_not_taught(tuned, tmp_path, changed, caplog):
-    """Sentence i has some 15 + 17 i frames; which sentences are held out doesn't change."""
-    options = {"window": 60, "ewc": 1.0, "ewc_tasks": ("fr-en",), "replay": ("en-en",)}
+    """Sentence i has some 11 + 14 i frames; which sentences are held out doesn't change."""
+    options = {"window": 48, "ewc": 1.0, "ewc_tasks": ("fr-en",), "replay": ("en-en",)}
     config = changed(tuned[0], out=tmp_path / "none", **options)
     given, whole = tune_input.open_input(config), tune_input.open_input(changed(config, window=0))
     assert given.split == whole.split
@@ -193,10 +193,37 @@ def test_speech_that_the_window_cuts_is_not_taught(tuned, tmp_path, changed, cap
     for task in tasks:
         assert [e for e in task(whole) if e.sentence in short] == list(task(given))
         assert len(task(whole)) > len(task(given))
-    left_out = "en-fr: 4 of 7 utterances are left out, --window=60 cuts their speech: s3, s4, s5, s6"
+    left_out = "en-fr: 4 of 7 utterances are left out, --window=48 cuts their speech: s3, s4, s5, s6"
     assert any(record.message == left_out for record in caplog.records)
-    with pytest.raises(Refusal, match="or a larger --window"):
+    with pytest.raises(Refusal, match=r"recordings that end within the window \(see --window\)"):
         tune_input.open_input(changed(config, window=5))
+
+
+@pytest.mark.parametrize("window", [0, 60])
+def test_recordings_that_the_store_has_truncated_are_not_taught(
+    tuned, taught_speech, tmp_path, changed, caplog, window
+):
+    store = tmp_path / "store"
+    extract.run(
+        extract.ExtractConfig(
+            corpus=f"manifest:{taught_speech(1)}", model=tuned[0].model, store=store, states=("final",)
+        )
+    )
+    speech = activation_store.open_store(store, "en")
+    assert speech.coordinate("truncated").tolist() == [False] * 5 + [True] * 2
+    assert speech.frames[5:].tolist() == [100, 100]
+    options = {"ewc": 1.0, "ewc_tasks": ("fr-en",), "replay": ("en-en",), "window": window}
+    given = tune_input.open_input(changed(tuned[0], store=store, out=tmp_path / "none", **options))
+    heard = {f"s{i}" for i in range(3 if window else 5)}
+    assert {e.sentence for e in [*given.mixture.new, *given.dev]} == heard
+    for known in (given.mixture.old, given.old["fr-en"]):
+        assert {e.sentence for e in known} == heard - given.split.dev
+    assert set(given.split.cluster) == {f"s{i}" for i in range(7)}
+    named = (
+        "2 of 7 utterances are left out, their recordings are longer than the model's window of 100 frames"
+    )
+    for task in ("en-fr", "fr-en", "en-en"):
+        assert f"{task}: {named}: s5, s6" in caplog.messages
 
 
 def test_a_dry_run_writes_nothing(tuned, tmp_path, changed):
@@ -228,7 +255,7 @@ def test_ewc_saves_its_fisher_and_holds_what_matters(tuned, tuning, tmp_path, re
         np.testing.assert_array_equal(value, tensors(tuned[0].out)[name], err_msg=name)
     held = tuning(tmp_path / "held", anchor=1e9)
     tune.run(held)
-    assert moved(held.out, reader) < 1e-6 * held.learning_rate
+    assert moved(held.out, reader) < 1e-4 * held.learning_rate  # 3e-7; floats near 3 are 2.4e-7 apart
     huge = tuning(tmp_path / "huge", ewc=1e9, ewc_tasks=("fr-en", "en-en"), fisher_from=tiny.out)
     tune.run(huge)
     ours, theirs = tensors(huge.out), tensors(reader)
