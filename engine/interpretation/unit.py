@@ -117,13 +117,16 @@ def _choose(opened: InterpretInputs, unit: PairState, sentences: str) -> list[Se
     what = f"{opened.grid.path}: {inputs.MEASURE} of {opened.name(unit)}"
     try:
         scores = opened.scores(unit)
-        common = set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
-        if common and np.isnan(scores).all():
-            raise Refusal("it isn't computed yet")
-        return sentence_choice.choose(scores, sentences)
-    except ValueError as error:  # TensorStore's checksum error is one, too
+    except ValueError as error:  # TensorStore's checksum error is one
         reason = disk_faults.with_remedy(error, grid_store.REMAKE)
         raise DamagedError(f"{what}: {reason}") from error
+    common = set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))
+    if common and np.isnan(scores).all():
+        raise DamagedError(f"{what} isn't computed yet; run the grid job to its end")
+    try:
+        return sentence_choice.choose(scores, sentences)
+    except Refusal as error:
+        raise DamagedError(f"{what}: {error}{grid_store.REMAKE}") from error
 
 
 def _utterances(which: GridLanguage) -> dict[str, str]:

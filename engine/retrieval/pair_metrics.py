@@ -33,6 +33,7 @@ from isogloss.engine.retrieval.scorings import Scoring, corrected, scorings
 from isogloss.engine.retrieval.statistics_options import CORRECTIONS
 from isogloss.engine.runtime import disk_faults, json_values, objects
 from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 _OF_PAIRS = ("pairs", "languages", "flags")  # attributes that change when other pairs are added
@@ -266,17 +267,22 @@ def _matrices(
         chunk = f"{grid_store.pair_name(grid.pairs[pair])} {name} state {grid.states[state]}"
         try:
             scores = objects.result(read, grid.path)
-            if np.isnan(scores).all():
-                missing.append(chunk)
-                continue
-            if name not in grid.ranked:  # known of some pairs of sentences only
-                shortlisted[name] = scores
-                continue
-            common = metrics.common_sentences(scores, int(grid.common[pair]))
-            found[name] = metrics.between(scores, common)
-            sentences[:] = np.flatnonzero(common)
         except ValueError as error:  # a checksum error of TensorStore is one
             broken.append(f"{chunk}: {disk_faults.with_remedy(error, grid_store.REMAKE)}")
+            continue
+        if np.isnan(scores).all():
+            missing.append(chunk)
+            continue
+        if name not in grid.ranked:  # known of some pairs of sentences only
+            shortlisted[name] = scores
+            continue
+        try:
+            common = metrics.common_sentences(scores, int(grid.common[pair]))
+            found[name] = metrics.between(scores, common)
+        except Refusal as error:
+            broken.append(f"{chunk}: {error}{grid_store.REMAKE}")
+            continue
+        sentences[:] = np.flatnonzero(common)
     if grid.has_frames:
         frames = grid.frames(pair)
         common = np.minimum(*frames) > 0

@@ -16,7 +16,7 @@ from isogloss.engine.activations import activation_store
 from isogloss.engine.alignment import align
 from isogloss.engine.grid import grid_store
 from isogloss.engine.grid.grid import GridConfig, run as run_grid
-from isogloss.engine.interpretation import interpret, report
+from isogloss.engine.interpretation import interpret, report, sentence_choice
 from isogloss.engine.interpretation.aligned_words import LanguageWords
 from isogloss.engine.interpretation.word_pairs import Method
 from isogloss.engine.runtime.refusal import Refusal
@@ -168,6 +168,15 @@ def test_a_chunk_of_scores_that_is_damaged(config, copied):
     assert list(summary.failed) == ["aa-bb state final"]
     assert "delete that chunk and run the grid job again" in summary.failed["aa-bb state final"]
     assert summary.done == 1
+
+
+def test_a_fault_of_the_program_is_not_called_a_damaged_chunk(one, monkeypatch):
+    def fail(*_):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(sentence_choice, "choose", fail)
+    with pytest.raises(ValueError, match=r"^operands could not be broadcast together$"):
+        interpret.run(one)
 
 
 @pytest.mark.parametrize(
