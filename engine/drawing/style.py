@@ -37,7 +37,7 @@ LIGHT, DARK = ({name: pair[theme] for name, pair in _THEMES.items()} for theme i
 INK, MUTED, RULE, PLAIN, HATCH, CHANCE = (
     LIGHT[name] for name in ("ink", "muted", "rule", "plain", "hatch", "chance")
 )
-LINES = (*(LIGHT[f"line-{i}"] for i in range(5)), "#56b4e9")
+LINES = (*(LIGHT[f"line-{i}"] for i in range(5)), DARK["line-0"])
 """Colours of up to six lines."""
 SEQUENTIAL = (
     *("#eff6e6", "#c9e8cd", "#93d8b9", "#58c2b0", "#38a4ac"),

@@ -117,7 +117,7 @@ function drawCurve() {
   }
   const main = ({ m }) => m === view.measure; // drawn last, over the others
   for (const one of [...all].sort((a, b) => main(a) - main(b))) {
-    const color = one.color ?? `--line-${one.m}`;
+    const color = one.color ?? `--line-${one.m % 7}`;
     for (const line of one.lines) drawLine(svg, line, one.m, color, x, y);
     const last = ({ values }) => values.findLast((v) => !Number.isNaN(v));
     if (last(one.lines[0]) === undefined || one.unnamed) continue;

@@ -17,7 +17,7 @@ function drawCards() {
     const name = node("span", { class: "name" }, label);
     const recall = node("b", {}, best === null ? "–" : percent(mean(m, best)));
     const state = node("small", {}, best === null ? "nothing known" : `state ${stateName(best)}`);
-    const attributes = { class: "card", title: terms[label], style: `--series: var(--line-${m})` };
+    const attributes = { class: "card", title: terms[label], style: `--series: var(--line-${m % 7})` };
     $("measures").append(node("label", attributes, radio, name, recall, state, spark));
   });
 }

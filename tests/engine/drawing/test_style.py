@@ -33,3 +33,13 @@ def test_both_themes_have_what_pages_ask_for():
     assert {"ink", "mutual", "cloud"} <= asked
     assert asked - {"series"} <= style.LIGHT.keys()  # a card sets its own series
     assert style.css().count("--ink: ") == 2
+
+
+def test_lines_beyond_the_last_colour_begin_again_with_the_first():
+    """A report has as many measures as a grid, so a number that isn't bounded has no colour one day."""
+    count = sum(name.startswith("line-") for name in style.LIGHT)
+    numbers = [
+        n for file in ENGINE.rglob("*.js") for n in re.findall(r"--line-\$\{(.*?)\}", file.read_text())
+    ]
+    assert numbers
+    assert all(number.endswith(f" % {count}") for number in numbers)
