@@ -51,9 +51,9 @@ lexicon: $(VENV)/tools.done
 	@bash demo/lexicon.sh $(BIN)/python "$(CORPUS)" "$(LANGUAGES)" "$(MODEL)" "$(OUT)"
 
 # XLA compiles for a fourth of the time of the tests, and most programs run once: here it optimises less, unless
-# XLA_FLAGS is set. `make test-deep` and `make test-lowest` run programs as users do.
+# XLA_FLAGS is set. The long tests run programs as users do.
 ifeq ($(origin XLA_FLAGS),undefined)
-test: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+test test-lowest: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 endif
 
 # What is checked in a second comes first.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+from isogloss.engine.bench.bench_config import ALONE, SUITES
 from isogloss.engine.cluster.job_configs import job_config
 from isogloss.jobs import __main__ as overview, command
 from small_grids import made_grid
@@ -109,9 +110,21 @@ def test_flags_and_links_exist(page):
         assert (ROOT / target).exists(), target
 
 
-def test_the_map_names_modules_that_exist():
-    table = PAGES["BUILD.md"].split("\n| step | rooms | modules |\n")[1].split("\n\n")[0]
-    for row in table.splitlines()[1:]:
+@pytest.fixture
+def table():
+    """Rows of the map from steps to modules."""
+    return PAGES["BUILD.md"].split("\n| step | rooms | modules |\n")[1].split("\n\n")[0].splitlines()[1:]
+
+
+def test_the_map_names_every_module(table):
+    """Configurations bear their job's name, modules of bench that of their suite."""
+    named = set(re.findall(r"`(\w+)`", "".join(table))) | {"__init__", *SUITES, *ALONE}
+    every = {path.stem for path in (ROOT / "engine").glob("*/*.py") if not path.stem.endswith("_config")}
+    assert every <= named, every - named
+
+
+def test_the_map_names_modules_that_exist(table):
+    for row in table:
         _, _, rooms, modules, _ = row.split("|")
         folders = [ROOT / "engine" / room for room in re.findall(r"`(\w+)/`", rooms)]
         for module in re.findall(r"`(\w+)`", modules):
