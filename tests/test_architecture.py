@@ -2,8 +2,10 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -136,6 +138,24 @@ def test_functions_are_short():
             if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST:
                 long.add(f"{path.relative_to(ROOT)} {node.name}")
     assert not long
+
+
+DISTRIBUTIONS = {"absl": "absl-py", "orbax": "orbax-checkpoint", "yaml": "pyyaml"}
+"""Names by which pip knows packages whose modules have another."""
+DEVELOPMENT = {"test", "check"}
+"""Extras that the product never needs."""
+
+
+def test_what_is_imported_is_declared():
+    """A package that is there only because another needs it may be gone with that one's next version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [every for extra, every in project["optional-dependencies"].items() if extra not in DEVELOPMENT]
+    required = [line for every in (project["dependencies"], *extras) for line in every]
+    declared = {re.split(r"[^\w-]", line)[0] for line in required}
+    found = {name.split(".")[0] for path in FILES for name in imports(path)}
+    others = found - sys.stdlib_module_names - {"isogloss"}
+    assert others >= {"jax", *DISTRIBUTIONS}
+    assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in others} <= declared
 
 
 def test_packages_found_are_the_folders():
