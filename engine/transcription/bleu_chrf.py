@@ -2,7 +2,8 @@
 
 Scores of the corpus are sacrebleu's. A resample sums the counts of its sentences: BLEU's by sacrebleu too,
 chrF's by code of our own, because sacrebleu's are private (chrF2: characters 1 to 6, beta 2, no words;
-Popovic, WMT 2015). A test compares our chrF with sacrebleu's.
+Popovic, WMT 2015). A test compares our chrF with sacrebleu's. BLEU counts words, or characters of languages
+that are written without spaces: 13a, sacrebleu's default, would take a sentence of theirs for a single word.
 """
 
 import collections
@@ -13,15 +14,26 @@ from jaxtyping import Float, Int
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from isogloss.engine.corpora.languages import WITHOUT_SPACES
 from isogloss.engine.transcription.error_rates import NO_RATE, Resampled
 from isogloss.kernels import bootstrap
 
 _ORDER, _BETA = 6, 2
+_CHINESE = frozenset({"zh", "yue"})
+# Whisper's list of scripts without spaces lacks these two; its splitting of words must stay as it is.
+_CHARACTERS = WITHOUT_SPACES | {"km", "bo"}
 
 
-def bleu(texts: Sequence[str], references: Sequence[str]) -> tuple[Resampled, str]:
+def bleu_tokenizer(language: str) -> str:
+    """Tokenizer of BLEU for texts of a language by Whisper's code: its name in sacrebleu."""
+    if language in _CHINESE:
+        return "zh"
+    return "char" if language in _CHARACTERS else "13a"
+
+
+def bleu(texts: Sequence[str], references: Sequence[str], tokenizer: str) -> tuple[Resampled, str]:
     """Corpus BLEU, 0 to 100, and sacrebleu's signature, "" without texts."""
-    metric, whole = BLEU(), BLEU(effective_order=True)
+    metric, whole = BLEU(tokenize=tokenizer), BLEU(tokenize=tokenizer, effective_order=True)
     if not texts:
         return NO_RATE, ""
     value = metric.corpus_score(list(texts), [list(references)]).score
@@ -54,9 +66,9 @@ def chrf(texts: Sequence[str], references: Sequence[str]) -> tuple[Resampled, st
     return Resampled(value=float(value), draws=chrf_of(_resampled(each))), str(metric.get_signature())
 
 
-def corpus_bleu(texts: Sequence[str], references: Sequence[str]) -> float:
+def corpus_bleu(texts: Sequence[str], references: Sequence[str], tokenizer: str) -> float:
     """BLEU of a corpus, 0 to 100, without resamples."""
-    return float(BLEU().corpus_score(list(texts), [list(references)]).score)
+    return float(BLEU(tokenize=tokenizer).corpus_score(list(texts), [list(references)]).score)
 
 
 def corpus_chrf(texts: Sequence[str], references: Sequence[str]) -> float:

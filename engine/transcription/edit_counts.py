@@ -19,6 +19,7 @@ from transformers.models.whisper.english_normalizer import BasicTextNormalizer, 
 
 from isogloss.engine.corpora.languages import WITHOUT_SPACES
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.transcription import bleu_chrf
 
 COUNTS = tuple(
     f"{what}{form}" for form in ("", "_normalised") for what in ("word_edits", "words", "char_edits", "chars")
@@ -34,11 +35,13 @@ class Normaliser:
       name: in the summary.
       normal: the function.
       spaces: whether spaces count as characters.
+      tokenizer: sacrebleu's, for BLEU.
     """
 
     name: str
     normal: Callable[[str], str]
     spaces: bool
+    tokenizer: str
 
     def __call__(self, text: str) -> str:
         """Normalised text, without spaces at its ends."""
@@ -50,10 +53,13 @@ def normaliser(language: str, spellings: Mapping[str, str] | None) -> Normaliser
 
     `spellings` are American by British, from `read_spellings`; None if the model has none.
     """
+    tokenizer = bleu_chrf.bleu_tokenizer(language)
     if language == "en":
         name = "english" if spellings is not None else "english without spellings"
-        return Normaliser(name=name, normal=EnglishTextNormalizer(dict(spellings or {})), spaces=True)
-    return Normaliser(name="basic", normal=BasicTextNormalizer(), spaces=language not in WITHOUT_SPACES)
+        normal = EnglishTextNormalizer(dict(spellings or {}))
+        return Normaliser(name=name, normal=normal, spaces=True, tokenizer=tokenizer)
+    spaces = language not in WITHOUT_SPACES
+    return Normaliser(name="basic", normal=BasicTextNormalizer(), spaces=spaces, tokenizer=tokenizer)
 
 
 def read_spellings(file: pathlib.Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ _PANELS = {
     "transcribe": (("wer_normalised", "Word error rate"), ("cer_normalised", "Character error rate")),
     "translate": (("bleu", "BLEU"), ("chrf", "chrF")),
 }
+_TOKENS = {"zh": "Chinese characters and other words", "char": "characters"}  # by sacrebleu's tokenizer
 _FORMS = {True: "with the final LayerNorm", False: "without"}
 Row = Mapping[str, object]
 
@@ -47,11 +48,19 @@ def draw(rows: Sequence[Row]) -> Figure:
     note = f"token {first['language_token'] or '-'} ({first['language_token_by']}), 95% intervals"
     if task == "transcribe":
         note += f", normalised ({first['normaliser']})"
+    if unit := _TOKENS.get(_tokenizer(first)):
+        note += f", BLEU of {unit}"
     figure.text(x=0.02, y=0.905, s=note, size=8, color=MUTED, va="top")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, fontsize=8.5)
     figure.subplots_adjust(left=0.07, right=0.985, top=0.77, bottom=0.21, wspace=0.14)
     return figure
+
+
+def _tokenizer(row: Row) -> str:
+    """Tokenizer of a row's BLEU, by its signature; "" of a transcription."""
+    parts = (part.partition(":") for part in str(row["bleu_signature"]).split("|"))
+    return next((value for name, _, value in parts if name == "tok"), "")
 
 
 def _lines(axes: Axes, rows: Sequence[Row], states: Sequence[str], metric: str, *, percent: bool) -> None:

@@ -7,11 +7,13 @@ tasks can be compared; intervals are bootstraps over utterances, the same for al
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.transcription import bleu_chrf
 from isogloss.engine.transcription.error_rates import NOTHING, Figure, Resampled
 from isogloss.kernels import bootstrap
@@ -28,6 +30,8 @@ SCHEMA = pa.schema(
         *((f"{name}{end}", pa.float64()) for name in _FIGURES for end in ("", "_low", "_high")),
         ("chrf_mismatched", pa.float64()),
         ("bleu_mismatched", pa.float64()),
+        ("bleu_signature", pa.string()),  # sacrebleu's
+        ("chrf_signature", pa.string()),
     ]
 )
 
@@ -38,13 +42,25 @@ class TaskTexts:
 
     Attributes:
       model: its name.
-      pair: languages of speech and text, "en-es".
+      speech: language of the speech, by its code in the store.
+      written: language of the references.
       by_utterance: (text, reference) by the utterance's name.
     """
 
     model: str
-    pair: str
+    speech: str
+    written: str
     by_utterance: Mapping[str, tuple[str, str]]
+
+    @property
+    def pair(self) -> str:
+        """Languages of speech and text, "en-es"."""
+        return f"{self.speech}-{self.written}"
+
+    @property
+    def tokenizer(self) -> str:
+        """Tokenizer of BLEU, by sacrebleu's name."""
+        return bleu_chrf.bleu_tokenizer(whisper_code(self.written))
 
 
 def rows(
@@ -66,12 +82,12 @@ def _row(
     one: TaskTexts, baseline: TaskTexts | None, kind: str, comet: Mapping[tuple[str, str, str], float]
 ) -> dict[str, object]:
     names = list(one.by_utterance)
-    ours = _metrics(one, names)
+    ours, signatures = _metrics(one, names)
     figures = {name: made.figure() for name, made in ours.items()}
     for name in ("chrf", "bleu"):
         figures[f"{name}_difference"] = NOTHING
     if baseline is not None and baseline is not one:
-        theirs = _metrics(baseline, names)
+        theirs, _ = _metrics(baseline, names)
         for name, made in ours.items():
             figures[f"{name}_difference"] = made.gain_over(theirs[name], smaller_is_better=False)
     given = [comet[key] for name in names if (key := (one.model, one.pair, name)) in comet]
@@ -83,12 +99,16 @@ def _row(
         "utterances": len(names),
         **{f"{name}{end}": value for name in _FIGURES for end, value in _ends(figures[name])},
         **mismatched(one),
+        **signatures,
     }
 
 
-def _metrics(one: TaskTexts, names: Sequence[str]) -> dict[str, Resampled]:
+def _metrics(one: TaskTexts, names: Sequence[str]) -> tuple[dict[str, Resampled], dict[str, str]]:
+    """Metrics of the utterances of these names, and sacrebleu's signatures."""
     texts, references = (list(part) for part in zip(*(one.by_utterance[n] for n in names), strict=True))
-    return {"chrf": bleu_chrf.chrf(texts, references)[0], "bleu": bleu_chrf.bleu(texts, references)[0]}
+    chrf, of_chrf = bleu_chrf.chrf(texts, references)
+    bleu, of_bleu = bleu_chrf.bleu(texts, references, one.tokenizer)
+    return {"chrf": chrf, "bleu": bleu}, {"chrf_signature": of_chrf, "bleu_signature": of_bleu}
 
 
 def mismatched(one: TaskTexts) -> dict[str, float]:
@@ -96,7 +116,8 @@ def mismatched(one: TaskTexts) -> dict[str, float]:
     texts, references = (list(part) for part in zip(*one.by_utterance.values(), strict=True))
     count = len(texts)
     shifts = np.unique(np.linspace(1, count - 1, min(_SHIFTS, count - 1)).astype(int)) if count > 1 else []
-    scored = {"chrf_mismatched": bleu_chrf.corpus_chrf, "bleu_mismatched": bleu_chrf.corpus_bleu}
+    of_bleu = functools.partial(bleu_chrf.corpus_bleu, tokenizer=one.tokenizer)
+    scored = {"chrf_mismatched": bleu_chrf.corpus_chrf, "bleu_mismatched": of_bleu}
     return {
         name: float(np.mean([score(texts[shift:] + texts[:shift], references) for shift in shifts]))
         if len(shifts)

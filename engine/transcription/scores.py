@@ -96,7 +96,7 @@ def _kind(pair: str, config: ScoresConfig) -> str:
 
 def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[TaskTexts]:
     """Texts of all runs, by model and task; utterances without text or reference are left out."""
-    found: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+    found: dict[tuple[str, str, str], dict[str, tuple[str, str]]] = {}
     columns = ["language", "utterance", "sentence", "task", "text", "reference", "scored"]
     for model, folder in config.folders:
         file = pathlib.Path(str(folder)) / "transcripts.parquet"
@@ -107,17 +107,19 @@ def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[TaskT
             if not row["scored"] or (sentences is not None and row["sentence"] not in sentences):
                 continue
             target = row["language"] if row["task"] == "transcribe" else written
-            pair = f"{row['language']}-{target}"
-            own = found.setdefault((model, pair), {})
+            own = found.setdefault((model, row["language"], target), {})
             if row["utterance"] in own:
                 raise Refusal(
-                    f"{file}: a second text of {model} for {pair} {row['utterance']}: one state a run, one "
-                    "run a task"
+                    f"{file}: a second text of {model} for {row['language']}-{target} "
+                    f"{row['utterance']}: one state a run, one run a task"
                 )
             own[row["utterance"]] = row["text"], row["reference"]
     if not found:
         raise Refusal("no run has a scored text of these sentences. See --runs and --sentences")
-    return [TaskTexts(model=model, pair=pair, by_utterance=own) for (model, pair), own in found.items()]
+    return [
+        TaskTexts(model=model, speech=speech, written=target, by_utterance=own)
+        for (model, speech, target), own in found.items()
+    ]
 
 
 def _written(config: ScoresConfig, settings: pathlib.Path) -> str:
@@ -156,15 +158,14 @@ def _for_comet(config: ScoresConfig, found: Sequence[TaskTexts]) -> str:
     spoken: dict[str, dict[str, str]] = {}
     lines = []
     for one in found:
-        language = one.pair.rpartition("-")[0]
-        if language not in spoken:
-            store = activation_store.open_store(config.store, language)
-            spoken[language] = dict(
+        if one.speech not in spoken:
+            store = activation_store.open_store(config.store, one.speech)
+            spoken[one.speech] = dict(
                 zip(store.names, map(str, store.coordinate("transcription")), strict=True)
             )
         for utterance, (text, reference) in one.by_utterance.items():
             keys = dict(zip(_KEYS, (one.model, one.pair, utterance), strict=True))
-            line = {"src": spoken[language].get(utterance, ""), "mt": text, "ref": reference, **keys}
+            line = {"src": spoken[one.speech].get(utterance, ""), "mt": text, "ref": reference, **keys}
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
     return "".join(lines)
 

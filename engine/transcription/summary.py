@@ -23,12 +23,7 @@ RATES = {  # metric: columns of edits and lengths
     "cer": ("char_edits", "chars"),
     "cer_normalised": ("char_edits_normalised", "chars_normalised"),
 }
-SCORES = {  # metric: its function, and whether texts are normalised first
-    "bleu": (bleu_chrf.bleu, False),
-    "bleu_normalised": (bleu_chrf.bleu, True),
-    "chrf": (bleu_chrf.chrf, False),
-    "chrf_normalised": (bleu_chrf.chrf, True),
-}
+SCORES = ("bleu", "bleu_normalised", "chrf", "chrf_normalised")
 _COUNTED = ("scored", "truncated", "cut", "empty", "left_out")
 
 SCHEMA = pa.schema(
@@ -174,9 +169,13 @@ def _metrics(
             edits, lengths = (np.asarray(scored[of].to_pylist(), np.int64) for of in RATES[name])
             metrics[name] = error_rates.rate(edits, lengths)
         else:
-            score, normalised = SCORES[name]
+            score, _, normalised = name.partition("_")
             ours, theirs = ([normal(t) for t in of] if normalised else of for of in (texts, references))
-            metrics[name], signature = score(ours, theirs)
+            metrics[name], signature = (
+                bleu_chrf.bleu(ours, theirs, normal.tokenizer)
+                if score == "bleu"
+                else bleu_chrf.chrf(ours, theirs)
+            )
             if not normalised:
                 signatures[f"{name}_signature"] = signature
     return metrics, signatures

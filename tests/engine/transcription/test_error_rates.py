@@ -132,7 +132,7 @@ sentences = st.lists(sentence, min_size=8, max_size=8)
 @hypothesis.given(sentences, sentences)
 def test_resampled_statistics_make_the_figures_of_sacrebleu(given, expected):
     """Of some resamples, and of every sentence once."""
-    bleu, signature = bleu_chrf.bleu(given, expected)
+    bleu, signature = bleu_chrf.bleu(given, expected, "13a")
     chrf, chrf_signature = bleu_chrf.chrf(given, expected)
     assert signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert chrf_signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
@@ -147,7 +147,30 @@ def test_resampled_statistics_make_the_figures_of_sacrebleu(given, expected):
 
 
 def test_no_translation_has_no_score():
-    for score in (bleu_chrf.bleu, bleu_chrf.chrf):
-        made, signature = score([], [])
+    for made, signature in (bleu_chrf.bleu([], [], "13a"), bleu_chrf.chrf([], [])):
         assert np.isnan(made.value)
         assert signature == ""
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizer"),
+    [
+        *(("zh", "zh"), ("yue", "zh"), ("ja", "char"), ("th", "char"), ("lo", "char"), ("km", "char")),
+        *(("my", "char"), ("en", "13a"), ("ko", "13a"), ("ky", "13a")),
+    ],
+)
+def test_bleu_of_languages_without_spaces_counts_characters(language, tokenizer):
+    texts = ["门是红色的。", "那只猫睡了很久, OK", "明天会再下雨吗"]
+    references = ["这扇门是红色的。", "那只猫睡得很久, OK", "明天又要下雨了"]
+    normal = edit_counts.normaliser(language, None)
+    assert normal.tokenizer == tokenizer
+    made, signature = bleu_chrf.bleu(texts, references, normal.tokenizer)
+    expected = BLEU(tokenize=tokenizer).corpus_score(texts, [references]).score
+    assert made.value == bleu_chrf.corpus_bleu(texts, references, tokenizer) == pytest.approx(expected)
+    assert f"|tok:{tokenizer}|" in signature
+    for row, drawn in zip(bootstrap.resamples(3)[:5].astype(int), made.draws, strict=False):
+        ours, theirs = (np.repeat(of, row).tolist() for of in (texts, references))
+        again = BLEU(tokenize=tokenizer).corpus_score(ours, [theirs]).score
+        assert drawn == pytest.approx(again, abs=1e-9)
+    if tokenizer != "13a":
+        assert made.value > 4 * BLEU().corpus_score(texts, [references]).score

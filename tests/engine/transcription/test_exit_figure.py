@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from matplotlib import image
+from sacrebleu.metrics.bleu import BLEU
 
 from isogloss.engine.decoding import early_exit
 from isogloss.engine.transcription import edit_counts, exit_figure, outputs, summary as transcript_summary
@@ -31,9 +32,9 @@ def table(edits=EDITS, texts=("a b", "c d"), references=("a b", "c e"), scored=(
     return pa.Table.from_pylist(made)
 
 
-def summarise(rows, edits, task="transcribe"):
+def summarise(rows, edits, task="transcribe", normal=BASIC):
     exits = [early_exit.Exit(state=state, exit_norm=norm) for state, norm in edits]
-    return transcript_summary.rows(rows, exits, task, BASIC)
+    return transcript_summary.rows(rows, exits, task, normal)
 
 
 def summary(**changed):
@@ -81,6 +82,25 @@ def test_a_translation_is_judged_by_bleu():
     assert math.isnan(found[0]["wer"])
     drawn = exit_figure.draw(found)
     assert drawn.axes[0].get_title(loc="left") == "BLEU, the one to look at"
+
+
+def test_a_figure_says_what_bleu_counts():
+    edits = {("1", True): [0, 0], ("final", True): [0, 0]}
+    given = table(edits, texts=("这扇门是红色的", "猫睡了"), references=("这扇门是红的", "猫睡了"))
+    for language, tokenizer, said in (
+        ("zh", "zh", "Chinese"),
+        ("ja", "char", "characters"),
+        ("fr", "13a", ""),
+    ):
+        found = summarise(given, edits, "translate", edit_counts.normaliser(language, None))
+        expected = BLEU(tokenize=tokenizer).corpus_score(
+            ["这扇门是红色的", "猫睡了"], [["这扇门是红的", "猫睡了"]]
+        )
+        assert found[0]["bleu"] == pytest.approx(expected.score)
+        assert f"tok:{tokenizer}|" in found[0]["bleu_signature"]
+        note = exit_figure.draw(found).texts[1].get_text()
+        assert said in note
+        assert ("BLEU of" in note) == bool(said)
 
 
 def test_lines_bands_ring_and_what_is_beyond_the_edge():

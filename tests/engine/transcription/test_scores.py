@@ -94,6 +94,26 @@ def test_scores_stand_beside_those_of_mismatched_speech(runs, spoken, tmp_path):
                 assert ours.tolist() == pytest.approx(expected.tolist())
 
 
+def test_bleu_of_a_language_without_spaces(runs, spoken, tmp_path):
+    texts = {"a": ["门是红色的。", "那只猫睡了很久", "明天会再下雨吗"], "b": ["这扇门是红色的。"] * 3}
+    references = ["这扇门是红色的。", "那只猫睡得很久", "明天又要下雨了"]
+    for model, written in texts.items():
+        settings(tmp_path / f"{model}-es", "zh-CN")
+        file = tmp_path / f"{model}-es" / "transcripts.parquet"
+        found = pd.read_parquet(file).iloc[:3]
+        found.assign(text=written, reference=references).to_parquet(file)
+    config = ScoresConfig(store=spoken / "store", new="aa-zh-CN", runs=runs[:2], out=tmp_path / "out")
+    scores.run(config)
+    found = table(config.out).loc[("a", "aa-zh-CN")]
+    bleu = sacrebleu.metrics.BLEU(tokenize="zh")
+    assert found["bleu"] == pytest.approx(bleu.corpus_score(texts["a"], [references]).score)
+    assert found["bleu_signature"] == str(bleu.get_signature())
+    shifted = [texts["a"][shift:] + texts["a"][:shift] for shift in (1, 2)]
+    expected = [bleu.corpus_score(given, [references]).score for given in shifted]
+    assert found["bleu_mismatched"] == pytest.approx(sum(expected) / 2)
+    assert "sentence 0 in aa" in (config.out / "comet.jsonl").read_text()
+
+
 def test_a_task_that_a_model_lacks_is_blank_beside_the_others(runs, spoken, tmp_path, caplog):
     """What was learnt comes first."""
     config = ScoresConfig(store=spoken / "store", new="aa-aa", runs=runs[1:], out=tmp_path / "out")
