@@ -19,7 +19,8 @@ from isogloss.kernels import dtw, frame_transport, operands, seqsim
 from isogloss.kernels.operands import Factor, Operand
 
 SCAN_BYTES = 1_000_000_000
-_BLOCK, _LONG = 32, 512  # utterances of B in a product of that many frames of A; of shorter ones more
+_BLOCK, _LONG = 32, 512  # utterances of B in a product of that many frames of A; of shorter ones more,
+_LONGEST = 1024  # unless B has so many frames, of which few utterances are given at once
 _PRODUCT_BYTES = 48_000_000  # of a product's cosines, what the cache of a large GPU holds
 _MOST_TOGETHER = 8  # utterances of A in a product
 _CHOSEN = 32  # pairs that are computed at once where pairs are chosen
@@ -119,7 +120,7 @@ def sizes(users: int, rows: int, columns: int, scan_bytes: int | None) -> Sizes:
     """
     # The shorter, the more, so that a step of DTW has lanes for a large device: 64 of A with 32 of B and 512
     # frames are a million. But no more than such short utterances of B are given at once.
-    widest = 2 if columns >= _LONG // 2 else 4
+    widest = 1 if columns >= _LONGEST else 2 if columns >= _LONG // 2 else 4
     block = _BLOCK * min(widest, max(1, 1 << (-(-_LONG // rows) - 1).bit_length()))
     pair = 4 * rows * columns
     fit = max(1, min(_MOST_TOGETHER, _PRODUCT_BYTES // (pair * block)))

@@ -21,8 +21,10 @@ from isogloss.kernels import pooling
 
 GROUP = 64  # utterances that share a padded length
 _AT_ONCE = 8  # languages being opened
-_LONG = 256  # frames; shorter utterances are so light that two groups are one
 STEP = 64  # frames; padded lengths are its multiples, so that few shapes are compiled: 24 up to 30 s
+_COARSE, _COARSE_STEP = 768, 128  # on accelerators, of longer utterances: 18 lengths up to 30 s
+_FEWEST = 8  # rows of a group there
+_SIZES = ((1024, GROUP // 2), (256, GROUP), (0, 2 * GROUP))  # utterances of a group, from a padded length on
 
 
 class DamagedError(ValueError):
@@ -203,7 +205,7 @@ def arrange(
       mean: that mean, if it isn't that of these utterances.
     """
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
-    groups = [_group(utterances, where) for where in host_groups(lengths)]
+    groups = [_group(utterances, where, _padded(lengths[where].max())) for where in host_groups(lengths)]
     pooled = np.zeros((len(utterances), utterances[0].shape[1]), np.float32)
     for group in groups:
         pooled[group.where] = pooling.meanpool(group.states, group.frames)
@@ -222,10 +224,11 @@ def arrange_for_devices(
 ) -> tuple[PaddedGroup, ...]:
     """Groups of a language's utterances as they are uploaded, in the type they are stored in.
 
-    Each group has a multiple of `devices` rows: frames of zeros, of length 1, fill it.
+    A group has as many rows as `device_shapes` says: frames of zeros, of length 1, fill it.
     """
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
-    return tuple(_filled(_group(utterances, where), devices) for where in device_groups(lengths))
+    shapes = zip(device_groups(lengths), device_shapes(lengths, devices), strict=True)
+    return tuple(_filled(_group(utterances, where, longest), rows) for where, (rows, longest) in shapes)
 
 
 def host_groups(frames: Int32[np.ndarray, " U"]) -> list[Int[np.ndarray, " _"]]:
@@ -235,38 +238,57 @@ def host_groups(frames: Int32[np.ndarray, " U"]) -> list[Int[np.ndarray, " _"]]:
 
 
 def device_groups(frames: Int32[np.ndarray, " U"]) -> list[Int[np.ndarray, " _"]]:
-    """Utterances of each group for an accelerator, the shortest first.
+    """Utterances of each group for an accelerator, the shortest first, whatever the number of devices.
 
-    A full group with itself has a million frames by utterances, which a step of DTW takes at once: 64 squared
-    by 256, or 128 squared by 64. The group that isn't full is the shortest, because its rows are filled up.
+    A full group with itself has a million frames by utterances, which a step of DTW takes at once: 32 squared
+    by 1,024, 64 squared by 256, 128 squared by 64. The fewer the long ones are, the less is padded. The group
+    that isn't full is the shortest, because its rows are filled up.
     """
     order, groups = np.argsort(frames, kind="stable"), []
     while len(order):
-        size = GROUP if _padded(frames[order[-1]]) >= _LONG else 2 * GROUP
+        longest = _padded_on_devices(frames[order[-1]])
+        size = next(size for least, size in _SIZES if longest >= least)
         groups.append(order[-size:])
         order = order[:-size]
     return groups[::-1]
 
 
-def device_shapes(frames: Int32[np.ndarray, " U"]) -> list[tuple[int, int]]:
-    """Shapes (utterances, padded frames) of the groups for an accelerator."""
-    return [(len(where), _padded(frames[where].max())) for where in device_groups(frames)]
+def device_shapes(frames: Int32[np.ndarray, " U"], devices: int) -> list[tuple[int, int]]:
+    """Shapes (utterances, padded frames) of the groups for accelerators, rows that fill them included.
+
+    Utterances are a power of 2, 8 at least, and a multiple of `devices`, because each shape is a program.
+    """
+    return [
+        (
+            -(-_power_of_2(max(_FEWEST, len(where))) // devices) * devices,
+            _padded_on_devices(frames[where].max()),
+        )
+        for where in device_groups(frames)
+    ]
+
+
+def _power_of_2(count: int) -> int:
+    return 1 << (count - 1).bit_length()
 
 
 def _padded(frames: int | np.integer) -> int:
     return -(-int(frames) // STEP) * STEP
 
 
-def _group(utterances: Sequence[np.ndarray], where: np.ndarray) -> PaddedGroup:
+def _padded_on_devices(frames: int | np.integer) -> int:
+    return _padded(frames) if frames <= _COARSE else -(-int(frames) // _COARSE_STEP) * _COARSE_STEP
+
+
+def _group(utterances: Sequence[np.ndarray], where: np.ndarray, longest: int) -> PaddedGroup:
     frames = np.asarray([len(utterances[u]) for u in where], np.int32)
-    states = np.zeros((len(where), _padded(frames.max()), utterances[0].shape[1]), utterances[0].dtype)
+    states = np.zeros((len(where), longest, utterances[0].shape[1]), utterances[0].dtype)
     for padded, u in zip(states, where, strict=True):
         padded[: len(utterances[u])] = utterances[u]
     return PaddedGroup(where=where.astype(np.int32), frames=frames, states=states)
 
 
-def _filled(group: PaddedGroup, multiple: int) -> PaddedGroup:
-    missing = -len(group.frames) % multiple
+def _filled(group: PaddedGroup, rows: int) -> PaddedGroup:
+    missing = rows - len(group.frames)
     frames = np.pad(group.frames, (0, missing), constant_values=1)
     states = np.pad(group.states, ((0, missing), (0, 0), (0, 0))) if missing else group.states
     return dataclasses.replace(group, frames=frames, states=states)

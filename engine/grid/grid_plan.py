@@ -23,7 +23,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import named_states
 from isogloss.kernels import frame_scores, operands
 
-_PADDING = 1.15  # frames with padding over frames
+_PADDING = 1.15  # frames with padding over frames, on the host
 _DEVICE_SHARE = 0.9  # of a device's memory that is planned with
 
 
@@ -105,7 +105,12 @@ def _device_bytes(member: GridLanguage, config: GridConfig, implementation: str)
     per_value = operands.value_bytes(operands.form_for(jax.default_backend(), dtype, implementation), dtype)
     if any(MEASURES[name].by_frame and MEASURES[name].kernel for name in config.measures):
         per_value += 4
-    return max(1, int(_PADDING * int(member.frames.sum()) * member.store.features * per_value))
+    return _padded_frames(member) * member.store.features * per_value
+
+
+def _padded_frames(member: GridLanguage) -> int:
+    """Frames of a language on each device, padding included."""
+    return sum(u * n for u, n in language_states.device_shapes(member.frames, jax.local_device_count()))
 
 
 def estimate(
@@ -153,10 +158,10 @@ def _uploads(
     members: Mapping[str, GridLanguage], grid_plan: Plan, todo: Sequence[Unit], block: int
 ) -> list[int]:
     """Bytes of each upload of a language at a state, padding included."""
-    sizes = {}
-    for code, member in members.items():
-        groups = language_states.device_shapes(member.frames)
-        sizes[code] = sum(u * n for u, n in groups) * member.store.features * member.store.dtype.itemsize
+    sizes = {
+        code: _padded_frames(member) * member.store.features * member.store.dtype.itemsize
+        for code, member in members.items()
+    }
     arriving = (visit.arriving for visit in visits(todo, grid_plan.pairs, block))
     return [sizes[code] for _, code in itertools.chain.from_iterable(arriving)]
 
@@ -176,7 +181,8 @@ def _shapes(
     members: Mapping[str, GridLanguage], pairs: Sequence[Pair]
 ) -> set[tuple[tuple[int, int], tuple[int, int]]]:
     """Shapes of the groups of utterances that are compared with each other."""
-    shapes = {code: language_states.device_shapes(member.frames) for code, member in members.items()}
+    count = jax.local_device_count()
+    shapes = {code: language_states.device_shapes(member.frames, count) for code, member in members.items()}
     return {shape for a, b in pairs for shape in itertools.product(shapes[a], shapes[b])}
 
 
