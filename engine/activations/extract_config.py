@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.activations.store_options import dtype_option, store_option
 from isogloss.engine.checkpoints.checkpoint_options import model_option, revision_option
 from isogloss.engine.corpora import corpus
 from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
@@ -48,7 +48,7 @@ class ExtractConfig(EncoderJobConfig):
     states: tuple[str, ...] = option(
         "Encoder states to store: all, or some of 0,1,...,final.", (), empty="all"
     )
-    dtype: Literal["float16", "float32"] = option("Number format on disk.", "float16")
+    dtype: Literal["float16", "float32"] = dtype_option()
     neurons: bool = option(
         "Also store how the neurons of each block's perceptron answer, over the frames of an utterance, for "
         "the neurons job.",

@@ -15,3 +15,8 @@ def store_option(
 def states_option(whole: str = "that are stored", default: tuple[str, ...] = ()) -> Field:
     """Field `states` of a job's configuration; `whole` says which states are all."""
     return option(f"Encoder states: all {whole}, or some of 0,1,...,final.", default, empty="all")
+
+
+def dtype_option() -> Field:
+    """Field `dtype` of a job's configuration."""
+    return option("Number format on disk.", "float16")

@@ -10,7 +10,7 @@ from isogloss.engine.grid.grid_options import grid_option, pairs_option
 from isogloss.engine.runtime.options import FigureOptions, ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.texts.encoder_names import sentence_encoder_option
+from isogloss.engine.texts.text_options import phones_option, sentence_encoder_option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class ControlConfig(ShardedJobConfig, FigureOptions):
         "columns language, sentence, name, or none.",
         ("none",),
     )
-    phones: Literal["espeak", "none"] = option("Sound of words: espeak-ng's phones, or none.", "espeak")
+    phones: Literal["espeak", "none"] = phones_option()
     sentence_encoder: str = sentence_encoder_option("sentences")
     alike: float = option("Similarity of phones from which two words sound alike.", 0.6, above=0, maximum=1)
     curve: tuple[str, ...] = option(

@@ -12,9 +12,9 @@ def grid_option(
     return option(f"{what}, GRID.zarr in a folder or bucket{more}.", default)
 
 
-def pairs_option() -> Field:
-    """Field `pairs` of a job's configuration."""
-    return option("Language pairs a-b, or all; each counts once.", (), empty="all")
+def pairs_option(direction: str = "each counts once") -> Field:
+    """Field `pairs` of a job's configuration; `direction` tells a-b from b-a, or that they are the same."""
+    return option(f"Language pairs a-b, or all; {direction}.", (), empty="all")
 
 
 def implementation_option(choices: tuple[str, ...] = ()) -> Field:

@@ -80,7 +80,7 @@ def _method(config: InterpretConfig) -> Method:
 
 def _settings(config: InterpretConfig) -> dict[str, Json]:
     """Settings that the tables of a unit depend on, without grid and words."""
-    return {"layout": _LAYOUT, "sentences": config.sentences, **dataclasses.asdict(_method(config))}
+    return {"layout": _LAYOUT, "sentence_pairs": config.sentence_pairs, **dataclasses.asdict(_method(config))}
 
 
 @picture_files.draws
@@ -175,7 +175,7 @@ def _compute(
     def made(unit: PairState) -> tuple[pa.Table, pa.Table]:
         nonlocal count
         compared = interpret_unit.compare(
-            opened, unit, reader, words, sentences=config.sentences, method=_method(config)
+            opened, unit, reader, words, sentence_pairs=config.sentence_pairs, method=_method(config)
         )
         count += sum(pair.found is not None for pair in compared)
         keys = (*unit.pair, opened.grid.states[unit.state])

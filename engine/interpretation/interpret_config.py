@@ -12,7 +12,7 @@ from isogloss.engine.grid.grid_options import grid_option, pairs_option
 from isogloss.engine.runtime.options import FigureOptions, ShardedJobConfig, compilation_cache_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.texts.encoder_names import sentence_encoder_option
+from isogloss.engine.texts.text_options import phones_option, sentence_encoder_option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,10 @@ class InterpretConfig(ShardedJobConfig, FigureOptions):
     revision: str | None = revision_option()
     tokenizer: str | None = tokenizer_option()
     decoder_rows: int = decoder_rows_option()
-    pairs: tuple[str, ...] = pairs_option()
+    pairs: tuple[str, ...] = pairs_option("a asks and b answers, so b-a is another pair")
     states: tuple[str, ...] = states_option("of the grid", ("final",))
-    sentences: Literal["retrieved", "gold"] = option(
-        "Sentence pairs: each sentence with its best candidate, or with its translation.", "retrieved"
+    sentence_pairs: Literal["retrieved", "gold"] = option(
+        "Sentences compared: each with its best candidate, or with its translation.", "retrieved"
     )
     word_vector: Literal["centre", "mean"] = option(
         "Vector of a word: its centre frame, or the mean of its frames.", "centre"
@@ -53,7 +53,7 @@ class InterpretConfig(ShardedJobConfig, FigureOptions):
         maximum=1,
     )
     sentence_encoder: str = sentence_encoder_option("words")
-    phones: Literal["espeak", "none"] = option("Sound of words: espeak-ng's phones, or none.", "espeak")
+    phones: Literal["espeak", "none"] = phones_option()
     pictures: int = option(
         "Sentence pairs drawn of each language pair and state: those of the highest scores.", 2, minimum=0
     )

@@ -68,7 +68,7 @@ def compare(
     reader: Reader,
     words: Mapping[str, LanguageWords],
     *,
-    sentences: str,
+    sentence_pairs: str,
     method: Method,
 ) -> list[ComparedSentences]:
     """Sentence pairs of a unit, in the order of the queries.
@@ -76,7 +76,7 @@ def compare(
     Raises:
       DamagedError: a shard or the chunk of scores can't be used.
     """
-    chosen = _choose(opened, unit, sentences)
+    chosen = _choose(opened, unit, sentence_pairs)
     states = reader.states(unit)
     recorded = [_utterances(opened.members[code]) for code in unit.pair]
     pairs, sides = [], []
@@ -112,7 +112,7 @@ def _sides(
     return a, b
 
 
-def _choose(opened: InterpretInputs, unit: PairState, sentences: str) -> list[SentencePair]:
+def _choose(opened: InterpretInputs, unit: PairState, how: str) -> list[SentencePair]:
     """Sentence pairs out of the grid."""
     what = f"{opened.grid.path}: {inputs.MEASURE} of {opened.name(unit)}"
     try:
@@ -124,7 +124,7 @@ def _choose(opened: InterpretInputs, unit: PairState, sentences: str) -> list[Se
     if common and np.isnan(scores).all():
         raise DamagedError(f"{what} isn't computed yet; run the grid job to its end")
     try:
-        return sentence_choice.choose(scores, sentences)
+        return sentence_choice.choose(scores, how)
     except Refusal as error:
         raise DamagedError(f"{what}: {error}{grid_store.REMAKE}") from error
 

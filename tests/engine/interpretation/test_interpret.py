@@ -165,7 +165,7 @@ def test_types_of_words():
 
 def test_gold_pairs_and_means(config):
     one = {"states": ("final",), "pairs": ("aa-bb",)}
-    config = dataclasses.replace(config, sentences="gold", word_vector="mean", **one)
+    config = dataclasses.replace(config, sentence_pairs="gold", word_vector="mean", **one)
     assert interpret.run(config).done == 1
     rows = table(config.out, "sentence_pairs")
     assert rows.gold.all()
@@ -189,7 +189,7 @@ def test_a_grid_without_language_means(config, tmp_path):
             implementation="xla", memory_gb=1.0,
         )
     )  # fmt: skip
-    config = dataclasses.replace(config, grid=grid, pairs=(), sentences="gold")
+    config = dataclasses.replace(config, grid=grid, pairs=(), sentence_pairs="gold")
     assert interpret.run(config).largest_difference < 1e-5
 
 

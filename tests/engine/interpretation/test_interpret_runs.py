@@ -95,7 +95,7 @@ def test_the_run_continues_past_an_utterance_without_words(one, with_words, capl
         words.loc[(words.language == "aa") & (words.sentence == "s5"), "empty"] = True
         return words[~((words.language == "bb") & (words.sentence == "s2"))]
 
-    config = with_words(dataclasses.replace(one, sentences="gold"), change)
+    config = with_words(dataclasses.replace(one, sentence_pairs="gold"), change)
     problems(config, ["s2.0"])
     summary = interpret.run(config)
     assert not summary.complete
@@ -245,7 +245,7 @@ def test_a_state_that_the_grid_lacks_leaves_the_others(config, caplog):
 
 def test_words_of_recordings_beyond_the_window_are_marked(one, with_words, caplog):
     config = with_words(
-        dataclasses.replace(one, sentences="gold"),
+        dataclasses.replace(one, sentence_pairs="gold"),
         lambda words: words.assign(truncated=(words.language == "bb") & (words.sentence == "s2")),
     )
     assert interpret.run(config).complete
