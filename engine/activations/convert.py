@@ -8,7 +8,6 @@ arrays; it doesn't grow, because only the arrays know how many frames a recordin
 import dataclasses
 import functools
 import logging
-import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -95,7 +94,7 @@ def run(config: ConvertConfig) -> ConvertSummary:
       WriteError: the store can't be written.
     """
     start = time.monotonic()
-    axis = _axis(config)
+    axis = config.axis
     opened = corpus.open_corpus(config.corpus, config.columns)
     dumped = [
         _dumped(config, opened.listing(language, config.recordings), axis)
@@ -126,17 +125,6 @@ def run(config: ConvertConfig) -> ConvertSummary:
         seconds=round(time.monotonic() - start, 3),
         plan=plan,
     )
-
-
-def _axis(config: ConvertConfig) -> TimeAxis:
-    """Frames and window that the options give."""
-    samples = config.frame_seconds * SAMPLE_RATE
-    if samples < 1 or not math.isclose(samples, round(samples), abs_tol=1e-6):
-        raise Refusal(f"--frame_seconds={config.frame_seconds:g} must be a whole number of samples at 16 kHz")
-    hop, window = round(samples), round(config.window_seconds * SAMPLE_RATE)
-    if window < hop or window % hop:
-        raise Refusal(f"--window_seconds={config.window_seconds:g} must be a whole number of frames")
-    return TimeAxis(samples_per_frame=hop, window_frames=window // hop)
 
 
 def _dumped(config: ConvertConfig, listing: Listing, axis: TimeAxis) -> _Dumped:

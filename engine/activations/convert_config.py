@@ -1,13 +1,16 @@
 """Options of the convert job."""
 
 import dataclasses
+import math
 import pathlib
 from typing import Literal
 
-from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.activations.store_options import dtype_option, store_option
 from isogloss.engine.corpora.corpus import columns_option, corpus_option, languages_option, recordings_option
 from isogloss.engine.runtime.options import ShardedJobConfig, option
 from isogloss.engine.runtime.place import Place
+from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,4 +32,29 @@ class ConvertConfig(ShardedJobConfig):
     columns: tuple[str, ...] = columns_option()
     languages: tuple[str, ...] = languages_option()
     recordings: Literal["first", "all"] = recordings_option()
-    dtype: Literal["float16", "float32"] = option("Number format on disk.", "float16")
+    dtype: Literal["float16", "float32"] = dtype_option()
+
+    def __post_init__(self) -> None:
+        """Refuse frames and windows that aren't whole numbers.
+
+        Raises:
+          Refusal: the option, the rule and the value.
+        """
+        super().__post_init__()
+        samples, hop, window = self.frame_seconds * SAMPLE_RATE, *self._samples()
+        if samples < 1 or not math.isclose(samples, hop, abs_tol=1e-6):
+            raise Refusal(
+                f"--frame_seconds={self.frame_seconds:g} must be a whole number of samples at 16 kHz"
+            )
+        if window < hop or window % hop:
+            raise Refusal(f"--window_seconds={self.window_seconds:g} must be a whole number of frames")
+
+    def _samples(self) -> tuple[int, int]:
+        """Samples of a frame and of the window."""
+        return round(self.frame_seconds * SAMPLE_RATE), round(self.window_seconds * SAMPLE_RATE)
+
+    @property
+    def axis(self) -> TimeAxis:
+        """Frames and window that the options give."""
+        hop, window = self._samples()
+        return TimeAxis(samples_per_frame=hop, window_frames=window // hop)
