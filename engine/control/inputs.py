@@ -83,15 +83,8 @@ def _open(path: Place, measure: str) -> Grid:
 
 
 def _pairs(config: ControlConfig, grid: Grid, against: Grid | None) -> tuple[Pair, ...]:
-    languages = sorted({code for pair in grid.pairs for code in pair})
-    wanted = []
-    for text in config.pairs:
-        known = [pair for pair in pair_names.split(text, languages) if {pair, pair[::-1]} & {*grid.pairs}]
-        if not known:
-            there = first_names([grid_store.pair_name(pair) for pair in grid.pairs])
-            raise Refusal(f"--pairs={text}: {config.grid} has {there}")
-        wanted.append(known[0] if known[0] in grid.pairs else known[0][::-1])
-    pairs = tuple(dict.fromkeys(wanted)) or grid.pairs
+    named = pair_names.either_way(config.pairs, grid.pairs, config.grid)
+    pairs = tuple(dict.fromkeys(pair if pair in grid.pairs else pair[::-1] for pair in named)) or grid.pairs
     if against is not None:
         both = [pair for pair in pairs if {pair, pair[::-1]} & {*against.pairs}]
         if lacking := [grid_store.pair_name(pair) for pair in pairs if pair not in both]:

@@ -1,9 +1,10 @@
-"""Language pairs by their names: those that `--pairs` asks for, and what a name a-b can mean."""
+"""Language pairs by their names: those that an option asks for, and what a name a-b can mean."""
 
 from collections.abc import Collection, Sequence
 
-from isogloss.engine.grid.grid_axes import Pair
+from isogloss.engine.grid.grid_axes import Pair, pair_name
 from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
 
@@ -51,6 +52,20 @@ def indices(flag: str, wanted: Sequence[str], pairs: Sequence[Pair]) -> list[int
     if len(found) < len(wanted):
         raise Refusal(f"--{flag} names a pair twice: {','.join(wanted)}; a-b and b-a are the same pair")
     return found
+
+
+def either_way(wanted: Sequence[str], pairs: Sequence[Pair], where: Place) -> tuple[Pair, ...]:
+    """Pairs that `--pairs` names, in their order and as they are named; b-a stands for a-b turned round.
+
+    Raises:
+      Refusal: the grid at `where`, which has `pairs`, has one in neither direction.
+    """
+    by_name = {pair_name(pair): pair for pair in sorted({*pairs, *(pair[::-1] for pair in pairs)})}
+    for text in wanted:
+        if text not in by_name:
+            there = first_names([pair_name(pair) for pair in pairs])
+            raise Refusal(f"--pairs={text}: {where} has no such pair; it has {there}, in both directions")
+    return tuple(by_name[text] for text in wanted)
 
 
 def split(name: str, languages: Collection[str]) -> list[Pair]:

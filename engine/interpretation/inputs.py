@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from isogloss.engine.activations import activation_store, state_origin
 from isogloss.engine.activations.language_states import GridLanguage, open_languages
-from isogloss.engine.grid import grid_axes, grid_store
+from isogloss.engine.grid import grid_axes, grid_store, pair_names
 from isogloss.engine.grid.grid_store import Grid, Pair
 from isogloss.engine.interpretation import aligned_words
 from isogloss.engine.interpretation.aligned_words import LanguageWords
@@ -113,7 +113,7 @@ def open_input(
             f"{grid_path}: holds {', '.join(grid.measures)}; interpretation needs {MEASURE}. "
             f"Run isogloss.jobs.grid with --measures={MEASURE} into another grid"
         )
-    wanted = parse_pairs(pairs, grid) if pairs else grid.pairs
+    wanted = pair_names.either_way(pairs, grid.pairs, grid_path) or grid.pairs
     codes = sorted({code for pair in wanted for code in pair})
     members = open_languages([activation_store.open_store(store, code) for code in codes])
     for member in members.values():
@@ -141,33 +141,11 @@ def read_words(folder: pathlib.Path, opened: InterpretInputs) -> dict[str, Langu
     return words
 
 
-def parse_pairs(wanted: Sequence[str], grid: Grid) -> tuple[Pair, ...]:
-    """Pairs that `--pairs` names, the query language first.
-
-    Raises:
-      Refusal: a pair that the grid holds in neither direction, or that is named twice.
-    """
-    # A grid holds each unordered pair once; the other direction is the transpose.
-    either = {*grid.pairs, *(pair[::-1] for pair in grid.pairs)}
-    by_name = {grid_store.pair_name(pair): pair for pair in sorted(either)}
-    for text in wanted:
-        if text not in by_name:
-            there = ", ".join(map(grid_store.pair_name, grid.pairs))
-            raise Refusal(
-                f"--pairs={text}: {grid.path} has no such pair; it has {there}, each in both directions"
-            )
-    if len(set(wanted)) < len(wanted):
-        raise Refusal(f"--pairs names a pair twice: {','.join(wanted)}")
-    return tuple(by_name[text] for text in wanted)
-
-
 def _unit_name(pair: Pair, state: str) -> str:
     return f"{grid_store.pair_name(pair)} state {state}"
 
 
 def _check_states(wanted: Sequence[str], grid: Grid) -> None:
-    if len(set(wanted)) < len(wanted):
-        raise Refusal(f"--states names a state twice: {','.join(wanted)}")
     if wanted and set(wanted).isdisjoint(grid.states):
         raise Refusal(
             f"--states={','.join(wanted)}: {grid.path} has no such state, it has {', '.join(grid.states)}. "
