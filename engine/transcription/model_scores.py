@@ -2,8 +2,9 @@
 
 Mismatched speech: the texts that a model writes for other utterances, against the references of these. What
 it reaches there is the formula of such sentences and no understanding of the speech. No text is decoded for
-it: they are the model's own texts, shifted. chrF and BLEU as in `bleu_chrf`, for transcription too, so that
-tasks can be compared; intervals are bootstraps over utterances, the same for all models.
+it: they are the model's own texts, shifted; none meets its own sentence or an equal reference. chrF and BLEU
+as in `bleu_chrf`, for transcription too, so that tasks can be compared; intervals are bootstraps over
+utterances, the same for all models.
 """
 
 import dataclasses
@@ -37,6 +38,25 @@ SCHEMA = pa.schema(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoredText:
+    """Text of one utterance.
+
+    Attributes:
+      sentence: id of the sentence, which recordings and languages share.
+      text: as decoded.
+      reference: as written.
+    """
+
+    sentence: str
+    text: str
+    reference: str
+
+    def matches(self, other: "ScoredText") -> bool:
+        """True if the other utterance says the same."""
+        return self.sentence == other.sentence or self.reference == other.reference
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskTexts:
     """Texts of one model in one task.
 
@@ -44,13 +64,13 @@ class TaskTexts:
       model: its name.
       speech: language of the speech, by its code in the store.
       written: language of the references.
-      by_utterance: (text, reference) by the utterance's name.
+      by_utterance: by the utterance's name.
     """
 
     model: str
     speech: str
     written: str
-    by_utterance: Mapping[str, tuple[str, str]]
+    by_utterance: Mapping[str, ScoredText]
 
     @property
     def pair(self) -> str:
@@ -105,25 +125,38 @@ def _row(
 
 def _metrics(one: TaskTexts, names: Sequence[str]) -> tuple[dict[str, Resampled], dict[str, str]]:
     """Metrics of the utterances of these names, and sacrebleu's signatures."""
-    texts, references = (list(part) for part in zip(*(one.by_utterance[n] for n in names), strict=True))
+    scored = [one.by_utterance[name] for name in names]
+    texts, references = [each.text for each in scored], [each.reference for each in scored]
     chrf, of_chrf = bleu_chrf.chrf(texts, references)
     bleu, of_bleu = bleu_chrf.bleu(texts, references, one.tokenizer)
     return {"chrf": chrf, "bleu": bleu}, {"chrf_signature": of_chrf, "bleu_signature": of_bleu}
 
 
 def mismatched(one: TaskTexts) -> dict[str, float]:
-    """ChrF and BLEU of texts against the references of other utterances, the mean of up to 20 shifts."""
-    texts, references = (list(part) for part in zip(*one.by_utterance.values(), strict=True))
-    count = len(texts)
-    shifts = np.unique(np.linspace(1, count - 1, min(_SHIFTS, count - 1)).astype(int)) if count > 1 else []
+    """ChrF and BLEU of texts against references of other utterances, the mean of up to 20 shifts.
+
+    NaN if all utterances say the same.
+    """
+    shifted = _shifted(list(one.by_utterance.values()))
     of_bleu = functools.partial(bleu_chrf.corpus_bleu, tokenizer=one.tokenizer)
     scored = {"chrf_mismatched": bleu_chrf.corpus_chrf, "bleu_mismatched": of_bleu}
     return {
-        name: float(np.mean([score(texts[shift:] + texts[:shift], references) for shift in shifts]))
-        if len(shifts)
-        else float("nan")
+        name: float(np.mean([score(*texts) for texts in shifted])) if shifted else float("nan")
         for name, score in scored.items()
     }
+
+
+def _shifted(every: Sequence[ScoredText]) -> list[tuple[list[str], list[str]]]:
+    """Texts and the references that they are compared with, of each shift that has any."""
+    count, found = len(every), []
+    shifts = np.unique(np.linspace(1, count - 1, min(_SHIFTS, count - 1)).astype(int)) if count > 1 else []
+    for shift in shifts:
+        pairs = zip([*every[shift:], *every[:shift]], every, strict=True)
+        # Recordings of one sentence stand side by side, and prompts are said twice under two names.
+        apart = [(said.text, other.reference) for said, other in pairs if not said.matches(other)]
+        if apart:
+            found.append(([text for text, _ in apart], [reference for _, reference in apart]))
+    return found
 
 
 def _mean(values: Sequence[float]) -> Figure:

@@ -19,7 +19,7 @@ from isogloss.engine.runtime import atomic_write, json_values, name_lists, table
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import model_scores, scores_figure, side_by_side
-from isogloss.engine.transcription.model_scores import TaskTexts
+from isogloss.engine.transcription.model_scores import ScoredText, TaskTexts
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
 _LOG = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def _kind(pair: str, config: ScoresConfig) -> str:
 
 def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[TaskTexts]:
     """Texts of all runs, by model and task; utterances without text or reference are left out."""
-    found: dict[tuple[str, str, str], dict[str, tuple[str, str]]] = {}
+    found: dict[tuple[str, str, str], dict[str, ScoredText]] = {}
     columns = ["language", "utterance", "sentence", "task", "text", "reference", "scored"]
     for model, folder in config.folders:
         file = pathlib.Path(str(folder)) / "transcripts.parquet"
@@ -113,7 +113,9 @@ def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[TaskT
                     f"{file}: a second text of {model} for {row['language']}-{target} "
                     f"{row['utterance']}: one state a run, one run a task"
                 )
-            own[row["utterance"]] = row["text"], row["reference"]
+            own[row["utterance"]] = ScoredText(
+                sentence=row["sentence"], text=row["text"], reference=row["reference"]
+            )
     if not found:
         raise Refusal("no run has a scored text of these sentences. See --runs and --sentences")
     return [
@@ -163,10 +165,10 @@ def _for_comet(config: ScoresConfig, found: Sequence[TaskTexts]) -> str:
             spoken[one.speech] = dict(
                 zip(store.names, map(str, store.coordinate("transcription")), strict=True)
             )
-        for utterance, (text, reference) in one.by_utterance.items():
+        for utterance, scored in one.by_utterance.items():
             keys = dict(zip(_KEYS, (one.model, one.pair, utterance), strict=True))
-            line = {"src": spoken[one.speech].get(utterance, ""), "mt": text, "ref": reference, **keys}
-            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+            line = {"src": spoken[one.speech].get(utterance, ""), "mt": scored.text, "ref": scored.reference}
+            lines.append(json.dumps(line | keys, ensure_ascii=False) + "\n")
     return "".join(lines)
 
 

@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import sacrebleu
 from drawn_figures import looks
 
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import scores, scores_figure
+from isogloss.engine.transcription import model_scores, scores, scores_figure
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
 REFERENCES = [
@@ -112,6 +113,37 @@ def test_bleu_of_a_language_without_spaces(runs, spoken, tmp_path):
     expected = [bleu.corpus_score(given, [references]).score for given in shifted]
     assert found["bleu_mismatched"] == pytest.approx(sum(expected) / 2)
     assert "sentence 0 in aa" in (config.out / "comet.jsonl").read_text()
+
+
+def texts_of(*scored):
+    by_utterance = {
+        f"u{i}": model_scores.ScoredText(sentence=sentence, text=text, reference=reference)
+        for i, (sentence, text, reference) in enumerate(scored)
+    }
+    return model_scores.TaskTexts(model="a", speech="aa", written="es", by_utterance=by_utterance)
+
+
+def test_mismatched_speech_is_of_another_sentence_and_another_reference():
+    red, cat, rain = (
+        ("s0", WRONG[0], REFERENCES[0]),
+        ("s1", WRONG[1], REFERENCES[1]),
+        ("s2", WRONG[2], REFERENCES[2]),
+    )
+    again = ("s9", "la puerta rosa", REFERENCES[0])  # the same words under another id
+    found = model_scores.mismatched(texts_of(red, red, cat, again, rain))
+    every = [red, red, cat, again, rain]
+    shifts = []
+    for shift in (1, 2, 3, 4):
+        pairs = [(every[(i + shift) % 5], every[i]) for i in range(5)]
+        apart = [(a[1], b[2]) for a, b in pairs if a[0] != b[0] and a[2] != b[2]]
+        assert len(apart) < 5
+        shifts.append(tuple(zip(*apart, strict=True)))
+    chrf = [sacrebleu.corpus_chrf(list(texts), [list(refs)]).score for texts, refs in shifts]
+    bleu = [sacrebleu.corpus_bleu(list(texts), [list(refs)]).score for texts, refs in shifts]
+    assert found["chrf_mismatched"] == pytest.approx(sum(chrf) / 4)
+    assert found["bleu_mismatched"] == pytest.approx(sum(bleu) / 4)
+    for alike in (texts_of(red, red, again), texts_of(red)):
+        assert np.isnan(list(model_scores.mismatched(alike).values())).all()
 
 
 def test_a_task_that_a_model_lacks_is_blank_beside_the_others(runs, spoken, tmp_path, caplog):
