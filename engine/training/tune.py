@@ -173,8 +173,9 @@ def _train(
     done, tree = checkpoints.restored(like) or (0, like)
     state, history = tree["state"], {name: np.array(values) for name, values in tree["history"].items()}
     if done < steps:
-        fisher = fisher_files.of_tasks(config, given, parts) if given.schedule.ewc else {}
-        lockstep = Lockstep(state, _constants(given, parts, fisher))
+        # Of old tasks without a factor, it is for other runs, and the program is that without a penalty.
+        fisher = fisher_files.of_tasks(config, given, parts) if given.old else {}
+        lockstep = Lockstep(state, _constants(given, parts, fisher if given.schedule.ewc else {}))
         _go_on(config, given, parts, lockstep, history, done, checkpoints)
         state = lockstep.state()
     checkpoints.close()

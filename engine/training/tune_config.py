@@ -88,10 +88,9 @@ class TuneConfig(TokenizerConfig, FigureOptions):
             raise Refusal(
                 f"--states names the one state that is trained on, got {','.join(self.states) or 'none'}"
             )
-        if (self.ewc > 0) != bool(self.ewc_tasks):
-            raise Refusal("--ewc and --ewc_tasks belong together: give both, or neither")
-        if self.fisher_from and not self.ewc:
-            raise Refusal("--fisher_from belongs to --ewc: give both, or neither")
+        for name, given in (("ewc", self.ewc > 0), ("fisher_from", self.fisher_from)):
+            if given and not self.ewc_tasks:
+                raise Refusal(f"--{name} is of old tasks. Remedy: name them by --ewc_tasks, or leave it out")
         self.shares  # noqa: B018 (making them checks them)
 
     @property

@@ -11,7 +11,7 @@ import pytest
 
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.devices import Lockstep, first
-from isogloss.engine.training import batches, fisher, sentence_split, trainable, training_step
+from isogloss.engine.training import batches, fisher, loss, sentence_split, trainable, training_step
 from isogloss.engine.training.loss import TaughtRows
 from isogloss.engine.training.training_step import Constants, Schedule
 from small_models import NANO
@@ -100,6 +100,48 @@ def test_a_huge_penalty_moves_nothing_and_what_it_does_not_weigh_moves_as_withou
             np.testing.assert_array_equal(ends["huge"][path], ends["none"][path])
         else:
             np.testing.assert_allclose(ends["huge"][path], value, rtol=0, atol=1e-8, err_msg=path)
+
+
+def test_steps_are_those_of_adamw_in_numpy_with_the_penaltys_closed_form(model):
+    """To a hundredth of what the learning rate moves, as gradients' last bits decide where they are tiny."""
+    schedule = dataclasses.replace(SCHEDULE, ewc=40.0, anchor=0.5)
+    parts = trainable.split(model.dimensions, model.read, "decoder", dtype=FLOAT32, seed=0)
+    rows, rng = jax.tree.map(jnp.asarray, some_rows(8)), np.random.default_rng(5)
+    fisher_ = {path: rng.exponential(1e-3, value.shape) for path, value in parts.trained.items()}
+    given = Constants(*map(trainable.device_values, (parts.frozen, parts.trained, float32(fisher_))))
+    state = training_step.initial(trainable.device_values(parts.trained), schedule)
+    lockstep = Lockstep(state, given, 1)
+    advance = lockstep.stepping(training_step.training_step(parts, schedule))
+
+    @jax.jit
+    def gradients(trained):
+        return jax.grad(lambda t: mean_loss(parts.decoder(t, given.frozen), rows))(trained)
+
+    def mean_loss(decoder, rows):
+        return loss.row_losses(decoder, rows)[0].sum() / rows.weights.sum()
+
+    theta = {path: value.astype(np.float64) for path, value in parts.trained.items()}
+    start, m, v = dict(theta), dict.fromkeys(theta, 0.0), dict.fromkeys(theta, 0.0)
+    rates = 1e-3 * np.array([1 / 2, 1, 3 / 4, 1 / 4])  # a step of warm-up, then half a cosine over three
+    for t, rate in enumerate(rates, 1):
+        gradient = {path: np.float64(g) for path, g in gradients(float32(theta)).items()}
+        norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+        assert norm > 1.2, "clipping is to be active"
+        assert float(first(advance(some_rows(8))).gradient_norm) == pytest.approx(norm, rel=1e-3)
+        for path, g in gradient.items():
+            m[path] = 0.9 * m[path] + 0.1 * g / norm
+            v[path] = 0.999 * v[path] + 0.001 * (g / norm) ** 2
+            h = np.sqrt(v[path] / (1 - 0.999**t)) + 1e-8
+            decay = 0.01 * theta[path] if path.endswith("kernel") else 0.0
+            taken = theta[path] - rate * (m[path] / (1 - 0.9**t) / h + decay)
+            pull = rate / norm * (40 * fisher_[path] + 0.5)
+            theta[path] = (h * taken + pull * start[path]) / (h + pull)
+    for path, value in lockstep.state().trained.items():
+        np.testing.assert_allclose(value, theta[path], rtol=0, atol=1e-5, err_msg=path)
+
+
+def float32(values):
+    return {path: np.asarray(value, np.float32) for path, value in values.items()}
 
 
 @pytest.mark.parametrize("train", ["lora:3", "cross", "decoder"])
