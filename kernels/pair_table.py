@@ -3,8 +3,9 @@
 `vmap` makes one large product of the products of a few utterances of A with a block of B's; loops go over the
 rest, because all cosines at once would fill any memory. The size of that product follows from the padded
 lengths alone, and what doesn't fill it is padded, so every product is of one shape: a pair has the same bits
-whatever else is in the batch. DTW runs once over as many utterances of A with a block as `scan_bytes` allow;
-its distances are written once, as it reads them: pairs side by side.
+whatever else is in the batch. DTW runs once over as many utterances of A and blocks of B as `scan_bytes`
+allow, and as fit 2^31 numbers, because indices have 32 bits; its distances are written once, as it reads
+them: pairs side by side.
 """
 
 import functools
@@ -23,6 +24,7 @@ _BLOCK, _LONG = 32, 512  # utterances of B in a product of that many frames of A
 _LONGEST = 1024  # unless B has so many frames, of which few utterances are given at once
 _PRODUCT_BYTES = 48_000_000  # of a product's cosines, what the cache of a large GPU holds
 _MOST_TOGETHER = 8  # utterances of A in a product
+_MOST_DISTANCES = (1 << 31) - 1  # of a scan
 _CHOSEN = 32  # pairs that are computed at once where pairs are chosen
 Table = Float32[Array, "U V"]
 Scores = tuple[Table, Table, Table, Table, Table]
@@ -53,10 +55,11 @@ def scores(
       scan_bytes: memory for the distances of one scan; those of one product are always taken.
     """
     frames = x.inverse.shape[1], y.inverse.shape[1]
-    size = sizes(len(x.used), *frames, scan_bytes if with_dtw else None)
-    left, right = _filled(operands.factor(x), size.scan), _filled(operands.factor(y), size.block)
+    size = sizes((len(x.used), len(y.used)), *frames, scan_bytes if with_dtw else None)
+    left = _filled(operands.factor(x), size.scan)
+    right = _filled(operands.factor(y), size.blocks * size.block)
     chunks = _rows(_rows(left, size.together), size.scan // size.together)
-    blocks = _rows(right, size.block)
+    blocks = _rows(_rows(right, size.block), size.blocks)
     of_pair = functools.partial(_pair, maxima=maxima, with_dtw=with_dtw, with_transport=with_transport)
     of_product = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 2)), in_axes=(0, None))
 
@@ -67,9 +70,9 @@ def scores(
         return of_product(operands.without_means(few, zero, y.mean), block)
 
     def of_chunk(rows: Factor) -> tuple[Array, ...]:
-        return jax.lax.map(lambda b: _of_block(rows, b, means, of_few, size, costs), blocks)
+        return jax.lax.map(lambda b: _of_scan(rows, b, means, of_few, size, costs), blocks)
 
-    found = jax.lax.map(of_chunk, chunks)  # each (chunks, blocks, size.scan, size.block)
+    found = jax.lax.map(of_chunk, chunks)  # each (chunks, scans, size.scan, size.blocks * size.block)
     possible = _possible(x)[:, None] & _possible(y)[None, :]
     precision, recall, cost, transported, error = (_table(array, possible) for array in found)
     return precision, recall, cost, transported, error
@@ -101,56 +104,72 @@ class Sizes(NamedTuple):
     Attributes:
       together: of A in one product.
       block: of B in one product.
-      scan: of A in one scan of DTW, with a block.
+      scan: of A in one scan of DTW.
+      blocks: of B in one scan, in blocks.
     """
 
     together: int
     block: int
     scan: int
+    blocks: int
 
 
-def sizes(users: int, rows: int, columns: int, scan_bytes: int | None) -> Sizes:
+def sizes(users: tuple[int, int], rows: int, columns: int, scan_bytes: int | None) -> Sizes:
     """Sizes of the parts of a table of pairs; a product's size depends on padded lengths alone.
 
     Args:
-      users: utterances of A.
+      users: utterances of A and of B.
       rows: padded frames of A.
       columns: padded frames of B.
-      scan_bytes: memory of a scan's distances; None takes all of A.
+      scan_bytes: memory of a scan's distances; None where there are none.
     """
-    # The shorter, the more, so that a step of DTW has lanes for a large device: 64 of A with 32 of B and 512
-    # frames are a million. But no more than such short utterances of B are given at once.
+    # Of short utterances a product has more, but no more than are given at once.
     widest = 1 if columns >= _LONGEST else 2 if columns >= _LONG // 2 else 4
     block = _BLOCK * min(widest, max(1, 1 << (-(-_LONG // rows) - 1).bit_length()))
     pair = 4 * rows * columns
     fit = max(1, min(_MOST_TOGETHER, _PRODUCT_BYTES // (pair * block)))
     together = 1 << (fit.bit_length() - 1)
-    products = -(-users // together)
-    most = products if scan_bytes is None else max(1, scan_bytes // (pair * together * block))
-    scans = -(-products // most)
-    return Sizes(together, block, -(-products // scans) * together)  # scans of like size: little is padded
+    products, blocks = -(-users[0] // together), -(-users[1] // block)
+    if scan_bytes is None:  # nothing of a block stays when the next one comes
+        return Sizes(together, block, products * together, 1)
+    most = max(1, min(scan_bytes, 4 * _MOST_DISTANCES) // (pair * together * block))  # products of a scan
+    # All of B first; of what is then left of A, scans of like size, so that little is padded.
+    of_b = _even(blocks, most)
+    return Sizes(together, block, _even(products, max(1, most // of_b)) * together, of_b)
+
+
+def _even(count: int, most: int) -> int:
+    """Size of the fewest parts of at most so many that `count` falls into, all of one size."""
+    return -(-count // -(-count // most))
 
 
 _OfPair = tuple[Float32[Array, ""], Float32[Array, ""], Float32[Array, ""], Float32[Array, ""]]
 
 
-def _of_block(
+def _of_scan(
     rows: Factor,
-    block: Factor,
+    blocks: Factor,
     means: tuple[Array | None, Array | None],
     of_few: Callable[[Factor, Factor], tuple[tuple[Array, Array, Array, Array], Array]],
     size: Sizes,
     per_cell: bool | None,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Scores of the utterances of a scan with those of a block; costs are NaN where `per_cell` is None."""
+    """Scores of the utterances of a scan with those of its blocks; costs are NaN where `per_cell` is None."""
     of_a, of_b = means
-    block = operands.apart(lambda own: operands.without_means(own, of_b, of_a), block)
-    found, distances = jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
-    precision, recall, transport, error = (p.reshape(size.scan, size.block) for p in found)
-    cost = jnp.full_like(precision, jnp.nan)
+
+    def of_block(block: Factor) -> tuple[tuple[Array, Array, Array, Array], Array]:
+        block = operands.apart(lambda own: operands.without_means(own, of_b, of_a), block)
+        return jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
+
+    found, distances = jax.lax.map(of_block, blocks)
+    cost = jnp.full((size.blocks * size.scan, size.block), jnp.nan, jnp.float32)
     if per_cell is not None:
-        n, m = jnp.broadcast_arrays(rows.used.reshape(size.scan, 1), block.used[None, :])
-        cost = dtw.lanes_cost(_joined(distances), n, m, per_cell=per_cell)
+        n, m = jnp.broadcast_arrays(rows.used.reshape(1, size.scan, 1), blocks.used[:, None, :])
+        lengths = (length.reshape(cost.shape) for length in (n, m))
+        lanes = distances.reshape(-1, *distances.shape[3:])  # of blocks, products and utterances of A
+        cost = dtw.lanes_cost(lanes, *lengths, per_cell=per_cell)
+    tables = (p.reshape(size.blocks, size.scan, size.block).swapaxes(0, 1) for p in (*found, cost))
+    precision, recall, transport, error, cost = (t.reshape(size.scan, -1) for t in tables)
     return precision, recall, cost, transport, error
 
 
@@ -176,10 +195,6 @@ def _filled(side: Factor, multiple: int) -> Factor:
 
 def _rows(side: Factor, count: int) -> Factor:
     return jax.tree.map(lambda array: array.reshape(-1, count, *array.shape[1:]), side)
-
-
-def _joined(array: Float32[Array, "K U N M V"]) -> Float32[Array, "W N M V"]:
-    return array.reshape(-1, *array.shape[2:])
 
 
 def _table(array: Float32[Array, "C B X Y"], possible: Bool[Array, "U V"]) -> Float32[Array, "U V"]:

@@ -223,19 +223,37 @@ def test_rows_and_frames_that_fill_groups():
 
 
 def test_a_step_of_dtw_has_a_million_cells_on_a_large_device(monkeypatch):
-    """Of full groups of two lengths from 10 s on or of like length; half from 5 s; its distances fit."""
+    """Of full groups of two lengths from 10 s on or of like length; half of it from 5 s, and of the longest.
+
+    Its distances fit the memory and 32 bits. A whole table is one scan where it does.
+    """
     monkeypatch.setattr(grid_work.devices, "memory", lambda: 60e9)
-    held = grid_work.scan_bytes(0.0)
+    held = min(grid_work.scan_bytes(0.0), 4 * (2**31 - 1))
     ends = range(language_states.STEP, 1536 + 1, language_states.STEP)
     lengths = sorted({language_states.device_shapes(np.int32([n]), 1)[0][1] for n in ends})
     assert len(lengths) == 18
     for n, m in itertools.product(lengths, lengths):
-        users = len(language_states.device_groups(np.full(1000, n, np.int32))[-1])
-        size = pair_table.sizes(users, n, m, held)
-        assert 4 * size.scan * size.block * n * m <= held
+        users = [language_states.device_shapes(np.full(1000, k, np.int32), 1)[-1][0] for k in (n, m)]
+        size = pair_table.sizes(tuple(users), n, m, held)
+        pairs = size.scan * size.blocks * size.block
+        assert 4 * pairs * n * m <= held
+        whole = 4 * users[0] * users[1] * n * m <= held
+        assert pairs >= users[0] * users[1] or not whole
         if n == m or min(n, m) >= 256:
-            million = n == m or min(n, m) >= 512
-            assert size.scan * size.block * n >= 1 << (20 if million else 19), (n, m, size)
+            million = whole and (n == m or min(n, m) >= 512)
+            assert pairs * n >= 1 << (20 if million else 19), (n, m, size)
+
+
+def test_a_scan_has_the_blocks_that_memory_allows():
+    """Three blocks of 32 utterances of 512 frames; a scan of one product where memory allows none."""
+    product = 4 * 512 * 512 * 32  # bytes, of one utterance of A with a block
+    sizes = {n: pair_table.sizes((3, 70), 512, 512, n * product) for n in (0, 1, 2, 3, 6, 9, 100)}
+    assert {n: (size.scan, size.blocks) for n, size in sizes.items()} == {
+        0: (1, 1), 1: (1, 1), 2: (1, 2), 3: (1, 3), 6: (2, 3), 9: (3, 3), 100: (3, 3),
+    }  # fmt: skip
+    # 40,000 pairs of 512 frames would be 10^10 distances: more than an index of 32 bits can name.
+    huge = pair_table.sizes((200, 200), 512, 512, 10**12)
+    assert huge.scan * huge.blocks * huge.block * 512 * 512 < 2**31
 
 
 @pytest.mark.parametrize(("memory", "block"), [(60e9, 11), (16e9, 1), (None, 1)])
@@ -273,10 +291,15 @@ def test_results_are_asked_for_one_unit_behind(monkeypatch):
     assert told == ["start ab", "start ac", "ask ab", "start bc", "ask ac", "ask bc"]
 
 
-def test_a_scan_takes_fewer_pairs_where_memory_is_small(alone):
-    few = scored(devices(1, scan_bytes=1), utterances(0), utterances(1))
+def test_a_scan_takes_fewer_pairs_where_memory_is_small():
+    """One product, or two blocks of B at once: the same bits."""
+    x, y = utterances(0), utterances(1, count=130)
+    sizes = [pair_table.sizes((16, 256), 64, 64, held) for held in (1, 200_000_000)]
+    assert [(size.scan, size.blocks) for size in sizes] == [(8, 1), (16, 2)]
+    few, many = (scored(devices(1, scan_bytes=held, measures=NAMES[:4]), x, y) for held in (1, 200_000_000))
     for name, matrix in few.items():
-        np.testing.assert_array_equal(matrix, alone[False][name])
+        assert matrix.shape == (11, 130)
+        np.testing.assert_array_equal(matrix, many[name])
 
 
 def test_kernels_that_measures_name(monkeypatch):
