@@ -193,6 +193,7 @@ HEAVY = (
     "matplotlib",
     "librosa",
     "numba",
+    "tqdm",
 )
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if "command.run" in path.read_text())
 

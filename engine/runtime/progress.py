@@ -6,8 +6,6 @@ import sys
 import threading
 import time
 
-from tqdm import tqdm
-
 _LINE_EVERY = 30.0  # seconds
 _LOG = logging.getLogger(__name__)
 STORED, DONE = "stored", "done"  # verbs of units that outlive the process
@@ -49,6 +47,8 @@ class Progress:
           without: units that are known to fail.
           verb: what is done to the units; only what is STORED or DONE outlives the process.
         """
+        from tqdm import tqdm  # noqa: PLC0415 (--help loads this module)
+
         global _newest  # noqa: PLW0603 (one job runs in a process; a signal asks for its counts)
         _newest = self
         self._what, self._unit, self._verb = what, unit, verb

@@ -2,7 +2,6 @@
 
 import datetime
 import functools
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -22,6 +21,8 @@ def today() -> str:
 
 def isogloss_version() -> str:
     """Version as pip, `--version` and the attributes of stores show it."""
+    import importlib.metadata  # noqa: PLC0415 (--help loads this module)
+
     return importlib.metadata.version("isogloss")
 
 
@@ -31,6 +32,8 @@ def isogloss_commit() -> str:
 
     A tree with changes that aren't committed gets a plus sign.
     """
+    import importlib.metadata  # noqa: PLC0415 (--help loads this module)
+
     recorded = importlib.metadata.distribution("isogloss").read_text("direct_url.json")
     vcs = json.loads(recorded or "{}").get("vcs_info", {})
     if vcs.get("commit_id"):
@@ -39,5 +42,5 @@ def isogloss_commit() -> str:
     if git is None or not (_TOP / ".git").exists():
         return ""
     asked = ["describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-    told = subprocess.run([git, "-C", _TOP, *asked], capture_output=True, text=True, check=False)
-    return told.stdout.strip() if told.returncode == 0 else ""
+    described = subprocess.run([git, "-C", _TOP, *asked], capture_output=True, text=True, check=False)
+    return described.stdout.strip() if described.returncode == 0 else ""
