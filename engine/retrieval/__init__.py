@@ -1,11 +1,11 @@
 """Ranks, R@k, corrections, contrasts, intervals and tests of score matrices.
 
-For notebooks: `compare` and `retrieval_figures`.
+For notebooks: `retrieval_figures`.
 """
 
 from isogloss.engine.runtime.public_names import on_demand
 
 __getattr__, __dir__ = on_demand(
     __name__,
-    {"compare": "isogloss.engine.grid.comparison", "retrieval_figures": f"{__name__}.matrix_figures"},
+    {"retrieval_figures": f"{__name__}.matrix_figures"},
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import isogloss.engine
-from isogloss.engine import activations, retrieval
+from isogloss.engine import activations, grid, retrieval
 
 
 def test_the_engine_is_imported_at_once():
@@ -41,7 +41,7 @@ def test_the_example_runs_as_it_stands(tmp_path, monkeypatch, speech, model_fold
 
 def test_rooms_offer_the_same_functions():
     assert isogloss.engine.encode is activations.encode
-    assert isogloss.engine.compare is retrieval.compare
+    assert isogloss.engine.compare is grid.compare
     assert isogloss.engine.retrieval_figures is retrieval.retrieval_figures
 
 
