@@ -20,7 +20,7 @@ from isogloss.engine.transcription.error_rates import NOTHING, Figure, Resampled
 from isogloss.kernels import bootstrap
 
 _SHIFTS = 20  # at most, of texts against references
-_FIGURES = ("chrf", "bleu", "chrf_difference", "bleu_difference", "comet")
+_FIGURES = ("chrf", "bleu", "chrf_difference", "bleu_difference", "comet", "comet_difference")
 
 SCHEMA = pa.schema(
     [
@@ -103,14 +103,16 @@ def _row(
 ) -> dict[str, object]:
     names = list(one.by_utterance)
     ours, signatures = _metrics(one, names)
+    given = [comet[one.model, one.pair, name] for name in names] if comet else []
     figures = {name: made.figure() for name, made in ours.items()}
-    for name in ("chrf", "bleu"):
+    for name in ("chrf", "bleu", "comet"):
         figures[f"{name}_difference"] = NOTHING
     if baseline is not None and baseline is not one:
         theirs, _ = _metrics(baseline, names)
         for name, made in ours.items():
             figures[f"{name}_difference"] = made.gain_over(theirs[name], smaller_is_better=False)
-    given = [comet[key] for name in names if (key := (one.model, one.pair, name)) in comet]
+        of_baseline = [comet[baseline.model, one.pair, name] for name in names] if comet else []
+        figures["comet_difference"] = _mean(np.subtract(given, of_baseline).tolist())
     figures["comet"] = _mean(given)
     return {
         "model": one.model,

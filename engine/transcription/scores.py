@@ -70,6 +70,8 @@ def run(config: ScoresConfig) -> ScoresSummary:
         return ScoresSummary(rows=0, table=None, seconds=time.monotonic() - start, plan=plan)
     kinds = {one.pair: _kind(one.pair, config) for one in found}
     rows = model_scores.rows(found, kinds, comet)
+    for model, missing in side_by_side.lacking(rows).items():
+        _LOG.warning("%s has no text of %s: its cells are blank", model, ", ".join(missing))
     atomic_write.make_folder(config.out)
     table = model_scores.tabulate(rows)
     for name, made, write in (

@@ -1,7 +1,7 @@
 """Figure of the scores job: each model's gain on the new task against its loss on other ones, in chrF.
 
-Models named MODEL/average-SHARE, as tune names their folders, lie on a line from the first model, the start,
-to MODEL.
+A cross has the 95% intervals of both changes, over utterances. Models named MODEL/average-SHARE, as tune
+names their folders, lie on a line from the first model, the start, to MODEL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
 Row = Mapping[str, object]
 _AVERAGE = "/average-"
 _LINE = 0.04  # height of a line of text, as a share of the range of heights
+_CROSS = {"lw": 0.8, "alpha": 0.45, "zorder": 1.5}
 _LABELS = {"old": "old task", "zero-shot": "zero-shot"}
 
 
@@ -24,11 +25,16 @@ def draw(rows: Sequence[Row], new: str) -> Figure:
     figure = panels.blank(7.2, 4.6)
     axes = figure.subplots()
     gain = {row["model"]: _change(row) for row in rows if row["pair"] == new}
+    across = {row["model"]: _interval(row) for row in rows if row["pair"] == new}
     others = [row for row in rows if row["pair"] != new and np.isfinite(gain.get(row["model"], np.nan))]
     for color, pair in zip(LINES * len(others), dict.fromkeys(row["pair"] for row in others), strict=False):
         mine = [row for row in others if row["pair"] == pair]
         x, y = [gain[row["model"]] for row in mine], [_change(row) for row in mine]
         axes.plot(x, y, "o", color=color, ms=6, label=f"{pair}, {_LABELS[str(mine[0]['kind'])]}")
+        for row, gained, height in zip(mine, x, y, strict=True):
+            # Ends and not lengths: an interval of resamples need not hold the value.
+            axes.plot(across[row["model"]], [height] * 2, **_CROSS, color=color)
+            axes.plot([gained] * 2, _interval(row), **_CROSS, color=color)
         for curve in _curves({str(row["model"]): at for row, *at in zip(mine, x, y, strict=True)}):
             axes.plot(*zip(*curve, strict=True), color=color, lw=0.9, alpha=0.6, zorder=1)
     _name(axes, others, gain)
@@ -94,3 +100,7 @@ def _share(text: str) -> float | None:
 
 def _change(row: Row) -> float:
     return float(str(row["chrf_difference"]))
+
+
+def _interval(row: Row) -> tuple[float, float]:
+    return float(str(row["chrf_difference_low"])), float(str(row["chrf_difference_high"]))

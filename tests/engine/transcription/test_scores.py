@@ -18,6 +18,7 @@ REFERENCES = [
     "mañana lloverá otra vez",
     "tengo tres hermanas mayores",
 ]
+ENDS = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high", "_mismatched")
 WRONG = ["la puerta roja", "un perro duerme", "hoy no llueve", "tengo hermanas"]
 
 
@@ -86,13 +87,14 @@ def test_scores_stand_beside_those_of_mismatched_speech(runs, spoken, tmp_path):
     assert found["comet"].isna().all()
     assert (config.out / "scores.png").stat().st_size > 0
     beside = pd.read_csv(config.out / "side_by_side.csv").set_index(["model", "metric"])
-    assert list(beside) == ["aa-es", "aa-es_mismatched", "aa-aa", "aa-aa_mismatched"]
+    assert list(beside) == [pair + end for pair in ("aa-es", "aa-aa") for end in ENDS]
     for name, metric in (("chrF", "chrf"), ("BLEU", "bleu")):
         for pair in ("aa-es", "aa-aa"):
-            for end in ("", "_mismatched"):
+            for end in ENDS:
                 ours = beside.loc[[("a", name), ("b", name)], pair + end]
                 expected = found.loc[[("a", pair), ("b", pair)], metric + end]
-                assert ours.tolist() == pytest.approx(expected.tolist())
+                assert ours.tolist() == pytest.approx(expected.tolist(), nan_ok=True)
+                assert ours.isna().tolist() == ["difference" in end, False]
 
 
 def test_bleu_of_a_language_without_spaces(runs, spoken, tmp_path):
@@ -152,9 +154,11 @@ def test_a_task_that_a_model_lacks_is_blank_beside_the_others(runs, spoken, tmp_
     with caplog.at_level("INFO"):
         scores.run(config)
     beside = pd.read_csv(config.out / "side_by_side.csv").set_index(["model", "metric"])
-    assert list(beside) == ["aa-aa", "aa-aa_mismatched", "aa-es", "aa-es_mismatched"]
-    assert beside.loc[("a", "chrF")].isna().tolist() == [False, False, True, True]
-    assert beside.loc["b"].notna().all(axis=None)
+    assert list(beside) == [pair + end for pair in ("aa-aa", "aa-es") for end in ENDS]
+    assert beside.loc[("a", "chrF")].isna().tolist() == 7 * [False] + 7 * [True]
+    differs = [name for name in beside if "difference" in name]
+    assert beside.loc["b"].drop(columns=differs).notna().all(axis=None)
+    assert "a has no text of aa-es: its cells are blank" in caplog.messages
     (text,) = (message for message in caplog.messages if message.startswith("scores:"))
     head, *lines = text.splitlines()[1:]
     assert head.split("  ")[0] == "chrF (mismatched)"
@@ -162,6 +166,22 @@ def test_a_task_that_a_model_lacks_is_blank_beside_the_others(runs, spoken, tmp_
     assert "aa-es, zero-shot" in head
     assert [line.split()[0] for line in lines] == ["b", "a"]
     assert lines[1].count("(") == 1
+
+
+def test_a_point_of_the_figure_has_the_intervals_of_both_changes(runs, spoken, tmp_path):
+    config = ScoresConfig(
+        store=spoken / "store", new="aa-es", old=("aa-aa",), runs=runs, out=tmp_path / "out"
+    )
+    scores.run(config)
+    found = table(config.out).reset_index().to_dict("records")
+    [axes] = scores_figure.draw(found, "aa-es").axes
+    lines = [line.get_xydata().tolist() for line in axes.get_lines()]
+    new, old = (
+        next(r for r in found if (r["model"], r["pair"]) == ("b", pair)) for pair in ("aa-es", "aa-aa")
+    )
+    x, y = new["chrf_difference"], old["chrf_difference"]
+    assert [[new["chrf_difference_low"], y], [new["chrf_difference_high"], y]] in lines
+    assert [[x, old["chrf_difference_low"]], [x, old["chrf_difference_high"]]] in lines
 
 
 def test_averages_lie_on_a_line_from_the_start_to_the_end():
@@ -188,6 +208,12 @@ def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):
     )
     scores.run(again)
     assert list(table(again.out)["comet"]) == pytest.approx([0.1, 0.4])
+    change = table(again.out).loc[("b", "aa-es")]
+    ends = [change[f"comet_difference{end}"] for end in ("", "_low", "_high")]
+    assert ends == pytest.approx([0.3] * 3)  # the same of every utterance
+    beside = pd.read_csv(again.out / "side_by_side.csv").set_index(["model", "metric"])
+    assert beside.loc[("b", "COMET"), ["aa-es", "aa-es_difference"]].tolist() == pytest.approx([0.4, 0.3])
+    assert beside.loc[("b", "COMET"), ["aa-es_mismatched"]].isna().all()
     given.write_text('{"model": "a"}\n')
     with pytest.raises(Refusal, match=r"given\.jsonl line 1"):
         scores.run(again)
