@@ -25,15 +25,24 @@ if TYPE_CHECKING:
 _CONFIG, _FRONT_END, _PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 _FORMATS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is taken
 DESCRIPTION = (_CONFIG, _FRONT_END, _PROCESSOR, *(f"{single}.index.json" for single in _FORMATS))
+PAIR, _OF_PAIR = "speech-encoder-decoder", "wav2vec2"
 _WHISPER = "it has Whisper's form"
 _STREAMS = "its encoder is made for streams, causal or within sliding windows"
-_CODEC = "it is a codec or reads a codec's tokens"
+_CODEC = "it is a codec, or reads what a codec makes"
 _PICTURE = "it sees patches of a spectrogram, so its states are of no frame"
 _REASONS = {
     **dict.fromkeys(("whisper", "qwen2_audio", "voxtral", "audioflamingo3"), _WHISPER),
     **dict.fromkeys(("moonshine_streaming", "nemotron_asr_streaming", "voxtral_realtime"), _STREAMS),
+    **dict.fromkeys(("nemotron3_5_asr", "nemotron3_diarization"), _STREAMS),
     **dict.fromkeys(("mimi", "encodec", "dac", "xcodec", "xcodec2", "kyutai_speech_to_text"), _CODEC),
+    **dict.fromkeys(("vibevoice", "vibevoice_asr", "pe_audio", "pe_audio_video"), _CODEC),
     **dict.fromkeys(("audio-spectrogram-transformer", "clap"), _PICTURE),
+    "dia": "it speaks: its encoder reads text",
+    "pop2piano": "it plays: its encoder reads music by its beats",
+    "qwen3_asr": "its stem is Conv2d over time and frequency, by chunks of the recording",
+    "fun_asr_nano": "its first block has another width than the others, so state 0 isn't of their form",
+    "moss_transcribe_diarize": "its encoder is Whisper's, under names that aren't known here",
+    "granite_speech5_ctc": "its first blocks halve the number of frames, so its states have several rates",
     "cohere_asr": "the tensors of its encoder are stored under other names than Parakeet's, which it is",
     **dict.fromkeys(
         ("granite_speech", "granite_speech_plus"),
@@ -129,7 +138,16 @@ def _config(model: str, folder: pathlib.Path, prefixes: Mapping[str, str]) -> tu
             f"{model}: its model_type is {kind}, which no family has{f': {reason}' if reason else ''}. "
             f"Remedy: {remedy}"
         )
+    _check_pair(model, config)
     return config, kind
+
+
+def _check_pair(model: str, config: Mapping[str, Json]) -> None:
+    """Refuse a pair of an encoder and a decoder whose encoder isn't that of the table."""
+    inner = config.get("encoder")
+    of = inner.get("model_type") if isinstance(inner, dict) else None
+    if config["model_type"] == PAIR and of != _OF_PAIR:
+        raise Refusal(f"{model}: the encoder of a {PAIR} must be {_OF_PAIR}, not {of}. Remedy: another model")
 
 
 def _folder(model: str, revision: str | None) -> pathlib.Path:

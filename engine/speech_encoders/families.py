@@ -92,6 +92,9 @@ FAMILIES: Mapping[str, SpeechFamily] = {
     "wav2vec2": SpeechFamily(module="wav2vec2.modeling_wav2vec2", name="Wav2Vec2Model", prefix="wav2vec2."),
     "hubert": SpeechFamily(module="hubert.modeling_hubert", name="HubertModel", prefix="hubert."),
     "wavlm": SpeechFamily(module="wavlm.modeling_wavlm", name="WavLMModel", prefix="wavlm."),
+    "speech-encoder-decoder": SpeechFamily(
+        module="wav2vec2.modeling_wav2vec2", name="Wav2Vec2Model", prefix="encoder.", nested="encoder"
+    ),
     "wav2vec2-bert": SpeechFamily(
         module="wav2vec2_bert.modeling_wav2vec2_bert",
         name="Wav2Vec2BertModel",

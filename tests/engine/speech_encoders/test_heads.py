@@ -6,6 +6,7 @@ from speech_models import CASES, save
 
 torch = pytest.importorskip("torch", reason="PyTorch isn't installed")
 transformers = pytest.importorskip("transformers")
+from transformers.models.auto import modeling_auto  # noqa: E402
 
 from isogloss.engine import encode  # noqa: E402
 from isogloss.engine.checkpoints import speech_checkpoint  # noqa: E402
@@ -42,6 +43,31 @@ def test_tensors_of_an_encoder_are_found_in_a_whole_model(case, tmp_path):
     assert len(found) > 20
     assert found.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+
+
+def test_an_encoder_with_a_decoder_of_another_family_has_the_states_of_the_encoder_alone(tmp_path):
+    alone, pair = tmp_path / "alone", tmp_path / "pair"
+    save(alone, "wav2vec2, stable, as XLS-R")
+    encoder = transformers.Wav2Vec2Model.from_pretrained(alone)
+    sizes = {"d_model": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8}
+    decoder = transformers.MBartForCausalLM(transformers.MBartConfig(vocab_size=20, is_decoder=True, **sizes))
+    transformers.SpeechEncoderDecoderModel(encoder=encoder, decoder=decoder).save_pretrained(pair)
+    settings = (alone / "preprocessor_config.json").read_bytes()
+    (pair / "preprocessor_config.json").write_bytes(settings)
+    wave = 0.1 * np.sin(np.arange(8_000) / 9)
+    found, expected = (encode(wave, model=f"torch:{folder}") for folder in (pair, alone))
+    np.testing.assert_array_equal(found.values, expected.values)
+    (pair / "config.json").write_text('{"model_type": "speech-encoder-decoder", "encoder": {}}')
+    with pytest.raises(ValueError, match="must be wav2vec2, not None"):
+        encode(wave, model=f"torch:{pair}")
+
+
+@pytest.mark.parametrize("of", ["CTC", "RNNT", "TDT", "SPEECH_SEQ_2_SEQ"])
+def test_every_type_that_transformers_recognizes_speech_with_has_a_family_or_a_reason(of):
+    """The lists of the installed version; earlier ones lack some."""
+    listed = getattr(modeling_auto, f"MODEL_FOR_{of}_MAPPING_NAMES", {})
+    assert listed or of in ("RNNT", "TDT")
+    assert [kind for kind in listed if kind not in FAMILIES.keys() | speech_checkpoint._REASONS.keys()] == []
 
 
 def test_a_stem_of_even_kernels_is_refused(tmp_path, monkeypatch):
