@@ -5,7 +5,8 @@
 # The second of these calls uses what `make demo` has made. Before the command, ENGLISH=en_us names English by another code than
 # `en`, and TOKEN=zh gives the language token of TARGET if it isn't the code's first part. UNSEEN may be several, commas
 # between: the first is also the old task of translation into English. AVERAGES=0.25,0.5,0.75, written so, are the
-# shares of the start in averages of plain's weights; AVERAGES= makes none. Of the flags, --window, --states, --exit_norm,
+# shares of the start in averages of plain's weights; AVERAGES= makes none. SCORES=FILE has
+# COMET's scores of the lines of OUT/scores/comet.jsonl, see docs/scores.md. Of the flags, --window, --states, --exit_norm,
 # --language_token, --stand_in, --tokenizer and --compute are also those of decoding: a model reads what it was trained on.
 # It can be stopped and run again: whatever is complete is skipped.
 set -euo pipefail
@@ -90,4 +91,4 @@ for name in plain ${averages:+plain/average-${averages//,/ plain/average-}} repl
   texts "$name" "$out/$name"
 done
 "$python" -m isogloss.jobs.scores --store="$store" --new="$source-$target" --old="$old" --out="$out/scores" \
-  --sentences="$out/plain/held_out.txt" --runs="$(IFS=,; echo "${runs[*]}")"
+  --sentences="$out/plain/held_out.txt" ${SCORES:+--scores="$SCORES"} --runs="$(IFS=,; echo "${runs[*]}")"

@@ -8,6 +8,7 @@ can't share an environment with isogloss; their scores come back by --scores.
 import dataclasses
 import json
 import logging
+import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -184,10 +185,15 @@ def _read_scores(file: pathlib.Path, found: Sequence[TaskTexts]) -> dict[tuple[s
             continue
         try:
             content = json.loads(line)
-            scores[tuple(str(content[key]) for key in _KEYS)] = float(content["score"])
+            score = float(content["score"])
+            if not math.isfinite(score):
+                raise ValueError(f"score is {score}")
+            scores[tuple(str(content[key]) for key in _KEYS)] = score
         except (ValueError, KeyError, TypeError) as error:
             keys = ", ".join((*_KEYS, "score"))
-            raise Refusal(f"{file} line {number}: must be a JSON object with {keys} ({error!r})") from error
+            raise Refusal(
+                f"{file} line {number}: must be a JSON object with {keys}, a finite number ({error!r})"
+            ) from error
     every = [(one.model, one.pair, name) for one in found for name in one.by_utterance]
     if missing := [" ".join(key) for key in every if key not in scores]:
         raise Refusal(

@@ -50,6 +50,12 @@ def test_further_unseen_languages_and_averages(script, monkeypatch):
     assert "--new=en-es --old=fr-en,en-en" in calls[-1]
 
 
+def test_scores_of_another_tool_reach_the_table(script, monkeypatch):
+    monkeypatch.setenv("SCORES", "of comet.jsonl")
+    _, calls = script("tune.sh", *GIVEN)
+    assert "--sentences=out/plain/held_out.txt --scores=of comet.jsonl --runs=" in calls[-1]
+
+
 def test_codes_of_fleurs(script, monkeypatch):
     monkeypatch.setenv("ENGLISH", "en_us")
     _, calls = script("tune.sh", "store", "base", "en_us", "es_419", "fr_fr", "out")

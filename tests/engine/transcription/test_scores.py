@@ -1,6 +1,9 @@
 """The scores job on made-up transcripts: scores by sacrebleu, shifted texts, differences, COMET's lines."""
 
 import json
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -214,9 +217,38 @@ def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):
     beside = pd.read_csv(again.out / "side_by_side.csv").set_index(["model", "metric"])
     assert beside.loc[("b", "COMET"), ["aa-es", "aa-es_difference"]].tolist() == pytest.approx([0.4, 0.3])
     assert beside.loc[("b", "COMET"), ["aa-es_mismatched"]].isna().all()
+    for bad in ("NaN", "Infinity", '"good"', "null"):
+        cut = json.dumps(lines[1])[:-1]
+        given.write_text(json.dumps({**lines[0], "score": 1}) + f'\n{cut}, "score": {bad}}}\n')
+        with pytest.raises(Refusal, match=r"given\.jsonl line 2: .* score, a finite number"):
+            scores.run(again)
     given.write_text('{"model": "a"}\n')
-    with pytest.raises(Refusal, match=r"given\.jsonl line 1"):
+    with pytest.raises(Refusal, match=r"given\.jsonl line 1: .* score, a finite number \(KeyError"):
         scores.run(again)
+
+
+def test_the_lines_of_python_that_the_guide_gives(runs, spoken, tmp_path):
+    """Run with a stand-in for the package: a score is the number of letters of the text."""
+    guide = (pathlib.Path(__file__).parents[3] / "docs" / "scores.md").read_text()
+    (tmp_path / "comet.py").write_text(
+        "import types\n"
+        "download_model = str\n"
+        "def load_from_checkpoint(path):\n"
+        "    def predict(texts, batch_size, gpus):\n"
+        "        assert all(set(text) == {'src', 'mt', 'ref'} for text in texts)\n"
+        "        return types.SimpleNamespace(scores=[float(len(text['mt'])) for text in texts])\n"
+        "    return types.SimpleNamespace(predict=predict)\n"
+    )
+    (tmp_path / "lines.py").write_text(guide.partition("<<'END'\n")[2].partition("END\n")[0])
+    options = {"store": spoken / "store", "new": "aa-es", "runs": runs[:2], "out": tmp_path / "out"}
+    scores.run(ScoresConfig(**options))
+    files = [tmp_path / "out" / "comet.jsonl", tmp_path / "scored.jsonl"]
+    subprocess.run(
+        [sys.executable, tmp_path / "lines.py", *files], check=True, env={"PYTHONPATH": str(tmp_path)}
+    )
+    scores.run(ScoresConfig(**options, scores=files[1]))
+    lengths = [sum(map(len, texts[:3])) / 3 for texts in (WRONG, REFERENCES)]
+    assert list(table(tmp_path / "out")["comet"]) == pytest.approx(lengths)
 
 
 @pytest.mark.parametrize(
