@@ -6,8 +6,10 @@ import struct
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from isogloss.engine.checkpoints import ctranslate2
+from isogloss.engine.checkpoints import ctranslate2, model_folder
+from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 
 TYPES = [np.float32, np.int8, np.int16, np.int32, np.float16, ml_dtypes.bfloat16]
 HEADER = (6, "WhisperSpec", 3)
@@ -242,6 +244,33 @@ def test_another_model_is_refused(tmp_path, change, message, variables):
     write(tmp_path, {name: value for name, value in changed.items() if value is not None})
     with pytest.raises(ValueError, match=rf"model\.bin: [\s\S]*{message}[\s\S]*Remedy"):
         ctranslate2.open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+def test_a_folder_made_of_it_loads_in_transformers_with_its_numbers(tmp_path, dtype, variables):
+    """Floats keep their format in the encoder, quantised numbers become float32; the decoder is float32."""
+    torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
+    transformers = pytest.importorskip("transformers", reason="the oracle is its Whisper")
+    write_as(tmp_path, variables, dtype, np.float32 if dtype == np.int8 else dtype)
+    source, out = load_checkpoint(str(tmp_path)), tmp_path / "out"
+    decoder = {name: source.read(name) for name in source.weights.tensors if name.startswith("decoder.")}
+    special = {f"{name}_token_id": 10 for name in ("bos", "eos", "pad", "decoder_start")}
+    files = {
+        "config.json": model_folder.configuration(source, special),
+        "generation_config.json": model_folder.generation_settings(source, special),
+    }
+    model_folder.write(out, source, decoder, files)
+    stored = safetensors.numpy.load_file(out / "model.safetensors")
+    kept = np.float32 if dtype == np.int8 else dtype
+    formats = {side: {v.dtype for n, v in stored.items() if side in n} for side in ("encoder.l", "decoder.l")}
+    assert formats == {"encoder.l": {np.dtype(kept)}, "decoder.l": {np.dtype(np.float32)}}
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(out)
+    assert model.generation_config.decoder_start_token_id == model.config.decoder_start_token_id == 10
+    held = model.model.state_dict()
+    assert held.keys() == source.weights.tensors.keys()
+    for name, value in held.items():
+        assert value.dtype == torch.float32
+        np.testing.assert_array_equal(value.numpy(), source.read(name), name)
 
 
 def test_the_projection_may_be_left_out(tmp_path, tiny, variables):
