@@ -76,7 +76,7 @@ def speeds(device: str, product: Yardstick, *, quick: bool, watch: Stopwatch) ->
             graph, weights = _random(size, device, form)
             call = functools.partial(_run(graph), weights, mel)
             rate, share = watch.share(call, flops, product)
-            usual = form == forms(device)[0]
+            usual = form in (forms(device)[0], "cudnn")
             yield Finding(
                 stage="encoder", name=f"{name}, all states, {rows} windows, {form} attention", found=share,
                 wanted=WANTED_SHARE if usual else None,
