@@ -246,7 +246,7 @@ def device_groups(frames: Int32[np.ndarray, " U"]) -> list[Int[np.ndarray, " _"]
     """
     order, groups = np.argsort(frames, kind="stable"), []
     while len(order):
-        longest = _padded_on_devices(frames[order[-1]])
+        longest = _padded_on_devices(int(frames[order[-1]]))
         size = next(size for least, size in _SIZES if longest >= least)
         groups.append(order[-size:])
         order = order[:-size]
