@@ -16,7 +16,6 @@ from isogloss.engine.drawing.style import INK, LINES, MUTED, RULE
 Row = Mapping[str, object]
 _AVERAGE = "/average-"
 _LINE = 0.04  # height of a line of text, as a share of the range of heights
-_CROSS = {"lw": 0.8, "alpha": 0.45, "zorder": 1.5}
 _LABELS = {"old": "old task", "zero-shot": "zero-shot"}
 
 
@@ -33,8 +32,8 @@ def draw(rows: Sequence[Row], new: str) -> Figure:
         axes.plot(x, y, "o", color=color, ms=6, label=f"{pair}, {_LABELS[str(mine[0]['kind'])]}")
         for row, gained, height in zip(mine, x, y, strict=True):
             # Ends and not lengths: an interval of resamples need not hold the value.
-            axes.plot(across[row["model"]], [height] * 2, **_CROSS, color=color)
-            axes.plot([gained] * 2, _interval(row), **_CROSS, color=color)
+            for ends in ((across[row["model"]], [height] * 2), ([gained] * 2, _interval(row))):
+                axes.plot(*ends, color=color, lw=0.8, alpha=0.45, zorder=1.5)
         for curve in _curves({str(row["model"]): at for row, *at in zip(mine, x, y, strict=True)}):
             axes.plot(*zip(*curve, strict=True), color=color, lw=0.9, alpha=0.6, zorder=1)
     _name(axes, others, gain)
