@@ -48,7 +48,7 @@ def open_audio(
       columns: value of --columns.
       languages: codes; by default all of the corpus.
       recordings: "first" or "all" of a sentence.
-      long: treatment of recordings longer than the window, one of durations.LONG.
+      long: treatment of recordings longer than the window, truncate, skip or error.
       compute: "auto", "float32" or "bfloat16".
       form: of attention, "auto" or one of attention.FORMS.
       rows_per_device: rows of an encoder step; 0 chooses the platform's default.

@@ -42,7 +42,7 @@ class Recorded:
       corpus: the recordings'; a language is listed when its utterances are first asked for.
       languages: codes, in order.
       recordings: "first" or "all" of a sentence.
-      long: treatment of recordings longer than the window, one of durations.LONG.
+      long: treatment of recordings longer than the window, truncate, skip or error.
       precision: precision of the computation.
       rows_per_device: rows of a step on one device.
       estimate: estimate lengths for which audio would have to be fetched, for a dry run.

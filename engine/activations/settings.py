@@ -26,7 +26,7 @@ class ExtractionSettings:
       states: names of the stored states.
       dtype: number format on disk.
       recordings: "first" or "all" of a sentence.
-      long: treatment of recordings longer than the window, one of durations.LONG.
+      long: treatment of recordings longer than the window, truncate, skip or error.
     """
 
     encoder: EncoderModel

@@ -53,7 +53,7 @@ def compare(
       listing: utterances that it should have.
       identity: required identity of the store.
       axis: frames and window of the encoder.
-      long: treatment of recordings longer than the window, one of durations.LONG.
+      long: treatment of recordings longer than the window, truncate, skip or error.
 
     Raises:
       Refusal: the store has no utterance of the listing, or long is "error" and a new recording exceeds the

@@ -55,7 +55,7 @@ class ControlOutputs:
 def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, readers: Readers) -> ControlOutputs:
     """Counts and paths of the joined tables, which are written if no other shard has pairs to do."""
     ended = part_run.standing(parts, list(map(pair_name, opened.pairs)), "pairs")
-    made = ControlOutputs(waiting=ended.waiting, failed=ended.failed, **_unknown(config, opened, readers))
+    made = ControlOutputs(waiting=ended.waiting, failed=ended.failed, **_unknown(opened, readers))
     if made.waiting:
         return made
     found = _joined(opened, parts, ended.kept)
@@ -66,11 +66,11 @@ def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, reader
         "other": opened.against is not None,
         "permutations": config.permutations > 0,
     }
-    found = {name: tables.shown(name, held, **about) for name, held in found.items()}
+    found = {name: tables.shown(held, **about) for name, held in found.items()}
     for name, held in found.items():
         retrieval_table.write_table(held, config.out, name)
     data_dictionary.write(config.out, _COLUMNS)
-    _draw(config, opened, found)
+    _draw(config, found)
     html, scripts = page.render(config, opened, found, _notes(made, config))
     path = config.out / "control.html"
     write_scripts(config.out / page.FOLDER, scripts)
@@ -82,7 +82,7 @@ def write(config: ControlConfig, opened: ControlInputs, parts: PartFiles, reader
     )
 
 
-def _unknown(config: ControlConfig, opened: ControlInputs, readers: Readers) -> dict:
+def _unknown(opened: ControlInputs, readers: Readers) -> dict:
     """Parts that the tables lack, and the reasons."""
     languages = sorted(opened.texts)
     silent = {}
@@ -154,7 +154,7 @@ def _between_languages(opened: ControlInputs) -> pa.Table:
     return tables.made("agreement", rows)
 
 
-def _draw(config: ControlConfig, opened: ControlInputs, found: Mapping[str, pa.Table]) -> None:
+def _draw(config: ControlConfig, found: Mapping[str, pa.Table]) -> None:
     """Write the figures; those of an earlier run that this one doesn't have are removed."""
     drawn: set[pathlib.Path] = set()
     frames = {name: found[name].to_pandas() for name in ("factors", "control")}

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from isogloss.engine.texts import phones
 from isogloss.engine.texts.phones import Phonemes
+from isogloss.kernels.seqsim import f1
 
 _ROWS = 256  # word types whose similarities are gathered at a time
 _DIGITS = 12  # kept of an overlap, so that equal texts have equal ones however a product is summed
@@ -74,10 +75,10 @@ def overlap(a: SoundSide, b: SoundSide, content_phones: int) -> Overlap:
     similarity = 1 - phones.all_distances(a.types, b.types)
     precision = np.round(a.weights() @ _best(similarity, b.words), _DIGITS)
     recall = np.round(b.weights() @ _best(similarity.T, a.words), _DIGITS).T
-    total = precision + recall
-    harmonic = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
     closest, words = _closest(similarity, a, b, content_phones)
-    return Overlap(scores=harmonic, precision=precision, recall=recall, closest=closest, words=words)
+    return Overlap(
+        scores=f1(precision, recall), precision=precision, recall=recall, closest=closest, words=words
+    )
 
 
 def advantage(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 n"]:

@@ -126,7 +126,7 @@ def made(name: str, rows: Sequence[Mapping[str, object]]) -> pa.Table:
 
 
 def shown(
-    name: str, table: pa.Table, *, sound: bool, meaning: bool, raters: bool, other: bool, permutations: bool
+    table: pa.Table, *, sound: bool, meaning: bool, raters: bool, other: bool, permutations: bool
 ) -> pa.Table:
     """The table without the columns that nothing was computed for."""
     without: set[str] = set()

@@ -16,7 +16,6 @@ from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 LEFT_OUT = "left out by --long=skip"  # end of the reason that isn't a failure
-LONG = ("truncate", "skip", "error")
 _THREADS = 8
 _DECODED_HOURS = 1.0  # of audio that a dry run decodes: some 15 s on two cores
 _LOG = logging.getLogger(__name__)

@@ -21,7 +21,6 @@ from isogloss.kernels import bootstrap
 PERMUTATIONS = 10_000
 FEWEST = 6
 """Languages from which on there are tests: 5 have 120 permutations, of which p can't say much."""
-TESTS = ("mantel", "mrqap")
 _BLOCK = 500  # permutations at a time
 _SLACK = 1e-5  # rounding in float32: equal correlations count as at least as large
 _NOTHING = 1e-6  # share of a predictor that the others leave unexplained, below which it has no test
@@ -32,7 +31,7 @@ class Association:
     """Test of one predictor for all responses; NaN where the predictor or a response doesn't vary.
 
     Attributes:
-      test: one of TESTS.
+      test: mantel or mrqap.
       predictor: its name.
       coefficient: slope of the least squares.
       correlation: Pearson's correlation; of mrqap the partial one.

@@ -186,7 +186,7 @@ def _associations(
     queries = queries[chosen][:, chosen] + np.eye(len(chosen))  # the diagonal isn't used
     logits = associations.logit(near * queries, np.broadcast_to(queries, near.shape))
     responses = logits.reshape(-1, *queries.shape)
-    predictors = _predictors(grid, list(tested.values()))
+    predictors = _predictors(list(tested.values()))
     lengths = _length_differences(grid, results, len(found))
     if lengths is not None:
         predictors["length"] = lengths[chosen][:, chosen]
@@ -195,7 +195,7 @@ def _associations(
     return table.replace_schema_metadata({"fdr": config.fdr}), ""
 
 
-def _predictors(grid: Grid, tested: Sequence[Language]) -> dict[str, Float[np.ndarray, "L L"]]:
+def _predictors(tested: Sequence[Language]) -> dict[str, Float[np.ndarray, "L L"]]:
     """Kinship, and distance on the globe in 1,000 km."""
     longitude, latitude = map_plane.degrees(tested).T
 

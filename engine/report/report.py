@@ -43,6 +43,7 @@ from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.progress import Progress
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.text_table import text_table
 from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
@@ -304,7 +305,7 @@ def _draw(out: pathlib.Path, collected: Collected) -> None:
 def best_states(results: metrics.Results) -> str:
     """Text table of each pair and measure at its best state, for as many pairs as a terminal shows."""
     pairs = range(min(len(results.pairs), max(1, _LINES // max(1, len(results.measures)))))
-    rows = [("pair", "measure", "state", "n", "chance", "R@1 a->b", "R@1 b->a", "mutual")]
+    head, rows = ("pair", "measure", "state", "n", "chance", "R@1 a->b", "R@1 b->a", "mutual"), []
     for pair in pairs:
         for m, measure in enumerate(results.measures):
             name = "-".join(results.pairs[pair])
@@ -316,11 +317,8 @@ def best_states(results: metrics.Results) -> str:
             chance, mutual = f"{metrics.chance(results.n[pair]):.1%}", f"{100 * there[3]:.1f}%"
             found = (results.states[state], str(results.n[pair]), chance)
             rows.append((name, measure, *found, _interval(there), _interval(back), mutual))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    if len(pairs) < len(results.pairs):
-        lines.append(f"... and {len(results.pairs) - len(pairs):,} more pairs in retrieval.csv")
-    return "\n".join(lines)
+    left = len(results.pairs) - len(pairs)
+    return text_table(head, rows) + (f"\n... and {left:,} more pairs in retrieval.csv" if left else "")
 
 
 def _interval(values: Float[np.ndarray, " F"]) -> str:

@@ -24,6 +24,7 @@ from isogloss.engine.activations.language_states import (
     open_languages,
 )
 from isogloss.engine.activations.stored_neurons import NAME
+from isogloss.engine.grid.grid_axes import Pair, pair_name
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
 from isogloss.engine.runtime import data_dictionary, disk_faults, json_values, table_files
 from isogloss.engine.runtime.json_values import Json
@@ -48,7 +49,6 @@ SCHEMA = pa.schema(
         **dict.fromkeys((*Alignment._fields, "chance", *_OF_LENGTH), pa.float64()),
     }
 )
-Pair = tuple[str, str]
 Neurons = Float[np.ndarray, "U L K F"]
 
 
@@ -59,11 +59,6 @@ class NeuronsSummary(UnitSummary):
     def sentence(self, config: NeuronsConfig) -> str:
         """Place of the table, or what it waits for."""
         return self.stored(config, "pairs of languages")
-
-
-def name(pair: Pair) -> str:
-    """Name of a pair's part, and in messages."""
-    return "-".join(pair)
 
 
 def run(config: NeuronsConfig) -> NeuronsSummary:
@@ -84,7 +79,7 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
     settings = [_LAYOUT, agreement(members), config.weights]
     made_of = {code: json_values.fingerprint(member.recordings()) for code, member in members.items()}
     pairs = list(itertools.combinations(sorted(members), 2))
-    keys = {name((a, b)): json_values.fingerprint([settings, made_of[a], made_of[b]]) for a, b in pairs}
+    keys = {pair_name((a, b)): json_values.fingerprint([settings, made_of[a], made_of[b]]) for a, b in pairs}
 
     def size(pairs: Sequence[Pair]) -> int:
         return block_size(config, members, pairs)
@@ -101,7 +96,7 @@ def run(config: NeuronsConfig) -> NeuronsSummary:
         members=members,
         units=pairs,
         in_order=held.in_order,
-        label=name,
+        label=pair_name,
         parts=PartFiles(folder=config.out / "parts" / "neurons", keys=keys),
         schema=SCHEMA,
         rows=lambda pair: _table(pair, members, held.of(pair), config.weights),
