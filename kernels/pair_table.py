@@ -60,14 +60,10 @@ def scores(
     right = _filled(operands.factor(y), size.blocks * size.block)
     chunks = _rows(_rows(left, size.together), size.scan // size.together)
     blocks = _rows(_rows(right, size.block), size.blocks)
-    of_pair = functools.partial(_pair, maxima=maxima, with_dtw=with_dtw, with_transport=with_transport)
-    of_product = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 2)), in_axes=(0, None))
-
     means, costs = (x.mean, y.mean), per_cell if with_dtw else None
-
-    def of_few(few: Factor, block: Factor) -> tuple[tuple[Array, Array, Array, Array], Array]:
-        zero = None if x.mean is None else jnp.zeros_like(x.mean)
-        return of_product(operands.without_means(few, zero, y.mean), block)
+    of_few = _of_product(
+        means, functools.partial(_pair, maxima=maxima, with_dtw=with_dtw, with_transport=with_transport)
+    )
 
     def of_chunk(rows: Factor) -> tuple[Array, ...]:
         return jax.lax.map(lambda b: _of_scan(rows, b, means, of_few, size, costs), blocks)
@@ -76,6 +72,19 @@ def scores(
     possible = _possible(x)[:, None] & _possible(y)[None, :]
     precision, recall, cost, transported, error = (_table(array, possible) for array in found)
     return precision, recall, cost, transported, error
+
+
+def _of_product(
+    means: tuple[Array | None, Array | None], of_pair: Callable[..., tuple[Array, ...]]
+) -> Callable[[Factor, Factor], tuple[tuple[Array, Array, Array, Array], Array]]:
+    """Function of a few utterances of A and a block of B, of which XLA makes one product."""
+    of_all = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 2)), in_axes=(0, None))
+    zero = None if means[0] is None else jnp.zeros_like(means[0])
+
+    def of_few(few: Factor, block: Factor) -> tuple[tuple[Array, Array, Array, Array], Array]:
+        return of_all(operands.without_means(few, zero, means[1]), block)
+
+    return of_few
 
 
 def chosen_transport(

@@ -131,6 +131,18 @@ LONGEST = 45
 """Lines of a function, from `def` to its end, docstring included."""
 
 
+def test_docstrings_open_with_what_comes_back():
+    asked = re.compile(r"(What|How|Which|Whether|Where|When|Whose|Who|Why)\b")
+    opened = {
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and asked.match(ast.get_docstring(node) or "")
+    }
+    assert not opened
+
+
 def test_functions_are_short():
     long = set()
     for path in [*FILES, *sorted((ROOT / "tests").rglob("*.py"))]:

@@ -52,7 +52,7 @@ class GridConfig(ShardedJobConfig):
     )
     dtw_memory_gb: float = option(
         "Memory of a device, in GB, for the distances of the pairs that xla's DTW takes at once; 0: 12.5, "
-        "which give a step a million cells, or 30% of a device that has less; on a CPU 1.",
+        "or 30% of a device that has less, of which 8.6 are used at most; on a CPU 1.",
         0.0,
         minimum=0,
     )

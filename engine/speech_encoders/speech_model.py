@@ -301,7 +301,7 @@ def _product_flops(place: str) -> float:
 
 
 def _bank_library(front_end: "FrontEnd") -> dict[str, Json]:
-    """Which of two libraries makes Speech2Text's filter banks: torchaudio's differ from transformers' own."""
+    """Library that makes Speech2Text's filter banks, of two: torchaudio's differ from transformers' own."""
     if type(front_end).__name__ != "Speech2TextFeatureExtractor":
         return {}
     return {"torchaudio": importlib.util.find_spec("torchaudio") is not None}

@@ -82,9 +82,7 @@ class Schedule:
         """AdamW with clipping; biases, norms, positions and embedding don't decay."""
         return optax.chain(
             optax.stateless(clipped),
-            optax.adamw(
-                self.rate, b2=_MOMENT, eps=_EPSILON, weight_decay=self.weight_decay, mask=_decays
-            ),
+            optax.adamw(self.rate, b2=_MOMENT, eps=_EPSILON, weight_decay=self.weight_decay, mask=_decays),
         )
 
 

@@ -79,7 +79,7 @@ class TuneSummary:
         return True
 
     def sentence(self, config: TuneConfig) -> str:
-        """Where the model is, and how to use it."""
+        """Place of the model, and the command that uses it."""
         course = (
             "" if self.dev_loss is None else f", dev loss {self.dev_loss_before:.3f} to {self.dev_loss:.3f}"
         )

@@ -1,4 +1,4 @@
-"""How the functions of the CPU kernels are compiled by Numba: with as little around their code as they need.
+"""Numba's compiler for the functions of the CPU kernels, with as little around their code as they need.
 
 They let go of the interpreter; they count no references, so none may make an array without `_nrt=True`; they
 divide as NumPy does, and C can't call them. All that saves a tenth of the time that compiling takes.

@@ -98,7 +98,7 @@ def _costs(
 
 
 def room(columns: int) -> Room:
-    """What `cost` needs for tables of so many columns."""
+    """Memory that `cost` needs for tables of so many columns."""
     steps = columns + 2 * LANES
     edge, spare = np.empty((2, steps + 2 * LANES), np.float32), np.empty(LANES * steps, np.float32)
     return edge, spare, np.empty(2 * LANES, np.int64), np.empty(LANES, np.float32)

@@ -163,7 +163,7 @@ def _room(
     tile_rows: int,
     wanted: tuple[bool, bool, bool, bool],
 ) -> tuple[Float[np.ndarray, "5 share"], int, _Room, dtw.Room, _Sinkhorn | None]:
-    """Where `_scores` writes: scores, the width of its tables, and arrays, those of transport if wanted.
+    """Memory of `_scores`: scores, the width of its tables, and arrays, those of transport if wanted.
 
     There is no room for maxima that nobody wants. Numba compiles no transport for a caller that gives None:
     it takes a second, and few want it.

@@ -45,6 +45,7 @@ def languages(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def little_padding(monkeypatch):
     monkeypatch.setattr(language_states, "GROUP", 15)
+    monkeypatch.setattr(language_states, "_SIZES", ((0, 15),))
 
 
 def scored(scorer, *languages):
