@@ -75,7 +75,8 @@ def scores(
 
 
 def _of_product(
-    means: tuple[Array | None, Array | None], of_pair: Callable[..., tuple[Array, ...]]
+    means: tuple[Array | None, Array | None],
+    of_pair: Callable[..., tuple[tuple[Array, Array, Array, Array], Array]],
 ) -> Callable[[Factor, Factor], tuple[tuple[Array, Array, Array, Array], Array]]:
     """Function of a few utterances of A and a block of B, of which XLA makes one product."""
     of_all = jax.vmap(jax.vmap(of_pair, in_axes=(None, 0), out_axes=(0, 2)), in_axes=(0, None))

@@ -84,7 +84,8 @@ def _open(path: Place, measure: str) -> Grid:
 
 def _pairs(config: ControlConfig, grid: Grid, against: Grid | None) -> tuple[Pair, ...]:
     named = pair_names.either_way(config.pairs, grid.pairs, config.grid)
-    pairs = tuple(dict.fromkeys(pair if pair in grid.pairs else pair[::-1] for pair in named)) or grid.pairs
+    own = dict.fromkeys((a, b) if (a, b) in grid.pairs else (b, a) for a, b in named)
+    pairs = tuple(own) or grid.pairs
     if against is not None:
         both = [pair for pair in pairs if {pair, pair[::-1]} & {*against.pairs}]
         if lacking := [grid_store.pair_name(pair) for pair in pairs if pair not in both]:

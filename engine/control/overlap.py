@@ -77,7 +77,11 @@ def overlap(a: SoundSide, b: SoundSide, content_phones: int) -> Overlap:
     recall = np.round(b.weights() @ _best(similarity.T, a.words), _DIGITS).T
     closest, words = _closest(similarity, a, b, content_phones)
     return Overlap(
-        scores=f1(precision, recall), precision=precision, recall=recall, closest=closest, words=words
+        scores=np.asarray(f1(precision, recall)),
+        precision=precision,
+        recall=recall,
+        closest=closest,
+        words=words,
     )
 
 

@@ -60,7 +60,7 @@ def either_way(wanted: Sequence[str], pairs: Sequence[Pair], where: Place) -> tu
     Raises:
       Refusal: the grid at `where`, which has `pairs`, has one in neither direction.
     """
-    by_name = {pair_name(pair): pair for pair in sorted({*pairs, *(pair[::-1] for pair in pairs)})}
+    by_name = {pair_name(pair): pair for pair in sorted({*pairs, *((b, a) for a, b in pairs)})}
     for text in wanted:
         if text not in by_name:
             there = first_names([pair_name(pair) for pair in pairs])
