@@ -33,9 +33,11 @@ given() {
 
 # stand_in CODE: the language token that --stand_in gives to a language, by its code or the first part of it.
 stand_in() {
-  local pair
-  for pair in $(given stand_in | tr , ' '); do
-    case ${pair%%=*} in "$1" | "${1%%_*}") printf %s "${pair#*=}"; return ;; esac
+  local code pair
+  for code in "$1" "${1%%_*}"; do
+    for pair in $(given stand_in | tr , ' '); do
+      [ "${pair%%=*}" != "$code" ] || { printf %s "${pair#*=}"; return; }
+    done
   done
 }
 
@@ -45,6 +47,7 @@ same=()
 for name in window states tokenizer compute; do
   [ -z "$(given "$name")" ] || same+=("--$name=$(given "$name")")
 done
+unset norm
 for flag in ${flags[@]+"${flags[@]}"}; do
   case $flag in
     --noexit_norm | --exit_norm=[fF]* | --exit_norm=0) norm=--exit_norm=false ;;

@@ -256,7 +256,7 @@ def device_groups(frames: Int32[np.ndarray, " U"]) -> list[Int[np.ndarray, " _"]
 def device_shapes(frames: Int32[np.ndarray, " U"], devices: int) -> list[tuple[int, int]]:
     """Shapes (utterances, padded frames) of the groups for accelerators, rows that fill them included.
 
-    Utterances are a power of 2, 8 at least, and a multiple of `devices`, because each shape is a program.
+    Utterances are a power of 2, 8 at least, rounded up to a multiple of `devices`: each shape is a program.
     """
     return [
         (

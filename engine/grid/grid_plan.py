@@ -105,7 +105,7 @@ def _device_bytes(member: GridLanguage, config: GridConfig, implementation: str)
     per_value = operands.value_bytes(operands.form_for(jax.default_backend(), dtype, implementation), dtype)
     if any(MEASURES[name].by_frame and MEASURES[name].kernel for name in config.measures):
         per_value += 4
-    return _padded_frames(member) * member.store.features * per_value
+    return max(1, _padded_frames(member) * member.store.features * per_value)
 
 
 def _padded_frames(member: GridLanguage) -> int:

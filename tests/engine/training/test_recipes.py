@@ -11,6 +11,7 @@ import pytest
 from hub_stand_in import running, table, wav
 
 from isogloss.engine.corpora import presets
+from isogloss.engine.transcription import side_by_side
 
 ROOT = pathlib.Path(__file__).parents[3]
 SENTENCES = 12
@@ -149,8 +150,9 @@ def test_covost2_into_chinese_and_what_became_of_english(shell, blocks):
 
 def assert_all_side_by_side(scores, models, tasks):
     found = pd.read_csv(scores / "side_by_side.csv").set_index(["model", "metric"])
-    assert [name for name in found if not name.endswith("_mismatched")] == tasks
-    assert found.notna().all(axis=None)
+    assert [*found] == [task + end for task in tasks for end in side_by_side.COLUMNS]
+    assert found[[task + end for task in tasks for end in ("", "_mismatched")]].notna().all(axis=None)
+    assert found.drop(models[0]).notna().all(axis=None)  # the first has no difference from itself
     assert found.index.get_level_values("model").unique().tolist() == models
     assert (scores / "scores.png").stat().st_size > 0
 
