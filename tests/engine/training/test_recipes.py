@@ -152,7 +152,7 @@ def assert_all_side_by_side(scores, models, tasks):
     found = pd.read_csv(scores / "side_by_side.csv").set_index(["model", "metric"])
     assert [*found] == [task + end for task in tasks for end in side_by_side.COLUMNS]
     assert found[[task + end for task in tasks for end in ("", "_mismatched")]].notna().all(axis=None)
-    assert found.drop(models[0], level="model").notna().all(axis=None)  # the first has no difference from itself
+    assert found.drop(models[0], level="model").notna().all(axis=None)  # it has no difference
     assert found.index.get_level_values("model").unique().tolist() == models
     assert (scores / "scores.png").stat().st_size > 0
 
