@@ -1,5 +1,6 @@
 """What is counted and compared, and what spoils a figure. No test looks at a time."""
 
+import secrets
 import types
 
 import jax
@@ -101,16 +102,22 @@ def test_an_error_beyond_its_bound_is_a_fault(error, fault):
     assert not fault or row.fault.startswith("suite, work, a: error")
 
 
+@pytest.fixture
+def unseen():
+    """A number that makes a program which no earlier run of the tests has kept in the folder of programs."""
+    return secrets.randbelow(2**30)
+
+
 @pytest.mark.parametrize("compile", [jax.jit, numba.njit])
-def test_programs_of_the_warm_up_are_counted_apart(compile):
-    add = compile(lambda x: x + 1)
+def test_programs_of_the_warm_up_are_counted_apart(compile, unseen):
+    add = compile(lambda x: x + unseen)
     rows = measure(task("a", lambda: add(1)), task("b", lambda: None))
     assert [(row.compiled, row.compiled_timed, row.fault) for row in rows] == [(1, 0, ""), (0, 0, "")]
 
 
-def test_a_program_compiled_while_it_is_timed_is_a_fault():
+def test_a_program_compiled_while_it_is_timed_is_a_fault(unseen):
     lengths = iter(range(1, 100))
-    add = jax.jit(lambda x: x + 1)
+    add = jax.jit(lambda x: x + unseen)
     grows = lambda: add(np.zeros(next(lengths), np.float32))  # noqa: E731
     [row, _] = measure(task("a", grows), task("b", lambda: None))
     assert (row.compiled, row.compiled_timed) == (2, 3)
