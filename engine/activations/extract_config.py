@@ -7,7 +7,7 @@ from typing import Literal
 from isogloss.engine.activations.store_options import dtype_option, store_option
 from isogloss.engine.checkpoints.checkpoint_options import model_option, revision_option
 from isogloss.engine.corpora import corpus
-from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, option
+from isogloss.engine.runtime.options import ShardedJobConfig, compilation_cache_option, compute_option, option
 from isogloss.engine.runtime.place import Place
 
 
@@ -28,9 +28,7 @@ class EncoderJobConfig(ShardedJobConfig):
         0,
         minimum=0,
     )
-    compute: Literal["auto", "float32", "bfloat16"] = option(
-        "Number format of products; auto: float32 on CPU, else bfloat16.", "auto"
-    )
+    compute: Literal["auto", "float32", "bfloat16"] = compute_option()
     attention: Literal["auto", "dense", "blocks", "chunked", "cudnn"] = option(
         "Form of the encoder's attention; auto: chunked on CPU, else blocks; cudnn: flash, for NVIDIA.",
         "auto",

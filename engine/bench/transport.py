@@ -97,8 +97,8 @@ def _check_seqsim(setting: BenchSetting, x: Batch, y: Batch, result: object) -> 
     assert isinstance(result, dict)
     wrong = []
     for u, v in _pairs(x, y, result["seqsim"]):
-        p, r = oracle.seqsim(x.states[u, : x.frames[u]], y.states[v, : y.frames[v]])
-        wrong.append(abs(float(result["seqsim"][u, v]) - 2 * p * r / (p + r)))
+        f1 = reference.f1(*oracle.seqsim(x.states[u, : x.frames[u]], y.states[v, : y.frames[v]]))
+        wrong.append(abs(float(result["seqsim"][u, v]) - f1))
     return Check(error=float(np.max(wrong)), bound=2 * seqsim.bound(setting, x, y))
 
 

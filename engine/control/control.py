@@ -23,8 +23,8 @@ from isogloss.engine.grid import grid_store
 from isogloss.engine.grid.grid_store import Grid, Pair, pair_name
 from isogloss.engine.runtime import disk_space, json_values, out_folder, part_run, sentences
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.part_files import PartFiles, table_kind
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.texts import meaning, phones
 
 _LOG = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def run(config: ControlConfig) -> ControlSummary:
     settings = _settings(config, opened)
     out_folder.check(config.out, "control", settings)
     keys, missing = _keys(config, opened, settings)
-    parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=tuple(map(tables.kind, tables.PARTS)))
+    parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=tuple(map(table_kind, tables.PARTS)))
     mine = [pair for pair in config.share.of(opened.pairs) if pair_name(pair) in keys]
     todo = [pair for pair in mine if not parts.kept(pair_name(pair))]
     plan, made = _work(opened, todo), _tables(config, opened, readers)
@@ -91,14 +91,14 @@ def run(config: ControlConfig) -> ControlSummary:
         disk_space.require(config.out, 0, "the tables", "name another --out")
         plan |= {"estimated_seconds": part_run.estimated_seconds(todo, made, UnusableError)}
         return ControlSummary(
-            skipped=len(mine) - len(todo), missing=missing, plan=plan, seconds=_since(start)
+            skipped=len(mine) - len(todo), missing=missing, plan=plan, seconds=seconds_since(start)
         )
     out_folder.claim(config.out, "control", settings)
     progress = Progress("control", len(mine), "pairs", before=len(mine) - len(todo))
     part_run.compute(parts, {pair_name(pair): pair for pair in todo}, made, progress, UnusableError)
     written = outputs.write(config, opened, parts, readers)
     done = sum(parts.kept(pair_name(pair)) for pair in todo)
-    seconds = _since(start)
+    seconds = seconds_since(start)
     return ControlSummary(
         **vars(written),
         done=done,
@@ -108,10 +108,6 @@ def run(config: ControlConfig) -> ControlSummary:
         pairs_per_second=round(done / seconds, 3),
         plan=plan,
     )
-
-
-def _since(start: float) -> float:
-    return round(time.monotonic() - start, 3)
 
 
 def _settings(config: ControlConfig, opened: ControlInputs) -> dict[str, Json]:

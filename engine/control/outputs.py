@@ -22,7 +22,7 @@ from isogloss.engine.drawing.page import write_scripts
 from isogloss.engine.grid.grid_store import pair_name
 from isogloss.engine.retrieval import contrasts, table as retrieval_table
 from isogloss.engine.runtime import atomic_write, data_dictionary, part_run
-from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.runtime.part_files import PartFiles, table_kind
 from isogloss.engine.texts import espeak_voices
 
 _COLUMNS = pathlib.Path(__file__).with_name(data_dictionary.NAME)
@@ -115,7 +115,7 @@ def _joined(opened: ControlInputs, parts: PartFiles, kept: list[str]) -> dict[st
     """All tables, of the pairs that have parts."""
     found = {"sentences": _sentences(opened)}
     for name in tables.PARTS:
-        found[name] = part_run.joined(parts, kept, tables.SCHEMAS[name], tables.kind(name))
+        found[name] = part_run.joined(parts, kept, tables.SCHEMAS[name], table_kind(name))
     p = found["factors"]["p"].to_numpy()
     q = pa.array(contrasts.false_discovery(p, "bh"), pa.float64())
     place = found["factors"].column_names.index("q")

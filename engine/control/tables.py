@@ -114,11 +114,6 @@ _OF_SOUND = {"alike", "closest", "word_a", "word_b", "words_a", "words_b"}
 _OF_SOUND |= {"overlap", "overlap_precision", "overlap_recall", "advantage_ab", "advantage_ba"}
 
 
-def kind(name: str) -> str:
-    """Suffix of a table's part files."""
-    return f"{name}.parquet"
-
-
 def made(name: str, rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """Table of rows; what a row lacks is null."""
     schema = SCHEMAS[name]

@@ -10,10 +10,9 @@ import pathlib
 from collections.abc import Sequence
 
 from isogloss.engine.corpora import durations
-from isogloss.engine.corpora.folder_rows import StoredSource
 from isogloss.engine.corpora.listing import Listing, Utterance
 from isogloss.engine.corpora.parquet_rows import RowSource
-from isogloss.engine.corpora.stored_files import HubFiles
+from isogloss.engine.corpora.stored_files import HubFiles, StoredSource
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ def _absent(utterances: Sequence[Utterance]) -> dict[tuple[HubFiles, str], list[
     for utterance in utterances:
         source = utterance.source
         if (
-            isinstance(source, RowSource | StoredSource)
+            isinstance(source, StoredSource)
             and isinstance(source.files, HubFiles)
             and source.promised is None
         ):

@@ -4,7 +4,6 @@ That is the form that `datasets` calls audiofolder: `file_name` is a path relati
 """
 
 import dataclasses
-import io
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -15,32 +14,11 @@ import pyarrow.parquet as pq
 from isogloss.engine.corpora import audio, listing
 from isogloss.engine.corpora.columns import Columns
 from isogloss.engine.corpora.parquet_rows import ROWS, recording
-from isogloss.engine.corpora.stored_files import FolderFiles, StoredFiles
+from isogloss.engine.corpora.stored_files import FolderFiles, StoredFiles, StoredSource
 from isogloss.engine.runtime.refusal import Refusal
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _NO_GROUP = -1
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StoredSource(audio.AudioSource):
-    """Recording in a file of a repository.
-
-    Attributes:
-      files: repository.
-      file: path in there.
-    """
-
-    files: StoredFiles
-    file: str
-
-    def require(self) -> None:
-        """Refuse a file that is neither here nor can be fetched."""
-        self.files.require(self.file)
-
-    def open(self) -> io.BufferedReader:
-        """Open file, fetched if necessary."""
-        return self.files.path(self.file).open("rb")
 
 
 def describe(rows: pa.Table, name: str, files: StoredFiles) -> list[listing.Recording]:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from isogloss.engine.corpora import audio, listing
 from isogloss.engine.corpora.columns import Columns
-from isogloss.engine.corpora.stored_files import StoredFiles
+from isogloss.engine.corpora.stored_files import StoredFiles, StoredSource
 from isogloss.engine.runtime.refusal import Refusal
 
 HELD_BYTES = 512 << 20  # of recordings in memory, all languages together
@@ -64,12 +64,10 @@ class RowGroups:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RowSource(audio.AudioSource):
+class RowSource(StoredSource):
     """Recording in one row of a file.
 
     Attributes:
-      files: folder or repository of the file.
-      file: path in there.
       column: with the audio.
       group: index of the row group in the file.
       row: index of the row in the row group.
@@ -77,17 +75,11 @@ class RowSource(audio.AudioSource):
       rows_of_file: number of rows of the file.
     """
 
-    files: StoredFiles
-    file: str
     column: str
     group: int
     row: int
     groups: RowGroups
     rows_of_file: int
-
-    def require(self) -> None:
-        """Refuse a file that is neither here nor can be fetched."""
-        self.files.require(self.file)
 
     def open(self) -> io.BufferedReader:
         """File with the bytes of the row's audio, fetched if necessary."""

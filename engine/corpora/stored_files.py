@@ -8,6 +8,7 @@ asked, and a file that isn't cached is refused at once.
 import contextlib
 import dataclasses
 import functools
+import io
 import logging
 import pathlib
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
+from isogloss.engine.corpora import audio
 from isogloss.engine.runtime import hub_faults
 from isogloss.engine.runtime.refusal import Refusal, UnreachableError, WriteError
 
@@ -37,6 +39,27 @@ class StoredFiles(Protocol):
     def missing(self, files: Iterable[str]) -> dict[str, int]:
         """Sizes in bytes of the files that must be downloaded first."""
         ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredSource(audio.AudioSource):
+    """Recording in a file of a folder or repository.
+
+    Attributes:
+      files: folder or repository.
+      file: path in there.
+    """
+
+    files: StoredFiles
+    file: str
+
+    def require(self) -> None:
+        """Refuse a file that is neither here nor can be fetched."""
+        self.files.require(self.file)
+
+    def open(self) -> io.BufferedReader:
+        """Open file, fetched if necessary."""
+        return self.files.path(self.file).open("rb")
 
 
 @dataclasses.dataclass(frozen=True)

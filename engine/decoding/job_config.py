@@ -23,6 +23,11 @@ def decoder_rows_option() -> Field:
     )
 
 
+def sentences_option() -> Field:
+    """Field `sentences` of the configuration of jobs that take some sentences only."""
+    return option("File of the sentences to take, one a line, as tune's held_out.txt; by default all.", None)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenizerConfig(JobConfig):
     """Options of jobs that give the decoder a prompt."""
@@ -59,9 +64,7 @@ class DecoderJobConfig(TokenizerConfig, EncoderJobConfig):
         "Language token of the decoder: per-utterance (each language's own or a stand-in), detect or a code.",
         "per-utterance",
     )
-    sentences: pathlib.Path | None = option(
-        "File of the sentences to take, one a line, as tune's held_out.txt; by default all.", None
-    )
+    sentences: pathlib.Path | None = sentences_option()
     decoder_rows: int = decoder_rows_option()
 
     def __post_init__(self) -> None:

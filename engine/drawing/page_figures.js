@@ -111,5 +111,26 @@ globalThis.forFigures = (() => {
     const look = { fill: "none", stroke, "stroke-width": 1.2, class: "bars" };
     if (d.length) svg.append(vector("path", { d: d.join(""), ...look }));
   }
-  return { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, drawBars, pathOf };
+  // Colours of the palette by a place from 0 to 1, each as [r, g, b]. A dark screen has them the other way round,
+  // without the one that is nearest to its background.
+  function shades(onPaper) {
+    const stops = dark().matches && !onPaper ? meta.palette.slice(0, -1).reverse() : meta.palette;
+    const rgb = stops.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+    return (place) => {
+      const x = place * (rgb.length - 1), k = Math.min(Math.floor(x), rgb.length - 2);
+      return rgb[k].map((from, j) => Math.round(from + (x - k) * (rgb[k + 1][j] - from)));
+    };
+  }
+  return {
+    HEAD,
+    chartFile,
+    figureFile,
+    saveRows,
+    saveVector,
+    addDownloads,
+    drawNames,
+    drawBars,
+    pathOf,
+    shades,
+  };
 })();

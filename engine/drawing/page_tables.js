@@ -7,12 +7,18 @@ globalThis.forTables = (() => {
     ) => [name.textContent, name.nextSibling.textContent]),
   );
   const term = (name) => node("abbr", { title: terms[name] }, name);
+  // Words by which a language is found.
+  function about(i) {
+    const { name, code, group, family, branch, script } = meta.languages[i];
+    return [name, code, group, family, branch, script].join(" ");
+  }
   // True if a text has all words of a filter, or, of filters with commas between them, all words of one.
   function matches(text, filter) {
     const wanted = filter.toLowerCase().split(",").map((part) => part.split(/\s+/).filter(Boolean));
     const asked = wanted.filter((part) => part.length), held = text.toLowerCase();
     return !asked.length || asked.some((part) => part.every((word) => held.includes(word)));
   }
+  const qText = (q) => Number.isNaN(q) ? "–" : q < 0.001 ? "< 0.001" : q.toFixed(3);
 
   // Tables that sort by their heads, are filtered by words, and are downloaded as they are seen.
   // A table has columns { head, title, value: row -> number or text, number, hidden }, rows,
@@ -163,7 +169,9 @@ globalThis.forTables = (() => {
   return {
     terms,
     term,
+    about,
     matches,
+    qText,
     tables,
     drawSorted,
     addTools,

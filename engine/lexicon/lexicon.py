@@ -37,8 +37,8 @@ from isogloss.engine.runtime import (
     written_once,
 )
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.part_files import PartFiles, table_kind
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts import phones
 from isogloss.engine.whisper import named_states
@@ -153,14 +153,14 @@ def run(config: LexiconConfig) -> LexiconSummary:
     plan = _plan(work, todo)
     if config.dry_run:
         plan["estimated_seconds"] = part_run.estimated_seconds(todo, work.tables, DamagedError)
-        return LexiconSummary(**about, seconds=_since(start), programs=programs(), plan=plan)
+        return LexiconSummary(**about, seconds=seconds_since(start), programs=programs(), plan=plan)
     out_folder.claim(config.out, "lexicon", work.identity)
     before = len(mine) - len(todo)
     progress = Progress("lexicon", len(mine), "pairs", before=before)
     part_run.compute(work.parts, {pair_name(p): p for p in todo}, work.tables, progress, DamagedError)
     written = _write(config, work)
     done = sum(work.parts.kept(pair_name(pair)) for pair in todo)
-    seconds = _since(start)
+    seconds = seconds_since(start)
     return LexiconSummary(
         **about,
         **written,
@@ -170,10 +170,6 @@ def run(config: LexiconConfig) -> LexiconSummary:
         programs=programs(),
         plan=plan,
     )
-
-
-def _since(start: float) -> float:
-    return round(time.monotonic() - start, 3)
 
 
 def _open(config: LexiconConfig, implementation: str) -> _Work:
@@ -207,7 +203,7 @@ def _open(config: LexiconConfig, implementation: str) -> _Work:
         parts=PartFiles(
             folder=config.out / "parts",
             keys={pair_name(pair): _key(pair, sides, translated, [identity, origin]) for pair in pairs},
-            kinds=tuple(map(tables.kind, tables.SCHEMAS)),
+            kinds=tuple(map(table_kind, tables.SCHEMAS)),
         ),
     )
     if len(_untranslated(work)) == len(pairs):
@@ -259,7 +255,7 @@ def _write(config: LexiconConfig, work: _Work) -> dict:
     def outputs() -> Json:
         joined = {}
         for name in tables.SCHEMAS:
-            joined[name] = part_run.joined(work.parts, found.kept, tables.SCHEMAS[name], tables.kind(name))
+            joined[name] = part_run.joined(work.parts, found.kept, tables.SCHEMAS[name], table_kind(name))
             retrieval_table.write_table(joined[name], config.out, name)
         data_dictionary.write(config.out, _COLUMNS, tables.meaning)
         if found.kept:

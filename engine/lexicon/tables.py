@@ -72,11 +72,6 @@ def meaning(table: str, column: str) -> str | None:
     return f"Similarity of the pair at state {state} by the pooling {pooling}; larger is closer."
 
 
-def kind(name: str) -> str:
-    """Suffix of a table's part files."""
-    return f"{name}.parquet"
-
-
 def class_rows(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """Table `classes` of rows."""
     return pa.table({field.name: [row[field.name] for row in rows] for field in CLASS_ROWS}, CLASS_ROWS)

@@ -18,9 +18,7 @@ from huggingface_hub import constants
 from isogloss.engine.checkpoints import checkpoint, huggingface, speech_checkpoint
 from isogloss.engine.checkpoints.checkpoint import TORCH
 from isogloss.engine.corpora import corpus
-from isogloss.engine.corpora.folder_rows import StoredSource
-from isogloss.engine.corpora.parquet_rows import RowSource
-from isogloss.engine.corpora.stored_files import StoredFiles, offline
+from isogloss.engine.corpora.stored_files import StoredFiles, StoredSource, offline
 from isogloss.engine.operations.fetch_config import FetchConfig
 from isogloss.engine.runtime import amounts, hub_faults
 from isogloss.engine.runtime.progress import Progress
@@ -132,7 +130,7 @@ def _corpus_files(config: FetchConfig) -> dict[StoredFiles, set[str]]:
     for language in languages:
         # Listing also keeps the rows, without which an offline run couldn't list.
         for utterance in opened.listing(language, config.recordings).utterances:
-            if isinstance(utterance.source, RowSource | StoredSource):
+            if isinstance(utterance.source, StoredSource):
                 found.setdefault(utterance.source.files, set()).add(utterance.source.file)
         progress.advance()
     progress.close()

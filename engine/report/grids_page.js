@@ -1,5 +1,6 @@
 // Data of the page of several grids: what is shown, means by grid, and contrasts out of the packed blocks.
-const { terms, tables, drawSorted, addTools, bring, addressOfTables, readTables } = globalThis.forTables;
+const { terms, about, qText, tables, drawSorted, addTools, bring, addressOfTables, readTables } =
+  globalThis.forTables;
 const { chartFile, saveRows, saveVector, addDownloads, drawNames, drawBars, pathOf } = globalThis.forFigures;
 const view = { measure: 0, correction: 0, two: 0, state: "best", form: "chart" };
 const blocks = {}; // Uint16Array by block, loaded when needed; null where it isn't there
@@ -20,7 +21,6 @@ function scoringName() {
 }
 const number = (value) => value ?? NaN;
 const points = (value) => `${value < 0 ? "−" : "+"}${(100 * Math.abs(value)).toFixed(1)}`;
-const qText = (q) => Number.isNaN(q) ? "–" : q < 0.001 ? "< 0.001" : q.toFixed(3);
 
 // Values of a column of the means of a grid along its states; none where the grid lacks the scoring.
 function meansOf(grid, name, column) {
@@ -31,10 +31,6 @@ function meansOf(grid, name, column) {
 function differencesOf(column) {
   const k = meta.ends.differences.indexOf(column);
   return two().means[scoring()]?.map((row) => number(row[k])) ?? [];
-}
-function about(i) {
-  const { name, code, group, family, branch, script } = meta.languages[i];
-  return [name, code, group, family, branch, script].join(" ");
 }
 
 // Contrasts at the best states are in the page, those of all states in a script beside it.

@@ -1,4 +1,5 @@
 // Data of the page of maps: what is shown, and distances out of the packed blocks.
+const { shades } = globalThis.forFigures;
 const L = meta.languages.length, S = meta.states.length, P = L * (L - 1) / 2;
 const blocks = {}; // typed arrays by name; the paths of the land as text
 const view = { scoring: meta.leading, state: 0, kind: "borders", from: 0, part: "" };
@@ -43,13 +44,8 @@ function least(v = view.scoring) {
 // From 0, as near as any two languages get, to 1, nothing in common.
 const share = (distance) => (distance - least()) / Math.max(1e-9, 1 - least());
 
-function ramp(t) {
-  const stops = dark().matches && !printing ? meta.palette.slice(0, -1).reverse() : meta.palette;
-  const rgb = stops.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-  const x = Math.max(0, Math.min(1, t)) * (rgb.length - 1), k = Math.min(Math.floor(x), rgb.length - 2);
-  return `rgb(${rgb[k].map((from, j) => Math.round(from + (x - k) * (rgb[k + 1][j] - from))).join(" ")})`;
-}
 let printing = false;
+const ramp = (t) => `rgb(${shades(printing)(Math.max(0, Math.min(1, t))).join(" ")})`;
 
 // Places of the languages in the scaling at a state.
 function scaled(s = view.state) {

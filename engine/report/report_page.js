@@ -1,6 +1,7 @@
 // Data of the page: what is shown, and figures out of the packed blocks.
 const { terms, term, matches, tables, drawSorted, addTools, showTable, bring, addressOfTables, readTables } =
   globalThis.forTables;
+const { about, qText } = globalThis.forTables;
 const { HEAD, chartFile, figureFile, saveRows, saveVector, addDownloads, drawNames, drawBars, pathOf } =
   globalThis.forFigures;
 const L = meta.languages.length, S = meta.states.length, P = meta.pairs.length, M = meta.measures.length;
@@ -37,11 +38,6 @@ const deep = meta.depths.at(-1) - meta.depths[0];
 const across = (s) => deep > 0 ? (meta.depths[s] - meta.depths[0]) / deep : 0.5;
 const stateName = (s) => meta.states[s];
 let printing = false;
-// Words by which a language is found.
-function about(i) {
-  const { name, code, group, family, branch, script } = meta.languages[i];
-  return [name, code, group, family, branch, script].join(" ");
-}
 
 // Numbers of a block, which has the low bytes of all before the high ones.
 async function unpack(id) {
@@ -102,7 +98,6 @@ function interval(m, s, p, direction) {
 function discovery(m, s, p, direction) {
   return meta.q[meta.n[p]]?.[stored("recall_at_1", m, s, p, direction)] ?? NaN;
 }
-const qText = (q) => Number.isNaN(q) ? "–" : q < 0.001 ? "< 0.001" : q.toFixed(3);
 // The candidates that come first most often, as text; hubs if they answer many queries.
 function hub(m, s, p, direction) {
   const read = (name) => meta.planes[name] ? stored(name, m, s, p, direction) : NaN;

@@ -1,11 +1,8 @@
 // The map: language x language, on a canvas. Rows are queries, columns candidates.
+const { shades } = globalThis.forFigures;
 function ramp() {
-  const stops = dark().matches && !printing ? meta.palette.slice(0, -1).reverse() : meta.palette;
-  const rgb = stops.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-  return Array.from({ length: 256 }, (_, i) => {
-    const x = i / 255 * (rgb.length - 1), k = Math.min(Math.floor(x), rgb.length - 2);
-    return rgb[k].map((from, j) => Math.round(from + (x - k) * (rgb[k + 1][j] - from)));
-  });
+  const at = shades(printing);
+  return Array.from({ length: 256 }, (_, i) => at(i / 255));
 }
 function inkOn([r, g, b]) {
   const linear = [r, g, b].map((x) => (x /= 255) <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);

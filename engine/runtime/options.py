@@ -225,6 +225,11 @@ def compilation_cache_option() -> Field:
     )
 
 
+def compute_option() -> Field:
+    """Field `compute` of the configuration of jobs that run a model."""
+    return option("Number format of products; auto: float32 on CPU, else bfloat16.", "auto")
+
+
 def path(each: Option, value: str | Place) -> Place:
     """Path that an option names, "~" expanded.
 

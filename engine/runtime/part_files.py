@@ -93,6 +93,11 @@ class PartFiles:
                 old.unlink(missing_ok=True)
 
 
+def table_kind(name: str) -> str:
+    """Kind of the part files of a table by its name, of units with several tables."""
+    return f"{name}.parquet"
+
+
 def _stem(unit: str) -> str:
     """Name of the unit in ASCII, so that the file can be made in any locale."""
     return urllib.parse.quote(unit, safe="")

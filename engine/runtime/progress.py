@@ -99,6 +99,11 @@ class Progress:
         self._bar.close()
 
 
+def seconds_since(start: float) -> float:
+    """Seconds since `time.monotonic()` was `start`, to a thousandth."""
+    return round(time.monotonic() - start, 3)
+
+
 def counts() -> Counts | None:
     """Counts of the newest display of this process; None before there is one."""
     return _newest.counts() if _newest else None

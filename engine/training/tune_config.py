@@ -7,7 +7,7 @@ from typing import Literal
 from isogloss.engine.activations.store_options import store_option
 from isogloss.engine.checkpoints.checkpoint_options import model_option
 from isogloss.engine.decoding.job_config import TokenizerConfig
-from isogloss.engine.runtime.options import FigureOptions, compilation_cache_option, option
+from isogloss.engine.runtime.options import FigureOptions, compilation_cache_option, compute_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -71,9 +71,7 @@ class TuneConfig(TokenizerConfig, FigureOptions):
     checkpoint_steps: int = option(
         "Steps between two checkpoints, from which a killed run goes on.", 50, minimum=1
     )
-    compute: Literal["auto", "float32", "bfloat16"] = option(
-        "Number format of products; auto: float32 on CPU, else bfloat16.", "auto"
-    )
+    compute: Literal["auto", "float32", "bfloat16"] = compute_option()
     seed: int = option("Seed of the split, of the order of batches and of all that is drawn.", 0, minimum=0)
     compilation_cache: pathlib.Path | None = compilation_cache_option()
 

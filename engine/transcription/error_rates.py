@@ -23,6 +23,10 @@ class Figure:
     low: float
     high: float
 
+    def by_suffix(self) -> dict[str, float]:
+        """The numbers by what the names of their columns end with."""
+        return {"": self.value, "_low": self.low, "_high": self.high}
+
 
 NOTHING = Figure(value=float("nan"), low=float("nan"), high=float("nan"))
 

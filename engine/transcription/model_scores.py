@@ -119,7 +119,7 @@ def _row(
         "pair": one.pair,
         "kind": kind,
         "utterances": len(names),
-        **{f"{name}{end}": value for name in _FIGURES for end, value in _ends(figures[name])},
+        **{f"{name}{end}": value for name in _FIGURES for end, value in figures[name].by_suffix().items()},
         **mismatched(one),
         **signatures,
     }
@@ -167,10 +167,6 @@ def _mean(values: Sequence[float]) -> Figure:
     each = np.asarray(values, np.float64)
     draws = bootstrap.resamples(len(each)).astype(np.float64) @ each / len(each)
     return Resampled(value=float(each.mean()), draws=draws).figure()
-
-
-def _ends(figure: Figure) -> tuple[tuple[str, float], ...]:
-    return ("", figure.value), ("_low", figure.low), ("_high", figure.high)
 
 
 def tabulate(found: Sequence[Mapping[str, object]]) -> pa.Table:

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from isogloss.engine.activations.store_options import store_option
+from isogloss.engine.decoding.job_config import sentences_option
 from isogloss.engine.runtime.options import FigureOptions, JobConfig, local_path, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
@@ -22,9 +23,7 @@ class ScoresConfig(JobConfig, FigureOptions):
         (),
     )
     old: tuple[str, ...] = option("Tasks that the baseline knows: fr-en,en-en; other ones are zero-shot.", ())
-    sentences: pathlib.Path | None = option(
-        "File of sentences that are scored, one a line, as tune's held_out.txt; by default all.", None
-    )
+    sentences: pathlib.Path | None = sentences_option()
     scores: pathlib.Path | None = option(
         "Lines of comet.jsonl with a number `score` added to each, by a tool that scores translations.", None
     )

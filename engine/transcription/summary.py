@@ -94,7 +94,7 @@ def rows(table: pa.Table, chosen: Sequence[Exit], task: str, normal: Normaliser)
         if final is not None:
             ours, theirs = _comparable(one, final, task, normal)
             gain = ours.gain_over(theirs, smaller_is_better=smaller)
-        ends = {f"gain{end}": value for end, value in _ends(gain)}
+        ends = {f"gain{end}": value for end, value in gain.by_suffix().items()}
         one.row.update(ends, best=one is best)
     return [one.row for one in measured]
 
@@ -147,14 +147,10 @@ def _measure(table: pa.Table, exit: Exit, task: str, normal: Normaliser) -> Meas
         "mean_log_probability": float(likely.mean()) if likely.size else float("nan"),
         "normaliser": normal.name,
         "primary": name,
-        **{f"{m}{end}": v for m, f in figures.items() for end, v in _ends(f)},
+        **{f"{m}{end}": v for m, f in figures.items() for end, v in f.by_suffix().items()},
         **signatures,
     }
     return Measured(exit=exit, row=row, scored=scored, primary=metrics[name])
-
-
-def _ends(figure: error_rates.Figure) -> tuple[tuple[str, float], ...]:
-    return ("", figure.value), ("_low", figure.low), ("_high", figure.high)
 
 
 def _metrics(
