@@ -1,8 +1,9 @@
 """Encoders of audio language models that are Whisper's encoder, known by the names in their config.json.
 
 Their tensors are Whisper's without a decoder: conv1, conv2 of stride 2, positions, pre-norm blocks, keys
-without bias, a final norm. A pooler that follows has no weights. Source: transformers, Qwen2AudioEncoder,
-VoxtralEncoder, AudioFlamingo3Encoder and their configurations.
+without bias, a final norm. A pooler that follows has no weights. Source: transformers 5.23,
+Qwen2AudioEncoder, VoxtralEncoder, AudioFlamingo3Encoder, MossTranscribeDiarizeAudioModel and their
+configurations.
 """
 
 import dataclasses
@@ -21,18 +22,22 @@ TOWERS = {  # type of the encoder: why it has no state "final" of 20 ms, if it h
     "qwen2_audio_encoder": POOLED,
     "voxtral_encoder": None,
     "audioflamingo3_encoder": POOLED,
+    "moss_transcribe_diarize_audio": None,  # four final states are put side by side after its norm
 }
 _CONV2D = "its stem has Conv2d over time and frequency, Whisper's has Conv1d"
 _CAUSAL = "its encoder is causal: a frame doesn't see what follows it, in Whisper's it does"
 _BLOCKS = "its attention is in blocks of the window, Whisper's sees the whole window"
-_OTHERS = {
+_OTHERS = {  # by the beginning of the type
+    "glmasr": "its attention rotates queries and keys by position, Whisper adds positions to its stem",
+    "nemo_speechlm": "its stem projects eight frames of log-mel at once, Whisper's has convolutions",
+    "phi4_multimodal": f"{_CONV2D}, and its blocks have convolutions, too",
     "qwen2_5_omni": _BLOCKS,
     "qwen3_asr": _CONV2D,
     "qwen3_omni": _CONV2D,
     "voxtral_realtime": _CAUSAL,
 }
 _PREFIXES = ("audio_tower.", "model.audio_tower.")  # as on the hub, and as a bare model of transformers 5
-# Configurations leave out what equals the default of their class; the three classes have the same.
+# Configurations leave out what equals the default of their class; all classes but one have the same.
 _SIZES = {
     "mels": (("num_mel_bins",), 128),
     "features": (("d_model", "hidden_size"), 1280),
@@ -40,6 +45,15 @@ _SIZES = {
     "encoder_layers": (("encoder_layers", "num_hidden_layers"), 32),
     "positions": (("max_source_positions",), 1500),
     "ffn": (("encoder_ffn_dim", "intermediate_size"), 5120),
+}
+_OWN_SIZES: Mapping[str, Mapping[str, int]] = {
+    "moss_transcribe_diarize_audio": {
+        "mels": 80,
+        "features": 1024,
+        "heads": 16,
+        "encoder_layers": 24,
+        "ffn": 4096,
+    }
 }
 _RULES = {"activation_function": "gelu", "scale_embedding": False}
 
@@ -59,6 +73,11 @@ class AudioTower:
     no_final: str | None
 
 
+def difference(kind: str) -> str | None:
+    """What the encoder of a type of models has in the place of Whisper's; None if it isn't known."""
+    return next((reason for known, reason in _OTHERS.items() if kind.startswith(known)), None)
+
+
 def tower_of(file: str, config: Mapping[str, Json]) -> AudioTower | None:
     """Encoder that a configuration describes; None if the table has no such name, as for a Whisper.
 
@@ -72,11 +91,8 @@ def tower_of(file: str, config: Mapping[str, Json]) -> AudioTower | None:
     inner = config.get("audio_config")
     part = inner if isinstance(inner, dict) else config
     types = [str(of.get("model_type")) for of in (config, part)]
-    for known, reason in _OTHERS.items():
-        if any(of.startswith(known) for of in types):
-            raise Refusal(
-                f"{file}: {types[0]} can't be read: {reason}. Remedy: give one of {', '.join(TOWERS)}."
-            )
+    if reason := difference(types[0]) or difference(types[1]):
+        raise Refusal(f"{file}: {types[0]} can't be read: {reason}. Remedy: give one of {', '.join(TOWERS)}.")
     if types[1] not in TOWERS:
         return None
     for key, needed in _RULES.items():
@@ -86,7 +102,8 @@ def tower_of(file: str, config: Mapping[str, Json]) -> AudioTower | None:
             )
     sizes: dict[str, Json] = {"decoder_layers": 0, "text_positions": 0, "vocabulary": 0}
     for field, (names, default) in _SIZES.items():
-        sizes[field] = next((part[name] for name in names if name in part), default)
+        own = _OWN_SIZES.get(types[1], {}).get(field, default)
+        sizes[field] = next((part[name] for name in names if name in part), own)
     return AudioTower(
         dimensions=dimensions.from_sizes(file, sizes, {field: field for field in sizes}),
         prefixes=_PREFIXES if part is inner else ("",),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import safetensors
 
-from isogloss.engine.checkpoints import huggingface, stored_tensors
+from isogloss.engine.checkpoints import audio_towers, huggingface, stored_tensors
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.refusal import Refusal
 
@@ -31,17 +31,16 @@ _STREAMS = "its encoder is made for streams, causal or within sliding windows"
 _CODEC = "it is a codec, or reads what a codec makes"
 _PICTURE = "it sees patches of a spectrogram, so its states are of no frame"
 _REASONS = {
-    **dict.fromkeys(("whisper", "qwen2_audio", "voxtral", "audioflamingo3"), _WHISPER),
-    **dict.fromkeys(("moonshine_streaming", "nemotron_asr_streaming", "voxtral_realtime"), _STREAMS),
+    **dict.fromkeys(("whisper", "qwen2_audio", "voxtral", "audioflamingo3", "musicflamingo"), _WHISPER),
+    "moss_transcribe_diarize": _WHISPER,
+    **dict.fromkeys(("moonshine_streaming", "nemotron_asr_streaming"), _STREAMS),
     **dict.fromkeys(("nemotron3_5_asr", "nemotron3_diarization"), _STREAMS),
     **dict.fromkeys(("mimi", "encodec", "dac", "xcodec", "xcodec2", "kyutai_speech_to_text"), _CODEC),
     **dict.fromkeys(("vibevoice", "vibevoice_asr", "pe_audio", "pe_audio_video"), _CODEC),
     **dict.fromkeys(("audio-spectrogram-transformer", "clap"), _PICTURE),
     "dia": "it speaks: its encoder reads text",
     "pop2piano": "it plays: its encoder reads music by its beats",
-    "qwen3_asr": "its stem is Conv2d over time and frequency, by chunks of the recording",
     "fun_asr_nano": "its first block has another width than the others, so state 0 isn't of their form",
-    "moss_transcribe_diarize": "its encoder is Whisper's, under names that aren't known here",
     "granite_speech5_ctc": "its first blocks halve the number of frames, so its states have several rates",
     "cohere_asr": "the tensors of its encoder are stored under other names than Parakeet's, which it is",
     **dict.fromkeys(
@@ -49,7 +48,7 @@ _REASONS = {
         "its encoder changes the middle block's output in place, and its feature extractor needs torchaudio",
     ),
 }
-"""Reasons why models that a user may try aren't taken, by model_type."""
+"""Reasons why models that a user may try aren't taken, by model_type; `audio_towers.difference` has more."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,6 +122,11 @@ def weight_names(model: str, revision: str | None, prefixes: Mapping[str, str]) 
     return [_weights(folder, single, prefixes[kind]) for single in _FORMATS]
 
 
+def reason_against(kind: str) -> str | None:
+    """Why models of a model_type aren't taken; None if it isn't known."""
+    return _REASONS.get(kind) or audio_towers.difference(kind)
+
+
 def _config(model: str, folder: pathlib.Path, prefixes: Mapping[str, str]) -> tuple[dict[str, Json], str]:
     """Content of config.json, and the model_type there."""
     if not (folder / _CONFIG).is_file():
@@ -132,7 +136,7 @@ def _config(model: str, folder: pathlib.Path, prefixes: Mapping[str, str]) -> tu
     config = stored_tensors.json_object(folder / _CONFIG)
     kind = str(config.get("model_type"))
     if kind not in prefixes:
-        reason = _REASONS.get(kind)
+        reason = reason_against(kind)
         remedy = "give it without torch:" if reason == _WHISPER else f"torch: takes {', '.join(prefixes)}"
         raise Refusal(
             f"{model}: its model_type is {kind}, which no family has{f': {reason}' if reason else ''}. "

@@ -11,7 +11,7 @@ import safetensors.numpy
 import xarray as xr
 
 from isogloss.engine.activations import encoders, extract
-from isogloss.engine.checkpoints import checkpoint, huggingface
+from isogloss.engine.checkpoints import audio_towers, checkpoint, huggingface
 from isogloss.engine.checkpoints.dimensions import tensor_shapes
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE
@@ -31,7 +31,10 @@ CLASSES = {
     "Qwen2Audio": (TOWER_CONFIG, "qwen2"),
     "Voxtral": (RENAMED, "llama"),
     "AudioFlamingo3": (RENAMED, "qwen2"),
+    "MossTranscribeDiarize": (RENAMED, "qwen3"),
 }
+ENCODERS = {"MossTranscribeDiarize": ("AudioModel", "AudioConfig")}  # others: NAMEEncoder, NAMEEncoderConfig
+POOLED = ("Qwen2Audio", "AudioFlamingo3")
 
 
 @pytest.fixture
@@ -47,18 +50,19 @@ def transformers_model(name, alone):
     """Random model of a class, or its encoder alone, and the encoder."""
     torch = pytest.importorskip("torch", reason="the PyTorch oracle needs a CPU build of torch")
     transformers = pytest.importorskip("transformers", reason="the oracle is its encoder")
-    if not hasattr(transformers, f"{name}Encoder"):
-        pytest.skip(f"transformers {transformers.__version__} has no {name}Encoder")
+    encoder, settings = (f"{name}{end}" for end in ENCODERS.get(name, ("Encoder", "EncoderConfig")))
+    if not hasattr(transformers, encoder):
+        pytest.skip(f"transformers {transformers.__version__} has no {encoder}")
     sizes, text = CLASSES[name]
     torch.manual_seed(0)
-    audio = getattr(transformers, f"{name}EncoderConfig")(**sizes)
+    audio = getattr(transformers, settings)(**sizes)
     if alone:
-        model = getattr(transformers, f"{name}Encoder")(audio)
+        model = getattr(transformers, encoder)(audio)
     else:
         words = {"model_type": text, **TEXT}
         config = getattr(transformers, f"{name}Config")(audio_config=audio.to_dict(), text_config=words)
         model = getattr(transformers, f"{name}ForConditionalGeneration")(config)
-    tower = next(module for module in model.modules() if type(module).__name__ == f"{name}Encoder")
+    tower = next(module for module in model.modules() if type(module).__name__ == encoder)
     with torch.no_grad():  # biases and norms are 0 and 1 at the start, which would hide a wrong one
         for parameter in tower.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -86,13 +90,18 @@ def pytorch_states(tower, mel):
 def test_states_equal_pytorch(tmp_path, name, alone):
     model, tower = transformers_model(name, alone)
     model.save_pretrained(tmp_path, max_shard_size="20KB")
+    shards = json.loads((tmp_path / INDEX).read_text())["weight_map"]
+    others = set(shards.values()) - {shards[name] for name in shards if alone or "audio_tower." in name}
+    assert bool(others) != alone
+    for shard in others:
+        (tmp_path / shard).unlink()
     found_model = encoders.open_model(str(tmp_path), None)
     opened = found_model.checkpoint
     assert opened.dimensions == TOWER
     assert opened.weights.tensors.keys() == tensor_shapes(TOWER).keys()
     assert len(opened.weights.tensors) == len(tower.state_dict())  # none left over
     names = found_model.states
-    assert names == (("0", "1", "2", "final") if name == "Voxtral" else ("0", "1", "2"))
+    assert names == (("0", "1", "2") if name in POOLED else ("0", "1", "2", "final"))
 
     wave = np.float32(np.random.default_rng(0).standard_normal((1, 2 * SAMPLE_RATE)) / 9)
     precision = encoder_program.precision_for("cpu")
@@ -100,7 +109,7 @@ def test_states_equal_pytorch(tmp_path, name, alone):
     found = np.asarray(run(wave, np.array([100], np.int32))[0]).reshape(len(names), 100, 16)
     expected = pytorch_states(tower, np.array(log_mel.log_mel(jnp.asarray(wave), 80))[0])
     assert len(expected) == 4
-    assert len(expected[-1]) == (100 if name == "Voxtral" else 50)  # two frames averaged
+    assert len(expected[-1]) == (50 if name in POOLED else 100)  # two frames averaged
     for state, found_state, expected_state in zip(names, found, expected[: len(names)], strict=True):
         np.testing.assert_allclose(found_state, expected_state, rtol=1e-5, atol=1e-5, err_msg=state)
 
@@ -144,6 +153,9 @@ def test_a_tensor_too_many_is_refused(written):
         ({"model_type": "qwen3_asr", "audio_config": {"model_type": "qwen3_asr_encoder"}}, "Conv2d"),
         ({"model_type": "qwen3_omni_moe"}, "Conv2d"),
         ({"model_type": "voxtral_realtime", "audio_config": {}}, "causal"),
+        ({"model_type": "glmasr", "audio_config": {"model_type": "glmasr_encoder"}}, "rotates queries"),
+        ({"model_type": "nemo_speechlm"}, "projects eight frames"),
+        ({"model_type": "phi4_multimodal", "audio_config": {}}, "Conv2d"),
         ({"model_type": "x", "audio_config": {"model_type": "voxtral_realtime_encoder"}}, "causal"),
         (
             {
@@ -161,10 +173,25 @@ def test_other_encoders_are_refused_with_the_reason(written, config, reason):
         huggingface.open_folder(written)
 
 
-def test_sizes_that_a_configuration_leaves_out_are_the_classs(written):
-    (written / "config.json").write_text('{"audio_config": {"model_type": "qwen2_audio_encoder"}}')
-    with pytest.raises(Refusal, match=r"audio_tower\.conv1\.weight must be \(1280, 128, 3\)"):
+@pytest.mark.parametrize(
+    ("encoder", "shape"),
+    [("qwen2_audio_encoder", "1280, 128, 3"), ("moss_transcribe_diarize_audio", "1024, 80, 3")],
+)
+def test_sizes_that_a_configuration_leaves_out_are_the_classs(written, encoder, shape):
+    (written / "config.json").write_text(json.dumps({"audio_config": {"model_type": encoder}}))
+    with pytest.raises(Refusal, match=rf"audio_tower\.conv1\.weight must be \({shape}\)"):
         huggingface.open_folder(written)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_sizes_of_the_table_are_the_defaults_of_transformers(name):
+    transformers = pytest.importorskip("transformers", reason="the oracle is its configurations")
+    settings = f"{name}{ENCODERS.get(name, ('', 'EncoderConfig'))[1]}"
+    if not hasattr(transformers, settings):
+        pytest.skip(f"transformers {transformers.__version__} has no {settings}")
+    made = getattr(transformers, settings)()
+    found = audio_towers.tower_of("config.json", {"model_type": made.model_type})
+    assert found == audio_towers.tower_of("config.json", made.to_dict())
 
 
 def test_jobs_of_a_decoder_are_refused(written):

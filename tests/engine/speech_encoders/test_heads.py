@@ -67,7 +67,22 @@ def test_every_type_that_transformers_recognizes_speech_with_has_a_family_or_a_r
     """The lists of the installed version; earlier ones lack some."""
     listed = getattr(modeling_auto, f"MODEL_FOR_{of}_MAPPING_NAMES", {})
     assert listed or of in ("RNNT", "TDT")
-    assert [kind for kind in listed if kind not in FAMILIES.keys() | speech_checkpoint._REASONS.keys()] == []
+    assert _without_a_reason(listed) == []
+
+
+def test_every_language_model_that_transformers_lists_for_its_audio_has_a_family_or_a_reason():
+    """Of the list of multimodal models what is in no list of pictures."""
+    listed = getattr(modeling_auto, "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES", {})
+    pictures = getattr(modeling_auto, "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES", {})
+    assert _without_a_reason(listed.keys() - pictures.keys()) == []
+    of_whisper = speech_checkpoint.reason_against("whisper")
+    assert speech_checkpoint.reason_against("moss_transcribe_diarize") == of_whisper
+
+
+def _without_a_reason(kinds):
+    return sorted(
+        kind for kind in kinds if kind not in FAMILIES and not speech_checkpoint.reason_against(kind)
+    )
 
 
 def test_a_stem_of_even_kernels_is_refused(tmp_path, monkeypatch):
