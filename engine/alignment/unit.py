@@ -12,13 +12,13 @@ import numpy as np
 from isogloss.engine.activations.state_source import ListedUtterance, StateSource, Unusable
 from isogloss.engine.alignment import word_splitting, word_timestamps
 from isogloss.engine.alignment.word_tables import Aligned
-from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
+from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.decoding.decoder_program import Decoding, EncodedRows
 from isogloss.engine.decoding.generation import token_limit
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.decoding.utterance_blocks import UtteranceBlock
 from isogloss.engine.whisper.decoder import Heads
-from isogloss.engine.whisper.tokenizer import Tokens
+from isogloss.engine.whisper.tokenizer import WITHOUT_SPACES, Tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

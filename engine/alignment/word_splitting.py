@@ -12,7 +12,7 @@ import dataclasses
 import string
 from collections.abc import Callable, Iterator, Sequence
 
-from isogloss.engine.corpora.languages import WITHOUT_SPACES
+from isogloss.engine.whisper.tokenizer import WITHOUT_SPACES
 
 Decode = Callable[[Sequence[int]], str]  # tokens to text, U+FFFD for an incomplete character
 

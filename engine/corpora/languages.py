@@ -1,12 +1,13 @@
 """Names, groups, families, places and Whisper tokens of the 102 languages of FLEURS; names of its splits.
 
-The table is languages.tsv. Names and the seven geographic groups, with their order, are of the dataset's
-card (google/fleurs). Glottocodes, families, branches and places are of Glottolog 4.0 (Hammarstroem, Forkel,
-Haspelmath 2019, CC BY 4.0). A place is that of the language, not of the speakers: that of English is England.
-Whisper has a token for 83 of the languages. Hours are those of transcribed speech in its training (Radford et
-al. 2022, arXiv 2212.04356, figure 11). A corpus may write a language as FLEURS ("en_us"), as Whisper or
-ISO 639 ("en"), or with another region ("en-GB"): `find` accepts all of these. `unknown` finds languages that
-are written in another way ("english", "EN", "eng"), for which decoding has no language token.
+The table is languages.tsv, which also names the other languages of Whisper. Names and the seven geographic
+groups, with their order, are of the dataset's card (google/fleurs). Glottocodes, families, branches and
+places are of Glottolog 4.0 (Hammarstroem, Forkel, Haspelmath 2019, CC BY 4.0). A place is that of the
+language, not of the speakers: that of English is England. Whisper has a token for 83 of the languages. Hours
+are those of transcribed speech in its training (Radford et al. 2022, arXiv 2212.04356, figure 11). A corpus
+may write a language as FLEURS ("en_us"), as Whisper or ISO 639 ("en"), or with another region ("en-GB"):
+`find` accepts all of these. `unknown` finds languages that are written in another way ("english", "EN",
+"eng"), for which decoding has no language token.
 """
 
 import dataclasses
@@ -18,9 +19,6 @@ from isogloss.engine.corpora import tsv
 
 SPLITS = {"train": "train", "dev": "dev", "validation": "dev", "test": "test"}
 """Our name of a split by its name in files; the hub's name of dev is validation."""
-
-WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
-"""Whisper codes of the languages that openai/whisper treats as written without spaces between words."""
 
 OTHER_GROUP = "other"
 """Group of a language that FLEURS does not have."""
@@ -43,6 +41,7 @@ class Language:
       family: its family; an isolate is a family of its own.
       branch: a node below the family, about as deep as a genus of WALS: Romance, Narrow Bantu.
       script: that of the transcripts, by ISO 15924.
+      without_spaces: whether it is written without spaces between words; "yes" in the table, or empty.
       latitude: of the language's place, in degrees north.
       longitude: in degrees east.
     """
@@ -57,6 +56,7 @@ class Language:
     family: str
     branch: str
     script: str
+    without_spaces: bool
     latitude: float
     longitude: float
 
@@ -66,11 +66,13 @@ LANGUAGES = {
     row[0]: Language(
         *row[:4],
         whisper_hours=float(row[4]) if row[4] else None,
-        **dict(zip(_COLUMNS[5:-2], row[5:-2], strict=True)),
+        **dict(zip(_COLUMNS[5:-3], row[5:-3], strict=True)),
+        without_spaces=row[-3] == "yes",
         latitude=float(row[-2]),
         longitude=float(row[-1]),
     )
     for row in _ROWS
+    if row[2]
 }
 """By code, in the order of groups."""
 
@@ -82,26 +84,10 @@ _BY_PART = {part: language for language in reversed(LANGUAGES.values()) if (part
 """By Whisper's code ("zh" is Mandarin, not Cantonese) and by the first part of the FLEURS code."""
 
 
-_BEYOND_FLEURS = {
-    "la": "Latin",
-    "br": "Breton",
-    "eu": "Basque",
-    "sq": "Albanian",
-    "si": "Sinhala",
-    "yi": "Yiddish",
-    "fo": "Faroese",
-    "ht": "Haitian Creole",
-    "tk": "Turkmen",
-    "nn": "Nynorsk",
-    "sa": "Sanskrit",
-    "bo": "Tibetan",
-    "mg": "Malagasy",
-    "tt": "Tatar",
-    "haw": "Hawaiian",
-    "ba": "Bashkir",
-    "su": "Sundanese",
-}
-"""Names of the other languages of Whisper, by its codes."""
+_BEYOND_FLEURS = {row[0]: row[1] for row in _ROWS if not row[2]}
+"""Names of the other languages of Whisper, by its codes; in the table they have no group."""
+
+_WITHOUT_SPACES = frozenset(row[0].partition("_")[0] for row in _ROWS if row[-3] == "yes")
 
 # ISO 639-3 and the bibliographic codes of ISO 639-2, of languages with a code of two letters.
 _THREE_LETTERS = {
@@ -154,6 +140,12 @@ def language_group(code: str) -> str:
     """Geographic group of a language, one of GROUPS, or OTHER_GROUP."""
     language = find(code)
     return language.group if language else OTHER_GROUP
+
+
+def without_spaces(code: str) -> bool:
+    """True if a language, by any code that `find` accepts, is written without spaces between words."""
+    language = find(code)
+    return base_code(language.code if language else code) in _WITHOUT_SPACES
 
 
 def whisper_code(code: str) -> str:

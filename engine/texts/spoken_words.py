@@ -1,18 +1,18 @@
 """Words of a sentence as they are spoken: without punctuation, in lower case.
 
-A word is what stands between spaces, without signs at its ends; in languages written without spaces (zh, ja,
-th, lo, my, yue) it is a character, as openai/whisper splits them. Signs inside a word stay: "l'eau" is one.
+A word is what stands between spaces, without signs at its ends; in languages written without spaces, by the
+table of languages, it is a character with its marks. Signs inside a word stay: "l'eau" is one.
 """
 
 import unicodedata
 
-from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
+from isogloss.engine.corpora.languages import without_spaces
 
 
 def spoken_words(text: str, language: str) -> tuple[str, ...]:
     """Words of a text in order, each with at least one letter or digit."""
     pieces = text.casefold().split()
-    if whisper_code(language) in WITHOUT_SPACES:
+    if without_spaces(language):
         pieces = [character for piece in pieces for character in _characters(piece)]
     return tuple(bare for piece in pieces if (bare := _bare(piece)))
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from isogloss.engine.activations import activation_store
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import tsv
-from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
+from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.decoding import language_token
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper.tokenizer import Tokens
+from isogloss.engine.whisper.tokenizer import WITHOUT_SPACES, Tokens
 
 _LOG = logging.getLogger(__name__)
 COLUMNS = ("language", "sentence", "text", "target_language")

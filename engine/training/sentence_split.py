@@ -10,7 +10,7 @@ import dataclasses
 import random
 from collections.abc import Iterable, Mapping, Sequence
 
-from isogloss.engine.corpora.languages import WITHOUT_SPACES, whisper_code
+from isogloss.engine.corpora.languages import without_spaces
 
 GRAM = 4
 
@@ -33,7 +33,7 @@ class Split:
 def grams(text: str, language: str, n: int = GRAM) -> set[tuple[str, ...]]:
     """n-grams of a text in lower case, without punctuation at the edges of words."""
     words = text.casefold().split()
-    if whisper_code(language) in WITHOUT_SPACES:
+    if without_spaces(language):
         words = [sign for word in words for sign in word if sign.isalnum()]
     words = [bare for word in words if (bare := word.strip(".,;:!?¡¿\"'()[]«»“”…-"))]
     n = min(n, len(words))

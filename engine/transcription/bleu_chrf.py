@@ -14,21 +14,19 @@ from jaxtyping import Float, Int
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from isogloss.engine.corpora.languages import WITHOUT_SPACES
+from isogloss.engine.corpora.languages import without_spaces
 from isogloss.engine.transcription.error_rates import NO_RATE, Resampled
 from isogloss.kernels import bootstrap
 
 _ORDER, _BETA = 6, 2
 _CHINESE = frozenset({"zh", "yue"})
-# Whisper's list of scripts without spaces lacks these two; its splitting of words must stay as it is.
-_CHARACTERS = WITHOUT_SPACES | {"km", "bo"}
 
 
 def bleu_tokenizer(language: str) -> str:
     """Tokenizer of BLEU for texts of a language by Whisper's code: its name in sacrebleu."""
     if language in _CHINESE:
         return "zh"
-    return "char" if language in _CHARACTERS else "13a"
+    return "char" if without_spaces(language) else "13a"
 
 
 def bleu(texts: Sequence[str], references: Sequence[str], tokenizer: str) -> tuple[Resampled, str]:

@@ -17,7 +17,7 @@ from jaxtyping import Int
 from rapidfuzz.distance import Levenshtein
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
-from isogloss.engine.corpora.languages import WITHOUT_SPACES
+from isogloss.engine.corpora.languages import without_spaces
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import bleu_chrf
 
@@ -58,7 +58,7 @@ def normaliser(language: str, spellings: Mapping[str, str] | None) -> Normaliser
         name = "english" if spellings is not None else "english without spellings"
         normal = EnglishTextNormalizer(dict(spellings or {}))
         return Normaliser(name=name, normal=normal, spaces=True, tokenizer=tokenizer)
-    spaces = language not in WITHOUT_SPACES
+    spaces = not without_spaces(language)
     return Normaliser(name="basic", normal=BasicTextNormalizer(), spaces=spaces, tokenizer=tokenizer)
 
 

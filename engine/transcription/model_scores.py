@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.transcription import bleu_chrf
 from isogloss.engine.transcription.error_rates import NOTHING, Figure, Resampled
 from isogloss.kernels import bootstrap
@@ -64,23 +63,20 @@ class TaskTexts:
       model: its name.
       speech: language of the speech, by its code in the store.
       written: language of the references.
+      tokenizer: of BLEU, by sacrebleu's name.
       by_utterance: by the utterance's name.
     """
 
     model: str
     speech: str
     written: str
+    tokenizer: str
     by_utterance: Mapping[str, ScoredText]
 
     @property
     def pair(self) -> str:
         """Languages of speech and text, "en-es"."""
         return f"{self.speech}-{self.written}"
-
-    @property
-    def tokenizer(self) -> str:
-        """Tokenizer of BLEU, by sacrebleu's name."""
-        return bleu_chrf.bleu_tokenizer(whisper_code(self.written))
 
 
 def rows(

@@ -8,13 +8,12 @@ from isogloss.engine.activations import activation_store, store_languages
 from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.languages import whisper_code
+from isogloss.engine.decoding import language_token
 from isogloss.engine.decoding.job_input import DecoderInput
-from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.transcription import edit_counts
 from isogloss.engine.transcription.edit_counts import Normaliser
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
-from isogloss.engine.whisper.tokenizer import Tokens
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,17 +65,11 @@ def read(config: TranscribeConfig, given: DecoderInput, spellings: Mapping[str, 
     """
     translation, by_sentence = _translations(config) if config.task == "translate" else ("", None)
     written = {
-        language: _written_as(translation or language, given.tokens[language], given.vocabulary)
+        language: language_token.written_as(translation or language, given.tokens[language])
         for language in given.source.languages
     }
     normal = {language: edit_counts.normaliser(code, spellings) for language, code in written.items()}
     return References(source=given.source, normal=normal, by_sentence=by_sentence)
-
-
-def _written_as(language: str, token: Token, vocabulary: Tokens) -> str:
-    """Language whose rules normalise a text: its own if Whisper has it, else one given by a flag."""
-    own = whisper_code(language)
-    return token.language if own not in vocabulary.languages and token.how == "given" else own
 
 
 def _translations(config: TranscribeConfig) -> tuple[str, dict[str, str]]:

@@ -15,16 +15,22 @@ from collections.abc import Mapping, Sequence
 
 from isogloss.engine.activations import activation_store, store_languages
 from isogloss.engine.corpora.languages import whisper_code
+from isogloss.engine.decoding import language_token
+from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, json_values, name_lists, table_files, text_table
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import model_scores, scores_figure, side_by_side
+from isogloss.engine.transcription import bleu_chrf, model_scores, scores_figure, side_by_side
 from isogloss.engine.transcription.model_scores import ScoredText, TaskTexts
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
 _LOG = logging.getLogger(__name__)
 _KEYS = ("model", "pair", "utterance")
+_COLUMNS = [  # of transcripts that are read
+    *("language", "utterance", "sentence", "task", "text", "reference", "scored"),
+    *("language_token", "language_token_by"),
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,18 +105,19 @@ def _kind(pair: str, config: ScoresConfig) -> str:
 
 def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[TaskTexts]:
     """Texts of all runs, by model and task; utterances without text or reference are left out."""
-    found: dict[tuple[str, str, str], dict[str, ScoredText]] = {}
-    columns = ["language", "utterance", "sentence", "task", "text", "reference", "scored"]
+    found: dict[tuple[str, str, str, str], dict[str, ScoredText]] = {}
     for model, folder in config.folders:
         file = pathlib.Path(str(folder)) / "transcripts.parquet"
         if not file.is_file():
             raise Refusal(f"{file}: isn't there. Run transcribe to its end with --out={folder}")
         written = _written(config, file.with_name("transcribe.json"))
-        for row in table_files.read_parquet(file, columns).to_pylist():
+        for row in table_files.read_parquet(file, _COLUMNS).to_pylist():
             if not row["scored"] or (sentences is not None and row["sentence"] not in sentences):
                 continue
             target = row["language"] if row["task"] == "transcribe" else written
-            own = found.setdefault((model, row["language"], target), {})
+            token = Token(language=row["language_token"], how=row["language_token_by"])
+            tokenizer = bleu_chrf.bleu_tokenizer(language_token.written_as(target, token))
+            own = found.setdefault((model, row["language"], target, tokenizer), {})
             if row["utterance"] in own:
                 raise Refusal(
                     f"{file}: a second text of {model} for {row['language']}-{target} "
@@ -122,8 +129,8 @@ def _texts(config: ScoresConfig, sentences: frozenset[str] | None) -> list[TaskT
     if not found:
         raise Refusal("no run has a scored text of these sentences. See --runs and --sentences")
     return [
-        TaskTexts(model=model, speech=speech, written=target, by_utterance=own)
-        for (model, speech, target), own in found.items()
+        TaskTexts(model=model, speech=speech, written=target, tokenizer=tokenizer, by_utterance=own)
+        for (model, speech, target, tokenizer), own in found.items()
     ]
 
 
@@ -141,7 +148,7 @@ def _written(config: ScoresConfig, settings: pathlib.Path) -> str:
 
 
 def _check(config: ScoresConfig, found: Sequence[TaskTexts]) -> None:
-    """Refuse tasks that are named and have no text, and texts of different utterances in one task."""
+    """Refuse tasks that are named and have no text, and texts of one task that can't be compared."""
     pairs = {one.pair: one for one in reversed(found)}
     if unknown := [pair for pair in (config.new, *config.old) if pair not in pairs]:
         raise Refusal(
@@ -150,6 +157,12 @@ def _check(config: ScoresConfig, found: Sequence[TaskTexts]) -> None:
         )
     for one in found:
         first = pairs[one.pair]
+        if one.tokenizer != first.tokenizer:
+            raise Refusal(
+                f"{one.pair}: BLEU would count by tokenizer {first.tokenizer} in texts of {first.model} and by "
+                f"{one.tokenizer} in those of {one.model}, whose prompts had another language token. Remedy: "
+                "transcribe all with the same --language and --stand_in"
+            )
         if differing := sorted(first.by_utterance.keys() ^ one.by_utterance.keys()):
             raise Refusal(
                 f"{one.pair}: the texts of {first.model} and {one.model} are of different utterances, "

@@ -22,6 +22,11 @@ from isogloss.engine.runtime.refusal import Refusal
 
 TASKS = ("transcribe", "translate")
 ENGLISH_ONLY_EOT = 50256  # GPT-2's vocabulary, which has a token less than the multilingual one
+WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Languages, by Whisper's code, whose texts it writes without a space at the start and splits by characters.
+
+openai/whisper names these six alone: Khmer and Tibetan, written without spaces too, are split as others.
+"""
 _LISTS = {  # file: its keys of the suppressed tokens and of those suppressed at the beginning
     "generation_config.json": ("suppress_tokens", "begin_suppress_tokens"),
     "config.json": ("suppress_ids", "suppress_ids_begin"),  # CTranslate2's

@@ -9,6 +9,7 @@ from transformers.models.whisper import tokenization_whisper
 
 from isogloss.engine.corpora import languages
 from isogloss.engine.corpora.languages import LANGUAGES
+from isogloss.engine.whisper import tokenizer
 
 WITHOUT_TOKEN = "ast ceb ckb ff ga ig kam kea ky lg luo nso ny om or umb wo xh zu".split()
 
@@ -52,6 +53,14 @@ def test_table_of_places():
 def test_families(code, family, branch, script):
     found = languages.find(code)
     assert (found.family, found.branch, found.script) == (family, branch, script)
+
+
+def test_what_is_written_without_spaces():
+    written = {code for code, language in LANGUAGES.items() if language.without_spaces}
+    assert written == {"km_kh", "lo_la", "my_mm", "th_th", "cmn_hans_cn", "ja_jp", "yue_hant_hk"}
+    assert all(map(languages.without_spaces, [*written, "zh", "zh-TW", "yue", "km", "bo", "bo_cn"]))
+    assert not any(map(languages.without_spaces, ["en", "ko_kr", "vi", "ky", "xx"]))
+    assert all(map(languages.without_spaces, tokenizer.WITHOUT_SPACES))
 
 
 def test_tokens():

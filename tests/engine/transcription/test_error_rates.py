@@ -67,8 +67,9 @@ def test_english_has_rules_of_its_own_and_a_name_of_them():
     assert BASIC("Mr. Smith's") == "mr smith s"
 
 
-def test_languages_without_spaces_are_compared_without_spaces():
-    found = counts(["你好,世界"], ["你好 世界"], edit_counts.normaliser("zh", None))
+@pytest.mark.parametrize("language", ["zh", "km", "bo"])
+def test_languages_without_spaces_are_compared_without_spaces(language):
+    found = counts(["你好,世界"], ["你好 世界"], edit_counts.normaliser(language, None))
     assert [found[f"{name}_normalised"] for name in ("char_edits", "chars", "word_edits")] == [[0], [4], [0]]
 
 
@@ -156,7 +157,7 @@ def test_no_translation_has_no_score():
     ("language", "tokenizer"),
     [
         *(("zh", "zh"), ("yue", "zh"), ("ja", "char"), ("th", "char"), ("lo", "char"), ("km", "char")),
-        *(("my", "char"), ("en", "13a"), ("ko", "13a"), ("ky", "13a")),
+        *(("my", "char"), ("bo", "char"), ("en", "13a"), ("ko", "13a"), ("ky", "13a")),
     ],
 )
 def test_bleu_of_languages_without_spaces_counts_characters(language, tokenizer):
