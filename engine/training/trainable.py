@@ -7,7 +7,6 @@ is never trained. Memory: one copy of the decoder in float32.
 """
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 from flax import nnx
 
 from isogloss.engine.checkpoints.dimensions import Dimensions
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.training.tune_config import lora_rank
 from isogloss.engine.whisper import parameters
 from isogloss.engine.whisper.decoder import Decoder
 
@@ -29,17 +28,7 @@ _CROSS = ("blocks/cross/", "blocks/cross_norm/")
 _ADAPTED = tuple(
     f"blocks/{part}/{name}/kernel" for part in ("attention", "cross") for name in ("query", "value")
 )
-_LORA = re.compile(r"lora:([1-9]\d*)")
 DOWN, UP = "/down", "/up"
-
-
-def rank(train: str) -> int:
-    """Rank R of `lora:R`, 0 for the other values of --train; Refusal if it is none of them."""
-    if train in ("decoder", "cross"):
-        return 0
-    if found := _LORA.fullmatch(train):
-        return int(found[1])
-    raise Refusal(f"--train must be decoder, cross or lora:R with a rank R of at least 1, got {train!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +93,7 @@ def split(
     values = {
         "/".join(map(str, path)): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(loaded)
     }
-    if low := rank(train):
+    if low := lora_rank(train):
         chosen = _low_rank(values, low, seed)
     else:
         wanted = _CROSS if train == "cross" else ("",)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from typing import Literal
 
 from isogloss.engine.activations.store_options import store_option
@@ -10,6 +11,17 @@ from isogloss.engine.decoding.job_config import TokenizerConfig
 from isogloss.engine.runtime.options import FigureOptions, compilation_cache_option, compute_option, option
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
+
+_LORA = re.compile(r"lora:([1-9]\d*)")
+
+
+def lora_rank(train: str) -> int:
+    """Rank R of `lora:R`, 0 for the other values of --train; Refusal if it is none of them."""
+    if train in ("decoder", "cross"):
+        return 0
+    if found := _LORA.fullmatch(train):
+        return int(found[1])
+    raise Refusal(f"--train must be decoder, cross or lora:R with a rank R of at least 1, got {train!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +44,10 @@ class TuneConfig(TokenizerConfig, FigureOptions):
         "target",
     )
     states: tuple[str, ...] = option("Encoder state that enters the decoder: one of 1,...,final.", ("final",))
-    exit_norm: bool = option("Whether another state than final passes the encoder's final LayerNorm.", True)
+    exit_norm: bool = option(
+        "Whether another state than final passes the encoder's final LayerNorm: true or false, one a run.",
+        True,
+    )
     window: int = option(
         "Frames that the decoder sees, speech and silence; 0: the model's whole window.", 0, minimum=0
     )
@@ -89,7 +104,18 @@ class TuneConfig(TokenizerConfig, FigureOptions):
         for name, given in (("ewc", self.ewc > 0), ("fisher_from", self.fisher_from)):
             if given and not self.ewc_tasks:
                 raise Refusal(f"--{name} is of old tasks. Remedy: name them by --ewc_tasks, or leave it out")
+        if self.replay and not 0 < self.replayed < self.batch:
+            raise Refusal(
+                f"--replay_share={self.replay_share} of --batch={self.batch} rows leaves the old or the new "
+                "tasks without a row. Remedy: another share, or a larger batch"
+            )
+        lora_rank(self.train)
         self.shares  # noqa: B018 (making them checks them)
+
+    @property
+    def replayed(self) -> int:
+        """Rows of a batch that are of old tasks."""
+        return round(self.batch * self.replay_share) if self.replay else 0
 
     @property
     def shares(self) -> tuple[float, ...]:

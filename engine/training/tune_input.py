@@ -15,7 +15,7 @@ from isogloss.engine.runtime import json_values, options
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.training import examples, sentence_split, trainable
+from isogloss.engine.training import examples, sentence_split
 from isogloss.engine.training.batches import Mixture, RowReader
 from isogloss.engine.training.examples import Example, ExampleReader, Pair
 from isogloss.engine.training.sentence_split import GRAM, Split
@@ -77,7 +77,6 @@ def open_input(config: TuneConfig) -> TuneInput:
     Raises:
       Refusal: an option, the model, the store or a table can't be used.
     """
-    trainable.rank(config.train)
     checkpoint = load_checkpoint(config.model, config.revision)
     vocabulary, sizes = Tokens.load(*config.vocabulary_source), checkpoint.dimensions
     made = _example_reader(config, vocabulary, sizes.text_positions)
@@ -140,17 +139,11 @@ def _mixture(
     config: TuneConfig, training: Sequence[Example], known: Mapping[str, Sequence[Example]]
 ) -> Mixture:
     """Examples of training, those of replayed tasks among them."""
-    replayed = round(config.batch * config.replay_share) if config.replay else 0
-    if config.replay and not 0 < replayed < config.batch:
-        raise Refusal(
-            f"--replay_share={config.replay_share} of --batch={config.batch} rows leaves the old or the new "
-            "tasks without a row. Remedy: another share, or a larger batch"
-        )
     return Mixture(
         new=training,
         old=[example for name in config.replay for example in known[name]],
         rows=config.batch,
-        replayed=replayed,
+        replayed=config.replayed,
         seed=config.seed,
     )
 
