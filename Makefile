@@ -1,6 +1,6 @@
 # make demo   the main job on real speech with real weights
 # make words  then: transcripts, word times and the words behind the scores of PAIRS at STATE; ENCODER says what words mean
-# make control  then: sound, meaning and length of the demo's pairs, beside an encoder that heard English alone
+# make control  then: sound, meaning and length of the demo's pairs, beside an encoder trained on English alone
 # make lexicon  cognates, synonyms and near-homophones among recorded numbers, days and months in five languages
 # make test   lint and the tests; make test-deep types, what takes long, and all with the oldest dependencies
 # Tests of launch on a real Slurm are skipped without one: apt-get install --no-install-recommends slurm-wlm munge
@@ -10,7 +10,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := .venv-$(VERSION)
 BIN := $(VENV)/bin
 # The locks name every package, so that nobody need look what each depends on. uv installs in seconds; where it can't,
-# because only pip is told of a mirror, pip does the same in a minute.
+# because only pip knows of a mirror, pip does the same in a minute.
 PIP := -m pip --disable-pip-version-check --quiet install --no-compile --no-deps
 install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --no-deps $(2) \
   || { echo "uv can't install here, so pip does."; $(1)/bin/python $(PIP) $(2); }
@@ -102,7 +102,7 @@ $(VENV)/test.done: $(VENV)/tools.done locks/oracle.txt
 	touch $@
 
 # Tests with the oldest dependencies that pyproject.toml admits, for which Python 3.11 has wheels.
-# What old libraries deprecate among themselves is no fault; every other warning is an error, as in `make test`.
+# What old libraries deprecate among themselves isn't a fault; every other warning is an error, as in `make test`.
 test-lowest: .venv-lowest/test.done
 	.venv-lowest/bin/python -m pytest $(PYTEST) -m "not deep" -W default::DeprecationWarning
 

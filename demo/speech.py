@@ -23,7 +23,7 @@ WORD_LANGUAGES = ("en", "es", "fr", "it", "ru")
 PROMPTS = 60
 _MEGABYTES = {"en": 18.3, "es": 23.8, "fr": 18.5, "it": 18.3, "ru": 18.8}  # to download
 _WORDS = 4  # a prompt of fewer English words says too little
-_SECONDS = 30.0  # what one pass of the encoder hears
+_SECONDS = 30.0  # the window of one pass of the encoder
 _ELSEWHERE = "Or take FLEURS: make demo CORPUS=fleurs:test LANGUAGES=en_us,fr_fr,es_419"
 
 

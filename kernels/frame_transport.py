@@ -34,7 +34,7 @@ def transport(
     kernel = jnp.where(both, jnp.exp(-distances / jnp.float32(EPSILON)), 0)
     give, take = (1 / k.astype(jnp.float32) for k in (n, m))
 
-    # Sums of products that are no matrix products, which accelerators would round to fewer bits.
+    # Sums of products, not matrix products, which accelerators would round to fewer bits.
     def of_rows(v: Float32[Array, " M"]) -> Float32[Array, " N"]:
         return jnp.where(rows, give / (kernel * v[None, :]).sum(axis=1), 0)
 

@@ -126,7 +126,7 @@ def without_means(
     if own is None or other is None:
         return side
     wide = jnp.asarray(sum(part.astype(jnp.float32) for part in side.parts))
-    # A sum of products that is no matrix product, which accelerators would round to fewer bits.
+    # A sum of products, not a matrix product, which accelerators would round to fewer bits.
     offset = ((wide - own[None, None, :]) * other[None, None, :]).sum(axis=-1)
     return side._replace(offset=offset)
 

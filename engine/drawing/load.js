@@ -24,8 +24,8 @@ try {
   made.textContent = element("script").textContent;
   document.body.append(made);
 } catch (error) {
-  const told = document.createElement("p");
-  told.textContent = `The page can't be shown (${error.message}). A browser of 2023 or later is needed; ` +
+  const message = document.createElement("p");
+  message.textContent = `The page can't be shown (${error.message}). A browser of 2023 or later is needed; ` +
     "the tables beside this page have the same numbers.";
-  document.body.prepend(told);
+  document.body.prepend(message);
 }

@@ -63,7 +63,7 @@ def recorded_words(members: Mapping[str, GridLanguage], voices: Phones) -> dict[
     if voices.voiceless:
         reasons = "; ".join(f"{code}: {why}" for code, why in voices.voiceless.items())
         raise Refusal(
-            f"Without phones words can't be told by sound. {reasons}. Leave them out by --languages"
+            f"Without phones words can't be compared by sound. {reasons}. Leave them out by --languages"
         )
     for code, words in found.items():
         total = len(members[code].rows)

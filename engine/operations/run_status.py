@@ -45,8 +45,8 @@ def tally(path: pathlib.Path) -> Tally:
         made = _made(step)
         if made:
             parts[f"{made.unit} of {name}"] = {name: made.count, **made.parts["language"]}
-            told = {name.partition(" ")[2] for name in reasons}  # by the logs, with the task
-            reasons |= {unit: why for unit, why in made.reasons.items() if unit not in told}
+            logged = {name.partition(" ")[2] for name in reasons}  # with the task
+            reasons |= {unit: why for unit, why in made.reasons.items() if unit not in logged}
         if at_work is None and steps[name].left:
             at_work = _pace(folder, step, steps[name], made)
     pace_of, found = at_work or ("", Pace())

@@ -47,7 +47,7 @@ function chart(id, lines, { label, under, ticks, floor, signed, tipTitle }) {
   };
   svg.addEventListener("pointermove", (event) => {
     const at = placeOf(event);
-    const rows = lines.filter(({ told }) => told).map((line) => line.told(nearest(line, at)));
+    const rows = lines.filter(({ rowOf }) => rowOf).map((line) => line.rowOf(nearest(line, at)));
     tip(event.clientX, event.clientY, tipTitle, rows);
   });
   svg.addEventListener("pointerleave", hideTip);
@@ -80,8 +80,8 @@ function curveLines() {
   meta.grids.forEach((grid, g) => {
     const [values, low, high] = meta.ends.means.slice(0, 3).map((column) => meansOf(grid, name, column));
     const { across: x, states, label } = grid, color = colorOf(g);
-    const told = (s) => [`${label}, state ${states[s]}`, `${percent(values[s])} [${ends(low[s], high[s])}]`];
-    lines.push({ name: label, grid, x, values, bands: [[low, high]], color, states, told });
+    const rowOf = (s) => [`${label}, state ${states[s]}`, `${percent(values[s])} [${ends(low[s], high[s])}]`];
+    lines.push({ name: label, grid, x, values, bands: [[low, high]], color, states, rowOf });
     const alone = meansOf(grid, meta.baseline, "recall_at_1");
     if (alone.length) lines.push({ x, values: alone, color, dash: "1 4", states });
   });
@@ -104,11 +104,11 @@ function drawGain() {
   const all = columns.map(differencesOf), [values, ...rest] = all.map((column) => column.slice(0, -1));
   const [low, high, languagesLow, languagesHigh, q] = rest, grid = sides()[0];
   const x = states.map((name) => grid.across[grid.states.indexOf(name)]);
-  const told = (
+  const rowOf = (
     s,
   ) => [`state ${states[s]}`, `${points(values[s])} [${ends(low[s], high[s])}], q ${qText(q[s])}`];
   const bands = [[low, high]], bars = [languagesLow, languagesHigh], dots = q.map((each) => each < 0.05);
-  const line = { name: "", x, values, bands, bars, color: "--ink", dots, states, told };
+  const line = { name: "", x, values, bands, bars, color: "--ink", dots, states, rowOf };
   const under = `encoder state, by its depth in ${one}`, ticks = states.map((name, s) => [x[s], name]);
   const tipTitle = `${one} minus ${other}, in points`;
   chart("gain", values.length ? [line] : [], { label: title, under, ticks, signed: true, tipTitle });

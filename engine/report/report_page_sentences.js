@@ -129,7 +129,7 @@ function sentenceRow(columns, row) {
       const lang = meta.languages[side ? view.candidate : view.query].code.slice(0, 2);
       parts.push(node("div", { dir: "auto", lang }, words));
     }
-    return node(side ? "td" : "th", { class: "said", ...(side ? {} : { scope: "row" }) }, ...parts);
+    return node(side ? "td" : "th", { class: "sentence", ...(side ? {} : { scope: "row" }) }, ...parts);
   });
   return node("tr", {}, ...cells);
 }

@@ -1,4 +1,4 @@
-"""Faults of a disk: those that only a person mends, and those that may pass.
+"""Faults of a disk: those that only a person can repair, and those that may pass.
 
 While something is written, a fault ends the run. One while an input is read is a reason why its unit fails,
 like damage of the input: the run goes on, and then ends so that launch tries again.

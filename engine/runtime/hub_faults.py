@@ -1,6 +1,6 @@
 """Requests to the Hugging Face hub that fail.
 
-No answer, or one that breaks off, which may come whole later; one that says no; or a fault of the disk.
+No answer, or one that breaks off, which may come whole later; a refusal; or a fault of the disk.
 """
 
 import errno
@@ -19,7 +19,7 @@ def errors() -> tuple[type[Exception], ...]:
     """Exceptions of the hub's client."""
     import huggingface_hub  # noqa: PLC0415 (0.5 s; not needed for a folder)
 
-    # The HTTP client's own come through too, and are no OSErrors in every version.
+    # The HTTP client's own come through too, and aren't OSErrors in every version.
     return (OSError, huggingface_hub.errors.HFValidationError, huggingface_hub.errors.HTTPError)
 
 

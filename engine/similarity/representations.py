@@ -21,7 +21,7 @@ from isogloss.kernels import bootstrap
 FEWEST = 6
 """Sentences, below which nothing is computed."""
 DEGREE = 4
-"""Of the curves in length that are partialled out. The mean of sinusoidal positions is no line in length: at
+"""Of the curves in length that are partialled out. The mean of sinusoidal positions is curved in length: at
 state 0 of the demo (English and French) the unbiased CKA is 0.88, and with degrees 1 to 5 taken off 0.75,
 0.42, 0.41, 0.14 and 0.16; at state 6 all five leave about 0.5 of 0.76."""
 FEWEST_WITHOUT_LENGTH = FEWEST + 2 * DEGREE

@@ -273,7 +273,7 @@ def layout(
     hop, first = stems.span((*bank, *stem))
     if hop > WINDOW_SECONDS * SAMPLE_RATE:
         raise Refusal(
-            f"{model}: a frame of {hop} samples is longer than {WINDOW_SECONDS} s. Remedy: mend its settings"
+            f"{model}: a frame of {hop} samples is longer than {WINDOW_SECONDS} s. Remedy: correct settings"
         )
     exact = family.padding and not config.get("conv_pos_batch_norm")
     if not bank:

@@ -2,7 +2,7 @@
 
 Sentences that share one, in the text or in the transcription, are of one cluster, also by way of a third;
 whole clusters are held out. Prompts and read speech repeat formulas, and a sentence half of which was learnt
-is no test. 4-grams are of words, of characters in languages written without spaces; a shorter text is one
+isn't a test. 4-grams are of words, of characters in languages written without spaces; a shorter text is one
 gram of its own.
 """
 

@@ -4,7 +4,7 @@ AdamW (Loshchilov and Hutter, arXiv 1711.05101) after clipping the gradient to n
 linearly and falls as half a cosine. Gradients of the devices' rows are summed and divided by the tokens of
 the whole batch, so the number of devices changes the order of additions only.
 
-A penalty is no part of that gradient: Adam divides a gradient by its own size, in which a large factor
+A penalty isn't part of that gradient: Adam divides a gradient by its own size, in which a large factor
 cancels. It is minimised after the step, by itself and in closed form (`drawn_back`).
 """
 

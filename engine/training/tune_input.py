@@ -151,7 +151,7 @@ def _mixture(
 def _whole(task: str, found: Sequence[Example], config: TuneConfig, sizes: Dimensions) -> list[Example]:
     """Examples of a task whose speech is in the window to its end.
 
-    A decoder that is taught words which it can't hear learns to go on without speech.
+    A decoder that is taught words whose speech it doesn't get learns to go on without speech.
     """
     window = _window(config, sizes)
     beyond = [example.sentence for example in found if example.truncated]

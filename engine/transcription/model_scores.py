@@ -150,8 +150,8 @@ def _shifted(every: Sequence[ScoredText]) -> list[tuple[list[str], list[str]]]:
     shifts = np.unique(np.linspace(1, count - 1, min(_SHIFTS, count - 1)).astype(int)) if count > 1 else []
     for shift in shifts:
         pairs = zip([*every[shift:], *every[:shift]], every, strict=True)
-        # Recordings of one sentence stand side by side, and prompts are said twice under two names.
-        apart = [(said.text, other.reference) for said, other in pairs if not said.matches(other)]
+        # Recordings of one sentence stand side by side, and prompts are recorded twice under two names.
+        apart = [(one.text, other.reference) for one, other in pairs if not one.matches(other)]
         if apart:
             found.append(([text for text, _ in apart], [reference for _, reference in apart]))
     return found

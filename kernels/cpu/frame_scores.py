@@ -165,7 +165,7 @@ def _room(
 ) -> tuple[Float[np.ndarray, "5 share"], int, _Room, dtw.Room, _Sinkhorn | None]:
     """Memory of `_scores`: scores, the width of its tables, and arrays, those of transport if wanted.
 
-    There is no room for maxima that nobody wants. Numba compiles no transport for a caller that gives None:
+    Maxima that nobody wants have no room. Numba compiles no transport for a caller that gives None:
     it takes a second, and few want it.
     """
     maxima, with_dtw, _, with_transport = wanted
