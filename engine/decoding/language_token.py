@@ -8,7 +8,7 @@ stand-in, chosen by kinship, then by script, then by contact. These choices are 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from isogloss.engine.corpora.languages import base_code, find
+from isogloss.engine.corpora.languages import base_code, find, unknown, whisper_code
 from isogloss.engine.runtime.refusal import Refusal
 
 PER_UTTERANCE, DETECT = "per-utterance", "detect"
@@ -113,6 +113,21 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
         f"language {code!r}: the model has no token for it and there is no stand-in. Remedy: "
         f"--stand_in={base}=LANGUAGE, --language=LANGUAGE or --language=detect"
     )
+
+
+def written_as(code: str, token: Token) -> str:
+    """Whisper's code of the language by whose rules texts are normalised and scored.
+
+    Its own if Whisper has it, else that of a token given by a flag. Stand-ins of the table don't count: they
+    are kin, and may have another script.
+
+    Args:
+      code: language of the texts, as the corpus writes it.
+      token: of the prompt.
+    """
+    found = find(code)
+    lacks = not found.whisper if found else bool(unknown([code]))
+    return token.language if lacks and token.how == "given" else whisper_code(code)
 
 
 def _checked(language: str, what: str, known: Collection[str]) -> str:

@@ -159,7 +159,7 @@ def _check(config: ScoresConfig, found: Sequence[TaskTexts]) -> None:
         first = pairs[one.pair]
         if one.tokenizer != first.tokenizer:
             raise Refusal(
-                f"{one.pair}: BLEU would count by tokenizer {first.tokenizer} in texts of {first.model} and by "
+                f"{one.pair}: BLEU would count by tokenizer {first.tokenizer} in texts of {first.model}, by "
                 f"{one.tokenizer} in those of {one.model}, whose prompts had another language token. Remedy: "
                 "transcribe all with the same --language and --stand_in"
             )

@@ -11,8 +11,9 @@ import pytest
 import sacrebleu
 from drawn_figures import looks
 
+from isogloss.engine.decoding.language_token import Token, written_as
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import model_scores, scores, scores_figure
+from isogloss.engine.transcription import edit_counts, model_scores, scores, scores_figure
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
 REFERENCES = [
@@ -37,7 +38,8 @@ def runs(tmp_path, spoken):
     ):
         rows = [
             {"language": "aa", "utterance": name, "sentence": f"s{i}", "task": task, "language_token": token,
-             "text": text, "reference": reference, "scored": i != 3 or task == "transcribe"}
+             "language_token_by": "given", "text": text, "reference": reference,
+             "scored": i != 3 or task == "transcribe"}
             for i, (name, text, reference) in enumerate(zip(names, texts, REFERENCES, strict=True))
         ]  # fmt: skip
         (tmp_path / folder).mkdir()
@@ -120,12 +122,40 @@ def test_bleu_of_a_language_without_spaces(runs, spoken, tmp_path):
     assert "sentence 0 in aa" in (config.out / "comet.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("target", "token", "by", "tokenizer"),
+    [
+        *(("hak", "zh", "given", "zh"), ("hak", "zh", "stand-in", "13a"), ("hak", "ja", "given", "char")),
+        *(("en_us", "zh", "given", "13a"), ("cmn_hans_cn", "en", "given", "zh"), ("ky", "zh", "given", "zh")),
+    ],
+)
+def test_bleu_counts_as_in_transcribe(runs, spoken, tmp_path, target, token, by, tokenizer):
+    """Of a language that Whisper lacks by the rules of the token that a flag gave it."""
+    normal = edit_counts.normaliser(written_as(target, Token(language=token, how=by)), None)
+    assert normal.tokenizer == tokenizer
+    for model in ("a", "b"):
+        settings(tmp_path / f"{model}-es", target)
+        file = tmp_path / f"{model}-es" / "transcripts.parquet"
+        pd.read_parquet(file).assign(language_token=token, language_token_by=by).to_parquet(file)
+    options = {"store": spoken / "store", "new": f"aa-{target}", "runs": runs[:2], "out": tmp_path / "out"}
+    scores.run(ScoresConfig(**options))
+    assert all(f"|tok:{tokenizer}|" in signature for signature in table(tmp_path / "out")["bleu_signature"])
+    pd.read_parquet(file).assign(language_token="ja", language_token_by="given").to_parquet(file)
+    if target == "hak" and token != "ja":
+        with pytest.raises(
+            Refusal, match=f"aa-hak: BLEU would count by tokenizer {tokenizer} in texts of a, by char"
+        ):
+            scores.run(ScoresConfig(**options))
+
+
 def texts_of(*scored):
     by_utterance = {
         f"u{i}": model_scores.ScoredText(sentence=sentence, text=text, reference=reference)
         for i, (sentence, text, reference) in enumerate(scored)
     }
-    return model_scores.TaskTexts(model="a", speech="aa", written="es", by_utterance=by_utterance)
+    return model_scores.TaskTexts(
+        model="a", speech="aa", written="es", tokenizer="13a", by_utterance=by_utterance
+    )
 
 
 def test_mismatched_speech_is_of_another_sentence_and_another_reference():
