@@ -61,6 +61,7 @@ def frame_scores(
     """
     _check(x, n, y, m, measures, implementation)
     dtw.check_normalise(dtw_normalise)
+    # Normalisation by the length of the path needs the kernel's count of steps; other forms divide after it.
     found = _computed(implementation, x, n, y, m, **_wanted(measures, dtw_normalise))
     scores = _by_measure([np.asarray(array) for array in found], n, m, measures, dtw_normalise)
     return {measure: np.asarray(matrix) for measure, matrix in scores.items()}
@@ -71,6 +72,7 @@ def compile_for_cpu(measures: Collection[str], implementation: str, dtw_normalis
 
     Arguments as of `frame_scores`. In a fresh process that takes seconds, mostly Python's.
     """
+    # Compiled code depends on types and on what is wanted, not on sizes: one frame of one feature does.
     one, length = np.ones((1, 1, 1), np.float32), np.ones(1, np.int32)
     _computed(implementation, one, length, one, length, **_wanted(measures, dtw_normalise))
 
@@ -140,6 +142,7 @@ def _by_measure(
 ) -> dict[str, Float[np.ndarray | Array, "U V"]]:
     precision, recall, cost, *transported = found
     if dtw_normalise == "length_sum":
+        # Lengths become float32 first, or NumPy would promote the cost to float64 and JAX wouldn't.
         cost = cost / (n[:, None] + m[None, :]).astype(np.float32)
     scores = {"precision": precision, "recall": recall, "dtw": cost}
     scores |= zip(TRANSPORT, transported, strict=True)
@@ -158,6 +161,7 @@ def _computed(
 ) -> Iterable[Float[np.ndarray | Array, "U V"]]:
     """Precision, recall, cost, transport and its error."""
     if implementation.startswith("xla"):
+        # Sides of different types meet in float32, which holds float16 and bfloat16 exactly.
         dtype = x.dtype if x.dtype == y.dtype else np.dtype(np.float32)
         form = operands.form_for(jax.default_backend(), dtype, implementation)
         return _xla_scores(x.astype(dtype), n, y.astype(dtype), m, form=form, **wanted)
@@ -205,6 +209,7 @@ def _check(
         raise ValueError(f"A has {x.shape[2]} features and B {y.shape[2]}: not of one model")
     if not x.shape[2]:
         raise ValueError("frames have no features: nothing can be compared")
+    # Compiled code checks no index: a length beyond the padding would read memory of others.
     for name, lengths, frames in (("n", n, x.shape[1]), ("m", m, y.shape[1])):
         for u, length in enumerate(lengths.tolist()):
             if not 1 <= length <= frames:

@@ -85,6 +85,7 @@ def _marks(inputs: ControlInputs, data: PairData, alike: float) -> dict[str, Boo
         marks["names"] = np.isin(data.sentences, list(evidence.named))
     marks["numbers"] = np.isin(data.sentences, list(evidence.numbered))
     if data.sound is not None:
+        # k/m in floating point may fall just below the threshold that it equals.
         marks["alike"] = data.sound.closest >= alike - _TOUCH
     return marks
 
@@ -96,6 +97,7 @@ def removals(data: PairData, marks: Marks, options: Thresholds) -> list[Removal]
     def both(name: str, gone: Bool[np.ndarray, "*d n"], alike: float = np.nan) -> Removal:
         return Removal(name=name, alike=alike, kept=np.broadcast_to(~gone, (2, n)))
 
+    # The whole set comes first: the page shows all others beside it.
     found = [both(NOTHING, np.zeros(n, bool))]
     for chosen in rules.removals(tuple(marks)):
         gone = np.logical_or.reduce([marks[rule] for rule in chosen])
@@ -106,6 +108,7 @@ def removals(data: PairData, marks: Marks, options: Thresholds) -> list[Removal]
             for limit in options.curve
             if limit != options.alike
         ]
+        # Advantage differs by direction, unlike the rules, which mark sentences.
         found.append(both(ADVANTAGE, overlap.advantage(data.sound.scores) > 0))
     return found
 
@@ -140,6 +143,7 @@ def _fits(inputs: ControlInputs, data: PairData) -> tuple[Fit | None, Fit | None
     factors = list(data.factors.values())
     if not factors:
         return None, None
+    # One fit for all states, because factors, their means and their inverse are shared.
     own = regression.fit([data.scores[state] for state in inputs.states], factors)
     if inputs.against is None:
         return own, None
@@ -174,6 +178,7 @@ def _weight_differences(own: Fit, other: Fit | None) -> Float[np.ndarray, "4 S F
     """Difference of weights, its interval and p, by the jackknife of the difference; None without another."""
     if other is None:
         return None
+    # The jackknife leaves out the same sentence of both, so what makes a sentence odd cancels.
     difference = own.weights - other.weights
     _, ends, p = regression.jackknife(difference, own.left_out - other.left_out)
     return np.stack([difference, *ends, p])
@@ -193,6 +198,7 @@ def _control_rows(
         there = [inputs.other_state(state) for state in inputs.states]
         others = [_scorings(data, data.other_scores[state], fits[1], s) for s, state in enumerate(there)]
         names = [{"other_state": inputs.against.states[state]} for state in there]
+    # Rows are made set by set, because states share resamples, but stand state by state in the table.
     cells: dict[tuple[int, int], list[Row]] = {
         (s, d): [] for s, d in itertools.product(range(len(own)), range(2))
     }
@@ -231,6 +237,7 @@ def _scorings(
     """Answers of the scores as they are, without each factor, and of each factor alone."""
     found = {AS_IS: challenge.answers(scores)}
     for f, (name, factor) in enumerate(data.factors.items()):
+        # A factor that is constant has no slope, and nothing could be taken out.
         if fit is not None and np.isfinite(fit.slopes[s, f]):
             found[f"without {name}"] = challenge.answers(scores - fit.slopes[s, f] * factor)
         found[f"{name} alone"] = challenge.answers(factor)
@@ -269,6 +276,7 @@ def _compared(
     rows: list[Row] = [{} for _ in own]
     known = [s for s, other in enumerate(others) if other is not None]
     names = ("other_recall_at_1", *(f"other_{name}" for name in tables.OTHER))
+    # A set without queries keeps its columns, with NaN, so that tables have equal columns.
     if known and not kept.any():
         for s in known:
             rows[s] = dict.fromkeys(names, np.nan)

@@ -102,6 +102,7 @@ class Learner:
         """Map from the source to the target."""
         key = (kind, source.code, target.code)
         if key not in self._maps:
+            # Shuffled, so that the folds which choose a penalty aren't runs of neighbouring sentences.
             train = shuffled(self.learnt(source, target))
             self._maps[key] = fitting.fit(kind, source.of(train), target.of(train), self._parts)
         return self._maps[key]
@@ -114,6 +115,7 @@ class Learner:
         if route.pivot_language:
             assert pivot is not None, "a route over a pivot has one"
             target = pivot
+        # A side that isn't mapped loses its mean as well, or cosines would compare the languages' offsets.
         centred = self.map("centred", candidate, query)
         other = self.map(route.method, candidate, target) if route.mapped == "both" else centred
         return self.map(route.method, query, target), other
@@ -176,6 +178,7 @@ def evaluate(
     ways = routes(a.code, b.code, pivot.code if pivot else None)
     found = [_fold(a, b, pivot, held, ways, setting) for held in folds(common, setting.parts)]
     ranks, known, penalties = zip(*found, strict=True)
+    # Penalties are tried on a logarithmic scale, so their mean is taken on it.
     logs = np.log(np.stack(penalties))
     return HeldOut(
         ranks=np.concatenate(ranks, axis=-1),
@@ -193,15 +196,18 @@ def _fold(
     setting: Setting,
 ) -> tuple[Int[np.ndarray, "M R 2 n"], Bool[np.ndarray, " R"], Float[np.ndarray, "R 2"]]:
     learner = Learner(held, setting.parts)
+    # 1 where a route isn't known: `known` hides it, and later steps need a valid rank.
     ranks = np.ones((len(setting.measures), len(ways), 2, len(held)), np.int32)
     known = np.ones(len(ways), bool)
     penalties = np.full((len(ways), 2), np.nan)
     for r, route in enumerate(ways):
         if route.method == BASELINE:
             lengths = Given(arrays={}, n=a.length(held), m=b.length(held))
+            # The baseline knows lengths alone, so it is the same for every measure.
             ranks[:, r] = metrics.ranks(DERIVED[BASELINE].derive(lengths))
             continue
         if pivot and route.pivot_language:
+            # Of both languages, also where one alone is mapped, so that routes over a pivot are of equal pairs.
             fewest = min(len(learner.learnt(side, pivot)) for side in (a, b))
             known[r] = fewest >= setting.fewest_learnt
             if not known[r]:
@@ -209,6 +215,7 @@ def _fold(
         for direction, (query, candidate) in enumerate(((a, b), (b, a))):
             pair = learner.maps(route, query, candidate, pivot)
             penalties[r, direction] = pair[0].penalty
+            # The scores of the second direction are the transpose: `ranks` has given both from the first.
             if route.symmetric and direction:
                 continue
             for m, measure in enumerate(setting.measures):
@@ -233,6 +240,7 @@ def _scores(
     if measure == "meanpool":
         return fitting.cosines(*(each.apply(side.of(held)) for each, side in sides))
     x, y = (
+        # In single precision, as the kernel takes frames; maps have removed the means already.
         language_states.arrange(list(_mapped_frames(each.single, side, held)), remove_mean=False)
         for each, side in sides
     )

@@ -69,6 +69,7 @@ class Two:
     @functools.cached_property
     def pairs(self) -> list[Pair]:
         """Language pairs that both have, in the order of the first."""
+        # A pair that is held the other way round isn't compared; `_name_uncompared` logs it.
         others = set(self.other.grid.pairs)
         return [pair for pair in self.one.grid.pairs if pair in others]
 
@@ -116,11 +117,13 @@ class _Compared:
 
 def _of_pair(two: Two, pair: Pair) -> _Compared | None:
     """Rows of a language pair; None if there is no sentence or no state to compare."""
+    # R@1 depends on the number of candidates, so both grids are ranked among the same sentences.
     shared = two.one.sentences(pair) & two.other.sentences(pair)
     if not shared:
         return None
     sides = [each.figures(pair, shared) for each in (two.one, two.other)]
     figures, (names, other_names) = [found for found, _ in sides], (names for _, names in sides)
+    # Grids may hold the same sentences in another order; the test pairs hits by sentence.
     order = [other_names.index(name) for name in names] if names != other_names else slice(None)
     places = np.array([[each.scorings.index(s) for s in two.scorings] for each in (two.one, two.other)])
     index = np.array(list(_rows(two, figures, places)), np.int64).reshape(-1, 4)
@@ -148,6 +151,7 @@ def _rows(
                 yield 0, v, here, there
         if known[0].any() and known[1].any():
             best = [
+                # A state without scores counts as -1, below any share of hits.
                 int(np.where(known[side], (found.ranks[:, places[side, v]] == 1).mean((1, 2)), -1).argmax())
                 for side, found in enumerate(figures)
             ]
@@ -158,6 +162,7 @@ def _tabulated(two: Two, pair: Pair, found: _Compared) -> pa.Table:
     """Rows of a language pair as in the table, without q."""
     (here, there), n = found.hits, found.hits[0].shape[-1]
     values = contrasts.contrast(here.reshape(-1, n), there.reshape(-1, n))
+    # Each row stands twice, for both directions, which `contrast` has side by side.
     compared, scoring, state, other = np.repeat(found.index, 2, axis=0).T
     same = np.zeros(len(compared), np.int64)
     texts = {
@@ -191,9 +196,11 @@ class _Sums:
 
     def add(self, pair: Pair, found: _Compared) -> None:
         """Take in a pair; one that isn't wholly computed counts in no mean."""
+        # Means over different sets of pairs couldn't be compared, state by state.
         if not found.whole:
             return
         here, there = found.hits
+        # In int8, because a difference of booleans isn't defined.
         difference = here.astype(np.int8) - there
         self.means.add(pair, found.sentences, difference[:, None])
         self.shares += np.stack([here.mean((1, 2)), there.mean((1, 2))])
@@ -248,6 +255,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, Reported], fdr: str) -> None:
                 yield made
             means.append(sums.tabulated())
 
+    # q needs the p of all rows, so the rows go to a draft first and get their q when it is read again.
     with atomic_write.draft(out / "grid_contrasts.parquet") as unfinished:
         without_q = SCHEMA.remove(SCHEMA.get_field_index("q"))
         table_files.write_parquet_in_pieces(without_q, _gathered(pieces()), unfinished)
@@ -270,6 +278,7 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     held: list[pa.Table] = []
     for each in tables:
         held.append(each)
+        # Row groups of one language pair would make the file larger and slower to read.
         if sum(table.num_rows for table in held) >= _ROWS:
             yield pa.concat_tables(held).combine_chunks()
             held = []

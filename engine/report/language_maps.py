@@ -69,6 +69,7 @@ def write(
     """
     distances = language_distances.between_languages(results)
     retrieval_table.write_table(languages_table(distances.languages), config.out, "languages")
+    # Before anything is written: an earlier report of more languages may have left files that now mislead.
     for old in _NAMES:
         (config.out / old).unlink(missing_ok=True)
     tests, no_tests = _associations(config, grid, results, distances)
@@ -139,6 +140,7 @@ def languages_table(codes: Sequence[str]) -> pa.Table:
 
 def _write_nexus(out: pathlib.Path, distances: Distances) -> None:
     """Write the distances of the leading scoring at its best state, if all are known."""
+    # A tree or a network of some of the distances would look like one of all.
     if not distances.whole:
         return
     leading, state = distances.leading, distances.best_state(distances.leading)
@@ -151,15 +153,18 @@ def _write_nexus(out: pathlib.Path, distances: Distances) -> None:
 
 def _onsets(distances: Distances, best_states: pa.Table) -> Int[np.ndarray, "V L L"]:
     """Index of the onset by scoring, asking and answering language; S for none, -1 where there is no test."""
+    # "none" comes after the last state, so that onsets sort by depth.
     states = {state: s for s, state in enumerate((*distances.states, "none"))}
     scorings = {name: v for v, name in enumerate(distances.scorings)}
     place = {code: i for i, code in enumerate(distances.languages)}
+    # Not 0, which is a state: the page tells an untested pair from one that starts at once.
     onsets = np.full((len(scorings), len(place), len(place)), -1)
     names = ("measure", "correction", "direction", "onset", "language_a", "language_b")
     for measure, correction, direction, onset, a, b in zip(
         *(best_states.column(name).to_pylist() for name in names), strict=True
     ):
         v = scorings.get(scoring(measure)._replace(correction=correction).name)
+        # Self pairs have no border on a map, and scorings without a distance no colour.
         if v is None or onset is None or a == b:
             continue
         asks, answers = (a, b) if direction == f"{a}->{b}" else (b, a)
@@ -177,13 +182,16 @@ def _associations(
         needed = f"{associations.FEWEST} languages of FLEURS"
         return None, f"No association tests: they need {needed}, here are {len(tested)}."
     chosen = [i for i, language in enumerate(found.values()) if language]
+    # Languages that FLEURS lacks have neither family nor place, so they can't be tested.
     near = 1 - distances.values[..., chosen, :][..., chosen]
     if np.isnan(near).any():
         return None, "No association tests: they need every pair of languages at every state."
     queries = np.zeros((len(found), len(found)))
     for pair, i, j in language_distances.of_two(results):
+        # Both directions together, as a distance is their mean.
         queries[i, j] = queries[j, i] = 2 * results.n[pair]
     queries = queries[chosen][:, chosen] + np.eye(len(chosen))  # the diagonal isn't used
+    # A share near 0 or 1 can't move as far as one in the middle: logits of the counts even that out.
     logits = associations.logit(near * queries, np.broadcast_to(queries, near.shape))
     responses = logits.reshape(-1, *queries.shape)
     predictors = _predictors(list(tested.values()))
@@ -217,6 +225,7 @@ def _length_differences(grid: Grid, results: metrics.Results, size: int) -> Floa
     far = np.zeros((size, size))
     for pair, i, j in language_distances.of_two(results):
         frames = grid.frames(pair)
+        # A sentence that one language lacks has 0 frames there, which isn't a length.
         common = np.minimum(*frames) > 0
         far[i, j] = far[j, i] = np.abs(frames[0] - frames[1])[common].mean() if common.any() else np.nan
     return far
