@@ -163,6 +163,7 @@ def open_model(
     Raises:
       Refusal: there is no such model, or it can't be run so.
     """
+    # Whisper is asked last, because it refuses what it can't open.
     for family in FAMILIES:
         options = {"compute": compute, "attention": attention, "rows_per_device": rows_per_device}
         opened = family(model, revision, **options, neurons=neurons)

@@ -178,6 +178,7 @@ def _settings(config: ExtractConfig) -> ExtractionSettings:
 
 def _states(config: ExtractConfig, names: Sequence[str], no_final: str | None) -> tuple[str, ...]:
     """States that the options name; the refusal of "final" says why the model has none."""
+    # Asked before the list of names, whose message wouldn't say why.
     if no_final is not None and FINAL in config.states:
         raise Refusal(
             f"--states: {config.model} has no state final: {no_final}. "
@@ -197,6 +198,7 @@ def _surveys(
     sentences = {code: opened.sentences(code) for code in config.languages or opened.languages()}
     if message := languages.unknown_message(sentences):
         _LOG.warning("%s", message)
+    # All languages, not the share's: each process warns alike, and of the whole corpus.
     _warn_of_unshared_sentences({code: set(own) for code, own in sentences.items()})
     sizes = {code: listing.count(own, config.recordings) for code, own in sentences.items()}
     # Those of other processes too: no share may be made that the others' refuse to stand beside.
@@ -296,6 +298,7 @@ def _encode(settings: ExtractionSettings, outcome: Outcome) -> None:
     _LOG.info(
         "%s on %d device(s): %s", settings.encoder.name, len(loaded.devices), settings.encoder.description
     )
+    # Broken recordings were counted when they were surveyed; they need no step of the encoder.
     failed = len(outcome.failed)
     outcome.progress = Progress(
         "extract",

@@ -65,6 +65,7 @@ def forecast(surveys: Sequence[Survey], axis: TimeAxis) -> Forecast:
         if not found.present[row] and not found.frames[row]
     }
     pending = {utterance: f.frames[row] for f, row, utterance in mine if f.frames[row] and not f.present[row]}
+    # Headers may be fine where the audio isn't; only decoding finds that, and it takes time.
     broken = durations.undecodable_soon(pending, axis)
     sound = [utterance for utterance in pending if utterance not in broken]
     return Forecast(
@@ -113,6 +114,7 @@ def survey(
     """
     if store is None:
         return _of_recordings(listing, rows, identity, settings, estimate=estimate)
+    # Identity first: rows of a store of other settings would be compared in vain.
     activation_store.check_identity(store, identity)
     found = store_growth.compare(store, listing, identity, settings.axis, settings.long)
     store_growth.check_changed(store, found, redo_changed=redo_changed)
@@ -212,6 +214,7 @@ class Outcome:
         self.done += 1
         self.written.append(unit.utterance)
         self.stored_frames.append(unit.frames)
+        # By frames, because a recording beyond the window is encoded only so far.
         self.audio_seconds += unit.frames * self._axis.frame_seconds
         if self.progress is not None:
             self.progress.advance(stored=False)  # it counted the utterance when the write ended

@@ -111,6 +111,7 @@ def open_store(
         taken=taken,
         lacking=lacking,
         positions=checkpoint.dimensions.positions,
+        # Run at most once, and only if a state is read: it loads the encoder.
         silence=functools.cache(lambda: _silence(checkpoint, taken, precision)) if silence else None,
         silence_by=f"{precision.compute} {precision.attention}" if silence else "",
     )
@@ -131,6 +132,7 @@ def _choose(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """State to read for each requested one, the same of every store, and reasons of the stores that can't."""
     lacking = {language: why for language, store in stores.items() if (why := _lacks(store, states, layers))}
+    # A few stores that lack a state cost their utterances alone; if all do, the option is wrong.
     if len(lacking) == len(stores):
         raise Refusal(next(iter(lacking.values())))
     chosen = {_taken(store, states, layers) for code, store in stores.items() if code not in lacking}
@@ -164,7 +166,9 @@ def _taken(store: LanguageStore, states: Sequence[str], layers: int) -> tuple[st
     """State to read from a store for each requested state."""
     last = str(layers)
     return tuple(
-        last if s == state_source.FINAL and state_source.FINAL not in store.states else s for s in states
+        # The last block's output becomes "final" by the LayerNorm that the decoder job applies.
+        last if s == state_source.FINAL and state_source.FINAL not in store.states else s
+        for s in states
     )
 
 

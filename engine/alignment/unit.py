@@ -120,6 +120,7 @@ def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> lis
             one = dataclasses.replace(
                 one,
                 text=vocabulary.decode(good[row]),
+                # A lone space may be a piece of its own, but it isn't a word.
                 words=tuple(word for word in words if word.text.strip()),
                 tied=timed[row].tied,
             )

@@ -86,6 +86,7 @@ def run(config: LaunchConfig) -> LaunchSummary:
         plan = _show(config, steps, texts)
     else:
         folder.make()
+        # Two launches of one run would submit every array twice.
         with folder.locked():
             ids, submitted = _launch(config, folder, steps, texts)
     return LaunchSummary(
@@ -144,15 +145,18 @@ def _launch(
 ) -> tuple[dict[str, list[str]], int]:
     """Run or submit what isn't done and isn't in the queue; ids in the queue by step, number of new ones."""
     queue = slurm.queued(folder) if config.cluster == "slurm" else {}
+    # What isn't done is read from stores and logs, not from memory: a launch may be killed at any point.
     left = remaining.find(folder, config.cluster, every, slurm.step_names(folder, queue))
     steps = left.steps
     if not steps:
         return {}, 0
+    # Tasks in the queue read the scripts, so these stay as they are until all have ended.
     if not queue:
         remaining.begin(folder, config.cluster, config.rounds, every, left)
         for path, text in texts.items():
             folder.write(path, text)
     if config.cluster == "slurm":
+        # Compute nodes often have no network; the machine that launches mostly has.
         here = [step for step in steps if step.job == FETCH and not queue]
         local.run_steps(folder, here, local.slots(1, 0), config.rounds)
         return _submit(folder, [step for step in steps if step.job != FETCH], config.rounds, queue)
@@ -179,5 +183,6 @@ def _submit(
         count += new
         now = dataclasses.replace(launched.steps[step.name], ids=tuple(ids[step.name]))
         launched = dataclasses.replace(launched, steps={**launched.steps, step.name: now})
+        # After each array: if this launch is killed, the next one doesn't submit it again.
         folder.write_launched(launched)
     return ids, count

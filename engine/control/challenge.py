@@ -72,6 +72,7 @@ def answers(scores: Float[np.ndarray, "n n"]) -> tuple[Answers, Answers]:
     made = []
     for matrix in (scores, scores.T):
         better = matrix >= np.diagonal(matrix)[:, None]
+        # The right answer is as good as itself.
         np.fill_diagonal(better, False)
         made.append(Answers(ranks=better.sum(1) + 1, better=better))
     return made[0], made[1]
@@ -115,6 +116,7 @@ def paired_difference(
     Each resample of the n sentences gives both. Resamples without a kept query are left out.
     """
     counts = bootstrap.resamples(len(kept))
+    # Counts stay below 2^24, so products in float32, which are faster, are exact.
     there = (counts @ kept.astype(np.float32)).astype(np.float64)
     some = there > 0
     of_kept = (counts @ hits.T.astype(np.float32))[some] / there[some, None]
@@ -129,6 +131,7 @@ def _random_recall(
     """Quantiles of R@1 of m random sentences: what removal of as many does by itself."""
     subsets = random_subsets(len(found[0].ranks), m)
     if form == "both":
+        # How many candidates of a subset beat the right answer of each query; at 0 it is found.
         beaten = (subsets @ each.better.T.astype(np.float32) for each in found)
         hits = np.stack([(subsets * (each == 0)).sum(1) for each in beaten], axis=1)
     else:
@@ -140,5 +143,6 @@ def _random_recall(
 @functools.lru_cache(maxsize=64)
 def random_subsets(n: int, m: int) -> Float32[np.ndarray, "R n"]:
     """`DRAWS` subsets of m of n sentences, 1 where a sentence is in."""
+    # Of the sizes alone, so that sets of equal size share their draws and differ by nothing else.
     order = np.random.default_rng([bootstrap.SEED, n, m]).random((DRAWS, n)).argsort(1)
     return (order < m).astype(np.float32)

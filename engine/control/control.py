@@ -83,6 +83,7 @@ def run(config: ControlConfig) -> ControlSummary:
     settings = _settings(config, opened)
     out_folder.check(config.out, "control", settings)
     keys, missing = _keys(config, opened, settings)
+    # Parts are found by fingerprints, so pairs of other settings or texts are never mixed in.
     parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=tuple(map(table_kind, tables.PARTS)))
     mine = [pair for pair in config.share.of(opened.pairs) if pair_name(pair) in keys]
     todo = [pair for pair in mine if not parts.kept(pair_name(pair))]
@@ -138,6 +139,7 @@ def _keys(
         try:
             chunks = _checksums(opened.grid, pair, config.measure, opened.states)
             if opened.against is not None:
+                # Several states of one encoder may meet the same state of the other.
                 there = sorted({opened.other_state(state) for state in opened.states})
                 chunks += _checksums(opened.against, pair, config.measure, there)
         except FileNotFoundError as error:
@@ -171,6 +173,7 @@ def _tables(
 
 def _work(opened: ControlInputs, todo: Sequence[Pair]) -> dict[str, int | float]:
     count = {pair: int(opened.grid.common[opened.grid.find(pair)[0]]) for pair in todo}
+    # Another encoder's scores are read and fitted as well.
     grids = 1 + (opened.against is not None)
     cells = sum(n * n for n in count.values()) * len(opened.states) * grids
     return {"pairs": len(todo), "cells": cells, "bytes": 4 * cells}

@@ -49,6 +49,7 @@ class ControlInputs:
 def relative_depths(states: Sequence[str]) -> list[float]:
     """Place of each state: its block over the number of blocks; 2 of "final", so that it meets itself."""
     blocks = max((int(name) for name in states if name.isdecimal()), default=0)
+    # "final" is a norm after the last block, so it may not meet that block at depth 1.0.
     return [int(name) / max(blocks, 1) if name.isdecimal() else 2.0 for name in states]
 
 
@@ -77,6 +78,7 @@ def _open(path: Place, measure: str) -> Grid:
     grid = grid_store.open_grid(path).only(self_pairs=False)
     if measure not in grid.ranked:
         raise Refusal(f"--measure={measure}: {path} has {', '.join(grid.ranked)}; run the grid job with it")
+    # Both directions are read from one matrix here, once as it is and once transposed.
     if record(measure).backward != measure:
         raise Refusal(f"--measure={measure} is not its own transpose; name one that is, such as seqsim")
     return grid
@@ -84,6 +86,7 @@ def _open(path: Place, measure: str) -> Grid:
 
 def _pairs(config: ControlConfig, grid: Grid, against: Grid | None) -> tuple[Pair, ...]:
     named = pair_names.either_way(config.pairs, grid.pairs, config.grid)
+    # In the grid's own order of the two languages, and each pair once.
     own = dict.fromkeys((a, b) if (a, b) in grid.pairs else (b, a) for a, b in named)
     pairs = tuple(own) or grid.pairs
     if against is not None:
@@ -115,6 +118,7 @@ def _texts(
         found[language] = {
             each.sentence: (
                 each.transcription or each.raw_transcription,
+                # Names are marked by capitals, which transcriptions of FLEURS lack.
                 each.raw_transcription or each.transcription,
             )
             for each in listed.utterances

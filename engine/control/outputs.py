@@ -116,6 +116,7 @@ def _joined(opened: ControlInputs, parts: PartFiles, kept: list[str]) -> dict[st
     found = {"sentences": _sentences(opened)}
     for name in tables.PARTS:
         found[name] = part_run.joined(parts, kept, tables.SCHEMAS[name], table_kind(name))
+    # q needs the p of all pairs, so parts hold none.
     p = found["factors"]["p"].to_numpy()
     q = pa.array(contrasts.false_discovery(p, "bh"), pa.float64())
     place = found["factors"].column_names.index("q")
@@ -160,6 +161,7 @@ def _draw(config: ControlConfig, found: Mapping[str, pa.Table]) -> None:
     frames = {name: found[name].to_pandas() for name in ("factors", "control")}
     for name, figure in figures.drawn(frames["factors"], frames["control"]).items():
         drawn |= set(picture_files.save(figure, config.out / name))
+    # A figure that this run didn't draw would show other settings beside the new tables.
     for old in {path for name in figures.NAMES for path in config.out.glob(f"{name}.*")} - drawn:
         if old.suffix.removeprefix(".") in picture_files.KINDS:
             old.unlink(missing_ok=True)

@@ -39,6 +39,7 @@ class SoundSide:
         length = np.asarray([len(each) for each in self.types], float)
         table = np.zeros((len(self.words), len(self.types)))
         for row, words in zip(table, self.words, strict=True):
+            # A word that occurs twice counts twice, which an indexed += would lose.
             np.add.at(row, words, length[words])
         total = table.sum(1, keepdims=True)
         return np.divide(table, total, out=table, where=total > 0)
@@ -93,6 +94,7 @@ def advantage(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 n"]:
     """
     if len(scores) == 1:
         return np.full((2, 1), np.nan)
+    # -inf, not 0: overlaps may all be 0.
     others = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
     gold = np.diagonal(scores)
     return np.stack([gold - others.max(1), gold - others.max(0)])
@@ -110,6 +112,7 @@ def _best(
     columns, starts = np.concatenate([words[i] for i in known]), np.cumsum([0, *lengths[:-1]])
     for first in range(0, len(similarity), _ROWS):
         rows = slice(first, first + _ROWS)
+        # Sentences without words are left out, because reduceat would take the next sentence's word for them.
         found[rows, known] = np.maximum.reduceat(similarity[rows][:, columns], starts, axis=1)
     return found
 

@@ -79,6 +79,7 @@ def load(inputs: ControlInputs, pair: Pair, measure: str, readers: Readers) -> P
     if against is not None:
         states = tuple(dict.fromkeys(map(inputs.other_state, inputs.states)))
         other, there = _read(against, pair, measure, states)
+        # Both encoders are compared on the same sentences, or their R@1 would differ by chance alone.
         held = set(np.asarray(against.sentences)[there])
         both = common & np.isin(grid.sentences, list(held))
         other = {state: _aligned(each, against, grid, both) for state, each in other.items()}
@@ -92,6 +93,7 @@ def load(inputs: ControlInputs, pair: Pair, measure: str, readers: Readers) -> P
     if grid.has_frames:
         place, turned = grid.find(pair)
         frames = grid.frames(place)[:, both]
+        # The grid may hold the pair the other way round; queries are always of the first language.
         n, m = frames[::-1] if turned else frames
         factors[LENGTH] = DERIVED[BASELINE].derive(Given(arrays={}, n=n, m=m))
     return PairData(
@@ -118,6 +120,7 @@ def _read(
         except ValueError as error:  # a checksum error of TensorStore is one
             reason = disk_faults.with_remedy(error, grid_store.REMAKE)
             raise UnusableError(f"{name}: {reason}") from error
+        # Chunks that aren't there read as NaN.
         if np.isnan(scores).all():
             raise UnusableError(f"{name} isn't computed yet; run the grid job to its end")
         try:
@@ -170,6 +173,7 @@ def _meaning(inputs: ControlInputs, pair: Pair, sentences: Sequence[str], reader
     """Cosines of the sentences' raw texts; None if the encoder doesn't know a language."""
     if readers.encoder is None or readers.encoder.unread(pair):
         return None
+    # Sentence encoders were trained on texts with capitals and punctuation.
     texts = [[inputs.texts[language][sentence][1] for sentence in sentences] for language in pair]
     vectors = readers.encoder.of(itertools.chain(*texts))
     a, b = (np.stack([vectors[text] for text in side]) for side in texts)

@@ -276,7 +276,7 @@ def _compared(
     rows: list[Row] = [{} for _ in own]
     known = [s for s, other in enumerate(others) if other is not None]
     names = ("other_recall_at_1", *(f"other_{name}" for name in tables.OTHER))
-    # A set without queries keeps its columns, with NaN, so that tables have equal columns.
+    # NaN, not null: the other encoder is there, but nothing is left to ask.
     if known and not kept.any():
         for s in known:
             rows[s] = dict.fromkeys(names, np.nan)

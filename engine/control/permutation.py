@@ -30,17 +30,22 @@ def qap(scores: Sequence[Matrix], factors: Sequence[Matrix], permutations: int) 
     if not fitted:
         return found
     targets = np.stack([regression.centred(np.asarray(scores[s], np.float64)).ravel() for s in fitted])
+    # Cells off the diagonal, less the effects of rows and columns (2n - 1) and the factors.
     freedom = n * (n - 1) - (2 * n - 1) - len(factors)
     for k, factor in enumerate(centre):
         others = np.stack([each.ravel() for j, each in enumerate(centre) if j != k] or [np.zeros(n * n)])
+        # pinv, because the other factors may determine each other; what they explain is the same.
         residual = factor.ravel() - others.T @ (np.linalg.pinv(others @ others.T) @ (others @ factor.ravel()))
         own = _t(residual[None], others, targets, freedom)[0]
+        # Each factor draws from its own seed, so leaving one out doesn't change the others' p.
         rng = np.random.default_rng([bootstrap.SEED, k])
         beyond = np.zeros(len(targets))
         step, square = max(1, _NUMBERS // (n * n)), residual.reshape(n, n)
         for first in range(0, permutations, step):
             orders = rng.permuted(np.tile(np.arange(n), (min(step, permutations - first), 1)), axis=1)
+            # Rows and columns in one order: a permutation renames sentences and breaks no pair of cells.
             moved = square[orders[:, :, None], orders[:, None, :]].reshape(len(orders), -1)
+            # A permutation that changes nothing must count as beyond, though it is summed in another order.
             beyond += (np.abs(_t(moved, others, targets, freedom)) >= np.abs(own) * (1 - 1e-12)).sum(0)
         found[fitted, k] = (1 + beyond) / (1 + permutations)
     return found
@@ -61,4 +66,5 @@ def _t(
     cross = with_targets - with_others @ inverse @ explained
     left = (targets * targets).sum(1) - np.einsum("os,op,ps->s", explained, inverse, explained)
     slope = cross / own[:, None]
+    # Rounding may leave a residual below 0 where the fit is exact.
     return slope / np.sqrt(np.maximum(left - slope * cross, 0) / freedom / own[:, None])

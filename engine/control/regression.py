@@ -60,6 +60,7 @@ def fit(scores: Sequence[Matrix], factors: Sequence[Matrix]) -> Fit:
     with np.errstate(invalid="ignore", divide="ignore"):
         between = inside / (spread[:, :, None] * spread[:, None, :])
         cross = across / (spread[:, None, :] * np.sqrt(own)[:, :, None])
+    # Factors that determine each other have no weights of their own; an inverse would be rounding.
     if flat or np.linalg.matrix_rank(between[0]) < f:
         nothing = np.full((s, f), np.nan)
         return Fit(
@@ -84,6 +85,7 @@ def centred(matrix: Matrix) -> Matrix:
     C_j and the total T over these cells, `c_j = ((n - 1) C_j + R_j - T) / (n (n - 2))` and
     `r_i = (R_i + c_i) / (n - 1)` solve the normal equations of `r_i + c_j`, where sum c = 0.
     """
+    # Translations stand on the diagonal: their scores are what the regression must not see.
     bare = np.where(np.eye(len(matrix), dtype=bool), 0.0, matrix)
     rows, columns = _effects(bare.sum(1), bare.sum(0), bare.sum(), len(bare))
     return np.where(np.eye(len(bare), dtype=bool), 0.0, bare - rows[:, None] - columns)
@@ -98,10 +100,12 @@ def products(matrices: Sequence[Matrix], first: int) -> Float[np.ndarray, "k V V
     left = [_without_each(each) for each in centre]
     found = np.full((len(centre[0]) + 1, len(centre), len(centre)), np.nan)
     for i, j in itertools.combinations_with_replacement(range(len(centre)), 2):
+        # Scores are never compared with each other, so their products aren't made.
         if i >= first and i != j:
             continue
         x, y = centre[i], centre[j]
         whole = (x * y).sum()
+        # Row and column of a sentence meet on the diagonal, which is 0, so nothing is taken off twice.
         cells = whole - (x * y).sum(1) - (x * y).sum(0)
         (rows, columns, *_), (*_, row_sums, column_sums) = left[i], left[j]
         without = cells - (rows * row_sums).sum(1) - (columns * column_sums).sum(1)
@@ -115,6 +119,7 @@ def jackknife(
     """Standard error, 95% interval and two-sided p (t law of n - 1 degrees) of figures by the jackknife."""
     n = len(left_out)
     error = np.sqrt((n - 1) / n * ((left_out - left_out.mean(0)) ** 2).sum(0))
+    # The t law, not the normal one: with few sentences the error itself is uncertain.
     reach = stats.t.ppf((1 + bootstrap.CONFIDENCE) / 2, n - 1) * error
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * stats.t.sf(np.abs(whole / error), n - 1)
@@ -123,6 +128,7 @@ def jackknife(
 
 def _least(matrix: Matrix) -> float:
     """Norm up to which a centred matrix is nothing but means of rows and columns, and rounding."""
+    # Both bounds are relative to the matrix, because scores and factors have any unit.
     off = np.asarray(matrix[~np.eye(len(matrix), dtype=bool)], np.float64)
     return float(max(_FLAT * np.linalg.norm(off - off.mean()), _ROUNDING * np.linalg.norm(off)))
 
@@ -144,6 +150,7 @@ def _without_each(
     """Effects of rows and columns, and sums of rows and columns, without each sentence: one a line."""
     n, gone = len(matrix), np.eye(len(matrix), dtype=bool)
     row_sums, column_sums = matrix.sum(1), matrix.sum(0)
+    # Line k is without sentence k: its cell leaves every other row's sum, its own row is nothing.
     rows = np.where(gone, 0.0, row_sums - matrix.T)
     columns = np.where(gone, 0.0, column_sums - matrix)
     effects = _effects(rows, columns, matrix.sum() - row_sums - column_sums, n - 1)

@@ -93,6 +93,7 @@ class Listing:
     @functools.cached_property
     def recordings(self) -> tuple[str, ...]:
         """Fingerprint of each utterance's recording; files on this machine are opened, in threads."""
+        # Threads, because a file on a network costs milliseconds of waiting, and there are thousands.
         with ThreadPoolExecutor(_THREADS, "fingerprint") as pool:
             return tuple(pool.map(lambda utterance: utterance.source.fingerprint(), self.utterances))
 
@@ -126,6 +127,7 @@ def number(
     """
     if recordings not in ("first", "all"):
         raise Refusal(f"recordings must be first or all, got {recordings!r}")
+    # A dict keeps the order of first recordings, which is the order of a store's rows.
     sentences: dict[str, list[Recording]] = {}
     for recording in found:
         sentences.setdefault(recording.sentence, []).append(recording)
@@ -150,6 +152,7 @@ def number(
 def in_order(found: Iterable[Recording]) -> list[Recording]:
     """Recordings sorted by sentence, as numbers if all are, then by name."""
     rows = list(found)
+    # 2 comes before 10 where ids are numbers, as FLEURS's are.
     numbers = all(recording.sentence.isdecimal() for recording in rows)
     return sorted(rows, key=lambda row: (int(row.sentence) if numbers else 0, row.sentence, row.source.name))
 

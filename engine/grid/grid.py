@@ -97,6 +97,7 @@ def run(config: GridConfig) -> GridSummary:
     programs = compilation.keep(config.compilation_cache, implementation)
     plan, members = _planned(config, implementation)
     _warn(plan, members)
+    # States outermost: the languages of a state are read once for all its pairs.
     mine = config.share.of(list(itertools.product(range(len(plan.states)), range(len(plan.pairs)))))
     block = grid_plan.block_size(config, members, implementation)
     outcome = _GridOutcome(changes=_warn_of_changes(config, plan))
@@ -150,7 +151,9 @@ def _fill(
 ) -> dict[str, int | float]:
     """The number of units that a grid lacked of a share, computed, written and counted in `outcome`."""
     pairs = plan.pairs
+    # Only now, after all refusals, is anything written.
     grid = grid_store.create_or_grow(config.grid, plan)
+    # A grid that has grown may hold sentences of languages outside this plan.
     plan = dataclasses.replace(plan, sentences=grid.sentences)
     finished, places = grid.done(), [grid.position[pair] for pair in pairs]
     todo = [(state, pair) for state, pair in mine if (places[pair], state) not in finished]

@@ -83,6 +83,7 @@ class GridAxes:
         """Indices of the sentences that a language has, in natural order."""
         every = range(len(self.sentences))
         used = {sentence for recordings in self.recordings.values() for sentence in recordings}
+        # Arrays never shrink: a sentence that no language has any more keeps its row.
         kept = [row for row in every if not self.recordings or self.sentences[row] in used]
         ordered = sorted(kept, key=lambda row: natural(self.sentences[row]))
         return np.asarray(ordered, int)
@@ -91,6 +92,7 @@ class GridAxes:
     def _reach(self) -> dict[str, int]:
         places = {sentence: place for place, sentence in enumerate(self.sentences)}
         return {
+            # At least 1, so that a language without sentences still has a tile, of NaN.
             code: max((places[sentence] + 1 for sentence in recordings), default=1)
             for code, recordings in self.recordings.items()
         }

@@ -24,6 +24,7 @@ def shortlists(scores: Float[np.ndarray, "Q C"], best: int) -> Bool[np.ndarray, 
       scores: larger is closer; NaN is on no list.
       best: number of candidates, at least 1.
     """
+    # np.partition puts NaN last, among the best.
     known = np.where(np.isnan(scores), -np.inf, scores)
     last = max(0, scores.shape[1] - best)
     least = np.partition(known, last, axis=1)[:, last] if scores.size else known[:, :0].sum(axis=1)

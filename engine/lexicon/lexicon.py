@@ -175,6 +175,7 @@ def run(config: LexiconConfig) -> LexiconSummary:
 def _open(config: LexiconConfig, implementation: str) -> _Work:
     voices = phones.Phones()
     stores = store_languages.compared(config.store, config.languages, "lexicon")
+    # Languages that no pair names aren't opened: a store without words among them doesn't matter.
     pairs = pair_names.parse_pairs(config.pairs, tuple(stores))
     members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
     origin = agreement(members)
@@ -206,6 +207,7 @@ def _open(config: LexiconConfig, implementation: str) -> _Work:
             kinds=tuple(map(table_kind, tables.SCHEMAS)),
         ),
     )
+    # Some pairs without translations are reported; none at all means that sentence ids are wrong.
     if len(_untranslated(work)) == len(pairs):
         raise Refusal(
             f"{config.store}: no two words of different languages mean the same. Give equal words one "
@@ -220,6 +222,7 @@ def _key(
     """Fingerprint of all that a pair's tables depend on."""
     made_of: list[Json] = [settings, list(pair)]
     for code in pair:
+        # Phones are part of the key, because another espeak-ng may read a word differently.
         recordings = sides[code].member.recordings()
         made_of.append([list(recordings.items()), [*sides[code].texts], [*map(list, sides[code].phones)]])
     if translated is not None:

@@ -68,6 +68,7 @@ def compute(
     Raises:
       DamagedError: a file of a store can't be read.
     """
+    # Classes don't depend on states, so they are made once for all of them.
     related = _relate(a, b, translations, settings)
     shown = _shown(related)
     columns, rows = {}, []
@@ -109,6 +110,7 @@ def _relate(
 def _class_rows(related: _Related, scores: Float[np.ndarray, "U V"]) -> list[dict[str, object]]:
     """Rows of all classes at one state, by one pooling."""
     sizes = scores.shape
+    # All unrelated pairs beside the matched ones show what matching by length changes.
     every = scores[*related.unrelated.T]
     once = np.ones(len(every), int)
     rows = []
@@ -145,6 +147,7 @@ def _mean_length(related: _Related, pairs: Int[np.ndarray, "n 2"], times: np.nda
 
 def _shown(related: _Related) -> Int[np.ndarray, "R 2"]:
     """Pairs of words that have a row: those of the classes, then unrelated ones beside any of them."""
+    # Not all unrelated pairs: they are nearly all pairs there are.
     beside = [held.matched for held in related.by_class]
     return np.concatenate(
         [*(held.pairs for held in related.by_class), np.unique(np.concatenate(beside), axis=0)]

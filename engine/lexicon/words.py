@@ -67,6 +67,7 @@ def recorded_words(members: Mapping[str, GridLanguage], voices: Phones) -> dict[
         )
     for code, words in found.items():
         total = len(members[code].rows)
+        # Checked after phones, because a word that has none can't take part.
         if len(words.texts) < FEWEST:
             raise Refusal(
                 f"{members[code].store.path}: {len(words.texts)} of {total} recordings are of one word that "
@@ -118,6 +119,7 @@ def meanings(a: LexiconWords, b: LexiconWords, translations: Translations | None
     else:
         listed = sorted(translations.between(a.member.language, b.member.language))
         concepts = [_by_word(words, [entry[side] for entry in listed]) for side, words in enumerate((a, b))]
+    # By places of each concept, not by comparing all pairs of sets.
     same = np.zeros((len(a.texts), len(b.texts)), bool)
     places = _places(concepts[1])
     for i, held in enumerate(concepts[0]):

@@ -56,6 +56,7 @@ def fit(kind: str, x: Float[np.ndarray, "n D"], y: Float[np.ndarray, "n D"], par
       y: of the target, which has to be centred by its own mean of these sentences.
       parts: parts of the sentences, one of which chooses the penalty of ridge regression.
     """
+    # Sums of products over hundreds of sentences need more bits than states have.
     x, y = (side.astype(np.float64) for side in (x, y))
     mean = x.mean(0)
     if kind == "centred":
@@ -74,6 +75,7 @@ def procrustes(x: Float[np.ndarray, "n D"], y: Float[np.ndarray, "n D"]) -> Floa
     both languages lie. It is 0 outside of them, where LAPACK would choose at will. Matrices of sentences by
     sentences are much faster, too.
     """
+    # Centred states of n sentences span n - 1 directions at most.
     size = min(len(x) - 1, x.shape[1])
     spans = [np.linalg.svd(side, full_matrices=False)[2][:size].T for side in (x, y)]
     inside, _ = linalg.orthogonal_procrustes(x @ spans[0], y @ spans[1])
@@ -84,6 +86,7 @@ def ridge(
     x: Float[np.ndarray, "n D"], y: Float[np.ndarray, "n D"], penalty: float
 ) -> Float[np.ndarray, "D D"]:
     """Matrix W that minimises |x W - y|^2 + c |W|^2, of centred states; c is in units as in `PENALTIES`."""
+    # The Gram matrix: sentences by sentences, mostly smaller than features by features.
     values, vectors = np.linalg.eigh(x @ x.T)
     return x.T @ (vectors @ ((vectors.T @ y) / _penalised(values, [penalty])[0][:, None]))
 
@@ -94,13 +97,16 @@ def chosen_penalty(x: Float[np.ndarray, "n D"], y: Float[np.ndarray, "n D"], par
     The highest mean reciprocal rank wins, and of equals the larger penalty. The least squared error would
     shrink too much for cosines: on the prompts of docs/linear_maps.md it finds 5 points less at state 6.
     """
+    # The training sentences are shuffled, so every `parts`-th one is a random part.
     inner = np.arange(len(x)) % parts == 0
     train, test = ([side[where] - side[~inner].mean(0) for side in (x, y)] for where in (~inner, inner))
     values, vectors = np.linalg.eigh(train[0] @ train[0].T)
+    # One eigendecomposition serves all penalties, which change its divisors alone.
     seen, known = (test[0] @ train[0].T) @ vectors, vectors.T @ train[1]
     divisors = _penalised(values, PENALTIES)
     found = [metrics.ranks(cosines(seen / divisor @ known, test[1]))[0] for divisor in divisors]
     reciprocal = [(1 / ranks).mean() for ranks in found]
+    # Reversed, so that of equal ranks the first found is the largest penalty.
     return float(PENALTIES[::-1][np.argmax(reciprocal[::-1])])
 
 

@@ -207,7 +207,7 @@ def _fold(
             ranks[:, r] = metrics.ranks(DERIVED[BASELINE].derive(lengths))
             continue
         if pivot and route.pivot_language:
-            # Of both languages, also where one alone is mapped, so that routes over a pivot are of equal pairs.
+            # Of both languages, also where one alone is mapped: routes over a pivot are of equal pairs.
             fewest = min(len(learner.learnt(side, pivot)) for side in (a, b))
             known[r] = fewest >= setting.fewest_learnt
             if not known[r]:

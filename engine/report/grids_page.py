@@ -139,6 +139,7 @@ def _settings(of_each: Mapping[str, Reported]) -> str:
     rows = []
     for name in names:
         values = [each.get(name) for each in settings]
+        # Settings that all grids share would bury those that explain a difference.
         if any(value != values[0] for value in values):
             cells = (f"<td>{html.escape('-' if v is None else page.written(v))}</td>" for v in values)
             rows.append(f"<tr><th scope=row>{html.escape(name)}</th>{''.join(cells)}</tr>")
@@ -230,10 +231,12 @@ def _contrasts(
         planes = [np.full(shape, UNKNOWN, "<u2") for _ in two.scorings]
         best = [np.full((2, len(two.pairs)), UNKNOWN, "<u2") for _ in two.scorings]
         packed.append((planes, best, np.zeros(len(two.pairs), np.int64)))
+    # In pieces: 8 million rows as Python objects would take gigabytes.
     for piece in table_files.read_parquet_in_pieces(out / "grid_contrasts.parquet"):
         for two, (planes, best, n) in zip(twos, packed, strict=True):
             _fill(piece, two, place, planes, best, n)
     largest = max((int(n.max(initial=0)) for _, _, n in packed), default=0)
+    # Ends of differences are counted from -n, so they take twice the range of a share.
     if 2 * largest >= UNKNOWN:
         raise Refusal(f"the page counts up to {UNKNOWN // 2} sentences a pair, there are {largest}")
     blocks, scripts = {}, {}
@@ -284,6 +287,7 @@ def _fill(
         for f, name in enumerate(PLANES):
             values = piece[name].to_numpy()
             counts = _counted(name, values, count)
+            # The last state of a plane is the best one of each pair.
             planes[v][f, state[mine], pair[mine], direction[mine]] = counts[mine]
         for side in (0, 1):
             best[v][side, pair[mine & chosen]] = ends[side][mine & chosen]
@@ -300,6 +304,7 @@ def _counted(
 
 def _index(column: pa.ChunkedArray, places: Mapping[str, int]) -> Int[np.ndarray, " K"]:
     """Index of each text of a column; -1 for one that has none."""
+    # Texts repeat millions of times: each is looked up once.
     coded = column.combine_chunks().dictionary_encode()
     found = np.array([places.get(name, -1) for name in coded.dictionary.to_pylist()] or [-1])
     return found[coded.indices.to_numpy()]

@@ -69,7 +69,6 @@ def write(
     """
     distances = language_distances.between_languages(results)
     retrieval_table.write_table(languages_table(distances.languages), config.out, "languages")
-    # Before anything is written: an earlier report of more languages may have left files that now mislead.
     for old in _NAMES:
         (config.out / old).unlink(missing_ok=True)
     tests, no_tests = _associations(config, grid, results, distances)

@@ -185,6 +185,7 @@ def _distances(distances: Distances) -> bytes:
     """uint16 little-endian (scoring, state, pair), pairs i < j."""
     i, j = np.triu_indices(len(distances.languages), 1)
     values = distances.values[..., i, j]
+    # 16 bits a distance: steps of 1/10,000 are finer than R@1 of some hundred sentences.
     steps = np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * STEPS))
     return steps.astype("<u2").tobytes()
 
@@ -198,6 +199,7 @@ def _whole(distances: Distances, support: Float[np.ndarray, "V S K"] | None) -> 
     trees = np.empty((*shape[:2], shape[2] - 1, 3), "<f4")
     for v in range(shape[0]):
         best = distances.best_state(v)
+        # A scaling may come out mirrored or turned; towards one state, neighbouring states move little.
         towards, _ = language_distances.scaled(distances.values[v, best])
         for s in range(shape[1]):
             found, variance[v, s] = language_distances.scaled(distances.values[v, s])

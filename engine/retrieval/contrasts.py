@@ -62,7 +62,9 @@ def _compared(hits: Bool[np.ndarray, "S V 2 n"], scorings: Sequence[Scoring]) ->
     """Index rows of `within_pair`; a cell is never compared with itself."""
     states, final = range(len(hits)), len(hits) - 1
     place = {scoring: v for v, scoring in enumerate(scorings)}
+    # None where the grid has no numbers of frames.
     baseline = place.get(Scoring(BASELINE))
+    # The first of equally good states, as everywhere.
     best = hits.mean((2, 3)).argmax(0)
     for v, scoring in enumerate(scorings):
         plain = scoring.correction == "none"
@@ -76,6 +78,7 @@ def _compared(hits: Bool[np.ndarray, "S V 2 n"], scorings: Sequence[Scoring]) ->
         }
         for s in states:
             for d in (0, 1):
+                # The baseline is equal at all states.
                 if v != baseline:
                     for family, other in ((to_best, int(best[v])), (to_final, final)):
                         if other != s:
@@ -133,12 +136,14 @@ def between_pairs(
     """
     first, second = np.triu_indices(len(hits), 1)
     weights = bootstrap.resamples(hits.shape[1])
+    # A resample may have no sentence of a pair; 0 hits over 1 is then 0, not NaN.
     drawn = (weights @ (hits & known).T) / np.maximum(weights @ known.T, 1)
     low, high = bootstrap.ends(drawn[:, first] - drawn[:, second])
     shares = (hits & known).sum(1) / known.sum(1)
     both = known[first] & known[second]
     only = [(both & x & ~y).sum(1) for x, y in ((hits[first], hits[second]), (hits[second], hits[first]))]
     p = sign_flip(hits.shape[1])[tuple(only)]
+    # The wider interval of the two: a contrast knows no more than its smaller side.
     fewer = np.minimum(known[first].sum(1), known[second].sum(1))
     difference = shares[first] - shares[second]
     ends = _widened(difference, low, high, fewer)
@@ -179,6 +184,7 @@ def false_discovery(
     q, known = np.full(p.shape, np.nan), ~np.isnan(p)
     for each in (None,) if families is None else np.unique(families):
         tested = known if families is None else known & (families == each)
+        # SciPy's function takes no NaN.
         if tested.any():
             q[tested] = stats.false_discovery_control(p[tested], method=method)
     return q

@@ -72,6 +72,7 @@ def in_halves(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 f 3"]:
     n = len(scores)
     if n < 2:
         return np.full((2, len(FORMS), 3), np.nan)
+    # Halves depend on n alone, so states and measures are compared on the same ones.
     tested = np.random.default_rng(bootstrap.SEED).permutation(n) < n // 2
     found, hits = np.zeros((2, len(FORMS))), np.zeros((2, len(FORMS), n), bool)
     for half in (tested, ~tested):
@@ -81,6 +82,7 @@ def in_halves(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 f 3"]:
         for form, corrected in enumerate(forms):
             gold = np.diagonal(corrected)
             for side, axis in enumerate((1, 0)):
+                # Only the right answer itself is as good: a tie counts as a miss.
                 beaten = corrected >= (gold[:, None] if side == 0 else gold)
                 hits[side, form, half] = beaten.sum(axis) == 1
                 found[side, form] += hits[side, form, half].mean() / 2
@@ -119,6 +121,7 @@ def hubs(occurrences: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "h 2"]:
 
     Beside the first only those that answer more than one query; -1 and 0 in place of others.
     """
+    # Stable, so that of a tie the first sentence is named in every run.
     most = np.argsort(-occurrences, kind="stable")[:HUBS]
     most = [each for place, each in enumerate(most) if place == 0 or occurrences[each] > 1]
     found = np.full((HUBS, 2), NO_HUB, np.int32)

@@ -71,6 +71,7 @@ def _reranked(given: Given) -> Scores:
 
 
 def _reranked_back(given: Given) -> Scores:
+    # Shortlists are those of the other side's queries, so the transpose isn't the matrix turned round.
     scores, costs = (given.arrays[name].T for name in _OF_RERANK)
     return shortlist.reranked(scores, costs, given.best).T
 
@@ -139,6 +140,7 @@ def derivable(names: tuple[str, ...], attributes: Mapping[str, object], *, frame
     """
     if not frames:
         return ()
+    # A cost that is divided already would be divided twice.
     divided = attributes.get("dtw_normalise", "none") != "none"
     return tuple(
         name
@@ -151,6 +153,7 @@ def derivable(names: tuple[str, ...], attributes: Mapping[str, object], *, frame
 
 def derived(name: str, given: Given) -> dict[str, Scores]:
     """A derived measure with its transpose, by name; none if an array that it is made from is missing."""
+    # A measure that is its own transpose is derived once.
     both = [DERIVED[each] for each in dict.fromkeys((name, DERIVED[name].backward))]
     known = set(DERIVED[name].sources) <= set(given.arrays)
     return {each.name: each.derive(given) for each in both} if known else {}

@@ -102,6 +102,7 @@ class Results:
 
 def chance(n: int | np.number | Int[np.ndarray, "*K"]) -> np.number | Float[np.ndarray, "*K"]:
     """R@1 of guessing among n candidates, 1 / n; NaN where n is 0."""
+    # NaN instead of a division by 0, which would warn.
     return 1 / np.where(np.asarray(n) > 0, n, np.nan)
 
 
@@ -130,6 +131,7 @@ def gold_ranks(scores: Float[np.ndarray, "Q Q"], n: int, *, cost: bool) -> Int[n
 def common_sentences(scores: Float[np.ndarray, "Q Q"], n: int) -> Bool[np.ndarray, " Q"]:
     """True for the sentences that both languages have; Refusal if they aren't n."""
     known = ~np.isnan(scores)
+    # A sentence that a language lacks is a whole row or column of NaN; single NaN are damage.
     common = np.logical_and(known.any(1), known.any(0))
     if (found := int(common.sum())) != n:
         raise Refusal(f"both languages must have {n} sentences (n_common), scores are of {found}")
@@ -147,6 +149,7 @@ def between(scores: Float[np.ndarray, "Q Q"], common: Bool[np.ndarray, " Q"]) ->
 def ranks(scores: Float[np.ndarray, "n n"]) -> Int[np.ndarray, "2 n"]:
     """Ranks of `gold_ranks` from scores without NaN, where larger is better."""
     gold = np.diagonal(scores)
+    # The right one counts itself, so the best rank is 1.
     as_good = scores >= gold[:, None], scores >= gold[None, :]
     return np.stack([as_good[0].sum(1, dtype=np.int32), as_good[1].sum(0, dtype=np.int32)])
 
@@ -173,6 +176,7 @@ def figures(ranks: Int[np.ndarray, "S M 2 n"], candidates: int = CANDIDATES) -> 
         mutual,
         low.reshape(hits.shape[:3]),
         high.reshape(hits.shape[:3]),
+        # All n + 1 values once: SciPy's law is slow, and there are thousands of cells.
         stats.binom.sf(np.arange(n + 1) - 1, n, 1 / n)[hits.sum(-1)],
         recall_of(ranks, candidates),
     )

@@ -119,6 +119,7 @@ def block_size(config: NeuronsConfig, members: Mapping[str, GridLanguage], pairs
     if not pairs:
         return 1
     largest = max(len(members[code].rows) for pair in pairs for code in pair) * _bytes(members)
+    # One place is for the language that is being read.
     fit = int(config.memory_gb * 1e9 / largest) - 1
     if fit < 2:
         raise Refusal(
@@ -143,6 +144,7 @@ class _Held:
 
     def of(self, pair: Pair) -> Mapping[str, Neurons]:
         """Neurons of both languages; DamagedError if they can't be read."""
+        # Dropped before the next is read, or three blocks would be in memory.
         self._held = {code: values for code, values in self._held.items() if code in self._kept[pair]}
         for code in pair:
             if code not in self._held:
@@ -191,6 +193,7 @@ def _rows(
         found = []
         for block in range(neurons[pair[0]].shape[1]):
             sides = [neurons[code][:, block, k] for code in pair]
+            # Over all sentences of a language, not the common ones: a mean doesn't vary by pair.
             if removed == "removed":
                 sides = [neuron_alignment.centred(side) for side in sides]
             x, y = (side[where] for side, where in zip(sides, rows, strict=True))
@@ -199,6 +202,7 @@ def _rows(
         for block, each in enumerate(found):
             yield own | {"block": str(block + 1), "index": ""} | each._asdict()
         mean = neuron_alignment.mean(found, weights)._asdict()
+        # NeuronXA defines its indices for neurons as they are.
         index = neuron_alignment.INDICES.get(statistic, "") if removed == "kept" else ""
         yield own | {"block": ALL_BLOCKS, "index": index} | mean
 

@@ -115,6 +115,7 @@ def run(job: UnitJob[Unit], config: UnitJobConfig, kind: type[Summary]) -> Summa
     if config.dry_run:
         plan["estimated_seconds"] = job.estimated_seconds(todo)
         return kind(skipped=skipped, seconds=round(time.monotonic() - start, 3), plan=plan)
+    # After the dry run, which writes nothing.
     for folder in (config.out, job.parts.folder):
         atomic_write.make_folder(folder)
     failed = _compute(job, todo, skipped)
@@ -123,6 +124,7 @@ def run(job: UnitJob[Unit], config: UnitJobConfig, kind: type[Summary]) -> Summa
     waiting = [unit for unit in others if job.parts.awaited(job.label(unit))]
     facts: dict = {}
     if not waiting:
+        # Units that other shards failed at are tried once more here, so that one process can name them all.
         unmade = [unit for unit in others if not job.kept(unit)]
         failed |= _compute(job, unmade, 0) if unmade else {}
         facts = _write_once(job, config)
@@ -150,6 +152,7 @@ def _compute(job: UnitJob[Unit], units: Sequence[Unit], before: int) -> dict[str
 
 def _write_once(job: UnitJob[Unit], config: UnitJobConfig) -> dict[str, Json]:
     kept = [job.label(unit) for unit in job.units if job.kept(unit)]
+    # The keys say what each part was made of, so the outputs are written again if any of them changes.
     keys = [job.parts.keys[label] for label in kept]
     made_of = {"isogloss": version.isogloss_version(), "settings": job.settings, "units": keys}
 

@@ -26,11 +26,13 @@ Block = TypeVar("Block", bound=nnx.Module)
 
 def layer_norm(features: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
     """Whisper's LayerNorm, float32."""
+    # float32 whatever the products are: a mean over 1,280 features needs the bits.
     return nnx.LayerNorm(features, epsilon=1e-5, dtype=jnp.float32, rngs=rngs)
 
 
 def gelu(x: Array) -> Array:
     """Exact GELU."""
+    # JAX's default is the tanh form, off by 5e-4: Whisper was trained with the exact one.
     return jax.nn.gelu(x, approximate=False)
 
 
@@ -46,6 +48,7 @@ class Projections(nnx.Module):
         """Parameters of one attention; the projection of the keys has no bias."""
         features = dimensions.features
         self.query = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        # A bias of the keys adds the same to all scores of a query, which the softmax removes.
         self.key = nnx.Linear(features, features, use_bias=False, dtype=dtype, rngs=rngs)
         self.value = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
         self.out = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
@@ -143,6 +146,7 @@ class Encoder(nnx.Module):
             x = block(x)
             return x, x
 
+        # One block is compiled for all layers.
         last, after_block = scanned(x, self.blocks)
         return jnp.concatenate([x[None], after_block, self.norm(last)[None]])
 

@@ -68,13 +68,16 @@ def _emit_exponentials(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None
     source, rate, out, blocks = given
     factor = vec.everywhere(builder, rate)
     with vec.Loop(builder, blocks, []) as loop:
+        # exp(x) = 2^k exp(rest), k = round(x / ln 2): the rest is so small that few terms are enough.
         x = vec.made(builder.fmul(vec.load(builder, source, loop.index), factor))
         shifted = vec.add_product(builder, x, _constant(_LOG2_E), _constant(_ROUNDER))
         twos = vec.made(builder.fsub(shifted, _constant(_ROUNDER)))
         rest = x
+        # ln 2 in two parts: k times the first is exact, and the second adds the bits that it lacks.
         for part in _LN_2:
             rest = vec.add_product(builder, twos, _constant(-part), rest)
         total = _constant(_TAYLOR[0])
+        # Horner's scheme: one fused multiply-add a term.
         for coefficient in _TAYLOR[1:]:
             total = vec.add_product(builder, total, rest, _constant(coefficient))
         # The lowest bits of `shifted` hold the power of two, nine places from a float's exponent.
@@ -88,6 +91,7 @@ def _emit_exponentials(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None
 
 def _emit_scale_rows(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
     kernel, v, u, sums, stride, rows, blocks = given
+    # Unrolled by the number of rows, so that their sums stay in registers.
     for count in vec.cases(builder, rows, range(1, ROWS + 1)):
         below = [
             builder.gep(kernel, [builder.mul(stride, vec.whole(r))], source_etype=vec.F32)
@@ -99,6 +103,7 @@ def _emit_scale_rows(builder: ir.IRBuilder, given: Sequence[ir.Value]) -> None:
             loop.carry(
                 [vec.add_product(builder, vec.load(builder, row, loop.index), scaling, t) for row, t in pairs]
             )
+        # The second pass needs the sums, and finds the rows in the first cache.
         scalings = []
         for r, total in enumerate(loop.results):
             one = builder.fdiv(ir.Constant(vec.F32, 1.0), _total(builder, total))
