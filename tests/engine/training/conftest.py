@@ -6,6 +6,8 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
+from isogloss.engine.runtime import options
+
 
 @pytest.fixture(scope="session")
 def taught_speech(tmp_path_factory, speech):
@@ -53,7 +55,7 @@ def tuning(taught_store, reader):
     """Function from OUT and options to a configuration that teaches English speech French texts."""
     from isogloss.engine.training.tune_config import TuneConfig  # noqa: PLC0415 as above
 
-    def configure(out, **options):
+    def configure(out, **given):
         usual = {
             "source": "en",
             "target": "fr",
@@ -63,7 +65,7 @@ def tuning(taught_store, reader):
             "dev_share": 0.3,
             "checkpoint_steps": 4,
         }
-        return TuneConfig(store=taught_store, model=str(reader), out=out, **(usual | options))
+        return TuneConfig(store=taught_store, model=str(reader), out=out, **(usual | given))
 
     return configure
 
@@ -75,6 +77,38 @@ def tuned(tmp_path_factory, tuning):
 
     config = tuning(tmp_path_factory.mktemp("tuned") / "out", average=("0", "0.5"))
     return config, tune.run(config)
+
+
+@pytest.fixture
+def process(job, monkeypatch):
+    """Function from a configuration to its run as a process of its own."""
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+
+    def of(config):
+        flags = []
+        for each in options.options(config):
+            value = getattr(config, each.name)
+            if value != each.default:
+                flags.append(f"--{each.name}={','.join(value) if isinstance(value, tuple) else value}")
+        return job("tune", *flags)
+
+    return of
+
+
+@pytest.fixture
+def goes_on(files):
+    """Function that goes on with a run killed at its first checkpoint, to the bytes of a whole run."""
+    from isogloss.engine.training import tune  # noqa: PLC0415 as above
+
+    def check(config, whole, *names):
+        summary = tune.run(config)
+        assert summary.skipped in (4, 8)
+        assert summary.done == 12 - summary.skipped
+        left, right = (files(folder) for folder in (config.out, whole))
+        for name in ("model.safetensors", "steps.parquet", *names):
+            assert left[name] == right[name], name
+
+    return check
 
 
 @pytest.fixture(scope="session")
