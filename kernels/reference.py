@@ -86,26 +86,6 @@ def dtw_path(distances: Float[np.ndarray, "N M"]) -> list[tuple[int, int]]:
     return path[::-1]
 
 
-def count_cheapest_paths(distances: Float[np.ndarray, "N M"]) -> int:
-    """Number of warping paths whose sum is the smallest there is, by walking every path.
-
-    Sums run from (0, 0) on, in the dtype of `distances`.
-    """
-    last = distances.shape[0] - 1, distances.shape[1] - 1
-    sums = []
-    stack = [((0, 0), distances[0, 0])]
-    while stack:
-        (i, j), total = stack.pop()
-        if (i, j) == last:
-            sums.append(total)
-            continue
-        steps = ((i + 1, j), (i, j + 1), (i + 1, j + 1))
-        stack += [
-            (cell, total + distances[cell]) for cell in steps if cell[0] <= last[0] and cell[1] <= last[1]
-        ]
-    return sums.count(min(sums))
-
-
 def transport(
     distances: Float[np.ndarray, "N M"], *, epsilon: float = 0.05, iterations: int = 40
 ) -> tuple[float, float]:
