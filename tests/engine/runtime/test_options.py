@@ -8,29 +8,32 @@ import pytest
 from isogloss.engine.activations.convert_config import ConvertConfig
 from isogloss.engine.activations.extract_config import ExtractConfig
 from isogloss.engine.alignment.align_config import AlignConfig
-from isogloss.engine.bench.bench_config import BenchConfig
+from isogloss.engine.cluster.job_configs import job_config, jobs
+from isogloss.engine.cluster.launch_config import LaunchConfig
 from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.interpretation.interpret_config import InterpretConfig
 from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.runtime.options import options, recorded
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.training.tune_config import TuneConfig
+from isogloss.engine.transcription.scores_config import ScoresConfig
 from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 
-CONFIGS = (
-    ExtractConfig, GridConfig, ReportConfig, TranscribeConfig, AlignConfig, InterpretConfig, BenchConfig,
-    ConvertConfig,
-)  # fmt: skip
+CONFIGS = [job_config(job) for job in jobs()]
+RULED = {  # what a job's rules ask for beside its required options
+    AlignConfig: {"corpus": "manifest:speech.tsv"},
+    LaunchConfig: {"flagfiles": ("extract.flags",), "cluster": "local"},
+    ScoresConfig: {"runs": ("tiny=there",)},
+    TranscribeConfig: {"corpus": "manifest:speech.tsv"},
+    TuneConfig: {"ewc_tasks": ("fr-en",)},
+}
 
 
 def made(config, **changed):
     """A configuration of which only what is required is given."""
-    given = {
-        one.name: 1.0 if one.kind is float else one.kind("there") for one in options(config) if one.required
-    }
-    if issubclass(config, TranscribeConfig | AlignConfig):
-        given["corpus"] = "manifest:speech.tsv"
-    return config(**{**given, **changed})
+    numbers = {float: 1.0, int: 1}
+    given = {one.name: numbers.get(one.kind) or one.kind("there") for one in options(config) if one.required}
+    return config(**given | RULED.get(config, {}) | changed)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -44,10 +47,10 @@ def test_every_option_has_a_sentence_of_help(config):
 def test_a_home_is_expanded_in_every_path(config):
     for each in options(config):
         if each.kind is pathlib.Path:
-            changed = {each.name: pathlib.Path("~/x")}
-            if issubclass(config, TranscribeConfig | AlignConfig) and each.name == "store":
+            changed = {each.name: pathlib.Path("~/x.tsv")}
+            if each.name == "store" and "corpus" in RULED.get(config, {}):
                 changed["corpus"] = None
-            assert getattr(made(config, **changed), each.name) == pathlib.Path.home() / "x"
+            assert getattr(made(config, **changed), each.name) == pathlib.Path.home() / "x.tsv"
 
 
 @pytest.mark.parametrize(
