@@ -154,18 +154,24 @@ def _whole(task: str, found: Sequence[Example], config: TuneConfig, sizes: Dimen
     A decoder that is taught words whose speech it doesn't get learns to go on without speech.
     """
     window = _window(config, sizes)
-    beyond = [example.sentence for example in found if example.truncated]
-    cut = [example.sentence for example in found if example.frames > window and not example.truncated]
-    for reason, names in (
-        (f"their recordings are longer than the model's window of {sizes.positions} frames", beyond),
-        (f"--window={window} cuts their speech", cut),
-    ):
+    beyond = f"their recordings are longer than the model's window of {sizes.positions} frames"
+    cut = f"--window={window} cuts their speech"
+    whole: list[Example] = []
+    left_out: dict[str, list[str]] = {beyond: [], cut: []}
+    for example in found:
+        if example.truncated:
+            left_out[beyond].append(example.sentence)
+        elif example.frames > window:
+            left_out[cut].append(example.sentence)
+        else:
+            whole.append(example)
+    for reason, names in left_out.items():
         if names:
             listed = first_names(sorted(names))
             _LOG.warning(
                 "%s: %d of %d utterances are left out, %s: %s", task, len(names), len(found), reason, listed
             )
-    return [example for example in found if example.frames <= window and not example.truncated]
+    return whole
 
 
 def _require_left(training: Mapping[str, Sequence[Example]]) -> None:
