@@ -100,6 +100,7 @@ def grow(
       WriteError: the store can't be written.
     """
     path = root / f"{listing.language}.zarr"
+    # Compared again under the lock, because another process may have grown it meanwhile.
     with zarr_growth.locked(path):
         store = activation_store.open_store(root, listing.language)
         found = compare(store, listing, identity, axis, long)
@@ -151,6 +152,7 @@ def _same(
     known: Bool[np.ndarray, " U"],
 ) -> Bool[np.ndarray, " U"]:
     """True for each known utterance whose recording is the store's."""
+    # Any valid row for the unknown ones: `known` masks what is read there.
     at = np.where(known, rows, 0)
     samples = _samples(held["duration"][at])
     if "recording" in held:
@@ -176,6 +178,7 @@ def _listed(
     long: str,
 ) -> dict[str, np.ndarray]:
     """Labels of a listing's utterances; lengths of recordings that the store lacks are from their headers."""
+    # As in `_same`.
     at = np.where(same, rows, 0)
     samples, frames = _samples(held["duration"][at]), held["frames"][at].copy()
     if not same.all():
@@ -206,6 +209,7 @@ def _merged(
         merged[name] = np.full(max(there, rows.max() + 1), blank, values.dtype)
         if name in held and name != "place":
             merged[name][:there] = held[name]
+        # Rows never move: states of a row stay those of its utterance, whatever the listing's order.
         merged[name][rows] = values
     return merged
 
@@ -226,6 +230,7 @@ def _text(
     """Names of what is new, gone or changed: sentences, or recordings if a sentence may have several."""
     listed = held.get("place", np.arange(len(held["utterance"]))) >= 0
     new = [row >= len(listed) or not listed[row] for row in rows]
+    # Sentence ids mean more to a reader than names of recordings, where one stands for the other.
     single = not any(utterance.rank for utterance in listing.utterances)
     names = [utterance.sentence if single else utterance.name for utterance in listing.utterances]
     gone = np.setdiff1d(np.flatnonzero(listed), rows)

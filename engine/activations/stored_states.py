@@ -129,14 +129,17 @@ class Stored:
         frames, own = int(store.frames[row]), []
         for taken in self.taken:
             try:
+                # Row by row, so that one damaged shard costs one utterance.
                 own += store.read(taken, [row])
             except ValueError as error:
                 reason = f"{store.path.name}: {store.names[row]}: state {taken} can't be read ({error})"
                 remedy = "Delete that file, run extract again, then this job"
                 return Unusable(row=row, reason=f"{reason}. {remedy}")
+        # NaN, not 0, beyond the utterance: a decoder that read padding would say so.
         if self.silence is None:
             states = np.full((len(self.taken), self.positions, store.features), np.nan, np.float32)
         else:
+            # A copy, because all utterances start from the same silence.
             states = self.silence().copy()
         for state, stored in zip(states, own, strict=True):
             state[:frames] = stored

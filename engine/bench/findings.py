@@ -56,6 +56,7 @@ class Finding:
 
 def absent(stage: str, name: str, error: ImportError) -> Finding:
     """Finding of a case that needs a missing package; raises the error if it is a part of isogloss."""
+    # A broken module of ours must not pass for a missing package.
     if str(error.name).startswith("isogloss"):
         raise error
     return Finding(stage=stage, name=name, found=float("nan"), note=f"{_ABSENT}{error}")
@@ -84,6 +85,7 @@ class Stopwatch:
 
     def seconds(self, *calls: Call) -> tuple[float, ...]:
         """Median seconds of each of some calls, timed in turns so that a change of clock hits all."""
+        # All are compiled before any is timed.
         repeats = [self._warm(call) for call in calls]
         samples = [
             [_sample(call, repeat) for call, repeat in zip(calls, repeats, strict=True)]
@@ -93,6 +95,7 @@ class Stopwatch:
 
     def share(self, call: Call, flops: float, yardstick: Yardstick) -> tuple[float, float]:
         """FLOP/s of a call, and their share of the yardstick's in the same turns."""
+        # In the same turns, because a clock may halve from one minute to the next.
         mine, its = self.seconds(call, yardstick.call)
         return flops / mine, (flops / mine) / (yardstick.flops / its)
 

@@ -57,6 +57,7 @@ def _extreme(random: np.random.Generator, lengths: tuple[int, int]) -> list[Floa
 def _error(name: str, found: object, expected: object, *, relative: bool = False) -> Finding:
     """Largest difference of two arrays, over the largest value if relative; NaN where shapes differ."""
     a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    # NaN where shapes differ, and of NaN: `Finding.wrong` holds for both.
     error = float(np.abs(a - b).max(initial=0.0)) if a.shape == b.shape else float("nan")
     return Finding(
         stage=_STAGE, name=name, found=error / float(np.abs(b).max()) if relative else error, bound=BOUND
@@ -69,6 +70,7 @@ def _padded(
     """Batch padded with NaN, and lengths."""
     lengths = np.asarray([len(frames) for frames in utterances], np.int32)
     shape = len(utterances), int(lengths.max()), utterances[0].shape[1]
+    # A kernel that reads padding gives NaN, which exceeds every bound.
     padded = np.full(shape, np.nan, utterances[0].dtype)
     for row, frames in zip(padded, utterances, strict=True):
         row[: len(frames)] = frames
@@ -90,6 +92,7 @@ def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], kind: str) -> Iterat
             reference.dtw_cost(1 - reference.cosines(left, right), normalise) for left, right in pairs
         ]
         name = f"dtw, {normalise}, {kind}"
+        # Relative, because a cost grows with the length of the path.
         yield _error(name, scores(normalise)["dtw"], np.reshape(expected, shape), relative=True)
     found = scores("none")
     for measure in ("seqsim", "precision", "recall", *frame_scores.TRANSPORT):
@@ -132,6 +135,7 @@ def _alignment(random: np.random.Generator) -> Iterator[Finding]:
     tokens, frames = np.asarray([5], np.int32), np.asarray([9], np.int32)
     matrix = alignment.attention_matrix(jnp.asarray(scores), tokens, frames)
     yield _error("attention matrix", matrix[0], alignment_reference.attention_matrix(scores[0], 7))
+    # Random floats never tie; which of equal paths is taken is part of the definition.
     ties = random.integers(0, 3, (1, 5, 9)).astype(np.float32)
     first, _ = alignment.first_frames(jnp.asarray(ties), tokens, frames)
     path = reference.dtw_path(-ties[0])

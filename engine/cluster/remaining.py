@@ -53,6 +53,7 @@ def find(folder: RunFolder, cluster: str, every: Sequence[Step], queued: Collect
     if not queued:
         for i, step in enumerate(every):
             counts = folder.counts(step) if _same(folder, launched, step) else {}
+            # Exit codes alone don't do: somebody may have removed what a step made.
             whole = counts == {DONE: step.tasks}
             lacking = results.lacking(step, whole=whole) if DONE in counts else ""
             if lacking or not whole:

@@ -49,6 +49,7 @@ class Step:
     def value(self, flag: str) -> str | None:
         """Value of a flag in the flag file; None if it isn't there."""
         found = re.findall(rf"^\s*--?{flag}=(.*)$", self.flags, re.MULTILINE)
+        # The last one wins, as in absl's own parser.
         return found[-1].strip() if found else None
 
     def values(self, flag: str) -> tuple[str, ...]:
@@ -83,6 +84,7 @@ def read_steps(flagfiles: Sequence[str], shards: int) -> tuple[Step, ...]:
         raise Refusal(
             f"two flag files have one name: {', '.join(names)}; rename one, such as extract-large.flags"
         )
+    # Each check starts an interpreter, which takes seconds, mostly of waiting.
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(_check_flags, steps, flagfiles))
     return steps

@@ -73,6 +73,7 @@ def script(
       folder: folder that relative paths in flags start from.
     """
     options = ["--requeue --kill-on-invalid-dep=yes --open-mode=append", f'--output="{_log(step, run)}"']
+    # Of equal options sbatch takes the last, so the step's own come last.
     options += [line for line in (sbatch, *step.sbatch) if line]
     words = ["-m", f"isogloss.jobs.{step.job}", f"--flagfile={run.flags(step)}", *step.shard_flags]
     index = '"$index"' if step.sharded else ""

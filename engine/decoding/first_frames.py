@@ -85,6 +85,7 @@ class FirstFrames:
             if isinstance(made, Unusable):
                 yield made
             else:
+                # A copy, because a view would keep the whole window in memory.
                 seen = made.states[:, : self.window].copy()
                 yield dataclasses.replace(made, states=seen, visible=min(made.visible, self.window))
 

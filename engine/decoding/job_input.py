@@ -108,6 +108,7 @@ def open_input(
 def _open_source(
     config: DecoderJobConfig, checkpoint: Checkpoint, states: Sequence[str], *, silence: bool
 ) -> StateSource:
+    # A state with and without the norm is one state of the source.
     wanted = list(dict.fromkeys(states))
     if config.store is not None:
         return open_states.open_store(

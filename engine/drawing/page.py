@@ -158,6 +158,7 @@ def written(value: Json) -> str:
 
 def address(name: str) -> str:
     """Relative address of a file or folder of that name."""
+    # As bytes, because a name in another encoding than UTF-8 isn't text.
     return urllib.parse.quote(os.fsencode(name), safe="")
 
 
@@ -179,6 +180,7 @@ def write_scripts(folder: pathlib.Path, scripts: Iterable[tuple[str, str]]) -> N
         atomic_write.make_folder(folder)
         atomic_write.write_whole(folder / name, lambda file, text=text: file.write_text(text, "utf-8"))
         names.add(name)
+    # Last, so that a page that is open finds its scripts until the new ones are there.
     for old in folder.glob("*.js"):
         if old.name not in names:
             old.unlink(missing_ok=True)

@@ -68,6 +68,7 @@ def compare(
     axes = _joined(held, wanted)
     grows = (axes.pairs, axes.sentences) != (held.pairs, held.sentences) or merged != dict(languages)
     unknown = sorted({code for pair in axes.pairs for code in pair} - axes.recordings.keys())
+    # An axis that knows some languages' recordings alone couldn't tell a changed one of the others.
     if grows and axes.recordings and unknown:
         raise Refusal(
             f"{path}: is of an earlier version, which didn't record what {', '.join(unknown)} is made of. "
@@ -84,6 +85,7 @@ def compare(
 
 def _joined(held: GridAxes, wanted: GridAxes) -> GridAxes:
     """Axes of a grid, each followed by what only the plan has; recordings are as the plan says."""
+    # New labels come last, because chunks that are written keep their place.
     pairs = held.pairs + tuple(pair for pair in wanted.pairs if pair not in set(held.pairs))
     recordings = dict(held.recordings) | dict(wanted.recordings)
     return GridAxes(

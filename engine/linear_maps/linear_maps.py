@@ -71,6 +71,7 @@ def run(config: LinearMapsConfig) -> LinearMapsSummary:
     """
     implementation = frame_scores.default_implementation(jax.default_backend())
     setting = Setting(measures=config.measures, parts=config.folds, implementation=implementation)
+    # Means alone are compared in NumPy: nothing is compiled.
     if "seqsim" in config.measures:
         compilation.keep(config.compilation_cache, implementation)
     settings: list[Json] = [_LAYOUT, list(config.measures), config.folds, config.pivot]
@@ -93,6 +94,7 @@ def _rows(
     """Rows of one language with all languages after it."""
     state, a = unit
     pivot = _side(work, config.pivot, state, pooled, frames=False) if config.pivot else None
+    # Frames of a language are hundreds of times its means, so they are read only where they are compared.
     frames = "seqsim" in config.measures
     query = _side(work, a, state, pooled, frames=frames)
     rows = []
@@ -158,4 +160,5 @@ def _seconds_of_a_pair(setting: Setting, work: PairUnits) -> float:
         begin = time.monotonic()
         held_out.evaluate(sides[0], sides[1], sides[2] if work.always else None, sentences, setting)
         times.append(time.monotonic() - begin)
+    # The first call compiles.
     return min(times)

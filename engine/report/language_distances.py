@@ -60,6 +60,7 @@ def between_languages(results: metrics.Results) -> Distances:
     values = np.full((len(results.measures), len(results.states), size, size), np.nan)
     values[..., np.arange(size), np.arange(size)] = 0
     for pair, i, j in of_two(results):
+        # A distance has no direction, R@1 has: the mean of both.
         far = 1 - results.figure("recall_at_1")[pair].mean(-1).T
         values[:, :, i, j] = values[:, :, j, i] = far
     return Distances(
@@ -84,6 +85,7 @@ def scaled(far: Float[np.ndarray, "L L"]) -> tuple[Float[np.ndarray, "L 2"], Flo
     """
     squared = far**2
     centred = squared - squared.mean(0) - squared.mean(1)[:, None] + squared.mean()
+    # eigh sorts upwards: the two largest are the last, read backwards.
     values, vectors = np.linalg.eigh(-centred / 2)
     positive = np.maximum(values, 0)
     places = vectors[:, :-3:-1] * np.sqrt(positive[:-3:-1])
@@ -92,6 +94,7 @@ def scaled(far: Float[np.ndarray, "L L"]) -> tuple[Float[np.ndarray, "L 2"], Flo
 
 def turned(places: Float[np.ndarray, "L 2"], towards: Float[np.ndarray, "L 2"]) -> Float[np.ndarray, "L 2"]:
     """The same places rotated or mirrored to lie close to others (orthogonal Procrustes)."""
+    # Eigenvectors have no sign of their own, so neighbouring states would flip at random.
     left, _, right = np.linalg.svd(places.T @ towards)
     return places @ (left @ right)
 
@@ -103,6 +106,7 @@ def linkage(far: Float[np.ndarray, "L L"]) -> Float[np.ndarray, "K 4"]:
 
 def clades(tree: Float[np.ndarray, "K 4"]) -> list[int]:
     """Languages below each merge of a tree, as bits."""
+    # Bits, because sets of 102 languages would be built and hashed for every draw.
     below = [1 << leaf for leaf in range(len(tree) + 1)]
     for left, right in tree[:, :2].astype(int).tolist():
         below.append(below[left] | below[right])
@@ -147,7 +151,9 @@ def _support(
         counts = drawn[:, found.sentences]
         hits = (found.ranks[:, chosen] == 1).mean(2, dtype=np.float32).swapaxes(0, 1)
         at = place % _TOGETHER
+        # A resample may miss all sentences of a pair.
         some[at] = 1 - (hits @ counts.T) / np.maximum(counts.sum(1), 1)
+        # Pairs are the last axis of `far`: written one by one, each number would touch its own cache line.
         if at == _TOGETHER - 1 or place == len(pairs) - 1:
             far[..., place - at : place + 1] = np.moveaxis(some[: at + 1], 0, -1)
     order = _condensed([(i, j) for _, i, j in pairs], size)

@@ -39,6 +39,7 @@ def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = 
     _check_order(array)
     if cost is None:
         cost = array.name in MEASURES and MEASURES[str(array.name)].cost
+    # Leading axes, such as states, become an index, so that one table holds all matrices.
     *leading, a, b = map(str, array.dims)
     labels = [array[axis].values.tolist() for axis in leading]
     matrices = np.asarray(array.values, np.float64).reshape(-1, *array.shape[-2:])

@@ -47,6 +47,7 @@ def write(
         name="ranks",
         axes=AXES,
         shape=shape,
+        # A pair is a chunk, as pairs are scored and written one by one.
         chunk=(1, *shape[1:]),
         inner=None,
         dtype="uint16",
@@ -59,6 +60,7 @@ def write(
         for pair in range(len(grid.pairs)):
             found = scored(pair)
             whole = np.zeros(shape[1:], np.uint16)
+            # 0 isn't a rank, so it marks what is unknown without a second array.
             whole[..., found.sentences] = np.where(found.computed[..., None, None], found.ranks, 0)
             objects.finish(ranks[pair].write(whole), path, f"{path}: pair {axes['pair'][pair]}")
         _replace(path, made)

@@ -53,6 +53,7 @@ def tabulate(
     }
     values = results.values[pair, state, measure, direction]
     for f, name in enumerate(metrics.ALL_FIGURES):
+        # Chance and q stand beside the figures that they explain.
         if name == "ci_low":
             columns["chance"] = pa.array(metrics.chance(n), pa.float64())
         column = f"{name}_{candidates}" if name == "recall_at_1_of" else name
@@ -180,6 +181,7 @@ def write_table(table: pa.Table, out: pathlib.Path, name: str = "retrieval") -> 
     schema = plain_schema(table)
 
     def pieces() -> Iterator[pa.Table]:
+        # At least one piece: an empty table has a header, too.
         for start in range(0, max(1, table.num_rows), _ROWS):
             yield table.slice(start, _ROWS).cast(schema)
 

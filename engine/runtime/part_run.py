@@ -43,6 +43,7 @@ def compute(
             made = tables(unit)
         except unusable as error:
             failed[name] = str(error)
+            # A note, or the processes of other shards would wait for this unit for ever.
             parts.note(name, str(error))
             _LOG.error("%s: %s", name, error)
         else:
@@ -64,6 +65,7 @@ def estimated_seconds(
     except unusable as error:
         _LOG.error("%s", error)
         return 0.0
+    # Rounded up, so that little work isn't estimated to take none.
     return math.ceil(10 * len(units) * (time.monotonic() - start)) / 10
 
 
@@ -97,5 +99,6 @@ def standing(parts: PartFiles, names: Sequence[str], noun: str) -> Standing:
 
 def joined(parts: PartFiles, names: Iterable[str], schema: pa.Schema, kind: str = "parquet") -> pa.Table:
     """Rows of a kind of part, of all these units; an empty table of the schema if there is none."""
+    # Without the first part's metadata, whose day and version aren't those of the joined table.
     bare = [parts.table(name, kind).replace_schema_metadata() for name in names]
     return pa.concat_tables(bare or [schema.empty_table()])

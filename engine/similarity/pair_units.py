@@ -66,6 +66,7 @@ class PairUnits:
     @property
     def units(self) -> list[Unit]:
         """All units, in the order of work."""
+        # State outermost, so that mean states are read once for all units of a state.
         return list(itertools.product(self.states, self.codes[:-1]))
 
     def after(self, code: str) -> list[str]:
@@ -132,6 +133,7 @@ def open_units(
     codes = sorted(members)
     keys = {
         name((state, code)): json_values.fingerprint(
+            # Only the languages that the unit reads: another one's growth leaves its part valid.
             [[origin, *settings], state, {b: made_of[b] for b in (*codes[i:], *always)}]
         )
         for state in states
@@ -175,6 +177,7 @@ class _Means:
     def of(self, unit: Unit) -> Pooled:
         """Mean states of a unit's languages, among others of its state; DamagedError if one can't be read."""
         state, code = unit
+        # Only one state of all languages is in memory.
         if state != self._state:
             self._state, self._pooled = state, {}
         for each in (code, *self._work.after(code), *self._work.always):

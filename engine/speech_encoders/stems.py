@@ -35,6 +35,7 @@ def span(stages: Sequence[StemStage]) -> tuple[int, int]:
     product of strides and K = 1 + sum (k - 1) * product of the strides before it.
     """
     strides = [stage.stride for stage in stages]
+    # Each further tap of a stage reaches as far as one of its inputs does in samples.
     seen = 1 + sum((stage.taps - 1) * math.prod(strides[:i]) for i, stage in enumerate(stages))
     return math.prod(strides), seen
 
@@ -103,6 +104,7 @@ def moonshine(config: Mapping[str, Any]) -> Stages:
 
 def speech_to_text(config: Mapping[str, Any]) -> Stages:
     """Padded convolutions that halve the number of frames."""
+    # Padding makes up for the width, so a frame is there as soon as its first input is.
     return (StemStage(1, 2),) * config["num_conv_layers"]
 
 

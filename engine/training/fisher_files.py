@@ -83,7 +83,9 @@ def of_tasks(config: TuneConfig, given: TuneInput, parts: Trainable) -> HostValu
                 values = safetensors.numpy.load_file(_file(config.fisher_from, name))
             else:
                 values = _compute(config, given, parts, name, examples)
+            # Written task by task, so that a killed run computes none twice.
             _write(file, values, _made_of(given, examples))
+        # Read back even where it was just made: a resumed run sums the very same bits.
         found = safetensors.numpy.load_file(file)
         total = {path: value + found[path] for path, value in total.items()}
     return total
@@ -124,6 +126,7 @@ def _compute(
     count = min(len(examples), config.fisher_examples)
     chosen = sorted(
         (examples[i] for i in batches.order(len(examples), count, 0, (config.seed, 2))),
+        # By length, so that a batch is padded to about its own texts.
         key=lambda example: len(example.ids),
     )
     lockstep = Lockstep(
@@ -135,6 +138,7 @@ def _compute(
     progress = Progress(f"Fisher information of {name}", count, "examples", verb="seen")
     for start in range(0, count, given.mixture.rows):
         group = chosen[start : start + given.mixture.rows]
+        # By the batch's place, so that drawn labels don't depend on how often a run was killed.
         key = jax.random.fold_in(jax.random.PRNGKey(config.seed), start)
         keys = np.asarray(jax.random.split(key, size))
         for path, value in first(measure((given.reader.read(group, size), keys))).items():

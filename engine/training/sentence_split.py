@@ -36,6 +36,7 @@ def grams(text: str, language: str, n: int = GRAM) -> set[tuple[str, ...]]:
     if without_spaces(language):
         words = [sign for word in words for sign in word if sign.isalnum()]
     words = [bare for word in words if (bare := word.strip(".,;:!?¡¿\"'()[]«»“”…-"))]
+    # A text shorter than n is one gram, or equal short texts would share none.
     n = min(n, len(words))
     return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)} if n else set()
 
@@ -56,6 +57,7 @@ def split(texts: Mapping[str, Iterable[tuple[str, str]]], share: float, seed: in
     members: dict[int, list[str]] = {}
     for sentence, number in cluster.items():
         members.setdefault(number, []).append(sentence)
+    # Sorted first, so that the order depends on the seed and not on that of the store.
     order, room, dev = sorted(members), round(share * len(every)), set[str]()
     random.Random(seed).shuffle(order)
     for number in order:
@@ -83,6 +85,7 @@ def _clusters(found: Mapping[str, set[tuple[str, tuple[str, ...]]]]) -> dict[str
 
     def root(sentence: str) -> str:
         while parent[sentence] != sentence:
+            # Paths are halved on the way, so that chains stay short.
             parent[sentence] = parent[parent[sentence]]
             sentence = parent[sentence]
         return sentence
@@ -90,6 +93,7 @@ def _clusters(found: Mapping[str, set[tuple[str, tuple[str, ...]]]]) -> dict[str
     first: dict[tuple[str, tuple[str, ...]], str] = {}
     for sentence, own in found.items():
         for gram in own:
+            # Joined to the first sentence with this gram: comparing all pairs would take n^2.
             parent[root(sentence)] = root(first.setdefault(gram, sentence))
     numbers: dict[str, int] = {}
     return {sentence: numbers.setdefault(root(sentence), len(numbers)) for sentence in found}

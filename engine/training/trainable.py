@@ -62,6 +62,7 @@ class Trainable:
     def tensors(self, trained: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Tensors of the decoder by canonical name, float32."""
         values = merged(trained, self.frozen)
+        # The encoder's norm is written with the encoder, from the model itself.
         own = {tuple(path.split("/")): np.asarray(v) for path, v in values.items() if _ENCODERS not in path}
         return parameters.tensors(own, parameters.DECODER)
 
@@ -71,6 +72,7 @@ def merged(
 ) -> dict[str, jax.Array | np.ndarray]:
     """All parameters of the decoder, in which pairs of low rank are added to what they adapt."""
     values = {**frozen, **{path: value for path, value in trained.items() if not path.endswith((DOWN, UP))}}
+    # The sum of weight and product, not two products, so that the decoder's program stays the same.
     for path in [path.removesuffix(DOWN) for path in trained if path.endswith(DOWN)]:
         values[path] = values[path] + trained[path + DOWN] @ trained[path + UP]
     return values
@@ -110,8 +112,10 @@ def _low_rank(values: HostValues, low: int, seed: int) -> HostValues:
     rng, chosen = np.random.default_rng(seed), {}
     for path in _ADAPTED:
         layers, inputs, outputs = values[path].shape
+        # Scaled so that x @ down has about the size of x, whatever the width.
         first = rng.standard_normal((layers, inputs, low)) / np.sqrt(inputs)
         chosen[path + DOWN] = first.astype(np.float32)
+        # Zero, so that training starts from the model as it is.
         chosen[path + UP] = np.zeros((layers, low, outputs), np.float32)
     return chosen
 

@@ -152,6 +152,7 @@ def _initial(given: TuneInput, parts: Trainable) -> TrainingState:
 
 
 def _constants(given: TuneInput, parts: Trainable, fisher: Mapping[str, np.ndarray]) -> Constants:
+    # Without a penalty nothing is drawn back, and a copy of the start would only take memory.
     pulled = given.schedule.ewc or given.schedule.anchor
     return Constants(
         trainable.device_values(parts.frozen),
@@ -220,6 +221,7 @@ def _go_on(
             history["dev_loss"][step + 1] = dev_loss()
         if checkpoints.due(step + 1, steps):
             checkpoints.save(step + 1, {"state": lockstep.state(), "history": history})
+            # After the checkpoint: the table never tells of steps that a killed run has lost.
             tuned_model.write_steps(config.out, history, step + 1)
             progress.store(step + 1 - done - progress.counts().done)
         pace = (step + 1 - done) * config.batch / (time.monotonic() - began)
@@ -242,6 +244,7 @@ def padded(rows: int, devices: int) -> int:
 
 def _dev_loss(given: TuneInput, parts: Trainable, lockstep: Lockstep) -> "DevLoss":
     size = padded(given.mixture.rows, len(lockstep.devices))
+    # By length, so that a group is padded to about its own texts.
     ordered = sorted(given.dev, key=lambda example: len(example.ids))
     groups = [ordered[i : i + given.mixture.rows] for i in range(0, len(ordered), given.mixture.rows)]
     return DevLoss(lockstep.measuring(training_step.measurement(parts)), given, groups, size)
@@ -261,5 +264,6 @@ class DevLoss:
         total = count = 0.0
         for group in self._groups:
             value, tokens = first(self._measure(self._given.reader.read(group, self._rows)))
+            # Weighted by tokens: a mean of the groups' means would count short texts more.
             total, count = total + float(value), count + float(tokens)
         return total / count if count else float("nan")

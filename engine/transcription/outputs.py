@@ -52,6 +52,7 @@ def write(
     summary: list[Row] = []
 
     def languages() -> Iterator[pa.Table]:
+        # One language in memory at a time.
         for language, own in itertools.groupby(units, key=lambda unit: unit.language):
             table = pa.concat_tables([parts.table(unit.name) for unit in own]).combine_chunks()
             summary.extend(transcript_summary.rows(table, exits, task, normal[language]))
@@ -65,6 +66,7 @@ def write(
     atomic_write.write_whole(out / "summary.parquet", lambda file: table_files.write_parquet(table, file))
     atomic_write.write_whole(out / "summary.csv", lambda file: table_files.write_csv(table, file))
     drawn = set()
+    # A curve over a single exit shows nothing.
     for language in normal if len(exits) > 1 else ():
         figure = exit_figure.draw([row for row in summary if row["language"] == language])
         drawn |= set(picture_files.save(figure, out / f"exits_{language}"))
@@ -100,6 +102,7 @@ def best_exits(summary: Sequence[Row]) -> str:
 
 
 def _figure(row: Row, name: str, metric: str) -> str:
+    # sacrebleu's scores run to 100, error rates are fractions.
     scale = 1 if metric.startswith(("bleu", "chrf")) else 100
     value, low, high = (scale * float(str(row[f"{name}{end}"])) for end in ("", "_low", "_high"))
     return "-" if math.isnan(value) else f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -108,6 +108,7 @@ def _groups(
             continue
         for state, needed, frames in zip(source.states, source.apply_norm, made.states, strict=True):
             entries += [_entry(by_row[made.row], exit, made, frames, needed) for exit in by_state[state]]
+        # At least a whole step of the decoder, or its batch would never be full.
         most = max(decoding.capacity, _PENDING // made.states[0].nbytes)
         if len(entries) + len(task.exits) > most:
             yield entries, broken
@@ -138,9 +139,11 @@ def _decode(entries: Sequence[_Entry], task: DecodingTask, decoding: Decoding) -
     )
     languages, likely = [task.token.language] * len(entries), None
     if task.token.how == "detected":
+        # Of each exit anew: an early state may be taken for another language.
         languages, likely = decoding.detect(encoded)
     prompts = [decoding.tokens.prompt(language, task.task) for language in languages]
     room = decoding.sizes.text_positions
+    # By its own length: short audio that makes the decoder loop would run to the end of its room.
     limits = [token_limit(e.utterance.frames, room - len(p)) for e, p in zip(entries, prompts, strict=True)]
     decoded = decoding.generate(encoded, prompts, np.asarray(limits, np.int32), task.beams)
     for row, (entry, found) in enumerate(zip(entries, decoded, strict=True)):
