@@ -1,12 +1,14 @@
 """Speech for the demo: telephone prompts in English, Spanish and French, in CACHE/demo.
 
-    python demo/speech.py CACHE [words]
+    python demo/speech.py CACHE [words | tune]
 
 A prompt's file name says the same sentence in every language. The Debian packages are
 downloaded (61 MB) and unpacked, not installed; CACHE/demo holds manifest.tsv, the 180
 recordings that it lists (8 kHz, about 15 MB) and ATTRIBUTION.txt, and appears whole or not
 at all. With `words`, CACHE/words has instead the prompts of one word among numbers, days and
-months, in five languages (98 MB to download, 434 recordings). Standard library only.
+months, in five languages (98 MB to download, 434 recordings). With `tune`, CACHE/tune has
+instead all prompts that English, Spanish, French and Italian have, for tune.sh (79 MB to
+download). Standard library only.
 """
 
 import gzip
@@ -20,6 +22,7 @@ import wave
 
 LANGUAGES = ("en", "es", "fr")
 WORD_LANGUAGES = ("en", "es", "fr", "it", "ru")
+TUNE_LANGUAGES = ("en", "es", "fr", "it")
 PROMPTS = 60
 _MEGABYTES = {"en": 18.3, "es": 23.8, "fr": 18.5, "it": 18.3, "ru": 18.8}  # to download
 _WORDS = 4  # a prompt of fewer English words says too little
@@ -28,8 +31,12 @@ _ELSEWHERE = "Or take FLEURS: make demo CORPUS=fleurs:test LANGUAGES=en_us,fr_fr
 
 
 def prepare(cache: pathlib.Path, name: str = "demo") -> None:
-    """Make sure that CACHE/NAME exists, demo or words; SystemExit says what went wrong."""
-    languages, choose = {"demo": (LANGUAGES, prompts), "words": (WORD_LANGUAGES, single_words)}[name]
+    """Make sure that CACHE/NAME exists, demo, words or tune; SystemExit says what went wrong."""
+    languages, choose = {
+        "demo": (LANGUAGES, prompts),
+        "words": (WORD_LANGUAGES, single_words),
+        "tune": (TUNE_LANGUAGES, every_prompt),
+    }[name]
     folder = cache / name
     if folder.is_dir():
         return
@@ -102,6 +109,13 @@ def prompts(
     return dict.fromkeys(LANGUAGES, spread(select(texts, recordings), PROMPTS))
 
 
+def every_prompt(
+    texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pathlib.Path]]
+) -> dict[str, list[str]]:
+    """Names by language of all prompts that `select` finds, the same in each."""
+    return dict.fromkeys(texts, select(texts, recordings))
+
+
 def single_words(
     texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pathlib.Path]]
 ) -> dict[str, list[str]]:
@@ -123,12 +137,12 @@ def select(texts: dict[str, dict[str, str]], recordings: dict[str, dict[str, pat
     """
     chosen, seen = [], set()
     for name in sorted(texts["en"]):
-        words = {code: spoken(texts[code].get(name, "")) for code in LANGUAGES}
+        words = {code: spoken(texts[code].get(name, "")) for code in texts}
         if len(words["en"]) < _WORDS or not all(words.values()):
             continue
-        if any(name not in recordings[code] for code in LANGUAGES):
+        if any(name not in recordings[code] for code in texts):
             continue
-        if any(seconds(recordings[code][name]) >= _SECONDS for code in LANGUAGES):
+        if any(seconds(recordings[code][name]) >= _SECONDS for code in texts):
             continue
         sentences = set(words.items())
         if not sentences & seen:

@@ -2,12 +2,17 @@
 # save what it knew. Each model is scored on the new task, on unseen speech (zero-shot) and on old tasks.
 #   bash demo/tune.sh PYTHON STORE MODEL SOURCE TARGET UNSEEN OUT [FLAGS OF TUNE]
 #   bash demo/tune.sh python out/demo/store .cache/whisper-base en es fr out/tune --window=448 --learning_rate=5e-5
-# The second of these calls uses what `make demo` has made. Before the command, ENGLISH=en_us names English by another code than
-# `en`, and TOKEN=zh gives the language token of TARGET if it isn't the code's first part. UNSEEN may be several, commas
-# between: the first is also the old task of translation into English. AVERAGES=0.25,0.5,0.75, written so, are the
-# shares of the start in averages of plain's weights; AVERAGES= makes none. SCORES=FILE has
-# COMET's scores of the lines of OUT/scores/comet.jsonl, see docs/scores.md. Of the flags, --window, --states, --exit_norm,
-# --language_token, --stand_in, --tokenizer and --compute are also those of decoding: a model reads what it was trained on.
+# The second of these calls uses what `make demo` has made. These take more prompts, and Italian, which is a further
+# column of the table:
+#   python demo/speech.py .cache tune
+#   isogloss extract --corpus=manifest:.cache/tune/manifest.tsv --model=.cache/whisper-base --states=final --store=out/prompts
+#   bash demo/tune.sh python out/prompts .cache/whisper-base en es fr,it out/tune --window=448 --learning_rate=5e-5
+# Before the command, ENGLISH=en_us names English by another code than `en`, and TOKEN=zh gives the language token of
+# TARGET if it isn't the code's first part. UNSEEN may be several, commas between, each with a column of its own; the
+# first is also the old task of translation into English. AVERAGES=0.25,0.5,0.75, written so, are the shares of the start
+# in averages of plain's weights; AVERAGES= makes none. SCORES=FILE has COMET's scores of the lines of
+# OUT/scores/comet.jsonl, see docs/scores.md. Of the flags, --window, --states, --exit_norm, --language_token,
+# --stand_in, --tokenizer and --compute are also those of decoding: a model reads what it was trained on.
 # It can be stopped and run again: whatever is complete is skipped.
 set -euo pipefail
 [ $# -ge 7 ] || { sed 's/^# //; /^set/,$d' "$0" >&2; exit 2; }

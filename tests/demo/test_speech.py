@@ -161,6 +161,15 @@ def test_words_have_a_folder_of_their_own(programs, monkeypatch):
     assert [path.name for path in (programs / "cache").iterdir()] == ["words"]
 
 
+def test_the_experiment_has_all_prompts_that_its_languages_share(programs, monkeypatch):
+    assert speech.TUNE_LANGUAGES == ("en", "es", "fr", "it")
+    monkeypatch.setattr(speech, "TUNE_LANGUAGES", tuple(FOLDERS))
+    speech.prepare(programs / "cache", "tune")
+    rows = (programs / "cache/tune/manifest.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split("\t")[0] for row in rows] == ["en"] * 70 + ["es"] * 70 + ["fr"] * 70
+    assert [path.name for path in (programs / "cache").iterdir()] == ["tune"]
+
+
 def test_what_a_killed_run_left_is_cleared(programs):
     stale = programs / "cache/demo.partial/packages"
     stale.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -199,6 +200,35 @@ def test_a_task_that_a_model_lacks_is_blank_beside_the_others(runs, spoken, tmp_
     assert "aa-es, zero-shot" in head
     assert [line.split()[0] for line in lines] == ["b", "a"]
     assert lines[1].count("(") == 1
+
+
+def test_every_unseen_language_has_a_column_between_what_is_new_and_what_is_old(
+    runs, spoken, tmp_path, caplog
+):
+    """A task learnt, two zero-shot, two old, each beside its score of mismatched speech."""
+    for speech in ("bb", "cc"):
+        copied = tmp_path / f"a-{speech}"
+        shutil.copytree(tmp_path / "a-es", copied)
+        file = copied / "transcripts.parquet"
+        pd.read_parquet(file).assign(language=speech).to_parquet(file)
+    shutil.copytree(tmp_path / "a-bb", tmp_path / "a-bb-en")
+    settings(tmp_path / "a-bb-en", "en")
+    old = (f"a={tmp_path}/a-bb-en", runs[2])
+    new = (f"a={tmp_path}/a-bb", f"a={tmp_path}/a-cc", runs[0])
+    config = ScoresConfig(
+        store=spoken / "store", new="aa-es", old=("bb-en", "aa-aa"), runs=(*old, *new), out=tmp_path / "out"
+    )
+    with caplog.at_level("INFO"):
+        scores.run(config)
+    tasks = {"aa-es": "new", "bb-es": "zero-shot", "cc-es": "zero-shot", "bb-en": "old", "aa-aa": "old"}
+    beside = pd.read_csv(config.out / "side_by_side.csv")
+    assert list(beside) == ["model", "metric", *(pair + end for pair in tasks for end in ENDS)]
+    assert beside[[f"{pair}{end}" for pair in tasks for end in ("", "_mismatched")]].notna().all(axis=None)
+    (text,) = (message for message in caplog.messages if message.startswith("scores:"))
+    head, line = text.splitlines()[1:]
+    shown = [head.index(f"{pair}, {kind}") for pair, kind in tasks.items()]
+    assert shown == sorted(shown)
+    assert line.count("(") == len(tasks)
 
 
 def test_a_point_of_the_figure_has_the_intervals_of_both_changes(runs, spoken, tmp_path):
