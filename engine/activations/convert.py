@@ -103,6 +103,7 @@ def run(config: ConvertConfig) -> ConvertSummary:
     states = _states(config, dumped)
     identities = [_identity(config, each.listing, states) for each in dumped]
     there = [_present(config, each, identity) for each, identity in zip(dumped, identities, strict=True)]
+    # Shares divide utterances, not languages, so that they are of equal size.
     units = config.share.of([(i, row) for i, each in enumerate(dumped) for row in range(len(each.files))])
     unusable = _unusable(dumped, units, axis)
     todo = [(i, row) for i, row in units if not there[i][row] and (i, row) not in unusable]
@@ -145,6 +146,7 @@ def _dumped(config: ConvertConfig, listing: Listing, axis: TimeAxis) -> _Dumped:
             frames.append(0)
             continue
         states, count, features = _opened(file).shape
+        # An array beyond its recording holds padding, which would enter every score.
         longest = min(axis.frame_count(length) + _SPARE, axis.window_frames)
         if not 0 < count <= longest:
             raise Refusal(
@@ -173,6 +175,7 @@ def _dumped(config: ConvertConfig, listing: Listing, axis: TimeAxis) -> _Dumped:
 def _opened(file: pathlib.Path) -> Float[np.ndarray, "S N D"]:
     """Array of a file, which stays on disk."""
     try:
+        # Mapped, because of most files only the header is needed; a pickle could run any code.
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise Refusal(f"{file}: no array can be read ({error}). Remedy: write it with numpy.save") from error
@@ -300,6 +303,7 @@ def _write(
     for i, row in todo:
         store, file = stores[i], dumped[i].files[row]
         given, name = _opened(file), _name(dumped, i, row)
+        # NaN beyond the array, as extract stores it.
         whole = np.full(store.shape[1:], np.nan, store.dtype)
         with np.errstate(over="ignore"):  # an overflow isn't finite, and refused below
             whole[:, : given.shape[1]] = given

@@ -96,6 +96,7 @@ def run(config: InterpretConfig) -> InterpretSummary:
     opened = inputs.open_input(config.store, config.grid, config.pairs, config.states)
     settings = _settings(config)
     out_folder.check(config.out, "interpret", settings)
+    # Before any compute: a missing sentence encoder is found in seconds, not after hours.
     checks = _load_checks(config, opened)
     if opened.absent:
         _LOG.error(
@@ -132,6 +133,7 @@ def _interpret(
     """Summary without its times, and the number of sentence pairs compared; a dry run only plans."""
     if config.words is None:
         align_words.align_all(config, opened)
+    # Only now: fingerprints need the words, and so the parts that are there.
     words = inputs.read_words(config.words or align_words.folder(config), opened)
     keys = opened.fingerprints(words, settings)
     parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=interpret_tables.PARTS)

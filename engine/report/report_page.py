@@ -105,6 +105,7 @@ def _terms(names: Sequence[str], fdr: str) -> dict[str, str]:
         chosen += [record(name) for name in ("precision", "recall") if name not in names]
     meanings = {each.label: f"{each.described[0].upper()}{each.described[1:]}." for each in chosen}
     for measure in chosen:
+        # Precision of one direction is recall of the other.
         if measure.transpose and record(measure.transpose).retrieves:
             other = record(measure.transpose).label
             meanings[measure.label] += f" From b to a it is {other} from a to b, transposed."
@@ -117,6 +118,7 @@ def _sentences(results: metrics.Results) -> str:
         return "No two languages here have a sentence in common."
     low, high = int(known.min()), int(known.max())
     count = f"{low}" if low == high else f"{low} to {high}"
+    # More sentences make chance smaller, so the ends are turned round.
     chance = " to ".join(f"{metrics.chance(n):.1%}" for n in dict.fromkeys((high, low)))
     return f"Two languages share {count} sentences, so chance is {chance}."
 

@@ -152,11 +152,13 @@ def _between_pairs(
 
     One pair has none, and neither have too many.
     """
+    # Pairs of pairs: 5,151 pairs would make 13 million contrasts for each measure.
     if not 2 <= len(whole) <= contrasts.MOST_PAIRS:
         return
     pairs = [scored(p) for p in whole]
     for (v, name), d in itertools.product(enumerate(results.measures), (0, 1)):
         state = results.best_state(name)
+        # Uncorrected measures alone: each correction would have as many rows again.
         if scoring(name).correction != "none" or state is None:
             continue
         hits, known = np.zeros((2, len(whole), len(grid.sentences)), bool)
@@ -172,8 +174,10 @@ def _between_pairs(
 
 def _threshold(compared: Int[np.ndarray, "K 9"], values: Float[np.ndarray, "K 4"], fdr: str) -> float:
     """Largest p of a contrast with the length baseline whose q is below `SIGNIFICANT`; -1 if none is."""
+    # q of this family alone: it is one question, whether a cell exceeds the baseline.
     p = values[compared[:, 0] == contrasts.FAMILIES.index("duration"), -1]
     q = contrasts.false_discovery(p, fdr)
+    # -1, below every p: with 0 a p that underflows would still pass.
     return float(p[q < SIGNIFICANT].max(initial=-1.0))
 
 

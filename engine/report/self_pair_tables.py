@@ -54,6 +54,7 @@ def write(
     """
     own = grid.only(self_pairs=True)
     if not own.pairs:
+        # Files of an earlier report of this folder, whose grid had self pairs.
         for kind in ("parquet", "csv", *picture_files.KINDS):
             (out / f"{NAME}.{kind}").unlink(missing_ok=True)
         ranks_store.remove(out / "self_ranks.zarr")
@@ -143,6 +144,7 @@ def drawn(lines: Mapping[str, Mapping[str, Float[np.ndarray, " S"]]], states: Se
     for panel, (name, values) in zip(panels, lines.items(), strict=False):
         for label, line in values.items():
             color, dash = _LINES[label]
+            # A line without a value would still stand in the legend.
             if not np.isnan(line).all():
                 panel.plot(depths, line, color=color, ls=dash, lw=1.6, label=label)
         panel.set_title(scoring(name).label, loc="left", size=10.5, weight="bold", color=INK)

@@ -88,6 +88,7 @@ def _pair(work: PairUnits, a: str, b: str, pooled: Pooled) -> list[tuple[int, Si
         return [(0, Similarity())] * 2
     sides = [pooled[code][where] for code, where in zip((a, b), rows, strict=True)]
     frames = [work.members[code].frames[where] for code, where in zip((a, b), rows, strict=True)]
+    # The lengths of both languages, because either may carry what both have in common.
     partialled = [representations.without_length(side, *frames) for side in sides]
     return [(len(common), representations.similarity(x, y)) for x, y in (sides, partialled)]
 
@@ -109,6 +110,7 @@ def _seconds_of_a_pair(work: PairUnits) -> float:
     """Duration of one comparison of random representations of this size, as both forms of a pair take it."""
     n = max(len(member.rows) for member in work.members.values())
     width = next(iter(work.members.values())).store.features
+    # Time depends on sizes alone, so random numbers do.
     x = np.random.default_rng(0).standard_normal((2, n, width))
     begin = time.monotonic()
     representations.similarity(*x)
