@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
-import io
 import shutil
 
 import browser as chromium
+import hub_stand_in
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +58,18 @@ def two_states(tmp_path_factory, extract_config):
     config = extract_config(store=root, states=("0", "final"), dtype="float32")
     assert extract.run(config).complete
     return root
+
+
+@pytest.fixture(scope="session")
+def checkpoint(model_folder):
+    """Small model, loaded."""
+    return load_checkpoint(str(model_folder))
+
+
+@pytest.fixture(scope="session")
+def shards(files):
+    """Function from a store to the bytes of every utterance's file, by path."""
+    return functools.partial(files, pattern="**/c.*")
 
 
 @pytest.fixture(scope="session")
@@ -317,11 +329,11 @@ def broken(tmp_path, speech):
     return folder / "speech.tsv", kinds
 
 
-@pytest.fixture(scope="module")
-def wav():
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.full(3200, 0.1), 16_000, format="WAV")
-    return buffer.getvalue()
+@pytest.fixture
+def hub():
+    """A hub on this machine."""
+    with hub_stand_in.running() as server:
+        yield server
 
 
 @pytest.fixture

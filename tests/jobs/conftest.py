@@ -14,6 +14,12 @@ from isogloss.jobs import command
 JOBS = pathlib.Path(command.__file__).parent
 
 
+@pytest.fixture(scope="session")
+def source(speech, model_folder):
+    """Flags of the corpus and the model."""
+    return [f"--corpus=manifest:{speech}", f"--model={model_folder}"]
+
+
 @pytest.fixture
 def refusal(monkeypatch):
     """Function from a job and its flags to the message that it is refused with, with exit code 2."""

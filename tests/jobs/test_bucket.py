@@ -53,11 +53,6 @@ def moved(undisturbed, s3, tmp_path):
     )
 
 
-def held(s3, root):
-    """Objects of a store and a grid, without what only buckets have."""
-    return {key: content for key, content in s3.objects(str(root)).items() if not key.endswith(".claim")}
-
-
 def without_report(files, folder):
     return {key: content for key, content in files(folder).items() if not key.startswith("report/")}
 
@@ -74,7 +69,7 @@ def test_a_bucket_has_the_folder_s_bytes(undisturbed, moved, s3, files, tmp_path
         again = job.run(config)
         assert again.done == 0
         assert again.skipped
-    assert held(s3, root) == without_report(files, folder)
+    assert s3.groups(root) == without_report(files, folder)
     assert (tmp_path / "report/retrieval.csv").read_bytes() == (folder / "report/retrieval.csv").read_bytes()
 
 
@@ -171,11 +166,6 @@ def test_failures_are_noted_and_forgotten_in_a_bucket(undisturbed, s3):
     assert (grid_status.tally(path).count.left, objects.children(path / "failed")) == (1, set())
 
 
-def chunks(s3, url):
-    """Number of shards or score matrices below a URL."""
-    return sum("/c." in key and "zarr.json" not in key for key in s3.keys(url))
-
-
 @pytest.mark.deep
 def test_two_processes_at_once_and_one_killed(undisturbed, s3, files, job):
     folder, (first, *_) = undisturbed
@@ -183,10 +173,10 @@ def test_two_processes_at_once_and_one_killed(undisturbed, s3, files, job):
     flags = [f"--corpus={first.corpus}", f"--model={first.model}", f"--store={url}", "--num_shards=2"]
     shards = [job("extract", *flags, f"--shard_index={index}") for index in (0, 1)]
     survivor = shards[0].start()
-    assert shards[1].killed(lambda: chunks(s3, url) >= 2)
+    assert shards[1].killed(lambda: s3.chunks(url) >= 2)
     assert shards[1].start().wait() == 0
     assert survivor.wait() == 0
-    assert held(s3, url) == files(folder / "store")
+    assert s3.groups(url) == files(folder / "store")
 
 
 @pytest.mark.parametrize("said", [pytest.param(True, marks=pytest.mark.deep), False])

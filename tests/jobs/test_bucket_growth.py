@@ -33,11 +33,6 @@ def grow(tmp_path, speech, model_folder):
     return make
 
 
-def held(s3, root):
-    """Objects below a place, without the claim that the creation of a group leaves."""
-    return {key: content for key, content in s3.objects(str(root)).items() if not key.endswith(".claim")}
-
-
 @pytest.mark.deep
 def test_a_bucket_grows_as_a_folder_does(grow, s3, files, tmp_path):
     folder, bucket = tmp_path / "folder", place.parse(f"{s3.bucket()}/all")
@@ -46,7 +41,7 @@ def test_a_bucket_grows_as_a_folder_does(grow, s3, files, tmp_path):
         assert extracted.done == of_bucket.done == (12, 5, 3)[step]
         assert compared.done == grid_of_bucket.done == (1, 2, 3)[step]
         assert compared.changes == grid_of_bucket.changes
-        assert held(s3, bucket) == files(folder)
+        assert s3.groups(bucket) == files(folder)
     assert compared.changes == dict.fromkeys(("aa", "bb", "cc"), "1 sentence more: s3")
     assert [done.done for done in grow(bucket, 2)] == [0, 0]
 

@@ -15,12 +15,6 @@ from faulty_proxy import Proxy
 pytestmark = pytest.mark.deep
 
 
-@pytest.fixture(scope="module")
-def source(speech, model_folder):
-    """Flags of the corpus and the model."""
-    return [f"--corpus=manifest:{speech}", f"--model={model_folder}"]
-
-
 # Run as a process and never imported: importing mfusepy fails where there is no libfuse.
 FAULTY_FOLDER = pathlib.Path(__file__).parents[1] / "shared" / "faulty_folder.py"
 MEASURES = "--measures=seqsim,meanpool"
@@ -35,10 +29,6 @@ def undisturbed(tmp_path_factory, job, source):
     return folder
 
 
-def chunks(s3, url):
-    return sum("/c." in key for key in s3.keys(url))
-
-
 def test_a_bucket_under_eight_kills(undisturbed, s3, source, files, job):
     url = f"{s3.bucket()}/all"
     extract = job("extract", *source, f"--store={url}/store")
@@ -46,12 +36,11 @@ def test_a_bucket_under_eight_kills(undisturbed, s3, source, files, job):
     hits = 0
     for each, below, counts in ((extract, "store", (1, 5, 10, 15)), (grid, "grid.zarr", (1, 7, 13, 19))):
         for count in counts:
-            hits += each.killed(lambda: chunks(s3, f"{url}/{below}") >= count)  # noqa: B023
+            hits += each.killed(lambda: s3.chunks(f"{url}/{below}") >= count)  # noqa: B023
         each.summary()
         assert each.summary()["done"] == 0
     assert hits >= 6  # near its end a job may finish before it is killed
-    held = s3.objects(url)
-    assert {key: held[key] for key in held if not key.endswith(".claim")} == files(undisturbed)
+    assert s3.groups(url) == files(undisturbed)
 
 
 def test_a_bucket_behind_a_bad_network(undisturbed, s3, source, files, job, monkeypatch):
@@ -78,8 +67,7 @@ def test_a_bucket_behind_a_bad_network(undisturbed, s3, source, files, job, monk
         proxy.close()
     broken = sum(count for what, count in proxy.counts.items() if what not in {"passed", "down"})
     assert broken > 0.1 * proxy.counts["passed"]
-    held = s3.objects(url)
-    assert {key: held[key] for key in held if not key.endswith(".claim")} == files(undisturbed)
+    assert s3.groups(url) == files(undisturbed)
 
 
 @pytest.fixture

@@ -11,11 +11,6 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("jobs")
 
 
-@pytest.fixture(scope="module")
-def source(speech, model_folder):
-    return [f"--corpus=manifest:{speech}", f"--model={model_folder}"]
-
-
 def test_from_speech_to_report(folder, job, source):
     store = folder / "store"
     assert job("extract", *source, f"--store={store}", "--states=0,final").here()["done"] == 20

@@ -76,6 +76,14 @@ class S3:
             for key in self.keys(url)
         }
 
+    def groups(self, place):
+        """Those of stores and grids, but for the claims that the creation of a group leaves in a bucket."""
+        return {key: held for key, held in self.objects(str(place)).items() if not key.endswith(".claim")}
+
+    def chunks(self, url):
+        """Number of shards and score matrices below a URL."""
+        return sum("/c." in key for key in self.keys(url))
+
     def upload(self, folder, url):
         """Copy a folder, as `aws s3 sync` does."""
         name, _, prefix = url.removeprefix("s3://").partition("/")

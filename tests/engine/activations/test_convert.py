@@ -42,11 +42,7 @@ def config(tmp_path, speech):
     )
 
 
-def contents(root):
-    return {path.relative_to(root): path.read_bytes() for path in root.rglob("c.*")}
-
-
-def test_a_store_holds_the_arrays(config):
+def test_a_store_holds_the_arrays(config, shards):
     plan = convert.run(dataclasses.replace(config, dry_run=True)).plan
     assert plan["utterances"] == 20
     assert not config.store.exists()
@@ -60,11 +56,11 @@ def test_a_store_holds_the_arrays(config):
         array = np.load(config.arrays / "bb" / f"{store.utterance.values[row]}.npy")
         np.testing.assert_array_equal(store.states[row, :, :frames], array.astype(np.float16))
         assert np.isnan(store.states[row, :, frames:]).all()
-    whole = contents(config.store)
+    whole = shards(config.store)
     assert sum(map(len, whole.values())) == plan["bytes"]
     (config.store / "aa.zarr/states/c.2.0.0.0").unlink()
     assert convert.run(dataclasses.replace(config, num_shards=2, shard_index=0)).done == 1
-    assert contents(config.store) == whole
+    assert shards(config.store) == whole
     made = GridConfig(
         store=config.store, grid=config.store.parent / "grid.zarr", measures=("seqsim",), memory_gb=1.0
     )
@@ -167,17 +163,17 @@ def test_what_isnt_finite_is_named_and_left_out(config):
     ],
 )
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_store_isnt_completed_with_other_arrays(config, change, message, whole):
+def test_a_store_isnt_completed_with_other_arrays(config, change, message, whole, shards):
     config = dataclasses.replace(config, languages=("cc",))
     convert.run(config)
     if not whole:
         (config.store / "cc.zarr/states/c.2.0.0.0").unlink()
-    before = contents(config.store)
+    before = shards(config.store)
     for file in (config.arrays / "cc").iterdir():
         np.save(file, change(np.load(file)))
     with pytest.raises(ValueError, match=message):
         convert.run(config)
-    assert contents(config.store) == before
+    assert shards(config.store) == before
 
 
 def test_arrays_are_known_by_their_content_wherever_they_are(config):

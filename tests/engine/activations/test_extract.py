@@ -25,11 +25,6 @@ def config(tmp_path, extract_config):
     return extract_config(store=tmp_path / "store")
 
 
-def contents(root):
-    """Bytes of every shard below `root`, by path."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.glob("*.zarr/states/c.*")}
-
-
 def test_every_utterance_of_every_language(config, sizes):
     summary = extract.run(config)
     assert summary.complete
@@ -85,23 +80,23 @@ def test_a_second_run_does_nothing(config):
     assert {path: path.stat().st_mtime_ns for path in config.store.rglob("*")} == before
 
 
-def test_what_is_missing_is_done_again_to_the_same_bytes(config):
+def test_what_is_missing_is_done_again_to_the_same_bytes(config, shards):
     extract.run(config)
-    whole = contents(config.store)
+    whole = shards(config.store)
     for name in ("aa.zarr/states/c.3.0.0.0", "cc.zarr/states/c.0.0.0.0"):
         (config.store / name).unlink()
     summary = extract.run(config)
     assert (summary.done, summary.skipped) == (2, 18)
-    assert contents(config.store) == whole
+    assert shards(config.store) == whole
 
 
-def test_shares_make_the_whole(config, tmp_path):
+def test_shares_make_the_whole(config, tmp_path, shards):
     extract.run(config)
     other = dataclasses.replace(config, store=tmp_path / "shared")
     done = [extract.run(dataclasses.replace(other, shard_index=i, num_shards=3)).done for i in (2, 0, 1)]
     assert sum(done) == 20
     assert max(done) - min(done) <= 1
-    assert contents(other.store) == contents(config.store)
+    assert shards(other.store) == shards(config.store)
 
 
 def test_broken_recordings_are_named_marked_and_left_out(config, broken):
@@ -127,11 +122,11 @@ def test_broken_recordings_are_named_marked_and_left_out(config, broken):
     assert (again.done, again.failed) == (0, summary.failed)
 
 
-def test_neighbours_of_broken_recordings_are_as_if_alone(config, broken):
+def test_neighbours_of_broken_recordings_are_as_if_alone(config, broken, shards):
     extract.run(config)
     other = dataclasses.replace(config, corpus=f"manifest:{broken[0]}", store=config.store.parent / "other")
     extract.run(other)
-    alone, beside = contents(config.store), contents(other.store)
+    alone, beside = shards(config.store), shards(other.store)
     assert alone.items() <= beside.items()
 
 
@@ -177,14 +172,14 @@ def test_nonsense_is_refused_before_any_compute(config, monkeypatch, change, mes
     assert not config.store.exists()
 
 
-def test_resuming_with_another_model_is_refused(config, other_model_folder):
+def test_resuming_with_another_model_is_refused(config, other_model_folder, shards):
     extract.run(config)
-    whole = contents(config.store)
+    whole = shards(config.store)
     with pytest.raises(ValueError, match=r"model: stored whisper-nano, asked for .*other"):
         extract.run(dataclasses.replace(config, model=str(other_model_folder)))
     with pytest.raises(ValueError, match=r"settings\.dtype: stored float16, asked for float32"):
         extract.run(dataclasses.replace(config, dtype="float32"))
-    assert contents(config.store) == whole
+    assert shards(config.store) == whole
 
 
 def test_disk_that_is_too_small_is_refused_beforehand(config, monkeypatch):
@@ -196,14 +191,14 @@ def test_disk_that_is_too_small_is_refused_beforehand(config, monkeypatch):
     assert not config.store.exists()
 
 
-def test_dry_run_writes_nothing_and_counts(config):
+def test_dry_run_writes_nothing_and_counts(config, shards):
     summary = extract.run(dataclasses.replace(config, dry_run=True))
     assert not config.store.exists()
     assert summary.plan["utterances"] == 20
     assert summary.plan["estimated_seconds"] >= 0
     real = extract.run(config)
     assert real.done == 20
-    stored = sum(len(data) for data in contents(config.store).values())
+    stored = sum(len(data) for data in shards(config.store).values())
     assert summary.plan["bytes"] == stored
     assert summary.plan["files"] == 20
     assert extract.run(dataclasses.replace(config, dry_run=True)).plan["utterances"] == 0

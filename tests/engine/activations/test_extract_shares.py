@@ -4,6 +4,7 @@ import io
 import tarfile
 
 import pytest
+from hub_stand_in import wav
 
 from isogloss.engine.activations import extract, store_languages
 from isogloss.engine.grid import grid
@@ -14,20 +15,21 @@ from isogloss.engine.whisper import encoder_model
 
 LANGUAGES, SENTENCES, SHARDS = 102, 3, 16
 ORIGIN = {"model": "tiny", "weights_sha256": "ab", "settings": {"dtype": "float16"}}
+SOUND = wav(3200)
 CODES = [f"l{number:03}" for number in range(LANGUAGES)]
 
 
-def manifest(folder, wav):
+def manifest(folder):
     lines = ["language\tsentence\taudio"]
     for code in CODES:
         for sentence in range(SENTENCES):
-            (folder / f"{code}-{sentence}.wav").write_bytes(wav)
+            (folder / f"{code}-{sentence}.wav").write_bytes(SOUND)
             lines.append(f"{code}\t{sentence}\t{code}-{sentence}.wav")
     (folder / "list.tsv").write_text("\n".join(lines) + "\n")
     return f"manifest:{folder}/list.tsv"
 
 
-def fleurs(folder, wav):
+def fleurs(folder):
     for code in CODES:
         (folder / code / "audio").mkdir(parents=True)
         rows = [f"{n}\t{n}.wav\tRaw\traw\tr a w\t3200\tMALE" for n in range(SENTENCES)]
@@ -35,18 +37,18 @@ def fleurs(folder, wav):
         with tarfile.open(folder / code / "audio" / "test.tar.gz", "w:gz", compresslevel=1) as archive:
             for n in range(SENTENCES):
                 member = tarfile.TarInfo(f"test/{n}.wav")
-                member.size = len(wav)
-                archive.addfile(member, io.BytesIO(wav))
+                member.size = len(SOUND)
+                archive.addfile(member, io.BytesIO(SOUND))
     return f"fleurs-dir:{folder}"
 
 
 @pytest.mark.parametrize("corpus", [manifest, fleurs])
 def test_a_process_looks_at_recordings_of_its_own_languages_only(
-    tmp_path, monkeypatch, model_folder, wav, looked_at, corpus
+    tmp_path, monkeypatch, model_folder, looked_at, corpus
 ):
     """Of 306 recordings a process sees those of 6 to 8 languages: its share, and what a cut divides."""
     monkeypatch.setattr(encoder_model.WhisperEncoder, "cost", lambda *given: {"estimated_seconds": 0.0})
-    spec = corpus(tmp_path, wav)
+    spec = corpus(tmp_path)
     times = dict.fromkeys(CODES, 0)
     for index in range(SHARDS):
         looked_at.clear()

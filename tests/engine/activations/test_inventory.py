@@ -1,17 +1,14 @@
 """engine.activations.inventory: what a dry run says of recordings that aren't fetched yet."""
 
-import io
-
 import pytest
-import soundfile
+from hub_stand_in import wav
 
 from isogloss.engine.activations import activation_store, inventory, settings
 from isogloss.engine.checkpoints import stored_tensors
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions
-from isogloss.engine.corpora.folder_rows import StoredSource
 from isogloss.engine.corpora.listing import Listing, Utterance
-from isogloss.engine.corpora.stored_files import HubFiles
+from isogloss.engine.corpora.stored_files import HubFiles, StoredSource
 from isogloss.engine.whisper import encoder_program
 from isogloss.engine.whisper.encoder_model import WhisperEncoder
 
@@ -20,16 +17,10 @@ SIZES = {"high.wav": 44 + SECONDS * 48_000 * 2, "short.wav": 60}  # 36 s and no 
 HUB = HubFiles("o/speech", "a" * 40)
 
 
-def wav(seconds, rate):
-    buffer = io.BytesIO()
-    soundfile.write(buffer, [0.5, -0.5] * (seconds * rate // 2), rate, format="wav")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Two files on the hub that nobody may fetch, and a long one that is in the cache."""
-    (tmp_path / "long.wav").write_bytes(wav(31, 16_000))
+    (tmp_path / "long.wav").write_bytes(wav(31 * 16_000))
     fetched = []
 
     def path(self, file):

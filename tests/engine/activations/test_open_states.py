@@ -17,11 +17,6 @@ ALL = ("1", "2", "final")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(model_folder):
-    return load_checkpoint(str(model_folder))
-
-
-@pytest.fixture(scope="module")
 def extraction(tmp_path_factory, extract_config):
     config = extract_config(store=tmp_path_factory.mktemp("stored") / "store", languages=("aa", "cc"))
     assert extract.run(config).complete

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from hub_stand_in import table, wav
 
 from isogloss.engine.corpora import audio, columns as roles, corpus, data_sets, hub
 from isogloss.engine.corpora.presets import PRESETS
@@ -29,7 +30,7 @@ def rows(listing):
 
 
 @pytest.fixture
-def covost2(tmp_path, table, wav):
+def covost2(tmp_path):
     """Columns of covost2.py; files in series, a folder for each configuration and a card that names them."""
 
     def content(numbers, language):
@@ -71,7 +72,7 @@ def test_covost2(covost2):
         preset("covost2", covost2).listing("fr")
 
 
-def test_voxpopuli_as_the_hub_converts_it(tmp_path, table, wav):
+def test_voxpopuli_as_the_hub_converts_it(tmp_path):
     """No card; a folder for each language, and the split's name says that the conversion may be partial."""
     content = table(
         {
@@ -100,7 +101,7 @@ def test_voxpopuli_as_the_hub_converts_it(tmp_path, table, wav):
     assert len(by_column.listing("fr").utterances) == 2
 
 
-def test_mass(tmp_path, wav):
+def test_mass(tmp_path):
     names = {
         "french_corpus/B01___01_Matthieu____FRNTLSN2DA_verse_7": "Salmon engendra Boaz",
         "french_corpus/B08___02_1Corinthiens_FRNTLSN2DA_verse_10": "Car",
@@ -124,7 +125,7 @@ def test_mass(tmp_path, wav):
 
 
 @pytest.mark.parametrize("form", ["metadata.jsonl", "metadata.csv"])
-def test_audio_folder(tmp_path, wav, form):
+def test_audio_folder(tmp_path, form):
     """Files beside their metadata; languages in a column; in a folder whose path holds a colon."""
     root = tmp_path / "a:b"
     names = [(number, language) for language in ("fr", "pt-BR") for number in (10, 9)]
@@ -153,7 +154,7 @@ def test_audio_folder(tmp_path, wav, form):
         corpus.open_corpus(f"hub:{root}", ["sentence=n"]).languages()
 
 
-def test_own_columns_and_what_cannot_be_listed(tmp_path, table, wav):
+def test_own_columns_and_what_cannot_be_listed(tmp_path):
     content = table(
         {"key": ["b", "a"], "words": ["wb", "wa"], "who": [1, 0], "name": ["r1", "r2"]},
         [("0.wav", wav(160)), ("0.wav", wav(320))],

@@ -7,10 +7,10 @@ import re
 import hub_client
 import pyarrow as pa
 import pytest
+from hub_stand_in import finish, table, wav
 
 from isogloss.engine.corpora import audio, corpus, presets
-from isogloss.engine.corpora.folder_rows import StoredSource
-from isogloss.engine.corpora.stored_files import HubFiles
+from isogloss.engine.corpora.stored_files import HubFiles, StoredSource
 from isogloss.engine.runtime.refusal import UnreachableError, WriteError
 
 FLEURS = "mteb/fleurs"
@@ -32,7 +32,7 @@ if decode == ["decode"]:
 
 
 @pytest.fixture
-def fleurs(hub, table, wav):
+def fleurs(hub):
     """FLEURS as on the hub: a card that names configurations, 16 bytes of text a row, 120 kB of audio."""
     sounds = [(f"{row:02}.wav", wav(SAMPLES + row)) for row in range(ROWS)]
     content = table(
@@ -55,7 +55,7 @@ def fleurs(hub, table, wav):
     return hub
 
 
-def test_a_listing_reads_no_audio_and_processes_download_a_file_once(fleurs, tmp_path, finish):
+def test_a_listing_reads_no_audio_and_processes_download_a_file_once(fleurs, tmp_path):
     hub, audio_bytes = fleurs, ROWS * 2 * SAMPLES
     names = " ".join(f"{row}.0" for row in range(ROWS))
     lengths = " ".join(str(SAMPLES + row) for row in range(ROWS))
@@ -80,7 +80,7 @@ def test_a_listing_reads_no_audio_and_processes_download_a_file_once(fleurs, tmp
     assert not hub.asked
 
 
-def test_a_branch_is_pinned_and_kept_for_offline_runs(fleurs, tmp_path, finish):
+def test_a_branch_is_pinned_and_kept_for_offline_runs(fleurs, tmp_path):
     """A data set by columns; the commit is in the description and in the listing's hash."""
     hub, commit = fleurs, fleurs.commit
     run = (PROGRAM, f"hub:{FLEURS}@main:test", "sentence=id,transcription=raw_transcription", "fr_fr", "text")
@@ -108,7 +108,7 @@ print(sum(found), len(found), guessed)
 """
 
 
-def test_lengths_are_estimated_from_the_sizes_of_files_where_no_column_has_them(fleurs, tmp_path, finish):
+def test_lengths_are_estimated_from_the_sizes_of_files_where_no_column_has_them(fleurs, tmp_path):
     """16 bits a sample and a few bytes of text, so the estimate is close; once fetched, they are exact."""
     total = sum(SAMPLES + row for row in range(ROWS))
     run = (ESTIMATE, f"hub:{FLEURS}:test")
@@ -124,7 +124,7 @@ def test_lengths_are_estimated_from_the_sizes_of_files_where_no_column_has_them(
 
 @pytest.mark.deep
 @pytest.mark.parametrize(("name", "option"), [("extract", "store"), ("transcribe", "out"), ("align", "out")])
-def test_a_dry_run_fetches_no_audio(fleurs, tmp_path, finish, reader, name, option):
+def test_a_dry_run_fetches_no_audio(fleurs, tmp_path, reader, name, option):
     columns = "--columns=sentence=id,samples=none,transcription=transcription"
     flags = (columns, f"--model={reader}", f"--{option}={tmp_path}/made")
     run = (f"-m isogloss.jobs.{name}", f"--corpus=hub:{FLEURS}:test", *flags)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from hub_stand_in import wav
 
 from isogloss.engine.activations import extract
 from isogloss.engine.alignment import align
@@ -20,24 +21,23 @@ def chosen(request, transcribed, aligned):
     return RUN[request.param], {"transcribe": transcribed, "align": aligned}[request.param][0]
 
 
-def manifest(folder, wav):
+def manifest(folder):
+    sound = wav(3200)
     lines = ["language\tsentence\taudio\ttranscription"]
     for number in range(LANGUAGES):
         for sentence in range(SENTENCES):
             name = f"l{number:03}-{sentence}.wav"
-            (folder / name).write_bytes(wav)
+            (folder / name).write_bytes(sound)
             lines.append(f"l{number:03}\t{sentence}\t{name}\ttext")
     (folder / "list.tsv").write_text("\n".join(lines) + "\n")
     return f"manifest:{folder}/list.tsv"
 
 
-def test_a_process_looks_at_recordings_of_its_own_languages_only(
-    chosen, tmp_path, monkeypatch, wav, looked_at
-):
+def test_a_process_looks_at_recordings_of_its_own_languages_only(chosen, tmp_path, monkeypatch, looked_at):
     run, config = chosen
     monkeypatch.setattr(job.job_cost, "time_here", lambda *given: {})
     monkeypatch.setattr(job.compile_cost, "seconds", lambda *given: 0.0)
-    corpus = manifest(tmp_path, wav)
+    corpus = manifest(tmp_path)
     times = dict.fromkeys([f"l{number:03}" for number in range(LANGUAGES)], 0)
     for index in range(SHARDS):
         looked_at.clear()

@@ -2,7 +2,6 @@
 
 import json
 
-import hub_stand_in
 import pytest
 from hub_client import forget_sessions
 from hub_stand_in import finish, table, wav
@@ -28,12 +27,6 @@ Tokens.load("o/whisper")
 print(huggingface.optional_file("o/whisper", "normalizer.json", None))
 """
 FETCH = "-m isogloss.jobs.fetch"
-
-
-@pytest.fixture
-def hub():
-    with hub_stand_in.running() as server:
-        yield server
 
 
 @pytest.fixture

@@ -5,17 +5,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.devices import DataParallel, Replicas
 from isogloss.engine.whisper import encoder_program
 
 STATES = ("0", "1", "2", "final")
 SAMPLES = 32_000
-
-
-@pytest.fixture(scope="module")
-def checkpoint(model_folder):
-    return load_checkpoint(str(model_folder))
 
 
 @pytest.fixture(scope="module")
