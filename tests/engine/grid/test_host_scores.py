@@ -45,9 +45,9 @@ print(before, len(compiled) - before)
     "case",
     [
         "numba float16 none 0 seqsim dtw",
-        "numba float32 path_length 0 seqsim dtw transport",
-        "numba float16 none 3 seqsim transport transport_error",
-        "numba_int8 float16 none 0 seqsim",
+        pytest.param("numba float32 path_length 0 seqsim dtw transport", marks=pytest.mark.deep),
+        pytest.param("numba float16 none 3 seqsim transport transport_error", marks=pytest.mark.deep),
+        pytest.param("numba_int8 float16 none 0 seqsim", marks=pytest.mark.deep),
     ],
 )
 def test_the_first_pair_compiles_nothing(case):
