@@ -20,6 +20,8 @@ from isogloss.kernels import dtw, frame_transport, operands, seqsim
 from isogloss.kernels.operands import Factor, Operand
 
 SCAN_BYTES = 1_000_000_000
+_ACCELERATORS_SCAN = 12.5e9  # a step then has 2^20 cells of full groups, whatever their lengths from 5 s on
+_SCAN_SHARE = 0.3  # of a device's memory, at most
 _BLOCK, _LONG = 32, 512  # utterances of B in a product of that many frames of A; of shorter ones more,
 _LONGEST = 1024  # unless B has so many frames, of which few utterances are given at once
 _PRODUCT_BYTES = 48_000_000  # of a product's cosines, what the cache of a large GPU holds
@@ -28,6 +30,11 @@ _MOST_DISTANCES = (1 << 31) - 1  # of a scan
 _CHOSEN = 32  # pairs that are computed at once where pairs are chosen
 Table = Float32[Array, "U V"]
 Scores = tuple[Table, Table, Table, Table, Table]
+
+
+def scan_bytes(memory: int | None) -> int:
+    """Bytes for the distances of one scan of DTW that suit a device of this memory; None if it's unknown."""
+    return SCAN_BYTES if memory is None else int(min(_ACCELERATORS_SCAN, _SCAN_SHARE * memory))
 
 
 def scores(

@@ -74,7 +74,7 @@ class AudioTower:
 
 
 def difference(kind: str) -> str | None:
-    """What the encoder of a type of models has in the place of Whisper's; None if it isn't known."""
+    """Part in which the encoder of a type of models differs from Whisper's; None if it isn't known."""
     return next((reason for known, reason in _OTHERS.items() if kind.startswith(known)), None)
 
 

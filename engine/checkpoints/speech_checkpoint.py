@@ -123,7 +123,7 @@ def weight_names(model: str, revision: str | None, prefixes: Mapping[str, str]) 
 
 
 def reason_against(kind: str) -> str | None:
-    """Why models of a model_type aren't taken; None if it isn't known."""
+    """Reason why models of a model_type aren't taken; None if it isn't known."""
     return _REASONS.get(kind) or audio_towers.difference(kind)
 
 

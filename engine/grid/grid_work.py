@@ -24,8 +24,6 @@ from isogloss.engine.grid.shortlist import Shortlisting
 from isogloss.engine.runtime import devices
 from isogloss.kernels import pair_table
 
-_SCAN_BYTES = 12.5e9  # a step then has 2^20 cells of full groups, whatever their lengths from 5 s on
-_SCAN_SHARE = 0.3  # of a device's memory, at most
 Unit = tuple[int, int]  # (state, pair): the order of work
 Key = tuple[int, str]  # a language at a state
 Scores = dict[str, Float32[np.ndarray, "Q C"]]
@@ -87,10 +85,7 @@ def scorer(config: GridConfig, implementation: str) -> HostScores | DeviceScores
 
 def scan_bytes(gigabytes: float) -> int:
     """Memory of a device for the distances of one scan of DTW; of 0 what suits the device."""
-    if gigabytes:
-        return int(gigabytes * 1e9)
-    memory = devices.memory()
-    return pair_table.SCAN_BYTES if memory is None else int(min(_SCAN_BYTES, _SCAN_SHARE * memory))
+    return int(gigabytes * 1e9) if gigabytes else pair_table.scan_bytes(devices.memory())
 
 
 def computed(

@@ -2,14 +2,19 @@
 
 import json
 import os
+import pathlib
+import re
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
+from packaging import requirements, utils
 
 from isogloss.engine.bench import acceptance, bench, bench_config, findings, kernel_errors
 
+ROOT = pathlib.Path(__file__).parents[3]
 STAGES = (
     "kernels against float64", "product", "SeqSim", "DTW", "SeqSim and DTW", "encoder, errors", "encoder",
     "grid of 4 languages", "grid job", "extraction",
@@ -145,18 +150,42 @@ class OnlyThese(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{top!r}}", name=top)
 
 sys.meta_path.insert(0, OnlyThese())
-for module in ("jobs.command", "engine.bench.bench", "engine.bench.acceptance"):
-    importlib.import_module("isogloss." + module)
+for module in {modules!r}:
+    importlib.import_module(module)
 """
-THERE = {
-    "isogloss", "jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum",
-    "absl", "jaxtyping", "wadler_lindig", "tqdm",
-}  # fmt: skip
+KERNELS = ["isogloss.jobs.command", *(f"isogloss.engine.bench.{name}" for name in ("bench", "acceptance"))]
+OTHERS = [f"isogloss.engine.bench.{name}" for name in ("encoder_speeds", "grid_speeds", "extract")]
 
 
-def test_kernels_are_accepted_with_what_the_manual_names():
-    """JAX with what it needs itself, and four packages in Python alone, which a copied folder may hold."""
-    command = [sys.executable, "-c", FEW.format(there=THERE)]
+def named_in_manual():
+    """What the manual of bench has pip install for a machine without a network: few packages, then all."""
+    manual = (ROOT / "docs" / "bench.md").read_text("utf-8")
+    return [
+        line.split()
+        for line in re.findall(r"pip install --target path (?:--no-deps )?(.*?)(?:  #.*)?$", manual, re.M)
+    ]
+
+
+def modules_of(names, *, with_needed):
+    """Modules at the top of packages, and of those that they need if asked for."""
+    found, waiting = set(), [requirements.Requirement(name) for name in names]
+    while waiting:
+        wanted = waiting.pop()
+        name = utils.canonicalize_name(wanted.name)
+        if name in found or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
+            continue
+        found.add(name)
+        if with_needed:
+            waiting += map(requirements.Requirement, metadata.requires(name) or [])
+    tops = metadata.packages_distributions().items()
+    return {top for top, of in tops if found & set(map(utils.canonicalize_name, of))}
+
+
+@pytest.mark.parametrize(("place", "modules"), [(0, KERNELS), (1, [*KERNELS, *OTHERS, "zarr"])])
+def test_what_the_manual_names_is_all_that_a_machine_with_jax_needs(place, modules):
+    names = named_in_manual()[place]
+    there = modules_of(["jax", "jaxlib"], with_needed=True) | modules_of(names, with_needed=place == 1)
+    command = [sys.executable, "-c", FEW.format(there={*there, "isogloss"}, modules=modules)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
 
