@@ -130,6 +130,16 @@ def shell(hub, tmp_path):
     return run
 
 
+def test_the_map_has_the_same_commands(blocks):
+    """Of each recipe that it shows, line by line; the whole stands in docs/tune.md alone."""
+    section = (ROOT / "BUILD.md").read_text().partition("### Recipes")[2].partition("\n## ")[0]
+    both, covost2 = section.split("```")[1::2]
+    assert both.strip() == f"{blocks['fleurs']}\n\n{blocks['mass']}"
+    whole = blocks["covost2"].splitlines()
+    assert [line for line in covost2.splitlines() if line not in whole] == []
+    assert "isogloss tune " in covost2
+
+
 @pytest.mark.deep
 @pytest.mark.timeout(1800)
 def test_covost2_into_chinese_and_what_became_of_english(shell, blocks):
