@@ -20,6 +20,7 @@ from isogloss.kernels import pair_table, pooling
 
 NAMES = ("seqsim", "precision", "recall", "dtw", "meanpool")
 D = 8
+GB = 10**9
 
 
 def utterances(seed, dtype=np.float16, count=11):
@@ -184,7 +185,7 @@ def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
     assert sorted(planned) == sorted(uploaded)
 
 
-@pytest.mark.parametrize(("memory", "held"), [(60e9, 12.5e9), (12e9, 3.6e9), (None, 1e9)])
+@pytest.mark.parametrize(("memory", "held"), [(60 * GB, 12.5e9), (12 * GB, 3.6e9), (None, 1e9)])
 def test_the_memory_of_a_scan_follows_the_device(monkeypatch, memory, held):
     monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
     assert grid_work.scan_bytes(0.0) == held
@@ -227,7 +228,7 @@ def test_a_step_of_dtw_has_a_million_cells_on_a_large_device(monkeypatch):
 
     Its distances fit the memory and 32 bits. A whole table is one scan where it does.
     """
-    monkeypatch.setattr(grid_work.devices, "memory", lambda: 60e9)
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: 60 * GB)
     held = min(grid_work.scan_bytes(0.0), 4 * (2**31 - 1))
     ends = range(language_states.STEP, 1536 + 1, language_states.STEP)
     lengths = sorted({language_states.device_shapes(np.int32([n]), 1)[0][1] for n in ends})
@@ -256,7 +257,7 @@ def test_a_scan_has_the_blocks_that_memory_allows():
     assert huge.scan * huge.blocks * huge.block * 512 * 512 < 2**31
 
 
-@pytest.mark.parametrize(("memory", "block"), [(60e9, 11), (16e9, 1), (None, 1)])
+@pytest.mark.parametrize(("memory", "block"), [(60 * GB, 11), (16 * GB, 1), (None, 1)])
 def test_the_block_of_languages_follows_the_device(monkeypatch, memory, block):
     """1.7 GB a language and state: beside a scan, two blocks and a pair that is read ahead."""
     monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
@@ -265,7 +266,7 @@ def test_the_block_of_languages_follows_the_device(monkeypatch, memory, block):
     member.store = mock.Mock(features=1280, dtype=np.dtype(np.float16))
     config = GridConfig(store=pathlib.Path("store"), grid=pathlib.Path("grid.zarr"))
     assert grid_plan.block_size(config, {"aa": member}, "xla") == block
-    monkeypatch.setattr(grid_work.devices, "memory", lambda: 4e9)
+    monkeypatch.setattr(grid_work.devices, "memory", lambda: 4 * GB)
     with pytest.raises(ValueError, match=r"4.0 GB less --dtw_memory_gb=1.2 is too little: four languages"):
         grid_plan.block_size(config, {"aa": member}, "xla")
 
