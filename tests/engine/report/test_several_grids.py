@@ -26,19 +26,30 @@ def scores(seed):
     )
 
 
-@pytest.fixture
-def grids(tmp_path):
-    """Grids of two models: in the second the pair "de-en" shares other sentences with the first."""
+def made(folder):
+    """The folder, with grids of two models: in the second "de-en" shares other sentences with the first."""
     for g, name in enumerate(SENTENCES):
         recordings = {code: dict.fromkeys(SENTENCES[name], code) for code in ("de", "en", "fr")}
         frames = {code: dict.fromkeys(SENTENCES[name], 50) for code in recordings}
-        made = made_grid(
-            tmp_path / f"{name}.zarr", PAIRS, SENTENCES[name], states=STATES[name], measures=("seqsim",),
+        grid = made_grid(
+            folder / f"{name}.zarr", PAIRS, SENTENCES[name], states=STATES[name], measures=("seqsim",),
             recordings=recordings, frames=frames, model=name,
         )  # fmt: skip
         for pair, state in itertools.product(range(3), range(len(STATES[name]))):
-            made.write(pair, state, {"seqsim": scores(100 * g + 10 * pair + state)})
-    return tmp_path
+            grid.write(pair, state, {"seqsim": scores(100 * g + 10 * pair + state)})
+    return folder
+
+
+@pytest.fixture
+def grids(tmp_path):
+    return made(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """Grids with their report, and its summary; tests only read them."""
+    grids = made(tmp_path_factory.mktemp("reported"))
+    return grids, report.run(config(grids, figure_width=3.5))
 
 
 def config(grids, names=("base", "large"), **change):
@@ -50,8 +61,8 @@ def rows(folder, name):
     return parquet.read_table(folder / f"{name}.parquet").to_pylist()
 
 
-def test_tables_are_those_of_each_grid_with_its_name(grids):
-    summary = report.run(config(grids, figure_width=3.5))
+def test_tables_are_those_of_each_grid_with_its_name(reported, tmp_path):
+    grids, summary = reported
     assert (summary.done, summary.complete, summary.report) == (6, True, str(grids / "out" / "report.html"))
     for name in several_grids.TABLES:
         joined = rows(grids / "out", name)
@@ -68,11 +79,10 @@ def test_tables_are_those_of_each_grid_with_its_name(grids):
         assert all((f"{name}.parquet", column) in described for column in rows(grids / "out", name)[0])
     assert all(all(line.split("\t")) for line in told)
     assert not any("earlier version" in line for line in told)
-    alone = report.run(report.ReportConfig(grid=grids / "base.zarr", out=grids / "alone"))
+    alone = report.run(report.ReportConfig(grid=grids / "base.zarr", out=tmp_path))
     assert alone.rows < summary.rows
-    assert (grids / "alone" / "retrieval.csv").read_bytes() == (
-        grids / "out" / "base" / "retrieval.csv"
-    ).read_bytes()
+    files = (tmp_path / "retrieval.csv", grids / "out" / "base" / "retrieval.csv")
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def hits(name, pair, state):
@@ -84,9 +94,8 @@ def hits(name, pair, state):
     ]
 
 
-def test_differences_are_of_shared_sentences_ranked_among_themselves(grids):
-    report.run(config(grids))
-    found = rows(grids / "out", "grid_contrasts")
+def test_differences_are_of_shared_sentences_ranked_among_themselves(reported):
+    found = rows(reported[0] / "out", "grid_contrasts")
     plain = [row for row in found if (row["measure"], row["correction"]) == ("seqsim", "none")]
     same = [row for row in plain if row["compared"] == "same state"]
     assert len(same) == 3 * 3 * 2
@@ -110,11 +119,10 @@ def test_differences_are_of_shared_sentences_ranked_among_themselves(grids):
     assert [row["other_state"] for row in best] == [STATES["large"][int(np.argmax(means))]]
 
 
-def test_differences_of_means_are_those_of_all_pairs(grids):
-    report.run(config(grids))
+def test_differences_of_means_are_those_of_all_pairs(reported):
     found = {
         row["state"]: row
-        for row in rows(grids / "out", "grid_means")
+        for row in rows(reported[0] / "out", "grid_means")
         if (row["measure"], row["correction"]) == ("seqsim", "none")
     }
     assert list(found) == [*STATES["base"], "best"]
