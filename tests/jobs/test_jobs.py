@@ -15,7 +15,7 @@ def test_from_speech_to_report(folder, job, source):
     store = folder / "store"
     assert job("extract", *source, f"--store={store}", "--states=0,final").here()["done"] == 20
     flagfile = folder / "grid.flags"
-    flagfile.write_text(f"--store={store}\n--grid={folder}/grid.zarr\n")
+    flagfile.write_text(f"--store={store}\n--grid={folder}/grid.zarr\n--measures=seqsim\n")
     grid = job("grid", f"--flagfile={flagfile}").here()
     assert (grid["done"], grid["implementation"]) == (6, "numba")
     report = job("report", f"--grid={folder}/grid.zarr", f"--out={folder}/report").run()
