@@ -42,7 +42,6 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
       of_each: options of each grid's report, by label.
       statistics: what is computed of each pair.
     """
-    atomic_write.make_folder(out / "parts")
     marks = {
         label: json_values.json_object(each.out / "parts" / "report.json", "delete that file")["made_of"]
         for label, each in of_each.items()

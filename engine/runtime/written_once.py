@@ -24,13 +24,15 @@ def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json
     """Record that `outputs` returned of the files it wrote, and True if it was called now.
 
     Args:
-      out: folder of the outputs, which has a folder `parts`.
+      out: folder of the outputs; it and its folder `parts` are made, and lose drafts of killed processes.
       job: name of the job; its mark is OUT/parts/<job>.json.
       made_of: everything that the outputs depend on. They are made again if it has changed, or if a file or
         folder is gone that lay in `out`, at any depth outside Zarr groups, when they were made.
       outputs: function that writes them.
     """
     mark, key = _mark(out, job), json_values.sha256(made_of)
+    for folder in (out, mark.parent):
+        atomic_write.make_folder(folder)
     with _alone(out / "parts" / f".{job}.lock"):
         held = _held(mark)
         # A user's own files beside the outputs don't matter; an output that was deleted is made again.

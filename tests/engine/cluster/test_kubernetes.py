@@ -40,7 +40,7 @@ def submit(fake, tmp_path, monkeypatch):
 
     def run():
         return subprocess.run(
-            ["bash", fake.run / "submit.sh"], capture_output=True, text=True, check=False, timeout=300
+            ["bash", fake.run / "submit.sh"], capture_output=True, text=True, check=False, timeout=900
         )
 
     return run

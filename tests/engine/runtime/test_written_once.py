@@ -23,6 +23,16 @@ def outputs():
 written_once.write(pathlib.Path(sys.argv[1]), "job", "new", outputs)
 """
 
+MARKING = """
+import pathlib, sys, time
+from isogloss.engine.runtime import atomic_write
+
+with atomic_write.draft(pathlib.Path(sys.argv[1], "parts", "job.json")) as mark:
+    mark.write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
 
 @pytest.fixture
 def out(tmp_path):
@@ -128,3 +138,13 @@ def test_what_a_killed_process_left_is_written_again(out, write):
     (out / "table.csv").write_text("half")
     assert write("old")[1]  # the mark of the first run is gone
     assert (out / "table.csv").read_text() == '"old"'
+
+
+def test_a_process_killed_while_it_writes_the_mark_leaves_no_draft(out, write):
+    process = start([sys.executable, "-c", MARKING, str(out)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait(PATIENCE)
+    assert len(list((out / "parts").glob(".job~*"))) == 2  # the draft and its lock
+    write("a")
+    assert sorted(path.name for path in (out / "parts").iterdir()) == [".job.lock", "job.json"]
