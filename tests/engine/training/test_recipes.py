@@ -101,30 +101,32 @@ def data_set(parts):
 
 
 @pytest.fixture
-def shell(hub, tmp_path):
-    """Function that runs commands as a user does."""
-    work, programs = tmp_path / "work", tmp_path / "bin"
-    programs.mkdir()
+def shell(hub, tmp_path, programs):
+    """Function that runs commands as a user does; the many runs of tune share what JAX compiles."""
+    work, commands = tmp_path / "work", tmp_path / "bin"
+    commands.mkdir()
     work.mkdir()
     (work / "demo").symlink_to(ROOT / "demo")
     write_mass(work / "PATH")
-    (programs / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (programs / "isogloss").write_text(f'#!/bin/sh\nexec {sys.executable} -m isogloss.jobs "$@"\n')
-    for program in programs.iterdir():
+    (commands / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (commands / "isogloss").write_text(f'#!/bin/sh\nexec {sys.executable} -m isogloss.jobs "$@"\n')
+    for program in commands.iterdir():
         program.chmod(0o755)
     given = {
-        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PATH": f"{commands}:{os.environ['PATH']}",
         "HF_HOME": str(tmp_path / "hub"),
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
         "JAX_NUM_CPU_DEVICES": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(programs / "xla"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
 
-    def run(commands):
+    def run(lines):
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
+            ["bash", "-euo", "pipefail", "-c", lines],
             cwd=work, env=os.environ | given, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"{commands}\n{done.stderr[-4000:]}"
+        assert done.returncode == 0, f"{lines}\n{done.stderr[-4000:]}"
         return work
 
     return run
