@@ -6,7 +6,6 @@ filter, time warping and punctuation are its own, and so is the number of frames
 
 import pathlib
 
-import jax
 import numpy as np
 import pytest
 
@@ -20,11 +19,14 @@ from isogloss.engine.transcription import transcribe
 
 CACHE = pathlib.Path(__file__).parents[3] / ".cache"
 MODEL, MANIFEST = CACHE / "whisper-base", CACHE / "demo" / "manifest.tsv"
-TOLERANCE = 0.04  # seconds
+COUNT, TOLERANCE = 3, 0.04  # utterances of a language; seconds
 
-pytestmark = pytest.mark.filterwarnings(  # its vocabulary file stays open
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.filterwarnings(  # its vocabulary file stays open
+        "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -84,28 +86,20 @@ def compare(ours, theirs):
     return start, end, probability
 
 
-@pytest.fixture(params=[1, pytest.param(3, marks=pytest.mark.deep)])
-def count(request, monkeypatch):
-    """Number of utterances; a lone one is encoded by one device: others would only encode empty rows."""
-    if request.param == 1:
-        monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
-    return request.param
-
-
-def some_speech(folder, first, count):
-    """Manifest of `count` utterances of each language, or of one of the first language; and these."""
+def some_speech(folder, first):
+    """Options of a job that hears some utterances of each language; and these."""
     languages = corpus.open_corpus(f"manifest:{MANIFEST}")
     lines = MANIFEST.read_text("utf-8").splitlines()
     kept, chosen = [lines[0]], []
-    for code in languages.languages()[: 1 if count == 1 else None]:
-        some = languages.listing(code).utterances[first : first + count]
+    for code in languages.languages():
+        some = languages.listing(code).utterances[first : first + COUNT]
         chosen += some
         names = {utterance.name.rsplit(".", 1)[0] for utterance in some}
         kept += [line for line in lines[1:] if line.split("\t")[0] == code and names & set(line.split("\t"))]
     (folder / "audio").symlink_to(MANIFEST.parent / "audio")
     (folder / "some.tsv").write_text("\n".join(kept) + "\n", "utf-8")
     given = {"corpus": f"manifest:{folder}/some.tsv", "model": str(MODEL), "out": folder / "out"}
-    return given | {"decoder_rows": count}, chosen  # no rows that only fill a step
+    return given | {"decoder_rows": COUNT}, chosen  # no rows that only fill a step
 
 
 def openai_text(model, whisper, utterance):
@@ -115,18 +109,18 @@ def openai_text(model, whisper, utterance):
     return whisper.decode(model, mel, options).text
 
 
-def test_texts_equal_those_of_openai(tmp_path, openai, whisper, count):
-    config, chosen = some_speech(tmp_path, 25, count)
+def test_texts_equal_those_of_openai(tmp_path, openai, whisper):
+    config, chosen = some_speech(tmp_path, 25)
     assert transcribe.run(transcribe.TranscribeConfig(**config)).complete
     rows = table_files.read_parquet(tmp_path / "out" / "transcripts.parquet").to_pylist()
     ours = {(row["language"], row["utterance"]): row["text"] for row in rows}
     theirs = {(u.language, u.name): openai_text(openai, whisper, u) for u in chosen}
     assert ours == theirs
-    assert len(set(theirs.values())) == len(chosen) == (1 if count == 1 else 9)
+    assert len(set(theirs.values())) == len(chosen) == 9
 
 
-def test_words_begin_where_openai_has_them(tmp_path, openai, whisper, count):
-    config, chosen = some_speech(tmp_path, 10, count)
+def test_words_begin_where_openai_has_them(tmp_path, openai, whisper):
+    config, chosen = some_speech(tmp_path, 10)
     assert align.run(align.AlignConfig(**config)).complete
     rows = table_files.read_parquet(tmp_path / "out" / "words.parquet").to_pylist()
     errors, likely = [], []
