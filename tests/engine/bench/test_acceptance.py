@@ -38,9 +38,11 @@ def test_every_stage_runs_and_stands_beside_what_is_wanted(tmp_path, capsys):
     written = json.loads((tmp_path / "new" / "acceptance.json").read_text())
     assert [one["name"] for one in written["findings"]] == [one.name for one in summary.findings]
     printed = capsys.readouterr().err.splitlines()
-    [row] = [line for line in printed if line.startswith("DTW ") and "distances given" in line]
+    row, by_table = [line for line in printed if line.startswith("DTW ") and "distances given" in line]
     assert ">= 300 GCUPS" in row
     assert "short" in row
+    assert "GCUPS" in by_table
+    assert ">=" not in by_table
 
 
 def test_a_stage_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
