@@ -123,15 +123,16 @@ def test_verdicts(found, verdict):
 
 
 BARE = """
-import importlib.abc, runpy, sys
+import importlib.machinery, runpy, sys
 
-class OnlyThese(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        top = name.partition(".")[0]
-        if top in {absent!r}:
-            raise ModuleNotFoundError(f"No module named {{top!r}}", name=top)
+class Without(importlib.machinery.PathFinder):
+    # A package that is said to be absent is not found.
 
-sys.meta_path.insert(0, OnlyThese())
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {absent!r} else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Without
 sys.argv = ["bench", "--suite=acceptance", "--device=cpu", "--json=" + sys.argv[1]]
 runpy.run_module("isogloss.jobs.bench", run_name="__main__")
 """
@@ -142,16 +143,18 @@ ABSENT = (
 
 
 FEW = """
-import importlib, importlib.abc, importlib.machinery, sys
+import importlib, importlib.machinery, sys
 
-class OnlyThese(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        top = name.partition(".")[0]
-        found = importlib.machinery.PathFinder.find_spec(name, path)
-        if found and "site-packages" in str(found.origin) and top not in {there!r}:
-            raise ModuleNotFoundError(f"No module named {{top!r}}", name=top)
+class OnlyThese(importlib.machinery.PathFinder):
+    # Of what is installed only the packages that are there are found.
 
-sys.meta_path.insert(0, OnlyThese())
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        found = super().find_spec(name, path, target)
+        installed = found and "site-packages" in str(found.origin or list(found.submodule_search_locations))
+        return None if installed and name.partition(".")[0] not in {there!r} else found
+
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = OnlyThese
 for module in {modules!r}:
     importlib.import_module(module)
 """
@@ -173,14 +176,20 @@ def modules_of(names, *, with_needed):
     found, waiting = set(), [requirements.Requirement(name) for name in names]
     while waiting:
         wanted = waiting.pop()
-        name = utils.canonicalize_name(wanted.name)
-        if name in found or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
+        extras = frozenset(wanted.extras)
+        one = utils.canonicalize_name(wanted.name), extras
+        if one in found:
             continue
-        found.add(name)
-        if with_needed:
-            waiting += map(requirements.Requirement, metadata.requires(name) or [])
+        found.add(one)
+        needed = map(requirements.Requirement, metadata.requires(wanted.name) or []) if with_needed else ()
+        waiting += [
+            each
+            for each in needed
+            if not each.marker or any(each.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+        ]
+    names = {name for name, _ in found}
     tops = metadata.packages_distributions().items()
-    return {top for top, of in tops if found & set(map(utils.canonicalize_name, of))}
+    return {top for top, of in tops if names & set(map(utils.canonicalize_name, of))}
 
 
 @pytest.mark.parametrize(("place", "modules"), [(0, KERNELS), (1, [*KERNELS, *OTHERS, "zarr"])])
