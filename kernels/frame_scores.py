@@ -61,7 +61,7 @@ def frame_scores(
     """
     _check(x, n, y, m, measures, implementation)
     dtw.check_normalise(dtw_normalise)
-    # Normalisation by the length of the path needs the kernel's count of steps; other forms divide after it.
+    # Normalisation by the length of the path needs the kernel's count of cells; other forms divide after it.
     found = _computed(implementation, x, n, y, m, **_wanted(measures, dtw_normalise))
     scores = _by_measure([np.asarray(array) for array in found], n, m, measures, dtw_normalise)
     return {measure: np.asarray(matrix) for measure, matrix in scores.items()}

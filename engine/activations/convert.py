@@ -23,7 +23,7 @@ from isogloss.engine.corpora import audio, corpus, durations
 from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import disk_space, json_values, name_lists, objects, sentences
 from isogloss.engine.runtime.options import recorded
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE, TimeAxis
 
@@ -113,7 +113,7 @@ def run(config: ConvertConfig) -> ConvertSummary:
     disk_space.require(config.store, cost, f"{len(todo):,} utterances", "name another --store")
     if config.dry_run:
         failed = {_name(dumped, *unit): reason for unit, reason in unusable.items()}
-        return ConvertSummary(failed=failed, seconds=round(time.monotonic() - start, 3), plan=plan)
+        return ConvertSummary(failed=failed, seconds=seconds_since(start), plan=plan)
     stores = [
         _created(config, each, identity, states, axis)
         for each, identity in zip(dumped, identities, strict=True)
@@ -123,7 +123,7 @@ def run(config: ConvertConfig) -> ConvertSummary:
         done=len(todo) + len(unusable) - len(failed),
         skipped=len(units) - len(todo) - len(unusable),
         failed=failed,
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan=plan,
     )
 

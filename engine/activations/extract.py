@@ -31,7 +31,7 @@ from isogloss.engine.corpora.listing import Listing
 from isogloss.engine.runtime import compilation, disk_space, json_values, objects, sentences
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.options import recorded
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import named_states
 
@@ -108,7 +108,7 @@ def run(config: ExtractConfig) -> ExtractSummary:
         guessed = estimated_lengths.reported(sum(found.guessed for found in surveys))
         plan = {**cost, "audio_hours": hours, **work, **guessed}
         counts = _forecast(surveys, settings)
-        seconds = round(time.monotonic() - start, 3)
+        seconds = seconds_since(start)
         return ExtractSummary(**counts, changes=changes, seconds=seconds, programs=programs(), plan=plan)
     store_languages.plan(config.store, sizes, _origin(settings), stored)
     outcome = Outcome([(_store(config, found, settings), found) for found in surveys], settings.axis)

@@ -178,7 +178,7 @@ def _listed(
     long: str,
 ) -> dict[str, np.ndarray]:
     """Labels of a listing's utterances; lengths of recordings that the store lacks are from their headers."""
-    # As in `_same`.
+    # Any valid row for the others, which are overwritten below.
     at = np.where(same, rows, 0)
     samples, frames = _samples(held["duration"][at]), held["frames"][at].copy()
     if not same.all():

@@ -1,6 +1,6 @@
 """The acceptance of a device: every kernel right, and its speed beside what is wanted; under 10 minutes.
 
-Needs JAX, NumPy, SciPy and jaxtyping; the encoder also Flax. No network and no data. A stage that fails is
+Needs JAX and few packages, which docs/bench.md names. No network and no data. A stage that fails is
 reported and the others go on; a stage that would begin too late is left out. The file of --json is written
 anew after every figure, so a run that is stopped leaves what it has found.
 """
@@ -22,6 +22,7 @@ from isogloss.engine.bench import kernel_errors, kernel_speeds
 from isogloss.engine.bench.bench_config import BenchConfig
 from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick, absent
 from isogloss.engine.runtime import atomic_write, devices
+from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.text_table import text_table
 
 LIMIT = 520.0  # seconds after which nothing new begins: a figure takes up to a minute
@@ -92,7 +93,7 @@ def run(config: BenchConfig) -> AcceptanceSummary:
             short=[f"{one.stage}: {one.name}" for one in findings if one.short],
             left_out=tuple(left_out),
             versions=_versions(),
-            seconds=round(time.monotonic() - start, 3),
+            seconds=seconds_since(start),
             plan={"stages": len(stages)},
         )
 

@@ -28,6 +28,7 @@ from isogloss.engine.bench.stage import Stage
 from isogloss.engine.bench.timing import Case, Row, TimedTask
 from isogloss.engine.runtime import atomic_write, compilation, devices
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.progress import seconds_since
 from isogloss.kernels import frame_scores
 
 _LOG = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def compare(config: BenchConfig) -> BenchSummary:
         device=jax.devices()[0].device_kind,
         implementation=setting.implementation,
         ours_over={name: round(ratio, 3) for name, ratio in over.items() if ratio is not None},
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan={"cases": len(planned)},
         projection={} if config.quick else _module("grid").projection(rows),
     )
@@ -161,7 +162,7 @@ def _rehearsal(config: BenchConfig, device: str) -> BenchSummary:
         device=device,
         implementation="numba" if device == "cpu" else "xla",
         ours_over={},
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan={"utterances": full.languages * full.sentences, "units": full.pairs * rehearsal.STATES},
         projection=projection,
         stages=stages,

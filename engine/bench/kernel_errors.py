@@ -57,7 +57,7 @@ def _extreme(random: np.random.Generator, lengths: tuple[int, int]) -> list[Floa
 def _error(name: str, found: object, expected: object, *, relative: bool = False) -> Finding:
     """Largest difference of two arrays, over the largest value if relative; NaN where shapes differ."""
     a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    # NaN where shapes differ, and of NaN: `Finding.wrong` holds for both.
+    # A finding of NaN is wrong.
     error = float(np.abs(a - b).max(initial=0.0)) if a.shape == b.shape else float("nan")
     return Finding(
         stage=_STAGE, name=name, found=error / float(np.abs(b).max()) if relative else error, bound=BOUND

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from isogloss.engine.bench.bench_config import BenchConfig
 from isogloss.engine.bench.chips import CHIPS, Chip
 from isogloss.engine.runtime import amounts, atomic_write
+from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.text_table import text_table
 
 LAUNCH = 10e-6  # seconds of a step of a loop on a device, whatever it does: an assumption
@@ -213,7 +214,7 @@ def run(config: BenchConfig) -> RooflineSummary:
     summary = RooflineSummary(
         rooflines=[roofline(name) for name in names],
         assumed={"launch_seconds": LAUNCH, "dtw_lanes": LANES, "disk_bytes_per_second": DISK},
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan={
             "units": FLEURS.units,
             "flops": 2 * FLEURS.features * FLEURS.cells * FLEURS.units,

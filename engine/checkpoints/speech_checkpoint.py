@@ -29,17 +29,19 @@ PAIR, _OF_PAIR = "speech-encoder-decoder", "wav2vec2"
 _WHISPER = "it has Whisper's form"
 _STREAMS = "its encoder is made for streams, causal or within sliding windows"
 _CODEC = "it is a codec, or reads what a codec makes"
+_INSIDE = "its encoder exists only inside a language model, where no family looks for it"
 _PICTURE = "it sees patches of a spectrogram, so its states are of no frame"
 _REASONS = {
     **dict.fromkeys(("whisper", "qwen2_audio", "voxtral", "audioflamingo3", "musicflamingo"), _WHISPER),
     "moss_transcribe_diarize": _WHISPER,
-    **dict.fromkeys(("moonshine_streaming", "nemotron_asr_streaming"), _STREAMS),
+    **dict.fromkeys(("moonshine_streaming", "nemotron_asr_streaming", "voxtral_realtime"), _STREAMS),
     **dict.fromkeys(("nemotron3_5_asr", "nemotron3_diarization"), _STREAMS),
     **dict.fromkeys(("mimi", "encodec", "dac", "xcodec", "xcodec2", "kyutai_speech_to_text"), _CODEC),
     **dict.fromkeys(("vibevoice", "vibevoice_asr", "pe_audio", "pe_audio_video"), _CODEC),
     **dict.fromkeys(("audio-spectrogram-transformer", "clap"), _PICTURE),
     "dia": "it speaks: its encoder reads text",
     "pop2piano": "it plays: its encoder reads music by its beats",
+    "qwen3_asr": "its stem is Conv2d over time and frequency, by chunks of the recording",
     "fun_asr_nano": "its first block has another width than the others, so state 0 isn't of their form",
     "granite_speech5_ctc": "its first blocks halve the number of frames, so its states have several rates",
     "cohere_asr": "the tensors of its encoder are stored under other names than Parakeet's, which it is",
@@ -48,7 +50,7 @@ _REASONS = {
         "its encoder changes the middle block's output in place, and its feature extractor needs torchaudio",
     ),
 }
-"""Reasons why models that a user may try aren't taken, by model_type; `audio_towers.difference` has more."""
+"""Reasons why models that a user may try aren't taken, by model_type."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ def weight_names(model: str, revision: str | None, prefixes: Mapping[str, str]) 
 
 def reason_against(kind: str) -> str | None:
     """Reason why models of a model_type aren't taken; None if it isn't known."""
-    return _REASONS.get(kind) or audio_towers.difference(kind)
+    return _REASONS.get(kind) or (_INSIDE if audio_towers.difference(kind) else None)
 
 
 def _config(model: str, folder: pathlib.Path, prefixes: Mapping[str, str]) -> tuple[dict[str, Json], str]:

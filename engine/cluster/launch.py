@@ -18,6 +18,7 @@ from isogloss.engine.cluster.run_folder import PARTIAL, RunFolder
 from isogloss.engine.cluster.steps import FETCH, Step, read_steps
 from isogloss.engine.cluster.task_script import script
 from isogloss.engine.runtime.options import JobConfig
+from isogloss.engine.runtime.progress import seconds_since
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def run(config: LaunchConfig) -> LaunchSummary:
         ids=ids,
         submitted=submitted,
         exit_codes={step.name: folder.counts(step) for step in steps},
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan=plan,
     )
 

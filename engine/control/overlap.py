@@ -94,7 +94,7 @@ def advantage(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "2 n"]:
     """
     if len(scores) == 1:
         return np.full((2, 1), np.nan)
-    # -inf, not 0: overlaps may all be 0.
+    # A sentence is never its own rival.
     others = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
     gold = np.diagonal(scores)
     return np.stack([gold - others.max(1), gold - others.max(0)])

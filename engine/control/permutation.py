@@ -37,7 +37,7 @@ def qap(scores: Sequence[Matrix], factors: Sequence[Matrix], permutations: int) 
         # pinv, because the other factors may determine each other; what they explain is the same.
         residual = factor.ravel() - others.T @ (np.linalg.pinv(others @ others.T) @ (others @ factor.ravel()))
         own = _t(residual[None], others, targets, freedom)[0]
-        # Each factor draws from its own seed, so leaving one out doesn't change the others' p.
+        # Each factor draws from its own seed, whatever the number of draws of those before it.
         rng = np.random.default_rng([bootstrap.SEED, k])
         beyond = np.zeros(len(targets))
         step, square = max(1, _NUMBERS // (n * n)), residual.reshape(n, n)

@@ -24,7 +24,7 @@ from isogloss.engine.operations.check_config import CheckConfig
 from isogloss.engine.operations.findings import CorpusProblem, Examined
 from isogloss.engine.runtime import atomic_write, disk_faults, sentences, table_files
 from isogloss.engine.runtime.ahead import computed_ahead
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.text_table import text_table
 from isogloss.engine.whisper.encoder_program import FRAME_SECONDS, WINDOW_FRAMES
@@ -116,7 +116,7 @@ def run(config: CheckConfig) -> CheckSummary:
         failed={each.source: each.detail for each in found if each.problem == findings.UNREAD},
         through_ffmpeg=sum(each.through_ffmpeg for each in examined if each),
         table=str(config.out) if config.out and not config.dry_run else None,
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan={"recordings": len(utterances)},
     )
 

@@ -21,7 +21,7 @@ from isogloss.engine.corpora import corpus
 from isogloss.engine.corpora.stored_files import StoredFiles, StoredSource, offline
 from isogloss.engine.operations.fetch_config import FetchConfig
 from isogloss.engine.runtime import amounts, hub_faults
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.speech_encoders import families
 from isogloss.engine.texts import encoder_names
@@ -116,7 +116,7 @@ def run(config: FetchConfig) -> FetchSummary:
     return FetchSummary(
         **({} if config.dry_run else plan),
         environment=_environment(),
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan=plan,
     )
 

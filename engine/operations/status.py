@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from isogloss.engine.operations import run_status
 from isogloss.engine.operations.status_config import StatusConfig
 from isogloss.engine.runtime import amounts
+from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.text_table import text_table
 from isogloss.engine.tallies import grid_status, store_status
 from isogloss.engine.tallies.tally import Count, Tally
@@ -98,7 +99,7 @@ def run(config: StatusConfig) -> StatusSummary:
         reasons=found.reasons,
         pace_of=found.pace_of,
         **dataclasses.asdict(found.pace),
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan={"left": found.count.left},
     )
 

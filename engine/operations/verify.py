@@ -22,7 +22,7 @@ from isogloss.engine.operations.verify_config import VerifyConfig
 from isogloss.engine.runtime import objects, sentences
 from isogloss.engine.runtime.ahead import computed_ahead
 from isogloss.engine.runtime.place import Place
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.runtime.refusal import Refusal, UnreachableError
 from isogloss.engine.runtime.zarr_group import Group
 
@@ -117,7 +117,7 @@ def run(config: VerifyConfig) -> VerifySummary:
     mine = config.share.of(files)
     plan = {"files": len(mine)}
     if config.dry_run:
-        return VerifySummary(labels=labels, seconds=round(time.monotonic() - start, 3), plan=plan)
+        return VerifySummary(labels=labels, seconds=seconds_since(start), plan=plan)
     size, damaged, failed = _read(mine, repair=config.repair)
     seconds = time.monotonic() - start
     return VerifySummary(

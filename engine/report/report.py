@@ -41,7 +41,7 @@ from isogloss.engine.runtime import atomic_write, disk_space, version, written_o
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.place import Place
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.text_table import text_table
 from isogloss.kernels import bootstrap
@@ -360,6 +360,6 @@ def _dry_run(
     return ReportSummary(
         skipped=len(mine) - len(todo),
         missing={what: count for what, count in lacking.items() if count},
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan=_work(grid, len(todo)) | {"estimated_seconds": math.ceil(10 * seconds) / 10},
     )

@@ -15,7 +15,7 @@ from isogloss.engine.activations.language_states import DamagedError, GridLangua
 from isogloss.engine.runtime import atomic_write, part_run, sentences, version, written_once
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.progress import Progress
+from isogloss.engine.runtime.progress import Progress, seconds_since
 from isogloss.engine.similarity.unit_config import UnitJobConfig
 
 
@@ -114,7 +114,7 @@ def run(job: UnitJob[Unit], config: UnitJobConfig, kind: type[Summary]) -> Summa
     plan, skipped = job.plan(todo), len(mine) - len(todo)
     if config.dry_run:
         plan["estimated_seconds"] = job.estimated_seconds(todo)
-        return kind(skipped=skipped, seconds=round(time.monotonic() - start, 3), plan=plan)
+        return kind(skipped=skipped, seconds=seconds_since(start), plan=plan)
     # After the dry run, which writes nothing.
     for folder in (config.out, job.parts.folder):
         atomic_write.make_folder(folder)

@@ -273,7 +273,8 @@ def layout(
     hop, first = stems.span((*bank, *stem))
     if hop > WINDOW_SECONDS * SAMPLE_RATE:
         raise Refusal(
-            f"{model}: a frame of {hop} samples is longer than {WINDOW_SECONDS} s. Remedy: correct settings"
+            f"{model}: a frame of {hop} samples is longer than {WINDOW_SECONDS} s. Remedy: correct "
+            "the strides in its config.json and preprocessor_config.json"
         )
     exact = family.padding and not config.get("conv_pos_batch_norm")
     if not bank:

@@ -26,6 +26,8 @@ COUNTS = tuple(
 )
 """Columns of `counts`: edits, and length of the reference, as written and normalised."""
 
+_ONCE_WITH_SPACES = ("bo", "km")  # parts of earlier versions count spaces of these as characters
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Normaliser:
@@ -33,12 +35,14 @@ class Normaliser:
 
     Attributes:
       name: in the summary.
+      rules: name in keys of parts, where texts that are counted otherwise than once have another.
       normal: the function.
       spaces: whether spaces count as characters.
       tokenizer: sacrebleu's, for BLEU.
     """
 
     name: str
+    rules: str
     normal: Callable[[str], str]
     spaces: bool
     tokenizer: str
@@ -57,9 +61,11 @@ def normaliser(language: str, spellings: Mapping[str, str] | None) -> Normaliser
     if language == "en":
         name = "english" if spellings is not None else "english without spellings"
         normal = EnglishTextNormalizer(dict(spellings or {}))
-        return Normaliser(name=name, normal=normal, spaces=True, tokenizer=tokenizer)
+        return Normaliser(name=name, rules=name, normal=normal, spaces=True, tokenizer=tokenizer)
     spaces = not without_spaces(language)
-    return Normaliser(name="basic", normal=BasicTextNormalizer(), spaces=spaces, tokenizer=tokenizer)
+    rules = "basic, without spaces" if language in _ONCE_WITH_SPACES else "basic"
+    normal = BasicTextNormalizer()
+    return Normaliser(name="basic", rules=rules, normal=normal, spaces=spaces, tokenizer=tokenizer)
 
 
 def read_spellings(file: pathlib.Path) -> dict[str, str]:

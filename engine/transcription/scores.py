@@ -20,6 +20,7 @@ from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, json_values, name_lists, table_files, text_table
 from isogloss.engine.runtime.name_lists import first_names
+from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import bleu_chrf, model_scores, scores_figure, side_by_side
 from isogloss.engine.transcription.model_scores import ScoredText, TaskTexts
@@ -74,7 +75,7 @@ def run(config: ScoresConfig) -> ScoresSummary:
     plan = {"tasks": len(found), "texts": sum(len(one.by_utterance) for one in found)}
     comet = _read_scores(config.scores, found) if config.scores else {}
     if config.dry_run:
-        return ScoresSummary(rows=0, table=None, seconds=time.monotonic() - start, plan=plan)
+        return ScoresSummary(rows=0, table=None, seconds=seconds_since(start), plan=plan)
     kinds = {one.pair: _kind(one.pair, config) for one in found}
     rows = model_scores.rows(found, kinds, comet)
     for model, missing in side_by_side.lacking(rows).items():
@@ -94,7 +95,7 @@ def run(config: ScoresConfig) -> ScoresSummary:
     return ScoresSummary(
         rows=len(rows),
         table=str(config.out / "scores.parquet"),
-        seconds=round(time.monotonic() - start, 3),
+        seconds=seconds_since(start),
         plan=plan,
     )
 

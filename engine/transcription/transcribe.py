@@ -77,7 +77,7 @@ class TranscribeJob(DecoderJob[Transcript]):
             self.input.tokens[unit.language],
             layout=_LAYOUT,
             settings=self.identity,
-            normaliser=self.references.normal[unit.language].name,
+            normaliser=self.references.normal[unit.language].rules,
             references=[texts.get(utterance.name, "") for utterance in unit.utterances],
         )
 
@@ -85,7 +85,7 @@ class TranscribeJob(DecoderJob[Transcript]):
         """Part of what the job adds to `key` that is known before any recording is opened."""
         return {
             "layout": _LAYOUT,
-            "normaliser": self.references.normal[language].name,
+            "normaliser": self.references.normal[language].rules,
             "translations": json_values.sha256(self.references.by_sentence),
         }
 

@@ -118,8 +118,11 @@ def test_control(words, store, letters, tmp_path):
     for row in table.to_dict("records"):
         a, b = (states_of(store, language, row["state"]) for language in ("aa", "bb"))
         scores = {s: {t: reference.MEASURES["seqsim"](a[s], b[t]) for t in b} for s in a}
-        found = [max(row, key=row.get) == sentence for sentence, row in scores.items()]
-        assert row["recall_at_1"] == pytest.approx(np.mean(found))
+        margins = np.array([of[s] - max(of[t] for t in of if t != s) for s, of in scores.items()])
+        # As below: who is as near as the rounding of float32 may be first or second.
+        low, high = np.mean(margins > 1e-5), np.mean(margins > -1e-5)
+        assert low - 1e-9 <= row["recall_at_1"] <= high + 1e-9
+        assert high - low <= 1 / len(margins)
 
 
 def test_lexicon(store, letters, tmp_path):

@@ -73,6 +73,12 @@ def test_languages_without_spaces_are_compared_without_spaces(language):
     assert [found[f"{name}_normalised"] for name in ("char_edits", "chars", "word_edits")] == [[0], [4], [0]]
 
 
+def test_parts_that_counted_spaces_are_found_no_more():
+    """Other languages keep the parts of earlier versions, which know the normaliser by its name."""
+    made = {code: edit_counts.normaliser(code, None) for code in ("bo", "km", "zh", "en", "fr")}
+    assert [code for code, normal in made.items() if normal.rules != normal.name] == ["bo", "km"]
+
+
 def test_a_reference_of_punctuation_alone_is_of_no_use():
     assert [edit_counts.usable(text, BASIC) for text in ("...", "", "a.")] == [False, False, True]
 

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,14 @@ import pytest
 import sacrebleu
 from drawn_figures import looks
 
-from isogloss.engine.decoding.language_token import Token, written_as
+from isogloss.engine.activations import activation_store
+from isogloss.engine.activations.stored_states import Stored
+from isogloss.engine.decoding.job_input import DecoderInput
+from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import edit_counts, model_scores, scores, scores_figure
+from isogloss.engine.transcription import model_scores, references, scores, scores_figure
 from isogloss.engine.transcription.scores_config import ScoresConfig
+from isogloss.engine.transcription.transcribe_config import TranscribeConfig
 
 REFERENCES = [
     "la puerta es roja",
@@ -56,8 +61,6 @@ def settings(folder, references):
 
 
 def spoken_names(spoken):
-    from isogloss.engine.activations import activation_store  # noqa: PLC0415 jaxtyping must see it imported
-
     return list(activation_store.open_store(spoken / "store", "aa").names)[:4]
 
 
@@ -130,10 +133,18 @@ def test_bleu_of_a_language_without_spaces(runs, spoken, tmp_path):
         *(("en_us", "zh", "given", "13a"), ("cmn_hans_cn", "en", "given", "zh"), ("ky", "zh", "given", "zh")),
     ],
 )
-def test_bleu_counts_as_in_transcribe(runs, spoken, tmp_path, target, token, by, tokenizer):
-    """Of a language that Whisper lacks by the rules of the token that a flag gave it."""
-    normal = edit_counts.normaliser(written_as(target, Token(language=token, how=by)), None)
-    assert normal.tokenizer == tokenizer
+def test_bleu_counts_by_the_rules_of_a_given_token(
+    runs, spoken, tmp_path, monkeypatch, target, token, by, tokenizer
+):
+    """Of a language that Whisper lacks by the rules of the token that a flag gave it; so does transcribe."""
+    store = activation_store.open_store(spoken / "store", "aa")
+    source = Stored(stores={"aa": store}, states=(), taken=(), positions=100)
+    given = mock.Mock(spec=DecoderInput, source=source, tokens={"aa": Token(language=token, how=by)})
+    config = TranscribeConfig(
+        store=spoken / "store", model="m", out=tmp_path, task="translate", references=target
+    )
+    monkeypatch.setattr(references, "_translations", lambda config: (target, {}))
+    assert references.read(config, given, None).normal["aa"].tokenizer == tokenizer
     for model in ("a", "b"):
         settings(tmp_path / f"{model}-es", target)
         file = tmp_path / f"{model}-es" / "transcripts.parquet"
@@ -141,12 +152,17 @@ def test_bleu_counts_as_in_transcribe(runs, spoken, tmp_path, target, token, by,
     options = {"store": spoken / "store", "new": f"aa-{target}", "runs": runs[:2], "out": tmp_path / "out"}
     scores.run(ScoresConfig(**options))
     assert all(f"|tok:{tokenizer}|" in signature for signature in table(tmp_path / "out")["bleu_signature"])
-    pd.read_parquet(file).assign(language_token="ja", language_token_by="given").to_parquet(file)
-    if target == "hak" and token != "ja":
-        with pytest.raises(
-            Refusal, match=f"aa-hak: BLEU would count by tokenizer {tokenizer} in texts of a, by char"
-        ):
-            scores.run(ScoresConfig(**options))
+
+
+def test_texts_that_bleu_counts_otherwise_are_not_compared(runs, spoken, tmp_path):
+    for model, token in (("a", "zh"), ("b", "ja")):
+        settings(tmp_path / f"{model}-es", "hak")
+        file = tmp_path / f"{model}-es" / "transcripts.parquet"
+        found = pd.read_parquet(file).assign(language_token=token, language_token_by="given")
+        found.to_parquet(file)
+    options = {"store": spoken / "store", "new": "aa-hak", "runs": runs[:2], "out": tmp_path / "out"}
+    with pytest.raises(Refusal, match="aa-hak: BLEU would count by tokenizer zh in texts of a, by char"):
+        scores.run(ScoresConfig(**options))
 
 
 def texts_of(*scored):
