@@ -213,6 +213,8 @@ def _leave() -> NoReturn:
 
 
 def _quiet_libraries() -> None:
+    # transformers says that no model can be had without PyTorch; ours need none.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     # jax logs its search for TPUs, Orbax every checkpoint's stages by absl, fontTools all of a font.
     for name in ("jax", "absl", "fontTools"):
         logging.getLogger(name).setLevel(logging.WARNING)

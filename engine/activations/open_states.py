@@ -19,7 +19,7 @@ from isogloss.engine.activations.recorded_states import Recorded
 from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.activations.stored_states import Stored
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
-from isogloss.engine.corpora import corpus
+from isogloss.engine.corpora import corpus, listing
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program
@@ -59,10 +59,13 @@ def open_audio(
     """
     state_source.check_states(states, layers := checkpoint.dimensions.encoder_layers)
     precision = encoder_program.precision_for(jax.default_backend(), compute, form)
+    opened = corpus.open_corpus(spec, columns)
+    for language in languages:
+        listing.require(language, opened.languages(), f"--corpus={spec} has no language")
     return Recorded(
         checkpoint=checkpoint,
         states=state_source.in_order(states, layers),
-        corpus=(opened := corpus.open_corpus(spec, columns)),
+        corpus=opened,
         languages=tuple(languages) or opened.languages(),
         recordings=recordings,
         long=long,

@@ -131,6 +131,11 @@ def compared(root: Place, wanted: Sequence[str], what: str) -> dict[str, Languag
       Refusal: as of `chosen`, or there are fewer than two.
     """
     found = chosen(root, sorted(wanted))
+    if not found:
+        raise Refusal(
+            f"{root}: {what} needs two extracted languages, and no store is there. Remedy: name the folder "
+            "that extract's --store named, or run extract"
+        )
     if len(found) < 2:
-        raise Refusal(f"{root}: {what} needs two extracted languages, got {', '.join(found) or 'none'}")
+        raise Refusal(f"{root}: {what} needs two extracted languages, got {', '.join(found)}")
     return found

@@ -111,7 +111,7 @@ def choose(code: str, asked: str, overrides: Mapping[str, str], known: Collectio
         return Token(language=_checked(language, f"stand-in of {code}", known), how="stand-in", reason=reason)
     raise Refusal(
         f"language {code!r}: the model has no token for it and there is no stand-in. Remedy: "
-        f"--stand_in={base}=LANGUAGE, --language=LANGUAGE or --language=detect"
+        f"--stand_in={base}=LANGUAGE, or in transcribe and align --language=LANGUAGE or --language=detect"
     )
 
 

@@ -129,7 +129,7 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
     choices = [name for name, measure in MEASURES.items() if measure.retrieves]
     if not names or len(set(names)) < len(names) or not set(names) <= set(choices):
         known, got = ", ".join(choices), ",".join(names) or "none"
-        raise Refusal(f"measures must name some of {known}, each once; got {got}")
+        raise Refusal(f"--measures must name some of {known}, each once; got {got}")
     return tuple(MEASURES[name] for name in names)
 
 

@@ -96,6 +96,7 @@ def run(config: InterpretConfig) -> InterpretSummary:
     opened = inputs.open_input(config.store, config.grid, config.pairs, config.states)
     settings = _settings(config)
     out_folder.check(config.out, "interpret", settings)
+    words = None if config.words is None else inputs.read_words(config.words, opened)
     # Before any compute: a missing sentence encoder is found in seconds, not after hours.
     checks = _load_checks(config, opened)
     if opened.absent:
@@ -106,11 +107,11 @@ def run(config: InterpretConfig) -> InterpretSummary:
             ", ".join(opened.absent),
             ", ".join(opened.grid.states),
         )
-    if config.dry_run and config.words is None:
+    if config.dry_run and words is None:
         # A unit's fingerprint needs its words, so it isn't known yet which units are complete.
         made, compared = InterpretSummary(missing=opened.lacking(), plan=_plan_with_words(config, opened)), 0
     else:
-        made, compared = _interpret(config, opened, checks, settings)
+        made, compared = _interpret(config, opened, words, checks, settings)
     seconds = time.monotonic() - start
     return dataclasses.replace(
         made,
@@ -128,13 +129,19 @@ def _plan_with_words(config: InterpretConfig, opened: InterpretInputs) -> dict[s
 
 
 def _interpret(
-    config: InterpretConfig, opened: InterpretInputs, checks: Checks, settings: Mapping[str, Json]
+    config: InterpretConfig,
+    opened: InterpretInputs,
+    words: Mapping[str, LanguageWords] | None,
+    checks: Checks,
+    settings: Mapping[str, Json],
 ) -> tuple[InterpretSummary, int]:
-    """Summary without its times, and the number of sentence pairs compared; a dry run only plans."""
-    if config.words is None:
+    """Summary without its times, and the number of sentence pairs compared; a dry run only plans.
+
+    Words are aligned first if there are none: fingerprints need them, and so the parts that are there.
+    """
+    if words is None:
         align_words.align_all(config, opened)
-    # Only now: fingerprints need the words, and so the parts that are there.
-    words = inputs.read_words(config.words or align_words.folder(config), opened)
+        words = inputs.read_words(align_words.folder(config), opened)
     keys = opened.fingerprints(words, settings)
     parts = PartFiles(folder=config.out / "parts", keys=keys, kinds=interpret_tables.PARTS)
     mine = config.share.of(opened.units())

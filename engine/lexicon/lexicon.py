@@ -173,13 +173,12 @@ def run(config: LexiconConfig) -> LexiconSummary:
 
 
 def _open(config: LexiconConfig, implementation: str) -> _Work:
-    voices = phones.Phones()
     stores = store_languages.compared(config.store, config.languages, "lexicon")
     # Languages that no pair names aren't opened: a store without words among them doesn't matter.
     pairs = pair_names.parse_pairs(config.pairs, tuple(stores))
     members = open_languages([stores[code] for code in sorted({code for pair in pairs for code in pair})])
     origin = agreement(members)
-    sides = words.recorded_words(members, voices)
+    sides = words.recorded_words(members, phones.Phones())
     translated = translations.read(config.translations, {code: set(w.texts) for code, w in sides.items()})
     settings = Settings(
         states=named_states.choose_states(config.states, next(iter(stores.values())).states),

@@ -91,14 +91,14 @@ const isAbove = (p, d) => stored("above", view.measure, view.state, p, d);
 const onsetState = (s) => s === S ? "none" : stateName(s);
 const SHORT = "(q of 0.05 or more)";
 function onsetOfPair({ p, direction }) {
-  const now = `; state ${stateName(view.state)} doesn't exceed it ${SHORT}: it says nothing about languages`;
+  const now = `; state ${stateName(view.state)} doesn't exceed it ${SHORT}: no more than length is shown`;
   return [direction, 1 - direction].map((d) => {
     const [first, low, high] = onset(p, d), way = `${wayOf(p, d)}: `;
     if (Number.isNaN(first)) return `${way}not all states are computed, so no onset is known.`;
     const ends = `95% interval ${onsetState(low)} to ${onsetState(high)}`;
     if (first === S) {
-      return `${way}R@1 exceeds that of duration alone at no state (q < 0.05; ${ends}): no state says anything ` +
-        "about languages.";
+      return `${way}R@1 exceeds that of duration alone at no state (q < 0.05; ${ends}): ` +
+        "no more than length is shown.";
     }
     const here = isAbove(p, d) === 0 ? now : "";
     return `${way}R@1 first exceeds that of duration alone at state ${stateName(first)} (${ends})${here}.`;
@@ -109,16 +109,16 @@ function onsetOfAll() {
   for (let at = 0; at < 2 * P; at++) known.push(onset(at >> 1, at & 1)[0]);
   const found = known.filter((s) => s < S).sort((a, b) => a - b), none = known.filter((s) => s === S).length;
   const directions = (count) => `${count.toLocaleString("en")} direction${count === 1 ? "" : "s"}`;
-  const never = none ? ` ${directions(none)} exceed it at no state: these say nothing about languages.` : "";
+  const never = none ? ` ${directions(none)} exceed it at no state: no more than length is shown there.` : "";
   if (!found.length) {
-    return none ? `R@1 exceeds that of duration alone at no state: none says anything about languages.` : "";
+    return none ? `R@1 exceeds that of duration alone at no state: no more than length is shown.` : "";
   }
   const name = (share) => stateName(found[Math.floor(share * (found.length - 1))]);
   const ends = `median of ${directions(found.length)}; earliest ${name(0)}, latest ${name(1)}`;
   const first = `R@1 first exceeds that of duration alone at state ${name(0.5)} (${ends}).${never}`;
   const below = known.filter((_, at) => isAbove(at >> 1, at & 1) === 0).length, where = directions(below);
   const now = ` State ${stateName(view.state)} doesn't exceed it in ${where} ${SHORT}: `;
-  return below ? `${first}${now}there it says nothing about languages.` : first;
+  return below ? `${first}${now}no more than length is shown there.` : first;
 }
 
 // Columns of the table of best states, of rows { p, s, recall }: s is -1 where nothing is known.

@@ -14,8 +14,12 @@ from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.retrieval import metrics
 from isogloss.engine.runtime.refusal import Refusal
 
+_FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
 
-def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = None) -> pd.DataFrame:
+
+def retrieval_figures(
+    scores: np.ndarray | xr.DataArray | xr.Dataset, *, cost: bool | None = None
+) -> pd.DataFrame:
     """Retrieval figures of a score matrix, one row per direction: first rows, then columns are the queries.
 
     Row i and column i must be the same sentence. A row or a column of only NaN is a sentence that one side
@@ -25,20 +29,29 @@ def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = 
 
     Args:
       scores: the last two axes are queries and candidates.
-      cost: True if smaller is better. By default that of the measure whose name a labelled array has, such as
-        "dtw"; without such a name larger is better.
+      cost: True if smaller is better; by default larger is. Must be given where a labelled array has the name
+        of a cost, such as "dtw": xarray keeps that name when a user turns costs into similarities.
 
     Raises:
-      Refusal: the matrix isn't square, has no sentence, or has NaN between sentences of both sides.
+      Refusal: the matrix isn't square, has no sentence, has NaN between sentences of both sides, or is a
+        whole Dataset; `cost` isn't given of what has the name of a cost.
     """
+    if isinstance(scores, xr.Dataset):
+        names = ", ".join(map(str, scores.data_vars))
+        raise Refusal(
+            f"scores must be one array. Remedy: give one of the dataset's, scores[NAME], of {names}"
+        )
     array = scores if isinstance(scores, xr.DataArray) else xr.DataArray(np.asarray(scores))
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or not array.size:
         raise Refusal(f"scores must be a square matrix, queries by candidates, got the shape {array.shape}")
     if not isinstance(scores, xr.DataArray):
         array = array.rename({array.dims[-2]: "a", array.dims[-1]: "b"})
     _check_order(array)
-    if cost is None:
-        cost = array.name in MEASURES and MEASURES[str(array.name)].cost
+    if cost is None and array.name in MEASURES and MEASURES[str(array.name)].cost:
+        raise Refusal(
+            f"scores are called {array.name}, a cost, of which smaller is closer. Remedy: say cost=True, or "
+            "cost=False if you have turned them into similarities"
+        )
     # Leading axes, such as states, become an index, so that one table holds all matrices.
     *leading, a, b = map(str, array.dims)
     labels = [array[axis].values.tolist() for axis in leading]
@@ -49,10 +62,11 @@ def retrieval_figures(scores: np.ndarray | xr.DataArray, *, cost: bool | None = 
         n = int((known.any(0) & known.any(1)).sum())
         if not n:
             raise Refusal("scores hold no sentence that both sides have: all are NaN")
-        ranks = metrics.gold_ranks(matrix, n, cost=cost)
+        ranks = metrics.gold_ranks(matrix, n, cost=bool(cost))
         both = metrics.figures(ranks[None, None])[0, 0]
         for arrow, values in zip((f"{a}->{b}", f"{b}->{a}"), both, strict=True):
-            figures = dict(zip(metrics.FIGURES, values.tolist(), strict=True))
+            found = dict(zip(metrics.FIGURES, values.tolist(), strict=True))
+            figures = {name: found[name] for name in _FIGURES}
             rows.append(dict(zip(leading, key, strict=True)) | {"direction": arrow, "n": n} | figures)
     table = pd.DataFrame(rows).set_index([*leading, "direction"])
     table.insert(table.columns.tolist().index("ci_low"), "chance", metrics.chance(table["n"].to_numpy()))

@@ -31,7 +31,8 @@ class Share:
         """Refuse an index outside [0, count)."""
         if not 0 <= self.index < self.count:
             raise Refusal(
-                f"shard index must be from 0 to {self.count - 1} for {self.count} shards, got {self.index}"
+                f"--shard_index must be from 0 to {self.count - 1} with --num_shards={self.count}, got "
+                f"{self.index}"
             )
 
     def of(self, units: Sequence[Unit]) -> Sequence[Unit]:

@@ -20,10 +20,16 @@ def today() -> str:
 
 
 def isogloss_version() -> str:
-    """Version as pip, `--version` and the attributes of stores show it."""
+    """Version as pip, `--version` and the attributes of stores show it.
+
+    "not installed" where the code is a folder on the path alone, as `bench` may be run.
+    """
     import importlib.metadata  # noqa: PLC0415 (--help loads this module)
 
-    return importlib.metadata.version("isogloss")
+    try:
+        return importlib.metadata.version("isogloss")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @functools.cache
@@ -34,7 +40,10 @@ def isogloss_commit() -> str:
     """
     import importlib.metadata  # noqa: PLC0415 (--help loads this module)
 
-    recorded = importlib.metadata.distribution("isogloss").read_text("direct_url.json")
+    try:
+        recorded = importlib.metadata.distribution("isogloss").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        recorded = None
     vcs = json.loads(recorded or "{}").get("vcs_info", {})
     if vcs.get("commit_id"):
         return str(vcs["commit_id"])[:12]

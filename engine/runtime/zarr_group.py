@@ -169,9 +169,7 @@ def exists(path: Place) -> bool:
     if isinstance(path, BucketPath):
         return False  # objects without metadata are of a creation that was killed, and are written again
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise Refusal(
-            f"{path}: exists, but isn't a Zarr v3 group (no zarr.json); name another path or move this away"
-        )
+        raise Refusal(f"{path}: exists, but isn't a Zarr v3 group (no zarr.json). Remedy: name another path")
     return False
 
 

@@ -192,6 +192,13 @@ def test_states_that_cannot_enter_are_refused(checkpoint, speech, wanted):
         open_states.open_audio(f"manifest:{speech}", checkpoint, wanted)
 
 
+def test_a_language_that_the_corpus_lacks_is_refused(checkpoint, speech):
+    with pytest.raises(
+        ValueError, match=r"--corpus=manifest:.* has no language 'xx'\. There are: aa, bb, cc"
+    ):
+        open_states.open_audio(f"manifest:{speech}", checkpoint, ["final"], languages=["aa", "xx"])
+
+
 def test_a_store_of_another_model_or_none_is_refused(other_model_folder, checkpoint, extraction, tmp_path):
     other = load_checkpoint(str(other_model_folder))
     with pytest.raises(ValueError, match=r"whisper-nano.*whisper-other"):

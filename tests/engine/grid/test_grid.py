@@ -235,6 +235,8 @@ def test_languages_of_different_models_are_refused(config, store, tmp_path, othe
 
 
 def test_one_language_is_no_grid(config, store, tmp_path):
+    with pytest.raises(ValueError, match=r"no store is there.*extract's --store"):
+        grid.run(dataclasses.replace(config, store=tmp_path / "none"))
     shutil.copytree(store / "aa.zarr", tmp_path / "store" / "aa.zarr")
     with pytest.raises(ValueError, match="needs two extracted languages"):
         grid.run(dataclasses.replace(config, store=tmp_path / "store"))

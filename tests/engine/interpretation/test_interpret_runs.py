@@ -193,6 +193,7 @@ def test_a_fault_of_the_program_is_not_called_a_damaged_chunk(one, monkeypatch):
 )
 def test_bad_input_is_refused_before_any_compute(config, monkeypatch, change, message):
     monkeypatch.delattr(interpret.interpret_unit, "compare")
+    monkeypatch.delattr(interpret, "_load_checks")  # which takes seconds, and may ask for packages
     with pytest.raises(ValueError, match=message):
         interpret.run(dataclasses.replace(config, **change))
     assert not config.out.exists()

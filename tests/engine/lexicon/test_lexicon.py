@@ -197,6 +197,12 @@ def test_refusals(stored, tmp_path, spoken_letters, changes, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_store_is_looked_for_before_espeak(tmp_path, monkeypatch):
+    monkeypatch.delattr(lexicon.phones, "Phones")
+    with pytest.raises(ValueError, match="no store is there"):
+        lexicon.run(LexiconConfig(store=tmp_path, out=tmp_path / "out"))
+
+
 def test_translations_of_other_words_are_refused(stored, tmp_path, spoken_letters):
     (tmp_path / "none.tsv").write_text("language_a\tword_a\tlanguage_b\tword_b\naa\tx\tbb\ty\n")
     with pytest.raises(ValueError, match="no two words of different languages mean the same"):

@@ -108,7 +108,7 @@ def test_a_state_after_the_onset_that_length_explains_is_named(page, address):
     for way, line in (("Spanish → French", there), ("French → Spanish", back)):
         assert line.startswith(f"{way}: R@1 first exceeds that of duration alone at state 1")
         assert line.endswith(
-            "; state final doesn't exceed it (q of 0.05 or more): it says nothing about languages."
+            "; state final doesn't exceed it (q of 0.05 or more): no more than length is shown."
         )
     choose(page, "#state", "1")
     assert "says nothing" not in text(page, "#onset")

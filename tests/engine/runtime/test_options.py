@@ -62,7 +62,7 @@ def test_a_home_is_expanded_in_every_path(config):
         (ExtractConfig, {"languages": ("aa", "aa")}, "--languages must name each value once"),
         (ExtractConfig, {"num_shards": 2, "shard_index": 2}, "from 0 to 1"),
         (GridConfig, {"memory_gb": 0.0}, "--memory_gb must be above 0, got 0.0"),
-        (GridConfig, {"measures": ("cosine",)}, "measures must name some of seqsim"),
+        (GridConfig, {"measures": ("cosine",)}, "--measures must name some of seqsim"),
         (InterpretConfig, {"epsilon": 0.0}, "--epsilon must be at least 0.001 and at most 1000"),
         (InterpretConfig, {"threshold": 1.5}, "--threshold must be above 0 and at most 1, got 1.5"),
         (

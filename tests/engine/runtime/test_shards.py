@@ -25,7 +25,7 @@ def test_rows_of_several_lists_are_the_share_of_all_of_them(sizes, count):
 
 @pytest.mark.parametrize(("index", "count"), [(-1, 2), (2, 2), (0, 0)])
 def test_a_share_that_does_not_exist(index, count):
-    with pytest.raises(ValueError, match="shard index must be from 0"):
+    with pytest.raises(ValueError, match="--shard_index must be from 0"):
         shards.Share(index=index, count=count)
 
 
