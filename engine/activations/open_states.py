@@ -20,6 +20,7 @@ from isogloss.engine.activations.state_source import StateSource
 from isogloss.engine.activations.stored_states import Stored
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.corpora import corpus, listing
+from isogloss.engine.corpora.corpus import Corpus
 from isogloss.engine.runtime.place import Place
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.whisper import encoder_program
@@ -59,13 +60,10 @@ def open_audio(
     """
     state_source.check_states(states, layers := checkpoint.dimensions.encoder_layers)
     precision = encoder_program.precision_for(jax.default_backend(), compute, form)
-    opened = corpus.open_corpus(spec, columns)
-    for language in languages:
-        listing.require(language, opened.languages(), f"--corpus={spec} has no language")
     return Recorded(
         checkpoint=checkpoint,
         states=state_source.in_order(states, layers),
-        corpus=opened,
+        corpus=(opened := _corpus_of(spec, columns, languages)),
         languages=tuple(languages) or opened.languages(),
         recordings=recordings,
         long=long,
@@ -73,6 +71,14 @@ def open_audio(
         rows_per_device=rows_per_device or encoder_program.rows_here(checkpoint, precision),
         estimate=estimate,
     )
+
+
+def _corpus_of(spec: str, columns: Sequence[str], languages: Sequence[str]) -> Corpus:
+    """Corpus of --corpus; Refusal if it lacks one of the languages."""
+    opened = corpus.open_corpus(spec, columns)
+    for language in languages:
+        listing.require(language, opened.languages(), f"--corpus={spec} has no language")
+    return opened
 
 
 def open_store(

@@ -36,17 +36,7 @@ def retrieval_figures(
       Refusal: the matrix isn't square, has no sentence, has NaN between sentences of both sides, or is a
         whole Dataset; `cost` isn't given of what has the name of a cost.
     """
-    if isinstance(scores, xr.Dataset):
-        names = ", ".join(map(str, scores.data_vars))
-        raise Refusal(
-            f"scores must be one array. Remedy: give one of the dataset's, scores[NAME], of {names}"
-        )
-    array = scores if isinstance(scores, xr.DataArray) else xr.DataArray(np.asarray(scores))
-    if array.ndim < 2 or array.shape[-1] != array.shape[-2] or not array.size:
-        raise Refusal(f"scores must be a square matrix, queries by candidates, got the shape {array.shape}")
-    if not isinstance(scores, xr.DataArray):
-        array = array.rename({array.dims[-2]: "a", array.dims[-1]: "b"})
-    _check_order(array)
+    array = _labelled(scores)
     if cost is None and array.name in MEASURES and MEASURES[str(array.name)].cost:
         raise Refusal(
             f"scores are called {array.name}, a cost, of which smaller is closer. Remedy: say cost=True, or "
@@ -71,6 +61,22 @@ def retrieval_figures(
     table = pd.DataFrame(rows).set_index([*leading, "direction"])
     table.insert(table.columns.tolist().index("ci_low"), "chance", metrics.chance(table["n"].to_numpy()))
     return table
+
+
+def _labelled(scores: np.ndarray | xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Scores whose last two axes are a square matrix, with names of axes; Refusal of all else."""
+    if isinstance(scores, xr.Dataset):
+        names = ", ".join(map(str, scores.data_vars))
+        raise Refusal(
+            f"scores must be one array. Remedy: give one of the dataset's, scores[NAME], of {names}"
+        )
+    array = scores if isinstance(scores, xr.DataArray) else xr.DataArray(np.asarray(scores))
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2] or not array.size:
+        raise Refusal(f"scores must be a square matrix, queries by candidates, got the shape {array.shape}")
+    if not isinstance(scores, xr.DataArray):
+        array = array.rename({array.dims[-2]: "a", array.dims[-1]: "b"})
+    _check_order(array)
+    return array
 
 
 def _check_order(array: xr.DataArray) -> None:
