@@ -88,13 +88,14 @@ $(VENV)/tools.done: $(VENV)/run.done locks/test.txt
 	touch $@
 
 # Bytecode of what every process of the tests imports is made while pip, on another core, unpacks PyTorch. A package
-# without it is compiled when it is imported, by each worker anew.
+# without it is compiled when it is imported, by each worker anew. librosa has Numba compile when it is first imported.
 COMPILED := jax jaxlib numpy scipy pandas statsmodels beartype orbax flax optax numba xarray zarr fontTools matplotlib \
   hypothesis
 
 $(VENV)/test.done: $(VENV)/tools.done locks/oracle.txt
 	@(cd $(VENV)/lib/python$(VERSION)/site-packages && \
-	  $(CURDIR)/$(BIN)/python -m compileall -q -x '/tests?/' $(COMPILED) >/dev/null 2>&1 || true) & \
+	  $(CURDIR)/$(BIN)/python -m compileall -q -x '/tests?/' $(COMPILED) >/dev/null 2>&1; \
+	  $(CURDIR)/$(BIN)/python -c 'import librosa; librosa.resample' || true) & \
 	$(BIN)/python $(PIP) --no-build-isolation --require-hashes -r locks/oracle.txt 2>/dev/null \
 	  || echo "The oracles (torch 2.13.0 for the CPU and what needs it) can't be installed for Python $(VERSION) here:" \
 	    "tests against PyTorch, openai-whisper and sentence-transformers are skipped, those against NumPy float64 are not."; \

@@ -57,6 +57,7 @@ def without_report(files, folder):
     return {key: content for key, content in files(folder).items() if not key.startswith("report/")}
 
 
+@pytest.mark.deep
 def test_a_bucket_has_the_folder_s_bytes(undisturbed, moved, s3, files, tmp_path):
     folder, _ = undisturbed
     root, configs = moved

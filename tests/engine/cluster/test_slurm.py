@@ -147,7 +147,8 @@ def launched(job_flags, *options):
     return [sys.executable, "-m", "isogloss.jobs.launch", *options, *job_flags]
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.deep)])
+@pytest.mark.deep
+@pytest.mark.parametrize("kills", [1, 5])
 def test_a_chain_with_a_broken_recording_and_killed_tasks(slurm, tmp_path, chain, files, written, kills):
     """Ends with the bytes of one undisturbed process. Rounds suffice even if all kills hit one shard."""
     summary = run_launch(

@@ -68,7 +68,8 @@ def expected(alone):
     return everything(alone)
 
 
-@pytest.mark.parametrize("devices", [2, pytest.param(8, marks=pytest.mark.deep)])
+@pytest.mark.deep
+@pytest.mark.parametrize("devices", [2, 8])
 def test_devices_do_not_change_a_bit(load, expected, devices):
     for ours, theirs in zip(everything(load(devices=devices)), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)

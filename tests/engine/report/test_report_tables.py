@@ -58,6 +58,7 @@ def planted(tmp_path_factory, undrawn):
     return {name: tables(tmp_path_factory.mktemp(name), name) for name in names}
 
 
+@pytest.mark.deep
 def test_where_there_is_no_signal_q_is_rarely_small(planted):
     found = planted["nothing"]
     scored = found["retrieval"].query("measure != 'duration'")  # lengths are alike in all languages

@@ -95,6 +95,7 @@ def states_of(store, language, state):
     }
 
 
+@pytest.mark.deep
 def test_control(words, store, letters, tmp_path):
     made = GridConfig(store=store, grid=tmp_path / "grid.zarr", measures=("seqsim",), memory_gb=1.0)
     assert grid.run(made).complete
@@ -125,6 +126,7 @@ def test_control(words, store, letters, tmp_path):
         assert high - low <= 1 / len(margins)
 
 
+@pytest.mark.deep
 def test_lexicon(store, letters, tmp_path):
     config = LexiconConfig(store=store, out=tmp_path / "out", matches=5)
     summary = lexicon.run(config)
