@@ -83,7 +83,9 @@ def test_a_pair_says_its_onset_q_and_hub_by_name(page):
     choose(page, "#state", "0")
     assert text(page, "#curve-title") == "R@1 along the states, English → French (dashed: back)"
     assert "English → French: R@1 first exceeds that of duration alone at state 1" in text(page, "#onset")
-    assert "state 0 doesn't exceed it (q of 0.05 or more): it says nothing" in text(page, "#onset")
+    assert "state 0 doesn't exceed it (q of 0.05 or more): no more than length is shown" in text(
+        page, "#onset"
+    )
     choose(page, "#state", "1")
     rows = {row.split("\t")[0]: row.split("\t")[1:] for row in texts(page, "#detail tbody tr")}
     best = pd.read_parquet(
@@ -111,7 +113,7 @@ def test_a_state_after_the_onset_that_length_explains_is_named(page, address):
             "; state final doesn't exceed it (q of 0.05 or more): no more than length is shown."
         )
     choose(page, "#state", "1")
-    assert "says nothing" not in text(page, "#onset")
+    assert "no more than length" not in text(page, "#onset")
     choose(page, "#query", "-1")
     choose(page, "#state", "2")
     cells = pd.read_parquet(
@@ -121,8 +123,8 @@ def test_a_state_after_the_onset_that_length_explains_is_named(page, address):
     below = (last["above_duration"] == False).sum()  # noqa: E712 NA is neither
     assert 2 <= below < 6
     assert text(page, "#onset").endswith(
-        f"State final doesn't exceed it in {below} directions (q of 0.05 or more): there it says nothing "
-        "about languages."
+        f"State final doesn't exceed it in {below} directions (q of 0.05 or more): "
+        "no more than length is shown there."
     )
 
 
