@@ -76,8 +76,9 @@ def open_audio(
 def _corpus_of(spec: str, columns: Sequence[str], languages: Sequence[str]) -> Corpus:
     """Corpus of --corpus; Refusal if it lacks one of the languages."""
     opened = corpus.open_corpus(spec, columns)
+    known = opened.languages() if languages else ()
     for language in languages:
-        listing.require(language, opened.languages(), f"--corpus={spec} has no language")
+        listing.require(language, known, f"--corpus={spec} has no language")
     return opened
 
 

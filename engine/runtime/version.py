@@ -8,6 +8,10 @@ import pathlib
 import shutil
 import subprocess
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import importlib.metadata
 
 _TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -24,12 +28,17 @@ def isogloss_version() -> str:
 
     "not installed" where the code is a folder on the path alone, as `bench` may be run.
     """
+    found = _installed()
+    return found.version if found else "not installed"
+
+
+def _installed() -> "importlib.metadata.Distribution | None":
     import importlib.metadata  # noqa: PLC0415 (--help loads this module)
 
     try:
-        return importlib.metadata.version("isogloss")
+        return importlib.metadata.distribution("isogloss")
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 @functools.cache
@@ -38,12 +47,8 @@ def isogloss_commit() -> str:
 
     A tree with changes that aren't committed gets a plus sign.
     """
-    import importlib.metadata  # noqa: PLC0415 (--help loads this module)
-
-    try:
-        recorded = importlib.metadata.distribution("isogloss").read_text("direct_url.json")
-    except importlib.metadata.PackageNotFoundError:
-        recorded = None
+    found = _installed()
+    recorded = found.read_text("direct_url.json") if found else None
     vcs = json.loads(recorded or "{}").get("vcs_info", {})
     if vcs.get("commit_id"):
         return str(vcs["commit_id"])[:12]
