@@ -7,10 +7,14 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from isogloss.engine.runtime.refusal import Refusal
 
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+if TYPE_CHECKING:
+    Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+else:  # one level deep, because in tests beartype takes 10 ms for each value of a type that names itself
+    Json = None | bool | int | float | str | Sequence | Mapping
 
 _KEY = 16  # characters of a fingerprint
 _SHOWN = 200  # characters of a value that `differences` shows
