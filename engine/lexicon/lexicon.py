@@ -33,7 +33,6 @@ from isogloss.engine.runtime import (
     out_folder,
     part_run,
     sentences,
-    version,
     written_once,
 )
 from isogloss.engine.runtime.json_values import Json
@@ -266,6 +265,6 @@ def _write(config: LexiconConfig, work: _Work) -> dict:
         return {name: held.num_rows for name, held in joined.items()}
 
     keys: Json = [work.parts.keys[name] for name in found.kept]
-    made_of: Json = [version.isogloss_version(), keys, config.drawn_as]
+    made_of: Json = [keys, config.drawn_as]
     rows, _ = written_once.write(config.out, "lexicon", made_of, outputs)
     return {**facts, "rows": rows, "table": str(config.out / "classes.parquet")}

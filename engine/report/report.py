@@ -212,7 +212,6 @@ def _write_once(
         return of_name.get(name) or pair_metrics.load(parts, name)
 
     made_of = [
-        version.isogloss_version(),
         [pair_metrics.digest(scored[i]) if i in scored else parts.keys[name] for i, name in enumerate(names)],
         names,
         grid.sentences,

@@ -49,7 +49,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
     config = next(iter(of_each.values()))
     # The order of the grids decides what is subtracted from what; that of an object's keys wouldn't count.
     settings = [config.fdr, *config.drawn_as]
-    made_of = ["several grids", version.isogloss_version(), settings, list(marks), marks]
+    made_of = ["several grids", settings, list(marks), marks]
 
     def outputs() -> int:
         for name in TABLES:

@@ -14,7 +14,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
-from isogloss.engine.runtime import atomic_write, json_values
+from isogloss.engine.runtime import atomic_write, json_values, version
 from isogloss.engine.runtime.json_values import Json
 
 _LOG = logging.getLogger(__name__)
@@ -26,11 +26,13 @@ def write(out: pathlib.Path, job: str, made_of: Json, outputs: Callable[[], Json
     Args:
       out: folder of the outputs; it and its folder `parts` are made, and lose drafts of killed processes.
       job: name of the job; its mark is OUT/parts/<job>.json.
-      made_of: everything that the outputs depend on. They are made again if it has changed, or if a file or
-        folder is gone that lay in `out`, at any depth outside Zarr groups, when they were made.
+      made_of: everything that the outputs depend on, beside version and commit of this code. They are made
+        again if any of it has changed, or if a file or folder is gone that lay in `out`, at any depth outside
+        Zarr groups, when they were made.
       outputs: function that writes them.
     """
-    mark, key = _mark(out, job), json_values.sha256(made_of)
+    mark = _mark(out, job)
+    key = json_values.sha256([version.isogloss_version(), version.isogloss_commit(), made_of])
     for folder in (out, mark.parent):
         atomic_write.make_folder(folder)
     with _alone(out / "parts" / f".{job}.lock"):

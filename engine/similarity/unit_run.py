@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage
-from isogloss.engine.runtime import atomic_write, part_run, sentences, version, written_once
+from isogloss.engine.runtime import atomic_write, part_run, sentences, written_once
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress, seconds_since
@@ -154,7 +154,7 @@ def _write_once(job: UnitJob[Unit], config: UnitJobConfig) -> dict[str, Json]:
     kept = [job.label(unit) for unit in job.units if job.kept(unit)]
     # The keys say what each part was made of, so the outputs are written again if any of them changes.
     keys = [job.parts.keys[label] for label in kept]
-    made_of = {"isogloss": version.isogloss_version(), "settings": job.settings, "units": keys}
+    made_of = {"settings": job.settings, "units": keys}
 
     def write() -> dict[str, Json]:
         return job.outputs(part_run.joined(job.parts, kept, job.schema))
