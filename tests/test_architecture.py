@@ -222,7 +222,11 @@ def test_kernels_import_lightly():
     assert not loaded([f"isogloss.kernels.{name}" for name in names], heavy)
 
 
-def test_a_grid_imports_what_it_needs():
-    """A person waits for its imports; Numba comes while languages are read, or not at all."""
+@pytest.mark.parametrize(
+    ("conductor", "needed"),
+    [("grid.grid", ()), ("transcription.transcribe", ("pyarrow", "flax", "transformers"))],
+)
+def test_a_job_imports_what_it_needs(conductor, needed):
+    """A person waits for its imports; Numba comes while languages are read, Matplotlib with a figure."""
     heavy = ("pandas", "pyarrow", "scipy", "xarray", "matplotlib", "librosa", "transformers", "flax", "numba")
-    assert not loaded(["isogloss.engine.grid.grid"], heavy)
+    assert set(loaded([f"isogloss.engine.{conductor}"], heavy)) <= set(needed)

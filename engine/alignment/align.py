@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlignSummary(DecoderJobSummary):
-    """Summary of a run; its counts are of all shares if tables were written.
+    """Summary of a run; its counts are of all shares if all units are done.
 
     Attributes:
       words: aligned.
@@ -114,10 +114,8 @@ class AlignJob(DecoderJob[Aligned]):
         """True if words of the transcription may lie beyond the window; a decoded text has none there."""
         return utterance.truncated and self.config.text == "reference"
 
-    def write(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, object]:
-        """Counts for the summary; the tables are written if the units are the `whole`."""
-        if whole:
-            word_tables.write(self.config.out, units, parts)
+    def counts(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, object]:
+        """Counts of words and utterances; place of the table of words."""
         rows = [row for unit in units for row in word_tables.rows(parts.table(unit.name))]
         # The decoder sees 30 s; a reference text may be longer, and its last words are squeezed into the end.
         squeezed = self.config.text == "reference"
@@ -129,6 +127,11 @@ class AlignJob(DecoderJob[Aligned]):
             "heads": self.heads.source,
             "table": str(self.config.out / "words.parquet") if whole else None,
         }
+
+    def write(self, units: Sequence[Unit], parts: PartFiles) -> dict[str, Json]:
+        """Nothing more than `counts`, after writing the tables."""
+        word_tables.write(self.config.out, units, parts)
+        return {}
 
 
 def run(config: AlignConfig) -> AlignSummary:

@@ -2,8 +2,8 @@
 
 The units of work are blocks of utterances, divided among the processes, each of which looks at the recordings
 of its own share's languages only. Results of a unit are kept under OUT/parts; the process that finds all
-parts complete writes the tables. Broken recordings are reported by name, and the run continues; every run
-tries them again. A run after a crash does only what is missing.
+parts complete writes the tables, unless they are there and of the same parts. Broken recordings are reported
+by name, and the run continues; every run tries them again. A run after a crash does only what is missing.
 """
 
 import abc
@@ -32,7 +32,14 @@ from isogloss.engine.decoding.job_config import DecoderJobConfig
 from isogloss.engine.decoding.job_cost import Effort
 from isogloss.engine.decoding.job_input import DecoderInput
 from isogloss.engine.decoding.utterance_blocks import Unit, UtteranceBlock
-from isogloss.engine.runtime import compilation, disk_space, out_folder, sentences, table_files
+from isogloss.engine.runtime import (
+    compilation,
+    disk_space,
+    out_folder,
+    sentences,
+    table_files,
+    written_once,
+)
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.progress import Progress
@@ -97,11 +104,17 @@ class DecoderJob(abc.ABC, Generic[Made]):
         """True if a result lacks something because the recording is longer than the window."""
 
     @abc.abstractmethod
-    def write(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, Any]:
-        """Fields of the job's own summary, `truncated` among them.
+    def counts(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, Any]:
+        """Fields of the job's own summary, `truncated` among them; with `whole`, its table's path, too."""
 
-        The tables are written if the units are the `whole`.
-        """
+    @abc.abstractmethod
+    def write(self, units: Sequence[Unit], parts: PartFiles) -> dict[str, Json]:
+        """The other fields of the job's own summary, after writing tables and figures of all units."""
+
+    @property
+    def written_with(self) -> list[Json]:
+        """Options and versions that tables and figures depend on, and parts don't."""
+        return []
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,7 +144,7 @@ class DecoderJobSummary:
       done: utterances of units made by this run.
       skipped: utterances of units that were complete before.
       waiting: units that other shards have not finished; tables are written when there are none.
-      failed: reason by "language utterance"; of all shares if tables were written, else of this one.
+      failed: reason by "language utterance"; of all shares if all units are done, else of this one.
       truncated: utterances with a result and longer than the window; of the same shares.
       seconds: of the run.
       audio_seconds_per_second: duration of the audio of `done`, per second of the run.
@@ -269,14 +282,31 @@ def _made(
     parts = dataclasses.replace(work.parts, keys=_together(keys))
     waiting = _awaited(work.units, parts)
     seen = work.mine if waiting else work.units
-    return waiting, _failed(seen, parts), job.write(seen, parts, whole=not waiting)
+    more = job.counts(seen, parts, whole=not waiting)
+    if not waiting:
+        more |= _written_once(config, job, work.units, parts)
+    return waiting, _failed(seen, parts), more
+
+
+def _written_once(
+    config: DecoderJobConfig, job: DecoderJob, units: Sequence[Unit], parts: PartFiles
+) -> dict[str, Json]:
+    """The job's own fields of tables and figures, which are written unless they were made of these parts."""
+    made_of = {
+        "written_with": job.written_with,
+        # By content: a recording that was broken and has recovered may leave the key of its part as it was.
+        "parts": [parts.sha256(unit.name) for unit in units],
+    }
+    fields, _ = written_once.write(config.out, job.name, made_of, lambda: job.write(units, parts))
+    assert isinstance(fields, dict), "`write` gave fields"
+    return fields
 
 
 def _forecast(job: DecoderJob, work: _Work) -> tuple[dict[str, str], dict[str, Any]]:
     """Failures and the job's own fields that a run would report, as far as they are known before; logged."""
     todo = {unit.name for unit in work.todo}
     finished = [unit for unit in work.mine if unit.name not in todo]
-    failed, more = _failed(finished, work.parts), job.write(finished, work.parts, whole=False)
+    failed, more = _failed(finished, work.parts), job.counts(finished, work.parts, whole=False)
     pending = {(unit.language, u.row): u for unit in work.todo for u in unit.utterances}
     rows = {
         language: [row for _, row in keys]

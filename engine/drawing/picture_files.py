@@ -9,17 +9,14 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import matplotlib
-from matplotlib import font_manager
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-
-from isogloss.engine.drawing import figure_scale
 from isogloss.engine.runtime import atomic_write
 from isogloss.engine.runtime.options import FigureOptions
 from isogloss.engine.runtime.refusal import Refusal
+
+if TYPE_CHECKING:
+    import matplotlib.figure  # takes a second, and a run may draw nothing
 
 Config = TypeVar("Config", bound=FigureOptions)
 Summary = TypeVar("Summary")
@@ -36,11 +33,19 @@ class Look:
 
     def __post_init__(self) -> None:
         """Refuse a font that isn't installed."""
-        if self.font and self.font not in font_manager.get_font_names():
+        if not self.font:
+            return
+        from matplotlib import font_manager  # noqa: PLC0415
+
+        if self.font not in font_manager.get_font_names():
             raise Refusal(f"--figure_font={self.font}: no such font is installed; name one of fc-list")
 
-    def apply(self, figure: Figure) -> None:
+    def apply(self, figure: "matplotlib.figure.Figure") -> None:
         """Scale a figure with all its parts, and set its font."""
+        from matplotlib.text import Text  # noqa: PLC0415
+
+        from isogloss.engine.drawing import figure_scale  # noqa: PLC0415
+
         if self.width:
             figure_scale.scale(figure, self.width / figure.get_figwidth())
         for text in figure.findobj(Text):
@@ -70,12 +75,14 @@ def draws(run: Callable[[Config], Summary]) -> Callable[[Config], Summary]:
     return looking
 
 
-def save(figure: Figure, stem: pathlib.Path) -> list[pathlib.Path]:
+def save(figure: "matplotlib.figure.Figure", stem: pathlib.Path) -> list[pathlib.Path]:
     """Write a figure whole as STEM.png, STEM.svg and STEM.pdf.
 
     Raises:
       OSError: it can't be written.
     """
+    import matplotlib  # noqa: PLC0415
+
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
     if chosen := _LOOK.get():
         chosen.apply(figure)

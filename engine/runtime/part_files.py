@@ -7,6 +7,7 @@ other input is never found. Each query costs one `stat`.
 
 import dataclasses
 import glob
+import hashlib
 import pathlib
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -73,6 +74,13 @@ class PartFiles:
     def table(self, unit: str, kind: str = "parquet") -> pa.Table:
         """Table of a kind, as `save_tables` stored it."""
         return table_files.read_parquet(self.path(unit, kind))
+
+    def sha256(self, unit: str) -> str:
+        """Hash of the content of the unit's files."""
+        digest = hashlib.sha256()
+        for kind in self.kinds:
+            digest.update(self.path(unit, kind).read_bytes())
+        return digest.hexdigest()
 
     def note(self, unit: str, reason: str) -> None:
         """Store the reason why the unit has no files, so that no process waits for it; remove older files."""

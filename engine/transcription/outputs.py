@@ -9,7 +9,7 @@ import itertools
 import logging
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import exit_figure, summary as transcript_summary, transcript_table
+from isogloss.engine.transcription import summary as transcript_summary, transcript_table
 from isogloss.engine.transcription.edit_counts import Normaliser
 
 _LOG = logging.getLogger(__name__)
@@ -65,14 +65,20 @@ def write(
     table = transcript_summary.tabulate(summary)
     atomic_write.write_whole(out / "summary.parquet", lambda file: table_files.write_parquet(table, file))
     atomic_write.write_whole(out / "summary.csv", lambda file: table_files.write_csv(table, file))
-    drawn = set()
     # A curve over a single exit shows nothing.
-    for language in normal if len(exits) > 1 else ():
+    _remove_old_figures(out, parts, _draw(out, summary, normal) if len(exits) > 1 else set())
+    return summary
+
+
+def _draw(out: pathlib.Path, summary: Sequence[Row], languages: Iterable[str]) -> set[pathlib.Path]:
+    """Files of the figures, one of each language."""
+    from isogloss.engine.transcription import exit_figure  # noqa: PLC0415  (imports Matplotlib)
+
+    drawn = set()
+    for language in languages:
         figure = exit_figure.draw([row for row in summary if row["language"] == language])
         drawn |= set(picture_files.save(figure, out / f"exits_{language}"))
-    _remove_old_figures(out, parts, drawn)
-    _LOG.info("best exit of each language:\n%s", best_exits(summary))
-    return summary
+    return drawn
 
 
 def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.Path]) -> None:
@@ -84,6 +90,11 @@ def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.
         for old in _figures(out, language) - drawn:
             if old.is_file():
                 old.unlink(missing_ok=True)
+
+
+def log_best(table: pathlib.Path) -> None:
+    """Log the best exit of each language, by summary.parquet."""
+    _LOG.info("best exit of each language:\n%s", best_exits(table_files.read_parquet(table).to_pylist()))
 
 
 def best_exits(summary: Sequence[Row]) -> str:

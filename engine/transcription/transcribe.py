@@ -5,6 +5,8 @@ the work.
 """
 
 import dataclasses
+import importlib.metadata
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
@@ -118,25 +120,35 @@ class TranscribeJob(DecoderJob[Transcript]):
         """True if the recording goes on after the window."""
         return utterance.truncated
 
-    def write(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, object]:
-        """Best exits for the summary; tables and figures are written if the units are the `whole`."""
-        truncated = sum(transcript_table.truncated(parts.table(unit.name)) for unit in units)
-        if not whole:
-            return {"truncated": truncated}
+    def counts(self, units: Sequence[Unit], parts: PartFiles, *, whole: bool) -> dict[str, object]:
+        """Number of utterances that are cut; place of the summary's table."""
+        return {
+            "truncated": sum(transcript_table.truncated(parts.table(unit.name)) for unit in units),
+            "summary": str(self.config.out / "summary.parquet") if whole else None,
+        }
+
+    def write(self, units: Sequence[Unit], parts: PartFiles) -> dict[str, Json]:
+        """Rows of the summary's table, and best exits."""
         normal = self.references.normal
         rows = outputs.write(self.config.out, self.config.task, self.input.exits, normal, units, parts)
         return {
-            "truncated": truncated,
             "rows": len(rows),
             "best": {str(row["language"]): _best(row) for row in rows if row["best"]},
-            "summary": str(self.config.out / "summary.parquet"),
         }
+
+    @property
+    def written_with(self) -> list[Json]:
+        """Width and font of the figures, and the version of sacrebleu."""
+        return [*self.config.drawn_as, importlib.metadata.version("sacrebleu")]
 
 
 @picture_files.draws
 def run(config: TranscribeConfig) -> TranscribeSummary:
-    """Summary of a run of the job, see `job.run`."""
-    return job.run(config, open_job, TranscribeSummary)
+    """Summary of a run of the job, see `job.run`; logs each language's best exit."""
+    summary = job.run(config, open_job, TranscribeSummary)
+    if summary.summary:
+        outputs.log_best(pathlib.Path(summary.summary))
+    return summary
 
 
 def open_job(config: TranscribeConfig) -> TranscribeJob:
@@ -175,7 +187,7 @@ def open_job(config: TranscribeConfig) -> TranscribeJob:
     )
 
 
-def _best(row: outputs.Row) -> dict[str, object]:
+def _best(row: outputs.Row) -> Json:
     metric = str(row["primary"])
     shown = ("state", "exit_norm", "primary", metric, f"{metric}_low", f"{metric}_high")
     figures = {key: row[key] for key in (*shown, "gain", "gain_low", "gain_high")}

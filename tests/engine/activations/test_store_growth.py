@@ -185,8 +185,12 @@ def test_killed_while_it_grows(config, spoken_corpus, fresh, job, written):
     spoken_corpus.write()
     flags = ("corpus", "model", "store")
     command = job("extract", *(f"--{name}={getattr(config, name)}" for name in flags), "--states=0,final")
-    assert command.killed_in(config.store, lambda: len(written(config.store, "*/states/c.*")) >= 13)
-    assert 13 <= len(written(config.store, "*/states/c.*")) < 20
+
+    def shards():
+        return len(written(config.store, "*/states/c.*"))
+
+    assert command.killed_in(config.store, lambda: shards() >= 13, late=lambda: shards() == 20)
+    assert 13 <= shards() < 20
     assert extract.run(config).failed == {}
     for language in ("aa", "bb", "cc"):
         assert_alike(config.store, fresh, language)

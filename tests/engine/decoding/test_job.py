@@ -7,10 +7,13 @@ import shutil
 import types
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from drawn_figures import looks
 
 from isogloss.engine.alignment import align
 from isogloss.engine.corpora import audio, estimated_lengths
+from isogloss.engine.runtime import written_once
 from isogloss.engine.transcription import transcribe
 
 PARTS = "parts/[!.]*.parquet"  # no drafts
@@ -40,16 +43,50 @@ def results(whole, summary):
     return {key: value for key, value in vars(summary).items() if key not in OWN | {WRITES[whole.name]}}
 
 
-def test_a_second_run_does_nothing_and_a_lost_part_is_made_again(whole, again, files):
-    made = files(whole.config.out)
+def test_a_second_run_does_nothing_and_a_lost_part_is_made_again(whole, again, files, written):
+    made, times = files(whole.config.out), written(again.out, "*.*")
     second = whole.run(again)
     assert (second.done, second.skipped) == (0, 20)
     assert results(whole, second) == results(whole, whole.summary)
     assert files(again.out) == made
-    sorted(again.out.glob(PARTS))[1].unlink()
+    lost = sorted(again.out.glob(PARTS))[1]
+    lost.unlink()
     third = whole.run(again)
     assert (third.done, third.skipped) == (7, 13)
     assert files(again.out) == made
+    settings = again.out / f"{whole.name}.json"
+    new = {path for path, time in written(again.out, "*.*").items() if times.get(path) != time}
+    assert new == {lost, settings}
+
+
+def test_tables_of_other_parts_and_lost_ones_are_written_again(whole, again, files):
+    made, table = files(whole.config.out), pathlib.Path(vars(whole.summary)[WRITES[whole.name]]).name
+    (again.out / table).unlink()
+    assert whole.run(again).done == 0
+    assert files(again.out) == made
+    # As a part that was made again with another content, and the same key: a recording that has recovered.
+    part = sorted(again.out.glob(PARTS))[0]
+    rows = pq.read_table(part)
+    pq.write_table(rows.slice(0, rows.num_rows - 4), part)
+    assert whole.run(again).done == 0
+    assert files(again.out)[table] != made[table]
+
+
+@pytest.mark.parametrize("another", ["isogloss_version", "isogloss_commit"])
+def test_another_version_writes_tables_again(whole, again, written, monkeypatch, another):
+    monkeypatch.setattr(written_once.version, another, lambda: "another")
+    before = written(again.out, "*.parquet")
+    assert whole.run(again).done == 0
+    after = written(again.out, "*.parquet")
+    table = again.out / pathlib.Path(vars(whole.summary)[WRITES[whole.name]]).name
+    assert before[table] < after[table]
+
+
+def test_other_figures_are_drawn_again(transcribed, tmp_path):
+    config, _ = transcribed
+    shutil.copytree(config.out, tmp_path / "out")
+    assert transcribe.run(dataclasses.replace(config, out=tmp_path / "out", figure_width=3.5)).done == 0
+    assert looks(tmp_path / "out" / "exits_aa.svg")[0] == 3.5
 
 
 def test_shards_divide_the_units_and_the_last_writes_the_tables(whole, tmp_path, files):
