@@ -5,6 +5,11 @@ set -euo pipefail
 python=$1 corpus=$2 languages=$3 model=$4 out=$5
 cache=.cache
 
+# librosa has Numba compile for half a minute when it is first imported; meanwhile speech and weights are fetched.
+"$python" -c "import librosa; librosa.resample" &
+compiling=$!
+trap 'kill $compiling 2> /dev/null || true' EXIT
+
 if [ "$corpus" = demo ]; then
   "$python" demo/speech.py "$cache"
   corpus=manifest:$cache/demo/manifest.tsv
@@ -14,6 +19,7 @@ if [ "$model" = demo ]; then
   model=$cache/whisper-base
 fi
 
+wait $compiling
 "$python" -m isogloss.jobs.extract --corpus="$corpus" ${languages:+--languages="$languages"} \
   --model="$model" --store="$out/store"
 "$python" -m isogloss.jobs.grid --store="$out/store" --grid="$out/grid.zarr"

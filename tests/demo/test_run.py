@@ -1,13 +1,25 @@
-"""demo/run.sh calls the three jobs in order, and stops where one fails."""
-
-import functools
+"""demo/run.sh calls the three jobs in order, and stops where one fails; librosa is compiled meanwhile."""
 
 import pytest
+
+COMPILES = "-c import librosa; librosa.resample"
 
 
 @pytest.fixture
 def run(script):
-    return functools.partial(script, "run.sh")
+    """Function that runs it; its exit code, and the calls it made in order, without that beside them."""
+
+    def called(*arguments, **options):
+        code, calls = script("run.sh", *arguments, **options)
+        return code, [call for call in calls if call != COMPILES]
+
+    return called
+
+
+def test_librosa_is_compiled_before_recordings_are_read(script):
+    """Where that fails, nothing is extracted."""
+    code, calls = script("run.sh", "demo", "", "demo", "out", fail="librosa")
+    assert (code, sorted(calls)) == (3, [COMPILES, "demo/speech.py .cache", "demo/weights.py .cache"])
 
 
 def test_demo(run):
