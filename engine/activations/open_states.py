@@ -74,7 +74,7 @@ def open_audio(
 
 
 def _corpus_of(spec: str, columns: Sequence[str], languages: Sequence[str]) -> Corpus:
-    """Corpus of --corpus; Refusal if it lacks one of the languages."""
+    """Corpus of --corpus; Refusal if it lacks one of the languages, before a token is looked for."""
     opened = corpus.open_corpus(spec, columns)
     known = opened.languages() if languages else ()
     for language in languages:

@@ -65,7 +65,7 @@ class GridConfig(ShardedJobConfig):
           Refusal: the option, the rule and the value.
         """
         super().__post_init__()
-        choose(self.measures)
+        choose(self.measures, "--measures")
         if self.rerank and not {"seqsim", "transport"} <= set(self.measures):
             raise Refusal(
                 f"--rerank={self.rerank} orders seqsim's best by transport; name both in --measures, got "

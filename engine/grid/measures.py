@@ -120,8 +120,8 @@ MEASURES = {measure.name: measure for measure in _ALL}
 """By name, in the order of tables and figures."""
 
 
-def choose(names: Sequence[str]) -> tuple[Measure, ...]:
-    """Measures of these names, in the same order.
+def choose(names: Sequence[str], option: str = "measures") -> tuple[Measure, ...]:
+    """Measures of these names, in the same order; `option` is what a message calls them.
 
     Raises:
       Refusal: there is no name, an unknown one, or a repeated one.
@@ -129,7 +129,7 @@ def choose(names: Sequence[str]) -> tuple[Measure, ...]:
     choices = [name for name, measure in MEASURES.items() if measure.retrieves]
     if not names or len(set(names)) < len(names) or not set(names) <= set(choices):
         known, got = ", ".join(choices), ",".join(names) or "none"
-        raise Refusal(f"--measures must name some of {known}, each once; got {got}")
+        raise Refusal(f"{option} must name some of {known}, each once; got {got}")
     return tuple(MEASURES[name] for name in names)
 
 

@@ -137,7 +137,7 @@ def _interpret(
 ) -> tuple[InterpretSummary, int]:
     """Summary without its times, and the number of sentence pairs compared; a dry run only plans.
 
-    Words are aligned first if there are none: fingerprints need them, and so the parts that are there.
+    Without --words, words are aligned first, because the names of parts depend on them.
     """
     if words is None:
         align_words.align_all(config, opened)

@@ -11,9 +11,10 @@ import pandas as pd
 import xarray as xr
 
 from isogloss.engine.grid.measures import MEASURES
-from isogloss.engine.retrieval import metrics
+from isogloss.engine.retrieval import derived, metrics
 from isogloss.engine.runtime.refusal import Refusal
 
+_NAMED = {*MEASURES, *derived.DERIVED}
 _FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
 
 
@@ -37,7 +38,7 @@ def retrieval_figures(
         whole Dataset; `cost` isn't given of what has the name of a cost.
     """
     array = _labelled(scores)
-    if cost is None and array.name in MEASURES and MEASURES[str(array.name)].cost:
+    if cost is None and array.name in _NAMED and derived.record(str(array.name)).cost:
         raise Refusal(
             f"scores are called {array.name}, a cost, of which smaller is closer. Remedy: say cost=True, or "
             "cost=False if you have turned them into similarities"

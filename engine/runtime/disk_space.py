@@ -20,7 +20,7 @@ def require(path: Place, needed: int, what: str, remedy: str) -> None:
     if isinstance(path, BucketPath):
         return
     if path.exists() and not path.is_dir():
-        raise Refusal(f"{path}: is a file, and must be a folder or nothing yet. Remedy: name another path")
+        raise Refusal(f"{path}: must be a folder or nothing yet, and is neither. Remedy: {remedy}")
     # What is not made yet will lie on the disk of its nearest folder that is.
     existing = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not os.access(existing, os.W_OK | os.X_OK):

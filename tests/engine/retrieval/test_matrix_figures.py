@@ -39,6 +39,8 @@ def test_a_cost_is_named_as_one():
     assert retrieval_figures(costs, cost=True)["recall_at_1"].tolist() == [1, 0.5]
     assert retrieval_figures(costs)["recall_at_1"].tolist() == [0, 0]
     named = xr.DataArray(costs, dims=("query", "candidate"), name="dtw")
+    with pytest.raises(ValueError, match="called dtw_sum, a cost"):
+        retrieval_figures(named.rename("dtw_sum"))
     # xarray keeps the name of costs that are turned into similarities, so it can't decide.
     assert (-named).name == "dtw"
     for scores in (named, -named):
