@@ -8,7 +8,7 @@ import dataclasses
 import importlib.metadata
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -187,7 +187,7 @@ def open_job(config: TranscribeConfig) -> TranscribeJob:
     )
 
 
-def _best(row: outputs.Row) -> Json:
+def _best(row: outputs.Row) -> dict[str, Any]:
     metric = str(row["primary"])
     shown = ("state", "exit_norm", "primary", metric, f"{metric}_low", f"{metric}_high")
     figures = {key: row[key] for key in (*shown, "gain", "gain_low", "gain_high")}
