@@ -158,7 +158,7 @@ def _silence(
     """States of a recording of zeros as long as the window."""
     run = encoder_program.load(checkpoint, states, "float32", precision, rows_per_device=1, devices=1)
     wave = np.zeros((1, encoder_program.time_axis(checkpoint.dimensions).window_samples), np.float32)
-    [(made, _)] = run.rows(run(wave, np.asarray([checkpoint.dimensions.positions], np.int32)), 1)
+    [(made, _)] = run.in_turn(wave, np.asarray([checkpoint.dimensions.positions], np.int32))
     return made
 
 

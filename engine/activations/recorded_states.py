@@ -1,14 +1,15 @@
 """States of recordings, decoded ahead in threads; one pass of the encoder computes all requested states.
 
 The decoder sees the whole window, silence included, as Whisper was trained. Broken recordings are reported,
-and the run continues. Memory: waveforms decoded ahead, two steps of these rows and two of those announced,
-and the states of one step, states * positions * features * 4 bytes a row (large-v2: 8 MB a state).
+and the run continues. Memory for each thread that asks: waveforms of two steps, decoded ahead, and the
+states of one, states * positions * features * 4 bytes a row (large-v2: 8 MB a state).
 """
 
 import dataclasses
 import functools
 import itertools
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
@@ -48,7 +49,7 @@ class Recorded:
       estimate: estimate lengths for which audio would have to be fetched, for a dry run.
       estimated: number of such lengths by language, where there are any.
       listings, listed: listings and utterances of the languages used so far.
-      announced: waveforms of the rows announced, which threads decode.
+      once: held while the encoder is loaded, which all threads use.
     """
 
     checkpoint: Checkpoint
@@ -63,7 +64,7 @@ class Recorded:
     estimated: dict[str, int] = dataclasses.field(default_factory=dict)
     listings: dict[str, Listing] = dataclasses.field(default_factory=dict)
     listed: dict[str, tuple[ListedUtterance, ...]] = dataclasses.field(default_factory=dict)
-    announced: dict[tuple[str, tuple[int, ...]], _Decoded] = dataclasses.field(default_factory=dict)
+    once: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
 
     whole_window = True
 
@@ -131,7 +132,7 @@ class Recorded:
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances, in the order of `rows`."""
         window = self._axis.window_samples
-        decoded = self.announced.pop((language, tuple(rows)), None) or self._decoded(language, rows)
+        decoded = self._decoded(language, rows)
         while step := [(row, wave.result()) for row, wave in itertools.islice(decoded, self.step_rows)]:
             sound = [(row, wave) for row, wave in step if not isinstance(wave, Unusable)]
             made: dict[int, Encoded | Unusable] = {r: w for r, w in step if isinstance(w, Unusable)}
@@ -141,13 +142,6 @@ class Recorded:
             if sound:  # the encoder isn't loaded for broken recordings alone
                 made |= self._states(language, [row for row, _ in sound], waves)
             yield from (made[row] for row, _ in step)
-
-    def announce(self, language: str, rows: Sequence[int]) -> None:
-        """Start to decode the recordings of the next call of `encoded`, while the devices still do others."""
-        decoded = self._decoded(language, rows)
-        first = next(decoded, None)  # a generator begins when it is asked, and then decodes ahead
-        if first is not None:
-            self.announced[language, tuple(rows)] = itertools.chain([first], decoded)
 
     def _decoded(self, language: str, rows: Sequence[int]) -> _Decoded:
         """Rows and their waveforms, some steps of them decoded ahead."""
@@ -162,11 +156,13 @@ class Recorded:
         self, language: str, rows: Sequence[int], waves: Float32[np.ndarray, "B window"]
     ) -> dict[int, Encoded | Unusable]:
         """One step of the encoder."""
-        run, utterances = self._encoder, self._listing(language).utterances
-        output = run(waves, np.full(len(rows), self._axis.window_frames, np.int32))
+        with self.once:
+            run = self._encoder
+        utterances = self._listing(language).utterances
+        output = run.in_turn(waves, np.full(len(rows), self._axis.window_frames, np.int32))
         return {
             row: _finite(row, states, peak, self.states, utterances[row].source.name)
-            for row, (states, peak) in zip(rows, run.rows(output, len(rows)), strict=True)
+            for row, (states, peak) in zip(rows, output, strict=True)
         }
 
     def _waveform(self, language: str, row: int) -> np.ndarray | Unusable:

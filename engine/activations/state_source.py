@@ -127,12 +127,11 @@ class StateSource(Protocol):
         """
         ...
 
-    def announce(self, language: str, rows: Sequence[int]) -> None:
-        """Start what can be done on the host for the next call of `encoded`, with these arguments."""
-        ...
-
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
-        """States of some utterances, in the order of `rows`, each read or computed when it is needed."""
+        """States of some utterances, in the order of `rows`, each read or computed when it is needed.
+
+        Two threads may ask at the same time.
+        """
         ...
 
     def identity(self, language: str) -> dict[str, Json]:

@@ -2,11 +2,12 @@
 
 A decoder that sees only these mostly fails: Whisper was trained with the whole window and needs the silence
 after speech to find the end (base, 32 French prompts: 21 continued to the token limit). So the rest of the
-window can be filled with the states of a silent recording, at the cost of one pass of the encoder. One
-utterance is read at a time; a damaged shard is reported, and the run continues.
+window can be filled with the states of a silent recording, at the cost of one pass of the encoder. A thread
+reads one utterance at a time; a damaged shard is reported, and the run continues.
 """
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -31,6 +32,7 @@ class Stored:
       lacking: reason by language, if its store lacks the states.
       silence_by: computation of the silence, for `identity`.
       listed: content of the stores read so far, see `_Listed`.
+      once: held while something is made that all threads use.
     """
 
     stores: dict[str, LanguageStore]
@@ -41,6 +43,7 @@ class Stored:
     silence: Callable[[], Float32[np.ndarray, "S N D"]] | None = None
     silence_by: str = ""
     listed: dict[str, "_Listed"] = dataclasses.field(default_factory=dict)
+    once: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
 
     @property
     def whole_window(self) -> bool:
@@ -71,9 +74,6 @@ class Stored:
     def step_rows(self) -> int:
         """1: states are read, not computed."""
         return 1
-
-    def announce(self, language: str, rows: Sequence[int]) -> None:
-        """Nothing: a state is read in less time than a text is decoded."""
 
     def sentences(self, language: str) -> list[str]:
         """Sentence of each utterance of a language, sorted."""
@@ -121,8 +121,9 @@ class Stored:
         return [row for row in rows if every or not self._listed(language).present[row]]
 
     def _listed(self, language: str) -> "_Listed":
-        if language not in self.listed:
-            self.listed[language] = _listed(self.stores[language])
+        with self.once:
+            if language not in self.listed:
+                self.listed[language] = _listed(self.stores[language])
         return self.listed[language]
 
     def _read(self, store: LanguageStore, row: int) -> Encoded | Unusable:
@@ -139,8 +140,10 @@ class Stored:
         if self.silence is None:
             states = np.full((len(self.taken), self.positions, store.features), np.nan, np.float32)
         else:
+            with self.once:
+                silence = self.silence()
             # A copy, because all utterances start from the same silence.
-            states = self.silence().copy()
+            states = silence.copy()
         for state, stored in zip(states, own, strict=True):
             state[:frames] = stored
         return Encoded(row=row, states=states, visible=self.positions if self.silence else frames)

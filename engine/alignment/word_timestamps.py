@@ -126,11 +126,12 @@ def step_bytes(dimensions: Dimensions, compute: str, rows: int, heads: int) -> i
     """Memory of a step in bytes, by formula: weights, scores of text by frames, logits of one row.
 
     Scores of the alignment heads and of one layer count twice, for copies. Those of one more head count ten
-    times, for intermediate results while its attention is standardised and filtered.
+    times, for intermediate results while its attention is standardised and filtered. Of the states there are
+    five, those of the next step among them, which wait on the device.
     """
     text = dimensions.text_positions
     scores = 4 * text * dimensions.positions * (2 * heads + 2 * dimensions.heads + 10)
-    streams = 4 * dimensions.features * (4 * dimensions.positions + 4 * text)
+    streams = 4 * dimensions.features * (5 * dimensions.positions + 4 * text)
     logits = 2 * 4 * text * dimensions.vocabulary
     return decoder_cost.resident_bytes(dimensions, compute) + logits + rows * (scores + streams)
 
@@ -173,8 +174,8 @@ def align(
             key, lambda columns=columns: program(decoding.graph, tuple(heads), eot, skip, columns)
         )
         tokens = _padded([(*prompts[row], *texts[row]) for row in some], longest, eot)
-        out = run(*encoded.step(some, window), tokens, lengths[some], frames[some].astype(np.int32))
-        for row, (first, tied, probability) in zip(some, run.rows(out, len(some)), strict=True):
+        out = run.in_turn(*encoded.step(some, window), tokens, lengths[some], frames[some].astype(np.int32))
+        for row, (first, tied, probability) in zip(some, out, strict=True):
             n = len(texts[row])
             own = probability[skip + 1 : skip + 1 + n]
             timed[row] = Timed(first=first[: n + 1], probability=own, tied=bool(tied))

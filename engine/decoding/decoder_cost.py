@@ -29,12 +29,12 @@ def step_bytes(dimensions: Dimensions, compute: str, rows: int, beams: int = 1) 
 
     Keys and values count twice: as computed, and as the loop carries them. The weights of the blocks count
     twice too, because the program slices them out of the stacked ones. States and logits count four times
-    in float32, for intermediate results.
+    in float32, for intermediate results, and states once more: those of the next step wait on the device.
     """
     size, d = jnp.dtype(compute).itemsize, dimensions.features
     of_position = 2 * dimensions.decoder_layers * d * size  # key and value in every layer
     keys_values = of_position * (dimensions.positions + beams * dimensions.text_positions)
-    states = 4 * 4 * dimensions.positions * d
+    states = 5 * 4 * dimensions.positions * d
     logits = 4 * 4 * beams * dimensions.vocabulary
     blocks = dimensions.decoder_layers * (8 * d * d + 2 * d * dimensions.ffn) * size
     return resident_bytes(dimensions, compute) + blocks + rows * (2 * keys_values + states + logits)

@@ -2,11 +2,12 @@
 
 Any number of rows. Each row goes to one of a few compiled programs, chosen by its own frames, limit and
 prompt, and is batched with other rows of that program, so that its result doesn't depend on other rows. A
-program takes seconds to compile and is kept.
+program takes seconds to compile and is kept. Several threads may use it: steps are computed in turn.
 """
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
 
@@ -101,6 +102,7 @@ class Decoding:
         self._exact = exact
         self._rules = generation.Rules.of(tokens)
         self._programs: dict[Hashable, DataParallel] = {}
+        self._making = threading.Lock()
 
     @property
     def capacity(self) -> int:
@@ -133,8 +135,7 @@ class Decoding:
         for (frames, _, longest), some in self.batches(encoded, kind):
             run = self.program((longest, beams), lambda longest=longest: make(longest))
             prompt = np.asarray([prompts[row] for row in some], np.int32)
-            started = run(*encoded.step(some, frames), prompt, limits[some].astype(np.int32))
-            out = run.rows(started, len(some))
+            out = run.in_turn(*encoded.step(some, frames), prompt, limits[some].astype(np.int32))
             for row, (text, length, total, cut) in zip(some, out, strict=True):
                 ids = tuple(text[:length].tolist())
                 decoded[row] = Decoded(tokens=ids, log_probability=float(total), cut=bool(cut))
@@ -162,7 +163,7 @@ class Decoding:
         languages, probabilities = [""] * len(encoded), np.zeros(len(encoded), np.float32)
         for (frames,), some in self.batches(encoded, kind):
             run = self.program("detect", make)
-            out = run.rows(run(*encoded.step(some, frames)), len(some))
+            out = run.in_turn(*encoded.step(some, frames))
             for row, (id, probability) in zip(some, out, strict=True):
                 languages[row], probabilities[row] = code[int(id)], probability
         return languages, probabilities
@@ -197,13 +198,14 @@ class Decoding:
 
     def program(self, key: Hashable, make: Callable[[], Program]) -> DataParallel:
         """The program of a key over the decoder's parameters, made at its first use."""
-        if key not in self._programs:
-            program = make()
-            if self._exact:
-                # By default TPUs and recent GPUs round the float32 factors of a product to fewer bits.
-                program = _exact(program)
-            self._programs[key] = DataParallel(program, self._replicas, rows_per_device=self._rows)
-        return self._programs[key]
+        with self._making:
+            if key not in self._programs:
+                program = make()
+                if self._exact:
+                    # By default TPUs and recent GPUs round the float32 factors of a product to fewer bits.
+                    program = _exact(program)
+                self._programs[key] = DataParallel(program, self._replicas, rows_per_device=self._rows)
+            return self._programs[key]
 
 
 @functools.lru_cache(maxsize=64)  # a program that is made again is compiled already

@@ -75,10 +75,6 @@ class FirstFrames:
         """Language and reason of each of these rows that is known to be unusable."""
         return self.source.without_states(rows)
 
-    def announce(self, language: str, rows: Sequence[int]) -> None:
-        """Start what can be done on the host for the next call of `encoded`."""
-        self.source.announce(language, rows)
-
     def encoded(self, language: str, rows: Sequence[int]) -> Iterator[Encoded | Unusable]:
         """States of some utterances up to the end of this window, in the order of `rows`."""
         for made in self.source.encoded(language, rows):

@@ -85,7 +85,10 @@ class DecoderJob(abc.ABC, Generic[Made]):
 
     @abc.abstractmethod
     def make(self, unit: UtteranceBlock, decoding: Decoding, advance: Callable[[], None]) -> Sequence[Made]:
-        """Results of a unit's utterances in order; `advance` is called as the states of each arrive."""
+        """Results of a unit's utterances in order; `advance` is called as the states of each arrive.
+
+        Two threads may call it at the same time, with other units.
+        """
 
     @abc.abstractmethod
     def part(self, made: Sequence[Made], language: str) -> pa.Table:
@@ -365,7 +368,6 @@ def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFile
         todo,
         fill,
         make=lambda unit: job.make(unit, decoding, advance),
-        announce=lambda unit: given.source.announce(unit.language, [u.row for u in unit.utterances]),
     ):
         parts.save_tables(unit.name, job.part(made, unit.language))
         progress.store(len(unit.utterances))

@@ -12,6 +12,7 @@ from typing import TypeVar
 from isogloss.engine.activations.state_source import ListedUtterance, StateSource
 from isogloss.engine.decoding.language_token import Token
 from isogloss.engine.runtime import json_values
+from isogloss.engine.runtime.ahead import computed_ahead
 
 BLOCK = 16  # utterances of a unit
 Made = TypeVar("Made")
@@ -94,25 +95,23 @@ def made_together(
     units: Sequence[UtteranceBlock],
     rows: int,
     make: Callable[[UtteranceBlock], Sequence[Made]],
-    announce: Callable[[UtteranceBlock], None],
 ) -> Iterator[tuple[UtteranceBlock, Sequence[Made]]]:
-    """Each unit with its results; several units are made at once, until their `rows` fill the devices.
+    """Each unit with its results, in order; several are made together, until their `rows` fill the devices.
+
+    Two threads make them, so that the host's part of one is done while the devices compute the other.
 
     Args:
-      units: neighbours of one language may be made at once.
+      units: neighbours of one language may be made together.
       rows: utterances that fill the devices.
-      make: returns the results of a unit's utterances in order, the same number for each.
-      announce: called with what is made next, just before something is made.
+      make: returns the results of a unit's utterances in order, the same number for each; both call it.
     """
     together = _together(units, rows)
     whole = [
         dataclasses.replace(some[0], utterances=tuple(u for unit in some for u in unit.utterances))
         for some in together
     ]
-    for number, (some, every) in enumerate(zip(together, whole, strict=True)):
-        for following in whole[number + 1 : number + 2]:
-            announce(following)
-        made, at = make(every), 0
+    for some, (every, future) in zip(together, computed_ahead(whole, make, threads=2, ahead=2), strict=True):
+        made, at = future.result(), 0
         for unit in some:
             count = len(unit.utterances) * len(made) // len(every.utterances)  # of each equally many
             yield unit, made[at : at + count]

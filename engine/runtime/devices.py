@@ -8,6 +8,7 @@ Of score matrices, all devices hold both sides and each computes its share of th
 """
 
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -210,6 +211,9 @@ def step_cost(
     return seconds, int(used - made.alias_size_in_bytes)
 
 
+_TURN = threading.Lock()
+
+
 class DataParallel:
     """A program with replicated parameters, run on rows split over devices."""
 
@@ -228,14 +232,30 @@ class DataParallel:
         self.capacity = rows_per_device * len(self.devices)
         self._parameters = replicas.parameters
         self._program = _mapped(program, self.devices)
+        self._divided = NamedSharding(Mesh(np.asarray(self.devices), ("rows",)), DIVIDED)
 
     def __call__(self, *arrays: np.ndarray) -> tuple[jax.Array, ...]:
         """Start one step on arrays with equal numbers of rows; `rows` waits for the result."""
+        return self._program(self._parameters, *self._inputs(arrays))
+
+    def in_turn(self, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """Results of one step, row by row; the devices compute one step at a time of all that are in turn.
+
+        For threads whose steps take much memory. What a step needs is on the devices before its turn comes,
+        and its results leave them while the next one computes.
+        """
+        inputs = jax.device_put(self._inputs(arrays), self._divided)
+        with _TURN:
+            output = jax.block_until_ready(self._program(self._parameters, *inputs))
+        return self.rows(output, arrays[0].shape[0])
+
+    def _inputs(self, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """Arrays of a full step, with an axis of devices."""
         count = arrays[0].shape[0]
         if not 0 < count <= self.capacity or any(a.shape[0] != count for a in arrays):
             shapes = [a.shape for a in arrays]
             raise Refusal(f"a step takes 1 to {self.capacity} rows, equally many of each array, got {shapes}")
-        return self._program(self._parameters, *map(self._split, arrays))
+        return [self._split(array) for array in arrays]
 
     def _split(self, array: np.ndarray) -> np.ndarray:
         full = array

@@ -64,14 +64,17 @@ class Progress:
         self._lines, self._note = not terminal, ""
 
     def advance(self, *, stored: bool = True) -> None:
-        """Count one unit as finished; `stored` unless it failed, or `store` counts it."""
+        """Count one unit as finished; `stored` unless it failed, or `store` counts it; for any thread."""
         if stored:
             self.store()
-        self._done += 1
-        self._bar.update()
         now = time.monotonic()
-        if self._lines and (now - self._last >= _LINE_EVERY or self._done == self._todo):
-            self._last = now
+        with self._lock:
+            self._done += 1
+            self._bar.update()
+            due = now - self._last >= _LINE_EVERY or self._done == self._todo
+            if due:
+                self._last = now
+        if self._lines and due:
             rate = self._done / max(now - self._start, 1e-9)
             left = (self._todo - self._done) / rate
             counts = f"{self._total - self._todo + self._done}/{self._total} {self._unit}"

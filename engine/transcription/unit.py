@@ -1,8 +1,8 @@
 """One unit of transcription: a block of utterances of a language, at all exits.
 
 An utterance's states are read once for all exits. The duration of a recording limits the tokens of its text,
-see `generation.token_limit`; a longer text, mostly an endless repetition, is cut and marked. Host memory:
-twice `_PENDING` bytes of states, or twice those of a step if that is more.
+see `generation.token_limit`; a longer text, mostly an endless repetition, is cut and marked. Host memory of
+each unit being made: twice `_PENDING` bytes of states, or twice those of a step if that is more.
 """
 
 import collections

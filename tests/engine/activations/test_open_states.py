@@ -1,17 +1,25 @@
 """engine.state_source: the same states from recordings and from a store, and what has none."""
 
+import concurrent.futures
 import dataclasses
 import shutil
+import time
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import soundfile
-from processes import awaited
 
-from isogloss.engine.activations import activation_store, extract, open_states, recorded_states, state_source
+from isogloss.engine.activations import (
+    activation_store,
+    extract,
+    open_states,
+    state_source,
+    stored_states,
+)
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime import zarr_group
+from isogloss.engine.whisper import encoder_program
 
 ALL = ("1", "2", "final")
 
@@ -209,24 +217,27 @@ def test_a_store_of_another_model_or_none_is_refused(other_model_folder, checkpo
         open_states.open_store(extraction.store, checkpoint, ALL, languages=("zz",))
 
 
-def test_announced_recordings_are_decoded_before_they_are_asked_for(checkpoint, speech, monkeypatch):
-    """And only once; what was not announced is decoded when it is asked for."""
-    decoded = []
-    decode = recorded_states.audio.decode
-    monkeypatch.setattr(
-        recorded_states.audio, "decode", lambda *given: decoded.append(given[0].name) or decode(*given)
-    )
-    source = open_states.open_audio(f"manifest:{speech}", checkpoint, ("final",), rows_per_device=1)
-    expected = states(source, "aa", [0, 2])
-    names = decoded[:]
-    decoded.clear()
-    source.announce("aa", [0, 2])
-    awaited(lambda: len(decoded) == 2)
-    assert sorted(decoded) == sorted(names)
-    found = states(source, "aa", [0, 2])
-    assert sorted(decoded) == sorted(names)
-    for row in (0, 2):
-        np.testing.assert_array_equal(found[row].states, expected[row].states)
-    assert list(states(source, "bb", [1])) == [1]
-    source.announce("aa", [])
-    assert states(source, "aa", []) == {}
+@pytest.mark.parametrize("stored", [False, True])
+def test_what_two_threads_need_at_once_is_made_once(stored, checkpoint, extraction, speech, monkeypatch):
+    """The encoder, which also hears the silence, and the list of a store's shards."""
+    made = []
+
+    def slow(what, make):
+        def making(*given, **options):
+            made.append(what)
+            time.sleep(0.2)  # long enough for the other thread to ask, too
+            return make(*given, **options)
+
+        return making
+
+    monkeypatch.setattr(encoder_program, "load", slow("encoder", encoder_program.load))
+    monkeypatch.setattr(stored_states, "_listed", slow("list", stored_states._listed))
+    if stored:
+        source = open_states.open_store(extraction.store, checkpoint, ("final",), silence=True)
+    else:
+        source = open_states.open_audio(f"manifest:{speech}", checkpoint, ("final",))
+    source.utterances("aa")
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda row: states(source, "aa", [row]), [0, 2])
+    assert made == (["list", "encoder"] if stored else ["encoder"])
+    assert {**first, **second}.keys() == {0, 2}

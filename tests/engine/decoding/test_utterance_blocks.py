@@ -1,6 +1,7 @@
 """Blocks of utterances: made together and kept apart."""
 
 import itertools
+import threading
 
 import pytest
 
@@ -18,9 +19,6 @@ class Source:
     corpora, estimated, sizes = ("two",), {}, {"aa": 2 * BLOCK + 1, "bb": 3}
 
     def encoded(self, language, rows):
-        raise AssertionError("no state is asked for")
-
-    def announce(self, language, rows):
         raise AssertionError("no state is asked for")
 
     def identity(self, language):
@@ -53,22 +51,36 @@ def test_units_are_blocks_of_one_language():
 @pytest.mark.parametrize("rows", [1, BLOCK, BLOCK + 1, 1000])
 @pytest.mark.parametrize("each", [1, 3])
 def test_what_is_made_together_comes_apart_again(rows, each):
-    asked, announced = [], []
+    asked = []
 
     def make(unit: UtteranceBlock):
-        asked.append([utterance.name for utterance in unit.utterances])
-        # What comes next was announced before this began, and nothing is announced twice.
-        assert announced[: len(asked) - 1] == asked[1:]
-        return [(name, number) for name in asked[-1] for number in range(each)]
+        names = [utterance.name for utterance in unit.utterances]
+        asked.append(names)
+        return [(name, number) for name in names for number in range(each)]
 
     units = blocks()
     del units[1]  # one that was made before
-    announce = lambda unit: announced.append([utterance.name for utterance in unit.utterances])  # noqa: E731
-    made = list(utterance_blocks.made_together(units, rows, make, announce))
+    made = list(utterance_blocks.made_together(units, rows, make))
     assert [unit for unit, _ in made] == units
     for unit, things in made:
         names = [utterance.name for utterance in unit.utterances]
         assert things == list(itertools.product(names, range(each)))
     together = {1: 1, BLOCK: 1}.get(rows, 2)
     assert len(asked) == (3 if together == 1 else 2)
-    assert announced == asked[1:]
+
+
+def test_the_next_unit_begins_while_one_is_made():
+    """And no third one: memory holds two."""
+    units, begun = blocks(), [threading.Event() for _ in range(4)]
+
+    def make(unit: UtteranceBlock):
+        number = units.index(unit)
+        begun[number].set()
+        if number + 1 < len(units):
+            assert begun[number + 1].wait(60), f"unit {number + 1} waits for unit {number}"
+        return unit.utterances
+
+    following = utterance_blocks.made_together(units, 1, make)
+    assert next(following)[0] == units[0]
+    assert [event.is_set() for event in begun] == [True, True, False, False]
+    assert [unit for unit, _ in following] == units[1:]

@@ -1,5 +1,8 @@
 """engine.runtime.devices: the same bits on 1, 2 and 8 devices, whatever shares a step."""
 
+import concurrent.futures
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -77,6 +80,31 @@ def test_subset_of_states(checkpoint, waves):
     run = program(checkpoint, states=("1", "final"))
     some = np.stack([stored for stored, _ in run.rows(run(waves[:2], FRAMES[:2]), 2)])
     np.testing.assert_array_equal(some, every[:, [1, 3]])
+
+
+def test_steps_in_turn_are_computed_one_at_a_time(waves):
+    """Of different programs, too; and their rows are those of a step by itself."""
+    under_way = []
+
+    def watched(rows):
+        under_way.append(rows)
+        time.sleep(0.05)
+        assert under_way == [rows]
+        under_way.clear()
+        return rows
+
+    def program(factor):
+        def run(_, rows):
+            return (factor * jax.pure_callback(watched, jax.ShapeDtypeStruct(rows.shape, rows.dtype), rows),)
+
+        return DataParallel(run, Replicas(nnx.State({}), 1), rows_per_device=2)
+
+    steps = [(factor, waves[at : at + 2, :100]) for at in range(0, 10, 2) for factor in (2.0, 3.0)]
+    programs = {2.0: program(2.0), 3.0: program(3.0)}
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        made = threads.map(lambda step: list(programs[step[0]].in_turn(step[1])), steps)
+        for (factor, rows), found in zip(steps, made, strict=True):
+            np.testing.assert_array_equal(np.stack([row for (row,) in found]), factor * rows)
 
 
 @pytest.mark.parametrize("count", [0, 3])
