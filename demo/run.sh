@@ -20,6 +20,7 @@ if [ "$model" = demo ]; then
 fi
 
 wait $compiling
+trap - EXIT
 "$python" -m isogloss.jobs.extract --corpus="$corpus" ${languages:+--languages="$languages"} \
   --model="$model" --store="$out/store"
 "$python" -m isogloss.jobs.grid --store="$out/store" --grid="$out/grid.zarr"

@@ -1,7 +1,7 @@
 """One unit of alignment: a block of utterances of a language, each with its text.
 
 A text that can't be aligned is reported with the reason, and the run continues: it is empty, has more tokens
-than the decoder holds, or letters that the tokenizer can't write. Memory: the states of a block.
+than the decoder holds, or letters that the tokenizer can't write. Memory: twice the states of a block.
 """
 
 import dataclasses

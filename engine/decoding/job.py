@@ -363,11 +363,11 @@ def _make_parts(job: DecoderJob, todo: Sequence[UtteranceBlock], parts: PartFile
     progress = Progress(job.name, before + count, "utterances", before=before)
     # Every exit of an utterance is a row of the decoder; a step of the encoder must be full, too.
     fill = max(-(-decoding.capacity // len(given.exits)), given.source.step_rows)
-    advance = functools.partial(progress.advance, stored=False)
     for unit, made in utterance_blocks.made_together(
         todo,
         fill,
-        make=lambda unit: job.make(unit, decoding, advance),
+        make=lambda unit, advance: job.make(unit, decoding, advance),
+        advance=functools.partial(progress.advance, stored=False),
     ):
         parts.save_tables(unit.name, job.part(made, unit.language))
         progress.store(len(unit.utterances))

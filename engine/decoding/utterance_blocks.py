@@ -6,7 +6,9 @@ recording; a process fills in the utterances of its own share's languages.
 
 import dataclasses
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import TypeVar
 
 from isogloss.engine.activations.state_source import ListedUtterance, StateSource
@@ -94,7 +96,8 @@ def utterance_count(units: Sequence[UtteranceBlock]) -> int:
 def made_together(
     units: Sequence[UtteranceBlock],
     rows: int,
-    make: Callable[[UtteranceBlock], Sequence[Made]],
+    make: Callable[[UtteranceBlock, Callable[[], None]], Sequence[Made]],
+    advance: Callable[[], None],
 ) -> Iterator[tuple[UtteranceBlock, Sequence[Made]]]:
     """Each unit with its results, in order; several are made together, until their `rows` fill the devices.
 
@@ -103,23 +106,37 @@ def made_together(
     Args:
       units: neighbours of one language may be made together.
       rows: utterances that fill the devices.
-      make: returns the results of a unit's utterances in order, the same number for each; both call it.
+      make: function of a unit that returns the results of its utterances in order, the same number for each;
+        both threads call it. It calls its second argument as the states of each utterance arrive.
+      advance: called for each utterance whose states arrive.
     """
     together = _together(units, rows)
     whole = [
         dataclasses.replace(some[0], utterances=tuple(u for unit in some for u in unit.utterances))
         for some in together
     ]
-    for some, (every, future) in zip(together, computed_ahead(whole, make, threads=2, ahead=2), strict=True):
-        made, at = future.result(), 0
-        for unit in some:
-            count = len(unit.utterances) * len(made) // len(every.utterances)  # of each equally many
-            yield unit, made[at : at + count]
-            at += count
+    ended = threading.Event()
+
+    def arrived() -> None:
+        if ended.is_set():
+            raise CancelledError("what another unit failed of has ended this one, too")
+        advance()
+
+    ahead = computed_ahead(whole, lambda unit: make(unit, arrived), threads=2, ahead=2)
+    try:
+        for some, (every, future) in zip(together, ahead, strict=True):
+            made, at = future.result(), 0
+            for unit in some:
+                count = len(unit.utterances) * len(made) // len(every.utterances)  # of each equally many
+                yield unit, made[at : at + count]
+                at += count
+    finally:
+        ended.set()
+        ahead.close()
 
 
 def _together(units: Sequence[UtteranceBlock], rows: int) -> list[list[UtteranceBlock]]:
-    """Units that are made at once: of one language, whose token is in the prompt of every row."""
+    """Units that are made together: of one language, whose token is in the prompt of every row."""
     size = max(1, -(-rows // BLOCK))
     languages = (list(same) for _, same in itertools.groupby(units, key=lambda unit: unit.language))
     return [same[start : start + size] for same in languages for start in range(0, len(same), size)]

@@ -35,8 +35,8 @@ TERMS = {
     "MRR": "Mean reciprocal rank: the mean of 1 / rank of the translation. 1 if it always comes first.",
     "Mutual nearest": "Share of sentences that are each other's nearest neighbour, in both directions.",
     "Chance": "What guessing scores: R@1 of 1 / n.",
-    "Duration alone": "Retrieval by the numbers of frames and nothing else. A state that isn't above it "
-    "isn't shown to retrieve by more than length.",
+    "Duration alone": "Retrieval by the numbers of frames and nothing else. A state that doesn't "
+    "exceed it may retrieve by length alone.",
     "Onset": "First state whose R@1 exceeds that of duration alone with q < 0.05, in a paired test; the "
     "family of this q is all comparisons with duration alone. Its "
     f"{bootstrap.CONFIDENCE:.0%} interval is over resampled sentences.",

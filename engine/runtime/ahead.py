@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 def computed_ahead(
     items: Iterable[Item], compute: Callable[[Item], Result], *, threads: int, ahead: int
-) -> Iterator[tuple[Item, Future[Result]]]:
+) -> Generator[tuple[Item, Future[Result]], None, None]:
     """Each item, in order, with the future of its result.
 
     Args:
@@ -20,6 +20,8 @@ def computed_ahead(
       compute: function of an item; the future's `result` raises its exception.
       threads: number of threads that compute.
       ahead: largest number of results in progress or waiting, at least 1.
+
+    Closing it waits for what is in progress.
     """
     source = iter(items)
     waiting: collections.deque[tuple[Item, Future[Result]]] = collections.deque()

@@ -1,8 +1,9 @@
 """Data-parallel execution over the devices of this host: the only module that uses `pmap` or `shard_map`.
 
 Parameters are replicated once. A call takes up to `capacity` rows, pads with rows of zeros, and returns
-immediately; `rows` waits and copies the shard of each device, never a gathered array. All devices run one
-program of one shape, so a row's result doesn't depend on its position or on the other rows.
+immediately; `rows` waits and copies the shard of each device, never a gathered array. Of several threads,
+`in_turn` computes one step at a time. All devices run one program of one shape, so a row's result doesn't
+depend on its position or on the other rows.
 
 Of score matrices, all devices hold both sides and each computes its share of the rows, see `Rows`.
 """
@@ -239,15 +240,13 @@ class DataParallel:
         return self._program(self._parameters, *self._inputs(arrays))
 
     def in_turn(self, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """Results of one step, row by row; the devices compute one step at a time of all that are in turn.
+        """Results of one step, a tuple for each row; other threads and programs that call this wait.
 
-        For threads whose steps take much memory. What a step needs is on the devices before its turn comes,
-        and its results leave them while the next one computes.
+        So the devices' memory holds one step, and the inputs of those that wait.
         """
         inputs = jax.device_put(self._inputs(arrays), self._divided)
         with _TURN:
-            output = jax.block_until_ready(self._program(self._parameters, *inputs))
-        return self.rows(output, arrays[0].shape[0])
+            return iter([*self.rows(self._program(self._parameters, *inputs), arrays[0].shape[0])])
 
     def _inputs(self, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
         """Arrays of a full step, with an axis of devices."""

@@ -70,14 +70,15 @@ class Progress:
         now = time.monotonic()
         with self._lock:
             self._done += 1
+            done = self._done
             self._bar.update()
-            due = now - self._last >= _LINE_EVERY or self._done == self._todo
+            due = now - self._last >= _LINE_EVERY or done == self._todo
             if due:
                 self._last = now
         if self._lines and due:
-            rate = self._done / max(now - self._start, 1e-9)
-            left = (self._todo - self._done) / rate
-            counts = f"{self._total - self._todo + self._done}/{self._total} {self._unit}"
+            rate = done / max(now - self._start, 1e-9)
+            left = (self._todo - done) / rate
+            counts = f"{self._total - self._todo + done}/{self._total} {self._unit}"
             note = f", {self._note}" if self._note else ""
             _LOG.info("%s: %s, %.2f/s, %.0f s left%s", self._what, counts, rate, left, note)
 

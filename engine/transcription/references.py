@@ -26,7 +26,7 @@ class References:
       source: of the utterances.
       normal: normaliser of the references, by language.
       by_sentence: texts of a translation, which all recordings of a sentence share; None for transcriptions.
-      known: texts read so far, by language.
+      known: texts read so far, by language; `key` of the job reads them all before threads need them.
     """
 
     source: StateSource

@@ -219,7 +219,10 @@ def test_a_store_of_another_model_or_none_is_refused(other_model_folder, checkpo
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_what_two_threads_need_at_once_is_made_once(stored, checkpoint, extraction, speech, monkeypatch):
-    """The encoder, which also hears the silence, and the list of a store's shards."""
+    """The encoder, which also hears the silence, and the list of a store's shards.
+
+    Before Python 3.12 `cached_property` has a lock of its own: there only the store's part can fail.
+    """
     made = []
 
     def slow(what, make):

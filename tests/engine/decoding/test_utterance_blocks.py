@@ -2,8 +2,11 @@
 
 import itertools
 import threading
+import time
+from concurrent.futures import CancelledError
 
 import pytest
+from processes import PATIENCE
 
 from isogloss.engine.activations.state_source import ListedUtterance
 from isogloss.engine.decoding import utterance_blocks
@@ -51,36 +54,67 @@ def test_units_are_blocks_of_one_language():
 @pytest.mark.parametrize("rows", [1, BLOCK, BLOCK + 1, 1000])
 @pytest.mark.parametrize("each", [1, 3])
 def test_what_is_made_together_comes_apart_again(rows, each):
-    asked = []
+    asked, arrived = [], []
 
-    def make(unit: UtteranceBlock):
+    def make(unit: UtteranceBlock, advance):
         names = [utterance.name for utterance in unit.utterances]
         asked.append(names)
+        for _ in names:
+            advance()
         return [(name, number) for name in names for number in range(each)]
 
     units = blocks()
     del units[1]  # one that was made before
-    made = list(utterance_blocks.made_together(units, rows, make))
+    made = list(utterance_blocks.made_together(units, rows, make, lambda: arrived.append(1)))
     assert [unit for unit, _ in made] == units
     for unit, things in made:
         names = [utterance.name for utterance in unit.utterances]
         assert things == list(itertools.product(names, range(each)))
     together = {1: 1, BLOCK: 1}.get(rows, 2)
     assert len(asked) == (3 if together == 1 else 2)
+    assert len(arrived) == utterance_blocks.utterance_count(units)
 
 
 def test_the_next_unit_begins_while_one_is_made():
     """And no third one: memory holds two."""
     units, begun = blocks(), [threading.Event() for _ in range(4)]
 
-    def make(unit: UtteranceBlock):
+    def make(unit: UtteranceBlock, advance):
         number = units.index(unit)
         begun[number].set()
         if number + 1 < len(units):
-            assert begun[number + 1].wait(60), f"unit {number + 1} waits for unit {number}"
+            assert begun[number + 1].wait(PATIENCE), f"unit {number + 1} waits for unit {number}"
         return unit.utterances
 
-    following = utterance_blocks.made_together(units, 1, make)
+    following = utterance_blocks.made_together(units, 1, make, lambda: None)
     assert next(following)[0] == units[0]
     assert [event.is_set() for event in begun] == [True, True, False, False]
     assert [unit for unit, _ in following] == units[1:]
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_failure_ends_the_other_unit_at_its_next_utterance(fails):
+    """What was made before it arrives, and then the exception itself."""
+    units, begun, failed = blocks(), threading.Event(), ValueError("the disk is full")
+    stopped = []
+
+    def make(unit: UtteranceBlock, advance):
+        number = units.index(unit)
+        if number < fails:
+            return unit.utterances
+        if number == fails:
+            assert begun.wait(PATIENCE)
+            raise failed
+        begun.set()
+        try:
+            for _ in range(100 * PATIENCE):  # takes 10 ms each
+                advance()
+        except CancelledError:
+            stopped.append(number)
+            raise
+
+    made = []
+    with pytest.raises(ValueError, match="disk is full") as raised:
+        made.extend(utterance_blocks.made_together(units, 1, make, lambda: time.sleep(0.01)))
+    assert raised.value is failed
+    assert stopped == [fails + 1]

@@ -102,7 +102,7 @@ def test_steps_in_turn_are_computed_one_at_a_time(waves):
     steps = [(factor, waves[at : at + 2, :100]) for at in range(0, 10, 2) for factor in (2.0, 3.0)]
     programs = {2.0: program(2.0), 3.0: program(3.0)}
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
-        made = threads.map(lambda step: list(programs[step[0]].in_turn(step[1])), steps)
+        made = threads.map(lambda step: programs[step[0]].in_turn(step[1]), steps)
         for (factor, rows), found in zip(steps, made, strict=True):
             np.testing.assert_array_equal(np.stack([row for (row,) in found]), factor * rows)
 
