@@ -16,7 +16,7 @@ from isogloss.engine.activations import state_origin
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.runtime import disk_faults, json_values
 from isogloss.engine.runtime.json_values import Json
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnreadableError
 from isogloss.kernels import pooling
 
 GROUP = 64  # utterances that share a padded length
@@ -184,7 +184,7 @@ def read(member: GridLanguage, state: str) -> list[Float[np.ndarray, "_ D"]]:
     """Frames of all utterances of a language at one state; DamagedError if a shard is damaged."""
     try:
         return member.store.read(state, member.rows)
-    except ValueError as error:
+    except UnreadableError as error:
         reason = disk_faults.with_remedy(
             error, ". Remedy: delete that file, run extract again, then this job"
         )

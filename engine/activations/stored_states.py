@@ -17,6 +17,7 @@ from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.state_source import Encoded, ListedUtterance, Unusable
 from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import UnreadableError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ class Stored:
             try:
                 # Row by row, so that one damaged shard costs one utterance.
                 own += store.read(taken, [row])
-            except ValueError as error:
+            except UnreadableError as error:
                 reason = f"{store.path.name}: {store.names[row]}: state {taken} can't be read ({error})"
                 remedy = "Delete that file, run extract again, then this job"
                 return Unusable(row=row, reason=f"{reason}. {remedy}")

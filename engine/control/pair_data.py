@@ -15,7 +15,7 @@ from isogloss.engine.grid.grid_store import Grid, Pair, pair_name
 from isogloss.engine.retrieval import metrics
 from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given, record
 from isogloss.engine.runtime import disk_faults
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnreadableError
 from isogloss.engine.texts.meaning import SentenceEncoder
 from isogloss.engine.texts.phones import Phonemes, Phones
 from isogloss.engine.texts.spoken_words import spoken_words
@@ -117,7 +117,7 @@ def _read(
         name = f"{grid.path}: {pair_name(pair)} {measure} state {grid.states[state]}"
         try:
             scores = np.asarray(grid.read(measure, place, state), np.float64)
-        except ValueError as error:  # a checksum error of TensorStore is one
+        except UnreadableError as error:
             reason = disk_faults.with_remedy(error, grid_store.REMAKE)
             raise UnusableError(f"{name}: {reason}") from error
         # Chunks that aren't there read as NaN.

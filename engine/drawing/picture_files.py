@@ -8,7 +8,7 @@ import contextvars
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from isogloss.engine.runtime import atomic_write
@@ -75,6 +75,25 @@ def draws(run: Callable[[Config], Summary]) -> Callable[[Config], Summary]:
     return looking
 
 
+def files(stem: pathlib.Path) -> list[pathlib.Path]:
+    """Paths of a figure: STEM.png, STEM.svg and STEM.pdf."""
+    return [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
+
+
+def refuse_folders(figures: Iterable[pathlib.Path]) -> None:
+    """Refuse folders where figures would go, before anything is computed."""
+    for path in sorted(figures):
+        if path.is_dir():
+            raise Refusal(f"{path}: is a folder, and a figure goes there. Move it, or name another --out")
+
+
+def remove(figures: Iterable[pathlib.Path]) -> None:
+    """Remove those figures of an earlier run that are there."""
+    for path in figures:
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def save(figure: "matplotlib.figure.Figure", stem: pathlib.Path) -> list[pathlib.Path]:
     """Write a figure whole as STEM.png, STEM.svg and STEM.pdf.
 
@@ -83,7 +102,7 @@ def save(figure: "matplotlib.figure.Figure", stem: pathlib.Path) -> list[pathlib
     """
     import matplotlib  # noqa: PLC0415
 
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in KINDS]
+    paths = files(stem)
     if chosen := _LOOK.get():
         chosen.apply(figure)
     for path, kind in zip(paths, KINDS, strict=True):

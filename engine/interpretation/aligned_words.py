@@ -95,9 +95,10 @@ def read(folder: pathlib.Path, stores: Mapping[str, LanguageStore]) -> dict[str,
     if not path.is_file():
         raise Refusal(f"{path}: there are no words; run isogloss.jobs.align, or name its --out by --words")
     try:
-        table = table_files.read_parquet(path, COLUMNS).to_pandas()
-    except ValueError as error:
+        found = table_files.read_parquet(path, COLUMNS)
+    except Refusal as error:
         raise Refusal(f"not words of this align job: {error}. Run align again on that folder") from error
+    table = found.to_pandas()
     languages = dict(iter(table.groupby("language", sort=True)))
     problems = _problems(folder / "utterances.parquet")
     absent = sorted(set(stores) - {str(code) for code in languages} - set(problems))

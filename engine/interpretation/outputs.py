@@ -74,7 +74,7 @@ def write(
     sentences = [parts.table(name, tables.SENTENCE_PAIRS_PART) for name in ended.kept]
     outputs = dataclasses.replace(_summarise(sentences, method), failed=ended.failed, tables=rows)
     if not rows["word_pairs"]:
-        report.remove(out)
+        report.remove(out, opened)
         data_dictionary.write(out, _COLUMNS, _of_matches)
         return outputs
     described = {

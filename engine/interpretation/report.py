@@ -19,6 +19,7 @@ from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.corpora import audio, corpus
 from isogloss.engine.drawing import colophon, picture_files
 from isogloss.engine.grid import grid_store
+from isogloss.engine.grid.grid_store import Pair
 from isogloss.engine.interpretation import (
     match_tests,
     page as interpret_page,
@@ -125,8 +126,7 @@ def write(
         drawn |= set(_planes(out, opened, one, units))
         checked.append(_shown(one))
         drawn |= set(_pictures(out, opened, words, parts, checked[-1], units, checks))
-    for old in _old_pictures(out) - drawn:
-        old.unlink(missing_ok=True)
+    picture_files.remove(pictures_there(out, opened) - drawn)
     every = CheckedMatches(*(pd.concat(list(part), ignore_index=True) for part in zip(*checked, strict=True)))
     matched = every.pairs.loc[every.pairs["mutual"] | every.pairs["transported"]]
     _write(out / "matches", pa.Table.from_pandas(matched, MATCHES, preserve_index=False), csv=False)
@@ -141,17 +141,33 @@ def write(
     return page
 
 
-def remove(out: pathlib.Path) -> None:
+def remove(out: pathlib.Path, opened: InterpretInputs) -> None:
     """Remove what `write` wrote for an earlier run."""
     names = [_PAGE, "matches.parquet"]
     names += [f"{name}.{kind}" for name in ("checks", "planes") for kind in ("parquet", "csv")]
-    for old in _old_pictures(out) | {out / name for name in names}:
-        old.unlink(missing_ok=True)
+    for name in names:
+        (out / name).unlink(missing_ok=True)
+    picture_files.remove(pictures_there(out, opened))
 
 
-def _old_pictures(out: pathlib.Path) -> set[pathlib.Path]:
-    patterns = [f"{what}_*.{kind}" for what in ("plane", "pair") for kind in picture_files.KINDS]
-    return {path for pattern in patterns for path in out.glob(pattern)}
+def pictures_there(out: pathlib.Path, opened: InterpretInputs) -> set[pathlib.Path]:
+    """What is in OUT under the name of a picture of the grid's pairs, states and sentences."""
+    ends = {f".{kind}" for kind in picture_files.KINDS}
+    named = [path for what in ("plane", "pair") for path in out.glob(f"{what}_*") if path.suffix in ends]
+    if not named:
+        return set()
+    pairs = [both for a, b in opened.grid.pairs for both in ((a, b), (b, a))]
+    units = {_file_name(pair, state) for pair in pairs for state in opened.grid.states}
+
+    def ours(stem: str) -> bool:
+        what, _, rest = stem.partition("_")
+        if what == "plane":
+            return rest in units
+        cuts = [at for at, letter in enumerate(rest) if letter == "_" and rest[:at] in units]
+        starts = ((f"{what}_{rest[: at + 1]}", rest[at + 1 :]) for at in cuts)
+        return any(name == sentence_name(s, start) for start, name in starts for s in opened.grid.sentences)
+
+    return {path for path in named if ours(path.stem)}
 
 
 def _shown(checked: CheckedMatches) -> CheckedMatches:
@@ -177,7 +193,8 @@ def _planes(
     for unit in units:
         figure = plane_figure.plane(checked, *unit.pair, opened.grid.states[unit.state])
         if figure is not None:
-            yield from picture_files.save(figure, out / f"plane_{_file_name(opened, unit)}")
+            stem = out / f"plane_{_file_name(unit.pair, opened.grid.states[unit.state])}"
+            yield from picture_files.save(figure, stem)
 
 
 def _pictures(
@@ -213,7 +230,7 @@ def _pictures(
                 frame_seconds=opened.members[unit.pair[0]].store.time_axis.frame_seconds,
                 note=f"state {state}, SeqSim {row['score']:.3f}",
             )
-            start = f"pair_{_file_name(opened, unit)}_"
+            start = f"pair_{_file_name(unit.pair, state)}_"
             yield from picture_files.save(figure, out / (start + sentence_name(str(row["query"]), start)))
 
 
@@ -257,6 +274,5 @@ def sentence_name(sentence: str, start: str) -> str:
     return quoted if longest <= _NAME_BYTES else hashlib.sha256(sentence.encode()).hexdigest()[:16]
 
 
-def _file_name(opened: InterpretInputs, unit: PairState) -> str:
-    name = f"{grid_store.pair_name(unit.pair)}_{opened.grid.states[unit.state]}"
-    return urllib.parse.quote(name, safe="")
+def _file_name(pair: Pair, state: str) -> str:
+    return urllib.parse.quote(f"{grid_store.pair_name(pair)}_{state}", safe="")

@@ -20,7 +20,7 @@ from isogloss.engine.interpretation.sentence_choice import SentencePair
 from isogloss.engine.interpretation.tables import ComparedSentences
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
 from isogloss.engine.runtime import disk_faults
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnreadableError
 
 States = Mapping[str, Float[np.ndarray, "_ D"]]  # by utterance
 
@@ -117,7 +117,7 @@ def _choose(opened: InterpretInputs, unit: PairState, how: str) -> list[Sentence
     what = f"{opened.grid.path}: {inputs.MEASURE} of {opened.name(unit)}"
     try:
         scores = opened.scores(unit)
-    except ValueError as error:  # TensorStore's checksum error is one
+    except UnreadableError as error:
         reason = disk_faults.with_remedy(error, grid_store.REMAKE)
         raise DamagedError(f"{what}: {reason}") from error
     common = set.intersection(*(set(opened.members[code].sentences) for code in unit.pair))

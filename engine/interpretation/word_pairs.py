@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from isogloss.engine.interpretation.aligned_words import Words
+from isogloss.engine.whisper.encoder_program import WINDOW_FRAMES
 from isogloss.kernels import attribution, transport, word_match
 
 BATCH = 8
-_FRAMES = (128, 256, 384, 512, 768, 1024, 1500)  # padded lengths
+_FRAMES = (128, 256, 384, 512, 768, 1024, WINDOW_FRAMES)  # padded lengths
 _WORDS = (16, 32, 64, 128, 256, 512)
 
 

@@ -35,7 +35,7 @@ from isogloss.engine.report.report_config import ReportConfig
 from isogloss.engine.report.report_summary import ReportSummary, merged
 from isogloss.engine.report.report_tables import Collected
 from isogloss.engine.report.sentence_texts import SentenceTexts
-from isogloss.engine.retrieval import metrics, pair_metrics, ranks_store, table as retrieval_table
+from isogloss.engine.retrieval import derived, metrics, pair_metrics, ranks_store, table as retrieval_table
 from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.runtime import atomic_write, disk_space, version, written_once
 from isogloss.engine.runtime.name_lists import first_names
@@ -48,6 +48,7 @@ from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
 _PAGE = "report.html"
+_ORDERS = {"by_group": False, "clustered": True}  # of languages in a heatmap
 _LINES = 60  # of the table on the terminal; retrieval.csv has all
 
 
@@ -68,6 +69,7 @@ def _run_one(config: ReportConfig) -> ReportSummary:
     grid = _open_grid(config.grid, config.contrast_pairs)
     language_maps.given(config, grid)  # refused before anything is computed
     texts = sentence_texts.open_texts(config, grid)
+    picture_files.refuse_folders(_heatmaps(config.out))
     statistics = _statistics(config)
     parts = pair_metrics.open_parts(config.out / "parts", grid, statistics)
     names = [grid_store.pair_name(pair) for pair in grid.pairs]
@@ -293,12 +295,20 @@ def _draw(out: pathlib.Path, collected: Collected) -> None:
         state = results.best_state(measure)
         if state is None:
             continue
-        for clustered, order in ((False, "by_group"), (True, "clustered")):
+        for order, clustered in _ORDERS.items():
             drawn = figures.heatmap(results, measure, state, clustered=clustered, certain=certain)
-            stem = out / f"heatmap_{measure}_{order}"
-            heatmaps |= set(picture_files.save(drawn, stem))
-    for old in {path for kind in picture_files.KINDS for path in out.glob(f"heatmap_*.{kind}")} - heatmaps:
-        old.unlink(missing_ok=True)
+            heatmaps |= set(picture_files.save(drawn, _heatmap(out, measure, order)))
+    picture_files.remove(_heatmaps(out) - heatmaps)
+
+
+def _heatmap(out: pathlib.Path, measure: str, order: str) -> pathlib.Path:
+    return out / f"heatmap_{measure}_{order}"
+
+
+def _heatmaps(out: pathlib.Path) -> set[pathlib.Path]:
+    """All heatmaps that a report may have in OUT; other files whose names begin like that are the user's."""
+    stems = [_heatmap(out, name, order) for name in (*MEASURES, *derived.DERIVED) for order in _ORDERS]
+    return {path for stem in stems for path in picture_files.files(stem)}
 
 
 def best_states(results: metrics.Results) -> str:

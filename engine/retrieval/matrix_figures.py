@@ -9,10 +9,12 @@ import itertools
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Int
 
 from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.retrieval import derived, metrics
 from isogloss.engine.runtime.refusal import Refusal
+from isogloss.kernels import bootstrap
 
 _NAMED = {*MEASURES, *derived.DERIVED}
 _FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
@@ -27,6 +29,8 @@ def retrieval_figures(
     lacks; it is left out. Further axes before these two, such as `state` in what `compare` gives, become
     levels of the index. Columns: n (sentences), recall_at_1, recall_at_5, mrr, mutual_nn (share of sentences
     that are each other's nearest), chance, and the ends ci_low, ci_high of the 95% interval of recall_at_1.
+    The ends of the others' intervals are called NAME_low and NAME_high. All are percentile bootstraps over
+    sentences; see `metrics.interval` for shares of which all or no sentences count.
 
     Args:
       scores: the last two axes are queries and candidates.
@@ -54,14 +58,34 @@ def retrieval_figures(
         if not n:
             raise Refusal("scores hold no sentence that both sides have: all are NaN")
         ranks = metrics.gold_ranks(matrix, n, cost=bool(cost))
-        both = metrics.figures(ranks[None, None])[0, 0]
-        for arrow, values in zip((f"{a}->{b}", f"{b}->{a}"), both, strict=True):
+        both = zip(metrics.figures(ranks[None, None])[0, 0], _ends(ranks), strict=True)
+        for arrow, (values, ends) in zip((f"{a}->{b}", f"{b}->{a}"), both, strict=True):
             found = dict(zip(metrics.FIGURES, values.tolist(), strict=True))
-            figures = {name: found[name] for name in _FIGURES}
+            figures = {name: found[name] for name in _FIGURES} | ends
             rows.append(dict(zip(leading, key, strict=True)) | {"direction": arrow, "n": n} | figures)
     table = pd.DataFrame(rows).set_index([*leading, "direction"])
     table.insert(table.columns.tolist().index("ci_low"), "chance", metrics.chance(table["n"].to_numpy()))
     return table
+
+
+def _ends(ranks: Int[np.ndarray, "2 n"]) -> list[dict[str, float]]:
+    """Ends of the intervals of all figures but recall_at_1, by column, for both directions."""
+    n = ranks.shape[1]
+    mutual = np.broadcast_to((ranks == 1).all(0), ranks.shape)
+    reciprocal = (bootstrap.resamples(n) @ (1 / ranks.T)) / n
+    intervals = {
+        "recall_at_5": metrics.interval(ranks <= 5),
+        "mrr": bootstrap.ends(reciprocal),
+        "mutual_nn": metrics.interval(mutual),
+    }
+    return [
+        {
+            f"{name}_{end}": float(values[direction])
+            for name, interval in intervals.items()
+            for end, values in zip(("low", "high"), interval, strict=True)
+        }
+        for direction in range(2)
+    ]
 
 
 def _labelled(scores: np.ndarray | xr.DataArray | xr.Dataset) -> xr.DataArray:

@@ -33,7 +33,7 @@ from isogloss.engine.retrieval.scorings import Scoring, corrected, scorings
 from isogloss.engine.retrieval.statistics_options import CORRECTIONS
 from isogloss.engine.runtime import disk_faults, json_values, objects
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnreadableError
 from isogloss.kernels import bootstrap
 
 _OF_PAIRS = ("pairs", "languages", "flags")  # attributes that change when other pairs are added
@@ -267,7 +267,7 @@ def _matrices(
         chunk = f"{grid_store.pair_name(grid.pairs[pair])} {name} state {grid.states[state]}"
         try:
             scores = objects.result(read, grid.path)
-        except ValueError as error:  # a checksum error of TensorStore is one
+        except UnreadableError as error:
             broken.append(f"{chunk}: {disk_faults.with_remedy(error, grid_store.REMAKE)}")
             continue
         if np.isnan(scores).all():

@@ -20,6 +20,7 @@ import tensorstore as ts
 from isogloss.engine.runtime import atomic_write, bucket, disk_faults
 from isogloss.engine.runtime.bucket import CONTEXT
 from isogloss.engine.runtime.place import BucketPath, Place
+from isogloss.engine.runtime.refusal import UnreadableError
 
 Value_co = TypeVar("Value_co", covariant=True)
 _ABSENT = b"\x02"  # generation of an object that doesn't exist
@@ -264,7 +265,7 @@ def result(reading: "_Future[Value_co]", place: Place) -> Value_co:
 
     Raises:
       UnreachableError: the bucket doesn't answer.
-      ValueError: what is stored is damaged, or the disk fails, see `disk_faults.may_pass`.
+      UnreadableError: what is stored is damaged, or the disk fails, see `disk_faults.may_pass`.
     """
     try:
         return reading.result()
@@ -272,5 +273,7 @@ def result(reading: "_Future[Value_co]", place: Place) -> Value_co:
         if isinstance(place, BucketPath) and bucket.unreachable(error):
             raise bucket.failure(str(place), error) from error
         if isinstance(place, pathlib.Path) and disk_faults.passing(error):
-            raise ValueError(f"{error}; {disk_faults.AGAIN}") from error
+            raise UnreadableError(f"{error}; {disk_faults.AGAIN}") from error
+        if isinstance(error, ValueError):  # a checksum error is one
+            raise UnreadableError(str(error)) from error
         raise

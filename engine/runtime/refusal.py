@@ -14,6 +14,10 @@ def install(extra: str) -> str:
     return f"run `pip install -e '.[{extra}]'` in isogloss's folder"
 
 
+class UnreadableError(ValueError):
+    """What is stored can't be read: it is damaged, or the disk fails; its unit fails, and a job goes on."""
+
+
 class WriteError(OSError):
     """Results can't be written until a person helps, as on a full disk; what was written is kept."""
 

@@ -29,7 +29,7 @@ from isogloss.engine.retrieval.derived import BASELINE, DERIVED, Given
 from isogloss.engine.runtime import data_dictionary, disk_faults, json_values, table_files
 from isogloss.engine.runtime.json_values import Json
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.refusal import Refusal
+from isogloss.engine.runtime.refusal import Refusal, UnreadableError
 from isogloss.engine.similarity import neuron_alignment, unit_run
 from isogloss.engine.similarity.neuron_alignment import Alignment
 from isogloss.engine.similarity.neurons_config import NeuronsConfig
@@ -151,7 +151,7 @@ class _Held:
                 member = self._members[code]
                 try:
                     self._held[code] = np.stack(member.store.read_neurons(member.rows))
-                except ValueError as error:  # a checksum error of TensorStore is one
+                except UnreadableError as error:
                     remedy = "; run verify --repair on the store, then extract again"
                     raise DamagedError(disk_faults.with_remedy(error, remedy)) from error
         return self._held

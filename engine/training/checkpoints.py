@@ -13,6 +13,12 @@ from isogloss.engine.runtime.devices import Tree
 KEPT = 2
 
 
+def saved(folder: pathlib.Path) -> list[int]:
+    """Steps done of the checkpoints in a folder, in order; nothing is made, and none are there without it."""
+    # By the names that whole ones have, because a manager of Orbax tidies up, and a dry run may not.
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+
+
 class Checkpoints:
     """Checkpoints of one run, by the number of steps done."""
 

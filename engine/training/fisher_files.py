@@ -70,6 +70,11 @@ def check(config: TuneConfig, given: TuneInput) -> None:
             )
 
 
+def left(config: TuneConfig, given: TuneInput) -> list[str]:
+    """Old tasks whose Fisher information OUT lacks."""
+    return [name for name in given.old if not _file(config.out, name).is_file()]
+
+
 def of_tasks(config: TuneConfig, given: TuneInput, parts: Trainable) -> HostValues:
     """Sum of the tasks' Fisher information.
 

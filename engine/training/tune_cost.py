@@ -11,6 +11,7 @@ from isogloss.engine.runtime.devices import Tree
 from isogloss.engine.training.trainable import Trainable
 from isogloss.engine.training.training_step import Constants, Schedule, TrainingState, training_step
 from isogloss.engine.training.tune_input import TuneInput
+from isogloss.engine.whisper import encoder_program
 
 _PASSES = 3  # forward, and backward to activations and to parameters
 _SAMPLED = 50  # batches whose padded length stands for all
@@ -18,29 +19,41 @@ _SHARE_OF_PEAK = 0.4  # of a dense product's speed that a step reaches
 
 
 def plan(given: TuneInput, done: int, fisher_examples: int) -> dict[str, int | float]:
-    """Steps to do, their examples and FLOPs, and the bytes that the folder will take.
+    """Steps to do, their examples and FLOPs.
 
     `programs` are compiled for steps: one for each padded length of the texts, as far as batches are sampled.
-    Of each old task at most `fisher_examples` are read for its Fisher information (0: an earlier run has it).
+
+    Args:
+      given: input of the run.
+      done: steps that earlier runs have done.
+      fisher_examples: of old tasks, still to be read for their Fisher information.
     """
-    left = given.schedule.steps - done
+    steps = given.schedule.steps
+    left = steps - done
     sizes, rows = given.checkpoint.dimensions, given.mixture.rows
-    seen = [given.reader.tokens(given.mixture.batch(step)) for step in range(min(_SAMPLED, left))]
+    seen = [given.reader.tokens(given.mixture.batch(step)) for step in range(steps)[done : done + _SAMPLED]]
     tokens = round(sum(seen) / max(1, len(seen)))
     forward = decoder_cost.flops(sizes, given.reader.window, tokens)
-    old = sum(min(len(found), fisher_examples) for found in given.old.values())
-    weights = decoder_cost.resident_bytes(sizes, "float32")
     return {
         "steps": left,
         "examples": left * rows,
         "training_examples": len(given.mixture.new),
         "dev_examples": len(given.dev),
-        "fisher_examples": old if not done else 0,
+        "fisher_examples": fisher_examples,
         "step_flops": int(_PASSES * rows * forward),
         "programs": len(set(seen)),
-        "flops": int(_PASSES * (left * rows + (0 if done else old)) * forward),
-        "bytes": 8 * weights,
+        "flops": int(_PASSES * (left * rows + fisher_examples) * forward),
     }
+
+
+def disk_bytes(given: TuneInput, *, models: int, checkpoints: int, tasks: int) -> int:
+    """Bytes of so many models, checkpoints, and files of old tasks' Fisher information, at most.
+
+    The whole decoder is taken to be trained; a checkpoint has it and AdamW's two moments.
+    """
+    sizes = given.checkpoint.dimensions
+    model, encoder = decoder_cost.resident_bytes(sizes, "float32"), encoder_program.weight_bytes(sizes)
+    return models * model + (3 * checkpoints + tasks) * (model - encoder)
 
 
 def here(

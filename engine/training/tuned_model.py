@@ -1,16 +1,22 @@
-"""Results of a run: models in Hugging Face's layout, steps.parquet, split.tsv and the figure of losses."""
+"""Results of a run: models in Hugging Face's layout, steps.parquet, split.tsv and the figure of losses.
+
+Each folder of a model says in average.json which share of the start its weights have, so that a run without
+checkpoints knows whether all models are there.
+"""
 
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import parquet
 
 from isogloss.engine.checkpoints import model_folder
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.drawing import picture_files
-from isogloss.engine.runtime import atomic_write, table_files
+from isogloss.engine.runtime import atomic_write, json_values, table_files
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE
 from isogloss.engine.training import loss_figure
 from isogloss.engine.training.trainable import HostValues, Trainable
@@ -29,6 +35,7 @@ STEPS = pa.schema(
         ("dev_loss", pa.float32()),
     ]
 )
+_AVERAGE, _SHARE = "average.json", "share_of_start"
 History = dict[str, np.ndarray]
 """Columns of steps.parquet by name, NaN where nothing is measured; row k is after k steps."""
 
@@ -43,6 +50,12 @@ def write_steps(out: pathlib.Path, history: History, done: int) -> None:
     columns = {"step": np.arange(done + 1, dtype=np.int32), **{n: v[: done + 1] for n, v in history.items()}}
     table = pa.table([pa.array(columns[name], from_pandas=False) for name in STEPS.names], schema=STEPS)
     atomic_write.write_whole(out / "steps.parquet", lambda file: table_files.write_parquet(table, file))
+
+
+def read_steps(out: pathlib.Path) -> History:
+    """History that a run which has ended wrote to steps.parquet."""
+    table = parquet.read_table(out / "steps.parquet", schema=STEPS)
+    return {name: table.column(name).to_numpy() for name in STEPS.names[1:]}
 
 
 def write_split(out: pathlib.Path, given: TuneInput) -> None:
@@ -70,13 +83,55 @@ def write_figure(out: pathlib.Path, config: TuneConfig, history: History) -> Non
 
 
 def write_models(config: TuneConfig, given: TuneInput, parts: Trainable, trained: HostValues) -> list[str]:
-    """Folders of the models written: OUT, and one for each further share of the start."""
+    """Folders of the models written."""
     files = _files(config, given)
-    folders = [config.out, *(config.out / f"average-{share:g}" for share in config.shares[1:])]
     start, end = parts.tensors(parts.trained), parts.tensors(trained)
-    for folder, share in zip(folders, config.shares, strict=True):
+    for folder, share in zip(folders(config), config.shares, strict=True):
+        # A kill between weights and share leaves no share, rather than that of other weights.
+        (folder / _AVERAGE).unlink(missing_ok=True)
         model_folder.write(folder, given.checkpoint, averaged(start, end, share), files)
-    return [str(folder) for folder in folders]
+        record = model_folder.json_file({_SHARE: share})
+        atomic_write.write_whole(folder / _AVERAGE, lambda file, record=record: file.write_bytes(record))
+    return [str(folder) for folder in folders(config)]
+
+
+def folders(config: TuneConfig) -> list[pathlib.Path]:
+    """Folders of the models: OUT, and one for each further share of the start."""
+    return [config.out, *(config.out / f"average-{share:g}" for share in config.shares[1:])]
+
+
+def is_there(folder: pathlib.Path) -> bool:
+    """True if a folder has a model's weights."""
+    return (folder / model_folder.SINGLE).is_file()
+
+
+def kept(config: TuneConfig) -> bool:
+    """True if OUT, which has no checkpoints, has all models of a run that has ended; False if it has none.
+
+    Raises:
+      Refusal: it has a model, and lacks what only the weights of the end can give.
+    """
+    if not is_there(config.out):
+        return False
+    asked = zip(folders(config), config.shares, strict=True)
+    lacks = [f"the model of --average={share:g}" for folder, share in asked if _share_in(folder) != share]
+    if not (config.out / "steps.parquet").is_file():
+        lacks.append("steps.parquet")
+    if lacks:
+        raise Refusal(
+            f"{config.out}: holds a model and no checkpoints, from which others are made, and isn't known to "
+            f"hold {', '.join(lacks)}. Remedy: name another --out, or remove "
+            f"{config.out / model_folder.SINGLE} to train again"
+        )
+    return True
+
+
+def _share_in(folder: pathlib.Path) -> Json:
+    """Share of the start in a folder's model; None if there is none, or it doesn't say."""
+    file = folder / _AVERAGE
+    if not is_there(folder) or not file.is_file():
+        return None
+    return json_values.json_object(file, "name another --out, or remove that file").get(_SHARE)
 
 
 def averaged(

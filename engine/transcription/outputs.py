@@ -18,7 +18,6 @@ from isogloss.engine.decoding.utterance_blocks import Unit, language_of
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, table_files
 from isogloss.engine.runtime.part_files import PartFiles
-from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription import summary as transcript_summary, transcript_table
 from isogloss.engine.transcription.edit_counts import Normaliser
 
@@ -28,13 +27,11 @@ Row = Mapping[str, object]
 
 def check(out: pathlib.Path, languages: Sequence[str]) -> None:
     """Refuse folders where figures of these languages would go, before anything is computed."""
-    for file in sorted(file for language in languages for file in _figures(out, language)):
-        if file.is_dir():
-            raise Refusal(f"{file}: is a folder, and a figure goes there. Move it, or name another --out")
+    picture_files.refuse_folders(file for language in languages for file in _figures(out, language))
 
 
 def _figures(out: pathlib.Path, language: str) -> set[pathlib.Path]:
-    return {out / f"exits_{language}.{kind}" for kind in picture_files.KINDS}
+    return set(picture_files.files(out / f"exits_{language}"))
 
 
 def write(
@@ -87,9 +84,7 @@ def _remove_old_figures(out: pathlib.Path, parts: PartFiles, drawn: set[pathlib.
     Only languages that have parts here are meant, so files of the user's own stay.
     """
     for language in {language_of(name) for name in parts.units_of_any_key()}:
-        for old in _figures(out, language) - drawn:
-            if old.is_file():
-                old.unlink(missing_ok=True)
+        picture_files.remove(_figures(out, language) - drawn)
 
 
 def log_best(table: pathlib.Path) -> None:

@@ -1,11 +1,8 @@
 """jobs.control as a user runs it: exit codes, one line of JSON, killed with SIGKILL between its parts."""
 
-import pytest
-
 TABLES = ("control.csv", "factors.parquet", "sentences.csv", "sentence_pairs.parquet", "agreement.csv")
 
 
-@pytest.mark.deep
 def test_killed_at_random_moments(job, spoken, speech, tmp_path, killed_and_resumed):
     out = tmp_path / "run"
     flags = (

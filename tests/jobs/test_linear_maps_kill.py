@@ -1,9 +1,6 @@
 """jobs.linear_maps, killed with SIGKILL as a real process, and run again."""
 
-import pytest
 
-
-@pytest.mark.deep
 def test_killed_at_some_moment_it_goes_on(spoken, tmp_path, job, killed_and_resumed):
     started = job(
         "linear_maps",

@@ -1,9 +1,6 @@
 """jobs.similarity, killed with SIGKILL as a real process, and run again."""
 
-import pytest
 
-
-@pytest.mark.deep
 def test_killed_at_some_moment_it_goes_on(spoken, tmp_path, job, killed_and_resumed):
     started = job("similarity", f"--store={spoken}/store", f"--out={tmp_path}/out")
     moments = (("parts/similarity/[!.]*.parquet", 1), ("similarity.csv", 1))

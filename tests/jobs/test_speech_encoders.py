@@ -23,7 +23,6 @@ def test_extract_killed_at_random_moments(job, speech, tmp_path, killed_and_resu
     assert not [name for name in differing if "/states/c." in name]
 
 
-@pytest.mark.deep
 def test_convert_killed_at_random_moments(job, speech, tmp_path, killed_and_resumed):
     for file in speech.parent.glob("*.wav"):
         language, sentence = file.stem.split("-")

@@ -169,9 +169,7 @@ def test_a_dry_run_that_estimates_lengths_knows_what_is_done(whole, again, monke
 MOMENTS = ((PARTS, 1), ("*.csv", 1))
 
 
-@pytest.mark.parametrize(
-    "whole", ["transcribe", pytest.param("align", marks=pytest.mark.deep)], indirect=True
-)
+@pytest.mark.parametrize("whole", ["transcribe", "align"], indirect=True)
 @pytest.mark.parametrize("moments", [MOMENTS[:1], pytest.param(MOMENTS, marks=pytest.mark.deep)])
 def test_killed_and_run_again_as_a_real_process(whole, job, tmp_path, files, written, moments):
     """Killed with one part on disk, and while tables are written; then it runs to its end."""

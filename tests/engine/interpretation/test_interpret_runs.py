@@ -384,11 +384,23 @@ def test_checks_pictures_and_the_page(config, monkeypatch):
     assert len(matches) == len(met)
     assert matches.meaning.notna().all()
     assert matches.sound_distance.isna().all()
+    for name in ("pair_notes.png", "plane_of_mine.svg", "pair_aa-bb_1_mine.png"):
+        (config.out / name).write_bytes(b"the user's own")
     before = {path: path.read_bytes() for path in config.out.iterdir() if path.is_file()}
-    (config.out / "pair_aa-bb_1_old.png").write_bytes(b"")
+    drawn = next(config.out.glob("pair_aa-bb_final_*.png")).name
+    for old in (drawn.replace("_final_", "_1_"), "plane_aa-bb_1.svg"):  # of a run with other states
+        (config.out / old).write_bytes(b"")
     assert interpret.run(dataclasses.replace(config, figure_width=3.5, figure_font="DejaVu Serif")).done == 0
     after = {path: path.read_bytes() for path in config.out.iterdir() if path.is_file()}
     assert after.keys() == before.keys()
     drawn = {path for path in after if after[path] != before[path]}
     assert {path.suffix for path in drawn} == {".png", ".svg", ".pdf"}
     assert [looks(path) for path in drawn if path.suffix == ".svg"] == 2 * [(3.5, {"DejaVu Serif"})]
+
+
+def test_a_folder_where_a_picture_goes_is_refused_before_anything_is_computed(config):
+    (config.out / "plane_of_mine.svg").mkdir(parents=True)
+    (config.out / "plane_aa-bb_final.svg").mkdir()
+    with pytest.raises(Refusal, match=r"plane_aa-bb_final\.svg: is a folder, and a figure goes there"):
+        interpret.run(config)
+    assert not (config.out / "parts").exists()

@@ -374,14 +374,24 @@ def test_heatmaps_of_an_older_report_are_removed(grid, undrawn, monkeypatch):
     monkeypatch.setattr(report, "_draw", undrawn)
     out = grid.parent / "out"
     out.mkdir()
-    for name in ("heatmap_meanpool_by_group.png", "heatmap_dtw_clustered.png", "mine.png"):
+    mine = {"mine.png", "heatmap_notes.png"}
+    for name in ("heatmap_meanpool_by_group.png", "heatmap_dtw_clustered.png", *mine):
         (out / name).write_text("old")
+    (out / "heatmap_of_mine.svg").mkdir()
     shutil.rmtree(grid)
     write_grid(grid, scores(measures=("dtw",)))
     report.run(config(grid))
     pictures = {path.name for path in out.glob("*.png")}
-    assert pictures == {"heatmap_dtw_by_group.png", "heatmap_dtw_clustered.png", "curves.png", "mine.png"}
+    assert pictures == {"heatmap_dtw_by_group.png", "heatmap_dtw_clustered.png", "curves.png", *mine}
     assert (out / "heatmap_dtw_clustered.png").read_bytes() != b"old"
+
+
+def test_a_folder_where_a_heatmap_goes_is_refused_before_any_score_is_read(grid, monkeypatch):
+    folder = grid.parent / "out" / "heatmap_dtw_clustered.pdf"
+    folder.mkdir(parents=True)
+    monkeypatch.delattr(pair_metrics, "score")
+    with pytest.raises(ValueError, match=r"heatmap_dtw_clustered\.pdf: is a folder, and a figure goes there"):
+        report.run(config(grid))
 
 
 @pytest.mark.parametrize("out", ["file", "file/x", "taken"])

@@ -6,14 +6,16 @@ import xarray as xr
 
 from isogloss.engine import retrieval_figures
 from isogloss.engine.retrieval import metrics
+from isogloss.kernels import bootstrap
 
 nan = np.nan
 COLUMNS = ["n", "recall_at_1", "recall_at_5", "mrr", "mutual_nn", "chance", "ci_low", "ci_high"]
+OTHERS = ("recall_at_5", "mrr", "mutual_nn")
 
 
 def test_figures_by_hand():
     found = retrieval_figures(np.array([[5, 5, 1], [0, 4, 9], [2, 3, 9]]))
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == [*COLUMNS, *(f"{name}_{end}" for name in OTHERS for end in ("low", "high"))]
     assert list(found.index) == ["a->b", "b->a"]
     assert found.index.name == "direction"
     # Rows: ranks 2, 2, 1. Columns: 1, 2, 2, see test_metrics.
@@ -32,6 +34,27 @@ def test_intervals_are_those_of_the_report():
     assert found["ci_low"].tolist() == low.tolist()
     assert found["ci_high"].tolist() == high.tolist()
     assert (found["ci_low"] < found["recall_at_1"]).all()
+
+
+def test_intervals_of_the_other_figures_are_quantiles_of_resamples():
+    scores = np.random.default_rng(0).standard_normal((40, 40)) + 1.5 * np.eye(40)
+    found, ranks = retrieval_figures(scores), metrics.gold_ranks(scores, 40, cost=False)
+    mutual = [float(rank == back == 1) for rank, back in ranks.T]
+    drawn = np.random.default_rng(bootstrap.SEED).integers(40, size=(bootstrap.RESAMPLES, 40))
+    for direction, row in enumerate(found.to_dict("records")):
+        of = {"recall_at_5": ranks[direction] <= 5, "mrr": 1 / ranks[direction], "mutual_nn": mutual}
+        for name in OTHERS:
+            means = np.asarray(of[name], float)[drawn].mean(1)
+            ends = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
+            assert [row[f"{name}_low"], row[f"{name}_high"]] == pytest.approx(ends, abs=1e-12)
+            assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+
+
+def test_a_share_of_all_or_none_has_no_interval_of_width_0():
+    found = retrieval_figures(np.eye(40))
+    assert found["recall_at_5_low"].tolist() == found["mutual_nn_low"].tolist() == found["ci_low"].tolist()
+    assert (found["ci_low"] < 0.95).all()
+    assert found["mrr_low"].tolist() == [1, 1]
 
 
 def test_a_cost_is_named_as_one():

@@ -35,7 +35,7 @@ def test_the_example_runs_as_it_stands(tmp_path, monkeypatch, speech, model_fold
     assert found["states"].dims == ("frame", "feature")
     assert found["scores"].dtw.sel(state="final", a="bye.wav").shape == (2,)
     np.testing.assert_allclose(found["similarity"], found["scores"].seqsim.sel(state="2")[0, 0], rtol=1e-6)
-    assert found["table"].shape == (8, 8)
+    assert found["table"].shape == (8, 14)
     assert "recall_at_1" in capsys.readouterr().out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from processes import piped
 
-from isogloss.engine.training.checkpoints import Checkpoints
+from isogloss.engine.training.checkpoints import Checkpoints, saved
 
 # Goes on from the newest checkpoint and saves until it is killed.
 PROGRAM = """
@@ -47,6 +47,10 @@ def test_a_run_goes_on_beside_what_a_kill_left(tmp_path):
     for file in list((folder / "1").rglob("*"))[::2]:
         if file.is_file():
             file.unlink()
+    assert saved(folder)[-1] == 2
+    assert (folder / "3.orbax-checkpoint-tmp").is_dir()  # nothing was tidied up
+    assert saved(tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
     again = Checkpoints(folder, 1)
     done, found = again.restored(state(0))
     assert done == 2

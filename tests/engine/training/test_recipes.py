@@ -151,13 +151,16 @@ def test_covost2_into_chinese_and_what_became_of_english(shell, blocks):
         ("en", "zh"): SENTENCES,
         ("fr", "en"): SENTENCES,
     }
-    assert (work / "out/zh/model.safetensors").is_file()
+    for model in ("zh", "zh/average-0.5", "zh-replay", "zh-ewc"):
+        assert (work / f"out/{model}/model.safetensors").is_file()
+    assert (work / "out/zh-ewc/fisher/fr-en.safetensors").is_file()
     shell(blocks["scores"])
     tasks = [
         *("en_us-cmn_hans_cn", "fr_fr-cmn_hans_cn", "de_de-cmn_hans_cn", "ja_jp-cmn_hans_cn"),
         *("fr_fr-en_us", "de_de-en_us", "ja_jp-en_us"),
     ]
-    assert_all_side_by_side(work / "out/scores", ["before", "tuned"], tasks)
+    models = ["before", "plain", "plain/average-0.5", "replay", "ewc-1e4"]
+    assert_all_side_by_side(work / "out/scores", models, tasks)
 
 
 def assert_all_side_by_side(scores, models, tasks):

@@ -151,12 +151,21 @@ def test_sentences_of_old_tasks_alone_that_share_grams_with_held_out_ones_are_na
     assert any(re.search(named, record.message) for record in caplog.records)
 
 
-def test_the_plan_counts_fisher_examples_up_to_their_bound(tuned, tmp_path, changed):
-    config = changed(tuned[0], out=tmp_path / "none", ewc=1.0, ewc_tasks=("fr-en", "en-en"))
-    given = tune_input.open_input(config)
-    every, bounded = (tune_cost.plan(given, 0, most) for most in (200, 3))
+def test_the_plan_counts_fisher_examples_up_to_their_bound_and_only_those_left(
+    tuned, tmp_path, changed, monkeypatch
+):
+    monkeypatch.setattr(tune_cost, "here", lambda planned, *_: {})
+    options = {"ewc": 1.0, "ewc_tasks": ("fr-en", "en-en"), "dry_run": True}
+    config = changed(tuned[0], out=tmp_path / "out", **options)
+    every, bounded = (tune.run(changed(config, fisher_examples=most)).plan for most in (200, 3))
     assert (every["fisher_examples"], bounded["fisher_examples"]) == (10, 6)
     assert every["flops"] - bounded["flops"] == every["step_flops"]  # of four examples, as in a batch
+    made = tmp_path / "out" / "fisher" / "fr-en.safetensors"  # a run was killed after the first task
+    made.parent.mkdir(parents=True)
+    made.touch()
+    left = tune.run(changed(config, fisher_examples=3)).plan
+    assert left["fisher_examples"] == 3
+    assert left["bytes"] < bounded["bytes"] == every["bytes"]
 
 
 def test_speech_that_the_window_cuts_is_not_taught(tuned, tmp_path, changed, caplog):
