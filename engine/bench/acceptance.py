@@ -8,7 +8,6 @@ anew after every figure, so a run that is stopped leaves what it has found.
 import dataclasses
 import importlib
 import json
-import logging
 import math
 import platform
 import sys
@@ -20,14 +19,13 @@ import jax
 
 from isogloss.engine.bench import kernel_errors, kernel_speeds
 from isogloss.engine.bench.bench_config import BenchConfig
-from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick, absent
+from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick, attempted
 from isogloss.engine.runtime import atomic_write, devices
 from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.text_table import text_table
 
 LIMIT = 520.0  # seconds after which nothing new begins: a figure takes up to a minute
 SAMPLE = 0.3  # seconds, at least
-_LOG = logging.getLogger(__name__)
 _PACKAGES = ("jax", "jaxlib", "numpy", "flax")
 Stage = Callable[[], Iterator[Finding]]
 
@@ -42,6 +40,7 @@ class AcceptanceSummary:
       wrong: names of stages that failed and of errors beyond their bounds.
       short: names of figures below what is wanted.
       left_out: stages that had no time.
+      lacking: stages, and figures of stages, that weren't measured because a package is missing.
       versions: of Python and of packages.
       seconds: of the run.
       plan: number of stages.
@@ -52,23 +51,32 @@ class AcceptanceSummary:
     wrong: Sequence[str]
     short: Sequence[str]
     left_out: Sequence[str]
+    lacking: Sequence[str]
     versions: Mapping[str, str]
     seconds: float
     plan: Mapping[str, int | float]
 
     @property
     def complete(self) -> bool:
-        """True if nothing is wrong and no stage was left out; what is slow may be complete."""
+        """True if nothing is wrong and every stage that can run here had time; what is slow may be complete.
+
+        What packages are there is chosen before the run: the kernels alone, if few are. `lacking`, and the
+        sentence, name what that leaves unmeasured.
+        """
         return not self.wrong and not self.left_out
 
     def sentence(self, config: BenchConfig) -> str:
-        """Numbers of figures, and of those that fall short."""
+        """Numbers of figures, and of those that fall short; names of what wasn't measured."""
         kept = f"; also in {config.json}" if config.json else ""
-        lacking = sum(one.left_out for one in self.findings)
-        out = f"left out {lacking} for want of a package, {len(self.left_out)} of time"
+        unmeasured = {"packages are missing": self.lacking, "there was no time": self.left_out}
+        out = "".join(
+            f"; NOT MEASURED, because {reason}: {', '.join(map(repr, names))}"
+            for reason, names in unmeasured.items()
+            if names
+        )
         return (
-            f"{len(self.findings) - lacking} figures on {self.device}: {len(self.wrong)} wrong, "
-            f"{len(self.short)} short of what is wanted; {out}{kept}"
+            f"{len(self.findings) - len(self.lacking)} figures on {self.device}: {len(self.wrong)} wrong, "
+            f"{len(self.short)} short of what is wanted{out}{kept}"
         )
 
 
@@ -92,6 +100,7 @@ def run(config: BenchConfig) -> AcceptanceSummary:
             wrong=[f"{one.stage}: {one.name}" for one in findings if one.wrong],
             short=[f"{one.stage}: {one.name}" for one in findings if one.short],
             left_out=tuple(left_out),
+            lacking=[one.place for one in findings if one.left_out],
             versions=_versions(),
             seconds=seconds_since(start),
             plan={"stages": len(stages)},
@@ -105,7 +114,7 @@ def run(config: BenchConfig) -> AcceptanceSummary:
         if time.monotonic() - start > LIMIT:
             left_out.append(name)
             continue
-        for found in _found(name, stage):
+        for found in attempted(name, "", stage):
             findings.append(found)
             print(_line(found), file=sys.stderr, flush=True)
             _write(config, summary())
@@ -116,20 +125,6 @@ def run(config: BenchConfig) -> AcceptanceSummary:
     _write(config, done)
     print(table(done), file=sys.stderr)
     return done
-
-
-def _found(name: str, stage: Stage) -> Iterator[Finding]:
-    """Figures of a stage; the reason if it can't run here, or fails, whatever that is: too little memory."""
-    _LOG.info("%s", name)
-    try:
-        try:
-            yield from stage()
-        except ModuleNotFoundError as error:
-            yield absent(name, "all", error)
-    except Exception as error:  # noqa: BLE001 one stage must not cost the others their hour on a device
-        _LOG.exception("%s", name)
-        reason = f"{type(error).__name__}: {str(error)[:300]}"
-        yield Finding(stage=name, name="failed", found=None, note=reason)
 
 
 def _stages(device: str, *, small: bool) -> dict[str, Stage]:

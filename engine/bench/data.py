@@ -6,8 +6,10 @@ are fixed.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float, Int, Int32
 from scipy import special
 
@@ -49,6 +51,17 @@ def batch(frames: Int[np.ndarray, " U"], features: int, random: np.random.Genera
     for u, length in enumerate(frames):
         states[u, length:] = np.nan  # a kernel that reads padding fails its check
     return Batch(states=states, frames=frames.astype(np.int32))
+
+
+def around_a_mean(
+    frames: Sequence[int] | Int[np.ndarray, " U"],
+    features: int,
+    random: np.random.Generator,
+    dtype: npt.DTypeLike,
+) -> list[Float[np.ndarray, "_ D"]]:
+    """Utterances of given lengths, about a mean as far from zero as frames are from it."""
+    mean = random.standard_normal(features, np.float32)
+    return [(mean + random.standard_normal((int(n), features), np.float32)).astype(dtype) for n in frames]
 
 
 def distances(

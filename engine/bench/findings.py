@@ -1,18 +1,21 @@
 """Findings of an acceptance: what was wanted and what was found, and the stopwatch that found it.
 
-Needs JAX and NumPy alone. A call ends when its result is ready; times are wall seconds.
+Needs JAX alone, which brings NumPy. A call ends when its result is ready; times are wall seconds.
 """
 
 import dataclasses
+import logging
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 
 ROUNDS = 3
 Call = Callable[[], object]
+_LOG = logging.getLogger(__name__)
+_ALL = "all"  # name of what a stage lacks that can't run at all
 _ABSENT = "left out: "
 
 
@@ -44,6 +47,11 @@ class Finding:
         return self.note.startswith(_ABSENT)
 
     @property
+    def place(self) -> str:
+        """Stage, and which of its figures if it isn't the whole stage."""
+        return self.stage if self.name == _ALL else f"{self.stage}: {self.name}"
+
+    @property
     def wrong(self) -> bool:
         """True if nothing was found, or an error exceeds its bound; NaN does."""
         return self.found is None or (self.bound is not None and not self.found <= self.bound)
@@ -60,6 +68,30 @@ def absent(stage: str, name: str, error: ImportError) -> Finding:
     if str(error.name).startswith("isogloss"):
         raise error
     return Finding(stage=stage, name=name, found=float("nan"), note=f"{_ABSENT}{error}")
+
+
+def attempted(stage: str, name: str, part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Figures of a part of a stage; the reason if it can't run here, or fails, whatever that is.
+
+    Args:
+      stage: of the acceptance.
+      name: of the part; "" for the whole stage.
+      part: makes the figures.
+    """
+    _LOG.info("%s: %s", stage, name or _ALL)
+    failed = None
+    try:
+        try:
+            yield from part()
+        except ModuleNotFoundError as error:
+            yield absent(stage, name or _ALL, error)
+    except Exception as error:  # noqa: BLE001 too little memory for one must not cost the others their hour
+        _LOG.exception("%s: %s", stage, name or _ALL)
+        reason = f"{type(error).__name__}: {str(error)[:300]}"
+        failed = Finding(stage=stage, name=f"{name}: failed" if name else "failed", found=None, note=reason)
+    # Not where it was caught: what the error holds on a device is free before the next part begins.
+    if failed:
+        yield failed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,18 @@
 """Errors of every XLA kernel on this device against its float64 definition, on small ragged batches.
 
 Padding holds NaN. Bounds are those of the grid: 1e-5 of a score or of a cost; what is integer must be equal.
+Frames are compared as they are, less the means of two languages, and rounded to bfloat16 where that is asked
+for; then the definition is of the rounded frames, so that its bound is no wider.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float16, Int32
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float16, Float32, Float64, Int32
 
 from isogloss.engine.bench import data
 from isogloss.engine.bench.findings import Finding
@@ -18,6 +22,7 @@ from isogloss.kernels import (
     attribution,
     dtw,
     frame_scores,
+    operands,
     pooling,
     reference,
     transport,
@@ -26,6 +31,7 @@ from isogloss.kernels import (
 )
 
 BOUND = 1e-5
+MAXIMA = ("precision", "recall")
 _STAGE = "kernels against float64"
 _WORDS = (((0, 1), (2, 4)), ((1, 2), (3, 3)))  # of A and of B, first and last frame
 
@@ -36,7 +42,11 @@ def findings() -> Iterator[Finding]:
     for dtype in (np.float16, np.float32):
         x = [random.standard_normal((n, 24)).astype(dtype) for n in (7, 12, 1, 30)]
         y = [random.standard_normal((m, 24)).astype(dtype) for m in (9, 5, 33)]
-        yield from _frame_scores(x, y, f"{np.dtype(dtype).name} frames")
+        kind = f"{np.dtype(dtype).name} frames"
+        yield from _frame_scores(x, y, kind)
+        yield from _chosen(_operand(x), _operand(y), x, y, kind)
+        yield from _less_means(random, dtype, kind)
+        yield from _rounded(random, dtype, kind)
     yield from _frame_scores(
         _extreme(random, (3, 1)), _extreme(random, (2, 4)), "largest and subnormal frames"
     )
@@ -78,26 +88,82 @@ def _padded(
 
 
 def _frame_scores(x: list[np.ndarray], y: list[np.ndarray], kind: str) -> Iterator[Finding]:
-    pairs = list(itertools.product(x, y))
-    shape = len(x), len(y)
-    (a, n), (b, m) = _padded(x), _padded(y)
-
-    def scores(normalise: str) -> dict[str, Float[np.ndarray, "U V"]]:
-        given = jnp.asarray(a), n, jnp.asarray(b), m
-        options = {"measures": frame_scores.MEASURES, "dtw_normalise": normalise}
-        return frame_scores.frame_scores(*given, implementation="xla", **options)
-
     for normalise in dtw.NORMALISATIONS:
-        expected = [
-            reference.dtw_cost(1 - reference.cosines(left, right), normalise) for left, right in pairs
-        ]
-        name = f"dtw, {normalise}, {kind}"
+        c = [1 - reference.cosines(left, right) for left, right in itertools.product(x, y)]
+        expected = [reference.dtw_cost(distances, normalise) for distances in c]
+        found = _scores(x, y, "xla", normalise)["dtw"]
         # Relative, because a cost grows with the length of the path.
-        yield _error(name, scores(normalise)["dtw"], np.reshape(expected, shape), relative=True)
-    found = scores("none")
-    for measure in ("seqsim", "precision", "recall", *frame_scores.TRANSPORT):
-        expected = [reference.MEASURES[measure](left, right) for left, right in pairs]
-        yield _error(f"{measure}, {kind}", found[measure], np.reshape(expected, shape))
+        yield _error(f"dtw, {normalise}, {kind}", found, np.reshape(expected, found.shape), relative=True)
+    yield from _compared(_scores(x, y, "xla"), x, y, kind, ("seqsim", *MAXIMA, *frame_scores.TRANSPORT))
+
+
+def _scores(
+    x: list[np.ndarray], y: list[np.ndarray], implementation: str, normalise: str = "none"
+) -> dict[str, Float[np.ndarray, "U V"]]:
+    (a, n), (b, m) = _padded(x), _padded(y)
+    return frame_scores.frame_scores(
+        jnp.asarray(a), n, jnp.asarray(b), m,
+        implementation=implementation, measures=frame_scores.MEASURES, dtw_normalise=normalise,
+    )  # fmt: skip
+
+
+def _compared(
+    found: Mapping[str, Float[np.ndarray | Array, "U V"]],
+    x: list[np.ndarray],
+    y: list[np.ndarray],
+    kind: str,
+    measures: Sequence[str] = frame_scores.MEASURES,
+) -> Iterator[Finding]:
+    """Errors of all pairs of utterances, a cost's relative to it."""
+    for measure in measures:
+        expected = [[reference.MEASURES[measure](left, right) for right in y] for left in x]
+        yield _error(f"{measure}, {kind}", found[measure], expected, relative=measure == "dtw")
+
+
+def _less_means(random: np.random.Generator, dtype: DTypeLike, kind: str) -> Iterator[Finding]:
+    """Errors of the grid's programs, whose products are corrected for both sides' means."""
+    x, y = (data.around_a_mean(lengths, 24, random, dtype) for lengths in ((7, 12, 1, 30), (9, 5, 33)))
+    left, right = (_operand(side, reference.language_mean(side).astype(np.float32)) for side in (x, y))
+    a, b = (reference.remove_language_mean(side) for side in (x, y))
+    kind = f"{kind} less their means"
+    found = frame_scores.operand_scores(left, right, measures=frame_scores.MEASURES)
+    yield from _compared(found, a, b, kind)
+    yield from _chosen(left, right, a, b, kind)
+
+
+def _operand(side: list[np.ndarray], mean: Float32[np.ndarray, " D"] | None = None) -> operands.Operand:
+    """Utterances as the grid has them on a device."""
+    frames, used = map(jnp.asarray, _padded(side))
+    form = operands.form_for(jax.default_backend(), frames.dtype, "xla")
+    return _made(frames, used, mean if mean is None else jnp.asarray(mean), form=form)
+
+
+def _chosen(
+    left: operands.Operand, right: operands.Operand, x: list[np.ndarray], y: list[np.ndarray], kind: str
+) -> Iterator[Finding]:
+    """Errors of transport of chosen pairs: of all, the last first, three times to exceed a block of them."""
+    pairs = 3 * list(itertools.product(range(len(x)), range(len(y))))[::-1]
+    u, v = np.asarray(pairs, np.int32).T
+    found = _chosen_transport(left, right, jnp.asarray(u), jnp.asarray(v))
+    for measure in frame_scores.TRANSPORT:
+        expected = np.asarray([[reference.MEASURES[measure](a, b) for b in y] for a in x])
+        yield _error(f"{measure} of chosen pairs, {kind}", found[measure], expected[u, v])
+
+
+def _rounded(random: np.random.Generator, dtype: DTypeLike, kind: str) -> Iterator[Finding]:
+    """Errors of `xla_bfloat16` against the definition, which is given the rounded frames."""
+    a, b = ([_of_8_bits(random, (n, 24)) for n in random.integers(1, 34, count).tolist()] for count in (4, 3))
+    # What is given is nearer to them than a quarter of the way to the next number of 8 bits.
+    x, y = (
+        [(z * (1 + random.uniform(-1, 1, z.shape) * 2.0**-11)).astype(dtype) for z in side] for side in (a, b)
+    )
+    yield from _compared(_scores(x, y, "xla_bfloat16"), a, b, f"{kind} rounded to bfloat16")
+
+
+def _of_8_bits(random: np.random.Generator, shape: tuple[int, int]) -> Float64[np.ndarray, "N D"]:
+    """Numbers between 1/4 and 4, of either sign, of 8 significant bits: all that bfloat16 has."""
+    sign, power = random.choice([-1.0, 1.0], shape), random.integers(-9, -5, shape)
+    return sign * np.ldexp(random.integers(128, 256, shape).astype(float), power)
 
 
 def _pooling(x: list[np.ndarray], y: list[np.ndarray]) -> Iterator[Finding]:
@@ -175,3 +241,7 @@ def _word_of_frame(frames: int, words: tuple[tuple[int, int], ...]) -> Int32[np.
     for word, (first, last) in enumerate(words):
         of[0, first : last + 1] = word
     return of
+
+
+_made = jax.jit(operands.operand, static_argnames="form")
+_chosen_transport = jax.jit(frame_scores.chosen_transport)

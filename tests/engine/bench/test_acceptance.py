@@ -1,4 +1,7 @@
-"""The acceptance suite on small sizes: figures beside what is wanted, stages that fail, a bare machine."""
+"""The acceptance suite on small sizes: figures beside what is wanted, stages that fail, a bare machine.
+
+Its parts and what is wanted of them are in test_acceptance_parts.py.
+"""
 
 import json
 import os
@@ -8,11 +11,10 @@ import subprocess
 import sys
 from importlib import metadata
 
-import numpy as np
 import pytest
 from packaging import requirements, utils
 
-from isogloss.engine.bench import acceptance, bench, bench_config, findings, kernel_errors
+from isogloss.engine.bench import acceptance, bench, bench_config, findings
 
 ROOT = pathlib.Path(__file__).parents[3]
 STAGES = (
@@ -45,6 +47,33 @@ def test_every_stage_runs_and_stands_beside_what_is_wanted(tmp_path, capsys):
     assert ">=" not in by_table
 
 
+def test_cheap_stages_stand_beside_what_is_wanted(tmp_path, monkeypatch, capsys):
+    every = acceptance._stages
+    names = "product", "DTW"
+    monkeypatch.setattr(
+        acceptance,
+        "_stages",
+        lambda device, small: {name: every(device, small=small)[name] for name in names},
+    )
+    summary = bench.run(config(json=tmp_path / "a.json"))
+    assert summary.complete, summary.wrong
+    assert not summary.lacking
+    assert [(one.stage, one.unit, one.wanted) for one in summary.findings] == [
+        ("product", "TFLOP/s", None),
+        ("DTW", "GCUPS", 300.0),
+        ("DTW", "GCUPS", None),
+        ("DTW", "", None),
+    ]
+    assert all(one.found > 0 for one in summary.findings[:3])
+    assert summary.findings[-1].found <= summary.findings[-1].bound == 1e-5
+    written = json.loads((tmp_path / "a.json").read_text())["findings"]
+    assert [one["name"] for one in written] == [one.name for one in summary.findings]
+    assert "short" in capsys.readouterr().err
+    assert "4 figures on cpu: 0 wrong, 1 short of what is wanted; also in" in summary.sentence(
+        config(json=tmp_path / "a.json")
+    )
+
+
 def test_a_stage_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
     """The file holds what was found before a stage, and after it."""
     seen = []
@@ -69,38 +98,32 @@ def test_a_missing_package_is_no_fault_and_a_missing_part_is_one(monkeypatch):
     def lacks(name):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    stages = {"a": lambda: lacks("flax"), "b": lambda: lacks("isogloss.engine.whisper")}
+    def partly():
+        return findings.attempted("c", "to shards", lambda: lacks("zarr"))
+
+    stages = {"a": lambda: lacks("flax"), "b": lambda: lacks("isogloss.engine.whisper"), "c": partly}
     monkeypatch.setattr(acceptance, "_stages", lambda device, small: stages)
     summary = bench.run(config())
-    assert [one.note for one in summary.findings if one.left_out] == ["left out: No module named 'flax'"]
+    assert [one.note for one in summary.findings if one.left_out] == [
+        "left out: No module named 'flax'", "left out: No module named 'zarr'",
+    ]  # fmt: skip
     assert summary.wrong == ["b: failed"]
+    assert summary.lacking == ["a", "c: to shards"]
     assert "1 figures" in (sentence := summary.sentence(config()))
-    assert "left out 1 for want of a package, 0 of time" in sentence
+    assert sentence.endswith("; NOT MEASURED, because packages are missing: 'a', 'c: to shards'")
 
 
 def test_nothing_begins_when_time_is_up(monkeypatch):
     monkeypatch.setattr(acceptance, "LIMIT", -1.0)
     summary = bench.run(config())
     assert summary.left_out == STAGES
+    assert summary.sentence(config()).endswith(f"there was no time: {str(STAGES)[1:-1]}")
     assert not summary.findings
     assert not summary.complete
 
 
 def test_a_dry_run_finds_nothing():
     assert bench.run(config(dry_run=True)).findings == ()
-
-
-@pytest.mark.deep
-def test_a_wrong_kernel_is_found(monkeypatch):
-    right = kernel_errors.frame_scores.frame_scores
-
-    def wrong(*given, **fields):
-        return {name: matrix + np.float32(1e-4) for name, matrix in right(*given, **fields).items()}
-
-    monkeypatch.setattr(kernel_errors.frame_scores, "frame_scores", wrong)
-    bad = {one.name for one in kernel_errors.findings() if one.wrong}
-    assert {"seqsim, float16 frames", "precision, float32 frames"} <= bad
-    assert "meanpool" not in bad
 
 
 @pytest.mark.parametrize(
@@ -158,6 +181,13 @@ sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = OnlyThese
 for module in {modules!r}:
     importlib.import_module(module)
 """
+RUN = """
+import runpy
+
+sys.argv = ["bench", "--suite=acceptance", "--device=cpu", "--json=" + sys.argv[1]]
+runpy.run_module("isogloss.jobs.bench", run_name="__main__")
+"""
+FIGURES = ["isogloss.engine.bench.findings"]
 KERNELS = ["isogloss.jobs.command", *(f"isogloss.engine.bench.{name}" for name in ("bench", "acceptance"))]
 OTHERS = [f"isogloss.engine.bench.{name}" for name in ("encoder_speeds", "grid_speeds", "extract")]
 
@@ -192,13 +222,34 @@ def modules_of(names, *, with_needed):
     return {top for top, of in tops if names & set(map(utils.canonicalize_name, of))}
 
 
-@pytest.mark.parametrize(("place", "modules"), [(0, KERNELS), (1, [*KERNELS, *OTHERS, "zarr"])])
+def with_few(place):
+    """Modules of JAX and of what the manual names; of JAX alone without a place."""
+    there = modules_of(["jax", "jaxlib"], with_needed=True)
+    more = set() if place is None else modules_of(named_in_manual()[place], with_needed=place == 1)
+    return {*there, *more, "isogloss"}
+
+
+@pytest.mark.parametrize(
+    ("place", "modules"), [(None, FIGURES), (0, KERNELS), (1, [*KERNELS, *OTHERS, "zarr"])]
+)
 def test_what_the_manual_names_is_all_that_a_machine_with_jax_needs(place, modules):
-    names = named_in_manual()[place]
-    there = modules_of(["jax", "jaxlib"], with_needed=True) | modules_of(names, with_needed=place == 1)
-    command = [sys.executable, "-c", FEW.format(there={*there, "isogloss"}, modules=modules)]
+    command = [sys.executable, "-c", FEW.format(there=with_few(place), modules=modules)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.deep
+def test_what_the_packages_for_kernels_leave_unmeasured_is_named(tmp_path):
+    script = tmp_path / "few.py"
+    script.write_text(FEW.format(there=with_few(0), modules=KERNELS) + RUN)
+    command = [sys.executable, script, tmp_path / "a.json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stderr
+    unmeasured = ["encoder, errors", "encoder", "grid job", "extraction"]
+    assert json.loads((tmp_path / "a.json").read_text())["lacking"] == unmeasured
+    last = done.stderr.splitlines()[-1]
+    assert "0 wrong" in last
+    assert f"NOT MEASURED, because packages are missing: {str(unmeasured)[1:-1]}" in last
 
 
 @pytest.mark.deep
