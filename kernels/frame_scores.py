@@ -5,7 +5,9 @@ distance is 1 - cosine. Implementations are chosen by name: "numba" on a CPU, "x
 exact as float32. "numba_int8" rounds frames to eight bits: less exact, faster where the machine multiplies
 bytes at once (AVX-512 VNNI; without it slower than "numba"), and for maxima only. "xla_bfloat16" rounds
 frames to bfloat16, which saves products where frames are float32, or where the device is a TPU. A pair has
-the same bits whatever else is in the batch.
+the same bits whatever else is in a batch of equal padded lengths; by "numba" at any padded lengths, by "xla"
+at these alone. So in a grid of "xla", whose groups are padded to their longest utterance, last bits may
+follow the utterances that share a group.
 """
 
 import functools

@@ -7,22 +7,27 @@ mean, 13 s, because a product's cost depends on the sum of the lengths alone.
 """
 
 import dataclasses
+import itertools
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from isogloss.engine.activations import language_states
 from isogloss.engine.bench.bench_config import BenchConfig
 from isogloss.engine.bench.chips import CHIPS, Chip
+from isogloss.engine.grid import grid_plan, grid_work
 from isogloss.engine.runtime import amounts, atomic_write
 from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.text_table import text_table
+from isogloss.kernels import pair_table
 
 LAUNCH = 10e-6  # seconds of a step of a loop on a device, whatever it does: an assumption
 LANES = 1 << 20  # cells of a step of the DTW, those outside of the tables too
 DISK = 2e9  # bytes/s of a file system, read or written: an assumption
-HELD = 0.8  # share of a device's memory for languages; the rest is for tiles and scores
+OFFERED = 0.75  # of a GPU's memory, what JAX takes unless told otherwise; of a TPU's it takes all
 WANTED_PRODUCT, WANTED_GCUPS = 0.65, 300.0  # what the acceptance suite wants, see `acceptance`
 _MEASURES = 3
 _DTW_BYTES = 8  # read for a cell of the table
@@ -59,8 +64,19 @@ class GridWork:
 
     @property
     def language_bytes(self) -> float:
-        """Bytes of a language's frames at one state."""
+        """Bytes of a language's frames at one state, as they are stored."""
         return 2.0 * self.utterances * self.frames * self.features
+
+    @property
+    def padded(self) -> int:
+        """Frames of a language on a device, padding included."""
+        lengths = np.full(self.utterances, self.frames, np.int32)
+        return sum(u * n for u, n in language_states.device_shapes(lengths, 1))
+
+    @property
+    def upload_bytes(self) -> int:
+        """Bytes of a language at one state as they are sent, padding included."""
+        return 2 * self.padded * self.features
 
     @property
     def scores_bytes(self) -> float:
@@ -113,18 +129,30 @@ class Roofline:
     uploads: int
 
 
-def uploads(work: GridWork, chip: Chip) -> int:
-    """Number of times that a language at a state is copied to the device.
+def _memory(chip: Chip) -> int:
+    """Bytes that JAX offers."""
+    return int((OFFERED if chip.parts == 1 else 1) * chip.memory)  # TPUs alone take two parts
 
-    Languages are taken in blocks, of which two and a pair that is read ahead fit the memory: with n blocks,
-    the n (n + 1) / 2 pairs of blocks need one block each.
+
+def block_size(work: GridWork, chip: Chip) -> int:
+    """Number of languages in a block, as the grid job plans it for seqsim and DTW with its defaults."""
+    memory = _memory(chip)
+    room = grid_plan.device_room(memory, pair_table.scan_bytes(memory))
+    language = grid_plan.language_bytes(work.padded, work.features, 2 * chip.parts)
+    block = grid_plan.languages_of_block(room, language, work.upload_bytes)
+    assert block >= 1, "the job would refuse"
+    return block
+
+
+def uploads(work: GridWork, chip: Chip) -> int:
+    """Number of times that a language at a state is copied to the device, in the job's order of work.
+
+    Of one state times the number of states, because nothing stays from one state to the next.
     """
-    fit = int(HELD * chip.memory / (chip.parts * work.language_bytes))
-    if fit >= work.languages:
-        return work.languages * work.states
-    size = max(1, (fit - 2) // 2)
-    blocks = math.ceil(work.languages / size)
-    return round((blocks + 1) / 2 * work.languages) * work.states
+    pairs = tuple(itertools.combinations([f"{i:06d}" for i in range(work.languages)], 2))
+    units = [(0, pair) for pair in range(len(pairs))]
+    arriving = (visit.arriving for visit in grid_work.visits(units, pairs, block_size(work, chip)))
+    return work.states * sum(map(len, arriving))
 
 
 def parts(work: GridWork, chip: Chip) -> tuple[Part, ...]:
@@ -136,7 +164,7 @@ def parts(work: GridWork, chip: Chip) -> tuple[Part, ...]:
     """
     cells, units = work.cells, work.units
     scans = work.utterances**2 * work.frames / LANES
-    copies = uploads(work, chip) * work.language_bytes
+    copied = uploads(work, chip)
     read, written = 2 * work.language_bytes, work.scores_bytes
     on_device = (
         ("product", "arithmetic", 2 * work.features * cells * chip.parts**2 / chip.product),
@@ -146,9 +174,21 @@ def parts(work: GridWork, chip: Chip) -> tuple[Part, ...]:
         ("DTW launches", "latency", scans * (2 * work.frames - 1) * LAUNCH),
     )
     found = [Part(name=name, limit=limit, pair=pair, all=units * pair) for name, limit, pair in on_device]
-    found.append(Part(name="uploads", limit="link", pair=read / chip.link, all=copies / chip.link))
-    disk = (read + written) / DISK, (copies + units * written) / DISK
+    link = 2 * work.upload_bytes / chip.link, copied * work.upload_bytes / chip.link
+    found.append(Part(name="uploads", limit="link", pair=link[0], all=link[1]))
+    disk = (read + written) / DISK, (copied * work.language_bytes + units * written) / DISK
     return (*found, Part(name="disk", limit="disk", pair=disk[0], all=disk[1]))
+
+
+def full_scan(work: GridWork, chip: Chip) -> tuple[int, float]:
+    """(lanes of a step, most GCUPS by its launches) of a scan of DTW of two full groups in the job.
+
+    At most, because groups and the numbers of 32-bit indices are limited: more lanes can't be had.
+    """
+    count, padded = language_states.device_shapes(np.full(1000, work.frames, np.int32), 1)[-1]
+    size = pair_table.sizes((count, count), padded, padded, pair_table.scan_bytes(_memory(chip)))
+    pairs = size.scan * size.blocks * size.block
+    return pairs * padded, pairs * work.frames**2 / ((2 * padded - 1) * LAUNCH) / 1e9
 
 
 def _comparing(work: GridWork, chip: Chip) -> float:
@@ -240,7 +280,7 @@ def table(found: Roofline, work: GridWork = FLEURS) -> str:
         for part in found.parts
     ]
     head = ("part", "limit", "one pair, one state", f"{work.units:,} of them, one chip")
-    gcups, free = chip.bandwidth / _DTW_BYTES / 1e9, LAUNCH * chip.bandwidth / 4
+    gcups, (lanes, by_launches) = chip.bandwidth / _DTW_BYTES / 1e9, full_scan(work, chip)
     lines = [
         f"{chip.label}: 16-bit product {amounts.scaled(chip.product, 'FLOP/s')}, float32 {vector}, memory "
         f"{amounts.scaled(chip.bandwidth, 'B/s')} and {amounts.size(chip.memory)}, host link "
@@ -251,7 +291,7 @@ def table(found: Roofline, work: GridWork = FLEURS) -> str:
         f"{1000 * found.fused:.0f} ms; all {found.all_hours:.1f} h, bounded by {found.bound}; "
         f"{found.uploads:,} uploads of a language at a state",
         f"at {WANTED_PRODUCT:.0%} of the product and {WANTED_GCUPS:g} GCUPS: {found.wanted_hours:.1f} h; "
-        f"memory allows {gcups:.0f} GCUPS, launches as many at {free / 1e6:.1f} million lanes a step (here "
-        f"{LANES / 1e6:.1f})",
+        f"memory allows {gcups:.0f} GCUPS while sums stay in a cache, launches {by_launches:.0f} at the "
+        f"{lanes / 1e6:.1f} million lanes a step of full groups (in the table {LANES / 1e6:.1f})",
     ]
     return "\n".join(lines)

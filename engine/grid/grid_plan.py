@@ -1,6 +1,8 @@
 """Plan of the grid job: what enters a grid, the languages that fit memory, and what the work costs."""
 
+import functools
 import itertools
+import math
 import time
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +13,12 @@ from isogloss.engine.activations import language_states, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.language_states import GridLanguage
 from isogloss.engine.grid import self_pairs
+from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.engine.grid.grid_axes import natural
 from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.grid.grid_store import Pair, Plan
 from isogloss.engine.grid.grid_work import Unit, scan_bytes, visits
-from isogloss.engine.grid.host_scores import score
+from isogloss.engine.grid.host_scores import HostScores
 from isogloss.engine.grid.measures import MEASURES, with_errors
 from isogloss.engine.runtime import devices, disk_space
 from isogloss.engine.runtime.options import recorded
@@ -25,6 +28,10 @@ from isogloss.kernels import frame_scores, operands
 
 _PADDING = 1.15  # frames with padding over frames, on the host
 _DEVICE_SHARE = 0.9  # of a device's memory that is planned with
+_ON_HOST = 2  # languages beside two blocks: those that are read ahead
+_ON_DEVICES = 3  # and one that the unit before, still computed, may use, though no block has it any more
+_SAMPLE = 16, 200  # utterances, and frames of each, that kernels of CPUs are timed with
+_LARGE_SAMPLE = language_states.GROUP, 640  # full group: fewer would time an accelerator's launches
 
 
 def stores(config: GridConfig) -> dict[str, LanguageStore]:
@@ -71,27 +78,62 @@ def plan(
 
 
 def block_size(config: GridConfig, members: Mapping[str, GridLanguage], implementation: str) -> int:
-    """Number of languages in a block, so that two blocks and a pair read ahead fit memory.
+    """Number of languages in a block, so that what is there at once fits memory, see `languages_of_block`.
 
     That is a device's memory where one says how much it has, beside a scan of DTW; else --memory_gb.
     """
     on_devices = not implementation.startswith("numba")
     size = _device_bytes if on_devices else _host_bytes
     largest = max(size(member, config, implementation) for member in members.values())
+    upload = max(map(_upload_bytes, members.values())) if on_devices else 0
+    beside, number = (_ON_DEVICES, "five") if on_devices else (_ON_HOST, "four")
     memory = devices.memory() if on_devices else None
     if memory is None:
-        room = config.memory_gb * 1e9
-        name, remedy = f"--memory_gb={config.memory_gb}", f"give at least {4 * largest / 1e9:.3f}"
+        room = int(config.memory_gb * 1e9)
+        needed = (2 + beside) * largest + upload
+        name, remedy = f"--memory_gb={config.memory_gb}", f"give at least {math.ceil(needed / 1e6) / 1e3:.3f}"
     else:
         scan = scan_bytes(config.dtw_memory_gb) if "dtw" in config.measures else 0
-        room = _DEVICE_SHARE * memory - scan
+        room = device_room(memory, scan)
         name = f"a device's memory of {memory / 1e9:.1f} GB less --dtw_memory_gb={scan / 1e9:.3g}"
         remedy = "give less --dtw_memory_gb"
-    fit = int(room / largest)
-    if fit < 4:
-        rule = f"four languages of up to {largest / 1e9:.3f} GB at one state must fit"
-        raise Refusal(f"{name} is too little: {rule}; {remedy}")
-    return (fit - 2) // 2
+    block = languages_of_block(room, largest, upload, beside)
+    if block < 1:
+        rule = f"{number} languages of up to {largest / 1e9:.3f} GB at one state"
+        rule += f" and an upload of {upload / 1e9:.3f} GB" if upload else ""
+        raise Refusal(f"{name} is too little: {rule} must fit; {remedy}")
+    return block
+
+
+def device_room(memory: int, scan: int) -> int:
+    """Bytes for languages on a device of this memory, beside a scan of DTW."""
+    return int(_DEVICE_SHARE * memory) - scan
+
+
+def languages_of_block(room: int, language: int, upload: int, beside: int = _ON_DEVICES) -> int:
+    """Number of languages in a block, below 1 where memory is too small.
+
+    There at once are two blocks, a pair that is read ahead, on devices one that the unit before still uses,
+    and the upload of the language that is being made.
+
+    Args:
+      room: bytes for all of them.
+      language: bytes of a language at a state, as kernels take it.
+      upload: bytes of its upload, which stays until all of the language is made.
+      beside: languages beside the two blocks.
+    """
+    return ((room - upload) // language - beside) // 2
+
+
+def language_bytes(padded: int, features: int, value: int) -> int:
+    """Bytes of a language at a state as products take it.
+
+    Args:
+      padded: frames, padding included.
+      features: of a frame.
+      value: bytes of a number's parts; each frame's length, inverted, takes 4 more.
+    """
+    return padded * (features * value + 4)
 
 
 def _host_bytes(member: GridLanguage, config: GridConfig, _: str) -> int:
@@ -105,7 +147,12 @@ def _device_bytes(member: GridLanguage, config: GridConfig, implementation: str)
     per_value = operands.value_bytes(operands.form_for(jax.default_backend(), dtype, implementation), dtype)
     if any(MEASURES[name].by_frame and MEASURES[name].kernel for name in config.measures):
         per_value += 4
-    return max(1, _padded_frames(member) * member.store.features * per_value)
+    return max(1, language_bytes(_padded_frames(member), member.store.features, per_value))
+
+
+def _upload_bytes(member: GridLanguage) -> int:
+    """Bytes of a language at a state as they are sent, padding included."""
+    return _padded_frames(member) * member.store.features * member.store.dtype.itemsize
 
 
 def _padded_frames(member: GridLanguage) -> int:
@@ -131,9 +178,10 @@ def estimate(
     if by_frame and todo:
         shortlisted = frame_scores.TRANSPORT if config.rerank else ()
         of_all = tuple(name for name in by_frame if name not in shortlisted)
-        per_cell, compiling = _speed(features, of_all, implementation)
+        scan = scan_bytes(config.dtw_memory_gb)
+        per_cell, compiling = _speed(features, of_all, implementation, scan)
         if shortlisted:  # the lists of both directions, which may have no pair in common
-            later = _speed(features, shortlisted, implementation)
+            later = _speed(features, shortlisted, implementation, scan)
             share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
             per_cell, compiling = per_cell + share * later[0], compiling + later[1]
         if on_devices:  # XLA compiles a program for each pair of shapes, and all devices share the rows
@@ -158,10 +206,7 @@ def _uploads(
     members: Mapping[str, GridLanguage], grid_plan: Plan, todo: Sequence[Unit], block: int
 ) -> list[int]:
     """Bytes of each upload of a language at a state, padding included."""
-    sizes = {
-        code: _padded_frames(member) * member.store.features * member.store.dtype.itemsize
-        for code, member in members.items()
-    }
+    sizes = {code: _upload_bytes(member) for code, member in members.items()}
     arriving = (visit.arriving for visit in visits(todo, grid_plan.pairs, block))
     return [sizes[code] for _, code in itertools.chain.from_iterable(arriving)]
 
@@ -186,14 +231,33 @@ def _shapes(
     return {shape for a, b in pairs for shape in itertools.product(shapes[a], shapes[b])}
 
 
-def _speed(features: int, names: tuple[str, ...], implementation: str) -> tuple[float, float]:
-    """Seconds per pair of frames, and to compile, on this machine; from a sample of 16 utterances of 4 s."""
-    sample = np.random.default_rng(0).standard_normal((16, 200, features)).astype(np.float16)
-    x = language_states.arrange(list(sample), remove_mean=False)
+def _speed(features: int, names: tuple[str, ...], implementation: str, scan: int) -> tuple[float, float]:
+    """Seconds per pair of frames, and to compile, on one device of this machine; from a sample.
+
+    That is _SAMPLE on a CPU. An accelerator, which its launches would bound, gets _LARGE_SAMPLE by the grid's
+    own program with its scans of DTW.
+
+    Args:
+      features: of a frame.
+      names: measures of frames.
+      implementation: of the kernels.
+      scan: bytes of the distances of one scan.
+    """
+    large = jax.default_backend() != "cpu" and not implementation.startswith("numba")
+    shape = *(_LARGE_SAMPLE if large else _SAMPLE), features
+    sample = list(np.random.default_rng(0).standard_normal(shape, np.float32).astype(np.float16))
+    if large:
+        on_device = DeviceScores(names, implementation, scan_bytes=scan, devices=1)
+        groups = on_device.place(sample)
+        start = functools.partial(on_device.start, groups, groups)
+    else:
+        host = HostScores(names, implementation, dtw_normalise="none", remove_mean=False)
+        x = host.place(sample)
+        start = functools.partial(host.start, x, x)
     seconds = []
     for _ in range(3):  # the first one compiles
         begin = time.perf_counter()
-        score(x, x, names, implementation)
+        start()()
         seconds.append(time.perf_counter() - begin)
     best = min(seconds)
-    return best / sample.shape[0] ** 2 / sample.shape[1] ** 2, seconds[0] - best
+    return best / (shape[0] * shape[1]) ** 2, seconds[0] - best

@@ -1,10 +1,19 @@
 """Rooflines against arithmetic done by hand, and the command that prints them."""
 
+import dataclasses
+import itertools
 import json
+import pathlib
+from unittest import mock
 
+import numpy as np
 import pytest
 
+from isogloss.engine.activations import language_states
 from isogloss.engine.bench import bench, bench_config, chips, roofline
+from isogloss.engine.grid import grid_config, grid_plan, grid_work
+from isogloss.engine.runtime import devices
+from isogloss.kernels import operands
 
 PAIR = roofline.GridWork(
     languages=2, states=1, utterances=10, frames=100, features=512
@@ -25,7 +34,7 @@ def test_one_pair_by_hand_on_an_h100():
             "distances": 4e6 / 3.35e12,
             "DTW": 8e6 / 3.35e12,
             "DTW launches": 100 * 100 / 2**20 * 199 * 10e-6,  # 199 anti-diagonals of 0.0095 scans
-            "uploads": 2.048e6 / 64e9,  # 32 us
+            "uploads": 2 * 16 * 128 * 1024 / 64e9,  # of 16 rows of 128 frames, filled up: 66 us
             "disk": (2.048e6 + 3 * 400) / 2e9,  # both languages in, three score matrices of 400 bytes out
         }
     )
@@ -35,12 +44,18 @@ def test_one_pair_by_hand_on_an_h100():
 
 
 def test_all_of_fleurs_by_hand():
-    """22 EFLOP; 572 MB a language at a state, all of which an H100 holds; in two parts a TPU v5e holds 11."""
+    """22 EFLOP; 352 rows of 704 frames a language at a state, 634 MB, or 1.27 GB in two parts.
+
+    Beside an upload and three languages two blocks of 30 fit the 41.5 GB of an H100, of 2 the 9.6 GB of a
+    TPU v5e.
+    """
     assert roofline.FLEURS.units == 5151 * 34
     assert 2 * 1280 * roofline.FLEURS.cells * roofline.FLEURS.units == pytest.approx(22.4e18, rel=1e-3)
     h100, v5e = roofline.roofline("h100"), roofline.roofline("tpu-v5e")
-    assert h100.uploads == 102 * 34
-    assert v5e.uploads == 34 * 102 * (26 + 1) / 2  # 26 blocks of 4, of which two and a pair fit
+    assert roofline.FLEURS.padded == 352 * 704
+    blocks = {name: roofline.block_size(roofline.FLEURS, chip) for name, chip in chips.CHIPS.items()}
+    assert blocks == {"h100": 30, "h200": 63, "a100": 30, "tpu-v5e": 2, "tpu-v6e": 5}
+    assert roofline.roofline("h200").uploads == 102 * 34  # two blocks are all languages
     hours = {part.name: part.all / 3600 for part in h100.parts}
     assert hours["product"] == pytest.approx(22.416e18 / 989.4e12 / 3600, rel=1e-3)  # 6.3 hours
     four = {part.name: part.all / 3600 for part in v5e.parts}  # products of bfloat16 for one of float16
@@ -48,6 +63,38 @@ def test_all_of_fleurs_by_hand():
     assert h100.all_hours == pytest.approx(sum(hours[name] for name in roofline.ON_DEVICE))
     # 0.129 s / 0.65 and 5e10 cells / 3e11 a second: 0.366 s a pair, 175,134 of them
     assert h100.wanted_hours == pytest.approx(0.3657 * 175134 / 3600, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", chips.CHIPS)
+def test_blocks_are_those_of_the_job(name, monkeypatch):
+    """With its defaults, where JAX offers three quarters of a GPU's memory, or all of a TPU's."""
+    work, chip, tpu = roofline.FLEURS, chips.CHIPS[name], name.startswith("tpu")
+    monkeypatch.setattr(devices, "memory", lambda: int(chip.memory * (1 if tpu else 0.75)))
+    monkeypatch.setattr(operands, "form_for", lambda *_: "split" if tpu else "stored")
+    member = mock.create_autospec(language_states.GridLanguage, instance=True)
+    member.frames = np.full(work.utterances, work.frames, np.int32)
+    member.store = mock.Mock(features=work.features, dtype=np.dtype(np.float16))
+    config = grid_config.GridConfig(store=pathlib.Path("store"), grid=pathlib.Path("grid.zarr"))
+    assert grid_plan.block_size(config, {"aa": member}, "xla") == roofline.block_size(work, chip)
+
+
+@pytest.mark.parametrize(("block", "states"), [(1, 1), (2, 3), (3, 2), (9, 2)])
+def test_uploads_are_the_visits_of_the_job(block, states, monkeypatch):
+    monkeypatch.setattr(roofline, "block_size", lambda *_: block)
+    codes = "abcdefg"
+    pairs = tuple(itertools.combinations(codes, 2))
+    units = list(itertools.product(range(states), range(len(pairs))))
+    visited = sum(len(visit.arriving) for visit in grid_work.visits(units, pairs, block))
+    work = dataclasses.replace(PAIR, languages=len(codes), states=states)
+    assert roofline.uploads(work, chips.CHIPS["h100"]) == visited
+    assert visited >= states * len(codes)
+
+
+def test_a_scan_of_full_groups_by_hand():
+    """Of 64 x 64 pairs of 704 padded frames on a GPU; launches allow 123 GCUPS of cells in use."""
+    lanes, gcups = roofline.full_scan(roofline.FLEURS, chips.CHIPS["h100"])
+    assert lanes == 64 * 64 * 704
+    assert gcups == pytest.approx(64 * 64 * 650 * 650 / (1407 * 10e-6) / 1e9)
 
 
 @pytest.mark.parametrize("name", chips.CHIPS)

@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import pathlib
 import weakref
 from unittest import mock
 
@@ -14,8 +13,8 @@ from isogloss.engine.activations import language_states
 from isogloss.engine.bench.data import fleurs_frames
 from isogloss.engine.grid import grid_plan, grid_store, grid_work, host_scores, measures
 from isogloss.engine.grid.device_scores import DeviceScores
-from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.grid.measures import MEASURES, Measure
+from isogloss.engine.grid.shortlist import Shortlisting
 from isogloss.kernels import pair_table, pooling
 
 NAMES = ("seqsim", "precision", "recall", "dtw", "meanpool")
@@ -90,13 +89,19 @@ def test_a_pair_whose_languages_are_there_moves_nothing_to_the_devices(count, dt
     given = devices(count, remove_mean=True)
     x, y = given.place(utterances(0, dtype)), given.place(utterances(1, dtype))
     given.start(x, y)()  # compiles
-    with jax.transfer_guard_host_to_device("disallow"), jax.transfer_guard_device_to_device("disallow"):
+    # "disallow" lets through what is explicit, as an upload's `device_put` is.
+    inwards = jax.transfer_guard_host_to_device("disallow_explicit")
+    with inwards, jax.transfer_guard_device_to_device("disallow_explicit"):
         found = given.start(y, x)
         again = given.start(x, y)
     assert {name: np.isfinite(matrix).all() for name, matrix in again().items()} == dict.fromkeys(NAMES, True)
     np.testing.assert_allclose(found()["precision"], again()["recall"].T, atol=3e-6)
-    with jax.transfer_guard_host_to_device("disallow"), pytest.raises(Exception, match="isallowed"):
-        given.place(utterances(2, dtype))
+    # Without a mean to remove, frames and their lengths are all that is sent.
+    other = devices(count, remove_mean=False)
+    refused = pytest.raises(Exception, match=r"Disallowed host-to-device transfer: aval=ShapedArray\(float")
+    with jax.transfer_guard_host_to_device("disallow_explicit"), refused as raised:
+        other.place(utterances(2, dtype))
+    assert f"{np.dtype(dtype)}[16,64,{D}]" in str(raised.value)
 
 
 def test_frames_go_to_the_devices_as_they_are_stored(monkeypatch):
@@ -117,7 +122,10 @@ def test_frames_go_to_the_devices_as_they_are_stored(monkeypatch):
 
 
 def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
-    """Six languages in blocks of two: at most two blocks and the two that are read ahead are ever there."""
+    """Six languages in blocks of two: at most two blocks and the two that are read ahead are ever there.
+
+    Among them is the one that is being made.
+    """
     gc.freeze()  # collecting looks only at what this test makes, not at all modules
     codes = [f"l{i}" for i in range(6)]
     pairs = tuple((a, b) for i, a in enumerate(codes) for b in codes[i + 1 :])
@@ -153,7 +161,7 @@ def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
     planned = [key for visit in grid_work.visits(units, pairs, 2) for key in visit.arriving]
     assert [("01"[state], code) for state, code in planned] == uploads
     assert len(uploads) <= 2 * 4 * 3
-    assert most <= 2 * 2 + 2 + 1  # and one whose successor is being made
+    assert most <= 2 * 2 + 2
     assert not any(ref() is not None for ref in alive)
     gc.unfreeze()
 
@@ -257,18 +265,16 @@ def test_a_scan_has_the_blocks_that_memory_allows():
     assert huge.scan * huge.blocks * huge.block * 512 * 512 < 2**31
 
 
-@pytest.mark.parametrize(("memory", "block"), [(60 * GB, 11), (16 * GB, 1), (None, 1)])
-def test_the_block_of_languages_follows_the_device(monkeypatch, memory, block):
-    """1.7 GB a language and state: beside a scan, two blocks and a pair that is read ahead."""
-    monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
-    member = mock.create_autospec(language_states.GridLanguage, instance=True)
-    member.frames = np.full(400, 1600, np.int32)
-    member.store = mock.Mock(features=1280, dtype=np.dtype(np.float16))
-    config = GridConfig(store=pathlib.Path("store"), grid=pathlib.Path("grid.zarr"))
-    assert grid_plan.block_size(config, {"aa": member}, "xla") == block
-    monkeypatch.setattr(grid_work.devices, "memory", lambda: 4 * GB)
-    with pytest.raises(ValueError, match=r"4.0 GB less --dtw_memory_gb=1.2 is too little: four languages"):
-        grid_plan.block_size(config, {"aa": member}, "xla")
+def test_the_function_of_a_result_keeps_no_language():
+    """Nor where transport of shortlists needs the languages again: they go when the result is there."""
+    given = devices(1, measures=("seqsim", "transport", "transport_error"))
+    x, y = given.place(utterances(0)), given.place(utterances(1))
+    result = given.start(x, y, Shortlisting(best=2, rows=np.arange(11), columns=np.arange(11)))
+    kept = [weakref.ref(groups[0]) for groups in (x, y)]
+    del x, y
+    assert np.isfinite(result()["transport"]).any()
+    gc.collect()
+    assert [ref() for ref in kept] == [None, None]
 
 
 def test_results_are_asked_for_one_unit_behind(monkeypatch):

@@ -250,6 +250,19 @@ def test_dry_run_writes_nothing_and_counts(config):
     assert summary.plan["files"] == 6 * 5
     assert summary.plan["bytes"] == 6 * 5 * (4 * 7 * 7 + 4)  # each file with its checksum
     assert 0 <= summary.plan["compile_seconds"] <= summary.plan["estimated_seconds"]
+    assert (summary.plan["uploads"], summary.plan["upload_bytes"]) == (0, 0)  # kernels of CPUs
+
+
+def test_a_dry_run_counts_uploads(config, store):
+    """Three languages that all fit, at two states: each once a state, float16, in one group of full rows."""
+    summary = grid.run(
+        dataclasses.replace(config, dry_run=True, implementation="xla", measures=("meanpool",))
+    )
+    frames = [xr.open_zarr(store / f"{code}.zarr").frames.values for code in ("aa", "bb", "cc")]
+    shapes = [language_states.device_shapes(lengths, 8) for lengths in frames]
+    features = xr.open_zarr(store / "aa.zarr").states.shape[-1]
+    assert summary.plan["uploads"] == 2 * 3
+    assert summary.plan["upload_bytes"] == 2 * sum(u * n for shape in shapes for u, n in shape) * features * 2
 
 
 def test_a_dry_run_refuses_another_plan_and_counts_what_is_there(config):

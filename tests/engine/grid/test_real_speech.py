@@ -25,6 +25,12 @@ NAMES = ("seqsim", "precision", "recall", "dtw", "meanpool")
 SAMPLE = 6  # utterances of a language that are compared with float64
 BOUND = 1e-5  # of a score, and of a cost over the cost
 
+FORMS = pytest.mark.parametrize(
+    ("form", "removed"),
+    list(itertools.product(("stored", "split"), (False, True))),
+    ids=["GPU", "GPU, less the mean", "TPU", "TPU, less the mean"],
+)
+
 pytestmark = [
     pytest.mark.deep,
     pytest.mark.timeout(5400),
@@ -56,11 +62,13 @@ def devices(*, removed):
     return DeviceScores(NAMES, "xla", remove_mean=removed, scan_bytes=200_000_000, devices=1)
 
 
+@FORMS
 @pytest.mark.parametrize("state", STATES)
-def test_every_hit_is_that_of_the_cpus_form(languages, state):
+def test_every_hit_is_that_of_the_cpus_form(languages, state, form, removed, monkeypatch):
     """Whether a query finds its answer first, in either direction, for every pair and measure: all of R@1."""
-    ours = devices(removed=False)
-    cpus = HostScores(NAMES, "numba", dtw_normalise="none", remove_mean=False)
+    monkeypatch.setattr(operands, "form_for", lambda *_: form)
+    ours = devices(removed=removed)
+    cpus = HostScores(NAMES, "numba", dtw_normalise="none", remove_mean=removed)
     for a, b in itertools.combinations(languages.values(), 2):
         assert a.sentences == b.sentences
         x, y = (language_states.read(member, state) for member in (a, b))
@@ -73,11 +81,7 @@ def test_every_hit_is_that_of_the_cpus_form(languages, state):
             assert np.abs(ranks[0] - ranks[1]).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("form", "removed"),
-    [("stored", False), ("stored", True), ("split", True)],
-    ids=["GPU", "GPU, less the mean", "TPU, less the mean"],
-)
+@FORMS
 def test_errors_of_every_state(languages, form, removed, monkeypatch):
     """SeqSim and DTW of frames as they are stored, against float64; `pytest -s` prints the largest errors."""
     monkeypatch.setattr(operands, "form_for", lambda *_: form)
