@@ -151,7 +151,7 @@ def remove(out: pathlib.Path, opened: InterpretInputs) -> None:
 
 
 def pictures_there(out: pathlib.Path, opened: InterpretInputs) -> set[pathlib.Path]:
-    """What is in OUT under the name of a picture of the grid's pairs, states and sentences."""
+    """Paths in OUT that have the name of a picture of the grid's pairs, states and sentences."""
     ends = {f".{kind}" for kind in picture_files.KINDS}
     named = [path for what in ("plane", "pair") for path in out.glob(f"{what}_*") if path.suffix in ends]
     if not named:

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.retrieval import derived, metrics
@@ -17,7 +17,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import bootstrap
 
 _NAMED = {*MEASURES, *derived.DERIVED}
-_FIGURES = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
+_SHOWN = ("recall_at_1", "recall_at_5", "mrr", "mutual_nn", "ci_low", "ci_high")
 
 
 def retrieval_figures(
@@ -53,19 +53,25 @@ def retrieval_figures(
     matrices = np.asarray(array.values, np.float64).reshape(-1, *array.shape[-2:])
     rows = []
     for key, matrix in zip(itertools.product(*labels), matrices, strict=True):
-        known = ~np.isnan(matrix)
-        n = int((known.any(0) & known.any(1)).sum())
-        if not n:
-            raise Refusal("scores hold no sentence that both sides have: all are NaN")
-        ranks = metrics.gold_ranks(matrix, n, cost=bool(cost))
-        both = zip(metrics.figures(ranks[None, None])[0, 0], _ends(ranks), strict=True)
-        for arrow, (values, ends) in zip((f"{a}->{b}", f"{b}->{a}"), both, strict=True):
-            found = dict(zip(metrics.FIGURES, values.tolist(), strict=True))
-            figures = {name: found[name] for name in _FIGURES} | ends
-            rows.append(dict(zip(leading, key, strict=True)) | {"direction": arrow, "n": n} | figures)
+        for arrow, figures in zip((f"{a}->{b}", f"{b}->{a}"), _figures(matrix, cost=bool(cost)), strict=True):
+            rows.append(dict(zip(leading, key, strict=True)) | {"direction": arrow} | figures)
     table = pd.DataFrame(rows).set_index([*leading, "direction"])
     table.insert(table.columns.tolist().index("ci_low"), "chance", metrics.chance(table["n"].to_numpy()))
     return table
+
+
+def _figures(matrix: Float[np.ndarray, "Q Q"], *, cost: bool) -> list[dict[str, float]]:
+    """Figures of both directions by column; a Refusal if no sentence has all scores."""
+    known = ~np.isnan(matrix)
+    n = int((known.any(0) & known.any(1)).sum())
+    if not n:
+        raise Refusal("scores hold no sentence that both sides have: all are NaN")
+    ranks = metrics.gold_ranks(matrix, n, cost=cost)
+    both = []
+    for values, ends in zip(metrics.figures(ranks[None, None])[0, 0], _ends(ranks), strict=True):
+        found = dict(zip(metrics.FIGURES, values.tolist(), strict=True))
+        both.append({"n": n, **{name: found[name] for name in _SHOWN}, **ends})
+    return both
 
 
 def _ends(ranks: Int[np.ndarray, "2 n"]) -> list[dict[str, float]]:

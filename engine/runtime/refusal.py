@@ -15,7 +15,7 @@ def install(extra: str) -> str:
 
 
 class UnreadableError(ValueError):
-    """What is stored can't be read: it is damaged, or the disk fails; its unit fails, and a job goes on."""
+    """Something stored is damaged, or the disk fails while it is read; its unit fails, and a job goes on."""
 
 
 class WriteError(OSError):

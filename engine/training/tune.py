@@ -94,7 +94,7 @@ class TuneSummary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Earlier:
-    """What earlier runs have left in OUT.
+    """Steps and files that earlier runs have left in OUT.
 
     Attributes:
       done: steps.

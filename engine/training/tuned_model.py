@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import parquet
 
 from isogloss.engine.checkpoints import model_folder
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
@@ -54,7 +53,7 @@ def write_steps(out: pathlib.Path, history: History, done: int) -> None:
 
 def read_steps(out: pathlib.Path) -> History:
     """History that a run which has ended wrote to steps.parquet."""
-    table = parquet.read_table(out / "steps.parquet", schema=STEPS)
+    table = table_files.read_parquet(out / "steps.parquet", STEPS.names)
     return {name: table.column(name).to_numpy() for name in STEPS.names[1:]}
 
 
