@@ -60,7 +60,7 @@ def retrieval_figures(
     return table
 
 
-def _figures(matrix: Float[np.ndarray, "Q Q"], *, cost: bool) -> list[dict[str, float]]:
+def _figures(matrix: Float[np.ndarray, "Q Q"], *, cost: bool) -> list[dict[str, int | float]]:
     """Figures of both directions by column; a Refusal if no sentence has all scores."""
     known = ~np.isnan(matrix)
     n = int((known.any(0) & known.any(1)).sum())
