@@ -67,20 +67,17 @@ class Progress:
         """Count one unit as finished; `stored` unless it failed, or `store` counts it; for any thread."""
         if stored:
             self.store()
-        now = time.monotonic()
         with self._lock:
             self._done += 1
-            done = self._done
             self._bar.update()
-            due = now - self._last >= _LINE_EVERY or done == self._todo
-            if due:
+            now = time.monotonic()
+            if self._lines and (now - self._last >= _LINE_EVERY or self._done == self._todo):
                 self._last = now
-        if self._lines and due:
-            rate = done / max(now - self._start, 1e-9)
-            left = (self._todo - done) / rate
-            counts = f"{self._total - self._todo + done}/{self._total} {self._unit}"
-            note = f", {self._note}" if self._note else ""
-            _LOG.info("%s: %s, %.2f/s, %.0f s left%s", self._what, counts, rate, left, note)
+                rate = self._done / max(now - self._start, 1e-9)
+                left = (self._todo - self._done) / rate
+                counts = f"{self._total - self._todo + self._done}/{self._total} {self._unit}"
+                note = f", {self._note}" if self._note else ""
+                _LOG.info("%s: %s, %.2f/s, %.0f s left%s", self._what, counts, rate, left, note)
 
     def note(self, text: str) -> None:
         """Show a text beside the counts, until another replaces it."""

@@ -1,5 +1,6 @@
 """Known word pairs with their answer, and the configuration of a run of interpret."""
 
+import dataclasses
 import itertools
 import types
 
@@ -83,3 +84,14 @@ def interpreting(spoken):
             sentence_encoder="none", phones="none", pictures=0, )  # fmt: skip
 
     return configure
+
+
+@pytest.fixture
+def config(tmp_path, interpreting):
+    return interpreting(tmp_path / "out")
+
+
+@pytest.fixture
+def one(config):
+    """Configuration of a single unit."""
+    return dataclasses.replace(config, pairs=("aa-bb",), states=("final",))

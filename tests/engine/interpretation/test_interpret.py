@@ -15,11 +15,6 @@ SHARES = ("share_precision", "share_recall", "share")
 TABLES = ("word_pairs.parquet", "word_types.parquet", "sentence_pairs.parquet")
 
 
-@pytest.fixture
-def config(tmp_path, interpreting):
-    return interpreting(tmp_path / "out")
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, interpreting):
     """Tables of two pairs, one of them against the grid's direction, and both states."""

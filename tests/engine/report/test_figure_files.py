@@ -1,4 +1,4 @@
-"""Figures of a report on disk, at a width and in a font."""
+"""Figures of a report on disk: their width, their font, and what lies in their place."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from isogloss.engine.report import report
+from isogloss.engine.retrieval import pair_metrics
 from small_grids import made_grid
 
 
@@ -26,3 +27,12 @@ def test_figures_are_as_wide_as_asked_and_their_text_is_text(tmp_path):
     with pytest.raises(ValueError, match="no such font"):
         report.run(report.ReportConfig(grid=grid.path, out=tmp_path / "new", figure_font="Nobody's Sans"))
     assert not (tmp_path / "new").exists(), "refused before anything is computed"
+
+
+def test_a_folder_where_a_heatmap_goes_is_refused_before_any_score_is_read(tmp_path, monkeypatch):
+    grid = made_grid(tmp_path / "grid.zarr", [("en", "fr")], ("1", "2", "3"), measures=("dtw",))
+    grid.write(0, 0, {"dtw": np.eye(3, dtype=np.float32)})
+    (tmp_path / "out" / "heatmap_dtw_clustered.pdf").mkdir(parents=True)
+    monkeypatch.delattr(pair_metrics, "score")
+    with pytest.raises(ValueError, match=r"heatmap_dtw_clustered\.pdf: is a folder, and a figure goes there"):
+        report.run(report.ReportConfig(grid=grid.path, out=tmp_path / "out"))

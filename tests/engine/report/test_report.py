@@ -386,14 +386,6 @@ def test_heatmaps_of_an_older_report_are_removed(grid, undrawn, monkeypatch):
     assert (out / "heatmap_dtw_clustered.png").read_bytes() != b"old"
 
 
-def test_a_folder_where_a_heatmap_goes_is_refused_before_any_score_is_read(grid, monkeypatch):
-    folder = grid.parent / "out" / "heatmap_dtw_clustered.pdf"
-    folder.mkdir(parents=True)
-    monkeypatch.delattr(pair_metrics, "score")
-    with pytest.raises(ValueError, match=r"heatmap_dtw_clustered\.pdf: is a folder, and a figure goes there"):
-        report.run(config(grid))
-
-
 @pytest.mark.parametrize("out", ["file", "file/x", "taken"])
 def test_out_is_tried_before_any_score_is_read(grid, monkeypatch, out):
     (grid.parent / "file").write_text("")
