@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from isogloss.engine.whisper import encoder_program, named_states, parameters
+from isogloss.engine.whisper import encoder_program, log_mel, named_states, parameters
 from isogloss.kernels import dtw, frame_scores, operands, pair_table, pooling
 
 U, N, V, M, D = 11, 40, 35, 48, 16
@@ -97,6 +97,7 @@ def test_extract(sizes):
     assert precision.compute == "bfloat16"
     graph, shapes = parameters.build(sizes, dtype=jnp.dtype(precision.compute), form=precision.attention)
     states = named_states.state_names(sizes.encoder_layers)
-    program = encoder_program.program(sizes, graph, states, "float16")
+    filters = log_mel.filters(sizes.mels)
+    program = encoder_program.program(sizes, graph, states, "float16", filters)
     waveform = jax.ShapeDtypeStruct((2, encoder_program.time_axis(sizes).window_samples), jnp.float32)
     check(program, (shapes, waveform, jax.ShapeDtypeStruct((2,), jnp.int32)))

@@ -19,7 +19,7 @@ from isogloss.engine.bench.setting import BenchSetting, Planned, peer
 from isogloss.engine.bench.timing import Case, Check, TimedTask
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
 from isogloss.engine.runtime import devices
-from isogloss.engine.whisper import encoder_program, parameters
+from isogloss.engine.whisper import encoder_program, log_mel, parameters
 
 PEERS = ("torch", "transformers")
 _UNIT = "audio s/s"
@@ -73,6 +73,12 @@ def random_tensors(
                 centre + spread * random.standard_normal(shape, np.float32), np.float32
             )
     return tensors
+
+
+def filters(sizes: Dimensions) -> Float32[np.ndarray, "bins mels"]:
+    """Triangles equally wide in Hz: random weights need no librosa, and no speed depends on the values."""
+    bins, centres = np.arange(log_mel.WINDOW // 2 + 1), np.linspace(0, log_mel.WINDOW // 2, sizes.mels)
+    return np.maximum(0, 1 - np.abs(bins[:, None] - centres) / centres[1]).astype(np.float32)
 
 
 def _case(setting: BenchSetting, title: str, sizes: Dimensions, rows: int) -> Case:

@@ -154,7 +154,7 @@ def _waves_to_states(name: str, size: Dimensions, device: str, product: Yardstic
     rows = _rows(device, size, form)
     graph, weights = _random(size, device, form)
     names = state_names(size.encoder_layers)
-    run = encoder_program.program(size, graph, names, "float16")
+    run = encoder_program.program(size, graph, names, "float16", encoder.filters(size))
     stream = DataParallel(run, Replicas(weights), rows_per_device=rows)
     samples = encoder_program.time_axis(size).window_samples
     waves = 0.1 * data.rng(23).standard_normal((stream.capacity, samples), np.float32)

@@ -29,7 +29,7 @@ from isogloss.engine.corpora.listing import Utterance
 from isogloss.engine.runtime import temporary
 from isogloss.engine.runtime.devices import DataParallel, Replicas, memory
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.whisper import encoder_program, log_mel, named_states, parameters
+from isogloss.engine.whisper import encoder_program, named_states, parameters
 from isogloss.engine.whisper.encoder_model import WindowEncoder
 
 PEERS = ()
@@ -112,7 +112,9 @@ def _case(setting: BenchSetting, title: str, sizes: Dimensions, count: int, rows
     made = {}
     for neurons in (False, True):
         recordings = _Recordings(pathlib.Path(folder.name) / str(neurons), sizes, count, neurons=neurons)
-        program = encoder_program.program(sizes, graph, recordings.states, "float16", with_neurons=neurons)
+        program = encoder_program.program(
+            sizes, graph, recordings.states, "float16", bench_encoder.filters(sizes), with_neurons=neurons
+        )
         stream = DataParallel(program, Replicas(weights, devices=1), rows_per_device=rows)
         made[neurons] = recordings, functools.partial(_extract, recordings, stream, sizes, rows)
 
@@ -179,7 +181,7 @@ def _check(
     window = np.zeros(encoder_program.time_axis(sizes).window_samples, np.float32)
     sound, _ = soundfile.read(recordings.wave(u), dtype="float32")
     window[: len(sound)] = sound
-    mel = oracle.log_mel(window, log_mel.filters(sizes.mels))
+    mel = oracle.log_mel(window, bench_encoder.filters(sizes))
     used = slice(0, int(recordings.frames[u]))
     expected = oracle.encoder_states(tensors, sizes, mel)[:, used]
     found = np.stack([store.read(state, [u])[0] for state in recordings.states]).astype(np.float64)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float32, Int
 
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.checkpoints.dimensions import Dimensions, tensor_shapes
@@ -108,6 +108,7 @@ def program(
     graph: nnx.GraphDef,
     states: Sequence[str],
     dtype: str,
+    filters: Float32[np.ndarray, "bins mels"],
     *,
     with_neurons: bool = False,
 ) -> Program:
@@ -125,7 +126,7 @@ def program(
     def run(
         weights: nnx.State, waveform: Float[Array, "B samples"], frames: Int[Array, " B"]
     ) -> tuple[Array, ...]:
-        mel = log_mel.log_mel(waveform, dimensions.mels)
+        mel = log_mel.log_mel(waveform, filters)
         model, more = nnx.merge(graph, weights), ()
         if with_neurons:
             own = jnp.arange(dimensions.positions)[None, :] < frames[:, None]
@@ -178,7 +179,8 @@ def _program(
     """The program, shapes of its parameters as they are read, and their cast to the compute dtype."""
     compute = jnp.dtype(precision.compute)
     graph, shapes = parameters.build(dimensions, dtype=compute, form=precision.attention)
-    run = program(dimensions, graph, states, dtype, with_neurons=with_neurons)
+    filters = log_mel.filters(dimensions.mels)
+    run = program(dimensions, graph, states, dtype, filters, with_neurons=with_neurons)
     if compute == jnp.float32:
         run = jax.default_matmul_precision("highest")(run)  # accelerators would round the factors
     return run, shapes, functools.partial(parameters.cast, dtype=compute)
