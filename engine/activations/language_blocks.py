@@ -3,6 +3,7 @@
 All pairs of n languages in blocks of k read n / k languages for each language at most, not n - 1.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 Pair = tuple[str, str]
@@ -16,9 +17,10 @@ def blocks(pairs: Sequence[Pair], size: int) -> Iterator[tuple[Pair, frozenset[s
     languages = sorted({code for pair in pairs for code in pair})
     block = {code: i // size for i, code in enumerate(languages)}
     ordered = sorted(pairs, key=lambda pair: (sorted(block[code] for code in pair), pair))
-    for pair in ordered:
-        kept = {block[code] for code in pair}
-        yield pair, frozenset(code for code in languages if block[code] in kept)
+    for kept, of_blocks in itertools.groupby(ordered, key=lambda pair: {block[code] for code in pair}):
+        # One set for all of these pairs: of a hundred languages it would be kept thousands of times.
+        stay = frozenset(code for code in languages if block[code] in kept)
+        yield from ((pair, stay) for pair in of_blocks)
 
 
 def arrivals(ordered: Iterable[tuple[Pair, frozenset[str]]]) -> Iterator[tuple[Pair, tuple[str, ...]]]:

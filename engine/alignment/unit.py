@@ -1,7 +1,8 @@
 """One unit of alignment: a block of utterances of a language, each with its text.
 
 A text that can't be aligned is reported with the reason, and the run continues: it is empty, has more tokens
-than the decoder holds, or letters that the tokenizer can't write. Memory: twice the states of a block.
+than the decoder holds, or letters that the tokenizer can't write. Memory, in each thread of `made_together`:
+the states of all that it joins; twice that while they are put together, and where a text can't be aligned.
 """
 
 import dataclasses
@@ -53,6 +54,17 @@ class _EncodedBlock:
 def align(unit: UtteranceBlock, work: Work, advance: Callable[[], None]) -> list[Aligned]:
     """Words of every utterance of a unit, in order; `advance` is called as the states of each arrive."""
     token = work.tokens[unit.language]
+    block, found = _states(unit, token, work, advance)
+    if block:
+        found |= {one.utterance.row: one for one in _align(unit.language, block, token, work)}
+    return [found[utterance.row] for utterance in unit.utterances]
+
+
+def _states(
+    unit: UtteranceBlock, token: Token, work: Work, advance: Callable[[], None]
+) -> tuple[_EncodedBlock | None, dict[int, Aligned]]:
+    """Utterances of a unit that have states, None without any; the others by row, each with its reason."""
+    # A function of its own, so that states that have been put together aren't kept one by one as well.
     by_row = {utterance.row: utterance for utterance in unit.utterances}
     found: dict[int, Aligned] = {}
     encoded = []
@@ -68,18 +80,15 @@ def align(unit: UtteranceBlock, work: Work, advance: Callable[[], None]) -> list
             )
         else:
             encoded.append(made)
-    if encoded:
-        norm = work.source.apply_norm[0] or (work.source.states[0] != "final" and work.exit_norm)
-        block = _EncodedBlock(
-            utterances=[by_row[made.row] for made in encoded],
-            rows=EncodedRows(
-                states=np.stack([made.states[0] for made in encoded]),
-                visible=np.asarray([made.visible for made in encoded], np.int32),
-                apply_norm=np.full(len(encoded), norm),
-            ),
-        )
-        found |= {one.utterance.row: one for one in _align(unit.language, block, token, work)}
-    return [found[utterance.row] for utterance in unit.utterances]
+    if not encoded:
+        return None, found
+    norm = work.source.apply_norm[0] or (work.source.states[0] != "final" and work.exit_norm)
+    rows = EncodedRows(
+        states=np.stack([made.states[0] for made in encoded]),
+        visible=np.asarray([made.visible for made in encoded], np.int32),
+        apply_norm=np.full(len(encoded), norm),
+    )
+    return _EncodedBlock(utterances=[by_row[made.row] for made in encoded], rows=rows), found
 
 
 def _align(language: str, block: _EncodedBlock, token: Token, work: Work) -> list[Aligned]:
@@ -148,7 +157,7 @@ def _timed(
     timed = word_timestamps.align(
         work.decoding,
         work.heads,
-        block.rows.take(rows),
+        block.rows if len(rows) == len(block.rows) else block.rows.take(rows),  # which copies
         np.asarray([block.utterances[row].frames for row in rows], np.int32),
         [prompts[row] for row in rows],
         [texts[row] for row in rows],

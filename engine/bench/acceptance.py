@@ -1,8 +1,8 @@
 """The acceptance of a device: every kernel right, and its speed beside what is wanted; under 10 minutes.
 
 Needs JAX and few packages, which docs/bench.md names. No network and no data. A stage that fails is
-reported and the others go on; a stage that would begin too late is left out. The file of --json is written
-anew after every figure, so a run that is stopped leaves what it has found.
+reported and the others go on; what would begin too late is left out, a stage or the rest of one. The file of
+--json is written anew after every figure, so a run that is stopped leaves what it has found.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import jax
 
 from isogloss.engine.bench import kernel_errors, kernel_speeds
 from isogloss.engine.bench.bench_config import BenchConfig
-from isogloss.engine.bench.findings import Finding, Stopwatch, Yardstick, attempted
+from isogloss.engine.bench.findings import Finding, OutOfTime, Stopwatch, Yardstick, attempted
 from isogloss.engine.runtime import atomic_write, devices
 from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.text_table import text_table
@@ -39,7 +39,7 @@ class AcceptanceSummary:
       findings: all figures.
       wrong: names of stages that failed and of errors beyond their bounds.
       short: names of figures below what is wanted.
-      left_out: stages that had no time.
+      left_out: stages that had no time, or none after one of their figures.
       lacking: stages, and figures of stages, that weren't measured because a package is missing.
       versions: of Python and of packages.
       seconds: of the run.
@@ -91,7 +91,8 @@ def run(config: BenchConfig) -> AcceptanceSummary:
     small = config.quick or device == "cpu"
     findings: list[Finding] = []
     left_out: list[str] = []
-    stages = _stages(device, small=small)
+    watch = Stopwatch(shortest=0.0 if small else SAMPLE, until=start + LIMIT)
+    stages = _stages(device, small=small, watch=watch)
 
     def summary() -> AcceptanceSummary:
         return AcceptanceSummary(
@@ -111,25 +112,23 @@ def run(config: BenchConfig) -> AcceptanceSummary:
     if config.json:
         atomic_write.make_folder(config.json.parent)
     for name, stage in stages.items():
-        if time.monotonic() - start > LIMIT:
-            left_out.append(name)
-            continue
-        for found in attempted(name, "", stage):
-            findings.append(found)
-            print(_line(found), file=sys.stderr, flush=True)
-            _write(config, summary())
-            if time.monotonic() - start > LIMIT:
-                left_out.append(f"{name}, from {found.name} on")
-                break
+        rest = name
+        try:
+            for found in attempted(name, "", stage, watch):
+                findings.append(found)
+                print(_line(found), file=sys.stderr, flush=True)
+                _write(config, summary())
+                rest = f"{name}, after {found.name}"
+        except OutOfTime:
+            left_out.append(rest)
     done = summary()
     _write(config, done)
     print(table(done), file=sys.stderr)
     return done
 
 
-def _stages(device: str, *, small: bool) -> dict[str, Stage]:
+def _stages(device: str, *, small: bool, watch: Stopwatch) -> dict[str, Stage]:
     """Stages by name, in order: what is right comes first, then speeds, the most wanted first."""
-    watch = Stopwatch(shortest=0.0 if small else SAMPLE)
     products: list[Yardstick] = []
 
     def measured() -> Iterator[Finding]:
@@ -152,16 +151,16 @@ def _stages(device: str, *, small: bool) -> dict[str, Stage]:
     frames = "float32" if device == "cpu" else "float16"
     given = {"quick": small, "watch": watch}
     return {
-        "kernels against float64": kernel_errors.findings,
+        "kernels against float64": lambda: kernel_errors.findings(watch),
         "product": measured,
         "SeqSim": lambda: kernel_speeds.seqsim(frames, product(), **given),
         "DTW": lambda: kernel_speeds.warping(**given),
         "SeqSim and DTW": lambda: kernel_speeds.together(frames, **given),
-        "encoder, errors": lambda: encoder("errors", device),
+        "encoder, errors": lambda: encoder("errors", device, watch),
         "encoder": lambda: encoder("speeds", device, product(), **given),
         "grid of 4 languages": lambda: kernel_speeds.grid(frames, **given),
         "grid job": lambda: of("grid_speeds", "grid", frames, **given),
-        "extraction": lambda: encoder("extraction", device, product(), quick=small),
+        "extraction": lambda: encoder("extraction", device, product(), **given),
     }
 
 

@@ -24,6 +24,7 @@ class Chip:
       note: what stands in for an unpublished figure.
       parts: 16-bit factors that make a float16 number. TPUs know bfloat16 alone and take two, so that an
         exact product is four, see `kernels.operands`.
+      offered: share of its memory that JAX takes unless told otherwise.
     """
 
     label: str
@@ -35,8 +36,10 @@ class Chip:
     source: str
     note: str = ""
     parts: int = 1
+    offered: float = 1.0
 
 
+_OF_GPU = 0.75  # of the memory, what JAX takes; of a TPU it takes all
 _PCIE_5 = "PCIe 5 x16: 128 GB/s is the sum of both directions, half of it counts."
 
 CHIPS = {
@@ -51,6 +54,7 @@ CHIPS = {
         "by glennklockwood.com/garden/processors/h100 and "
         "archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html",
         note=_PCIE_5,
+        offered=_OF_GPU,
     ),
     "h200": Chip(
         label="NVIDIA H200 SXM",
@@ -62,6 +66,7 @@ CHIPS = {
         source="NVIDIA H200 Tensor Core GPU data sheet: the processor of the H100 with other memory, as "
         "tabulated by itkb.uw.cz/2026/06/nvidia-h200-vs-b300-precisions-cores.html and hmc-tech.com/gpu",
         note=_PCIE_5,
+        offered=_OF_GPU,
     ),
     "a100": Chip(
         label="NVIDIA A100 SXM 80 GB",
@@ -73,6 +78,7 @@ CHIPS = {
         source="NVIDIA A100 data sheet (nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf), as tabulated by "
         "glennklockwood.com/garden/processors/A100",
         note="PCIe 4 x16, 32 GB/s in each direction.",
+        offered=_OF_GPU,
     ),
     "tpu-v5e": Chip(
         label="Google TPU v5e",

@@ -54,7 +54,7 @@ def wanted(device: str, form: str) -> float | None:
     return WANTED_SHARE if form in (forms(device)[0], "cudnn") else None
 
 
-def errors(device: str) -> Iterator[Finding]:
+def errors(device: str, watch: Stopwatch) -> Iterator[Finding]:
     """Error of every state of a small encoder, in every form, against float64."""
     small = encoder.dimensions(64, 2, 2, positions=100)
     tensors = encoder.random_tensors(small)
@@ -62,7 +62,7 @@ def errors(device: str) -> Iterator[Finding]:
     expected = oracle.encoder_states(tensors, small, mel[0])
     for form in forms(device):
         part = functools.partial(_error, form, device, small, tensors, mel, expected)
-        yield from attempted("encoder", f"states against float64, {form} attention", part)
+        yield from attempted("encoder", f"states against float64, {form} attention", part, watch)
 
 
 def _error(
@@ -97,7 +97,7 @@ def speeds(device: str, product: Yardstick, *, quick: bool, watch: Stopwatch) ->
             part = functools.partial(
                 _speed, name, size, form, mel[: rows[form]], device, product, watch, first
             )
-            yield from attempted("encoder", f"{name}, {form} attention", part)
+            yield from attempted("encoder", f"{name}, {form} attention", part, watch)
 
 
 def _speed(
@@ -139,14 +139,14 @@ def _rows(device: str, size: Dimensions, form: str) -> int:
     return encoder_program.rows_per_device(device, size, devices.memory(), form)
 
 
-def extraction(device: str, product: Yardstick, *, quick: bool) -> Iterator[Finding]:
+def extraction(device: str, product: Yardstick, *, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
     """Windows a second from waveforms to float16 states in the host's memory, and from files to shards."""
     for name, size in sizes(quick=quick).items():
         if name != "small":
             part = functools.partial(_waves_to_states, name, size, device, product)
-            yield from attempted("extraction", name, part)
+            yield from attempted("extraction", name, part, watch)
     part = functools.partial(_files_to_shards, device, product, quick=quick)
-    yield from attempted("extraction", _FILES, part)
+    yield from attempted("extraction", _FILES, part, watch)
 
 
 def _waves_to_states(name: str, size: Dimensions, device: str, product: Yardstick) -> Iterator[Finding]:

@@ -16,7 +16,10 @@ ROUNDS = 3
 Call = Callable[[], object]
 _LOG = logging.getLogger(__name__)
 _ALL = "all"  # name of what a stage lacks that can't run at all
-_ABSENT = "left out: "
+
+
+class OutOfTime(Exception):
+    """It is too late to begin another figure."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class Finding:
       unit: such as "GCUPS"; "" for shares, which are printed as percentages.
       wanted: least value wanted; None if none is.
       bound: most that an error may be; None if it isn't an error.
+      left_out: whether it wasn't measured because a package is missing.
       note: for people.
     """
 
@@ -39,12 +43,8 @@ class Finding:
     unit: str = ""
     wanted: float | None = None
     bound: float | None = None
+    left_out: bool = False
     note: str = ""
-
-    @property
-    def left_out(self) -> bool:
-        """True if a package is missing for it."""
-        return self.note.startswith(_ABSENT)
 
     @property
     def place(self) -> str:
@@ -67,17 +67,24 @@ def absent(stage: str, name: str, error: ImportError) -> Finding:
     # A broken module of ours must not pass for a missing package.
     if str(error.name).startswith("isogloss"):
         raise error
-    return Finding(stage=stage, name=name, found=float("nan"), note=f"{_ABSENT}{error}")
+    return Finding(stage=stage, name=name, found=float("nan"), left_out=True, note=f"left out: {error}")
 
 
-def attempted(stage: str, name: str, part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def attempted(
+    stage: str, name: str, part: Callable[[], Iterator[Finding]], watch: "Stopwatch"
+) -> Iterator[Finding]:
     """Figures of a part of a stage; the reason if it can't run here, or fails, whatever that is.
 
     Args:
       stage: of the acceptance.
       name: of the part; "" for the whole stage.
       part: makes the figures.
+      watch: knows when it is too late to begin.
+
+    Raises:
+      OutOfTime: it is too late for the part, or for the next of its figures.
     """
+    watch.begin()
     _LOG.info("%s: %s", stage, name or _ALL)
     failed = None
     try:
@@ -85,6 +92,8 @@ def attempted(stage: str, name: str, part: Callable[[], Iterator[Finding]]) -> I
             yield from part()
         except ModuleNotFoundError as error:
             yield absent(stage, name or _ALL, error)
+    except OutOfTime:
+        raise
     except Exception as error:  # noqa: BLE001 too little memory for one must not cost the others their hour
         _LOG.exception("%s: %s", stage, name or _ALL)
         reason = f"{type(error).__name__}: {str(error)[:300]}"
@@ -111,12 +120,24 @@ class Yardstick:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stopwatch:
-    """Times of calls; a sample takes at least `shortest` seconds, whatever a call takes."""
+    """Times of calls, none of which begins too late.
+
+    Attributes:
+      shortest: seconds that a sample takes at least, whatever a call takes.
+      until: when the last may begin, by `time.monotonic`.
+    """
 
     shortest: float
+    until: float = math.inf
+
+    def begin(self) -> None:
+        """Raise OutOfTime if it is too late; a stage asks before whatever takes long, not at its end."""
+        if time.monotonic() > self.until:
+            raise OutOfTime
 
     def seconds(self, *calls: Call) -> tuple[float, ...]:
         """Median seconds of each of some calls, timed in turns so that a change of clock hits all."""
+        self.begin()
         # All are compiled before any is timed.
         repeats = [self._warm(call) for call in calls]
         samples = [

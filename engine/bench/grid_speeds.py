@@ -15,9 +15,8 @@ from jaxtyping import Float
 
 from isogloss.engine.bench import data, oracle
 from isogloss.engine.bench.findings import Finding, Stopwatch
-from isogloss.engine.grid.device_scores import DeviceScores
-from isogloss.engine.grid.grid_work import scan_bytes
 from isogloss.engine.grid.measures import MEASURES
+from isogloss.engine.grid.scorers import Scorer, scorer
 from isogloss.kernels import reference
 
 _STAGE = "grid job"
@@ -33,14 +32,15 @@ def grid(dtype: str, *, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
     lengths = np.sort(data.fleurs_frames(count, random)) // (10 if quick else 1)
     languages = [data.around_a_mean(lengths, features, random, dtype) for _ in range(4)]
 
-    def pairs(scores: DeviceScores) -> list[dict[str, Float[np.ndarray, "U V"]]]:
+    def pairs(scores: Scorer) -> list[dict[str, Float[np.ndarray, "U V"]]]:
         placed = [scores.place(language) for language in languages]
         started = [scores.start(a, b) for a, b in itertools.combinations(placed, 2)]
         return [wait() for wait in started]
 
     title = f"{count} utterances of {lengths[0]} to {lengths[-1]} frames, {features} features"
     for removed, kind in ((False, ""), (True, ", language mean removed")):
-        scores = DeviceScores(_NAMES, "xla", remove_mean=removed, scan_bytes=scan_bytes(0.0))
+        watch.begin()
+        scores = scorer(_NAMES, "xla", remove_mean=removed)
         if not removed:
             [seconds] = watch.seconds(functools.partial(pairs, scores))
             yield Finding(stage=_STAGE, name=f"{title}, all devices", found=6 / seconds, unit="pairs/s")

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float16, Float32, Float64, Int32
 
 from isogloss.engine.bench import data
-from isogloss.engine.bench.findings import Finding
+from isogloss.engine.bench.findings import Finding, Stopwatch
 from isogloss.kernels import (
     alignment,
     alignment_reference,
@@ -36,24 +36,29 @@ _STAGE = "kernels against float64"
 _WORDS = (((0, 1), (2, 4)), ((1, 2), (3, 3)))  # of A and of B, first and last frame
 
 
-def findings() -> Iterator[Finding]:
+def findings(watch: Stopwatch) -> Iterator[Finding]:
     """One error of each kernel, the largest of its results."""
+    for part in _parts():
+        watch.begin()
+        yield from part
+
+
+def _parts() -> Iterator[Iterator[Finding]]:
+    """Errors in parts; little of a part is computed before it is asked for."""
     random = data.rng(21)
     for dtype in (np.float16, np.float32):
         x = [random.standard_normal((n, 24)).astype(dtype) for n in (7, 12, 1, 30)]
         y = [random.standard_normal((m, 24)).astype(dtype) for m in (9, 5, 33)]
         kind = f"{np.dtype(dtype).name} frames"
-        yield from _frame_scores(x, y, kind)
-        yield from _chosen(_operand(x), _operand(y), x, y, kind)
-        yield from _less_means(random, dtype, kind)
-        yield from _rounded(random, dtype, kind)
-    yield from _frame_scores(
-        _extreme(random, (3, 1)), _extreme(random, (2, 4)), "largest and subnormal frames"
-    )
-    yield from _pooling(x, y)
-    yield from _paths(random)
-    yield from _alignment(random)
-    yield from _words(random)
+        yield _frame_scores(x, y, kind)
+        yield _chosen(_operand(x), _operand(y), x, y, kind)
+        yield _less_means(random, dtype, kind)
+        yield _rounded(random, dtype, kind)
+    yield _frame_scores(_extreme(random, (3, 1)), _extreme(random, (2, 4)), "largest and subnormal frames")
+    yield _pooling(x, y)
+    yield _paths(random)
+    yield _alignment(random)
+    yield _words(random)
 
 
 def _extreme(random: np.random.Generator, lengths: tuple[int, int]) -> list[Float16[np.ndarray, "_ D"]]:

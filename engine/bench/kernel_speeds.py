@@ -81,7 +81,8 @@ def seqsim(dtype: str, product: Yardstick, *, quick: bool, watch: Stopwatch) -> 
     """Share of the product at every width and length, and the error of one pair of each."""
     for shape in shapes(quick=quick)["SeqSim"]:
         title = f"{shape.features} features x {shape.frames} frames"
-        yield from attempted("SeqSim", title, functools.partial(_share, title, shape, dtype, product, watch))
+        part = functools.partial(_share, title, shape, dtype, product, watch)
+        yield from attempted("SeqSim", title, part, watch)
 
 
 def _share(title: str, shape: Shape, dtype: str, product: Yardstick, watch: Stopwatch) -> Iterator[Finding]:

@@ -21,13 +21,13 @@ from isogloss.engine.bench.chips import CHIPS, Chip
 from isogloss.engine.grid import grid_plan, grid_work
 from isogloss.engine.runtime import amounts, atomic_write
 from isogloss.engine.runtime.progress import seconds_since
+from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.runtime.text_table import text_table
 from isogloss.kernels import pair_table
 
 LAUNCH = 10e-6  # seconds of a step of a loop on a device, whatever it does: an assumption
 LANES = 1 << 20  # cells of a step of the DTW, those outside of the tables too
 DISK = 2e9  # bytes/s of a file system, read or written: an assumption
-OFFERED = 0.75  # of a GPU's memory, what JAX takes unless told otherwise; of a TPU's it takes all
 WANTED_PRODUCT, WANTED_GCUPS = 0.65, 300.0  # what the acceptance suite wants, see `acceptance`
 _MEASURES = 3
 _DTW_BYTES = 8  # read for a cell of the table
@@ -131,16 +131,25 @@ class Roofline:
 
 def _memory(chip: Chip) -> int:
     """Bytes that JAX offers."""
-    return int((OFFERED if chip.parts == 1 else 1) * chip.memory)  # TPUs alone take two parts
+    return int(chip.offered * chip.memory)
 
 
 def block_size(work: GridWork, chip: Chip) -> int:
-    """Number of languages in a block, as the grid job plans it for seqsim and DTW with its defaults."""
+    """Number of languages in a block, as the grid job plans it for seqsim and DTW with its defaults.
+
+    Raises:
+      Refusal: the chip's memory is too small for two blocks; the job would refuse, too.
+    """
     memory = _memory(chip)
     room = grid_plan.device_room(memory, pair_table.scan_bytes(memory))
     language = grid_plan.language_bytes(work.padded, work.features, 2 * chip.parts)
     block = grid_plan.languages_of_block(room, language, work.upload_bytes)
-    assert block >= 1, "the job would refuse"
+    if block < 1:
+        raise Refusal(
+            f"{chip.label}: {amounts.size(room)} beside a scan of DTW are too little for the grid job, whose "
+            f"two blocks hold at least a language each, of {amounts.size(language)} at one state; give "
+            "GridWork fewer utterances or frames, or name a chip with more memory"
+        )
     return block
 
 
@@ -155,16 +164,15 @@ def uploads(work: GridWork, chip: Chip) -> int:
     return work.states * sum(map(len, arriving))
 
 
-def parts(work: GridWork, chip: Chip) -> tuple[Part, ...]:
+def parts(work: GridWork, chip: Chip, copied: int) -> tuple[Part, ...]:
     """Shortest time of every part.
 
     Bytes of a cell: the product writes the float32 cosine; maxima of rows and of columns read it; the
     distance is written once; DTW reads it with as many lanes outside of the table, for N = M, while the last
-    two anti-diagonals stay in the cache.
+    two anti-diagonals stay in the cache. `copied` is the number of uploads of a language at a state.
     """
     cells, units = work.cells, work.units
     scans = work.utterances**2 * work.frames / LANES
-    copied = uploads(work, chip)
     read, written = 2 * work.language_bytes, work.scores_bytes
     on_device = (
         ("product", "arithmetic", 2 * work.features * cells * chip.parts**2 / chip.product),
@@ -200,9 +208,14 @@ def _comparing(work: GridWork, chip: Chip) -> float:
 
 
 def roofline(name: str, work: GridWork = FLEURS) -> Roofline:
-    """Roofline of the chip of this name."""
+    """Roofline of the chip of this name.
+
+    Raises:
+      Refusal: the grid job would refuse the work on it.
+    """
     chip = CHIPS[name]
-    found = {part.name: part for part in parts(work, chip)}
+    copied = uploads(work, chip)
+    found = {part.name: part for part in parts(work, chip, copied)}
     device = [found[part] for part in ON_DEVICE]
     beside = max(found["uploads"].all, found["disk"].all)
     whole = sum(part.all for part in device)
@@ -216,7 +229,7 @@ def roofline(name: str, work: GridWork = FLEURS) -> Roofline:
         pair_seconds=max(sum(part.pair for part in device), found["uploads"].pair, found["disk"].pair),
         all_hours=max(whole, beside) / 3600,
         wanted_hours=max(work.units * wanted, beside) / 3600,
-        uploads=uploads(work, chip),
+        uploads=copied,
     )
 
 

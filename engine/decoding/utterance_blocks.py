@@ -6,6 +6,8 @@ recording; a process fills in the utterances of its own share's languages.
 
 import dataclasses
 import itertools
+import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -18,6 +20,7 @@ from isogloss.engine.runtime.ahead import computed_ahead
 
 BLOCK = 16  # utterances of a unit
 Made = TypeVar("Made")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,7 @@ def made_together(
     """Each unit with its results, in order; several are made together, until their `rows` fill the devices.
 
     Two threads make them, so that the host's part of one is done while the devices compute the other.
+    A failure of one ends the other; a second failure, if the other has one of its own, is logged.
 
     Args:
       units: neighbours of one language may be made together.
@@ -111,18 +115,16 @@ def made_together(
       advance: called for each utterance whose states arrive.
     """
     together = _together(units, rows)
-    whole = [
-        dataclasses.replace(some[0], utterances=tuple(u for unit in some for u in unit.utterances))
-        for some in together
-    ]
     ended = threading.Event()
+    failed: list[tuple[str, Exception]] = []
 
     def arrived() -> None:
         if ended.is_set():
             raise CancelledError("what another unit failed of has ended this one, too")
         advance()
 
-    ahead = computed_ahead(whole, lambda unit: make(unit, arrived), threads=2, ahead=2)
+    attempted = _noting(lambda unit: make(unit, arrived), failed)
+    ahead = computed_ahead(map(_joined, together), attempted, threads=2, ahead=2)
     try:
         for some, (every, future) in zip(together, ahead, strict=True):
             made, at = future.result(), 0
@@ -131,8 +133,34 @@ def made_together(
                 yield unit, made[at : at + count]
                 at += count
     finally:
+        raised = sys.exception()
         ended.set()
         ahead.close()
+        for name, error in failed:
+            if error is not raised:
+                _LOG.error("%s failed, too", name, exc_info=error)
+
+
+def _joined(units: Sequence[UtteranceBlock]) -> UtteranceBlock:
+    """The first of some units with the utterances of all."""
+    return dataclasses.replace(units[0], utterances=tuple(u for unit in units for u in unit.utterances))
+
+
+def _noting(
+    make: Callable[[UtteranceBlock], Sequence[Made]], failed: list[tuple[str, Exception]]
+) -> Callable[[UtteranceBlock], Sequence[Made]]:
+    """The same function; name and exception of a unit that fails, not of one that is ended, join `failed`."""
+
+    def attempt(unit: UtteranceBlock) -> Sequence[Made]:
+        try:
+            return make(unit)
+        except CancelledError:
+            raise
+        except Exception as error:
+            failed.append((unit.name, error))
+            raise
+
+    return attempt
 
 
 def _together(units: Sequence[UtteranceBlock], rows: int) -> list[list[UtteranceBlock]]:

@@ -46,7 +46,7 @@ class DeviceGroup:
 class DeviceScores:
     """Scores of pairs of languages by all devices of this host, with the kernels that the measures name."""
 
-    AHEAD = 1  # units that start before a result is asked for
+    AHEAD: int = 1  # units that start before a result is asked for
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class DeviceScores:
             known = tuple(name for name in self._shared if name not in frame_scores.TRANSPORT)
             first = self._start(x, y, _programs(known, *self._options)[1])
             chosen = _chosen_program(self._options[-1])
-            return functools.partial(_with_transport, first, [(x, y)], among, self._rows, chosen)
+            return functools.partial(_with_transport, first, x, y, among, self._rows, chosen)
         return self._start(x, y, self._score)
 
     def _start(
@@ -190,14 +190,14 @@ def _chosen_program(devices: int | None) -> Callable[..., dict[str, Array]]:
 
 def _with_transport(
     first: Result,
-    sides: list[tuple[Sequence[DeviceGroup], Sequence[DeviceGroup]]],
+    x: Sequence[DeviceGroup],
+    y: Sequence[DeviceGroup],
     among: Shortlisting,
     rows: Rows,
     program: Callable[..., dict[str, Array]],
 ) -> dict[str, Float32[np.ndarray, "U V"]]:
     """Scores of `first` with the transport of its shortlists."""
     scores = first()
-    x, y = sides.pop()  # or who keeps the function of a result, which is asked for once, keeps its languages
     listed = among.chosen(scores[SHORTLISTING])
     computing = []
     for a, b in itertools.product(x, y):

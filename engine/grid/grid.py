@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage, open_languages
-from isogloss.engine.grid import grid_plan, grid_store, grid_work, pair_names, self_pairs
+from isogloss.engine.grid import grid_plan, grid_store, grid_work, pair_names, scorers, self_pairs
 from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.grid.grid_failures import GridFailures
 from isogloss.engine.grid.grid_store import Plan
@@ -160,7 +160,13 @@ def _fill(
     _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
     outcome.skipped = len(mine) - len(todo)
     progress = Progress("grid", len(mine), "units", before=outcome.skipped)
-    scores = grid_work.scorer(config, implementation)
+    scores = scorers.scorer(
+        plan.measures,
+        implementation,
+        dtw_normalise=config.dtw_normalise,
+        remove_mean=config.remove_language_mean,
+        dtw_memory_gb=config.dtw_memory_gb,
+    )
     failures = GridFailures(grid, finished)
     for (state, pair), found in grid_work.computed(plan, members, todo, scores, block):
         if isinstance(found, DamagedError):

@@ -17,9 +17,10 @@ from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.engine.grid.grid_axes import natural
 from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.grid.grid_store import Pair, Plan
-from isogloss.engine.grid.grid_work import Unit, scan_bytes, visits
+from isogloss.engine.grid.grid_work import Unit, visits
 from isogloss.engine.grid.host_scores import HostScores
 from isogloss.engine.grid.measures import MEASURES, with_errors
+from isogloss.engine.grid.scorers import on_devices, scan_bytes
 from isogloss.engine.runtime import devices, disk_space
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.refusal import Refusal
@@ -30,6 +31,7 @@ _PADDING = 1.15  # frames with padding over frames, on the host
 _DEVICE_SHARE = 0.9  # of a device's memory that is planned with
 _ON_HOST = 2  # languages beside two blocks: those that are read ahead
 _ON_DEVICES = 3  # and one that the unit before, still computed, may use, though no block has it any more
+_UPLOADS = 2  # that may be there at once
 _SAMPLE = 16, 200  # utterances, and frames of each, that kernels of CPUs are timed with
 _LARGE_SAMPLE = language_states.GROUP, 640  # full group: fewer would time an accelerator's launches
 
@@ -82,25 +84,29 @@ def block_size(config: GridConfig, members: Mapping[str, GridLanguage], implemen
 
     That is a device's memory where one says how much it has, beside a scan of DTW; else --memory_gb.
     """
-    on_devices = not implementation.startswith("numba")
-    size = _device_bytes if on_devices else _host_bytes
+    there = on_devices(implementation)
+    size = _device_bytes if there else _host_bytes
     largest = max(size(member, config, implementation) for member in members.values())
-    upload = max(map(_upload_bytes, members.values())) if on_devices else 0
-    beside, number = (_ON_DEVICES, "five") if on_devices else (_ON_HOST, "four")
-    memory = devices.memory() if on_devices else None
+    upload = max(map(_upload_bytes, members.values())) if there else 0
+    beside, number = (_ON_DEVICES, "five") if there else (_ON_HOST, "four")
+    needed = (2 + beside) * largest + _UPLOADS * upload
+    memory = devices.memory() if there else None
     if memory is None:
         room = int(config.memory_gb * 1e9)
-        needed = (2 + beside) * largest + upload
         name, remedy = f"--memory_gb={config.memory_gb}", f"give at least {math.ceil(needed / 1e6) / 1e3:.3f}"
     else:
         scan = scan_bytes(config.dtw_memory_gb) if "dtw" in config.measures else 0
         room = device_room(memory, scan)
-        name = f"a device's memory of {memory / 1e9:.1f} GB less --dtw_memory_gb={scan / 1e9:.3g}"
-        remedy = "give less --dtw_memory_gb"
+        name = f"a device's memory of {memory / 1e9:.1f} GB" + f" less {scan / 1e9:.3g} GB for DTW" * bool(
+            scan
+        )
+        remedy = "compare on CPUs with --implementation=numba, or on devices with more memory"
+        if device_room(memory, 0) > needed:
+            remedy = f"give --dtw_memory_gb less than {(device_room(memory, 0) - needed) / 1e9:.3g}"
     block = languages_of_block(room, largest, upload, beside)
     if block < 1:
         rule = f"{number} languages of up to {largest / 1e9:.3f} GB at one state"
-        rule += f" and an upload of {upload / 1e9:.3f} GB" if upload else ""
+        rule += f" and {_UPLOADS} uploads of {upload / 1e9:.3f} GB" if upload else ""
         raise Refusal(f"{name} is too little: {rule} must fit; {remedy}")
     return block
 
@@ -114,15 +120,15 @@ def languages_of_block(room: int, language: int, upload: int, beside: int = _ON_
     """Number of languages in a block, below 1 where memory is too small.
 
     There at once are two blocks, a pair that is read ahead, on devices one that the unit before still uses,
-    and the upload of the language that is being made.
+    and the uploads of two languages, because the second is sent while the first is being made.
 
     Args:
       room: bytes for all of them.
       language: bytes of a language at a state, as kernels take it.
-      upload: bytes of its upload, which stays until all of the language is made.
+      upload: bytes of an upload, which stays until all of the language is made.
       beside: languages beside the two blocks.
     """
-    return ((room - upload) // language - beside) // 2
+    return ((room - _UPLOADS * upload) // language - beside) // 2
 
 
 def language_bytes(padded: int, features: int, value: int) -> int:
@@ -173,7 +179,6 @@ def estimate(
     pairs = [grid_plan.pairs[pair] for _, pair in todo]
     cells = float(sum(frames[a] * frames[b] for a, b in pairs))
     by_frame = tuple(name for name in grid_plan.measures if MEASURES[name].by_frame)
-    on_devices = not implementation.startswith("numba")
     per_cell = compiling = 0.0
     if by_frame and todo:
         shortlisted = frame_scores.TRANSPORT if config.rerank else ()
@@ -184,17 +189,21 @@ def estimate(
             later = _speed(features, shortlisted, implementation, scan)
             share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
             per_cell, compiling = per_cell + share * later[0], compiling + later[1]
-        if on_devices:  # XLA compiles a program for each pair of shapes, and all devices share the rows
+        if on_devices(
+            implementation
+        ):  # XLA compiles a program for each pair of shapes, and all devices share the rows
             compiling *= len(_shapes(members, pairs))
             per_cell /= jax.local_device_count()
-    uploads = _uploads(members, grid_plan, todo, block_size(config, members, implementation))
+    uploads: list[int] = []
+    if on_devices(implementation):
+        uploads = _uploads(members, grid_plan, todo, block_size(config, members, implementation))
     return {
         "units": len(todo),
         "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
         "flops": 2 * features * cells if by_frame else 0.0,
         "dtw_cells": cells if "dtw" in by_frame else 0.0,
-        "uploads": len(uploads) if on_devices else 0,
-        "upload_bytes": sum(uploads) if on_devices else 0,
+        "uploads": len(uploads),
+        "upload_bytes": sum(uploads),
         "files": len(grid_plan.measures) * len(todo),
         "bytes": unit_bytes(grid_plan) * len(todo),
         "compile_seconds": round(compiling, 1),
@@ -243,7 +252,7 @@ def _speed(features: int, names: tuple[str, ...], implementation: str, scan: int
       implementation: of the kernels.
       scan: bytes of the distances of one scan.
     """
-    large = jax.default_backend() != "cpu" and not implementation.startswith("numba")
+    large = jax.default_backend() != "cpu" and on_devices(implementation)
     shape = *(_LARGE_SAMPLE if large else _SAMPLE), features
     sample = list(np.random.default_rng(0).standard_normal(shape, np.float32).astype(np.float16))
     if large:

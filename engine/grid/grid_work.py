@@ -15,14 +15,10 @@ from jaxtyping import Float32
 
 from isogloss.engine.activations import language_blocks, language_states
 from isogloss.engine.activations.language_states import DamagedError, GridLanguage
-from isogloss.engine.grid.device_scores import DeviceScores
-from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.grid.grid_store import Pair, Plan
 from isogloss.engine.grid.host_scores import HostScores
-from isogloss.engine.grid.measures import with_errors
+from isogloss.engine.grid.scorers import Scorer
 from isogloss.engine.grid.shortlist import Shortlisting
-from isogloss.engine.runtime import devices
-from isogloss.kernels import pair_table
 
 Unit = tuple[int, int]  # (state, pair): the order of work
 Key = tuple[int, str]  # a language at a state
@@ -65,34 +61,11 @@ def visits(units: Iterable[Unit], pairs: Sequence[Pair], block: int) -> Iterator
         yield Visit(unit=unit, codes=codes, arriving=arriving, kept=kept)
 
 
-def scorer(config: GridConfig, implementation: str) -> HostScores | DeviceScores:
-    """Scorer of the grid: devices for XLA, this machine's cores for Numba."""
-    if implementation.startswith("numba"):
-        return HostScores(
-            with_errors(config.measures),
-            implementation,
-            dtw_normalise=config.dtw_normalise,
-            remove_mean=config.remove_language_mean,
-        )
-    return DeviceScores(
-        with_errors(config.measures),
-        implementation,
-        dtw_normalise=config.dtw_normalise,
-        remove_mean=config.remove_language_mean,
-        scan_bytes=scan_bytes(config.dtw_memory_gb),
-    )
-
-
-def scan_bytes(gigabytes: float) -> int:
-    """Memory of a device for the distances of one scan of DTW; of 0 what suits the device."""
-    return int(gigabytes * 1e9) if gigabytes else pair_table.scan_bytes(devices.memory())
-
-
 def computed(
     plan: Plan,
     members: Mapping[str, GridLanguage],
     units: Sequence[Unit],
-    scores: HostScores | DeviceScores,
+    scores: Scorer,
     block: int,
 ) -> Iterator[tuple[Unit, Scores | DamagedError]]:
     """Units with their scores or the error of a damaged shard."""
@@ -105,6 +78,7 @@ def computed(
             continue
         a, b = plan.pairs[unit[1]]
         found = started()
+        del started  # which may keep its languages
         full = {measure: np.full((size, size), np.nan, np.float32) for measure in found}
         for measure, matrix in found.items():
             full[measure][np.ix_(where[a], where[b])] = matrix
@@ -115,7 +89,7 @@ def _started(
     plan: Plan,
     members: Mapping[str, GridLanguage],
     units: Sequence[Unit],
-    scores: HostScores | DeviceScores,
+    scores: Scorer,
     block: int,
 ) -> Iterator[tuple[Unit, Callable[[], Scores] | DamagedError]]:
     """Units whose computation has begun, each with what waits for it."""

@@ -23,7 +23,7 @@ from isogloss.kernels import frame_scores
 class HostScores:
     """Scores of pairs of languages by this machine's cores; `DeviceScores` has the same calls."""
 
-    AHEAD = 0  # units that start before a result is asked for
+    AHEAD: int = 0  # units that start before a result is asked for
 
     def __init__(
         self, measures: Sequence[str], implementation: str, *, dtw_normalise: str, remove_mean: bool

@@ -97,7 +97,7 @@ def run(config: InterpretConfig) -> InterpretSummary:
     opened = inputs.open_input(config.store, config.grid, config.pairs, config.states)
     settings = _settings(config)
     out_folder.check(config.out, "interpret", settings)
-    picture_files.refuse_folders(report.pictures_there(config.out, opened))
+    report.refuse_folders(config.out, opened)
     words = None if config.words is None else inputs.read_words(config.words, opened)
     # Before any compute: a missing sentence encoder is found in seconds, not after hours.
     checks = _load_checks(config, opened)

@@ -6,6 +6,7 @@ pairs that match or have a share of a score. For pictures the states of both lan
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,22 +151,50 @@ def remove(out: pathlib.Path, opened: InterpretInputs) -> None:
     picture_files.remove(pictures_there(out, opened))
 
 
+def refuse_folders(out: pathlib.Path, opened: InterpretInputs) -> None:
+    """Refuse folders where pictures would go, before anything is computed."""
+    # Pictures may be a million; only the folders among them are compared with the sentences.
+    picture_files.refuse_folders(_pictures_among(_named(out, folders=True), opened))
+
+
 def pictures_there(out: pathlib.Path, opened: InterpretInputs) -> set[pathlib.Path]:
-    """Paths in OUT that have the name of a picture of the grid's pairs, states and sentences."""
-    ends = {f".{kind}" for kind in picture_files.KINDS}
-    named = [path for what in ("plane", "pair") for path in out.glob(f"{what}_*") if path.suffix in ends]
+    """Files in OUT that have the name of a picture of the grid's pairs, states and sentences."""
+    return _pictures_among(_named(out, folders=False), opened)
+
+
+def _named(out: pathlib.Path, *, folders: bool) -> list[pathlib.Path]:
+    """Files, or folders, in OUT whose names begin and end as those of pictures."""
+    if not out.is_dir():
+        return []
+    starts, ends = ("plane_", "pair_"), tuple(f".{kind}" for kind in picture_files.KINDS)
+    with os.scandir(out) as entries:  # which tells folders without asking the disk again
+        return [
+            out / entry.name
+            for entry in entries
+            if entry.name.startswith(starts) and entry.name.endswith(ends) and entry.is_dir() == folders
+        ]
+
+
+def _pictures_among(named: Sequence[pathlib.Path], opened: InterpretInputs) -> set[pathlib.Path]:
+    """Those of some paths that have the name of a picture of the grid's pairs, states and sentences."""
     if not named:
         return set()
+    sentences = set(opened.grid.sentences)
+    hashed = {_hash(sentence): sentence for sentence in sentences}
     pairs = [both for a, b in opened.grid.pairs for both in ((a, b), (b, a))]
     units = {_file_name(pair, state) for pair in pairs for state in opened.grid.states}
+
+    def of_sentence(name: str, start: str) -> bool:
+        # A name tells its sentence, so there is no need to make the name of every sentence.
+        meant = sentences & {urllib.parse.unquote(name), hashed.get(name, name)}
+        return any(sentence_name(sentence, start) == name for sentence in meant)
 
     def ours(stem: str) -> bool:
         what, _, rest = stem.partition("_")
         if what == "plane":
             return rest in units
         cuts = [at for at, letter in enumerate(rest) if letter == "_" and rest[:at] in units]
-        starts = ((f"{what}_{rest[: at + 1]}", rest[at + 1 :]) for at in cuts)
-        return any(name == sentence_name(s, start) for start, name in starts for s in opened.grid.sentences)
+        return any(of_sentence(rest[at + 1 :], f"{what}_{rest[: at + 1]}") for at in cuts)
 
     return {path for path in named if ours(path.stem)}
 
@@ -271,7 +300,11 @@ def sentence_name(sentence: str, start: str) -> str:
     # A byte of UTF-8 takes three characters when quoted, so a short sentence can make a long name.
     quoted = urllib.parse.quote(sentence, safe="")
     longest = max(len(f"{start}{quoted}.{kind}") for kind in picture_files.KINDS)
-    return quoted if longest <= _NAME_BYTES else hashlib.sha256(sentence.encode()).hexdigest()[:16]
+    return quoted if longest <= _NAME_BYTES else _hash(sentence)
+
+
+def _hash(sentence: str) -> str:
+    return hashlib.sha256(sentence.encode()).hexdigest()[:16]
 
 
 def _file_name(pair: Pair, state: str) -> str:

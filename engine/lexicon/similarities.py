@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.activations import language_states
-from isogloss.engine.activations.language_states import LanguageStates
-from isogloss.engine.grid.host_scores import score
-from isogloss.engine.lexicon.lexicon_config import CENTRE, MEAN, MIDDLE, SEQSIM
+from isogloss.engine.grid.scorers import scorer
+from isogloss.engine.lexicon.lexicon_config import CENTRE, MIDDLE, SEQSIM
 from isogloss.engine.lexicon.words import LexiconWords
 
 
@@ -30,19 +29,15 @@ def similarities(
       DamagedError: a file of the store can't be read.
     """
     frames = [language_states.read(side.member, state) for side in (a, b)]
-    known: dict[str, list[LanguageStates]] = {}
     found = {}
     for pooling in poolings:
-        form = MEAN if pooling == SEQSIM else pooling
-        if form not in known:
-            known[form] = [_arranged(side, form) for side in frames]
         measure = SEQSIM if pooling == SEQSIM else "meanpool"
-        scores = score(*known[form], (measure,), implementation)[measure]
-        found[pooling] = scores.astype(np.float64)
+        by = scorer((measure,), implementation, remove_mean=pooling in (CENTRE, MIDDLE))
+        scores = by.start(*(by.place(_taken(side, pooling)) for side in frames))()
+        found[pooling] = scores[measure].astype(np.float64)
     return found
 
 
-def _arranged(words: Sequence[Float[np.ndarray, "_ D"]], form: str) -> LanguageStates:
-    if form == MIDDLE:  # frame (start + end) // 2, as in the code of Choi et al.
-        words = [frames[len(frames) // 2 :][:1] for frames in words]
-    return language_states.arrange(words, remove_mean=form in (CENTRE, MIDDLE))
+def _taken(words: list[Float[np.ndarray, "_ D"]], pooling: str) -> list[Float[np.ndarray, "_ D"]]:
+    """Frames that a pooling takes: all, or frame (start + end) // 2, as in the code of Choi et al."""
+    return [frames[len(frames) // 2 :][:1] for frames in words] if pooling == MIDDLE else words

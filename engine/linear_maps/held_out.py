@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from isogloss.engine.activations import language_states
-from isogloss.engine.grid import host_scores
+from isogloss.engine.grid.scorers import scorer
 from isogloss.engine.linear_maps import fitting
 from isogloss.engine.linear_maps.fitting import MAPS, LinearMap
 from isogloss.engine.linear_maps.folds import folds, shuffled
@@ -239,12 +238,10 @@ def _scores(
     sides = tuple(zip(maps, (query, candidate), strict=True))
     if measure == "meanpool":
         return fitting.cosines(*(each.apply(side.of(held)) for each, side in sides))
-    x, y = (
-        # In single precision, as the kernel takes frames; maps have removed the means already.
-        language_states.arrange(list(_mapped_frames(each.single, side, held)), remove_mean=False)
-        for each, side in sides
-    )
-    return host_scores.score(x, y, ("seqsim",), setting.implementation)["seqsim"]
+    by = scorer(("seqsim",), setting.implementation)
+    # In single precision, as the kernel takes frames; maps have removed the means already.
+    x, y = (by.place(list(_mapped_frames(each.single, side, held))) for each, side in sides)
+    return by.start(x, y)()["seqsim"]
 
 
 def _mapped_frames(

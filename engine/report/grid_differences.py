@@ -287,7 +287,7 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _q(
-    compared: Sequence[Int[np.ndarray, " K"]], p: Sequence[Float[np.ndarray, " K"]], fdr: str
+    compared: Sequence[Int[np.ndarray, " _"]], p: Sequence[Float[np.ndarray, " _"]], fdr: str
 ) -> Float[np.ndarray, " R"]:
     if not p:
         return np.empty(0)

@@ -33,10 +33,7 @@ from isogloss.engine.retrieval.pair_metrics import Scored
 from isogloss.engine.retrieval.scorings import scoring
 from isogloss.engine.runtime import atomic_write, version
 
-_NAMES = (
-    *("maps.html", "distances.nex", "associations.parquet", "associations.csv"),
-    *(f"{name}.{kind}" for name in map_figures.NAMES for kind in picture_files.KINDS),
-)
+_NAMES = ("maps.html", "distances.nex", "associations.parquet", "associations.csv")
 _LOG = logging.getLogger(__name__)
 
 
@@ -47,6 +44,12 @@ def given(config: ReportConfig, grid: Grid) -> dict[str, Float[np.ndarray, "L L"
     codes = dict.fromkeys(code for pair in grid.pairs for code in pair)
     tested = [code for code in codes if languages.find(code)]
     return given_distances.read(config.distances, tested)
+
+
+def figures(grid: Grid) -> tuple[str, ...]:
+    """Names of the figures that `write` may draw of a grid."""
+    codes = {code for pair in grid.only(self_pairs=False).pairs for code in pair}
+    return map_figures.NAMES if len(codes) >= map_plane.FEWEST else ()
 
 
 def write(
@@ -69,8 +72,7 @@ def write(
     """
     distances = language_distances.between_languages(results)
     retrieval_table.write_table(languages_table(distances.languages), config.out, "languages")
-    for old in _NAMES:
-        (config.out / old).unlink(missing_ok=True)
+    _remove(config.out)
     tests, no_tests = _associations(config, grid, results, distances)
     if tests is not None:
         retrieval_table.write_table(tests, config.out, "associations")
@@ -94,6 +96,14 @@ def write(
     atomic_write.write_whole(page, lambda file: file.write_text(html, "utf-8"))
     _LOG.info("maps: %s%s", page, f"; {no_tests}" if no_tests else "")
     return f"maps.html shows where these {len(distances.languages)} languages lie."
+
+
+def _remove(out: pathlib.Path) -> None:
+    """Remove what an earlier report wrote; a folder in the place of a figure is the user's."""
+    for name in _NAMES:
+        (out / name).unlink(missing_ok=True)
+    for name in map_figures.NAMES:
+        picture_files.remove(picture_files.files(out / name))
 
 
 def _support(

@@ -48,6 +48,7 @@ from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
 _PAGE = "report.html"
+_CURVES = "curves"
 _ORDERS = {"by_group": False, "clustered": True}  # of languages in a heatmap
 _LINES = 60  # of the table on the terminal; retrieval.csv has all
 
@@ -69,7 +70,7 @@ def _run_one(config: ReportConfig) -> ReportSummary:
     grid = _open_grid(config.grid, config.contrast_pairs)
     language_maps.given(config, grid)  # refused before anything is computed
     texts = sentence_texts.open_texts(config, grid)
-    picture_files.refuse_folders(_heatmaps(config.out))
+    picture_files.refuse_folders(_figures(config.out, grid))
     statistics = _statistics(config)
     parts = pair_metrics.open_parts(config.out / "parts", grid, statistics)
     names = [grid_store.pair_name(pair) for pair in grid.pairs]
@@ -106,12 +107,14 @@ def _run_one(config: ReportConfig) -> ReportSummary:
 
 def _run_several(config: ReportConfig) -> ReportSummary:
     labels = several_grids.labels(config.grids)
-    for grid in config.grids:
-        _open_grid(grid, config.contrast_pairs)  # refused before anything is computed
     of_each = {
         label: dataclasses.replace(config, grid=grid, out=config.out / label)
         for label, grid in zip(labels, config.grids, strict=True)
     }
+    drawn = set(picture_files.files(config.out / several_grids.CURVES))
+    for each in of_each.values():
+        drawn |= _figures(each.out, _open_grid(each.grid, config.contrast_pairs))
+    picture_files.refuse_folders(drawn)  # before anything is computed
     found = {label: _run_one(each) for label, each in of_each.items()}
     for label, first in found.items():
         if first.report is None and not config.dry_run:
@@ -289,7 +292,7 @@ def _draw(out: pathlib.Path, collected: Collected) -> None:
     results, certain = collected.results.uncorrected, report_tables.certain(collected.tables["retrieval"])
     ends = report_tables.mean_ends(collected.results, collected.tables["means"])
     plain = [collected.results.measures.index(name) for name in results.measures]
-    picture_files.save(figures.curves(results, ends[:, :, plain]), out / "curves")
+    picture_files.save(figures.curves(results, ends[:, :, plain]), out / _CURVES)
     heatmaps = set()
     for measure in results.measures:
         state = results.best_state(measure)
@@ -299,6 +302,14 @@ def _draw(out: pathlib.Path, collected: Collected) -> None:
             drawn = figures.heatmap(results, measure, state, clustered=clustered, certain=certain)
             heatmaps |= set(picture_files.save(drawn, _heatmap(out, measure, order)))
     picture_files.remove(_heatmaps(out) - heatmaps)
+
+
+def _figures(out: pathlib.Path, grid: Grid) -> set[pathlib.Path]:
+    """Files of all figures that the report of a grid may have in OUT."""
+    measures = (*reported(grid.ranked), *pair_metrics.derived_measures(grid))
+    stems = [_heatmap(out, measure, order) for measure in measures for order in _ORDERS]
+    stems += [out / name for name in (_CURVES, *self_pair_tables.figures(grid), *language_maps.figures(grid))]
+    return {path for stem in stems for path in picture_files.files(stem)}
 
 
 def _heatmap(out: pathlib.Path, measure: str, order: str) -> pathlib.Path:

@@ -1,6 +1,8 @@
 """Grids with the figures of their reports, for comparing them on the sentences that both have."""
 
 import dataclasses
+import itertools
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,10 +10,14 @@ import numpy as np
 from isogloss.engine.grid import grid_store
 from isogloss.engine.grid.grid_store import Grid, Pair
 from isogloss.engine.report.report_config import ReportConfig
-from isogloss.engine.retrieval import pair_metrics
+from isogloss.engine.retrieval import metrics, pair_metrics
 from isogloss.engine.retrieval.pair_metrics import Scored, Statistics
 from isogloss.engine.retrieval.scorings import Scoring
+from isogloss.engine.runtime import disk_faults
 from isogloss.engine.runtime.part_files import PartFiles
+from isogloss.engine.runtime.refusal import Refusal, UnreachableError, UnreadableError
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,20 +34,41 @@ class Reported:
         return self.statistics.scorings(self.grid)
 
     def sentences(self, pair: Pair) -> set[str]:
-        """Sentences that both languages of a pair have."""
-        place = self.grid.position[pair]
+        """Sentences that both languages of a pair have.
+
+        Raises:
+          UnreachableError: the disk fails for now, and the grid is of a format that lists no recordings.
+        """
         if not self.grid.axes.recordings:
-            scores = self.grid.read(self.grid.measures[0], place, 0)
-            known = ~np.isnan(scores)
-            both = np.logical_and(known.any(0), known.any(1))
-            return {self.grid.sentences[i] for i in np.flatnonzero(both)}
+            return self._scored(pair)
         a, b = (self.grid.axes.recordings[code].keys() for code in pair)
         return set(a & b)
+
+    def _scored(self, pair: Pair) -> set[str]:
+        """Sentences of a pair's first usable matrix; none if it has none. Damaged ones are logged."""
+        grid, place = self.grid, self.grid.position[pair]
+        for state, measure in itertools.product(range(len(grid.states)), grid.ranked):
+            chunk = f"{grid.path}: {grid_store.pair_name(pair)} {measure} state {grid.states[state]}"
+            try:
+                scores = grid.read(measure, place, state)
+                if np.isnan(scores).all():  # isn't computed yet
+                    continue
+                common = metrics.common_sentences(scores, int(grid.common[place]))
+            except (UnreadableError, Refusal) as error:
+                reason = disk_faults.with_remedy(error, grid_store.REMAKE)
+                # A report without this pair would count as written, although the pair is whole.
+                if disk_faults.may_pass(reason):
+                    raise UnreachableError(f"{chunk}: {reason}") from error
+                _LOG.error("%s: %s", chunk, reason)
+                continue
+            return {grid.sentences[i] for i in np.flatnonzero(common)}
+        return set()
 
     def figures(self, pair: Pair, shared: set[str]) -> tuple[Scored, list[str]]:
         """Figures of a pair among some of its sentences, and these in the order of the queries."""
         name = grid_store.pair_name(pair)
-        if shared == self.sentences(pair) and self.parts.kept(name):
+        # They are some of the pair's, so as many are all of them.
+        if len(shared) == self.grid.common[self.grid.position[pair]] and self.parts.kept(name):
             kept = pair_metrics.load(self.parts, name)
             return kept, [self.grid.sentences[i] for i in kept.sentences]
         axes = self.grid.axes

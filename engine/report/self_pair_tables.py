@@ -55,8 +55,9 @@ def write(
     own = grid.only(self_pairs=True)
     if not own.pairs:
         # Files of an earlier report of this folder, whose grid had self pairs.
-        for kind in ("parquet", "csv", *picture_files.KINDS):
+        for kind in ("parquet", "csv"):
             (out / f"{NAME}.{kind}").unlink(missing_ok=True)
+        picture_files.remove(picture_files.files(out / NAME))
         ranks_store.remove(out / "self_ranks.zarr")
         return
 
@@ -76,6 +77,11 @@ def write(
     table.write_table(tabulate(ours), out, NAME)
     ranks_store.write(out / "self_ranks.zarr", own, scorings, of_pair)
     picture_files.save(drawn(levels(ours, results.uncorrected), ours.states), out / NAME)
+
+
+def figures(grid: Grid) -> tuple[str, ...]:
+    """Names of the figures that `write` draws of a grid."""
+    return (NAME,) if grid.only(self_pairs=True).pairs else ()
 
 
 def tabulate(results: metrics.Results) -> pa.Table:

@@ -23,7 +23,7 @@ from isogloss.engine.runtime.refusal import Refusal
 
 TABLES = ("retrieval", "best_states", "means")
 """Tables of the grids' reports that OUT has as one."""
-PAGE = grids_page.PAGE
+PAGE, CURVES = grids_page.PAGE, "curves"
 
 
 def labels(grids: Sequence[Place]) -> list[str]:
@@ -58,7 +58,7 @@ def write(out: pathlib.Path, of_each: Mapping[str, ReportConfig], statistics: St
         grid_differences.write(out, reported, config.fdr)
         means = table_files.read_parquet(out / "means.parquet")
         states = {label: each.grid.states for label, each in reported.items()}
-        picture_files.save(grid_curves.drawn(means, states), out / "curves")
+        picture_files.save(grid_curves.drawn(means, states), out / CURVES)
         report_columns.write(out)
         html, scripts = grids_page.render(out, reported, date=version.today())
         page.write_scripts(out / grids_page.FOLDER, scripts.items())

@@ -1,7 +1,7 @@
 """Retrieval figures of any score matrix, for notebooks: no grid, no report.
 
 The figures are those of the report, from the same ranks: a tie counts against the right answer; intervals
-come from a bootstrap over sentences.
+come from a bootstrap over sentences, except where it has nothing to vary.
 """
 
 import itertools
@@ -30,7 +30,8 @@ def retrieval_figures(
     levels of the index. Columns: n (sentences), recall_at_1, recall_at_5, mrr, mutual_nn (share of sentences
     that are each other's nearest), chance, and the ends ci_low, ci_high of the 95% interval of recall_at_1.
     The ends of the others' intervals are called NAME_low and NAME_high. All are percentile bootstraps over
-    sentences; see `metrics.interval` for shares of which all or no sentences count.
+    sentences; see `metrics.interval` for shares of which all or no sentences count. Where every rank is 1,
+    mrr_low is ci_low: the mean of 1 / rank is never below R@1.
 
     Args:
       scores: the last two axes are queries and candidates.
@@ -78,10 +79,12 @@ def _ends(ranks: Int[np.ndarray, "2 n"]) -> list[dict[str, float]]:
     """Ends of the intervals of all figures but recall_at_1, by column, for both directions."""
     n = ranks.shape[1]
     mutual = np.broadcast_to((ranks == 1).all(0), ranks.shape)
-    reciprocal = (bootstrap.resamples(n) @ (1 / ranks.T)) / n
+    low, high = bootstrap.ends((bootstrap.resamples(n) @ (1 / ranks.T)) / n)
+    # Resamples of ranks that are all 1 are equal. 1 / rank is never below a hit, so R@1's low end holds, too.
+    low = np.where((ranks == 1).all(1), 1 - metrics.outside(n), low)
     intervals = {
         "recall_at_5": metrics.interval(ranks <= 5),
-        "mrr": bootstrap.ends(reciprocal),
+        "mrr": (low, high),
         "mutual_nn": metrics.interval(mutual),
     }
     return [

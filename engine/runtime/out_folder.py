@@ -23,6 +23,11 @@ def identity(settings: Mapping[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in settings.items() if key not in NAMES}
 
 
+def is_claimed(out: pathlib.Path, job: str) -> bool:
+    """True if a run of the job has claimed the folder."""
+    return (out / f"{job}.json").is_file()
+
+
 def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
     """Refuse a folder that holds results of another job, whose parts have equal names, or of other settings.
 
@@ -34,9 +39,9 @@ def check(out: pathlib.Path, job: str, settings: Mapping[str, Json]) -> None:
     for other in sorted(out.glob("*.json")):
         if other.stem != job and _is_of_a_job(other):
             raise Refusal(f"{out}: holds results of the {other.stem} job. Name another --out")
-    file = out / f"{job}.json"
-    if not file.is_file():
+    if not is_claimed(out, job):
         return
+    file = out / f"{job}.json"
     found = json_values.json_object(file, "name another --out, or delete that folder")
     found.pop(_JOB, None)
     if json_values.differences(identity(found), identity(settings)):

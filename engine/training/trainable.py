@@ -7,6 +7,7 @@ is never trained. Memory: one copy of the decoder in float32.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import jax
@@ -67,6 +68,23 @@ class Trainable:
         return parameters.tensors(own, parameters.DECODER)
 
 
+def count(sizes: Dimensions, train: str) -> int:
+    """Number of values that are trained, by the shapes of a model's decoder and --train."""
+    _, shapes = parameters.build_decoder(sizes, dtype=np.dtype("float32"))
+    found = {"/".join(map(str, path)): variable.shape for path, variable in nnx.to_flat_state(shapes)}
+    if low := lora_rank(train):
+        return sum(
+            layers * low * (inputs + outputs)
+            for layers, inputs, outputs in (found[path] for path in _ADAPTED)
+        )
+    return sum(math.prod(shape) for path, shape in found.items() if _is_trained(path, train))
+
+
+def _is_trained(path: str, train: str) -> bool:
+    """True for parameters that decoder or cross trains."""
+    return path.startswith(_CROSS if train == "cross" else "") and not path.startswith(_ENCODERS)
+
+
 def merged(
     trained: Mapping[str, jax.Array | np.ndarray], frozen: Mapping[str, jax.Array | np.ndarray]
 ) -> dict[str, jax.Array | np.ndarray]:
@@ -98,12 +116,7 @@ def split(
     if low := lora_rank(train):
         chosen = _low_rank(values, low, seed)
     else:
-        wanted = _CROSS if train == "cross" else ("",)
-        chosen = {
-            path: value
-            for path, value in values.items()
-            if path.startswith(wanted) and not path.startswith(_ENCODERS)
-        }
+        chosen = {path: value for path, value in values.items() if _is_trained(path, train)}
     frozen = {path: value for path, value in values.items() if path not in chosen}
     return Trainable(graph=graph, shapes=shapes, dtype=dtype, trained=chosen, frozen=frozen)
 

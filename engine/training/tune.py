@@ -119,6 +119,7 @@ def run(config: TuneConfig) -> TuneSummary:
     given = tune_input.open_input(config)
     fisher_files.check(config, given)
     out_folder.check(config.out, NAME, given.settings)
+    picture_files.refuse_folders(tuned_model.figures(config.out))
     earlier = _earlier(config, given.schedule.steps)
     plan = _plan(config, given, earlier)
     disk_space.require(config.out, int(plan["bytes"]), "a model and its checkpoints", "name another --out")
@@ -173,6 +174,8 @@ def _evaluation(config: TuneConfig, given: TuneInput) -> str:
 
 
 def _earlier(config: TuneConfig, steps: int) -> _Earlier:
+    if not out_folder.is_claimed(config.out, NAME):
+        tuned_model.refuse_foreign(config.out)
     saved = checkpoints.saved(config.out / _CHECKPOINTS)
     kept = not saved and tuned_model.kept(config)
     return _Earlier(done=steps if kept else max(saved, default=0), checkpoints=len(saved), kept=kept)
@@ -187,6 +190,7 @@ def _plan(config: TuneConfig, given: TuneInput, earlier: _Earlier) -> dict[str, 
     lacking = sum(not tuned_model.is_there(folder) for folder in folders)
     added = tune_cost.disk_bytes(
         given,
+        config.train,
         # Of one that is replaced there are two for a moment; of checkpoints there is one more.
         models=0 if earlier.kept else lacking + (lacking < len(folders)),
         checkpoints=0 if ended else max(1, KEPT + 1 - earlier.checkpoints),

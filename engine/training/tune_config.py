@@ -7,6 +7,7 @@ from typing import Literal
 
 from isogloss.engine.activations.store_options import store_option
 from isogloss.engine.checkpoints.checkpoint_options import model_option
+from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.decoding.job_config import TokenizerConfig
 from isogloss.engine.runtime.options import FigureOptions, compilation_cache_option, compute_option, option
 from isogloss.engine.runtime.place import Place
@@ -100,6 +101,11 @@ class TuneConfig(TokenizerConfig, FigureOptions):
         if len(self.states) != 1:
             raise Refusal(
                 f"--states names the one state that is trained on, got {','.join(self.states) or 'none'}"
+            )
+        if self.task == "transcribe" and whisper_code(self.source) != whisper_code(self.target):
+            raise Refusal(
+                f"--task=transcribe is of texts in the language that is spoken, got --source={self.source} "
+                f"--target={self.target}. Remedy: --task=translate, whose prompt has the target's token"
             )
         for name, given in (("ewc", self.ewc > 0), ("fisher_from", self.fisher_from)):
             if given and not self.ewc_tasks:

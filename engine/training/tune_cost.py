@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from isogloss.engine.decoding import decoder_cost
 from isogloss.engine.runtime import devices, shards
 from isogloss.engine.runtime.devices import Tree
+from isogloss.engine.training import trainable
 from isogloss.engine.training.trainable import Trainable
 from isogloss.engine.training.training_step import Constants, Schedule, TrainingState, training_step
 from isogloss.engine.training.tune_input import TuneInput
-from isogloss.engine.whisper import encoder_program
 
 _PASSES = 3  # forward, and backward to activations and to parameters
 _SAMPLED = 50  # batches whose padded length stands for all
@@ -33,7 +33,7 @@ def plan(given: TuneInput, done: int, fisher_examples: int) -> dict[str, int | f
     sizes, rows = given.checkpoint.dimensions, given.mixture.rows
     seen = [given.reader.tokens(given.mixture.batch(step)) for step in range(steps)[done : done + _SAMPLED]]
     tokens = round(sum(seen) / max(1, len(seen)))
-    forward = decoder_cost.flops(sizes, given.reader.window, tokens)
+    forward = decoder_cost.flops(sizes, given.reader.window, tokens) if seen else 0.0
     return {
         "steps": left,
         "examples": left * rows,
@@ -46,14 +46,14 @@ def plan(given: TuneInput, done: int, fisher_examples: int) -> dict[str, int | f
     }
 
 
-def disk_bytes(given: TuneInput, *, models: int, checkpoints: int, tasks: int) -> int:
+def disk_bytes(given: TuneInput, train: str, *, models: int, checkpoints: int, tasks: int) -> int:
     """Bytes of so many models, checkpoints, and files of old tasks' Fisher information, at most.
 
-    The whole decoder is taken to be trained; a checkpoint has it and AdamW's two moments.
+    A checkpoint has what is trained, by `train`, and AdamW's two moments of it.
     """
     sizes = given.checkpoint.dimensions
-    model, encoder = decoder_cost.resident_bytes(sizes, "float32"), encoder_program.weight_bytes(sizes)
-    return models * model + (3 * checkpoints + tasks) * (model - encoder)
+    trained = 4 * trainable.count(sizes, train)
+    return models * decoder_cost.resident_bytes(sizes, "float32") + (3 * checkpoints + tasks) * trained
 
 
 def here(

@@ -90,10 +90,11 @@ def open_input(config: TuneConfig) -> TuneInput:
     # After the split, so that runs with other windows have the same held-out sentences.
     new = _whole(f"{config.source}-{config.target}", every, config, sizes)
     old = {name: _whole(name, made.old_task(examples.pair(name, stored)), config, sizes) for name in named}
+    shared = _shared_with_held_out(texts, split, {examples.pair(name, stored): old[name] for name in named})
+    old = {name: [e for e in found if e.sentence not in shared] for name, found in old.items()}
     training = [example for example in new if example.sentence not in split.dev]
     known = {name: [e for e in found if e.sentence not in split.dev] for name, found in old.items()}
     _require_left({"the new task": training, **known})
-    _warn_of_shared_grams(texts, split, {examples.pair(name, stored): left for name, left in known.items()})
     mixture = _mixture(config, training, known)
     precision = encoder_program.precision_for(jax.default_backend(), config.compute)
     source = _source(config, checkpoint, [new, *old.values()])
@@ -227,23 +228,26 @@ def _split(texts: KnownTexts, config: TuneConfig) -> Split:
     return split
 
 
-def _warn_of_shared_grams(texts: KnownTexts, split: Split, known: Mapping[Pair, Sequence[Example]]) -> None:
-    """Name the sentences of old tasks alone that share a 4-gram with a held-out one."""
+def _shared_with_held_out(
+    texts: KnownTexts, split: Split, old: Mapping[Pair, Sequence[Example]]
+) -> frozenset[str]:
+    """Sentences that only old tasks have and that share a 4-gram with a held-out one: they aren't taught."""
     others: dict[str, set[tuple[str, str]]] = {}
-    for pair, found in known.items():
+    for pair, found in old.items():
         for e in found:
             if e.sentence not in texts:
                 own = others.setdefault(e.sentence, set())
                 own |= {(pair.target, e.text), (pair.source, e.transcription)}
     if shared := sentence_split.sharing({s: texts[s] for s in split.dev}, others):
         _LOG.warning(
-            "%d of the %d sentences that only old tasks have share a %d-gram with held-out ones, which the "
-            "n-grams counted above leave out: %s",
+            "%d of the %d sentences that only old tasks have share a %d-gram with held-out ones, so they are "
+            "left out: %s",
             len(shared),
             len(others),
             GRAM,
             first_names(sorted(shared)),
         )
+    return frozenset(shared)
 
 
 def _source(config: TuneConfig, checkpoint: Checkpoint, found: Sequence[Sequence[Example]]) -> StateSource:

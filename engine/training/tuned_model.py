@@ -15,6 +15,7 @@ from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, json_values, table_files
 from isogloss.engine.runtime.json_values import Json
+from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.time_axis import SAMPLE_RATE
 from isogloss.engine.training import loss_figure
@@ -34,6 +35,8 @@ STEPS = pa.schema(
         ("dev_loss", pa.float32()),
     ]
 )
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".msgpack", ".npz")  # files of weights of any format
+_LOSSES = "losses"
 _AVERAGE, _SHARE = "average.json", "share_of_start"
 History = dict[str, np.ndarray]
 """Columns of steps.parquet by name, NaN where nothing is measured; row k is after k steps."""
@@ -78,7 +81,12 @@ def write_figure(out: pathlib.Path, config: TuneConfig, history: History) -> Non
     measured = np.flatnonzero(np.isfinite(history["dev_loss"]))
     dev = [(int(step), float(history["dev_loss"][step])) for step in measured]
     title = f"{config.source} to {config.target}: {config.train}, state {config.states[0]}"
-    picture_files.save(loss_figure.draw(title, history["loss"][1:].astype(np.float64), dev), out / "losses")
+    picture_files.save(loss_figure.draw(title, history["loss"][1:].astype(np.float64), dev), out / _LOSSES)
+
+
+def figures(out: pathlib.Path) -> list[pathlib.Path]:
+    """Files of the figure of losses."""
+    return picture_files.files(out / _LOSSES)
 
 
 def write_models(config: TuneConfig, given: TuneInput, parts: Trainable, trained: HostValues) -> list[str]:
@@ -102,6 +110,15 @@ def folders(config: TuneConfig) -> list[pathlib.Path]:
 def is_there(folder: pathlib.Path) -> bool:
     """True if a folder has a model's weights."""
     return (folder / model_folder.SINGLE).is_file()
+
+
+def refuse_foreign(out: pathlib.Path) -> None:
+    """Refuse a folder with weights; for folders that no run of tune has claimed."""
+    held = [file.name for file in sorted(out.glob("*")) if file.suffix in _WEIGHTS]
+    if held:
+        raise Refusal(
+            f"{out}: holds a model that tune hasn't made: {first_names(held)}. Remedy: name another --out"
+        )
 
 
 def kept(config: TuneConfig) -> bool:

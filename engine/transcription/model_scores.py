@@ -2,14 +2,16 @@
 
 Mismatched speech: the texts that a model writes for other utterances, against the references of these. What
 it reaches there is the formula of such sentences and no understanding of the speech. No text is decoded for
-it: they are the model's own texts, shifted; none meets its own sentence or an equal reference. chrF and BLEU
-as in `bleu_chrf`, for transcription too, so that tasks can be compared; intervals are bootstraps over
-utterances, the same for all models.
+it: they are the model's own texts, shifted; none meets its own sentence or an equal reference. COMET costs
+more than a sum of counts, so a reference meets one other text there. chrF and BLEU as in `bleu_chrf`, for
+transcription too, so that tasks can be compared; intervals are bootstraps over utterances, the same for all
+models.
 """
 
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,7 @@ SCHEMA = pa.schema(
         *((f"{name}{end}", pa.float64()) for name in _FIGURES for end in ("", "_low", "_high")),
         ("chrf_mismatched", pa.float64()),
         ("bleu_mismatched", pa.float64()),
+        ("comet_mismatched", pa.float64()),
         ("bleu_signature", pa.string()),  # sacrebleu's
         ("chrf_signature", pa.string()),
     ]
@@ -55,6 +58,22 @@ class ScoredText:
         return self.sentence == other.sentence or self.reference == other.reference
 
 
+class ScoredLine(NamedTuple):
+    """A text beside a reference, for a tool that scores translations.
+
+    Attributes:
+      model: its name.
+      pair: task.
+      utterance: name of the utterance of source and reference.
+      speech: that of the utterance whose speech the text is of; another one is mismatched speech.
+    """
+
+    model: str
+    pair: str
+    utterance: str
+    speech: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskTexts:
     """Texts of one model in one task.
@@ -78,9 +97,28 @@ class TaskTexts:
         """Languages of speech and text, "en-es"."""
         return f"{self.speech}-{self.written}"
 
+    def lines(self) -> list[ScoredLine]:
+        """Every utterance with its own speech, then every one with mismatched speech."""
+        own = dict.fromkeys(self.by_utterance)
+        speech = [*((name, name) for name in own), *self.other_speech().items()]
+        return [ScoredLine(self.model, self.pair, name, of) for name, of in speech]
+
+    def other_speech(self) -> dict[str, str]:
+        """Another utterance by the name of each, from half of the list further on, that says something else.
+
+        An utterance is left out if all say the same.
+        """
+        names, found = list(self.by_utterance), dict[str, str | None]()
+        for i, name in enumerate(names):
+            start = i + len(names) // 2
+            others = (names[k % len(names)] for k in range(start, start + len(names)))
+            its = self.by_utterance[name]
+            found[name] = next((name for name in others if not its.matches(self.by_utterance[name])), None)
+        return {name: other for name, other in found.items() if other is not None}
+
 
 def rows(
-    found: Sequence[TaskTexts], kinds: Mapping[str, str], comet: Mapping[tuple[str, str, str], float]
+    found: Sequence[TaskTexts], kinds: Mapping[str, str], comet: Mapping[ScoredLine, float]
 ) -> list[dict[str, object]]:
     """Rows of the table, in the order of `found`.
 
@@ -88,18 +126,18 @@ def rows(
       found: texts of all models in all tasks; those of the first model are the baseline, and of the same
         utterances.
       kinds: new, old or zero-shot, by task.
-      comet: score by model, task and utterance; empty without any.
+      comet: score by line; empty without any.
     """
     baseline = {one.pair: one for one in found if one.model == found[0].model}
     return [_row(one, baseline.get(one.pair), kinds[one.pair], comet) for one in found]
 
 
 def _row(
-    one: TaskTexts, baseline: TaskTexts | None, kind: str, comet: Mapping[tuple[str, str, str], float]
+    one: TaskTexts, baseline: TaskTexts | None, kind: str, comet: Mapping[ScoredLine, float]
 ) -> dict[str, object]:
     names = list(one.by_utterance)
     ours, signatures = _metrics(one, names)
-    given = [comet[one.model, one.pair, name] for name in names] if comet else []
+    given = _own(one, names, comet)
     figures = {name: made.figure() for name, made in ours.items()}
     for name in ("chrf", "bleu", "comet"):
         figures[f"{name}_difference"] = NOTHING
@@ -107,7 +145,7 @@ def _row(
         theirs, _ = _metrics(baseline, names)
         for name, made in ours.items():
             figures[f"{name}_difference"] = made.gain_over(theirs[name], smaller_is_better=False)
-        of_baseline = [comet[baseline.model, one.pair, name] for name in names] if comet else []
+        of_baseline = _own(baseline, names, comet)
         figures["comet_difference"] = _mean(np.subtract(given, of_baseline).tolist())
     figures["comet"] = _mean(given)
     return {
@@ -117,8 +155,20 @@ def _row(
         "utterances": len(names),
         **{f"{name}{end}": value for name in _FIGURES for end, value in figures[name].by_suffix().items()},
         **mismatched(one),
+        "comet_mismatched": _of_other_speech(one, comet),
         **signatures,
     }
+
+
+def _own(one: TaskTexts, names: Sequence[str], comet: Mapping[ScoredLine, float]) -> list[float]:
+    """COMET of utterances with their own speech."""
+    return [comet[ScoredLine(one.model, one.pair, name, name)] for name in names] if comet else []
+
+
+def _of_other_speech(one: TaskTexts, comet: Mapping[ScoredLine, float]) -> float:
+    """Mean COMET of mismatched speech; NaN without any."""
+    found = [comet[line] for line in one.lines() if line.speech != line.utterance] if comet else []
+    return float(np.mean(found)) if found else float("nan")
 
 
 def _metrics(one: TaskTexts, names: Sequence[str]) -> tuple[dict[str, Resampled], dict[str, str]]:

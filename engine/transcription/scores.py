@@ -1,19 +1,16 @@
 """The scores job: transcripts of several models side by side, what was gained and what was forgotten.
 
 Reads folders of transcribe. A task is named by the languages of its speech and of its references, by their
-codes in the store, as in tune. comet.jsonl has source, text and reference of every scored row, for tools that
-can't share an environment with isogloss; their scores come back by --scores.
+codes in the store, as in tune. Scores of other tools go out and come back by `comet_lines`.
 """
 
 import dataclasses
-import json
 import logging
-import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
-from isogloss.engine.activations import activation_store, store_languages
+from isogloss.engine.activations import store_languages
 from isogloss.engine.corpora.languages import whisper_code
 from isogloss.engine.decoding import language_token
 from isogloss.engine.decoding.language_token import Token
@@ -22,12 +19,11 @@ from isogloss.engine.runtime import atomic_write, json_values, name_lists, table
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.progress import seconds_since
 from isogloss.engine.runtime.refusal import Refusal
-from isogloss.engine.transcription import bleu_chrf, model_scores, scores_figure, side_by_side
+from isogloss.engine.transcription import bleu_chrf, comet_lines, model_scores, scores_figure, side_by_side
 from isogloss.engine.transcription.model_scores import ScoredText, TaskTexts
 from isogloss.engine.transcription.scores_config import ScoresConfig
 
 _LOG = logging.getLogger(__name__)
-_KEYS = ("model", "pair", "utterance")
 _COLUMNS = [  # of transcripts that are read
     *("language", "utterance", "sentence", "task", "text", "reference", "scored"),
     *("language_token", "language_token_by"),
@@ -73,7 +69,7 @@ def run(config: ScoresConfig) -> ScoresSummary:
     found = _texts(config, name_lists.read("--sentences", config.sentences) if config.sentences else None)
     _check(config, found)
     plan = {"tasks": len(found), "texts": sum(len(one.by_utterance) for one in found)}
-    comet = _read_scores(config.scores, found) if config.scores else {}
+    comet = comet_lines.read(config.scores, found) if config.scores else {}
     if config.dry_run:
         return ScoresSummary(rows=0, table=None, seconds=seconds_since(start), plan=plan)
     kinds = {one.pair: _kind(one.pair, config) for one in found}
@@ -88,7 +84,7 @@ def run(config: ScoresConfig) -> ScoresSummary:
         ("side_by_side.csv", side_by_side.tabulate(rows), table_files.write_csv),
     ):
         atomic_write.write_whole(config.out / name, lambda file, write=write, made=made: write(made, file))
-    lines = _for_comet(config, found)
+    lines = comet_lines.lines(config.store, found)
     atomic_write.write_whole(config.out / "comet.jsonl", lambda file: file.write_text(lines, "utf-8"))
     picture_files.save(scores_figure.draw(rows, config.new), config.out / "scores")
     _LOG.info("scores:\n%s", text_table.text_table(*side_by_side.shown(rows)))
@@ -171,47 +167,3 @@ def _check(config: ScoresConfig, found: Sequence[TaskTexts]) -> None:
                 f"{first_names(differing)}. Remedy: transcribe the same corpus with both, or name sentences "
                 "that both have by --sentences"
             )
-
-
-def _for_comet(config: ScoresConfig, found: Sequence[TaskTexts]) -> str:
-    spoken: dict[str, dict[str, str]] = {}
-    lines = []
-    for one in found:
-        if one.speech not in spoken:
-            store = activation_store.open_store(config.store, one.speech)
-            spoken[one.speech] = dict(
-                zip(store.names, map(str, store.coordinate("transcription")), strict=True)
-            )
-        for utterance, scored in one.by_utterance.items():
-            keys = dict(zip(_KEYS, (one.model, one.pair, utterance), strict=True))
-            line = {"src": spoken[one.speech].get(utterance, ""), "mt": scored.text, "ref": scored.reference}
-            lines.append(json.dumps(line | keys, ensure_ascii=False) + "\n")
-    return "".join(lines)
-
-
-def _read_scores(file: pathlib.Path, found: Sequence[TaskTexts]) -> dict[tuple[str, str, str], float]:
-    """Score by model, task and utterance; Refusal unless every text has one."""
-    if not file.is_file():
-        raise Refusal(f"--scores={file}: there is no such file")
-    scores = {}
-    for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            content = json.loads(line)
-            score = float(content["score"])
-            if not math.isfinite(score):
-                raise ValueError(f"score is {score}")
-            scores[tuple(str(content[key]) for key in _KEYS)] = score
-        except (ValueError, KeyError, TypeError) as error:
-            keys = ", ".join((*_KEYS, "score"))
-            raise Refusal(
-                f"{file} line {number}: must be a JSON object with {keys}, a finite number ({error!r})"
-            ) from error
-    every = [(one.model, one.pair, name) for one in found for name in one.by_utterance]
-    if missing := [" ".join(key) for key in every if key not in scores]:
-        raise Refusal(
-            f"{file}: {len(missing)} texts have no score: {first_names(missing)}. Remedy: score all lines of "
-            "comet.jsonl"
-        )
-    return scores

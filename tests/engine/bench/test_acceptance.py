@@ -9,6 +9,8 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
+import types
 from importlib import metadata
 
 import pytest
@@ -53,7 +55,7 @@ def test_cheap_stages_stand_beside_what_is_wanted(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(
         acceptance,
         "_stages",
-        lambda device, small: {name: every(device, small=small)[name] for name in names},
+        lambda device, **given: {name: every(device, **given)[name] for name in names},
     )
     summary = bench.run(config(json=tmp_path / "a.json"))
     assert summary.complete, summary.wrong
@@ -84,7 +86,7 @@ def test_a_stage_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
 
     fine = findings.Finding(stage="a", name="fine", found=0.7, wanted=0.65)
     stages = {"a": lambda: iter([fine]), "b": broken, "c": lambda: iter([fine])}
-    monkeypatch.setattr(acceptance, "_stages", lambda device, small: stages)
+    monkeypatch.setattr(acceptance, "_stages", lambda device, **given: stages)
     summary = bench.run(config(json=tmp_path / "a.json"))
     assert [one["name"] for one in seen[0]] == ["fine"]
     assert [one.name for one in summary.findings] == ["fine", "failed", "fine"]
@@ -94,22 +96,29 @@ def test_a_stage_that_fails_costs_no_other(tmp_path, monkeypatch, capsys):
     assert len(json.loads((tmp_path / "a.json").read_text())["findings"]) == 3
 
 
-def test_a_missing_package_is_no_fault_and_a_missing_part_is_one(monkeypatch):
+def test_a_missing_package_is_no_fault_and_a_missing_part_is_one(tmp_path, monkeypatch):
     def lacks(name):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def partly():
-        return findings.attempted("c", "to shards", lambda: lacks("zarr"))
+        watch = findings.Stopwatch(shortest=0.0)
+        return findings.attempted("c", "to shards", lambda: lacks("zarr"), watch)
 
-    stages = {"a": lambda: lacks("flax"), "b": lambda: lacks("isogloss.engine.whisper"), "c": partly}
-    monkeypatch.setattr(acceptance, "_stages", lambda device, small: stages)
-    summary = bench.run(config())
+    there = findings.Finding(stage="d", name="half", found=1.0, note="left out: what people needn't read")
+    stages = {
+        "a": lambda: lacks("flax"), "b": lambda: lacks("isogloss.engine.whisper"), "c": partly,
+        "d": lambda: iter([there]),
+    }  # fmt: skip
+    monkeypatch.setattr(acceptance, "_stages", lambda device, **given: stages)
+    summary = bench.run(config(json=tmp_path / "a.json"))
     assert [one.note for one in summary.findings if one.left_out] == [
         "left out: No module named 'flax'", "left out: No module named 'zarr'",
     ]  # fmt: skip
     assert summary.wrong == ["b: failed"]
     assert summary.lacking == ["a", "c: to shards"]
-    assert "1 figures" in (sentence := summary.sentence(config()))
+    written = json.loads((tmp_path / "a.json").read_text())["findings"]
+    assert [one["left_out"] for one in written] == [True, False, True, False]
+    assert "2 figures" in (sentence := summary.sentence(config()))
     assert sentence.endswith("; NOT MEASURED, because packages are missing: 'a', 'c: to shards'")
 
 
@@ -120,6 +129,31 @@ def test_nothing_begins_when_time_is_up(monkeypatch):
     assert summary.sentence(config()).endswith(f"there was no time: {str(STAGES)[1:-1]}")
     assert not summary.findings
     assert not summary.complete
+
+
+@pytest.mark.parametrize(
+    ("more", "left_out"), [(False, ()), (True, ("a, after only", "b"))], ids=["the last", "not the last"]
+)
+def test_a_figure_that_ends_late_is_the_last_and_what_follows_is_left_out(monkeypatch, more, left_out):
+    late = []
+    clock = types.SimpleNamespace(monotonic=lambda: time.monotonic() + sum(late))
+    monkeypatch.setattr(findings, "time", clock)
+
+    def stages(device, *, small, watch):
+        def slow():
+            late.append(acceptance.LIMIT)
+            yield findings.Finding(stage="a", name="only", found=1.0)
+            if more:
+                watch.seconds(lambda: pytest.fail("it is too late"))
+
+        return {"a": slow, "b": slow} if more else {"a": slow}
+
+    monkeypatch.setattr(acceptance, "_stages", stages)
+    summary = bench.run(config())
+    assert [one.name for one in summary.findings] == ["only"]
+    assert summary.left_out == left_out
+    assert summary.complete == (not more)
+    assert ("NOT MEASURED" in summary.sentence(config())) == more
 
 
 def test_a_dry_run_finds_nothing():

@@ -1,6 +1,7 @@
 """Parts of the acceptance: sizes, what is wanted, what is found wrong, and that none costs another."""
 
 import itertools
+import math
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from isogloss.engine.activations import language_states
 from isogloss.engine.bench import encoder_speeds, grid_speeds, kernel_errors, kernel_speeds
-from isogloss.engine.bench.findings import Stopwatch, Yardstick
+from isogloss.engine.bench.findings import OutOfTime, Stopwatch, Yardstick
 from isogloss.kernels import frame_scores, pair_table
 
 WATCH = Stopwatch(shortest=0.0)
@@ -39,6 +40,42 @@ def test_sizes_and_what_is_wanted():
         ("cpu", {"chunked": 0.5, "blocks": None}),
     ):
         assert {f: encoder_speeds.wanted(device, f) for f in encoder_speeds.forms(device)} == shares
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        kernel_errors.findings,
+        lambda watch: kernel_speeds.seqsim("float32", PRODUCT, quick=True, watch=watch),
+        lambda watch: kernel_speeds.warping(quick=True, watch=watch),
+        lambda watch: encoder_speeds.errors("cpu", watch),
+        lambda watch: encoder_speeds.speeds("cpu", PRODUCT, quick=True, watch=watch),
+        lambda watch: encoder_speeds.extraction("cpu", PRODUCT, quick=True, watch=watch),
+        lambda watch: grid_speeds.grid("float32", quick=True, watch=watch),
+    ],
+)
+def test_a_stage_asks_whether_it_is_too_late(stage):
+    with pytest.raises(OutOfTime):
+        next(stage(Stopwatch(shortest=0.0, until=-math.inf)))
+
+
+def test_parts_of_a_stage_ask_one_by_one(monkeypatch):
+    """The second part of two finds that it is too late; what is left of the first is free."""
+    watch = Stopwatch(shortest=0.0)
+    monkeypatch.setattr(kernel_errors, "_parts", lambda: iter([iter("ab"), iter("c")]))
+    asked = []
+
+    def begin(self):
+        asked.append(self)
+        if len(asked) == 2:
+            raise OutOfTime
+
+    monkeypatch.setattr(Stopwatch, "begin", begin)
+    found = []
+    with pytest.raises(OutOfTime):
+        found.extend(kernel_errors.findings(watch))
+    assert found == ["a", "b"]
+    assert asked == [watch, watch]
 
 
 @pytest.mark.parametrize("shape", REAL)
@@ -166,7 +203,7 @@ def test_a_wrong_kernel_is_found(monkeypatch):
     monkeypatch.setattr(
         kernel_errors, "_chosen_transport", lambda x, y, u, v: chosen(x, y, jnp.flip(u), jnp.flip(v))
     )
-    bad = {one.name for one in kernel_errors.findings() if one.wrong}
+    bad = {one.name for one in kernel_errors.findings(WATCH) if one.wrong}
     scores = frame_scores.MEASURES[:-1]  # transport's error is all but 0 where its iterations end
     for kind in ("float16 frames", "float32 frames"):
         assert {f"seqsim, {kind}", f"precision, {kind}"} <= bad

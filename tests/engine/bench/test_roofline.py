@@ -12,7 +12,7 @@ import pytest
 from isogloss.engine.activations import language_states
 from isogloss.engine.bench import bench, bench_config, chips, roofline
 from isogloss.engine.grid import grid_config, grid_plan, grid_work
-from isogloss.engine.runtime import devices
+from isogloss.engine.runtime import devices, refusal
 from isogloss.kernels import operands
 
 PAIR = roofline.GridWork(
@@ -46,7 +46,7 @@ def test_one_pair_by_hand_on_an_h100():
 def test_all_of_fleurs_by_hand():
     """22 EFLOP; 352 rows of 704 frames a language at a state, 634 MB, or 1.27 GB in two parts.
 
-    Beside an upload and three languages two blocks of 30 fit the 41.5 GB of an H100, of 2 the 9.6 GB of a
+    Beside two uploads and three languages two blocks of 30 fit the 41.5 GB of an H100, of 1 the 9.6 GB of a
     TPU v5e.
     """
     assert roofline.FLEURS.units == 5151 * 34
@@ -54,7 +54,7 @@ def test_all_of_fleurs_by_hand():
     h100, v5e = roofline.roofline("h100"), roofline.roofline("tpu-v5e")
     assert roofline.FLEURS.padded == 352 * 704
     blocks = {name: roofline.block_size(roofline.FLEURS, chip) for name, chip in chips.CHIPS.items()}
-    assert blocks == {"h100": 30, "h200": 63, "a100": 30, "tpu-v5e": 2, "tpu-v6e": 5}
+    assert blocks == {"h100": 30, "h200": 62, "a100": 30, "tpu-v5e": 1, "tpu-v6e": 5}
     assert roofline.roofline("h200").uploads == 102 * 34  # two blocks are all languages
     hours = {part.name: part.all / 3600 for part in h100.parts}
     assert hours["product"] == pytest.approx(22.416e18 / 989.4e12 / 3600, rel=1e-3)  # 6.3 hours
@@ -88,6 +88,30 @@ def test_uploads_are_the_visits_of_the_job(block, states, monkeypatch):
     work = dataclasses.replace(PAIR, languages=len(codes), states=states)
     assert roofline.uploads(work, chips.CHIPS["h100"]) == visited
     assert visited >= states * len(codes)
+
+
+def test_work_that_a_chip_is_too_small_for_is_refused():
+    """2,000 utterances are 7.2 GB of bfloat16 parts a language; the grid job would refuse them, too."""
+    work = dataclasses.replace(roofline.FLEURS, utterances=2000)
+    assert roofline.block_size(work, chips.CHIPS["h100"]) > 1
+    with pytest.raises(refusal.Refusal, match=r"TPU v5e: 9\.\d GB .* of 7\.\d GB .* give GridWork fewer"):
+        roofline.roofline("tpu-v5e", work)
+
+
+def test_what_jax_takes_of_a_memory_is_told_and_not_inferred():
+    h100 = chips.CHIPS["h100"]
+    assert roofline._memory(dataclasses.replace(h100, parts=2)) == 60e9
+    assert roofline._memory(dataclasses.replace(h100, offered=0.5)) == 40e9
+
+
+def test_uploads_are_counted_once(monkeypatch):
+    counted = mock.create_autospec(roofline.uploads, return_value=7)
+    monkeypatch.setattr(roofline, "uploads", counted)
+    found = roofline.roofline("h100", PAIR)
+    [uploads] = [part for part in found.parts if part.name == "uploads"]
+    assert found.uploads == 7
+    assert uploads.all == pytest.approx(7 * PAIR.upload_bytes / 64e9)
+    counted.assert_called_once_with(PAIR, chips.CHIPS["h100"])
 
 
 def test_a_scan_of_full_groups_by_hand():

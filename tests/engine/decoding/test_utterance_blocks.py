@@ -93,8 +93,8 @@ def test_the_next_unit_begins_while_one_is_made():
 
 
 @pytest.mark.parametrize("fails", [0, 1])
-def test_a_failure_ends_the_other_unit_at_its_next_utterance(fails):
-    """What was made before it arrives, and then the exception itself."""
+def test_a_failure_ends_the_other_unit_at_its_next_utterance(fails, caplog):
+    """What was made before it arrives, and then the exception itself; the other's end is no failure."""
     units, begun, failed = blocks(), threading.Event(), ValueError("the disk is full")
     stopped = []
 
@@ -118,3 +118,25 @@ def test_a_failure_ends_the_other_unit_at_its_next_utterance(fails):
         made.extend(utterance_blocks.made_together(units, 1, make, lambda: time.sleep(0.01)))
     assert raised.value is failed
     assert stopped == [fails + 1]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_second_failure_is_logged(first, caplog):
+    """Whichever unit fails first, the earlier one's failure is raised; neither vanishes."""
+    units, broken = blocks(), [ValueError("a bad recording"), MemoryError("the device is full")]
+    began, failing = threading.Barrier(2), threading.Event()
+
+    def make(unit: UtteranceBlock, advance):
+        began.wait(PATIENCE)
+        number = units.index(unit)
+        if number == first:
+            failing.set()
+        assert failing.wait(PATIENCE)
+        raise broken[number]
+
+    with pytest.raises(ValueError, match="a bad recording"):
+        list(utterance_blocks.made_together(units, 1, make, lambda: None))
+    [logged] = caplog.records
+    assert logged.getMessage() == f"{units[1].name} failed, too"
+    assert logged.exc_info[1] is broken[1]

@@ -11,10 +11,9 @@ import pytest
 
 from isogloss.engine.activations import language_states
 from isogloss.engine.bench.data import fleurs_frames
-from isogloss.engine.grid import grid_plan, grid_store, grid_work, host_scores, measures
+from isogloss.engine.grid import grid_plan, grid_store, grid_work, host_scores, measures, scorers
 from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.engine.grid.measures import MEASURES, Measure
-from isogloss.engine.grid.shortlist import Shortlisting
 from isogloss.kernels import pair_table, pooling
 
 NAMES = ("seqsim", "precision", "recall", "dtw", "meanpool")
@@ -195,9 +194,9 @@ def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
 
 @pytest.mark.parametrize(("memory", "held"), [(60 * GB, 12.5e9), (12 * GB, 3.6e9), (None, 1e9)])
 def test_the_memory_of_a_scan_follows_the_device(monkeypatch, memory, held):
-    monkeypatch.setattr(grid_work.devices, "memory", lambda: memory)
-    assert grid_work.scan_bytes(0.0) == held
-    assert grid_work.scan_bytes(2.5) == 2.5e9
+    monkeypatch.setattr(scorers.devices, "memory", lambda: memory)
+    assert scorers.scan_bytes(0.0) == held
+    assert scorers.scan_bytes(2.5) == 2.5e9
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -236,8 +235,8 @@ def test_a_step_of_dtw_has_a_million_cells_on_a_large_device(monkeypatch):
 
     Its distances fit the memory and 32 bits. A whole table is one scan where it does.
     """
-    monkeypatch.setattr(grid_work.devices, "memory", lambda: 60 * GB)
-    held = min(grid_work.scan_bytes(0.0), 4 * (2**31 - 1))
+    monkeypatch.setattr(scorers.devices, "memory", lambda: 60 * GB)
+    held = min(scorers.scan_bytes(0.0), 4 * (2**31 - 1))
     ends = range(language_states.STEP, 1536 + 1, language_states.STEP)
     lengths = sorted({language_states.device_shapes(np.int32([n]), 1)[0][1] for n in ends})
     assert len(lengths) == 18
@@ -265,15 +264,30 @@ def test_a_scan_has_the_blocks_that_memory_allows():
     assert huge.scan * huge.blocks * huge.block * 512 * 512 < 2**31
 
 
-def test_the_function_of_a_result_keeps_no_language():
-    """Nor where transport of shortlists needs the languages again: they go when the result is there."""
-    given = devices(1, measures=("seqsim", "transport", "transport_error"))
-    x, y = given.place(utterances(0)), given.place(utterances(1))
-    result = given.start(x, y, Shortlisting(best=2, rows=np.arange(11), columns=np.arange(11)))
-    kept = [weakref.ref(groups[0]) for groups in (x, y)]
-    del x, y
-    assert np.isfinite(result()["transport"]).any()
+@pytest.mark.parametrize("best", [0, 2])
+def test_results_keep_languages_until_they_are_there(monkeypatch, best):
+    """With shortlists the function of a result needs the languages again; then it is let go."""
+    given, members, kept = devices(1, measures=("seqsim", "transport", "transport_error")), {}, []
+    for code in "ab":
+        members[code] = mock.create_autospec(language_states.GridLanguage, instance=True)
+        members[code].sentences = tuple("abcdefghijk")
+    place = given.place
+
+    def watched(frames, mean=None):
+        groups = place(frames, mean)
+        kept.append(weakref.ref(groups[0]))
+        return groups
+
+    monkeypatch.setattr(given, "place", watched)
+    monkeypatch.setattr(language_states, "read", lambda member, state: utterances(0))
+    facts = {"pairs": (("a", "b"),), "states": ("0",), "sentences": tuple("abcdefghijk"), "common": ()}
+    plan = grid_store.Plan(
+        **facts, measures=("seqsim",), identity={"remove_language_mean": False, "rerank": best}, flags={}
+    )
+    [(unit, found)] = grid_work.computed(plan, members, [(0, 0)], given, 1)
     gc.collect()
+    assert unit == (0, 0)
+    assert np.isfinite(found["transport"]).any()
     assert [ref() for ref in kept] == [None, None]
 
 

@@ -11,7 +11,8 @@ from dictionary import described
 from drawn_figures import looks
 
 from isogloss.engine.activations import activation_store
-from isogloss.engine.interpretation import interpret, report
+from isogloss.engine.grid.grid_store import Grid
+from isogloss.engine.interpretation import inputs, interpret, report
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.texts import meaning
 
@@ -59,6 +60,29 @@ def test_names_of_pictures_have_at_most_200_bytes():
     assert [names.pop("s/1"), names.pop(longest)] == ["s%2F1", longest]
     assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names.values())
     assert len(set(names.values())) == 3
+
+
+def test_a_picture_is_told_by_its_own_name_and_not_by_those_of_all_sentences(config, monkeypatch):
+    """Folders have no part in what is removed, nor files in what is refused."""
+    sentences = ("s/1", "Ж" * 400, *map(str, range(500)))
+    monkeypatch.setattr(Grid, "sentences", sentences)
+    opened = inputs.open_input(config.store, config.grid, config.pairs, config.states)
+    config.out.mkdir()
+    start = "pair_bb-aa_final_"
+    ours = {config.out / f"{start}{report.sentence_name(s, start)}.png" for s in sentences}
+    ours.add(config.out / "plane_aa-bb_final.svg")
+    mine = ["s%2f1", "s", "0" * 16, report.sentence_name(sentences[1], start)[:-1], "Ж" * 20, "501", ""]
+    for path in ours | {config.out / f"{start}{name}.png" for name in mine}:
+        path.touch()
+    (config.out / f"{start}7.pdf").mkdir()
+    named = []
+    made = report.sentence_name
+    monkeypatch.setattr(report, "sentence_name", lambda s, start: named.append(s) or made(s, start))
+    with pytest.raises(Refusal, match=r"_7\.pdf: is a folder, and a figure goes there"):
+        report.refuse_folders(config.out, opened)
+    assert named == ["7"]
+    assert report.pictures_there(config.out, opened) == ours
+    assert len(named) < 2 * len(sentences)
 
 
 class Letters(meaning.SentenceEncoder):

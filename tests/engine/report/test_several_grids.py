@@ -8,8 +8,11 @@ import pages
 import pytest
 from pyarrow import parquet
 
+from isogloss.engine.grid import grid_store
 from isogloss.engine.report import grid_differences, report, reported_grids, several_grids
 from isogloss.engine.retrieval.contrasts import sign_flip
+from isogloss.engine.runtime import disk_faults
+from isogloss.engine.runtime.refusal import UnreachableError, UnreadableError
 from small_grids import made_grid
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -238,6 +241,49 @@ def test_pairs_that_only_one_grid_holds_are_named(tmp_path, caplog):
     )
     assert first.endswith(": de-en, de-fr")
     assert second.startswith("1 language pairs of large")
+
+
+def older(folder):
+    """Configuration of the report of two grids of a format that lists no recordings."""
+    for name in SENTENCES:
+        grid = made_grid(
+            folder / f"{name}.zarr", PAIRS, SENTENCES["base"], states=("0", "final"), measures=("seqsim",)
+        )
+        for pair, state in itertools.product(range(3), range(2)):
+            grid.write(pair, state, {"seqsim": scores(10 * pair + state)})
+    return config(folder)
+
+
+def test_pairs_of_older_grids_are_compared_as_far_as_their_chunks_can_be_read(tmp_path, caplog):
+    asked = older(tmp_path)
+    for name, pair, state in (("base", 0, 0), ("large", 1, 0), ("large", 1, 1)):
+        group = grid_store.open_grid(tmp_path / f"{name}.zarr").group
+        group.chunk("seqsim", (pair, state, 0, 0)).write_bytes(b"no Zstandard")
+    summary = report.run(asked)
+    assert (summary.complete, summary.report) == (False, str(tmp_path / "out" / "report.html"))
+    same = [row for row in rows(tmp_path / "out", "grid_contrasts") if row["compared"] == "same state"]
+    compared = {(f"{row['language_a']}-{row['language_b']}", row["state"]) for row in same}
+    assert compared == {("de-en", "final"), ("en-fr", "0"), ("en-fr", "final")}
+    assert {row["n"] for row in same} == {12}
+    found = [text for text in caplog.messages if ".zarr: de-" in text]
+    assert all(text.endswith("; delete that chunk and run the grid job again") for text in found)
+    for chunk in ("base.zarr: de-en seqsim state 0:", "large.zarr: de-fr seqsim state final:"):
+        assert any(chunk in text for text in found)
+
+
+def test_older_grids_of_a_disk_that_fails_for_a_moment_are_not_compared_in_part(tmp_path, monkeypatch):
+    asked = older(tmp_path)
+    of_each = {"base": report.ReportConfig(grid=tmp_path / "base.zarr", out=tmp_path / "out")}
+    [reported] = reported_grids.opened(of_each, report._statistics(asked)).values()
+
+    def failing(*args):
+        raise UnreadableError(f"I/O error; {disk_faults.AGAIN}")
+
+    monkeypatch.setattr(grid_store.Grid, "read", failing)
+    with pytest.raises(
+        UnreachableError, match=r"base\.zarr: de-en seqsim state 0: .*same command again first$"
+    ):
+        reported.sentences(("de", "en"))
 
 
 def test_grids_of_one_name_and_no_grid_are_refused(grids):

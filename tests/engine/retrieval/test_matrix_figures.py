@@ -54,7 +54,21 @@ def test_a_share_of_all_or_none_has_no_interval_of_width_0():
     found = retrieval_figures(np.eye(40))
     assert found["recall_at_5_low"].tolist() == found["mutual_nn_low"].tolist() == found["ci_low"].tolist()
     assert (found["ci_low"] < 0.95).all()
-    assert found["mrr_low"].tolist() == [1, 1]
+    assert found["mrr_low"].tolist() == found["ci_low"].tolist()
+    assert found["mrr_high"].tolist() == [1, 1]
+
+
+def test_mrr_takes_the_low_end_of_recall_at_1_only_where_every_rank_is_1():
+    scores = np.eye(40)
+    scores[0, :2] = 3, 2  # row 0 finds its column; column 1 finds row 0 before its own
+    rows, columns = retrieval_figures(scores).to_dict("records")
+    assert (rows["mrr"], columns["mrr"]) == (1, 79 / 80)
+    assert rows["mrr_low"] == rows["ci_low"] == 1 - metrics.outside(40)
+    ranks = np.array([1, 2, *[1] * 38])
+    drawn = (bootstrap.resamples(40) @ (1 / ranks)) / 40
+    assert columns["mrr_low"] == np.quantile(drawn, 0.025, method="inverted_cdf")
+    second = retrieval_figures(np.roll(np.eye(40), 1, axis=1) + np.eye(40) / 2)
+    assert second["mrr_low"].tolist() == second["mrr_high"].tolist() == [0.5, 0.5]
 
 
 def test_a_cost_is_named_as_one():

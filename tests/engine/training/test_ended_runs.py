@@ -27,7 +27,8 @@ def test_a_dry_run_plans_what_is_left_of_a_begun_and_of_an_ended_run(ended, tmp_
     assert sorted(path.name for path in (ended.out / "checkpoints").iterdir()) == ["12", "8"]
     none_left = tune.run(changed(ended, dry_run=True))
     assert (none_left.done, none_left.skipped) == (0, 12)
-    assert {none_left.plan[name] for name in ("steps", "examples", "flops", "programs")} == {0}
+    none = {none_left.plan[name] for name in ("steps", "examples", "step_flops", "flops", "programs")}
+    assert none == {0}
     assert none_left.plan["estimated_seconds"] == 0
     shutil.rmtree(ended.out / "checkpoints" / "12")
     (ended.out / "model.safetensors").unlink()
@@ -75,10 +76,24 @@ def test_a_run_whose_checkpoints_were_deleted_is_not_trained_again(ended, change
     assert tune.run(changed(ended, dry_run=True)).plan["steps"] == 12
 
 
-def test_a_model_that_is_not_of_the_job_is_not_written_over(tuned, tmp_path, reader, changed):
-    shutil.copytree(reader, tmp_path / "base")
-    with pytest.raises(Refusal, match=r"isn't known to hold the model of --average=0, .*steps\.parquet"):
+def test_a_folder_where_the_figure_goes_is_refused_before_anything_else(tuned, tmp_path, changed, files):
+    (tmp_path / "out" / "losses.svg").mkdir(parents=True)
+    with pytest.raises(Refusal, match=r"losses\.svg: is a folder, and a figure goes there"):
+        tune.run(changed(tuned[0], out=tmp_path / "out"))
+    assert not files(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "weights", ["model.safetensors", "pytorch_model.bin", "model-00001-of-00002.safetensors"]
+)
+def test_a_model_that_is_not_of_the_job_is_not_written_over(tuned, tmp_path, changed, weights):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / weights).write_bytes(b"a user's")
+    with pytest.raises(
+        Refusal, match=rf"base: holds a model that tune hasn't made: {weights}\. Remedy: name another --out$"
+    ):
         tune.run(changed(tuned[0], out=tmp_path / "base"))
+    assert [file.name for file in (tmp_path / "base").iterdir()] == [weights]
 
 
 def next_command(summary, config):

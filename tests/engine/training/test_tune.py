@@ -1,5 +1,6 @@
 """The tune job on a tiny random model of bytes: its folder, its resume, what penalties do."""
 
+import dataclasses
 import math
 import pathlib
 import re
@@ -15,6 +16,7 @@ from isogloss.engine.activations import activation_store, extract, open_states, 
 from isogloss.engine.checkpoints.checkpoint import load_checkpoint
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.training import tune, tune_cost, tune_input
+from isogloss.engine.training.checkpoints import KEPT
 from isogloss.engine.transcription import transcribe
 
 
@@ -138,7 +140,7 @@ def test_a_language_that_is_still_to_be_stored_is_refused_because_it_would_move_
         tune.run(tuned[0])
 
 
-def test_sentences_of_old_tasks_alone_that_share_grams_with_held_out_ones_are_named(
+def test_sentences_of_old_tasks_alone_that_share_grams_with_held_out_ones_are_left_out(
     tuned, tmp_path, changed, caplog
 ):
     texts = tmp_path / "texts.tsv"
@@ -147,8 +149,10 @@ def test_sentences_of_old_tasks_alone_that_share_grams_with_held_out_ones_are_na
     options = {"texts": texts, "ewc": 1.0, "ewc_tasks": ("fr-fr",), "dev_share": 0.4}
     given = tune_input.open_input(changed(tuned[0], out=tmp_path / "out", **options))
     (held,) = given.split.dev
-    named = f"1 of the 4 sentences that only old tasks have share a 4-gram.*: s{int(held[1:]) + 4}$"
+    shares = f"s{int(held[1:]) + 4}"
+    named = f"1 of the 4 sentences that only old tasks have share a 4-gram.* left out: {shares}$"
     assert any(re.search(named, record.message) for record in caplog.records)
+    assert {e.sentence for e in given.old["fr-fr"]} == {f"s{i}" for i in range(7)} - {held, shares}
 
 
 def test_the_plan_counts_fisher_examples_up_to_their_bound_and_only_those_left(
@@ -166,6 +170,22 @@ def test_the_plan_counts_fisher_examples_up_to_their_bound_and_only_those_left(
     left = tune.run(changed(config, fisher_examples=3)).plan
     assert left["fisher_examples"] == 3
     assert left["bytes"] < bounded["bytes"] == every["bytes"]
+
+
+@pytest.mark.parametrize("train", ["decoder", "cross", "lora:3"])
+def test_the_plan_counts_the_bytes_of_what_is_trained(tuned, tmp_path, changed, monkeypatch, train):
+    monkeypatch.setattr(tune_cost, "here", lambda planned, *_: {})
+    config = changed(tuned[0], out=tmp_path / "out", train=train)
+    trained = sum(value.size for value in tune._parts(config, tune_input.open_input(config)).trained.values())
+    model = 4 * sum(value.size for value in tensors(tuned[0].out).values())
+    planned = tune.run(changed(config, dry_run=True)).plan["bytes"]
+    models = len(config.average) * model
+    assert planned == models + 3 * (KEPT + 1) * 4 * trained
+
+
+def test_texts_of_another_language_are_no_transcriptions(tuned):
+    with pytest.raises(Refusal, match=r"--source=en --target=fr\. Remedy: --task=translate"):
+        dataclasses.replace(tuned[0], task="transcribe")
 
 
 def test_speech_that_the_window_cuts_is_not_taught(tuned, tmp_path, changed, caplog):

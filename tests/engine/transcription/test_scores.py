@@ -277,22 +277,29 @@ def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):
     config = ScoresConfig(store=spoken / "store", new="aa-es", runs=runs[:2], out=tmp_path / "out")
     scores.run(config)
     lines = [json.loads(line) for line in (config.out / "comet.jsonl").read_text().splitlines()]
-    assert [line["mt"] for line in lines] == WRONG[:3] + REFERENCES[:3]
-    assert [line["ref"] for line in lines] == REFERENCES[:3] * 2
-    assert lines[0]["src"] == "sentence 0 in aa"
+    names, other = spoken_names(spoken)[:3], [1, 2, 0]
+    for i, texts in enumerate((WRONG, REFERENCES)):
+        own, mismatched = lines[6 * i : 6 * i + 3], lines[6 * i + 3 : 6 * i + 6]
+        assert [line["mt"] for line in own] == texts[:3]
+        assert [line["mt"] for line in mismatched] == [texts[k] for k in other]
+        assert [line["speech"] for line in own + mismatched] == names + [names[k] for k in other]
+        for key, values in (("utterance", names), ("ref", REFERENCES[:3])):
+            assert [line[key] for line in own] == [line[key] for line in mismatched] == values
+        assert [line["src"] for line in own] == [f"sentence {k} in aa" for k in range(3)]
     given = tmp_path / "given.jsonl"
     given.write_text("".join(json.dumps({**line, "score": i / 10}) + "\n" for i, line in enumerate(lines)))
     again = ScoresConfig(
         store=spoken / "store", new="aa-es", runs=runs[:2], out=tmp_path / "again", scores=given
     )
     scores.run(again)
-    assert list(table(again.out)["comet"]) == pytest.approx([0.1, 0.4])
+    assert list(table(again.out)["comet"]) == pytest.approx([0.1, 0.7])
+    assert list(table(again.out)["comet_mismatched"]) == pytest.approx([0.4, 1.0])
     change = table(again.out).loc[("b", "aa-es")]
     ends = [change[f"comet_difference{end}"] for end in ("", "_low", "_high")]
-    assert ends == pytest.approx([0.3] * 3)  # the same of every utterance
+    assert ends == pytest.approx([0.6] * 3)  # the same of every utterance
     beside = pd.read_csv(again.out / "side_by_side.csv").set_index(["model", "metric"])
-    assert beside.loc[("b", "COMET"), ["aa-es", "aa-es_difference"]].tolist() == pytest.approx([0.4, 0.3])
-    assert beside.loc[("b", "COMET"), ["aa-es_mismatched"]].isna().all()
+    columns = ["aa-es", "aa-es_difference", "aa-es_mismatched"]
+    assert beside.loc[("b", "COMET"), columns].tolist() == pytest.approx([0.7, 0.6, 1.0])
     for bad in ("NaN", "Infinity", '"good"', "null"):
         cut = json.dumps(lines[1])[:-1]
         given.write_text(json.dumps({**lines[0], "score": 1}) + f'\n{cut}, "score": {bad}}}\n')
