@@ -10,6 +10,7 @@ import pytest
 from isogloss.engine.activations import language_states
 from isogloss.engine.bench import encoder_speeds, grid_speeds, kernel_errors, kernel_speeds
 from isogloss.engine.bench.findings import OutOfTime, Stopwatch, Yardstick
+from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.kernels import frame_scores, pair_table
 
 WATCH = Stopwatch(shortest=0.0)
@@ -165,7 +166,7 @@ def test_the_grid_is_timed_and_checked_on_frames_that_carry_a_mean(monkeypatch):
     class Enough(Exception):
         pass
 
-    class Watched:
+    class Watched(DeviceScores):
         def __init__(self, *given, **options):
             pass
 
@@ -174,7 +175,7 @@ def test_the_grid_is_timed_and_checked_on_frames_that_carry_a_mean(monkeypatch):
             if len(placed) == 4:
                 raise Enough
 
-    monkeypatch.setattr(grid_speeds, "DeviceScores", Watched)
+    monkeypatch.setattr(grid_speeds, "scorer", Watched)
     with pytest.raises(Enough):
         list(grid_speeds.grid("float16", quick=True, watch=WATCH))
     for frames in placed:
