@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from isogloss.engine.corpora import ffmpeg
 from isogloss.engine.corpora.audio_error import AudioError
-from isogloss.engine.runtime import disk_faults, json_values
+from isogloss.engine.runtime import disk_faults, json_values, librosa_modules
 from isogloss.engine.runtime.refusal import WriteError
 from isogloss.engine.time_axis import SAMPLE_RATE
 
@@ -166,9 +166,7 @@ def resample(wave: Float[np.ndarray, " before"], rate: int) -> Float[np.ndarray,
     """Waveform resampled from `rate` to 16 kHz."""
     if rate == SAMPLE_RATE:
         return wave
-    import librosa  # noqa: PLC0415 (takes seconds; not needed for recordings at 16 kHz)
-
-    return librosa.resample(wave, orig_sr=rate, target_sr=SAMPLE_RATE)
+    return librosa_modules.load("librosa.core.audio").resample(wave, orig_sr=rate, target_sr=SAMPLE_RATE)
 
 
 def _resampled(frames: int, rate: int) -> int:

@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float32
 
+from isogloss.engine.activations.language_states import arrange
 from isogloss.engine.grid.grid_config import DTW_NORMALISATIONS, IMPLEMENTATIONS
+from isogloss.engine.grid.host_scores import score
 from isogloss.engine.grid.measures import MEASURES, choose, with_errors
-from isogloss.engine.grid.scorers import scorer
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
 
@@ -55,11 +56,12 @@ def compare(
     states = _common_states([*queries, *candidates])
     if implementation == "auto":
         implementation = frame_scores.default_implementation(jax.default_backend())
-    arrays = with_errors(measures)
-    by = scorer(arrays, implementation, dtw_normalise=dtw_normalise, remove_mean=remove_language_mean)
-    scores = [
-        by.start(*(by.place(_of_state(side, state)) for side in (queries, candidates)))() for state in states
+    sides = [
+        [arrange(_of_state(side, state), remove_mean=remove_language_mean) for side in (queries, candidates)]
+        for state in states
     ]
+    arrays = with_errors(measures)
+    scores = [score(a, b, arrays, implementation, dtw_normalise) for a, b in sides]
     axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
     variables = {name: _variable(name, tuple(axes), scores) for name in arrays}
     several = {"state": states != _NO_STATE, "a": isinstance(x, Sequence), "b": isinstance(y, Sequence)}

@@ -32,6 +32,7 @@ _DEVICE_SHARE = 0.9  # of a device's memory that is planned with
 _ON_HOST = 2  # languages beside two blocks: those that are read ahead
 _ON_DEVICES = 3  # and one that the unit before, still computed, may use, though no block has it any more
 _UPLOADS = 2  # that may be there at once
+_LEAST_SCAN = 0.1  # GB; a smaller one is as slow as no scan of several products
 _SAMPLE = 16, 200  # utterances, and frames of each, that kernels of CPUs are timed with
 _LARGE_SAMPLE = language_states.GROUP, 640  # full group: fewer would time an accelerator's launches
 
@@ -97,12 +98,13 @@ def block_size(config: GridConfig, members: Mapping[str, GridLanguage], implemen
     else:
         scan = scan_bytes(config.dtw_memory_gb) if "dtw" in config.measures else 0
         room = device_room(memory, scan)
-        name = f"a device's memory of {memory / 1e9:.1f} GB" + f" less {scan / 1e9:.3g} GB for DTW" * bool(
-            scan
-        )
-        remedy = "compare on CPUs with --implementation=numba, or on devices with more memory"
-        if device_room(memory, 0) > needed:
-            remedy = f"give --dtw_memory_gb less than {(device_room(memory, 0) - needed) / 1e9:.3g}"
+        name = f"a device's memory of {memory / 1e9:.1f} GB"
+        name += f" less {scan / 1e9:.3g} GB for DTW" if scan else ""
+        left = math.floor((device_room(memory, 0) - needed) / 1e6) / 1e3
+        if left >= _LEAST_SCAN:
+            remedy = f"give --dtw_memory_gb={left}"
+        else:
+            remedy = "compare on CPUs with --implementation=numba, or on devices with more memory"
     block = languages_of_block(room, largest, upload, beside)
     if block < 1:
         rule = f"{number} languages of up to {largest / 1e9:.3f} GB at one state"
@@ -189,9 +191,8 @@ def estimate(
             later = _speed(features, shortlisted, implementation, scan)
             share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
             per_cell, compiling = per_cell + share * later[0], compiling + later[1]
-        if on_devices(
-            implementation
-        ):  # XLA compiles a program for each pair of shapes, and all devices share the rows
+        if on_devices(implementation):
+            # XLA compiles a program for each pair of shapes, and all devices share the rows.
             compiling *= len(_shapes(members, pairs))
             per_cell /= jax.local_device_count()
     uploads: list[int] = []

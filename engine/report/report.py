@@ -48,7 +48,6 @@ from isogloss.kernels import bootstrap
 
 _LOG = logging.getLogger(__name__)
 _PAGE = "report.html"
-_CURVES = "curves"
 _ORDERS = {"by_group": False, "clustered": True}  # of languages in a heatmap
 _LINES = 60  # of the table on the terminal; retrieval.csv has all
 
@@ -292,7 +291,7 @@ def _draw(out: pathlib.Path, collected: Collected) -> None:
     results, certain = collected.results.uncorrected, report_tables.certain(collected.tables["retrieval"])
     ends = report_tables.mean_ends(collected.results, collected.tables["means"])
     plain = [collected.results.measures.index(name) for name in results.measures]
-    picture_files.save(figures.curves(results, ends[:, :, plain]), out / _CURVES)
+    picture_files.save(figures.curves(results, ends[:, :, plain]), out / several_grids.CURVES)
     heatmaps = set()
     for measure in results.measures:
         state = results.best_state(measure)
@@ -308,7 +307,10 @@ def _figures(out: pathlib.Path, grid: Grid) -> set[pathlib.Path]:
     """Files of all figures that the report of a grid may have in OUT."""
     measures = (*reported(grid.ranked), *pair_metrics.derived_measures(grid))
     stems = [_heatmap(out, measure, order) for measure in measures for order in _ORDERS]
-    stems += [out / name for name in (_CURVES, *self_pair_tables.figures(grid), *language_maps.figures(grid))]
+    stems += [
+        out / name
+        for name in (several_grids.CURVES, *self_pair_tables.figures(grid), *language_maps.figures(grid))
+    ]
     return {path for stem in stems for path in picture_files.files(stem)}
 
 

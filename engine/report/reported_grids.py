@@ -27,6 +27,7 @@ class Reported:
     grid: Grid
     parts: PartFiles
     statistics: Statistics
+    scored: dict[Pair, set[str]] = dataclasses.field(default_factory=dict)  # sentences of pairs read so far
 
     @property
     def scorings(self) -> tuple[Scoring, ...]:
@@ -40,7 +41,9 @@ class Reported:
           UnreachableError: the disk fails for now, and the grid is of a format that lists no recordings.
         """
         if not self.grid.axes.recordings:
-            return self._scored(pair)
+            if pair not in self.scored:  # or every further grid would read it again, and log its damage
+                self.scored[pair] = self._scored(pair)
+            return self.scored[pair]
         a, b = (self.grid.axes.recordings[code].keys() for code in pair)
         return set(a & b)
 

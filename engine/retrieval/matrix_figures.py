@@ -1,7 +1,7 @@
 """Retrieval figures of any score matrix, for notebooks: no grid, no report.
 
 The figures are those of the report, from the same ranks: a tie counts against the right answer; intervals
-come from a bootstrap over sentences, except where it has nothing to vary.
+come from a bootstrap over sentences, except where every rank is 1, or all sentences or none count.
 """
 
 import itertools

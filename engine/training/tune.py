@@ -175,7 +175,7 @@ def _evaluation(config: TuneConfig, given: TuneInput) -> str:
 
 def _earlier(config: TuneConfig, steps: int) -> _Earlier:
     if not out_folder.is_claimed(config.out, NAME):
-        tuned_model.refuse_foreign(config.out)
+        tuned_model.refuse_foreign(config)
     saved = checkpoints.saved(config.out / _CHECKPOINTS)
     kept = not saved and tuned_model.kept(config)
     return _Earlier(done=steps if kept else max(saved, default=0), checkpoints=len(saved), kept=kept)

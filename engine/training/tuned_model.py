@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from isogloss.engine.checkpoints import model_folder
+from isogloss.engine.checkpoints import huggingface, model_folder
 from isogloss.engine.checkpoints.checkpoint import Checkpoint
 from isogloss.engine.drawing import picture_files
 from isogloss.engine.runtime import atomic_write, json_values, table_files
@@ -35,7 +35,7 @@ STEPS = pa.schema(
         ("dev_loss", pa.float32()),
     ]
 )
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".msgpack", ".npz")  # files of weights of any format
+_MODEL = ("config.json", *huggingface.WEIGHTS, huggingface.INDEX, "pytorch_model*.bin")
 _LOSSES = "losses"
 _AVERAGE, _SHARE = "average.json", "share_of_start"
 History = dict[str, np.ndarray]
@@ -112,13 +112,14 @@ def is_there(folder: pathlib.Path) -> bool:
     return (folder / model_folder.SINGLE).is_file()
 
 
-def refuse_foreign(out: pathlib.Path) -> None:
-    """Refuse a folder with weights; for folders that no run of tune has claimed."""
-    held = [file.name for file in sorted(out.glob("*")) if file.suffix in _WEIGHTS]
-    if held:
-        raise Refusal(
-            f"{out}: holds a model that tune hasn't made: {first_names(held)}. Remedy: name another --out"
-        )
+def refuse_foreign(config: TuneConfig) -> None:
+    """Refuse an OUT that no run of tune has claimed, if a model lies where models are to be written."""
+    for folder in folders(config):
+        if held := sorted(file.name for pattern in _MODEL for file in folder.glob(pattern)):
+            raise Refusal(
+                f"{folder}: holds a model that tune hasn't made: {first_names(held)}. Remedy: name another "
+                "--out"
+            )
 
 
 def kept(config: TuneConfig) -> bool:

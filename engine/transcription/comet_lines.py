@@ -16,6 +16,7 @@ from isogloss.engine.runtime.refusal import Refusal
 from isogloss.engine.transcription.model_scores import ScoredLine, TaskTexts
 
 _KEYS = ScoredLine._fields
+_REMEDY = "Remedy: run scores without --scores, and score all lines of its comet.jsonl"
 
 
 def lines(store: Place, found: Sequence[TaskTexts]) -> str:
@@ -30,7 +31,7 @@ def lines(store: Place, found: Sequence[TaskTexts]) -> str:
         for line in one.lines():
             content = {
                 "src": spoken[one.speech].get(line.utterance, ""),
-                "mt": one.by_utterance[line.speech].text,
+                "mt": one.by_utterance[line.spoken].text,
                 "ref": one.by_utterance[line.utterance].reference,
             }
             written.append(json.dumps(content | line._asdict(), ensure_ascii=False) + "\n")
@@ -58,12 +59,10 @@ def read(file: pathlib.Path, found: Sequence[TaskTexts]) -> Mapping[ScoredLine, 
         except (ValueError, KeyError, TypeError) as error:
             keys = ", ".join((*_KEYS, "score"))
             raise Refusal(
-                f"{file} line {number}: must be a JSON object with {keys}, a finite number ({error!r})"
+                f"{file} line {number}: must be a JSON object with {keys}, a finite number ({error!r}). "
+                f"{_REMEDY}"
             ) from error
     every = [line for one in found for line in one.lines()]
     if missing := [" ".join(line) for line in every if line not in scores]:
-        raise Refusal(
-            f"{file}: {len(missing)} texts have no score: {first_names(missing)}. Remedy: score all lines of "
-            "comet.jsonl"
-        )
+        raise Refusal(f"{file}: {len(missing)} texts have no score: {first_names(missing)}. {_REMEDY}")
     return scores

@@ -65,13 +65,13 @@ class ScoredLine(NamedTuple):
       model: its name.
       pair: task.
       utterance: name of the utterance of source and reference.
-      speech: that of the utterance whose speech the text is of; another one is mismatched speech.
+      spoken: that of the utterance whose speech the text is of; another one is mismatched speech.
     """
 
     model: str
     pair: str
     utterance: str
-    speech: str
+    spoken: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,16 +99,16 @@ class TaskTexts:
 
     def lines(self) -> list[ScoredLine]:
         """Every utterance with its own speech, then every one with mismatched speech."""
-        own = dict.fromkeys(self.by_utterance)
-        speech = [*((name, name) for name in own), *self.other_speech().items()]
-        return [ScoredLine(self.model, self.pair, name, of) for name, of in speech]
+        pairs = [*((name, name) for name in self.by_utterance), *self.other_speech().items()]
+        return [ScoredLine(self.model, self.pair, name, spoken) for name, spoken in pairs]
 
     def other_speech(self) -> dict[str, str]:
-        """Another utterance by the name of each, from half of the list further on, that says something else.
+        """Another utterance by the name of each, from half of the names further on, that says something else.
 
-        An utterance is left out if all say the same.
+        The same of all models, whose runs may list utterances in another order. An utterance is left out if
+        all say the same.
         """
-        names, found = list(self.by_utterance), dict[str, str | None]()
+        names, found = sorted(self.by_utterance), dict[str, str | None]()
         for i, name in enumerate(names):
             start = i + len(names) // 2
             others = (names[k % len(names)] for k in range(start, start + len(names)))
@@ -167,7 +167,7 @@ def _own(one: TaskTexts, names: Sequence[str], comet: Mapping[ScoredLine, float]
 
 def _of_other_speech(one: TaskTexts, comet: Mapping[ScoredLine, float]) -> float:
     """Mean COMET of mismatched speech; NaN without any."""
-    found = [comet[line] for line in one.lines() if line.speech != line.utterance] if comet else []
+    found = [comet[line] for line in one.lines() if line.spoken != line.utterance] if comet else []
     return float(np.mean(found)) if found else float("nan")
 
 

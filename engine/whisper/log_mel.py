@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
+from isogloss.engine.runtime import librosa_modules
 from isogloss.engine.time_axis import SAMPLE_RATE
 
 WINDOW = 400  # samples, 25 ms
@@ -19,9 +20,7 @@ HOP = 160  # samples, 10 ms
 
 def filters(mels: int) -> Float32[np.ndarray, "bins mels"]:
     """Slaney's mel filters, those that Whisper was trained on, over the WINDOW // 2 + 1 bins up to 8 kHz."""
-    import librosa.filters  # noqa: PLC0415 (takes a second; only jobs that read recordings need it)
-
-    return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=WINDOW, n_mels=mels).T
+    return librosa_modules.load("librosa.filters").mel(sr=SAMPLE_RATE, n_fft=WINDOW, n_mels=mels).T
 
 
 def log_mel(

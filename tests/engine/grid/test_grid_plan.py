@@ -47,10 +47,14 @@ def test_the_block_of_languages_follows_the_device(monkeypatch, memory, block):
 
 
 def test_a_smaller_scan_is_advised_where_it_helps(monkeypatch):
-    monkeypatch.setattr(grid_plan.devices, "memory", lambda: 18 * GB)
     config = GridConfig(store=pathlib.Path("store"), grid=pathlib.Path("grid.zarr"), measures=("dtw",))
-    with pytest.raises(ValueError, match=r"less 5\.4 GB for DTW .* give --dtw_memory_gb less than 4\.26$"):
-        grid_plan.block_size(config, {"aa": long_language()}, "xla")
+    members = {"aa": long_language()}
+    for memory, remedy in ((18 * GB, r"--dtw_memory_gb=4\.259"), (13.3 * GB, r".*--implementation=numba.*")):
+        monkeypatch.setattr(grid_plan.devices, "memory", lambda memory=memory: int(memory))
+        with pytest.raises(ValueError, match=rf"less .* GB for DTW .* {remedy}$"):
+            grid_plan.block_size(config, members, "xla")
+    monkeypatch.setattr(grid_plan.devices, "memory", lambda: 18 * GB)
+    assert grid_plan.block_size(dataclasses.replace(config, dtw_memory_gb=4.259), members, "xla") == 1
 
 
 def placed_bytes(monkeypatch):

@@ -84,16 +84,18 @@ def test_a_folder_where_the_figure_goes_is_refused_before_anything_else(tuned, t
 
 
 @pytest.mark.parametrize(
-    "weights", ["model.safetensors", "pytorch_model.bin", "model-00001-of-00002.safetensors"]
+    "weights",
+    ["model.safetensors", "pytorch_model.bin", "model-00001-of-00002.safetensors", "average-0.5/config.json"],
 )
-def test_a_model_that_is_not_of_the_job_is_not_written_over(tuned, tmp_path, changed, weights):
-    (tmp_path / "base").mkdir()
-    (tmp_path / "base" / weights).write_bytes(b"a user's")
+def test_a_model_that_is_not_of_the_job_is_not_written_over(tuned, tmp_path, changed, files, weights):
+    file = tmp_path / "base" / weights
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a user's")
     with pytest.raises(
-        Refusal, match=rf"base: holds a model that tune hasn't made: {weights}\. Remedy: name another --out$"
+        Refusal, match=rf"{file.parent}: holds a model that tune hasn't made: {file.name}\. .*another --out$"
     ):
         tune.run(changed(tuned[0], out=tmp_path / "base"))
-    assert [file.name for file in (tmp_path / "base").iterdir()] == [weights]
+    assert list(files(tmp_path / "base")) == [weights]
 
 
 def next_command(summary, config):

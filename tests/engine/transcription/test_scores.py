@@ -282,7 +282,7 @@ def test_scores_of_another_tool_come_back(runs, spoken, tmp_path):
         own, mismatched = lines[6 * i : 6 * i + 3], lines[6 * i + 3 : 6 * i + 6]
         assert [line["mt"] for line in own] == texts[:3]
         assert [line["mt"] for line in mismatched] == [texts[k] for k in other]
-        assert [line["speech"] for line in own + mismatched] == names + [names[k] for k in other]
+        assert [line["spoken"] for line in own + mismatched] == names + [names[k] for k in other]
         for key, values in (("utterance", names), ("ref", REFERENCES[:3])):
             assert [line[key] for line in own] == [line[key] for line in mismatched] == values
         assert [line["src"] for line in own] == [f"sentence {k} in aa" for k in range(3)]
