@@ -8,15 +8,16 @@ float64.
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from isogloss.engine.bench import data, oracle
 from isogloss.engine.bench.findings import Finding, Stopwatch
+from isogloss.engine.grid import grid_work
 from isogloss.engine.grid.measures import MEASURES
-from isogloss.engine.grid.scorers import Scorer, scorer
+from isogloss.engine.grid.scorers import Scorer, scorer, sharing
 from isogloss.kernels import reference
 
 _STAGE = "grid job"
@@ -30,22 +31,26 @@ def grid(dtype: str, *, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
     count, features = (3, 16) if quick else (96, 1280)
     random = data.rng(24)
     lengths = np.sort(data.fleurs_frames(count, random)) // (10 if quick else 1)
+    couples = list(itertools.combinations(range(4), 2))
     languages = [data.around_a_mean(lengths, features, random, dtype) for _ in range(4)]
 
-    def pairs(scores: Scorer) -> list[dict[str, Float[np.ndarray, "U V"]]]:
-        placed = [scores.place(language) for language in languages]
-        started = [scores.start(a, b) for a, b in itertools.combinations(placed, 2)]
+    def pairs(scorers: Sequence[Scorer]) -> list[dict[str, Float[np.ndarray, "U V"]]]:
+        started = []
+        for scores, share in zip(scorers, grid_work.shares(couples, len(scorers)), strict=True):
+            placed = {k: scores.place(languages[k]) for k in sorted(set(itertools.chain(*share)))}
+            started += [scores.start(placed[a], placed[b]) for a, b in share]
         return [wait() for wait in started]
 
     title = f"{count} utterances of {lengths[0]} to {lengths[-1]} frames, {features} features"
     for removed, kind in ((False, ""), (True, ", language mean removed")):
         watch.begin()
-        scores = scorer(_NAMES, "xla", remove_mean=removed)
+        given = sharing(len(couples), _NAMES, "xla")
+        scorers = [scorer(_NAMES, "xla", remove_mean=removed, own_devices=own) for own in given]
         if not removed:
-            [seconds] = watch.seconds(functools.partial(pairs, scores))
+            [seconds] = watch.seconds(functools.partial(pairs, scorers))
             yield Finding(stage=_STAGE, name=f"{title}, all devices", found=6 / seconds, unit="pairs/s")
         x, y = (reference.remove_language_mean(side) if removed else side for side in languages[:2])
-        found = pairs(scores)[0]
+        found = pairs(scorers)[0]
         for name in _NAMES:
             exact = np.asarray([[_exact(x[u], y[v], name) for v in _CHECKED] for u in _CHECKED])
             off = np.abs(found[name][np.ix_(_CHECKED, _CHECKED)] - exact)

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
-from isogloss.engine.activations.language_states import arrange
 from isogloss.engine.grid.grid_config import DTW_NORMALISATIONS, IMPLEMENTATIONS
-from isogloss.engine.grid.host_scores import score
 from isogloss.engine.grid.measures import MEASURES, choose, with_errors
+from isogloss.engine.grid.scorers import scorer
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
 
@@ -56,12 +55,12 @@ def compare(
     states = _common_states([*queries, *candidates])
     if implementation == "auto":
         implementation = frame_scores.default_implementation(jax.default_backend())
-    sides = [
-        [arrange(_of_state(side, state), remove_mean=remove_language_mean) for side in (queries, candidates)]
-        for state in states
-    ]
-    arrays = with_errors(measures)
-    scores = [score(a, b, arrays, implementation, dtw_normalise) for a, b in sides]
+    arrays, kept = with_errors(measures), _common_type([*queries, *candidates])
+    by = scorer(arrays, implementation, dtw_normalise=dtw_normalise, remove_mean=remove_language_mean)
+    scores = []
+    for state in states:
+        placed = [by.place(_of_state(side, state, kept)) for side in (queries, candidates)]
+        scores.append(by.start(*placed)())
     axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
     variables = {name: _variable(name, tuple(axes), scores) for name in arrays}
     several = {"state": states != _NO_STATE, "a": isinstance(x, Sequence), "b": isinstance(y, Sequence)}
@@ -109,7 +108,7 @@ def _utterance(frames: Frames, name: str) -> xr.DataArray:
         raise Refusal(f"{name}: an utterance has at least one frame; this has the shape {array.shape}")
     if "state" not in array.dims:
         array = array.drop_vars("state", errors="ignore").expand_dims(state=list(_NO_STATE))
-    array = array.transpose(*_AXES).astype(np.float32)
+    array = array.transpose(*_AXES)
     if not np.isfinite(array.values).all():
         remedy = 'drop frames beyond its own, as array.dropna("frame") does'
         raise Refusal(f"{name}: frames of an utterance are finite, these hold NaN or infinity; {remedy}")
@@ -128,8 +127,15 @@ def _common_states(utterances: Sequence[xr.DataArray]) -> tuple[str, ...]:
     return first[0]
 
 
-def _of_state(utterances: Sequence[xr.DataArray], state: str) -> list[Float32[np.ndarray, "_ D"]]:
-    return [np.ascontiguousarray(utterance.sel(state=state).values) for utterance in utterances]
+def _common_type(utterances: Sequence[xr.DataArray]) -> type[np.floating]:
+    """float16 where all have it, as the grid job takes a store's frames; else float32."""
+    return np.float16 if all(utterance.dtype == np.float16 for utterance in utterances) else np.float32
+
+
+def _of_state(
+    utterances: Sequence[xr.DataArray], state: str, kept: type[np.floating]
+) -> list[Float[np.ndarray, "_ D"]]:
+    return [np.ascontiguousarray(utterance.sel(state=state).values, kept) for utterance in utterances]
 
 
 def _labels(utterances: Sequence[xr.DataArray]) -> list[str] | list[int]:

@@ -1,8 +1,8 @@
 """Score matrices computed on the devices of this host, where languages stay as long as they are needed.
 
 A language's frames are uploaded once, in the type they are stored in; their lengths, parts and mean are made
-there. Every device holds all utterances and scores its share of the queries. Nothing waits for a device
-before a result is asked for, so uploads and the next kernels go on meanwhile.
+there. Where there are several devices, each holds all utterances and scores its share of the queries. Nothing
+waits for a device before a result is asked for, so uploads and the next kernels go on meanwhile.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Float32, Int, Int32
 from isogloss.engine.activations import language_states
 from isogloss.engine.grid.measures import MEASURES
 from isogloss.engine.grid.shortlist import SHORTLISTING, Shortlisting
-from isogloss.engine.runtime.devices import DIVIDED, WHOLE, Rows
+from isogloss.engine.runtime.devices import DIVIDED, WHOLE, Devices, Rows
 from isogloss.kernels import frame_scores, operands, pooling
 from isogloss.kernels.operands import Operand
 
@@ -44,7 +44,7 @@ class DeviceGroup:
 
 
 class DeviceScores:
-    """Scores of pairs of languages by all devices of this host, with the kernels that the measures name."""
+    """Scores of pairs of languages by some devices of this host, with the kernels that the measures name."""
 
     AHEAD: int = 1  # units that start before a result is asked for
 
@@ -56,7 +56,7 @@ class DeviceScores:
         dtw_normalise: str = "none",
         remove_mean: bool = False,
         scan_bytes: int,
-        devices: int | None = None,
+        devices: Devices | None = None,
     ) -> None:
         """Nothing is compiled yet.
 
@@ -66,7 +66,7 @@ class DeviceScores:
           dtw_normalise: divisor of its DTW costs.
           remove_mean: subtract a language's mean from every frame.
           scan_bytes: memory of a device for the distances of one scan of DTW.
-          devices: number of devices, all by default.
+          devices: those that share the rows of each pair, all of this host by default.
         """
         chosen = [MEASURES[name] for name in measures]
         self._remove_mean, self._implementation = remove_mean, implementation
@@ -74,7 +74,7 @@ class DeviceScores:
         self._alone = [measure for measure in chosen if measure.kernel and measure.by_frame]
         self._of_means = [measure for measure in chosen if not measure.by_frame]
         self._measures = tuple(measures)
-        self._options = dtw_normalise, scan_bytes, devices
+        self._options = dtw_normalise, scan_bytes, devices or tuple(jax.local_devices())
         self._rows, self._score = _programs(self._shared, *self._options)
 
     def place(
@@ -169,9 +169,9 @@ def _result(
     return scores
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=256)
 def _programs(
-    measures: tuple[str, ...], dtw_normalise: str, scan_bytes: int, devices: int | None
+    measures: tuple[str, ...], dtw_normalise: str, scan_bytes: int, devices: Devices
 ) -> tuple[Rows, Callable[[Operand, Operand], dict[str, Array]]]:
     """Devices and their program, kept so that a process compiles it once for all its grids."""
     rows = Rows(devices)
@@ -182,8 +182,8 @@ def _programs(
     return rows, rows.divided(of_share, Operand._make([DIVIDED, DIVIDED, DIVIDED, WHOLE]), WHOLE)
 
 
-@functools.lru_cache(maxsize=16)
-def _chosen_program(devices: int | None) -> Callable[..., dict[str, Array]]:
+@functools.lru_cache(maxsize=256)
+def _chosen_program(devices: Devices) -> Callable[..., dict[str, Array]]:
     """Program of two groups and pairs of them, of which each device takes its share."""
     return Rows(devices).divided(frame_scores.chosen_transport, WHOLE, WHOLE, DIVIDED, DIVIDED)
 

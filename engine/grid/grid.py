@@ -20,6 +20,7 @@ from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.grid.grid_failures import GridFailures
 from isogloss.engine.grid.grid_store import Plan
 from isogloss.engine.grid.grid_work import Unit
+from isogloss.engine.grid.scorers import Scorer
 from isogloss.engine.runtime import compilation, sentences
 from isogloss.engine.runtime.name_lists import first_names
 from isogloss.engine.runtime.place import BucketPath
@@ -160,15 +161,9 @@ def _fill(
     _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
     outcome.skipped = len(mine) - len(todo)
     progress = Progress("grid", len(mine), "units", before=outcome.skipped)
-    scores = scorers.scorer(
-        plan.measures,
-        implementation,
-        dtw_normalise=config.dtw_normalise,
-        remove_mean=config.remove_language_mean,
-        dtw_memory_gb=config.dtw_memory_gb,
-    )
+    sharing = _scorers(config, plan, implementation, len(todo))
     failures = GridFailures(grid, finished)
-    for (state, pair), found in grid_work.computed(plan, members, todo, scores, block):
+    for (state, pair), found in grid_work.computed(plan, members, todo, sharing, block):
         if isinstance(found, DamagedError):
             what = failures.note((places[pair], state), str(found))
             _LOG.error("%s: %s", what, found)
@@ -181,6 +176,21 @@ def _fill(
         progress.advance(stored=not isinstance(found, DamagedError))
     progress.close()
     return {"units": len(todo)}
+
+
+def _scorers(config: GridConfig, plan: Plan, implementation: str, units: int) -> list[Scorer]:
+    """Scorers that share a number of units."""
+    return [
+        scorers.scorer(
+            plan.measures,
+            implementation,
+            dtw_normalise=config.dtw_normalise,
+            remove_mean=config.remove_language_mean,
+            dtw_memory_gb=config.dtw_memory_gb,
+            own_devices=own_devices,
+        )
+        for own_devices in scorers.sharing(units, plan.measures, implementation)
+    ]
 
 
 def _summary(

@@ -12,15 +12,15 @@ import numpy as np
 from isogloss.engine.activations import language_states, store_languages
 from isogloss.engine.activations.activation_store import LanguageStore
 from isogloss.engine.activations.language_states import GridLanguage
-from isogloss.engine.grid import self_pairs
+from isogloss.engine.grid import grid_work, self_pairs
 from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.engine.grid.grid_axes import natural
 from isogloss.engine.grid.grid_config import GridConfig
 from isogloss.engine.grid.grid_store import Pair, Plan
-from isogloss.engine.grid.grid_work import Unit, visits
+from isogloss.engine.grid.grid_work import Unit
 from isogloss.engine.grid.host_scores import HostScores
 from isogloss.engine.grid.measures import MEASURES, with_errors
-from isogloss.engine.grid.scorers import on_devices, scan_bytes
+from isogloss.engine.grid.scorers import on_devices, scan_bytes, sharing
 from isogloss.engine.runtime import devices, disk_space
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.refusal import Refusal
@@ -192,12 +192,13 @@ def estimate(
             share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
             per_cell, compiling = per_cell + share * later[0], compiling + later[1]
         if on_devices(implementation):
-            # XLA compiles a program for each pair of shapes, and all devices share the rows.
+            # XLA compiles a program for each pair of shapes, for devices apart at the same time.
             compiling *= len(_shapes(members, pairs))
             per_cell /= jax.local_device_count()
     uploads: list[int] = []
     if on_devices(implementation):
-        uploads = _uploads(members, grid_plan, todo, block_size(config, members, implementation))
+        of_each = grid_work.shares(todo, len(sharing(len(todo), grid_plan.measures, implementation)))
+        uploads = _uploads(members, grid_plan, of_each, block_size(config, members, implementation))
     return {
         "units": len(todo),
         "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
@@ -213,11 +214,12 @@ def estimate(
 
 
 def _uploads(
-    members: Mapping[str, GridLanguage], grid_plan: Plan, todo: Sequence[Unit], block: int
+    members: Mapping[str, GridLanguage], grid_plan: Plan, of_each: Sequence[Sequence[Unit]], block: int
 ) -> list[int]:
-    """Bytes of each upload of a language at a state, padding included."""
+    """Bytes of each upload of a language at a state, padding included; for the units of each scorer."""
     sizes = {code: _upload_bytes(member) for code, member in members.items()}
-    arriving = (visit.arriving for visit in visits(todo, grid_plan.pairs, block))
+    of_all = (grid_work.visits(todo, grid_plan.pairs, block) for todo in of_each)
+    arriving = (visit.arriving for visit in itertools.chain.from_iterable(of_all))
     return [sizes[code] for _, code in itertools.chain.from_iterable(arriving)]
 
 
@@ -257,7 +259,8 @@ def _speed(features: int, names: tuple[str, ...], implementation: str, scan: int
     shape = *(_LARGE_SAMPLE if large else _SAMPLE), features
     sample = list(np.random.default_rng(0).standard_normal(shape, np.float32).astype(np.float16))
     if large:
-        on_device = DeviceScores(names, implementation, scan_bytes=scan, devices=1)
+        own = tuple(jax.local_devices()[:1])
+        on_device = DeviceScores(names, implementation, scan_bytes=scan, devices=own)
         groups = on_device.place(sample)
         start = functools.partial(on_device.start, groups, groups)
     else:

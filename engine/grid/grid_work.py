@@ -1,13 +1,14 @@
 """Work of the grid job: units in an order that needs few languages at a time, computed one after the other.
 
 A language is read, and on accelerators uploaded, once per state and visit of a block. While a unit is
-computed the languages of the next one are read; its scores are fetched when the next unit has started.
+computed the languages of the next one are read; its scores are fetched when the next unit has started. Of
+several scorers each takes a share of the units, in a thread of its own.
 """
 
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -19,6 +20,8 @@ from isogloss.engine.grid.grid_store import Pair, Plan
 from isogloss.engine.grid.host_scores import HostScores
 from isogloss.engine.grid.scorers import Scorer
 from isogloss.engine.grid.shortlist import Shortlisting
+from isogloss.engine.runtime import ahead
+from isogloss.engine.runtime.shards import Share
 
 Unit = tuple[int, int]  # (state, pair): the order of work
 Key = tuple[int, str]  # a language at a state
@@ -61,14 +64,41 @@ def visits(units: Iterable[Unit], pairs: Sequence[Pair], block: int) -> Iterator
         yield Visit(unit=unit, codes=codes, arriving=arriving, kept=kept)
 
 
+def shares(units: Sequence[Unit], scorers: int) -> list[Sequence[Unit]]:
+    """Units of each of several scorers: neighbours, which need the same languages."""
+    return [Share(index=index, count=scorers).of(units) for index in range(scorers)]
+
+
 def computed(
+    plan: Plan,
+    members: Mapping[str, GridLanguage],
+    units: Sequence[Unit],
+    scorers: Sequence[Scorer],
+    block: int,
+) -> Generator[tuple[Unit, Scores | DamagedError], None, None]:
+    """Units with their scores or the error of a damaged shard, as they come.
+
+    Args:
+      plan: axes and identity of the grid.
+      members: its languages.
+      units: those to compute.
+      scorers: each takes a share of the units.
+      block: languages of a block, for each scorer.
+    """
+    of_each = [
+        _computed(plan, members, share, scores, block)
+        for share, scores in zip(shares(units, len(scorers)), scorers, strict=True)
+    ]
+    return of_each[0] if len(of_each) == 1 else ahead.as_they_come(of_each)
+
+
+def _computed(
     plan: Plan,
     members: Mapping[str, GridLanguage],
     units: Sequence[Unit],
     scores: Scorer,
     block: int,
-) -> Iterator[tuple[Unit, Scores | DamagedError]]:
-    """Units with their scores or the error of a damaged shard."""
+) -> Generator[tuple[Unit, Scores | DamagedError], None, None]:
     places = {sentence: i for i, sentence in enumerate(plan.sentences)}
     where = {code: np.asarray([places[s] for s in m.sentences], int) for code, m in members.items()}
     size = len(plan.sentences)

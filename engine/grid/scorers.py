@@ -1,8 +1,14 @@
-"""Choice of what computes score matrices: all devices of this host for XLA, its cores for Numba."""
+"""Choice of what computes score matrices: all devices of this host for XLA, its cores for Numba.
+
+Devices share the rows of each pair, or each takes pairs of its own. A step of DTW takes about as long as its
+launch unless it has a million lanes, which the rows of one pair have on one device only. So where a grid has
+DTW, and units enough, each device takes its own.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jaxtyping import Float, Float32
 
@@ -10,6 +16,7 @@ from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.engine.grid.host_scores import HostScores
 from isogloss.engine.grid.shortlist import Shortlisting
 from isogloss.engine.runtime import devices
+from isogloss.engine.runtime.devices import Devices
 from isogloss.kernels import pair_table
 
 Placed = Any  # LanguageStates on the host, groups of utterances on devices
@@ -46,6 +53,7 @@ def scorer(
     dtw_normalise: str = "none",
     remove_mean: bool = False,
     dtw_memory_gb: float = 0.0,
+    own_devices: Devices | None = None,
 ) -> Scorer:
     """Scorer of pairs of languages, or of other lists of utterances; nothing is compiled yet.
 
@@ -55,11 +63,23 @@ def scorer(
       dtw_normalise: divisor of DTW costs.
       remove_mean: subtract a language's mean from every frame.
       dtw_memory_gb: memory of a device for one scan of DTW, see `scan_bytes`.
+      own_devices: those that share the rows of each pair, all by default; kernels of the host use none.
     """
     options = {"dtw_normalise": dtw_normalise, "remove_mean": remove_mean}
     if on_devices(implementation):
-        return DeviceScores(measures, implementation, scan_bytes=scan_bytes(dtw_memory_gb), **options)
+        scan = scan_bytes(dtw_memory_gb)
+        return DeviceScores(measures, implementation, scan_bytes=scan, devices=own_devices, **options)
     return HostScores(measures, implementation, **options)
+
+
+def sharing(units: int, measures: Sequence[str], implementation: str) -> list[Devices]:
+    """Devices of each of the scorers that share so many units of a grid: all of one, or one of each.
+
+    A pair has the same bits by either.
+    """
+    found = tuple(jax.local_devices())
+    apart = on_devices(implementation) and "dtw" in measures and units >= len(found)
+    return [(device,) for device in found] if apart else [found]
 
 
 def scan_bytes(gigabytes: float) -> int:

@@ -1,9 +1,9 @@
 """Matches and shares of the words of sentence pairs, computed in padded batches of few shapes.
 
-Pure. Numbers of frames and words are padded to one of a few sizes, so that a corpus compiles about a dozen
-programs, 3 s each on a CPU; about half of the work is padding. Batches depend on the sentence pairs alone, so
-the bits of a unit's results are the same in every run. Memory: the frames of a batch in float32, 50 MB for
-base, and the cosines of one sentence pair.
+Numbers of frames and words are padded to one of a few sizes, so that a corpus compiles about a dozen
+programs, 3 s each on a CPU; about half of the work is padding. Accelerators take batches in turns. Batches
+depend on the sentence pairs alone, so the bits of a unit's results are the same in every run. Memory of a
+device: the frames of a batch in float32, 50 MB for base, and the cosines of one sentence pair.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from isogloss.engine.interpretation.aligned_words import Words
+from isogloss.engine.runtime import devices
 from isogloss.engine.whisper.encoder_program import WINDOW_FRAMES
 from isogloss.kernels import attribution, transport, word_match
 
@@ -80,13 +81,21 @@ class WordPairs:
 
 def compare(pairs: Sequence[tuple[PairSide, PairSide]], method: Method) -> list[WordPairs]:
     """Matches and shares of every sentence pair; both sides have at least one word."""
-    found: dict[int, WordPairs] = {}
-    for (frames, words), which in _batches(pairs):
+
+    def of_batch(batch: tuple[tuple[int, int], list[int]]) -> list[WordPairs]:
+        (frames, words), which = batch
         chosen = [pairs[k] for k in which]
         # Another number of rows would compile another program, and no kernel takes utterances of no frames.
         filled = chosen + chosen[-1:] * (BATCH - len(chosen))
-        for k, one in zip(which, _run(filled, frames, words, method), strict=False):
-            found[k] = one
+        return list(itertools.islice(_run(filled, frames, words, method), len(which)))
+
+    batches = list(_batches(pairs))
+    computed = devices.spread(batches, of_batch)
+    found = {
+        k: one
+        for (_, which), some in zip(batches, computed, strict=True)
+        for k, one in zip(which, some, strict=True)
+    }
     return [found[k] for k in range(len(pairs))]
 
 

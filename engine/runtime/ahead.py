@@ -1,8 +1,9 @@
-"""Results computed in threads ahead of their use, in order; a bounded number of them waits."""
+"""Results computed in threads ahead of their use; a bounded number of them waits."""
 
 import collections
+import concurrent.futures
 import itertools
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -33,3 +34,30 @@ def computed_ahead(
             if not waiting:
                 return
             yield waiting.popleft()
+
+
+def as_they_come(sources: Sequence[Generator[Item, None, None]]) -> Generator[Item, None, None]:
+    """Items of several generators, each run by a thread of its own and at most one item ahead.
+
+    What one of them raises is raised here. Then, or when this is closed, all are closed when each has made
+    the item that it has in progress.
+    """
+    with ThreadPoolExecutor(len(sources), "source") as pool:
+        making = {pool.submit(_next, source): source for source in sources}
+        try:
+            while making:
+                made, _ = concurrent.futures.wait(making, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in made:
+                    source = making.pop(future)
+                    for item in future.result():
+                        making[pool.submit(_next, source)] = source
+                        yield item
+        finally:
+            concurrent.futures.wait(making)
+            for source in sources:
+                source.close()
+
+
+def _next(source: Generator[Item, None, None]) -> list[Item]:
+    """Its next item; none at its end."""
+    return list(itertools.islice(source, 1))

@@ -11,8 +11,9 @@ Of score matrices, all devices hold both sides and each computes its share of th
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,8 @@ from jaxtyping import PyTree
 
 from isogloss.engine.runtime.refusal import Refusal
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Tree = Any  # of arrays: nested dicts, tuples and lists
 Devices = tuple[Any, ...]  # of JAX, which has no type for them
 DIVIDED, WHOLE = PartitionSpec("rows"), PartitionSpec()
@@ -69,6 +72,28 @@ def memory() -> int | None:
     offered = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
     known = [size for size in offered if size is not None]
     return min(known) if known else None
+
+
+def apart() -> Devices:
+    """Devices of this host that compute beside each other; of a CPU's, which share its cores, the first."""
+    found = tuple(jax.local_devices())
+    return found[:1] if jax.default_backend() == "cpu" else found
+
+
+def spread(items: Sequence[Item], compute: Callable[[Item], Result]) -> list[Result]:
+    """Results of items, in order, computed on the devices that are `apart`, item by item in turns.
+
+    Each device has a thread, and compiles its own programs.
+    """
+    over = apart()
+
+    def on_device(number: int) -> list[Result]:
+        with jax.default_device(over[number]):
+            return [compute(item) for item in items[number :: len(over)]]
+
+    with ThreadPoolExecutor(len(over), "device") as pool:
+        of_each = list(pool.map(on_device, range(len(over))))
+    return [of_each[index % len(over)][index // len(over)] for index in range(len(items))]
 
 
 def rows_that_fit(most: int, step_bytes: Callable[[int], int], memory: int | None) -> int:
@@ -279,11 +304,10 @@ class DataParallel:
 class Rows:
     """Programs whose rows are divided over devices that hold all they need: nothing moves between calls."""
 
-    def __init__(self, devices: int | None = None) -> None:
-        """Of the first `devices` of this host's devices, all by default."""
-        self.count = len(jax.local_devices()[:devices])
-        self._mesh = Mesh(np.asarray(jax.local_devices()[:devices]), ("rows",))
-
+    def __init__(self, devices: Devices) -> None:
+        """Of devices of this host, at least one."""
+        self.count = len(devices)
+        self._mesh = Mesh(np.asarray(devices), ("rows",))
         self._copies = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(self._mesh, WHOLE))
 
     def upload(self, arrays: PyTree[np.ndarray]) -> PyTree[jax.Array]:

@@ -30,7 +30,8 @@ def utterances(seed, dtype=np.float16, count=11):
 
 
 def devices(count=None, **change):
-    options = {"implementation": "xla", "scan_bytes": 10_000_000, "devices": count} | change
+    chosen = tuple(jax.local_devices()[:count])
+    options = {"implementation": "xla", "scan_bytes": 10_000_000, "devices": chosen} | change
     return DeviceScores(options.pop("measures", NAMES), **options)
 
 
@@ -186,7 +187,7 @@ def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
     facts = {"pairs": pairs, "states": ("0",), "sentences": (), "measures": ("seqsim",), "common": ()}
     plan = grid_store.Plan(**facts, identity={"remove_language_mean": False}, flags={})
     assert len(list(grid_work._started(plan, members, units, given, 1))) == len(units)
-    planned = grid_plan._uploads(members, plan, units, 1)
+    planned = grid_plan._uploads(members, plan, [units], 1)
     assert len(planned) == 3 + 1  # one of the three comes back
     assert len(set(planned)) == 3
     assert sorted(planned) == sorted(uploaded)
@@ -284,7 +285,7 @@ def test_results_keep_languages_until_they_are_there(monkeypatch, best):
     plan = grid_store.Plan(
         **facts, measures=("seqsim",), identity={"remove_language_mean": False, "rerank": best}, flags={}
     )
-    [(unit, found)] = grid_work.computed(plan, members, [(0, 0)], given, 1)
+    [(unit, found)] = grid_work.computed(plan, members, [(0, 0)], [given], 1)
     gc.collect()
     assert unit == (0, 0)
     assert np.isfinite(found["transport"]).any()
@@ -308,7 +309,7 @@ def test_results_are_asked_for_one_unit_behind(monkeypatch):
     monkeypatch.setattr(language_states, "read", lambda member, state: member.language)
     facts = {"pairs": (("a", "b"), ("a", "c"), ("b", "c")), "states": ("0",), "sentences": (), "common": ()}
     plan = grid_store.Plan(**facts, measures=("seqsim",), identity={"remove_language_mean": False}, flags={})
-    list(grid_work.computed(plan, members, [(0, 0), (0, 1), (0, 2)], given, 2))
+    list(grid_work.computed(plan, members, [(0, 0), (0, 1), (0, 2)], [given], 2))
     assert told == ["start ab", "start ac", "ask ab", "start bc", "ask ac", "ask bc"]
 
 

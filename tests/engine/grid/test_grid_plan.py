@@ -87,7 +87,9 @@ def test_a_device_holds_no_more_than_is_planned(monkeypatch, dtype):
         member.frames = np.int32([len(frames) for frames in data])
         member.store = mock.Mock(features=D, dtype=np.dtype(dtype))
     monkeypatch.setattr(language_states, "read", lambda member, state: data)
-    given = device_scores.DeviceScores(("seqsim",), "xla", scan_bytes=1, devices=1)
+    given = device_scores.DeviceScores(
+        ("seqsim",), "xla", scan_bytes=1, devices=tuple(jax.local_devices()[:1])
+    )
     frames = 16 * 64
     # Parts of 2 bytes, one of float16 and three of float32, and the lengths; an upload is what is stored.
     language = frames * (D * {2: 2, 4: 6}[np.dtype(dtype).itemsize] + 4)
@@ -147,6 +149,6 @@ def test_an_accelerator_is_timed_with_a_full_group(monkeypatch, platform, implem
     assert len(sample) == shape[0]
     assert (per_cell, compiling) == (2.0 / (shape[0] * shape[1]) ** 2, 7.0)
     if large:
-        assert used.call_args.kwargs == {"scan_bytes": 123, "devices": 1}
+        assert used.call_args.kwargs == {"scan_bytes": 123, "devices": tuple(jax.local_devices()[:1])}
         [group] = language_states.device_shapes(np.full(shape[0], shape[1], np.int32), 1)
         assert group == shape  # full, and nothing padded

@@ -7,6 +7,7 @@ in half an hour with groups that fill an accelerator.
 import itertools
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -59,7 +60,9 @@ def scored(scorer, *languages):
 
 
 def devices(*, removed):
-    return DeviceScores(NAMES, "xla", remove_mean=removed, scan_bytes=200_000_000, devices=1)
+    return DeviceScores(
+        NAMES, "xla", remove_mean=removed, scan_bytes=200_000_000, devices=tuple(jax.local_devices()[:1])
+    )
 
 
 @FORMS

@@ -1,11 +1,13 @@
 """engine.interpretation.word_pairs: sentence pairs of any size, against the references one by one."""
 
+import jax
 import numpy as np
 import pytest
 
 from isogloss.engine.interpretation import word_pairs
 from isogloss.engine.interpretation.aligned_words import Words
-from isogloss.kernels import reference, word_reference
+from isogloss.engine.runtime import devices
+from isogloss.kernels import reference, word_match, word_reference
 
 
 def side(rng, frames, count, width=6):
@@ -32,6 +34,31 @@ def test_every_pair_equals_the_references(word_vector):
     given = pairs(np.random.default_rng(0))
     for (a, b), found in zip(given, word_pairs.compare(given, method), strict=True):
         check(a, b, found, method)
+
+
+def test_devices_take_batches_in_turns_and_change_no_bit(monkeypatch):
+    """Three batches on one device, and on two, each by its own thread; arrays say where they were made."""
+    method = word_pairs.Method(word_vector="mean", epsilon=0.2, threshold=0.4)
+    given, made, match = pairs(np.random.default_rng(1)), [], word_match.match
+
+    def spied(*arrays):
+        found = match(*arrays)
+        made.append(found.similarity.devices())
+        return found
+
+    monkeypatch.setattr(word_pairs.word_match, "match", spied)
+    assert devices.apart() == (jax.devices()[0],)  # CPU devices share its cores
+    results = [word_pairs.compare(given, method)]
+    assert made == [{jax.devices()[0]}] * 3
+    made.clear()
+    both = tuple(jax.devices()[:2])
+    monkeypatch.setattr(devices, "apart", lambda: both)
+    results.append(word_pairs.compare(given, method))
+    assert [made.count({device}) for device in both] == [2, 1]
+    for one, other in zip(*results, strict=True):
+        assert vars(one).keys() == vars(other).keys()
+        for name, value in vars(one).items():
+            np.testing.assert_array_equal(value, vars(other)[name])
 
 
 def intervals_of(side):

@@ -1,11 +1,11 @@
-"""Results computed ahead: their order, how many wait, and exceptions."""
+"""Results computed ahead: their order, how many wait, and exceptions; several sources at once."""
 
 import threading
 
 import pytest
 from processes import PATIENCE
 
-from isogloss.engine.runtime.ahead import computed_ahead
+from isogloss.engine.runtime.ahead import as_they_come, computed_ahead
 
 
 def test_results_come_in_order_and_a_bounded_number_is_begun():
@@ -38,3 +38,71 @@ def test_an_exception_is_of_its_own_item():
 
 def test_nothing_gives_nothing():
     assert list(computed_ahead([], abs, threads=1, ahead=1)) == []
+
+
+def test_several_sources_run_at_once_and_give_all_their_items():
+    """Each waits for the other within its first item, so one thread alone would never end."""
+    both = threading.Barrier(2)
+
+    def items(start):
+        both.wait(PATIENCE)
+        yield from range(start, start + 5)
+
+    found = list(as_they_come([items(0), items(10), (n for n in ())]))
+    assert [n for n in found if n < 10] == list(range(5))
+    assert [n for n in found if n >= 10] == list(range(10, 15))
+
+
+def test_a_source_makes_one_item_ahead():
+    made = []
+    waiting = threading.Semaphore(0)
+
+    def items():
+        for item in range(4):
+            made.append(item)
+            waiting.release()
+            yield item
+
+    source = as_they_come([items()])
+    assert next(source) == 0
+    assert waiting.acquire(timeout=PATIENCE)  # of the first item
+    for item in range(1, 4):
+        assert waiting.acquire(timeout=PATIENCE)
+        assert made == list(range(item + 1))
+        assert next(source) == item
+    assert list(source) == []
+
+
+def test_a_failure_closes_the_other_sources():
+    ended = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            ended.set()
+
+    def failing():
+        yield 1
+        raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable"):
+        list(as_they_come([endless(), failing()]))
+    assert ended.is_set()
+
+
+def test_closing_it_closes_the_sources():
+    ended = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            ended.set()
+
+    source = as_they_come([endless()])
+    next(source)
+    source.close()
+    assert ended.is_set()
