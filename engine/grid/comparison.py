@@ -1,6 +1,7 @@
 """Scores of utterances given as arrays of frames, for notebooks: no store, no grid.
 
-The scores are those of the grid job. The first call of a kernel compiles it, which takes seconds.
+The scores are those of the grid job of a store in float32. The first call of a kernel compiles it, which
+takes seconds. On accelerators every device holds both lists at one state.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from isogloss.engine.grid.grid_config import DTW_NORMALISATIONS, IMPLEMENTATIONS
 from isogloss.engine.grid.measures import MEASURES, choose, with_errors
-from isogloss.engine.grid.scorers import scorer
+from isogloss.engine.grid.scorers import Scorer, scorer
 from isogloss.engine.runtime.refusal import Refusal
 from isogloss.kernels import frame_scores
 
@@ -55,12 +56,9 @@ def compare(
     states = _common_states([*queries, *candidates])
     if implementation == "auto":
         implementation = frame_scores.default_implementation(jax.default_backend())
-    arrays, kept = with_errors(measures), _common_type([*queries, *candidates])
+    arrays = with_errors(measures)
     by = scorer(arrays, implementation, dtw_normalise=dtw_normalise, remove_mean=remove_language_mean)
-    scores = []
-    for state in states:
-        placed = [by.place(_of_state(side, state, kept)) for side in (queries, candidates)]
-        scores.append(by.start(*placed)())
+    scores = [_scores(by, queries, candidates, state) for state in states]
     axes = {"state": list(states), "a": _labels(queries), "b": _labels(candidates)}
     variables = {name: _variable(name, tuple(axes), scores) for name in arrays}
     several = {"state": states != _NO_STATE, "a": isinstance(x, Sequence), "b": isinstance(y, Sequence)}
@@ -108,7 +106,8 @@ def _utterance(frames: Frames, name: str) -> xr.DataArray:
         raise Refusal(f"{name}: an utterance has at least one frame; this has the shape {array.shape}")
     if "state" not in array.dims:
         array = array.drop_vars("state", errors="ignore").expand_dims(state=list(_NO_STATE))
-    array = array.transpose(*_AXES)
+    with np.errstate(over="ignore"):  # infinity is refused
+        array = array.transpose(*_AXES).astype(np.float32)
     if not np.isfinite(array.values).all():
         remedy = 'drop frames beyond its own, as array.dropna("frame") does'
         raise Refusal(f"{name}: frames of an utterance are finite, these hold NaN or infinity; {remedy}")
@@ -127,15 +126,15 @@ def _common_states(utterances: Sequence[xr.DataArray]) -> tuple[str, ...]:
     return first[0]
 
 
-def _common_type(utterances: Sequence[xr.DataArray]) -> type[np.floating]:
-    """float16 where all have it, as the grid job takes a store's frames; else float32."""
-    return np.float16 if all(utterance.dtype == np.float16 for utterance in utterances) else np.float32
+def _scores(
+    by: Scorer, queries: Sequence[xr.DataArray], candidates: Sequence[xr.DataArray], state: str
+) -> dict[str, Float32[np.ndarray, "U V"]]:
+    """Scores at one state, by measure; what they take on devices is freed behind them."""
+    return by.start(*(by.place(_of_state(side, state)) for side in (queries, candidates)))()
 
 
-def _of_state(
-    utterances: Sequence[xr.DataArray], state: str, kept: type[np.floating]
-) -> list[Float[np.ndarray, "_ D"]]:
-    return [np.ascontiguousarray(utterance.sel(state=state).values, kept) for utterance in utterances]
+def _of_state(utterances: Sequence[xr.DataArray], state: str) -> list[Float32[np.ndarray, "_ D"]]:
+    return [np.ascontiguousarray(utterance.sel(state=state).values) for utterance in utterances]
 
 
 def _labels(utterances: Sequence[xr.DataArray]) -> list[str] | list[int]:

@@ -80,22 +80,28 @@ class DeviceScores:
     def place(
         self,
         utterances: Sequence[Float[np.ndarray, "_ D"]],
-        mean: Float32[np.ndarray | Array, " D"] | None = None,
+        mean_of: Sequence[Float[np.ndarray, "_ D"]] | None = None,
     ) -> tuple[DeviceGroup, ...]:
         """One state of a language on the devices; returns before it is there.
 
         Args:
           utterances: at least one; frames of each, at least one.
-          mean: to remove, if it isn't that of these utterances.
+          mean_of: utterances whose mean is removed, if it isn't that of these.
         """
+        mean = None
+        if mean_of:
+            with jax.default_device(self._options[-1][0]):
+                mean = language_states.mean_frame(mean_of)
         form = operands.form_for(jax.default_backend(), utterances[0].dtype, self._implementation)
         groups = language_states.arrange_for_devices(utterances, self._rows.count)
         # What follows is made by every device from all rows: the bits of sums, and of loops' remainders,
-        # would depend on how many devices share them.
+        # would depend on how many devices share them. Those of means also depend on the number of rows.
         frames = [self._rows.upload((group.states, group.frames)) for group in groups]
+        rows = [count for count, _ in language_states.device_shapes(_lengths(utterances), 1)]
+        alike = [_first(pair, count) for pair, count in zip(frames, rows, strict=True)]
         pooled = [None] * len(groups)
         if self._remove_mean or self._of_means:
-            pooled = [pooling.meanpool(*pair) for pair in frames]
+            pooled = [pooling.meanpool(*pair) for pair in alike]
         if self._remove_mean and mean is None:
             totals = (_total(of_group) for of_group in pooled)
             mean = functools.reduce(jnp.add, totals) / np.float32(len(utterances))
@@ -106,9 +112,9 @@ class DeviceScores:
                 where=group.where,
                 operand=_operand(*pair, mean, form=form) if self._shared else None,
                 pooled=means if self._of_means else None,
-                frames=self._frames(pair, mean),
+                frames=self._frames(own, mean),
             )
-            for group, pair, means in zip(groups, frames, pooled, strict=True)
+            for group, pair, own, means in zip(groups, frames, alike, pooled, strict=True)
         )
 
     def _frames(
@@ -211,6 +217,16 @@ def _with_transport(
         for name, values in found.items():
             scores[name][u, v] = np.asarray(values)[: len(u)]
     return scores
+
+
+def _lengths(utterances: Sequence[Float[np.ndarray, "_ D"]]) -> Int32[np.ndarray, " U"]:
+    return np.asarray([len(frames) for frames in utterances], np.int32)
+
+
+def _first(arrays: tuple[Array, Array], rows: int) -> tuple[Array, Array]:
+    """First rows of a group; the group itself, not a copy, if it has no more."""
+    states, lengths = arrays
+    return arrays if len(lengths) == rows else (states[:rows], lengths[:rows])
 
 
 _operand = jax.jit(operands.operand, static_argnames="form")

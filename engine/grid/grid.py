@@ -161,9 +161,9 @@ def _fill(
     _LOG.info("%d units to do, kernels: %s", len(todo), implementation)
     outcome.skipped = len(mine) - len(todo)
     progress = Progress("grid", len(mine), "units", before=outcome.skipped)
-    sharing = _scorers(config, plan, implementation, len(todo))
+    by = _scorers(config, plan, implementation, len(todo))
     failures = GridFailures(grid, finished)
-    for (state, pair), found in grid_work.computed(plan, members, todo, sharing, block):
+    for (state, pair), found in grid_work.computed(plan, members, todo, by, block):
         if isinstance(found, DamagedError):
             what = failures.note((places[pair], state), str(found))
             _LOG.error("%s: %s", what, found)
@@ -179,7 +179,7 @@ def _fill(
 
 
 def _scorers(config: GridConfig, plan: Plan, implementation: str, units: int) -> list[Scorer]:
-    """Scorers that share a number of units."""
+    """Scorers that divide a number of units."""
     return [
         scorers.scorer(
             plan.measures,
@@ -187,9 +187,9 @@ def _scorers(config: GridConfig, plan: Plan, implementation: str, units: int) ->
             dtw_normalise=config.dtw_normalise,
             remove_mean=config.remove_language_mean,
             dtw_memory_gb=config.dtw_memory_gb,
-            own_devices=own_devices,
+            devices=devices,
         )
-        for own_devices in scorers.sharing(units, plan.measures, implementation)
+        for devices in scorers.device_sets(units, plan.measures, implementation)
     ]
 
 

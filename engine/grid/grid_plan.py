@@ -20,7 +20,7 @@ from isogloss.engine.grid.grid_store import Pair, Plan
 from isogloss.engine.grid.grid_work import Unit
 from isogloss.engine.grid.host_scores import HostScores
 from isogloss.engine.grid.measures import MEASURES, with_errors
-from isogloss.engine.grid.scorers import on_devices, scan_bytes, sharing
+from isogloss.engine.grid.scorers import device_sets, on_devices, scan_bytes
 from isogloss.engine.runtime import devices, disk_space
 from isogloss.engine.runtime.options import recorded
 from isogloss.engine.runtime.refusal import Refusal
@@ -88,7 +88,9 @@ def block_size(config: GridConfig, members: Mapping[str, GridLanguage], implemen
     there = on_devices(implementation)
     size = _device_bytes if there else _host_bytes
     largest = max(size(member, config, implementation) for member in members.values())
-    upload = max(map(_upload_bytes, members.values())) if there else 0
+    upload = (
+        max(_upload_bytes(member, jax.local_device_count()) for member in members.values()) if there else 0
+    )
     beside, number = (_ON_DEVICES, "five") if there else (_ON_HOST, "four")
     needed = (2 + beside) * largest + _UPLOADS * upload
     memory = devices.memory() if there else None
@@ -155,17 +157,18 @@ def _device_bytes(member: GridLanguage, config: GridConfig, implementation: str)
     per_value = operands.value_bytes(operands.form_for(jax.default_backend(), dtype, implementation), dtype)
     if any(MEASURES[name].by_frame and MEASURES[name].kernel for name in config.measures):
         per_value += 4
-    return max(1, language_bytes(_padded_frames(member), member.store.features, per_value))
+    padded = _padded_frames(member, jax.local_device_count())
+    return max(1, language_bytes(padded, member.store.features, per_value))
 
 
-def _upload_bytes(member: GridLanguage) -> int:
-    """Bytes of a language at a state as they are sent, padding included."""
-    return _padded_frames(member) * member.store.features * member.store.dtype.itemsize
+def _upload_bytes(member: GridLanguage, devices: int) -> int:
+    """Bytes of a language at a state as they are sent to devices that share it, padding included."""
+    return _padded_frames(member, devices) * member.store.features * member.store.dtype.itemsize
 
 
-def _padded_frames(member: GridLanguage) -> int:
-    """Frames of a language on each device, padding included."""
-    return sum(u * n for u, n in language_states.device_shapes(member.frames, jax.local_device_count()))
+def _padded_frames(member: GridLanguage, devices: int) -> int:
+    """Frames of a language on each of the devices that share its rows, padding included."""
+    return sum(u * n for u, n in language_states.device_shapes(member.frames, devices))
 
 
 def estimate(
@@ -175,30 +178,28 @@ def estimate(
     todo: Sequence[Unit],
     implementation: str,
 ) -> dict[str, int | float]:
-    """Work, bytes and time of units, from a sample of the kernels timed here."""
+    """Work, bytes and time of units, from a sample of the kernels timed here.
+
+    The time is that of the largest share where devices have units of their own.
+    """
     frames = {code: int(member.frames.sum()) for code, member in members.items()}
     features = next(iter(members.values())).store.features
-    pairs = [grid_plan.pairs[pair] for _, pair in todo]
-    cells = float(sum(frames[a] * frames[b] for a, b in pairs))
+    pairs = _pairs(grid_plan, todo)
+    sets = device_sets(len(todo), grid_plan.measures, implementation)
+    of_each = grid_work.shares(todo, len(sets))
+    by_share = [sum(frames[a] * frames[b] for a, b in _pairs(grid_plan, share)) for share in of_each]
+    cells = float(sum(by_share))
     by_frame = tuple(name for name in grid_plan.measures if MEASURES[name].by_frame)
     per_cell = compiling = 0.0
     if by_frame and todo:
-        shortlisted = frame_scores.TRANSPORT if config.rerank else ()
-        of_all = tuple(name for name in by_frame if name not in shortlisted)
-        scan = scan_bytes(config.dtw_memory_gb)
-        per_cell, compiling = _speed(features, of_all, implementation, scan)
-        if shortlisted:  # the lists of both directions, which may have no pair in common
-            later = _speed(features, shortlisted, implementation, scan)
-            share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
-            per_cell, compiling = per_cell + share * later[0], compiling + later[1]
-        if on_devices(implementation):
-            # XLA compiles a program for each pair of shapes, for devices apart at the same time.
-            compiling *= len(_shapes(members, pairs))
-            per_cell /= jax.local_device_count()
+        per_cell, compiling = _timed(config, grid_plan, features, by_frame, implementation)
     uploads: list[int] = []
     if on_devices(implementation):
-        of_each = grid_work.shares(todo, len(sharing(len(todo), grid_plan.measures, implementation)))
-        uploads = _uploads(members, grid_plan, of_each, block_size(config, members, implementation))
+        # XLA compiles a program for each pair of shapes. Those of other devices take other cores.
+        compiling *= len(_shapes(members, pairs, len(sets[0])))
+        per_cell /= len(sets[0])
+        sizes = {code: _upload_bytes(member, len(sets[0])) for code, member in members.items()}
+        uploads = _uploads(sizes, grid_plan, of_each, block_size(config, members, implementation))
     return {
         "units": len(todo),
         "utterance_pairs": sum(len(members[a].rows) * len(members[b].rows) for a, b in pairs),
@@ -209,15 +210,33 @@ def estimate(
         "files": len(grid_plan.measures) * len(todo),
         "bytes": unit_bytes(grid_plan) * len(todo),
         "compile_seconds": round(compiling, 1),
-        "estimated_seconds": round(compiling + cells * per_cell, 1),
+        "estimated_seconds": round(compiling + max(by_share) * per_cell, 1),
     }
 
 
+def _timed(
+    config: GridConfig, grid_plan: Plan, features: int, by_frame: tuple[str, ...], implementation: str
+) -> tuple[float, float]:
+    """Seconds per pair of frames, and to compile, of all measures of frames."""
+    shortlisted = frame_scores.TRANSPORT if config.rerank else ()
+    of_all = tuple(name for name in by_frame if name not in shortlisted)
+    scan = scan_bytes(config.dtw_memory_gb)
+    per_cell, compiling = _speed(features, of_all, implementation, scan)
+    if shortlisted:  # the lists of both directions, which may have no pair in common
+        later = _speed(features, shortlisted, implementation, scan)
+        share = min(1.0, 2 * config.rerank / max(1, *grid_plan.common))
+        per_cell, compiling = per_cell + share * later[0], compiling + later[1]
+    return per_cell, compiling
+
+
+def _pairs(grid_plan: Plan, units: Sequence[Unit]) -> list[Pair]:
+    return [grid_plan.pairs[pair] for _, pair in units]
+
+
 def _uploads(
-    members: Mapping[str, GridLanguage], grid_plan: Plan, of_each: Sequence[Sequence[Unit]], block: int
+    sizes: Mapping[str, int], grid_plan: Plan, of_each: Sequence[Sequence[Unit]], block: int
 ) -> list[int]:
-    """Bytes of each upload of a language at a state, padding included; for the units of each scorer."""
-    sizes = {code: _upload_bytes(member) for code, member in members.items()}
+    """Bytes of each upload of a language at a state; for the units of each scorer."""
     of_all = (grid_work.visits(todo, grid_plan.pairs, block) for todo in of_each)
     arriving = (visit.arriving for visit in itertools.chain.from_iterable(of_all))
     return [sizes[code] for _, code in itertools.chain.from_iterable(arriving)]
@@ -235,11 +254,10 @@ def check_disk(config: GridConfig, grid_plan: Plan, units: int) -> None:
 
 
 def _shapes(
-    members: Mapping[str, GridLanguage], pairs: Sequence[Pair]
+    members: Mapping[str, GridLanguage], pairs: Sequence[Pair], devices: int
 ) -> set[tuple[tuple[int, int], tuple[int, int]]]:
-    """Shapes of the groups of utterances that are compared with each other."""
-    count = jax.local_device_count()
-    shapes = {code: language_states.device_shapes(member.frames, count) for code, member in members.items()}
+    """Shapes of the groups of utterances that are compared with each other on devices that share rows."""
+    shapes = {code: language_states.device_shapes(member.frames, devices) for code, member in members.items()}
     return {shape for a, b in pairs for shape in itertools.product(shapes[a], shapes[b])}
 
 

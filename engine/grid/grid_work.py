@@ -2,7 +2,7 @@
 
 A language is read, and on accelerators uploaded, once per state and visit of a block. While a unit is
 computed the languages of the next one are read; its scores are fetched when the next unit has started. Of
-several scorers each takes a share of the units, in a thread of its own.
+several scorers each takes a share of the units, with languages of its own.
 """
 
 import collections
@@ -64,9 +64,9 @@ def visits(units: Iterable[Unit], pairs: Sequence[Pair], block: int) -> Iterator
         yield Visit(unit=unit, codes=codes, arriving=arriving, kept=kept)
 
 
-def shares(units: Sequence[Unit], scorers: int) -> list[Sequence[Unit]]:
-    """Units of each of several scorers: neighbours, which need the same languages."""
-    return [Share(index=index, count=scorers).of(units) for index in range(scorers)]
+def shares(units: Sequence[Unit], count: int) -> list[Sequence[Unit]]:
+    """Units of each of so many scorers: neighbours, which need the same languages."""
+    return [Share(index=index, count=count).of(units) for index in range(count)]
 
 
 def computed(
@@ -128,8 +128,8 @@ def _started(
         state, member = plan.states[key[0]], members[key[1]]
         # Second recordings, which may be few, lose the mean of the first ones.
         firsts = member.firsts if plan.identity["remove_language_mean"] else None
-        mean = language_states.mean_frame(language_states.read(firsts, state)) if firsts else None
-        return scores.place(language_states.read(member, state), mean)
+        mean_of = language_states.read(firsts, state) if firsts else None
+        return scores.place(language_states.read(member, state), mean_of)
 
     held: dict[Key, Future] = {}
     with ThreadPoolExecutor(1, "read") as reader:

@@ -48,9 +48,10 @@ class HostScores:
     def place(
         self,
         utterances: Sequence[Float[np.ndarray, "_ D"]],
-        mean: Float32[np.ndarray, " D"] | None = None,
+        mean_of: Sequence[Float[np.ndarray, "_ D"]] | None = None,
     ) -> LanguageStates:
-        """One state of a language as kernels take it; the mean, if it isn't that of these utterances."""
+        """One state of a language as kernels take it; `mean_of`: whose mean to remove, if not theirs."""
+        mean = language_states.mean_frame(mean_of) if mean_of else None
         return language_states.arrange(utterances, remove_mean=self._remove_mean, mean=mean)
 
     def start(

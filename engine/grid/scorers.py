@@ -29,9 +29,11 @@ class Scorer(Protocol):
     AHEAD: int
 
     def place(
-        self, utterances: Sequence[Float[np.ndarray, "_ D"]], mean: Float32[np.ndarray, " D"] | None = None
+        self,
+        utterances: Sequence[Float[np.ndarray, "_ D"]],
+        mean_of: Sequence[Float[np.ndarray, "_ D"]] | None = None,
     ) -> Placed:
-        """Utterances of a language at one state where kernels take them; the mean, if it isn't theirs."""
+        """Utterances at one state where kernels take them; `mean_of`: whose mean to remove, if not theirs."""
         ...
 
     def start(
@@ -53,7 +55,7 @@ def scorer(
     dtw_normalise: str = "none",
     remove_mean: bool = False,
     dtw_memory_gb: float = 0.0,
-    own_devices: Devices | None = None,
+    devices: Devices | None = None,
 ) -> Scorer:
     """Scorer of pairs of languages, or of other lists of utterances; nothing is compiled yet.
 
@@ -63,23 +65,23 @@ def scorer(
       dtw_normalise: divisor of DTW costs.
       remove_mean: subtract a language's mean from every frame.
       dtw_memory_gb: memory of a device for one scan of DTW, see `scan_bytes`.
-      own_devices: those that share the rows of each pair, all by default; kernels of the host use none.
+      devices: those that share the rows of each pair, all by default; kernels of the host use none.
     """
     options = {"dtw_normalise": dtw_normalise, "remove_mean": remove_mean}
     if on_devices(implementation):
         scan = scan_bytes(dtw_memory_gb)
-        return DeviceScores(measures, implementation, scan_bytes=scan, devices=own_devices, **options)
+        return DeviceScores(measures, implementation, scan_bytes=scan, devices=devices, **options)
     return HostScores(measures, implementation, **options)
 
 
-def sharing(units: int, measures: Sequence[str], implementation: str) -> list[Devices]:
-    """Devices of each of the scorers that share so many units of a grid: all of one, or one of each.
+def device_sets(units: int, measures: Sequence[str], implementation: str) -> list[Devices]:
+    """Devices of each of the scorers that divide so many units of a grid: all of one, or one of each.
 
     A pair has the same bits by either.
     """
     found = tuple(jax.local_devices())
-    apart = on_devices(implementation) and "dtw" in measures and units >= len(found)
-    return [(device,) for device in found] if apart else [found]
+    own_units = on_devices(implementation) and "dtw" in measures and units >= len(found)
+    return [(device,) for device in found] if own_units else [found]
 
 
 def scan_bytes(gigabytes: float) -> int:

@@ -90,7 +90,7 @@ def compare(pairs: Sequence[tuple[PairSide, PairSide]], method: Method) -> list[
         return list(itertools.islice(_run(filled, frames, words, method), len(which)))
 
     batches = list(_batches(pairs))
-    computed = devices.spread(batches, of_batch)
+    computed = devices.dealt(batches, of_batch)
     found = {
         k: one
         for (_, which), some in zip(batches, computed, strict=True)

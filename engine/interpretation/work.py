@@ -10,7 +10,6 @@ from isogloss.engine.interpretation import word_pairs
 from isogloss.engine.interpretation.aligned_words import LanguageWords, Words
 from isogloss.engine.interpretation.inputs import InterpretInputs, PairState
 from isogloss.engine.interpretation.word_pairs import Method, PairSide
-from isogloss.engine.runtime import devices
 
 _ROW_BYTES = 30  # of a word pair on disk, in a part and again in the table
 
@@ -37,7 +36,7 @@ def work(
         work |= {"word_pairs": word_count, "bytes": 2 * _ROW_BYTES * word_count}
     if timed:
         per_cell, compiling = _speed(features, timed) if todo else (0.0, 0.0)
-        seconds = compiling + cells * per_cell / len(devices.apart())
+        seconds = compiling + cells * per_cell
         work["estimated_seconds"] = round(seconds, 1)
     return work
 

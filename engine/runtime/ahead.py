@@ -37,10 +37,10 @@ def computed_ahead(
 
 
 def as_they_come(sources: Sequence[Generator[Item, None, None]]) -> Generator[Item, None, None]:
-    """Items of several generators, each run by a thread of its own and at most one item ahead.
+    """Items of several generators, which run in as many threads, each at most one item ahead.
 
-    What one of them raises is raised here. Then, or when this is closed, all are closed when each has made
-    the item that it has in progress.
+    What one of them raises is raised here. Then, or when this is closed, all are closed as soon as each has
+    made the item that it has in progress, and items that wait are dropped.
     """
     with ThreadPoolExecutor(len(sources), "source") as pool:
         making = {pool.submit(_next, source): source for source in sources}

@@ -5,14 +5,14 @@ immediately; `rows` waits and copies the shard of each device, never a gathered 
 `in_turn` computes one step at a time. All devices run one program of one shape, so a row's result doesn't
 depend on its position or on the other rows.
 
-Of score matrices, all devices hold both sides and each computes its share of the rows, see `Rows`.
+Of score matrices, devices that share a pair hold both its sides, and each computes its share of the rows, see
+`Rows`. Work of independent items is dealt out, see `dealt`.
 """
 
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from isogloss.engine.runtime import ahead
 from isogloss.engine.runtime.refusal import Refusal
 
 Item = TypeVar("Item")
@@ -74,26 +75,26 @@ def memory() -> int | None:
     return min(known) if known else None
 
 
-def apart() -> Devices:
+def independent() -> Devices:
     """Devices of this host that compute beside each other; of a CPU's, which share its cores, the first."""
     found = tuple(jax.local_devices())
     return found[:1] if jax.default_backend() == "cpu" else found
 
 
-def spread(items: Sequence[Item], compute: Callable[[Item], Result]) -> list[Result]:
-    """Results of items, in order, computed on the devices that are `apart`, item by item in turns.
+def dealt(items: Sequence[Item], compute: Callable[[Item], Result]) -> list[Result]:
+    """Results of items, in order, which the independent devices compute in turns, each its own programs."""
+    over = independent()
+    if len(over) == 1:
+        return [compute(item) for item in items]
 
-    Each device has a thread, and compiles its own programs.
-    """
-    over = apart()
+    def on_device(number: int) -> Generator[tuple[int, Result], None, None]:
+        for index in range(number, len(items), len(over)):
+            with jax.default_device(over[number]):  # of the thread that runs now
+                result = compute(items[index])
+            yield index, result
 
-    def on_device(number: int) -> list[Result]:
-        with jax.default_device(over[number]):
-            return [compute(item) for item in items[number :: len(over)]]
-
-    with ThreadPoolExecutor(len(over), "device") as pool:
-        of_each = list(pool.map(on_device, range(len(over))))
-    return [of_each[index % len(over)][index // len(over)] for index in range(len(items))]
+    found = dict(ahead.as_they_come([on_device(number) for number in range(len(over))]))
+    return [found[index] for index in range(len(items))]
 
 
 def rows_that_fit(most: int, step_bytes: Callable[[int], int], memory: int | None) -> int:

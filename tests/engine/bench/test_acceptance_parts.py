@@ -166,18 +166,16 @@ def test_the_grid_is_timed_and_checked_on_frames_that_carry_a_mean(monkeypatch):
     class Enough(Exception):
         pass
 
-    class Watched(DeviceScores):
-        def __init__(self, *given, **options):
-            pass
+    def taken(scorers, couples, languages):
+        assert all(isinstance(scores, DeviceScores) for scores in scorers)
+        assert set(couples) == set(itertools.combinations(range(4), 2))
+        placed.extend(np.concatenate(language).astype(np.float64) for language in languages)
+        raise Enough
 
-        def place(self, language):
-            placed.append(np.concatenate(language).astype(np.float64))
-            if len(placed) == 4:
-                raise Enough
-
-    monkeypatch.setattr(grid_speeds, "scorer", Watched)
+    monkeypatch.setattr(grid_speeds, "_scores", taken)
     with pytest.raises(Enough):
         list(grid_speeds.grid("float16", quick=True, watch=WATCH))
+    assert len(placed) == 4
     for frames in placed:
         mean = frames.mean(axis=0)
         assert 0.5 < np.linalg.norm(mean) / np.linalg.norm(frames - mean, axis=1).mean() < 2

@@ -98,6 +98,24 @@ def test_a_mean_is_removed_list_by_list():
     check(found.sel(a=1, b=0), centred[0][1], centred[1][0])
 
 
+def test_a_long_mean_is_removed_from_short_floats_without_loss():
+    """100 times as long as the rest of a frame; taken out after a product of 16 bits it would cost 1e-4."""
+    rng = np.random.default_rng(10)
+    x, y = (
+        [(100 * mean + rng.standard_normal((6, 64))).astype(np.float16) for _ in range(3)]
+        for mean in rng.standard_normal((2, 64))
+    )
+    centred = [reference.remove_language_mean([f.astype(np.float64) for f in frames]) for frames in (x, y)]
+    found = compare(x, y, "precision", remove_language_mean=True, implementation="xla").precision
+    exact = [[reference.seqsim(a, b)[0] for b in centred[1]] for a in centred[0]]
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5)
+
+
+def test_numbers_of_any_type_are_taken():
+    x = utterances(11, (4,))[0]
+    assert compare(x.astype(object), X, "seqsim").equals(compare(x, X, "seqsim"))
+
+
 X = np.ones((3, 5), np.float32)
 
 
@@ -110,6 +128,7 @@ X = np.ones((3, 5), np.float32)
         (xr.DataArray(X, dims=("time", "feature")), X, r"x: .*this has \('time', 'feature'\)"),
         (X[:0], X, r"x: an utterance has at least one frame.*\(0, 5\)"),
         (X, np.where(X > 0, np.nan, X), r'y: frames of an utterance are finite.*dropna\("frame"\)'),
+        (X, X.astype(np.float64) * 1e39, "y: frames of an utterance are finite"),
         (X, X[:, :4], "arrays have 5 and 4 features, so they are of different models"),
         (labelled(X, "x"), labelled(X, "y", ("1", "2")), "one has 0, final, another 1, 2"),
         (labelled(X, "x"), X, "one has 0, final, another none"),

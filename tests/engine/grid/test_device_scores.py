@@ -68,6 +68,35 @@ def test_equal_to_the_kernels_of_the_cpu(alone, removed):
         np.testing.assert_allclose(alone[removed][name], expected, **({"rtol": 0} | tolerance))
 
 
+@pytest.mark.parametrize("count", [3, pytest.param(6, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("removed", [pytest.param(False, marks=pytest.mark.deep), True])
+def test_rows_that_fill_a_share_change_no_bit(removed, count):
+    """On three devices 16 rows are filled up to 18; means would have other bits of as many rows."""
+    rng = np.random.default_rng(7)
+    x, y = ([rng.standard_normal((n, 512)).astype(np.float16) for n in range(1, 41)] for _ in "xy")
+    options = {"measures": ("seqsim", "meanpool"), "remove_mean": removed}
+    one, several = (scored(devices(k, **options), x, y) for k in (1, count))
+    for name, matrix in one.items():
+        np.testing.assert_array_equal(matrix, several[name])
+
+
+def test_the_mean_of_other_utterances_is_made_on_the_device_itself(monkeypatch):
+    """As of second recordings; equal to that of first ones where the utterances are these."""
+    own, made, mean_frame = jax.devices()[3], [], language_states.mean_frame
+
+    def spied(utterances):
+        made.append(jax.numpy.ones(1).devices())
+        return mean_frame(utterances)
+
+    monkeypatch.setattr(language_states, "mean_frame", spied)
+    x, y = utterances(0), utterances(1)
+    given = devices(remove_mean=True, devices=(own,), measures=("seqsim",))
+    found = given.start(given.place(x[:3], mean_of=x), given.place(y))()["seqsim"]
+    assert made == [{own}]
+    np.testing.assert_allclose(found, scored(given, x, y)["seqsim"][:3], atol=2e-6)
+    assert np.abs(found - scored(given, x[:3], y)["seqsim"]).max() > 1e-3
+
+
 @pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.deep), 2, 8])
 def test_every_device_computes_its_share_of_the_rows(count):
     """By where the pieces of the results lie before anybody asks for them."""
@@ -134,9 +163,9 @@ def test_languages_are_uploaded_once_a_visit_and_freed_after_it(monkeypatch):
     data = {code: utterances(0, count=3) for code in codes}  # one length, one program
     place = given.place
 
-    def watched(frames, mean=None):
+    def watched(frames, mean_of=None):
         nonlocal most
-        groups = place(frames, mean)
+        groups = place(frames, mean_of)
         alive.append(weakref.ref(groups[0]))
         gc.collect()
         most = max(most, sum(ref() is not None for ref in alive))
@@ -187,7 +216,8 @@ def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
     facts = {"pairs": pairs, "states": ("0",), "sentences": (), "measures": ("seqsim",), "common": ()}
     plan = grid_store.Plan(**facts, identity={"remove_language_mean": False}, flags={})
     assert len(list(grid_work._started(plan, members, units, given, 1))) == len(units)
-    planned = grid_plan._uploads(members, plan, [units], 1)
+    sizes = {code: grid_plan._upload_bytes(member, 8) for code, member in members.items()}
+    planned = grid_plan._uploads(sizes, plan, [units], 1)
     assert len(planned) == 3 + 1  # one of the three comes back
     assert len(set(planned)) == 3
     assert sorted(planned) == sorted(uploaded)
@@ -274,8 +304,8 @@ def test_results_keep_languages_until_they_are_there(monkeypatch, best):
         members[code].sentences = tuple("abcdefghijk")
     place = given.place
 
-    def watched(frames, mean=None):
-        groups = place(frames, mean)
+    def watched(frames, mean_of=None):
+        groups = place(frames, mean_of)
         kept.append(weakref.ref(groups[0]))
         return groups
 
@@ -301,7 +331,7 @@ def test_results_are_asked_for_one_unit_behind(monkeypatch):
         told.append(f"start {x}{y}")
         return lambda: told.append(f"ask {x}{y}") or {}
 
-    given.place.side_effect = lambda frames, mean=None: frames
+    given.place.side_effect = lambda frames, mean_of=None: frames
     given.start.side_effect = start
     members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in "abc"}
     for code, member in members.items():

@@ -2,13 +2,16 @@
 
 import dataclasses
 import shutil
+import threading
 
 import jax
 import numpy as np
 import pytest
+from processes import PATIENCE
 
-from isogloss.engine.grid import comparison, device_scores, grid, grid_work, scorers
+from isogloss.engine.grid import comparison, device_scores, grid, grid_store, grid_work, scorers
 from isogloss.engine.grid.device_scores import DeviceScores
+from isogloss.engine.runtime.devices import Rows
 from isogloss.kernels import reference
 
 
@@ -48,9 +51,17 @@ def computed(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(6, marks=pytest.mark.deep)])
-def test_each_device_takes_units_of_its_own(config, on, computed, files, count):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        pytest.param({"remove_language_mean": True, "measures": ("dtw", "meanpool")}, marks=pytest.mark.deep),
+        pytest.param({"measures": ("seqsim", "dtw", "transport"), "rerank": 2}, marks=pytest.mark.deep),
+    ],
+)
+def test_each_device_takes_units_of_its_own(config, on, computed, files, count, change):
     """As many as another. Bytes are those of one device."""
-    some = on(count)
+    some, config = on(count), dataclasses.replace(config, **change)
     assert grid.run(config).done == 6
     assert sorted(map(len, computed)) == [1] * 6
     assert {device: computed.count({device}) for device in some} == dict.fromkeys(some, 6 // count)
@@ -76,42 +87,40 @@ def test_else_all_devices_share_the_rows(config, on, computed, measures, pairs, 
     assert computed == [set(some)] * (2 if pairs else 6)
 
 
-@pytest.mark.parametrize("kind", [np.float16, pytest.param(np.float32, marks=pytest.mark.deep)])
-def test_arrays_are_compared_by_all_devices_in_their_type(on, computed, monkeypatch, kind):
-    """`compare` uploads 16 bits where all arrays have them, as a grid does of a store."""
-    some, place, types = on(2), DeviceScores.place, []
-
-    def spied(self, utterances, mean=None):
-        types.extend(frames.dtype for frames in utterances)
-        return place(self, utterances, mean)
-
-    monkeypatch.setattr(DeviceScores, "place", spied)
-    x, y = (np.random.default_rng(seed).standard_normal((3, 5)).astype(kind) for seed in (0, 1))
+def test_arrays_are_compared_by_all_devices(on, computed):
+    some = on(2)
+    x, y = (np.random.default_rng(seed).standard_normal((3, 5)) for seed in (0, 1))
     found = float(comparison.compare([x, x], y, implementation="xla").seqsim[1])
     assert computed == [set(some)]
-    assert types == [kind] * 3
     assert found == pytest.approx(reference.f1(*reference.seqsim(x, y)), abs=1e-6)
 
 
 def test_kernels_of_the_host_take_all_units():
-    assert scorers.sharing(100, ("dtw",), "numba") == [tuple(jax.local_devices())]
+    assert scorers.device_sets(100, ("dtw",), "numba") == [tuple(jax.local_devices())]
 
 
-def test_a_plan_counts_the_uploads_of_each_device(config, on, monkeypatch):
-    """Three units of a device are those of one state: three languages each."""
-    on(2)
-    uploads, place = [], DeviceScores.place
+@pytest.mark.parametrize(
+    ("count", "languages"), [(2, 2 * 3), pytest.param(3, 10, marks=pytest.mark.deep), (7, 2 * 3)]
+)
+def test_a_plan_counts_the_uploads_of_each_device(config, on, monkeypatch, count, languages):
+    """Of two, each has a state and three languages; of three, the middle one has a pair of each state.
 
-    def spied(self, utterances, mean=None):
-        uploads.append(self._rows)
-        return place(self, utterances, mean)
+    Seven share the rows of each pair, 8 filled up to 14.
+    """
+    on(count)
+    uploads, upload = [], Rows.upload
 
-    monkeypatch.setattr(DeviceScores, "place", spied)
+    def spied(self, arrays):
+        uploads.append((self.count, arrays[0].nbytes))
+        return upload(self, arrays)
+
+    monkeypatch.setattr(Rows, "upload", spied)
     planned = grid.run(dataclasses.replace(config, dry_run=True)).plan
     uploads.clear()
-    grid.run(config)
-    assert planned["uploads"] == len(uploads) == 2 * 3
-    assert sorted(uploads.count(rows) for rows in set(uploads)) == [3, 3]
+    assert grid.run(config).complete
+    assert planned["uploads"] == languages
+    assert planned["upload_bytes"] == sum(size for _, size in uploads)
+    assert {count for count, _ in uploads} == {1 if count <= 6 else count}
 
 
 def test_a_damaged_shard_fails_its_own_units(config, on, spoken, tmp_path):
@@ -126,22 +135,32 @@ def test_a_damaged_shard_fails_its_own_units(config, on, spoken, tmp_path):
     assert set(summary.failed) == {"aa-cc state 1", "bb-cc state 1"}
 
 
-def test_a_failure_of_one_device_ends_the_run_and_keeps_what_is_written(config, on, monkeypatch, computed):
-    some, start = on(2), DeviceScores.start
+def test_a_failure_of_one_device_ends_the_run_and_keeps_what_is_written(config, on, monkeypatch, files):
+    """The second device fails when the first has written a unit, which stays as it is."""
+    some, start, written = on(2), DeviceScores.start, threading.Event()
+    write = grid_store.Grid.write
 
     def failing(self, x, y, among=None):
         if self._options[-1] == (some[1],):
+            assert written.wait(PATIENCE)
             raise RuntimeError("the device is full")
         return start(self, x, y, among)
 
-    monkeypatch.setattr(DeviceScores, "start", failing)
-    with pytest.raises(RuntimeError, match="the device is full"):
-        grid.run(config)
-    monkeypatch.undo()
-    kept = list((config.grid / "dtw").glob("c.*"))
-    assert len(kept) < 6
+    def noted(self, *given):
+        write(self, *given)
+        written.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeviceScores, "start", failing)
+        patch.setattr(grid_store.Grid, "write", noted)
+        with pytest.raises(RuntimeError, match="the device is full"):
+            grid.run(config)
+    kept = files(config.grid, "*/c.*")
+    units = len(list((config.grid / "dtw").glob("c.*")))
+    assert 1 <= units <= 3
     summary = grid.run(config)
-    assert (summary.skipped, summary.done) == (len(kept), 6 - len(kept))
+    assert (summary.skipped, summary.done) == (units, 6 - units)
+    assert kept.items() <= files(config.grid, "*/c.*").items()
 
 
 def test_shares_are_neighbours_and_make_the_whole():

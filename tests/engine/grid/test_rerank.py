@@ -110,7 +110,9 @@ def test_a_grid_of_other_shortlists_is_not_continued(made):
 
 def test_the_plan_counts_the_lists_of_both_directions(made, monkeypatch):
     """Transport takes 10 times as long as SeqSim, of at most 2 + 2 of 7 candidates."""
-    monkeypatch.setattr(grid_plan, "_speed", lambda _, names, *__: (10.0 if "transport" in names else 1.0, 0))
+    monkeypatch.setattr(
+        grid_plan, "_speed", lambda _, names, *__: (10.0 if "transport" in names else 1.0, 0.0)
+    )
     plans = {}
     for name in made:
         planned = made[name].grid.with_name(f"planned-{name}.zarr")

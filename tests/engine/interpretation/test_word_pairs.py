@@ -37,7 +37,7 @@ def test_every_pair_equals_the_references(word_vector):
 
 
 def test_devices_take_batches_in_turns_and_change_no_bit(monkeypatch):
-    """Three batches on one device, and on two, each by its own thread; arrays say where they were made."""
+    """Three batches on one device, and on two; arrays say where they were made."""
     method = word_pairs.Method(word_vector="mean", epsilon=0.2, threshold=0.4)
     given, made, match = pairs(np.random.default_rng(1)), [], word_match.match
 
@@ -47,12 +47,12 @@ def test_devices_take_batches_in_turns_and_change_no_bit(monkeypatch):
         return found
 
     monkeypatch.setattr(word_pairs.word_match, "match", spied)
-    assert devices.apart() == (jax.devices()[0],)  # CPU devices share its cores
+    assert devices.independent() == (jax.devices()[0],)  # CPU devices share its cores
     results = [word_pairs.compare(given, method)]
     assert made == [{jax.devices()[0]}] * 3
     made.clear()
     both = tuple(jax.devices()[:2])
-    monkeypatch.setattr(devices, "apart", lambda: both)
+    monkeypatch.setattr(devices, "independent", lambda: both)
     results.append(word_pairs.compare(given, method))
     assert [made.count({device}) for device in both] == [2, 1]
     for one, other in zip(*results, strict=True):

@@ -87,22 +87,29 @@ def test_a_failure_closes_the_other_sources():
         yield 1
         raise OSError("unreadable")
 
+    other = endless()  # kept here, or it would be closed when it is forgotten
     with pytest.raises(OSError, match="unreadable"):
-        list(as_they_come([endless(), failing()]))
+        list(as_they_come([other, failing()]))
     assert ended.is_set()
 
 
-def test_closing_it_closes_the_sources():
-    ended = threading.Event()
+def test_closing_it_closes_the_sources_when_their_items_are_made():
+    """The source is within its second item when that is asked for, and is let on by another thread."""
+    within, on, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def endless():
+    def items():
         try:
-            while True:
-                yield 1
+            yield 1
+            within.set()
+            assert on.wait(PATIENCE)
+            yield 2
         finally:
             ended.set()
 
-    source = as_they_come([endless()])
-    next(source)
-    source.close()
+    source = items()
+    together = as_they_come([source])
+    assert next(together) == 1
+    assert within.wait(PATIENCE)
+    threading.Timer(0.1, on.set).start()
+    together.close()
     assert ended.is_set()
