@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from processes import PATIENCE
 
-from isogloss.engine.grid import comparison, device_scores, grid, grid_store, grid_work, scorers
+from isogloss.engine.grid import comparison, device_scores, grid, grid_plan, grid_store, grid_work, scorers
 from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.engine.runtime.devices import Rows
 from isogloss.kernels import reference
@@ -76,9 +76,9 @@ def test_each_device_takes_units_of_its_own(config, on, computed, files, count, 
 @pytest.mark.parametrize(
     ("measures", "pairs", "count"),
     [
-        pytest.param(("seqsim", "dtw"), (), 8, id="fewer units than devices"),
+        pytest.param(("seqsim", "dtw"), (), 8, id="fewer units than devices", marks=pytest.mark.deep),
         pytest.param(("seqsim",), (), 2, id="no DTW", marks=pytest.mark.deep),
-        pytest.param(("seqsim", "dtw"), ("aa-bb",), 8, id="one pair", marks=pytest.mark.deep),
+        pytest.param(("seqsim", "dtw"), ("aa-bb",), 3, id="fewer units than three devices"),
     ],
 )
 def test_else_all_devices_share_the_rows(config, on, computed, measures, pairs, count):
@@ -100,13 +100,15 @@ def test_kernels_of_the_host_take_all_units():
 
 
 @pytest.mark.parametrize(
-    ("count", "languages"), [(2, 2 * 3), pytest.param(3, 10, marks=pytest.mark.deep), (7, 2 * 3)]
+    ("count", "languages"),
+    [(2, 2 * 3), *(pytest.param(*c, marks=pytest.mark.deep) for c in ((3, 10), (7, 6)))],
 )
 def test_a_plan_counts_the_uploads_of_each_device(config, on, monkeypatch, count, languages):
     """Of two, each has a state and three languages; of three, the middle one has a pair of each state.
 
-    Seven share the rows of each pair, 8 filled up to 14.
+    Seven share the rows of each pair, 8 filled up to 14. A pair of frames takes a second here.
     """
+    monkeypatch.setattr(grid_plan, "_speed", lambda *_: (1.0, 0.0))
     on(count)
     uploads, upload = [], Rows.upload
 
@@ -119,6 +121,8 @@ def test_a_plan_counts_the_uploads_of_each_device(config, on, monkeypatch, count
     uploads.clear()
     assert grid.run(config).complete
     assert planned["uploads"] == languages
+    each = planned["estimated_seconds"] / planned["dtw_cells"]
+    assert 1 / count <= each < 1.3 / count
     assert planned["upload_bytes"] == sum(size for _, size in uploads)
     assert {count for count, _ in uploads} == {1 if count <= 6 else count}
 
