@@ -173,17 +173,26 @@ def _of_scan(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Scores of the utterances of a scan with those of its blocks; costs are NaN where `per_cell` is None."""
     of_a, of_b = means
+    without = functools.partial(operands.without_means, own=of_b, other=of_a)
+    blocks = jax.lax.map(functools.partial(operands.apart, without), blocks)
 
-    def of_block(block: Factor) -> tuple[tuple[Array, Array, Array, Array], Array]:
-        block = operands.apart(lambda own: operands.without_means(own, of_b, of_a), block)
-        return jax.lax.map(lambda few: operands.apart(of_few, few, block), rows)
+    def of_product(
+        at: tuple[Int[Array, ""], Int[Array, ""]],
+    ) -> tuple[tuple[Array, Array, Array, Array], Array]:
+        block, few = (
+            jax.tree.map(lambda of, i=i: jax.lax.dynamic_index_in_dim(of, i, keepdims=False), side)
+            for i, side in zip(at, (blocks, rows), strict=True)
+        )
+        return operands.apart(of_few, few, block)
 
-    found, distances = jax.lax.map(of_block, blocks)
+    # One loop over both: the results of an inner one would be copied into those of an outer one.
+    each = jnp.indices((size.blocks, len(rows.used))).reshape(2, -1)
+    found, distances = jax.lax.map(of_product, (each[0], each[1]))
     cost = jnp.full((size.blocks * size.scan, size.block), jnp.nan, jnp.float32)
     if per_cell is not None:
         n, m = jnp.broadcast_arrays(rows.used.reshape(1, size.scan, 1), blocks.used[:, None, :])
         lengths = (length.reshape(cost.shape) for length in (n, m))
-        lanes = distances.reshape(-1, *distances.shape[3:])  # of blocks, products and utterances of A
+        lanes = distances.reshape(-1, *distances.shape[2:])  # of products and utterances of A
         cost = dtw.lanes_cost(lanes, *lengths, per_cell=per_cell)
     tables = (p.reshape(size.blocks, size.scan, size.block).swapaxes(0, 1) for p in (*found, cost))
     precision, recall, transport, error, cost = (t.reshape(size.scan, -1) for t in tables)

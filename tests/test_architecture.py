@@ -102,6 +102,13 @@ def test_imports_go_one_way(path):
         assert not {other for other in others if FLOORS.get(other, ROOF) >= FLOORS.get(room, ROOF)}
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_module_knows_how_devices_divide_work(path):
+    known = path == ROOT / "engine" / "runtime" / "devices.py"
+    called = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    assert known or not called & {"pmap", "shard_map", "default_device"}
+
+
 def test_every_room_says_what_it_is():
     rooms = {path.stem for path in (ROOT / "engine").glob("[a-z]*") if path.suffix in {"", ".py"}}
     assert rooms >= set(FLOORS)

@@ -107,7 +107,7 @@ def _share(title: str, shape: Shape, dtype: str, product: Yardstick, watch: Stop
 
 def warping(*, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
     """GCUPS of given distances, in the grid's order and table after table, and the error of a cost."""
-    users, pairs, frames = (3, 2, 20) if quick else (64, 32, 600)
+    users, pairs, frames = (3, 2, 20) if quick else (64, 64, 600)
     distances = jax.random.uniform(jax.random.key(5), (users, frames, frames, pairs), jnp.float32)
     lengths = np.full((users, pairs), frames, np.int32)
     tables = distances.transpose(0, 3, 1, 2).reshape(-1, frames, frames)

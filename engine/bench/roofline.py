@@ -9,6 +9,7 @@ mean, 13 s, because a product's cost depends on the sum of the lengths alone.
 import dataclasses
 import itertools
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,6 @@ from isogloss.engine.runtime.text_table import text_table
 from isogloss.kernels import pair_table
 
 LAUNCH = 10e-6  # seconds of a step of a loop on a device, whatever it does: an assumption
-LANES = 1 << 20  # cells of a step of the DTW, those outside of the tables too
 DISK = 2e9  # bytes/s of a file system, read or written: an assumption
 WANTED_PRODUCT, WANTED_GCUPS = 0.65, 300.0  # what the acceptance suite wants, see `acceptance`
 _MEASURES = 3
@@ -172,20 +172,31 @@ def parts(work: GridWork, chip: Chip, copied: int) -> tuple[Part, ...]:
     two anti-diagonals stay in the cache. `copied` is the number of uploads of a language at a state.
     """
     cells, units = work.cells, work.units
-    scans = work.utterances**2 * work.frames / LANES
     read, written = 2 * work.language_bytes, work.scores_bytes
     on_device = (
         ("product", "arithmetic", 2 * work.features * cells * chip.parts**2 / chip.product),
         ("maxima", "memory", max(12 * cells / chip.bandwidth, _comparing(work, chip))),
         ("distances", "memory", 4 * cells / chip.bandwidth),
         ("DTW", "memory", _DTW_BYTES * cells / chip.bandwidth),
-        ("DTW launches", "latency", scans * (2 * work.frames - 1) * LAUNCH),
+        ("DTW launches", "latency", steps(work, chip) * LAUNCH),
     )
     found = [Part(name=name, limit=limit, pair=pair, all=units * pair) for name, limit, pair in on_device]
     link = 2 * work.upload_bytes / chip.link, copied * work.upload_bytes / chip.link
     found.append(Part(name="uploads", limit="link", pair=link[0], all=link[1]))
     disk = (read + written) / DISK, (copied * work.language_bytes + units * written) / DISK
     return (*found, Part(name="disk", limit="disk", pair=disk[0], all=disk[1]))
+
+
+def steps(work: GridWork, chip: Chip) -> int:
+    """Steps of DTW of one pair at one state, in the job's scans of its groups with its defaults."""
+    lengths = np.full(work.utterances, work.frames, np.int32)
+    found, scan = 0, pair_table.scan_bytes(_memory(chip))
+    shapes = language_states.device_shapes(lengths, 1)
+    for (u, n), (v, m) in itertools.product(shapes, shapes):
+        size = pair_table.sizes((u, v), n, m, scan)
+        scans = math.ceil(u / size.scan) * math.ceil(v / (size.blocks * size.block))
+        found += scans * (n + m - 1)
+    return found
 
 
 def full_scan(work: GridWork, chip: Chip) -> tuple[int, float]:
@@ -266,7 +277,7 @@ def run(config: BenchConfig) -> RooflineSummary:
     names = tuple(CHIPS) if config.device == "auto" else (config.device,)
     summary = RooflineSummary(
         rooflines=[roofline(name) for name in names],
-        assumed={"launch_seconds": LAUNCH, "dtw_lanes": LANES, "disk_bytes_per_second": DISK},
+        assumed={"launch_seconds": LAUNCH, "disk_bytes_per_second": DISK},
         seconds=seconds_since(start),
         plan={
             "units": FLEURS.units,
@@ -305,6 +316,6 @@ def table(found: Roofline, work: GridWork = FLEURS) -> str:
         f"{found.uploads:,} uploads of a language at a state",
         f"at {WANTED_PRODUCT:.0%} of the product and {WANTED_GCUPS:g} GCUPS: {found.wanted_hours:.1f} h; "
         f"memory allows {gcups:.0f} GCUPS while sums stay in a cache, launches {by_launches:.0f} at the "
-        f"{lanes / 1e6:.1f} million lanes a step of full groups (in the table {LANES / 1e6:.1f})",
+        f"{lanes / 1e6:.1f} million lanes a step of full groups",
     ]
     return "\n".join(lines)

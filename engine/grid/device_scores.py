@@ -90,7 +90,7 @@ class DeviceScores:
         """
         mean = None
         if mean_of:
-            with jax.default_device(self._options[-1][0]):
+            with self._rows.on_first():
                 mean = language_states.mean_frame(mean_of)
         form = operands.form_for(jax.default_backend(), utterances[0].dtype, self._implementation)
         groups = language_states.arrange_for_devices(utterances, self._rows.count)
@@ -98,8 +98,9 @@ class DeviceScores:
         # would depend on how many devices share them. Those of means also depend on the number of rows.
         frames = [self._rows.upload((group.states, group.frames)) for group in groups]
         rows = [count for count, _ in language_states.device_shapes(_lengths(utterances), 1)]
-        alike = [_first(pair, count) for pair, count in zip(frames, rows, strict=True)]
-        pooled = [None] * len(groups)
+        alike, pooled = frames, [None] * len(groups)
+        if self._remove_mean or self._of_means or self._alone:
+            alike = [_first(pair, count) for pair, count in zip(frames, rows, strict=True)]
         if self._remove_mean or self._of_means:
             pooled = [pooling.meanpool(*pair) for pair in alike]
         if self._remove_mean and mean is None:

@@ -88,9 +88,8 @@ def block_size(config: GridConfig, members: Mapping[str, GridLanguage], implemen
     there = on_devices(implementation)
     size = _device_bytes if there else _host_bytes
     largest = max(size(member, config, implementation) for member in members.values())
-    upload = (
-        max(_upload_bytes(member, jax.local_device_count()) for member in members.values()) if there else 0
-    )
+    sharing = jax.local_device_count()
+    upload = max(_upload_bytes(member, sharing) for member in members.values()) if there else 0
     beside, number = (_ON_DEVICES, "five") if there else (_ON_HOST, "four")
     needed = (2 + beside) * largest + _UPLOADS * upload
     memory = devices.memory() if there else None

@@ -9,6 +9,7 @@ Of score matrices, devices that share a pair hold both its sides, and each compu
 `Rows`. Work of independent items is dealt out, see `dealt`.
 """
 
+import contextlib
 import functools
 import threading
 import time
@@ -310,6 +311,11 @@ class Rows:
         self.count = len(devices)
         self._mesh = Mesh(np.asarray(devices), ("rows",))
         self._copies = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(self._mesh, WHOLE))
+        self._first = devices[0]
+
+    def on_first(self) -> contextlib.AbstractContextManager[object]:
+        """Block in which this thread computes on the first of these devices."""
+        return jax.default_device(self._first)
 
     def upload(self, arrays: PyTree[np.ndarray]) -> PyTree[jax.Array]:
         """Copies of arrays on every device, before they are there.

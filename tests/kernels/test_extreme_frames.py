@@ -91,6 +91,21 @@ def test_a_number_that_is_none_or_infinite_makes_its_pairs_nan(implementation):
         assert np.isfinite(matrix[1:5]).all()
 
 
+@pytest.mark.parametrize("centred", [False, True], ids=["as they are", "less the mean"])
+@pytest.mark.parametrize("form", ["stored", "split"])
+def test_so_it_does_in_each_form_of_matrix_units(form, centred):
+    xs, ys = utterances(0), utterances(1)
+    xs[0][3, 7], xs[5][0, D - 1] = np.nan, -np.inf
+    mean = jnp.ones(D, jnp.float32) if centred else None
+    x, y = (
+        operands.operand(*map(jnp.asarray, padded(side, N, dtype=np.float16)), mean, form=form)
+        for side in (xs, ys)
+    )
+    for matrix in frame_scores.operand_scores(x, y, measures=MEASURES).values():
+        np.testing.assert_array_equal(np.isnan(matrix).all(axis=1), [True] + [False] * 4 + [True])
+        assert np.isfinite(np.asarray(matrix)[1:5]).all()
+
+
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
 def test_a_number_too_large_for_float32_makes_only_its_own_pairs_nan():
     """Of float64 frames, packed together with their neighbours."""

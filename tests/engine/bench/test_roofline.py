@@ -33,14 +33,15 @@ def test_one_pair_by_hand_on_an_h100():
             "maxima": 12e6 / 3.35e12,  # 3.6 us; 2e6 comparisons at 33.5e12 a second would take 0.06 us
             "distances": 4e6 / 3.35e12,
             "DTW": 8e6 / 3.35e12,
-            "DTW launches": 100 * 100 / 2**20 * 199 * 10e-6,  # 199 anti-diagonals of 0.0095 scans
+            "DTW launches": 255 * 10e-6,  # 255 anti-diagonals of one scan of 128 padded frames
             "uploads": 2 * 16 * 128 * 1024 / 64e9,  # of 16 rows of 128 frames, filled up: 66 us
             "disk": (2.048e6 + 3 * 400) / 2e9,  # both languages in, three score matrices of 400 bytes out
         }
     )
     assert found.fused == pytest.approx(1.024e9 / 989.4e12)
-    assert (found.uploads, found.bound) == (2, "disk")
-    assert found.pair_seconds == pytest.approx(1.0246e-3)
+    assert (found.uploads, found.bound) == (2, "DTW launches")
+    # 2.55 ms of launches, 7.2 us of memory and 1 us of products
+    assert found.pair_seconds == pytest.approx(2.5582e-3, rel=1e-3)
 
 
 def test_all_of_fleurs_by_hand():
@@ -112,6 +113,15 @@ def test_uploads_are_counted_once(monkeypatch):
     assert found.uploads == 7
     assert uploads.all == pytest.approx(7 * PAIR.upload_bytes / 64e9)
     counted.assert_called_once_with(PAIR, chips.CHIPS["h100"])
+
+
+def test_steps_of_a_pair_by_hand():
+    """Of 344 utterances six groups of 704 padded frames: 36 scans, or 72 of half as many pairs in 2.6 GB."""
+    assert roofline.steps(roofline.FLEURS, chips.CHIPS["h100"]) == 36 * 1407
+    small = dataclasses.replace(chips.CHIPS["h100"], memory=16e9, offered=1.0)
+    scans = {min(64, u) * min(64, v) * 704 * 704 * 4 / 4.8e9 for u in (64, 32) for v in (64, 32)}
+    assert max(scans) == pytest.approx(1.69, abs=0.01)
+    assert roofline.steps(roofline.FLEURS, small) == (25 * 2 + 11) * 1407
 
 
 def test_a_scan_of_full_groups_by_hand():

@@ -1,17 +1,17 @@
 """Score matrices on devices: equal bits on 1, 2 and 8, work divided, nothing uploaded twice, all freed."""
 
 import gc
-import itertools
+import threading
 import weakref
 from unittest import mock
 
 import jax
 import numpy as np
 import pytest
+from processes import PATIENCE
 
 from isogloss.engine.activations import language_states
-from isogloss.engine.bench.data import fleurs_frames
-from isogloss.engine.grid import grid_plan, grid_store, grid_work, host_scores, measures, scorers
+from isogloss.engine.grid import grid_plan, grid_store, grid_work, host_scores, measures
 from isogloss.engine.grid.device_scores import DeviceScores
 from isogloss.engine.grid.measures import MEASURES, Measure
 from isogloss.kernels import pair_table, pooling
@@ -223,78 +223,6 @@ def test_a_plan_counts_the_uploads_and_their_bytes(monkeypatch):
     assert sorted(planned) == sorted(uploaded)
 
 
-@pytest.mark.parametrize(("memory", "held"), [(60 * GB, 12.5e9), (12 * GB, 3.6e9), (None, 1e9)])
-def test_the_memory_of_a_scan_follows_the_device(monkeypatch, memory, held):
-    monkeypatch.setattr(scorers.devices, "memory", lambda: memory)
-    assert scorers.scan_bytes(0.0) == held
-    assert scorers.scan_bytes(2.5) == 2.5e9
-
-
-@pytest.mark.parametrize("devices", [1, 8])
-def test_languages_of_any_sizes_have_few_shapes(devices):
-    """At most 18 squared of 102 languages of 250 to 420 utterances as long as FLEURS's; of any, 54 squared.
-
-    Each of 18 padded lengths has a full group and, where it is the shortest, 8, 16 or 32 utterances.
-    """
-    rng = np.random.default_rng(0)
-    shapes = [
-        set(language_states.device_shapes(fleurs_frames(count, rng), devices))
-        for count in rng.integers(250, 421, 102).tolist()
-    ]
-    assert len(set.union(*shapes)) <= 18
-    small = [rng.integers(1, 1501, count, np.int32) for count in range(1, 400)]
-    assert len({shape for frames in small for shape in language_states.device_shapes(frames, devices)}) <= 54
-
-
-def test_rows_and_frames_that_fill_groups():
-    """Of FLEURS's lengths a quarter; groups hold all utterances, none in two, whatever the devices are."""
-    rng = np.random.default_rng(1)
-    padded = total = 0
-    for count in rng.integers(250, 421, 50).tolist():
-        frames = fleurs_frames(count, rng)
-        groups = language_states.device_groups(frames)
-        assert sorted(np.concatenate(groups)) == list(range(count))
-        shapes = language_states.device_shapes(frames, 1)
-        assert all(u >= len(w) and n >= frames[w].max() for w, (u, n) in zip(groups, shapes, strict=True))
-        assert all(u % 6 == 0 for u, _ in language_states.device_shapes(frames, 6))
-        padded, total = padded + sum(u * n for u, n in shapes), total + frames.sum()
-    assert padded <= 1.25 * total
-
-
-def test_a_step_of_dtw_has_a_million_cells_on_a_large_device(monkeypatch):
-    """Of full groups of two lengths from 10 s on or of like length; half of it from 5 s, and of the longest.
-
-    Its distances fit the memory and 32 bits. A whole table is one scan where it does.
-    """
-    monkeypatch.setattr(scorers.devices, "memory", lambda: 60 * GB)
-    held = min(scorers.scan_bytes(0.0), 4 * (2**31 - 1))
-    ends = range(language_states.STEP, 1536 + 1, language_states.STEP)
-    lengths = sorted({language_states.device_shapes(np.int32([n]), 1)[0][1] for n in ends})
-    assert len(lengths) == 18
-    for n, m in itertools.product(lengths, lengths):
-        users = [language_states.device_shapes(np.full(1000, k, np.int32), 1)[-1][0] for k in (n, m)]
-        size = pair_table.sizes(tuple(users), n, m, held)
-        pairs = size.scan * size.blocks * size.block
-        assert 4 * pairs * n * m <= held
-        whole = 4 * users[0] * users[1] * n * m <= held
-        assert pairs >= users[0] * users[1] or not whole
-        if n == m or min(n, m) >= 256:
-            million = whole and (n == m or min(n, m) >= 512)
-            assert pairs * n >= 1 << (20 if million else 19), (n, m, size)
-
-
-def test_a_scan_has_the_blocks_that_memory_allows():
-    """Three blocks of 32 utterances of 512 frames; a scan of one product where memory allows none."""
-    product = 4 * 512 * 512 * 32  # bytes, of one utterance of A with a block
-    sizes = {n: pair_table.sizes((3, 70), 512, 512, n * product) for n in (0, 1, 2, 3, 6, 9, 100)}
-    assert {n: (size.scan, size.blocks) for n, size in sizes.items()} == {
-        0: (1, 1), 1: (1, 1), 2: (1, 2), 3: (1, 3), 6: (2, 3), 9: (3, 3), 100: (3, 3),
-    }  # fmt: skip
-    # 40,000 pairs of 512 frames would be 10^10 distances: more than an index of 32 bits can name.
-    huge = pair_table.sizes((200, 200), 512, 512, 10**12)
-    assert huge.scan * huge.blocks * huge.block * 512 * 512 < 2**31
-
-
 @pytest.mark.parametrize("best", [0, 2])
 def test_results_keep_languages_until_they_are_there(monkeypatch, best):
     """With shortlists the function of a result needs the languages again; then it is let go."""
@@ -323,15 +251,24 @@ def test_results_keep_languages_until_they_are_there(monkeypatch, best):
 
 
 def test_results_are_asked_for_one_unit_behind(monkeypatch):
-    """While a unit is computed the next one has started, whose languages were read meanwhile."""
-    told = []
+    """While a unit is computed the next one has started, whose languages are read and placed meanwhile.
+
+    The first unit starts only when the language that the second needs besides is placed.
+    """
+    told, placed = [], threading.Event()
     given = mock.create_autospec(DeviceScores, instance=True, AHEAD=DeviceScores.AHEAD)
 
+    def place(frames, mean_of=None):
+        if frames == "c":
+            placed.set()
+        return frames
+
     def start(x, y, among=None):
+        assert placed.wait(PATIENCE)
         told.append(f"start {x}{y}")
         return lambda: told.append(f"ask {x}{y}") or {}
 
-    given.place.side_effect = lambda frames, mean_of=None: frames
+    given.place.side_effect = place
     given.start.side_effect = start
     members = {code: mock.create_autospec(language_states.GridLanguage, instance=True) for code in "abc"}
     for code, member in members.items():

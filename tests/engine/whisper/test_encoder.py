@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import os
 import pathlib
 import re
@@ -148,7 +149,11 @@ print(float(jnp.abs(flash - dense).max() / jnp.abs(dense).max()))
 """
 
 
-@pytest.mark.skipif(not pathlib.Path("/dev/nvidiactl").exists(), reason="cuDNN needs an NVIDIA GPU")
+@pytest.mark.skipif(
+    not pathlib.Path("/dev/nvidiactl").exists()
+    or not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)),
+    reason="cuDNN needs an NVIDIA GPU and JAX built for it",
+)
 def test_cudnn_equals_dense_on_a_gpu():
     """Weights and results are rounded to bfloat16, 2**-9 each; a sum of weights has that error once more."""
     environment = {key: value for key, value in os.environ.items() if key != "JAX_PLATFORMS"}
