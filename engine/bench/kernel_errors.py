@@ -5,6 +5,7 @@ Frames are compared as they are, less the means of two languages, and rounded to
 for; then the definition is of the rounded frames, so that its bound is no wider.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,8 +15,9 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float16, Float32, Float64, Int32
 
-from isogloss.engine.bench import data
+from isogloss.engine.bench import data, oracle
 from isogloss.engine.bench.findings import Finding, Stopwatch
+from isogloss.engine.whisper import log_mel
 from isogloss.kernels import (
     alignment,
     alignment_reference,
@@ -59,6 +61,7 @@ def _parts() -> Iterator[Iterator[Finding]]:
     yield _paths(random)
     yield _alignment(random)
     yield _words(random)
+    yield _log_mel(random)
 
 
 def _extreme(random: np.random.Generator, lengths: tuple[int, int]) -> list[Float16[np.ndarray, "_ D"]]:
@@ -192,13 +195,26 @@ def _paths(random: np.random.Generator) -> Iterator[Finding]:
     n, m = np.asarray([table.shape for table in tables], np.int32).T
     cost = dtw.dtw_cost(jnp.asarray(padded), n, m)
     yield _error("dtw of given distances", cost, [reference.dtw_cost(table) for table in tables])
-    path, length, _ = map(np.asarray, dtw.dtw_path(jnp.asarray(padded), n, m))
+    path, length, tied = map(np.asarray, dtw.dtw_path(jnp.asarray(padded), n, m))
     expected = [reference.dtw_path(table) for table in tables]
     wrong = sum(
         [tuple(cell) for cell in row[:count].tolist()] != cells
         for row, count, cells in zip(path, length, expected, strict=True)
     )
     yield Finding(stage=_STAGE, name="dtw paths that differ, of 3", found=float(wrong), bound=0.0)
+    yield _error("dtw paths that tie", tied, [_ties(table) for table in tables])
+
+
+def _ties(table: Float32[np.ndarray, "N M"]) -> bool:
+    """Whether several paths have the smallest sum, by counting those that lead to each cell."""
+    sums, ways = np.full((table.shape[0] + 1, table.shape[1] + 1), np.inf), np.zeros(np.add(table.shape, 1))
+    sums[0, 0], ways[0, 0] = 0, 1
+    for i, j in np.ndindex(table.shape):
+        before = [(i, j), (i, j + 1), (i + 1, j)]
+        least = min(sums[cell] for cell in before)
+        sums[i + 1, j + 1] = least + table[i, j]
+        ways[i + 1, j + 1] = sum(ways[cell] for cell in before if sums[cell] == least)
+    return bool(ways[-1, -1] > 1)
 
 
 def _alignment(random: np.random.Generator) -> Iterator[Finding]:
@@ -208,9 +224,10 @@ def _alignment(random: np.random.Generator) -> Iterator[Finding]:
     yield _error("attention matrix", matrix[0], alignment_reference.attention_matrix(scores[0], 7))
     # Random floats never tie; which of equal paths is taken is part of the definition.
     ties = random.integers(0, 3, (1, 5, 9)).astype(np.float32)
-    first, _ = alignment.first_frames(jnp.asarray(ties), tokens, frames)
+    first, tied = alignment.first_frames(jnp.asarray(ties), tokens, frames)
     path = reference.dtw_path(-ties[0])
     yield _error("first frames of tokens", first[0], alignment_reference.first_frames(path))
+    yield _error("first frames that tie", tied[0], _ties(-ties[0]))
 
 
 def _words(random: np.random.Generator) -> Iterator[Finding]:
@@ -239,6 +256,16 @@ def _words(random: np.random.Generator) -> Iterator[Finding]:
     ).plan
     wanted = word_reference.transport(cost[0], left[0], right[0], epsilon=0.1, iterations=2000)
     yield _error("transport plan", plan[0], wanted)
+    given = plan, jnp.asarray(left), three, jnp.asarray(right), four, jnp.float32(0.4)
+    most = np.minimum.outer(left[0] / left[0].sum(), right[0] / right[0].sum())
+    yield _error("words linked by transport", transport.links(*given)[0], wanted >= 0.4 * most)
+
+
+def _log_mel(random: np.random.Generator) -> Iterator[Finding]:
+    waveform = random.uniform(-1, 1, (1, 16_000)).astype(np.float32)
+    filters = random.random((log_mel.WINDOW // 2 + 1, 80), np.float32)
+    found = jax.jit(functools.partial(log_mel.log_mel, filters=filters))(waveform)
+    yield _error("log-mel", found[0], oracle.log_mel(waveform[0], filters))
 
 
 def _word_of_frame(frames: int, words: tuple[tuple[int, int], ...]) -> Int32[np.ndarray, "1 N"]:
