@@ -206,7 +206,7 @@ def _paths(random: np.random.Generator) -> Iterator[Finding]:
 
 
 def _ties(table: Float32[np.ndarray, "N M"]) -> bool:
-    """Whether several paths have the smallest sum, by counting those that lead to each cell."""
+    """True if several paths have the smallest sum, by counting those that lead to each cell."""
     sums, ways = np.full((table.shape[0] + 1, table.shape[1] + 1), np.inf), np.zeros(np.add(table.shape, 1))
     sums[0, 0], ways[0, 0] = 0, 1
     for i, j in np.ndindex(table.shape):
