@@ -86,6 +86,16 @@ def dtw_path(distances: Float[np.ndarray, "N M"]) -> list[tuple[int, int]]:
     return path[::-1]
 
 
+def dtw_tied(distances: Float[np.ndarray, "N M"]) -> bool:
+    """True if several paths have the smallest sum, by the number of those that lead to each cell."""
+    total, ways = dtw_table(distances), {}
+    for cell in np.ndindex(distances.shape):
+        before = _before(*cell)
+        least = min((total[other] for other in before), default=0.0)
+        ways[cell] = sum(ways[other] for other in before if total[other] == least) if before else 1
+    return ways[distances.shape[0] - 1, distances.shape[1] - 1] > 1
+
+
 def transport(
     distances: Float[np.ndarray, "N M"], *, epsilon: float = 0.05, iterations: int = 40
 ) -> tuple[float, float]:

@@ -259,16 +259,15 @@ def device_shapes(frames: Int32[np.ndarray, " U"], devices: int) -> list[tuple[i
     Utterances are a power of 2, 8 at least, rounded up to a multiple of `devices`: each shape is a program.
     """
     return [
-        (
-            -(-_power_of_2(max(_FEWEST, len(where))) // devices) * devices,
-            _padded_on_devices(frames[where].max()),
-        )
+        (device_rows(len(where), devices), _padded_on_devices(frames[where].max()))
         for where in device_groups(frames)
     ]
 
 
-def _power_of_2(count: int) -> int:
-    return 1 << (count - 1).bit_length()
+def device_rows(utterances: int, devices: int) -> int:
+    """Rows of a group of so many utterances, those that fill it included; see `device_shapes`."""
+    power_of_2 = 1 << (max(_FEWEST, utterances) - 1).bit_length()
+    return -(-power_of_2 // devices) * devices
 
 
 def _padded(frames: int | np.integer) -> int:

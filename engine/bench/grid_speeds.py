@@ -23,6 +23,7 @@ from isogloss.engine.grid.scorers import Scorer, device_sets, scorer
 from isogloss.engine.runtime import ahead
 from isogloss.kernels import reference
 
+_Found = tuple[int, tuple[int, int], Scores]  # a scorer's number, two languages, and their scores
 _STAGE = "grid job"
 _NAMES = ("precision", "recall", "dtw", "meanpool")
 _BOUND = 1e-5  # of a score, and of a cost over the cost
@@ -63,12 +64,10 @@ def grid(dtype: str, *, quick: bool, watch: Stopwatch) -> Iterator[Finding]:
 
 def _scores(
     scorers: Sequence[Scorer], couples: Sequence[tuple[int, int]], languages: Sequence[list[np.ndarray]]
-) -> list[tuple[int, tuple[int, int], Scores]]:
+) -> list[_Found]:
     """Scores of pairs of languages, each with its scorer's number; these divide the pairs as in the job."""
 
-    def of_share(
-        number: int, share: Sequence[tuple[int, int]]
-    ) -> Generator[tuple[int, tuple[int, int], Scores], None, None]:
+    def of_share(number: int, share: Sequence[tuple[int, int]]) -> Generator[_Found, None, None]:
         placed = {k: scorers[number].place(languages[k]) for k in sorted(set(itertools.chain(*share)))}
         started = [scorers[number].start(placed[a], placed[b]) for a, b in share]
         for couple, wait in zip(share, started, strict=True):

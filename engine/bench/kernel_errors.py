@@ -202,19 +202,7 @@ def _paths(random: np.random.Generator) -> Iterator[Finding]:
         for row, count, cells in zip(path, length, expected, strict=True)
     )
     yield Finding(stage=_STAGE, name="dtw paths that differ, of 3", found=float(wrong), bound=0.0)
-    yield _error("dtw paths that tie", tied, [_ties(table) for table in tables])
-
-
-def _ties(table: Float32[np.ndarray, "N M"]) -> bool:
-    """True if several paths have the smallest sum, by counting those that lead to each cell."""
-    sums, ways = np.full((table.shape[0] + 1, table.shape[1] + 1), np.inf), np.zeros(np.add(table.shape, 1))
-    sums[0, 0], ways[0, 0] = 0, 1
-    for i, j in np.ndindex(table.shape):
-        before = [(i, j), (i, j + 1), (i + 1, j)]
-        least = min(sums[cell] for cell in before)
-        sums[i + 1, j + 1] = least + table[i, j]
-        ways[i + 1, j + 1] = sum(ways[cell] for cell in before if sums[cell] == least)
-    return bool(ways[-1, -1] > 1)
+    yield _error("dtw paths that tie", tied, [reference.dtw_tied(table) for table in tables])
 
 
 def _alignment(random: np.random.Generator) -> Iterator[Finding]:
@@ -227,7 +215,7 @@ def _alignment(random: np.random.Generator) -> Iterator[Finding]:
     first, tied = alignment.first_frames(jnp.asarray(ties), tokens, frames)
     path = reference.dtw_path(-ties[0])
     yield _error("first frames of tokens", first[0], alignment_reference.first_frames(path))
-    yield _error("first frames that tie", tied[0], _ties(-ties[0]))
+    yield _error("first frames that tie", tied[0], reference.dtw_tied(-ties[0]))
 
 
 def _words(random: np.random.Generator) -> Iterator[Finding]:

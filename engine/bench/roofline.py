@@ -68,10 +68,14 @@ class GridWork:
         return 2.0 * self.utterances * self.frames * self.features
 
     @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Utterances and frames of a language's groups on a device, padding included."""
+        return language_states.device_shapes(np.full(self.utterances, self.frames, np.int32), 1)
+
+    @property
     def padded(self) -> int:
         """Frames of a language on a device, padding included."""
-        lengths = np.full(self.utterances, self.frames, np.int32)
-        return sum(u * n for u, n in language_states.device_shapes(lengths, 1))
+        return sum(u * n for u, n in self.shapes)
 
     @property
     def upload_bytes(self) -> int:
@@ -189,10 +193,8 @@ def parts(work: GridWork, chip: Chip, copied: int) -> tuple[Part, ...]:
 
 def steps(work: GridWork, chip: Chip) -> int:
     """Steps of DTW of one pair at one state, in the job's scans of its groups with its defaults."""
-    lengths = np.full(work.utterances, work.frames, np.int32)
     found, scan = 0, pair_table.scan_bytes(_memory(chip))
-    shapes = language_states.device_shapes(lengths, 1)
-    for (u, n), (v, m) in itertools.product(shapes, shapes):
+    for (u, n), (v, m) in itertools.product(work.shapes, repeat=2):
         size = pair_table.sizes((u, v), n, m, scan)
         scans = math.ceil(u / size.scan) * math.ceil(v / (size.blocks * size.block))
         found += scans * (n + m - 1)

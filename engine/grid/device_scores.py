@@ -97,9 +97,9 @@ class DeviceScores:
         # What follows is made by every device from all rows: the bits of sums, and of loops' remainders,
         # would depend on how many devices share them. Those of means also depend on the number of rows.
         frames = [self._rows.upload((group.states, group.frames)) for group in groups]
-        rows = [count for count, _ in language_states.device_shapes(_lengths(utterances), 1)]
         alike, pooled = frames, [None] * len(groups)
         if self._remove_mean or self._of_means or self._alone:
+            rows = (language_states.device_rows(len(group.where), 1) for group in groups)
             alike = [_first(pair, count) for pair, count in zip(frames, rows, strict=True)]
         if self._remove_mean or self._of_means:
             pooled = [pooling.meanpool(*pair) for pair in alike]
@@ -218,10 +218,6 @@ def _with_transport(
         for name, values in found.items():
             scores[name][u, v] = np.asarray(values)[: len(u)]
     return scores
-
-
-def _lengths(utterances: Sequence[Float[np.ndarray, "_ D"]]) -> Int32[np.ndarray, " U"]:
-    return np.asarray([len(frames) for frames in utterances], np.int32)
 
 
 def _first(arrays: tuple[Array, Array], rows: int) -> tuple[Array, Array]:

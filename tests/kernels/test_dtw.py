@@ -166,6 +166,7 @@ class TestTied:
         pairs = [d[:5, :5] for d in pairs]  # 321 paths at most
         expected = [cheapest_paths(d) > 1 for d in pairs]
         np.testing.assert_array_equal(tied(*padded(pairs, N, M)), expected)
+        assert [reference.dtw_tied(d) for d in pairs] == expected
 
     @given(batches)
     def test_where_the_path_has_a_choice(self, pairs):
